@@ -1,0 +1,1 @@
+"""Model packages, sessions and batching; shared by score and shadow."""

@@ -1,0 +1,1 @@
+"""Streaming: knows Kafka and nothing about models; never imports a service."""

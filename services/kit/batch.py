@@ -1,0 +1,133 @@
+"""Columns that travel between the runner and a service: what came in, what goes out, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Ints = npt.NDArray[np.int64]
+Partitions = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded records of one topic.
+
+    Rows of one partition stand together and in offset order; every array has one entry a row.
+
+    Attributes:
+        topic: logical topic name (`events`), as in `topics/`.
+        columns: the decoded values, one row a record, in the schema of the topic.
+        keys: Kafka record keys, nullable binary.
+        partition: int32; the partition each row came from.
+        offset: int64; the offset each row came from.
+        timestamp: int64, milliseconds since the epoch, Kafka's own record timestamp.
+    """
+
+    topic: str
+    columns: pa.RecordBatch
+    keys: pa.BinaryArray
+    partition: Partitions
+    offset: Ints
+    timestamp: Ints
+
+    def __len__(self) -> int:
+        return self.columns.num_rows
+
+    def runs(self) -> Iterator[tuple[int, slice]]:
+        """(partition, slice of its rows) for each partition present, in row order."""
+        if not len(self):
+            return
+        starts = np.flatnonzero(np.diff(self.partition, prepend=self.partition[0] - 1))
+        for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
+            yield int(self.partition[start]), slice(int(start), int(stop))
+
+    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Batch:
+        """The named rows (ascending indices, or a boolean mask), in order."""
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        if len(rows) == len(self):
+            return self
+        index = pa.array(rows)
+        return replace(
+            self,
+            columns=self.columns.take(index),
+            keys=self.keys.take(index),
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            timestamp=self.timestamp[rows],
+        )
+
+    def slice(self, rows: slice) -> Batch:
+        """A contiguous part, without copying."""
+        start, stop, _ = rows.indices(len(self))
+        return replace(
+            self,
+            columns=self.columns.slice(start, stop - start),
+            keys=self.keys.slice(start, stop - start),
+            partition=self.partition[start:stop],
+            offset=self.offset[start:stop],
+            timestamp=self.timestamp[start:stop],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Records to write to one topic.
+
+    Attributes:
+        topic: logical topic name.
+        columns: one row a record, in the schema of the topic (struct columns for nested records).
+        key: Kafka keys, utf-8 strings or binary; None writes null keys.
+        source: int32; the input partition that each record answers for. It decides whose transaction, redo and
+            ownership the record follows.
+        partition: int32; explicit output partitions, or None to let the key decide (murmur2, like Java's producer).
+    """
+
+    topic: str
+    columns: pa.RecordBatch
+    key: pa.StringArray | pa.BinaryArray | None
+    source: Partitions
+    partition: Partitions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that can never be processed: it goes to the dead-letter topic, whole.
+
+    Attributes:
+        partition, offset: where the record came from.
+        reason: short stable slug, counted in metrics (`out_of_range`).
+        detail: a sentence for the person who reads the dead letter; never the payload itself.
+    """
+
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What `Service.admit` let through, with what it wrote and refused on the way."""
+
+    batch: Batch
+    emits: tuple[Emit, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What `Service.process` answers.
+
+    `held` names input partitions whose rows were not touched because something they need has not arrived; the runner
+    pauses these partitions and offers the same rows again.
+    """
+
+    emits: tuple[Emit, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    held: frozenset[int] = field(default_factory=frozenset)
