@@ -1,0 +1,70 @@
+"""/livez, /readyz and /metrics over HTTP, on a thread of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from services.kit.metrics import CONTENT_TYPE, Metrics
+
+
+class Health:
+    """What the loop last said of itself.
+
+    `/livez` answers 200 while the loop has beaten within `silence_s`; `/readyz` answers 200 when `missing` is None, else
+    503 with what is missing. `clock` gives seconds.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float], silence_s: float = 60.0) -> None:
+        self.metrics = metrics
+        self.clock = clock
+        self.silence_s = silence_s
+        self.missing: str | None = "starting"
+        self.last_beat = clock()
+        self._server: ThreadingHTTPServer | None = None
+
+    def beat(self) -> None:
+        self.last_beat = self.clock()
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """(status, content type, body) for a path."""
+        text = "text/plain; charset=utf-8"
+        if path == "/metrics":
+            return 200, CONTENT_TYPE, self.metrics.text()
+        if path == "/livez":
+            silent = self.clock() - self.last_beat
+            if silent > self.silence_s:
+                return 503, text, f"the loop has been silent for {silent:.0f} s\n".encode()
+            return 200, text, b"alive\n"
+        if path == "/readyz":
+            if self.missing is not None:
+                return 503, text, f"not ready: {self.missing}\n".encode()
+            return 200, text, b"ready\n"
+        return 404, text, b"try /livez, /readyz or /metrics\n"
+
+    def serve(self, host: str, port: int) -> int:
+        """Start answering; returns the port."""
+        health = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, kind, body = health.answer(self.path.partition("?")[0])
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Probes every few seconds are not news."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()

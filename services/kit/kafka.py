@@ -1,0 +1,438 @@
+"""The one door to confluent_kafka: consumers, producers and the admin client, with its errors named by what to do.
+
+librdkafka's errors carry flags; `translate` turns each into one of ours:
+
+    fatal, fenced                    -> Fenced             end the process, commit nothing
+    the transaction must be aborted  -> TransactionAborted abort, then send the same outputs again
+    retriable, timed out, transport  -> Transient          the same call again
+    anything else                    -> ContractError      a topic, a message or a setting is not what was agreed
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
+
+__all__ = ["Admin", "Connection", "Consumer", "Message", "Producer", "TopicPartition", "TransactionAborted"]
+
+OFFSET_BEGINNING = confluent_kafka.OFFSET_BEGINNING
+OFFSET_INVALID = confluent_kafka.OFFSET_INVALID
+
+FENCED = {
+    KafkaError._FENCED,
+    KafkaError._FATAL,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    KafkaError.UNRELEASED_INSTANCE_ID,
+}
+# A stale view of the group: the partitions are about to move, the transaction cannot commit them.
+STALE_GROUP = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+}
+PASSING = {
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._QUEUE_FULL,
+    KafkaError._RETRY,
+    KafkaError._WAIT_COORD,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+T = TypeVar("T")
+
+
+class TransactionAborted(HeadraceError):
+    """The open transaction cannot commit: abort it and send its outputs again."""
+
+
+def translate(error: KafkaError) -> HeadraceError:
+    """Our name for a librdkafka error; total: every error has one."""
+    if error.txn_requires_abort() or error.code() == KafkaError._INCONSISTENT:
+        return TransactionAborted(str(error))
+    if error.fatal() or error.code() in FENCED:
+        return Fenced(str(error))
+    if error.code() in STALE_GROUP:
+        return TransactionAborted(str(error))
+    if error.retriable() or error.code() in PASSING:
+        return Transient(str(error))
+    return ContractError(str(error))
+
+
+def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    try:
+        return function(*arguments, **options)
+    except KafkaException as raised:
+        raise translate(raised.args[0]) from raised
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the cluster is, and how to get in.
+
+    Attributes:
+        bootstrap: host:port, comma separated.
+        properties: further librdkafka properties for every client (security.protocol, sasl.*, ssl.*, client.rack).
+    """
+
+    bootstrap: str
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def _client(self, **properties: Any) -> dict[str, Any]:
+        spoken = {name.replace("_", "."): value for name, value in properties.items() if value is not None}
+        return {"bootstrap.servers": self.bootstrap, "log_level": 3, **spoken, **self.properties}
+
+
+class Consumer:
+    """A consumer that reads committed records only and never commits by itself."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        group: str | None = None,
+        member: str | None = None,
+        protocol: str = "classic",
+        session_timeout_ms: int = 15_000,
+        fetch_wait_ms: int = 10,
+        isolation: str = "read_committed",
+        partition_eof: bool = True,
+    ) -> None:
+        """`group=None` is for reading without a group: `assign` by hand, nothing is ever committed.
+
+        `member` makes the membership static: a restart within the session time-out gets its partitions back at once.
+        """
+        classic = group is not None and protocol == "classic"
+        self.incremental = protocol == "consumer"
+        self._consumer = _construct(
+            confluent_kafka.Consumer,
+            connection._client(
+                group_id=group or f"headrace-reader-{uuid.uuid4()}",
+                group_instance_id=member,
+                group_protocol=protocol if group else "classic",
+                session_timeout_ms=session_timeout_ms if classic else None,
+                heartbeat_interval_ms=min(1_000, session_timeout_ms // 5) if classic else None,
+                partition_assignment_strategy="range" if classic else None,
+                isolation_level=isolation,
+                auto_offset_reset="error",
+                enable_auto_commit=False,
+                enable_auto_offset_store=False,
+                enable_partition_eof=partition_eof,
+                fetch_wait_max_ms=fetch_wait_ms,
+                fetch_queue_backoff_ms=1,
+                queued_min_messages=100_000,
+                queued_max_messages_kbytes=65_536,
+                socket_nagle_disable=True,
+                allow_auto_create_topics=False,
+            ),
+        )
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        on_assign: Callable[[list[TopicPartition]], None],
+        on_revoke: Callable[[list[TopicPartition]], None],
+        on_lost: Callable[[list[TopicPartition]], None],
+    ) -> None:
+        """Join the group. The callbacks run inside `poll`; `on_assign` must call `take_over`."""
+        _call(
+            self._consumer.subscribe,
+            list(topics),
+            on_assign=lambda _, partitions: on_assign(partitions),
+            on_revoke=lambda _, partitions: on_revoke(partitions),
+            on_lost=lambda _, partitions: on_lost(partitions),
+        )
+
+    def take_over(self, partitions: list[TopicPartition]) -> None:
+        """Begin reading the newly assigned partitions at the offsets that they carry."""
+        _call(self._consumer.incremental_assign if self.incremental else self._consumer.assign, partitions)
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Read exactly these partitions from the offsets that they carry, without a group."""
+        _call(self._consumer.assign, partitions)
+
+    def poll(self, most: int, timeout: float) -> list[Message]:
+        """Up to `most` messages: waits for the first one, takes the others only if they are there already."""
+        first = _call(self._consumer.poll, timeout)
+        if first is None:
+            return []
+        return [first, *_call(self._consumer.consume, most - 1, 0)] if most > 1 else [first]
+
+    def more(self, most: int, timeout: float) -> list[Message]:
+        """Up to `most` messages, waiting the whole `timeout` (seconds) for them."""
+        return _call(self._consumer.consume, most, timeout)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        _call(self._consumer.pause, list(partitions))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        _call(self._consumer.resume, list(partitions))
+
+    def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
+        """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""
+        answers = _call(self._consumer.committed, partitions, timeout)
+        for answer in answers:
+            if answer.error is not None:
+                raise translate(answer.error)
+        return answers
+
+    def watermarks(self, topic: str, partition: int, timeout: float = 10.0) -> tuple[int, int]:
+        """(first offset in the log, offset after the last record), asked of the broker."""
+        answer = _call(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
+        if answer is None:
+            raise Transient(f"no answer about the offsets of {topic}[{partition}]")
+        return int(answer[0]), int(answer[1])
+
+    def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
+        """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
+        return _call(self._consumer.offsets_for_times, partitions, timeout)
+
+    def partitions(self, topic: str, timeout: float = 10.0) -> int:
+        """The number of partitions of a topic; ContractError when it does not exist."""
+        found = _call(self._consumer.list_topics, topic, timeout).topics[topic]
+        if found.error is not None:
+            raise _missing(topic, found.error)
+        return len(found.partitions)
+
+    def group_metadata(self) -> Any:
+        """The membership as of the last poll; take it after every poll, it fences stale members."""
+        return _call(self._consumer.consumer_group_metadata)
+
+    def commit(self, offsets: list[TopicPartition]) -> None:
+        """Commit outside a transaction, and wait for the answer."""
+        for answer in _call(self._consumer.commit, offsets=offsets, asynchronous=False) or []:
+            if answer.error is not None:
+                raise translate(answer.error)
+
+    def close(self) -> None:
+        _call(self._consumer.close)
+
+
+class Producer:
+    """An idempotent producer, transactional when it has an id."""
+
+    def __init__(self, connection: Connection, *, transactional_id: str | None = None, linger_ms: float = 5) -> None:
+        self.failure: KafkaError | None = None
+        self._producer = _construct(
+            confluent_kafka.Producer,
+            connection._client(
+                transactional_id=transactional_id,
+                transaction_timeout_ms=60_000 if transactional_id else None,
+                message_timeout_ms=50_000,
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                partitioner="murmur2_random",
+                linger_ms=linger_ms,
+                batch_size=262_144,
+                message_max_bytes=8_000_000,
+                queue_buffering_max_messages=1_000_000,
+                queue_buffering_max_kbytes=524_288,
+                retry_backoff_ms=1,
+                retry_backoff_max_ms=10,
+                socket_nagle_disable=True,
+                # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
+                **({} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": True}),
+            ),
+        )
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self.failure = error
+
+    def init_transactions(self, timeout: float = 60.0) -> None:
+        """Take over the transactional id; an older holder's open transaction is aborted."""
+        _call(self._producer.init_transactions, timeout)
+
+    def begin(self) -> None:
+        _call(self._producer.begin_transaction)
+
+    def send(
+        self,
+        topic: str,
+        keys: Sequence[bytes | str | None],
+        values: Sequence[bytes | None],
+        partitions: Sequence[int] | None = None,
+    ) -> None:
+        """Queue records, in order. Raises what `translate` says when the queue refuses them for good."""
+        produce = self._producer.produce
+        where = partitions if partitions is not None else [-1] * len(values)
+        done = 0
+        while True:
+            try:
+                for key, value, partition in zip(keys[done:], values[done:], where[done:], strict=True):
+                    produce(topic, value, key, partition)
+                    done += 1
+                return
+            except BufferError:  # The local queue is full: let it drain, then go on where it stopped.
+                self._producer.poll(0.1)
+            except KafkaException as raised:
+                raise translate(raised.args[0]) from raised
+
+    def send_one(
+        self,
+        topic: str,
+        key: bytes | str | None,
+        value: bytes | None,
+        *,
+        partition: int = -1,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        timestamp: int = 0,
+        delivered: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Queue one record with its trimmings; `delivered(partition, offset)` is called on success, during `flush`."""
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self.failure = error
+            else:
+                delivered(message.partition(), message.offset())  # type: ignore[misc]  # only set as report when given
+
+        options: dict[str, Any] = {"on_delivery": report} if delivered else {}
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=headers, timestamp=timestamp, **options)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as raised:
+                raise translate(raised.args[0]) from raised
+
+    def poll(self) -> None:
+        """Serve delivery reports."""
+        self._producer.poll(0)
+
+    def flush(self, timeout: float = 60.0) -> None:
+        """Wait until everything queued is durable; raises when something is not."""
+        if _call(self._producer.flush, timeout):
+            raise Transient(f"records still not acknowledged after {timeout:g} s")
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise translate(failure)
+
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float = 60.0) -> None:
+        _call(self._producer.send_offsets_to_transaction, offsets, group_metadata, timeout)
+
+    def commit(self, timeout: float = 60.0) -> None:
+        """Commit the transaction. A time-out leaves its outcome unknown: the producer must not be used again."""
+        try:
+            _call(self._producer.commit_transaction, timeout)
+        except Transient as unknown:
+            raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
+
+    def abort(self, timeout: float = 60.0) -> None:
+        try:
+            _call(self._producer.abort_transaction, timeout)
+        except Transient as unknown:
+            raise Fenced(f"the outcome of an abort is unknown: {unknown}") from unknown
+        self.failure = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the broker has it; `config` holds what was set for this topic itself."""
+
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class Admin:
+    """Topics, groups and offsets, as an operator sees them."""
+
+    def __init__(self, connection: Connection | str) -> None:
+        self.connection = Connection(connection) if isinstance(connection, str) else connection
+        self._admin = _construct(AdminClient, self.connection._client())
+
+    def topics(self, timeout: float = 15.0) -> dict[str, TopicState]:
+        """Every topic that is not Kafka's own."""
+        listed = _call(self._admin.list_topics, timeout=timeout).topics
+        names = sorted(name for name in listed if not name.startswith("__"))
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        asked = self._admin.describe_configs(resources) if resources else {}
+        states = {}
+        for resource, future in asked.items():
+            entries: Mapping[str, ConfigEntry] = _call(future.result, timeout)
+            own = {
+                name: str(entry.value)
+                for name, entry in entries.items()
+                if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+            }
+            found = listed[resource.name].partitions
+            states[resource.name] = TopicState(len(found), len(found[0].replicas) if found else 0, own)
+        return states
+
+    def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        topic = NewTopic(name, partitions, replication, config=dict(config))
+        self._wait(self._admin.create_topics([topic]))
+
+    def add_partitions(self, name: str, total: int) -> None:
+        self._wait(self._admin.create_partitions([NewPartitions(name, total)]))
+
+    def alter_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Set the named properties and leave the others alone."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        self._wait(self._admin.incremental_alter_configs([resource]))
+
+    def delete(self, names: Sequence[str]) -> None:
+        self._wait(self._admin.delete_topics(list(names)))
+
+    def groups(self) -> list[str]:
+        """The ids of all consumer groups."""
+        listed = _call(self._admin.list_consumer_groups().result, 15.0)
+        return sorted(group.group_id for group in listed.valid)
+
+    @staticmethod
+    def _wait(futures: Mapping[Any, Any], timeout: float = 60.0) -> None:
+        for future in futures.values():
+            _call(future.result, timeout)
+
+
+def _construct(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
+    try:
+        return kind(config)
+    except KafkaException as raised:
+        raise ConfigurationError(f"Kafka refuses the settings: {raised.args[0]}") from raised
+
+
+def _missing(topic: str, error: KafkaError) -> HeadraceError:
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return ContractError(f"the topic {topic} does not exist; create it with: headrace topics apply PIPELINE")
+    return translate(error)
