@@ -1,0 +1,76 @@
+"""Real parts for the tests: each is started by the first test that asks and serves the whole session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.kit.errors import ConfigurationError
+from services.parts.kafka import Kafka
+from services.parts.redis import Redis
+from services.parts.registry import Registry
+
+
+def started(start: Callable[[], None]) -> None:
+    """Start a part; where it cannot be had, skip with the remedy, but fail in CI: there, untested is broken."""
+    try:
+        start()
+    except ConfigurationError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real one-node broker that all tests share; name your topics by `pipeline_name`."""
+    directory = tmp_path_factory.mktemp("kafka")
+    broker = Kafka(directory, with_parent=True)
+    started(broker.start)
+    yield broker.bootstrap
+    broker.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Redis that all tests share; prefix your keys by `pipeline_name`."""
+    server = Redis(tmp_path_factory.mktemp("redis"), with_parent=True)
+    started(server.start)
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real schema registry (Confluent's API) that all tests share; prefix your subjects by `pipeline_name`."""
+    server = Registry(tmp_path_factory.mktemp("registry"), with_parent=True)
+    started(server.start)
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """A function that makes a name nobody used before: `unique("orders")` is `orders-3f2a...`."""
+    return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def pipeline_name() -> str:
+    """The name of a pipeline that is this test's alone, fit for topics, groups, keys and subjects."""
+    return f"test_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real data sets, `shared/data` beside the repository."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data is not on this machine ({folder})")
+    return folder
