@@ -32,7 +32,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("kafka")
     broker = Kafka(directory, with_parent=True)
     started(broker.start)
-    yield broker.bootstrap
+    yield broker.address
     broker.stop()
     shutil.rmtree(directory)
 
@@ -42,7 +42,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real Redis that all tests share; prefix your keys by `pipeline_name`."""
     server = Redis(tmp_path_factory.mktemp("redis"), with_parent=True)
     started(server.start)
-    yield server.url
+    yield server.address
     server.stop()
 
 
@@ -51,7 +51,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real schema registry (Confluent's API) that all tests share; prefix your subjects by `pipeline_name`."""
     server = Registry(tmp_path_factory.mktemp("registry"), with_parent=True)
     started(server.start)
-    yield server.url
+    yield server.address
     server.stop()
 
 

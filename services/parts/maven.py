@@ -18,6 +18,8 @@ from services.parts.lock import exclusive
 Report = Callable[[str, float], None]
 """Told what is being done and the share that is done, 0 to 1; for progress bars."""
 
+_JAVA = 17
+_DOCKER = "or run the parts as containers: docker compose -f compose/compose.yaml up"
 # Megabytes that Maven downloads when nothing is there yet: the part's own and about 4 of plugins.
 _MEGABYTES = {"kafka": 47.0, "registry": 113.0}
 _DOWNLOADED = re.compile(r"Downloaded from .* \(([\d.]+) (B|kB|MB)\b")
@@ -42,18 +44,26 @@ def require(program: str, package: str) -> str:
     if found := shutil.which(program):
         return found
     raise ConfigurationError(
-        f"{program} is not on PATH. Install it (Debian, Ubuntu: sudo apt-get install {package}), "
-        "or run the parts as containers: docker compose -f compose/compose.yaml up"
+        f"{program} is not on PATH. Install it (Debian, Ubuntu: sudo apt-get install {package}), {_DOCKER}"
     )
 
 
 def java() -> str:
-    """The path of the Java launcher (17 or later).
+    """The path of the Java launcher, 17 or later.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it is older.
     """
-    return require("java", "openjdk-17-jre-headless")
+    program = require("java", "openjdk-17-jre-headless")
+    answer = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', answer)
+    if version is None or int(version[1]) < _JAVA:
+        found = answer.partition("\n")[0] or "nothing"
+        raise ConfigurationError(
+            f"{program} is not Java {_JAVA} or later (it says: {found}). Install it and put it first on PATH "
+            f"(Debian, Ubuntu: sudo apt-get install openjdk-17-jre-headless), {_DOCKER}"
+        )
+    return program
 
 
 def fetch(part: str, report: Report = silent) -> Path:

@@ -57,6 +57,12 @@ class Process:
         """Whether it runs; a zombie does not."""
         return self._handle() is not None
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        if handle := self._handle():
+            with suppress(psutil.NoSuchProcess):
+                handle.terminate()
+
     def stop(self, grace: float = 30.0) -> None:
         """SIGTERM, wait `grace` seconds, then SIGKILL; returns when it is gone. Nothing happens on a repeat."""
         self._end(signal.SIGTERM, grace)

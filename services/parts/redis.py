@@ -10,65 +10,34 @@ from pathlib import Path
 
 from services.kit.errors import ConfigurationError
 from services.parts import process
-from services.parts.process import Process
+from services.parts.maven import Report, silent
+from services.parts.part import Part
 
 
-class Redis:
-    """A server that lives in a directory: its port and its data are found there again by the next invocation.
+class Redis(Part):
+    """A server that saves its data in its directory on a clean stop, and loses what changed since on a kill."""
 
-    Args:
-        directory: takes `redis.port`, the log and the data.
-        with_parent: the kernel kills it when the process that started it ends.
-    """
-
-    def __init__(self, directory: Path, *, with_parent: bool = False) -> None:
-        self.directory = directory.absolute()
-        self.with_parent = with_parent
-        note = self.directory / "redis.port"
-        if not note.exists():
-            process.write(note, str(process.free_ports(1)[0]))
-        self.port = int(note.read_text())
+    name = "redis"
 
     @property
-    def url(self) -> str:
-        """`redis://127.0.0.1:PORT/0`; stays the same over restarts."""
-        return f"redis://127.0.0.1:{self.port}/0"
+    def address(self) -> str:
+        """`redis://127.0.0.1:PORT/0`."""
+        return f"redis://127.0.0.1:{self.ports[0]}/0"
 
-    def start(self, within: float = 30.0) -> None:
-        """Start it unless it runs and return when it answers.
+    def start(self, within: float = 30.0, report: Report = silent) -> None:
+        """As `Part.start`; ready when it answers a ping."""
+        report("starting redis", 0.0)
+        (self.process() or self._start()).wait_until(self._answers, within)
+        report("starting redis", 1.0)
 
-        Raises:
-            ConfigurationError: there is no redis-server.
-            ProcessDied: it ended, or did not answer within `within` seconds; with the end of its log.
-        """
-        running = self.process()
-        if running is None:
-            # A clean stop saves, so that a restart finds its data; a kill loses all, which services must bear anyway.
-            argv = [server(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
-            argv += ["--daemonize", "no", "--save", "86400", "1", "--appendonly", "no"]
-            running = process.start("redis", argv, self.directory, with_parent=self.with_parent)
-        running.wait_until(self._answers, within)
-
-    def stop(self) -> None:
-        """Save and end; nothing happens on a repeat."""
-        if running := self.process():
-            running.stop()
-
-    def kill(self) -> None:
-        """SIGKILL: what was not saved is lost."""
-        if running := self.process():
-            running.kill()
-
-    def process(self) -> Process | None:
-        """Its running process, if any."""
-        return process.find("redis", self.directory)
-
-    def running(self) -> bool:
-        """Whether its process runs."""
-        return self.process() is not None
+    def _start(self) -> process.Process:
+        argv = [server(), "--bind", "127.0.0.1", "--port", str(self.ports[0]), "--dir", str(self.directory)]
+        # A save point makes the clean stop save. No log of every write: its content can be built again from Kafka.
+        argv += ["--daemonize", "no", "--save", "86400", "1", "--appendonly", "no"]
+        return process.start("redis-1", argv, self.directory, with_parent=self.with_parent)
 
     def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as client:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[0]), timeout=1.0) as client:
             client.sendall(b"PING\r\n")
             return client.recv(64).startswith(b"+PONG")  # -LOADING while it still reads its data
         return False

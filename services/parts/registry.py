@@ -8,82 +8,47 @@ from pathlib import Path
 from services.kit.errors import ConfigurationError
 from services.parts import process
 from services.parts.maven import Report, fetch, java, silent
-from services.parts.process import Process
+from services.parts.part import Part
 
-# About 190 MB resident; it serves a few hundred requests in a session.
-_JVM = ["-Xmx128m", "-XX:MaxMetaspaceSize=160m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k"]
+# About 190 MB resident; it serves a few hundred requests in its life.
+_JVM = ("-Xmx128m", "-XX:MaxMetaspaceSize=160m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k")
 
 
-class Registry:
-    """A registry that lives in a directory: its port is found there again; its schemas are in memory only.
+class Registry(Part):
+    """A registry whose schemas are in memory only: a restart forgets them."""
 
-    Args:
-        directory: takes `registry.port` and the log.
-        with_parent: the kernel kills it when the process that started it ends.
-    """
-
-    def __init__(self, directory: Path, *, with_parent: bool = False) -> None:
-        self.directory = directory.absolute()
-        self.with_parent = with_parent
-        note = self.directory / "registry.port"
-        if not note.exists():
-            process.write(note, str(process.free_ports(1)[0]))
-        self.port = int(note.read_text())
+    name = "registry"
 
     @property
-    def url(self) -> str:
-        """What a Confluent client takes as `schema.registry.url`; stays the same over restarts."""
-        return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
+    def address(self) -> str:
+        """What a Confluent client takes as `schema.registry.url`."""
+        return f"http://127.0.0.1:{self.ports[0]}/apis/ccompat/v7"
 
     def start(self, within: float = 60.0, report: Report = silent) -> None:
-        """Start it unless it runs and return when it is ready.
-
-        Raises:
-            ConfigurationError: Java or Maven is missing, or it cannot be fetched.
-            ProcessDied: it ended, or was not ready within `within` seconds; with the end of its log.
-        """
+        """As `Part.start`; ready when it says so."""
         unpacked = fetch("registry", report)
         report("starting registry", 0.0)
-        running = self.process() or self._start(unpacked)
-        running.wait_until(self._answers, within)
+        (self.process() or self._start(unpacked)).wait_until(self._answers, within)
         report("starting registry", 1.0)
 
-    def stop(self) -> None:
-        """End it; nothing happens on a repeat."""
-        if running := self.process():
-            running.stop()
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if running := self.process():
-            running.kill()
-
-    def process(self) -> Process | None:
-        """Its running process, if any."""
-        return process.find("registry", self.directory)
-
-    def running(self) -> bool:
-        """Whether its process runs."""
-        return self.process() is not None
-
-    def _start(self, unpacked: Path) -> Process:
-        # The archive carries attributes under PaxHeaders.X, in files of the same names.
+    def _start(self, unpacked: Path) -> process.Process:
+        # Not rglob: the archive carries attributes under PaxHeaders.X, in files of the same names.
         jars = sorted(unpacked.glob("apicurio-registry-app-*-runner.jar"))
         if not jars:
             raise ConfigurationError(f"{unpacked} holds no registry; delete the directory, it is fetched again")
         env = {
             "QUARKUS_HTTP_HOST": "127.0.0.1",
-            "QUARKUS_HTTP_PORT": str(self.port),
+            "QUARKUS_HTTP_PORT": str(self.ports[0]),
             "APICURIO_RULES_GLOBAL_COMPATIBILITY": "BACKWARD",  # Confluent's default; Apicurio's is NONE
             "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "2",
             "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "2",
         }
         argv = [java(), *_JVM, "-jar", str(jars[0])]
-        return process.start("registry", argv, self.directory, env=env, with_parent=self.with_parent)
+        return process.start("registry-1", argv, self.directory, env=env, with_parent=self.with_parent)
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=2.0) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[0]}/health/ready", timeout=2.0) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

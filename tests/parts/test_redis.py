@@ -11,15 +11,15 @@ def test_data_survives_a_clean_restart(tmp_path: Path) -> None:
     """A stopped and restarted server has the same address and the same data."""
     server = Redis(tmp_path, with_parent=True)
     server.start()
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(server.address) as client:
         client.set("a", "1")
     server.stop()
     assert not server.running()
 
     again = Redis(tmp_path, with_parent=True)
     again.start()
-    assert again.url == server.url
-    with redis.Redis.from_url(again.url) as client:
+    assert again.address == server.address
+    with redis.Redis.from_url(again.address) as client:
         assert client.get("a") == b"1"
     again.stop()
 
@@ -31,7 +31,7 @@ def test_killed_server_comes_back(tmp_path: Path) -> None:
     server.kill()
     assert not server.running()
     server.start()
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(server.address) as client:
         assert client.ping()
     server.stop()
 
