@@ -1,0 +1,64 @@
+"""Loads and stores at addresses, for compiled code that works on many buffers of many types.
+
+A numba function takes a fixed number of arrays of fixed types; a schema has any number of columns of any type. So the
+kernels take one table of addresses and reach the buffers through these. Nothing here checks bounds: the callers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+import numba.extending
+from llvmlite import ir
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Machine code of the function, kept on disk beside its module, so that a process starts without a compiler."""
+    return cast("Callable[P, R]", numba.njit(function, cache=True, nogil=True))
+
+
+def _load(bits: int, result: Any) -> Any:
+    @numba.extending.intrinsic
+    def load(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            # Records begin anywhere: no alignment may be assumed.
+            value = builder.load(pointer, align=1)
+            return value if bits == 64 else (builder.zext if bits == 8 else builder.sext)(value, ir.IntType(64))
+
+        return result(numba.types.int64), generate
+
+    return load
+
+
+def _store(bits: int) -> Any:
+    @numba.extending.intrinsic
+    def store(typing: Any, address: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            small = args[1] if bits == 64 else builder.trunc(args[1], ir.IntType(bits))
+            builder.store(small, pointer, align=1)
+            return context.get_dummy_value()
+
+        return numba.types.void(numba.types.int64, numba.types.int64), generate
+
+    return store
+
+
+load8 = _load(8, numba.types.int64)
+"""The byte at an address, 0 to 255."""
+load32 = _load(32, numba.types.int64)
+"""The signed 32-bit integer at an address."""
+load64 = _load(64, numba.types.int64)
+"""The signed 64-bit integer at an address."""
+store8 = _store(8)
+"""Store the low byte of a value at an address."""
+store32 = _store(32)
+"""Store the low 32 bits of a value at an address."""
+store64 = _store(64)
+"""Store a 64-bit value at an address."""
