@@ -1,0 +1,84 @@
+"""Checks a pipeline file: every mistake at once, each with its line and the remedy; and loads one that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.kit.errors import ConfigurationError, ContractError
+from services.kit.schemas import load_schema
+from services.pipeline import events, sections
+from services.pipeline.document import Node, Problem, Problems, closest, read
+from services.pipeline.form import Form
+from services.pipeline.spec import Field, Pipeline
+from services.pipeline.views import read_views
+from services.pipeline.workspace import Workspace
+
+__all__ = ["Problem", "check", "load"]
+
+KNOWN = ("pipeline", "events", "rules", "views", "segments", *sections.SECTIONS)
+
+
+def check(path: Path, workspace: Workspace | None = None) -> list[Problem]:
+    """Everything that is wrong with a pipeline file, in the order of its lines; empty when it is good.
+
+    Schemas are looked for in the file's own workspace (`Workspace.of`) unless told otherwise.
+    """
+    return _read(path, workspace or Workspace.of(path))[1]
+
+
+def load(path: Path, workspace: Workspace | None = None) -> Pipeline:
+    """The pipeline of a file.
+
+    Raises:
+        ConfigurationError: something is wrong with it; the message lists all mistakes as `check` finds them.
+    """
+    pipeline, problems = _read(path, workspace or Workspace.of(path))
+    if problems or pipeline is None:
+        raise ConfigurationError("\n".join(f"{path}:{problem}" for problem in problems))
+    return pipeline
+
+
+def _read(path: Path, workspace: Workspace) -> tuple[Pipeline | None, list[Problem]]:
+    problems = Problems()
+    root = read(path, problems)
+    pipeline = _pipeline(root, workspace, problems) if root is not None else None
+    return (None if problems.found else pipeline), sorted(set(problems.found))
+
+
+def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline | None:
+    form = Form(root, problems, KNOWN, "pipeline: NAME, then its sections")
+    form.require("pipeline", "say what it is called: pipeline: card_fraud")
+    form.require("events", f"say what an event looks like: events: {events.EXAMPLE}")
+    form.require("model", f"say what the model reads: model: {sections.MODEL_EXAMPLE}")
+    name = form.name("pipeline")
+    event_form = Form(form.entries.get("events"), problems, events.EVENTS, events.EXAMPLE)
+    fields = _schema(event_form, workspace, problems) if "events" in form else {}
+    event = events.read_events(event_form, fields, problems) if "events" in form else None
+    rules = events.read_rules(form.entries.get("rules"), fields, problems)
+    labels = form.entries.get("labels")
+    value = labels.entries.get("value") if labels is not None and labels.entries is not None else None
+    views = read_views(form.entries.get("views"), fields, value.text if value is not None else None, problems)
+    rest = sections.read_rest(form, fields, views, problems)
+    if name is None or event is None or "model" not in rest:
+        return None
+    return Pipeline(name=name, events=event, rules=rules, views=views, **rest)
+
+
+def _schema(form: Form, workspace: Workspace, problems: Problems) -> Mapping[str, Field]:
+    """The fields of the event's schema; none, with a problem, where it cannot be used."""
+    form.require("schema", "name a file of schemas/ without .avsc, such as schema: card_transaction")
+    name = form.text("schema")
+    if name is None:
+        return {}
+    node = form.node_of("schema")
+    path = workspace.find("schemas", f"{name}.avsc") if Path(name).name == name else None
+    if path is None:
+        problems.add(node, f"no schema {name} in schemas/", closest(name, workspace.names("schemas", ".avsc")))
+        return {}
+    try:
+        load_schema(path)
+        return events.fields_of(workspace.schema(name))
+    except (ConfigurationError, ContractError) as error:
+        problems.add(node, f"the schema cannot be used: {error}", "mend the schema")
+        return {}

@@ -1,0 +1,93 @@
+"""Where schemas, topics and pipelines are found: the user's own project first, then what comes with headrace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.kit.errors import ConfigurationError, ContractError
+from services.pipeline.document import closest
+
+
+def builtin() -> Path:
+    """The folder that holds headrace's own `schemas`, `topics` and `pipelines`."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "contracts"
+    return installed if installed.is_dir() else package.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Folders that are searched in turn, each with `schemas/`, `topics/` and `pipelines/`, none of them required."""
+
+    roots: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, pipeline: Path) -> Workspace:
+        """The workspace of a pipeline file: its folder (or the one above `pipelines/`), then the built-in."""
+        folder = pipeline.resolve().parent
+        own = folder.parent if folder.name == "pipelines" else folder
+        return cls(tuple(dict.fromkeys((own, builtin()))))
+
+    def find(self, folder: str, name: str) -> Path | None:
+        """The first root's file of that name, if any has it."""
+        return next((path for root in self.roots if (path := root / folder / name).is_file()), None)
+
+    def schema_path(self, name: str) -> Path:
+        """The file of a schema.
+
+        Raises:
+            ConfigurationError: there is none; says which there are.
+        """
+        path = self.find("schemas", f"{name}.avsc")
+        if path is None:
+            folders = ", ".join(str(root / "schemas") for root in self.roots)
+            raise ConfigurationError(f"no schema {name} in {folders}: {closest(name, self.names('schemas', '.avsc'))}")
+        return path
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """An Avro schema as a dict.
+
+        Raises:
+            ConfigurationError: there is none of that name.
+            ContractError: the file is not a JSON object.
+        """
+        path = self.schema_path(name)
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ContractError(f"{path} is not JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ContractError(f"{path} is not a JSON object: write an Avro record")
+        return found
+
+    def topic_folders(self) -> tuple[Path, ...]:
+        """The folders with topic files, nearest first."""
+        return tuple(folder for root in self.roots if (folder := root / "topics").is_dir())
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Names of all files in a folder of any root, without their suffix, sorted."""
+        found = {path.name.removesuffix(suffix) for root in self.roots for path in (root / folder).glob(f"*{suffix}")}
+        return sorted(found)
+
+
+def resolve(pipeline: str, cwd: Path) -> Path:
+    """The file that a command line means by a pipeline: a path, or a bare name.
+
+    `card_fraud` is `pipelines/card_fraud.yaml` below `cwd`, else the one that comes with headrace.
+
+    Raises:
+        ConfigurationError: there is no such file; says which there are.
+    """
+    path = cwd / pipeline
+    if path.is_file():
+        return path
+    # A name, not a path: `headrace check card_fraud`.
+    workspace = Workspace(tuple(dict.fromkeys((cwd, builtin()))))
+    if Path(pipeline).name == pipeline:
+        found = workspace.find("pipelines", f"{pipeline.removesuffix('.yaml')}.yaml")
+        if found is not None:
+            return found
+    raise ConfigurationError(f"no pipeline {pipeline}: {closest(pipeline, workspace.names('pipelines', '.yaml'))}")
