@@ -1,0 +1,95 @@
+# Every target does its own set-up; a second call finds it done. `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+MINUTES ?= 2
+JSON ?=
+ARGS ?=
+
+PACKAGES := $(VENV)/.stamps/packages
+BROKER := $(VENV)/.stamps/kafka
+REGISTRY := $(VENV)/.stamps/registry
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@echo; echo 'MINUTES=$(MINUTES) for demo, JSON=path for bench, ARGS="-k name" for test'
+
+.PHONY: setup
+setup: $(BROKER) $(REGISTRY) ## virtual environment, packages, broker and registry jars
+
+.PHONY: demo
+demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events in, predictions out
+	$(BIN)/headrace demo --minutes $(MINUTES)
+
+.PHONY: test
+test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(PACKAGES) ## style, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: parity
+parity: $(BROKER) ## all real transactions of a quarter through Kafka against the published features
+	$(BIN)/python -m loadtests.parity $(ARGS)
+
+.PHONY: bench
+bench: $(BROKER) ## throughput, latency, memory and recovery; figures to JSON=path
+	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)
+
+# Hashed and without index lines: the same files install from any mirror. `--universal` covers every platform at once.
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --no-annotate --no-emit-package headrace --quiet $(ARGS)
+.PHONY: lock
+lock: ## write requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+	@command -v uv > /dev/null || { echo 'lock needs uv: pip install uv'; exit 1; }
+	$(COMPILE) --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(COMPILE) --extra gpu --constraint requirements/dev.txt --output-file requirements/run-gpu.txt
+	$(COMPILE) --extra cpu --extra train --constraint requirements/dev.txt --output-file requirements/run-train.txt
+
+.PHONY: clean
+clean: ## stop the parts of this directory and remove all that was made here; the shared download cache stays
+	@if test -x $(BIN)/python; then $(BIN)/python -m services.parts down $${HEADRACE_HOME:-.headrace}; fi
+	rm -rf $(VENV) .headrace build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: requirements-of-machine
+requirements-of-machine:
+	@missing=''; \
+	command -v java > /dev/null || missing+=' openjdk-17-jre-headless'; \
+	command -v mvn > /dev/null || missing+=' maven'; \
+	if test -n "$$missing"; then \
+		echo "headrace runs a real Kafka, which needs a JDK (17 or later) and Maven. Missing here:$$missing"; \
+		echo "  Debian, Ubuntu: sudo apt-get install$$missing"; \
+		echo "  or with Docker: docker compose -f compose/compose.yaml up"; \
+		exit 1; \
+	fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'headrace needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ...'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+		|| { echo "$(PYTHON) lacks venv (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
+
+# The machine is looked at only when something is to be installed: order-only, so that it never makes a stamp old.
+$(PACKAGES): requirements/dev.txt pyproject.toml | requirements-of-machine
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@mkdir -p $(@D) && touch $@
+
+$(BROKER): services/parts/poms/kafka.xml $(PACKAGES)
+	$(BIN)/python -m services.parts fetch kafka
+	@touch $@
+
+$(REGISTRY): services/parts/poms/registry.xml $(PACKAGES)
+	$(BIN)/python -m services.parts fetch registry
+	@touch $@
