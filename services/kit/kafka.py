@@ -186,14 +186,13 @@ class Consumer:
         _call(self._consumer.assign, partitions)
 
     def poll(self, most: int, timeout: float) -> list[Message]:
-        """Up to `most` messages: waits for the first one, takes the others only if they are there already."""
-        first = _call(self._consumer.poll, timeout)
-        if first is None:
-            return []
-        return [first, *_call(self._consumer.consume, most - 1, 0)] if most > 1 else [first]
+        """Up to `most` messages: those that are there at once, or as many as come within `timeout` (seconds).
 
-    def more(self, most: int, timeout: float) -> list[Message]:
-        """Up to `most` messages, waiting the whole `timeout` (seconds) for them."""
+        For one message this waits only until it comes; for several it waits the whole time-out or until all have come.
+        """
+        if most == 1:
+            message = _call(self._consumer.poll, timeout)
+            return [] if message is None else [message]
         return _call(self._consumer.consume, most, timeout)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
@@ -216,6 +215,11 @@ class Consumer:
         if answer is None:
             raise Transient(f"no answer about the offsets of {topic}[{partition}]")
         return int(answer[0]), int(answer[1])
+
+    def high_watermark(self, topic: str, partition: int) -> int:
+        """The offset after the last record as of the last fetch; asks nobody."""
+        answer = _call(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), cached=True)
+        return max(int(answer[1]), 0) if answer else 0
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
@@ -301,7 +305,7 @@ class Producer:
             except BufferError:  # The local queue is full: let it drain, then go on where it stopped.
                 self._producer.poll(0.1)
             except KafkaException as raised:
-                raise translate(raised.args[0]) from raised
+                raise _refused(raised.args[0]) from raised
 
     def send_one(
         self,
@@ -330,7 +334,7 @@ class Producer:
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as raised:
-                raise translate(raised.args[0]) from raised
+                raise _refused(raised.args[0]) from raised
 
     def poll(self) -> None:
         """Serve delivery reports."""
@@ -423,6 +427,11 @@ class Admin:
     def _wait(futures: Mapping[Any, Any], timeout: float = 60.0) -> None:
         for future in futures.values():
             _call(future.result, timeout)
+
+
+def _refused(error: KafkaError) -> HeadraceError:
+    """produce() in a transaction that already failed says _STATE, without a flag; the abort then tells why."""
+    return TransactionAborted(str(error)) if error.code() == KafkaError._STATE else translate(error)
 
 
 def _construct(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:

@@ -19,6 +19,8 @@ class Service:
 
     input: str
     """Logical name of the topic that the consumer group reads."""
+    stateful: bool = False
+    """Whether partitions carry state: then it is checkpointed, and rebuilt before a partition's first answer."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 

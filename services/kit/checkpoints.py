@@ -1,0 +1,98 @@
+"""State on Kafka: a snapshot is cut into chunks that lie in the checkpoints topic, found again by their offsets.
+
+The offsets of the newest chunks ride in the committed offset's metadata, so a checkpoint, the outputs it follows and the
+offset it stands at become visible in one transaction. The topic is compacted: a chunk's key names its owner and number,
+so an old chunk goes only once a newer one is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from services.kit.channels import Wiring
+from services.kit.errors import ContractError, Transient
+from services.kit.kafka import Connection, Consumer, Producer, TopicPartition
+from services.kit.positions import Place
+
+CHUNK_BYTES = 900_000
+FORMAT = 1
+
+
+class Checkpoints:
+    """Writes and reads the checkpoints of one service."""
+
+    def __init__(self, connection: Connection, wiring: Wiring, partitions: int) -> None:
+        self.connection = connection
+        self.wiring = wiring
+        self.partitions = partitions
+
+    def write(self, producer: Producer, partition: int, at: int, snapshot: bytes) -> Callable[[], Place]:
+        """Queue the chunks; the returned function gives their place once `producer.flush()` has returned."""
+        parts = [snapshot[start : start + CHUNK_BYTES] for start in range(0, max(len(snapshot), 1), CHUNK_BYTES)]
+        channel = self.wiring.checkpoints
+        count = len(parts)
+        columns = pa.RecordBatch.from_pylist(
+            [
+                {
+                    "group": self.wiring.group,
+                    "topic": self.wiring.input.name,
+                    "partition": partition,
+                    "offset": at,
+                    "chunk": number,
+                    "chunks": count,
+                    "format": FORMAT,
+                    "code_version": self.wiring.code_version,
+                    "payload": part,
+                }
+                for number, part in enumerate(parts)
+            ],
+            schema=channel.codec.reader.arrow,
+        )
+        lying: dict[int, tuple[int, int]] = {}
+        for number, value in enumerate(channel.codec.encode(columns)):
+
+            def delivered(where: int, offset: int, number: int = number) -> None:
+                lying[number] = (where, offset)
+
+            key = f"{self.wiring.group}/{self.wiring.input.name}/{partition}/{number}"
+            producer.send_one(channel.name, key, value, partition=partition % self.partitions, delivered=delivered)
+        return lambda: Place(at, tuple(lying[number] for number in range(count)))
+
+    def read(self, partition: int, place: Place, timeout: float = 60.0) -> bytes:
+        """The snapshot at a place. ContractError when what lies there is not ours."""
+        found: dict[tuple[int, int], bytes] = {}
+        wanted = set(place.chunks)
+        # The place was committed, so its chunks were: reading uncommitted avoids waiting for other members' transactions.
+        consumer = Consumer(self.connection, isolation="read_uncommitted", partition_eof=False)
+        try:
+            starts: dict[int, int] = {}
+            for where, offset in place.chunks:
+                starts[where] = min(offset, starts.get(where, offset))
+            consumer.assign(
+                [TopicPartition(self.wiring.checkpoints.name, where, offset) for where, offset in starts.items()]
+            )
+            waited = 0.0
+            while len(found) < len(wanted):
+                messages = consumer.poll(100, 0.05)
+                waited = 0.0 if messages else waited + 0.05
+                if waited > timeout:
+                    raise Transient(f"the checkpoint of partition {partition} was not read within {timeout:g} s")
+                for message in messages:
+                    if message.error() is not None:
+                        raise Transient(f"reading the checkpoint of partition {partition}: {message.error()}")
+                    lies = (message.partition(), message.offset())
+                    if lies in wanted:
+                        found[lies] = message.value()
+        finally:
+            consumer.close()
+        decoded = self.wiring.checkpoints.codec.decode([found[chunk] for chunk in place.chunks])
+        rows = decoded.columns.to_pylist()
+        ours = {"group": self.wiring.group, "topic": self.wiring.input.name, "partition": partition, "offset": place.at}
+        for number, row in enumerate(rows):
+            if any(row[name] != value for name, value in ours.items()) or row["chunk"] != number:
+                raise ContractError(f"chunk {number} of the checkpoint at {place.at} belongs to {row['group']}")
+        if decoded.bad or len(rows) != len(place.chunks) or rows[0]["format"] != FORMAT:
+            raise ContractError(f"the checkpoint of partition {partition} at {place.at} cannot be read by this version")
+        return b"".join(row["payload"] for row in rows)

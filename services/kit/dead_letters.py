@@ -1,0 +1,105 @@
+"""Records that can never be processed, written whole to the dead-letter topic, and the limit that stops a bad deploy.
+
+A dead letter keeps the record's key, headers and timestamp, and says what happened twice: in an Avro value (with the
+record's own bytes inside), and in headers named after Kafka Connect's (`__connect.errors.topic` ...), under our prefix.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from services.kit.batch import Reject
+from services.kit.channels import Wiring
+from services.kit.delivery import Parcel
+from services.kit.errors import HeadraceError
+
+PREFIX = "__headrace.errors."
+WINDOW = 10_000
+LEAST = 1_000
+
+
+class DeadLetterLimit(HeadraceError):
+    """Too large a share of recent records was refused: stopping loses nothing, going on drains the topic."""
+
+
+class RawRecord(Protocol):
+    """What a dead letter keeps of a record; confluent_kafka's Message is one."""
+
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], RawRecord], now: float) -> Parcel:
+    """The dead letters for refused records; `records` by (partition, offset)."""
+    rows, keys, headers, timestamps = [], [], [], []
+    for reject in rejects:
+        record = records[reject.partition, reject.offset]
+        carried = record.headers() or []
+        timestamp = max(record.timestamp()[1], 0)
+        rows.append(
+            {
+                "topic": wiring.input.name,
+                "partition": reject.partition,
+                "offset": reject.offset,
+                "timestamp": timestamp,
+                "key": record.key(),
+                "value": record.value(),
+                "headers": [{"key": name, "value": value} for name, value in carried],
+                "reason": reject.reason,
+                "detail": reject.detail,
+                "service": wiring.service,
+                "group": wiring.group,
+                "code_version": wiring.code_version,
+                "time": int(now * 1000),
+            }
+        )
+        said = {
+            "topic": wiring.input.name,
+            "partition": reject.partition,
+            "offset": reject.offset,
+            "exception.class.name": "InvalidRecord",
+            "exception.message": f"{reject.reason}: {reject.detail}",
+            "consumer.group": wiring.group,
+            "code.version": wiring.code_version,
+        }
+        keys.append(record.key())
+        headers.append([*carried, *((PREFIX + name, str(value).encode()) for name, value in said.items())])
+        timestamps.append(timestamp)
+    channel = wiring.dead_letters
+    columns = pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow)
+    source = np.array([reject.partition for reject in rejects], np.int32)
+    return Parcel(
+        channel.name, keys, channel.codec.encode(columns), source, headers=headers, timestamps=timestamps
+    )
+
+
+class RejectShare:
+    """The share of refused records among the last 10,000, judged once there are 1,000."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._batches: deque[tuple[int, int]] = deque()
+        self.records = 0
+        self.refused = 0
+
+    def note(self, records: int, refused: int) -> None:
+        """Count a batch; DeadLetterLimit when the share is over the limit."""
+        self._batches.append((records, refused))
+        self.records += records
+        self.refused += refused
+        while self._batches and self.records - self._batches[0][0] >= WINDOW:
+            old_records, old_refused = self._batches.popleft()
+            self.records -= old_records
+            self.refused -= old_refused
+        if self.limit < 1 and self.records >= LEAST and self.refused > self.limit * self.records:
+            raise DeadLetterLimit(
+                f"{self.refused} of the last {self.records} records were refused, more than {self.limit:.0%}: stopped "
+                "before they are committed; look at their reasons, then raise HEADRACE_DEAD_LETTER_LIMIT or mend the cause"
+            )

@@ -1,0 +1,63 @@
+"""Fact topics (plans): compacted, read whole and in order by every member, without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from services.kit.batch import Batch
+from services.kit.channels import Channel
+from services.kit.errors import ContractError, Transient
+from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, TopicPartition
+
+
+class Facts:
+    """Follows one fact topic from its beginning."""
+
+    def __init__(self, connection: Connection, channel: Channel) -> None:
+        self.channel = channel
+        self.consumer = Consumer(connection)
+        self.partitions = self.consumer.partitions(channel.name)
+        self.consumer.assign(
+            [TopicPartition(channel.name, partition, OFFSET_BEGINNING) for partition in range(self.partitions)]
+        )
+
+    def whole(self, timeout: float = 60.0) -> Iterator[Batch]:
+        """Everything that is there now; Transient when the topic's end is not reached in time."""
+        ended: set[int] = set()
+        waited = 0.0
+        while len(ended) < self.partitions:
+            messages = self.consumer.poll(1_000, 0.1)
+            waited = 0.0 if messages else waited + 0.1
+            if waited > timeout:
+                raise Transient(f"{self.channel.name} was not read to its end within {timeout:g} s")
+            ended.update(message.partition() for message in messages if message.error() is not None)
+            yield from self._decoded(messages)
+
+    def news(self) -> Iterator[Batch]:
+        """What came since."""
+        yield from self._decoded(self.consumer.poll(1_000, 0))
+
+    def _decoded(self, messages: list) -> Iterator[Batch]:  # type: ignore[type-arg]  # confluent_kafka has no stubs
+        records = [message for message in messages if message.error() is None and message.value() is not None]
+        if not records:
+            return
+        decoded = self.channel.codec.decode([record.value() for record in records])
+        if decoded.bad:
+            bad = records[decoded.bad[0].row]
+            raise ContractError(
+                f"{self.channel.name}[{bad.partition()}]@{bad.offset()} is not a fact we can read: {decoded.bad[0].detail}"
+            )
+        yield Batch(
+            self.channel.logical,
+            decoded.columns,
+            pa.array([record.key() for record in records], pa.binary()),
+            np.array([record.partition() for record in records], np.int32),
+            np.array([record.offset() for record in records], np.int64),
+            np.array([record.timestamp()[1] for record in records], np.int64),
+        )
+
+    def close(self) -> None:
+        self.consumer.close()

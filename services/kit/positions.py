@@ -1,0 +1,98 @@
+"""How far a partition has come, and what of it travels in the committed offset's metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.kit.batch import Batch
+from services.kit.errors import ContractError
+from services.kit.kafka import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a checkpoint lies: `chunks` are (partition, offset) in the checkpoints topic, in order.
+
+    `at`: the checkpoint is the fold of all records below this offset.
+    """
+
+    at: int
+    chunks: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A committed offset with what rides in its metadata, so that all of it changes in one transaction.
+
+    Attributes:
+        offset: every record below it was answered.
+        admitted: every record below it was admitted (its early outputs and dead letters are out); >= offset.
+        place: the newest checkpoint, at or below `offset`.
+    """
+
+    offset: int
+    admitted: int
+    place: Place | None = None
+
+    def metadata(self) -> str:
+        spoken: dict[str, Any] = {}
+        if self.admitted > self.offset:
+            spoken["admitted"] = self.admitted
+        if self.place:
+            spoken["checkpoint"] = self.place.at
+            spoken["chunks"] = [list(chunk) for chunk in self.place.chunks]
+        return json.dumps(spoken, separators=(",", ":")) if spoken else ""
+
+    @classmethod
+    def read(cls, offset: int, metadata: str | None) -> Commitment:
+        """The inverse of `metadata`; ContractError for what we did not write."""
+        if not metadata:
+            return cls(offset, offset)
+        try:
+            spoken = json.loads(metadata)
+            place = None
+            if "checkpoint" in spoken:
+                place = Place(spoken["checkpoint"], tuple((part, at) for part, at in spoken["chunks"]))
+            return cls(offset, max(offset, spoken.get("admitted", offset)), place)
+        except (ValueError, KeyError, TypeError) as raised:
+            raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Admitted rows of one partition that wait, with the records they came from."""
+
+    batch: Batch
+    records: list[Message]
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that this member owns.
+
+    Offsets: `read` (next to come from the consumer) >= `admitted` >= `processed` (below it everything is answered).
+    Records below `replay_until` were answered in an earlier life; those below `readmit_until` were admitted in it.
+    """
+
+    partition: int
+    read: int
+    processed: int
+    admitted: int
+    replay_until: int
+    readmit_until: int
+    place: Place | None = None
+    held: list[Pending] = field(default_factory=list)
+    stuck_since: float | None = None
+    at_end_since: float | None = None
+    committed: Commitment | None = None
+    rows_since_checkpoint: int = 0
+    last_checkpoint: float = 0.0
+    newest_timestamp: int = 0
+
+    def commitment(self) -> Commitment:
+        return Commitment(self.processed, max(self.admitted, self.processed), self.place)
+
+    def restoring(self) -> bool:
+        return self.read < self.replay_until

@@ -1,0 +1,93 @@
+"""Reading a range of a topic, once, without a group: for training, export and tests. Committed records only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from services.kit.channels import Channel
+from services.kit.errors import Transient
+from services.kit.intake import Intake, take_in
+from services.kit.kafka import Connection, Consumer, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Offsets of one partition: from `start` up to, not including, `stop`."""
+
+    partition: int
+    start: int
+    stop: int
+
+
+def ranges(
+    connection: Connection, topic: str, start_ms: int | None = None, stop_ms: int | None = None
+) -> list[Range]:
+    """What a topic holds now, or the part of it whose Kafka timestamps lie in [start_ms, stop_ms)."""
+    consumer = Consumer(connection)
+    try:
+        partitions = range(consumer.partitions(topic))
+        bounds = {partition: consumer.watermarks(topic, partition) for partition in partitions}
+
+        def at(time: int | None, otherwise: dict[int, int]) -> dict[int, int]:
+            if time is None:
+                return otherwise
+            asked = consumer.offsets_for_times([TopicPartition(topic, partition, time) for partition in partitions])
+            return {tp.partition: tp.offset if tp.offset >= 0 else bounds[tp.partition][1] for tp in asked}
+
+        starts = at(start_ms, {partition: low for partition, (low, _) in bounds.items()})
+        stops = at(stop_ms, {partition: high for partition, (_, high) in bounds.items()})
+        return [Range(partition, starts[partition], max(starts[partition], stops[partition])) for partition in partitions]
+    finally:
+        consumer.close()
+
+
+def read(connection: Connection, channel: Channel, wanted: list[Range], timeout: float = 60.0) -> Iterator[Intake]:
+    """The records of the ranges, in batches, each partition in order. Transient when nothing comes for `timeout` s."""
+    consumer = Consumer(connection)
+    open_ranges = {part.partition: part for part in wanted if part.stop > part.start}
+    try:
+        consumer.assign(
+            [TopicPartition(channel.name, part.partition, part.start) for part in open_ranges.values()]
+        )
+        waited = 0.0
+        while open_ranges:
+            messages = consumer.poll(10_000, 0.1)
+            waited = 0.0 if messages else waited + 0.1
+            if waited > timeout:
+                raise Transient(f"{channel.name} was not read to its end within {timeout:g} s")
+            records = []
+            for message in messages:
+                part = open_ranges.get(message.partition())
+                if part is None:
+                    continue
+                if message.error() is None and message.offset() < part.stop:
+                    records.append(message)
+                # The offsets at the end of a range may be control records, which are never delivered.
+                if message.error() is not None or message.offset() >= part.stop - 1:
+                    del open_ranges[part.partition]
+            if records:
+                yield take_in(channel, records)
+    finally:
+        consumer.close()
+
+
+def read_topic(
+    connection: Connection, channel: Channel, start_ms: int | None = None, stop_ms: int | None = None
+) -> tuple[pa.Table, list[Range]]:
+    """All readable records of a range as a table, with what was read: the lineage of whoever uses it.
+
+    The table has the topic's columns and three more: `_partition` (int32), `_offset` (int64), `_timestamp` (int64, ms).
+    """
+    wanted = ranges(connection, channel.name, start_ms, stop_ms)
+    places = [("_partition", pa.int32()), ("_offset", pa.int64()), ("_timestamp", pa.int64())]
+    schema = pa.schema([*channel.codec.reader.arrow, *(pa.field(name, kind) for name, kind in places)])
+    batches = []
+    for intake in read(connection, channel, wanted):
+        batch = intake.batch
+        extra = [pa.array(np.asarray(column)) for column in (batch.partition, batch.offset, batch.timestamp)]
+        batches.append(pa.RecordBatch.from_arrays([*batch.columns.columns, *extra], schema=schema))
+    return pa.Table.from_batches(batches, schema=schema), wanted

@@ -1,0 +1,66 @@
+"""A service as a process: settings in, signals handled, an exit code that tells a supervisor what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from services.kit.dead_letters import DeadLetterLimit
+from services.kit.errors import ConfigurationError, ContractError, Fenced
+from services.kit.logs import configure, logger
+from services.kit.runner import Runner
+from services.kit.settings import Settings
+
+DONE = 0
+CRASHED = 1
+MISCONFIGURED = 2
+LIMIT_REACHED = 3
+RESTART = 75
+STUCK = 70
+
+
+def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> int:
+    """Run one member until it is told to stop, and say how it went.
+
+    Exit codes: 0 drained; 1 a defect or a lost store, restart; 2 settings or contracts are wrong, a restart will not
+    help; 3 too many dead letters, look first; 75 fenced by another member, restart; 70 did not drain in time.
+    """
+    configure(settings.log, service=service, member=settings.member)
+    log = logger("serving")
+    try:
+        runner = build(settings)
+    except (ConfigurationError, ContractError) as error:
+        log.error("cannot start", error=str(error))
+        return MISCONFIGURED
+
+    def on_signal(number: int, _: object) -> None:
+        if runner.stopping:
+            os._exit(128 + number)
+        log.info("stopping", signal=signal.Signals(number).name)
+        runner.stop()
+        # librdkafka's close has been seen to hang on an overloaded machine; what is durable by then stays durable.
+        watchdog = threading.Timer(settings.drain_s + 4, os._exit, [STUCK])
+        watchdog.daemon = True
+        watchdog.start()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        runner.run()
+    except Fenced as error:
+        log.error("fenced", error=str(error))
+        return RESTART
+    except DeadLetterLimit as error:
+        log.error("dead-letter limit", error=str(error))
+        return LIMIT_REACHED
+    except ContractError as error:
+        log.error("contract broken", error=str(error), exc_info=True)
+        return MISCONFIGURED
+    except Exception:
+        log.exception("crashed")
+        return CRASHED
+    log.info("drained")
+    return DONE
