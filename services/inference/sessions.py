@@ -1,0 +1,167 @@
+"""The one door to ONNX Runtime.
+
+A session takes a matrix of features and gives one score a row. Whether the graph wants one tensor or one per input,
+32 or 64 bits, and where the probability stands in its output, is settled when the session is opened.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from services.inference.admission import inspect
+from services.inference.batching import InnerBatch, tune
+from services.inference.package import ModelPackage
+from services.kit.errors import ConfigurationError, ContractError
+
+Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How models are run.
+
+    Attributes:
+        device: `cuda` insists on the CUDA provider (extra `gpu`), `auto` takes it where it helps, `cpu` never does.
+        threads: of one session; members of a consumer group are the way to more cores.
+        spinning: whether idle threads burn CPU for a shorter wake-up.
+        longest_call: seconds that one call may take; the model's share of the pipeline's latency target.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
+    spinning: bool = False
+    longest_call: float = 0.01
+
+
+class Session(Protocol):
+    """A model, loaded and warm."""
+
+    batch: InnerBatch
+    """What tuning found: the inner batch and its cost."""
+
+    def run(self, matrix: Matrix) -> Scores:
+        """Scores of a [n, inputs] matrix, float64 [n], in order; NaN stands for a missing value."""
+
+
+def open_session(package: ModelPackage, settings: SessionSettings) -> Session:
+    """Check the package's graph, load and warm it.
+
+    Raises:
+        ContractError: the graph is not allowed (`admission`), does not load, or does not give one score a row.
+        ConfigurationError: `device: cuda` without the provider.
+    """
+    model = inspect(package)
+    has_trees = any(node.op_type.startswith("TreeEnsemble") for node in model.graph.node)
+    return OnnxSession(package, settings, cuda_helps=not has_trees)
+
+
+class OnnxSession:
+    """A session of ONNX Runtime.
+
+    Args:
+        package: an admitted package.
+        settings: see `SessionSettings`.
+        cuda_helps: False for tree ensembles, which have no CUDA kernel: `auto` then stays on the CPU, where it would
+            otherwise copy rows to the device and back for nothing.
+    """
+
+    def __init__(self, package: ModelPackage, settings: SessionSettings, *, cuda_helps: bool = True) -> None:
+        self._title = package.title
+        self._session = _load(package, _providers(settings.device, cuda_helps), settings)
+        self._dtype = np.dtype(package.manifest.inputs[0].dtype)
+        self._output = package.manifest.output
+        self._width = len(package.manifest.inputs)
+        inputs = self._session.get_inputs()
+        self._names = [i.name for i in inputs]
+        self._flat = [len(i.shape) == 1 for i in inputs]
+        self._dtypes = [np.dtype(i.dtype) for i in package.manifest.inputs]
+        rows = package.sample(4096)
+        self._pick = _column(self._answer(rows[:3]), 3, self._title)
+        self.batch = tune(lambda n: self._answer(rows[:n]), time.perf_counter, longest_call=settings.longest_call)
+
+    def run(self, matrix: Matrix) -> Scores:
+        """Scores of a [n, inputs] matrix in inner batches; see `Session.run`."""
+        scores = np.empty(len(matrix), dtype=np.float64)
+        step = self.batch.rows
+        for start in range(0, len(matrix), step):
+            answer = self._answer(matrix[start : start + step])
+            scores[start : start + step] = answer if self._pick is None else answer[:, self._pick]
+        return scores
+
+    def _answer(self, rows: Matrix) -> npt.NDArray[np.floating]:
+        feed: dict[str, npt.NDArray[np.floating]]
+        if len(self._names) == 1:
+            tensor = np.ascontiguousarray(rows, dtype=self._dtype)
+            feed = {self._names[0]: tensor[:, 0] if self._flat[0] else tensor}
+        else:
+            feed = {}
+            for column, (name, flat, dtype) in enumerate(zip(self._names, self._flat, self._dtypes, strict=True)):
+                values = np.ascontiguousarray(rows[:, column], dtype=dtype)
+                feed[name] = values if flat else values[:, None]
+        try:
+            answer: npt.NDArray[np.floating] = self._session.run([self._output], feed)[0]
+        except _RUNTIME_ERRORS as error:
+            raise ContractError(f"{self._title} does not run: {_first_line(error)}") from error
+        return answer
+
+
+def _load(package: ModelPackage, providers: list[str], settings: SessionSettings) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = settings.threads
+    options.log_severity_level = 3
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "1" if settings.spinning else "0")
+    try:
+        return ort.InferenceSession(package.graph, options, providers=providers)
+    except _RUNTIME_ERRORS as error:
+        raise ContractError(f"{package.title} does not load: {_first_line(error)}") from error
+
+
+def _providers(device: str, cuda_helps: bool) -> list[str]:
+    present = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "cuda" and not present:
+        raise ConfigurationError("device: cuda, but ONNX Runtime has no CUDA provider; install the extra `gpu`")
+    wanted = device == "cuda" or (device == "auto" and present and cuda_helps)
+    return [*(["CUDAExecutionProvider"] if wanted else []), "CPUExecutionProvider"]
+
+
+def _column(answer: object, rows: int, title: str) -> int | None:
+    """Which column of the output is the positive class; None for a vector."""
+    if not isinstance(answer, np.ndarray) or answer.dtype.kind != "f":
+        raise ContractError(f"{title} answers {type(answer).__name__}; expected a tensor of floats (zipmap off)")
+    if answer.shape == (rows,):
+        return None
+    if answer.shape in ((rows, 1), (rows, 2)):
+        return int(answer.shape[1]) - 1
+    raise ContractError(f"{title} answers shape {answer.shape} for {rows} rows; expected [n], [n, 1] or [n, 2]")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+_STATE = ort.capi.onnxruntime_pybind11_state
+_RUNTIME_ERRORS = (
+    _STATE.DeviceReset,
+    _STATE.EPFail,
+    _STATE.EngineError,
+    _STATE.Fail,
+    _STATE.InvalidArgument,
+    _STATE.InvalidGraph,
+    _STATE.InvalidProtobuf,
+    _STATE.ModelLoadCanceled,
+    _STATE.ModelLoaded,
+    _STATE.ModelRequiresCompilation,
+    _STATE.NoModel,
+    _STATE.NoSuchFile,
+    _STATE.NotFound,
+    _STATE.NotImplemented,
+    _STATE.RuntimeException,
+)

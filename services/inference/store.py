@@ -1,0 +1,112 @@
+"""The model store: packages in a directory or an object store, fetched into a local cache by digest."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import fsspec
+from fsspec.core import split_protocol, url_to_fs
+
+from services.inference.package import FILES, LARGEST, ModelPackage, files_of, load
+from services.kit.errors import ConfigurationError, ContractError, Transient
+
+
+class ModelStore:
+    """Packages under one root, reachable through fsspec.
+
+    Layout: `<root>/<name>/<version>/<digest hex>/{model.onnx, model.yaml}`. Packages are never changed or removed, so
+    putting one again is harmless and a fetched copy is good for ever.
+
+    Args:
+        root: a directory, or a URL that fsspec knows (`s3://bucket/models`, `gs://...`).
+        cache: local directory of fetched packages, shared by processes; made when missing.
+
+    Raises:
+        ConfigurationError: the URL's protocol is unknown or its library is not installed.
+    """
+
+    def __init__(self, root: str, cache: Path) -> None:
+        try:
+            self._files, self._root = url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"model store {root}: {error}; use a directory, or install its library") from error
+        self._root = self._root.rstrip("/")
+        self._cache = cache
+
+    def put(self, package: ModelPackage) -> str:
+        """Store the package and return its uri; a package that is already there stays as it is."""
+        at = "/".join((self._root, package.manifest.name, package.manifest.version, _hex(package.digest)))
+        try:
+            self._files.makedirs(at, exist_ok=True)
+            # Graph before manifest: a reader that finds the manifest finds a whole package.
+            for name, content in files_of(package).items():
+                if not self._files.exists(f"{at}/{name}"):
+                    self._write(f"{at}/{name}", content)
+        except OSError as error:
+            raise Transient(f"model store: cannot write {at}: {error}") from error
+        return str(self._files.unstrip_protocol(at))
+
+    def fetch(self, uri: str, digest: str) -> Path:
+        """A local directory with exactly this package; downloaded at most once into the cache.
+
+        Raises:
+            ContractError: the uri lies outside this store, nothing is there, or its digest is another one.
+            Transient: the store does not answer.
+        """
+        local = self._cache / _hex(digest)
+        if local.is_dir():
+            return local
+        at = self._inside(uri)
+        self._cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".fetching-", dir=self._cache))
+        try:
+            for name in FILES:
+                self._copy(f"{at}/{name}", partial / name)
+            load(partial, digest)
+            # The rename is the commit: nobody ever sees half a package, and whoever comes second finds it done.
+            try:
+                partial.rename(local)
+            except OSError:
+                if not local.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return local
+
+    def _inside(self, uri: str) -> str:
+        # A plan may name any string; this process reads its model store, not any address that somebody wrote.
+        protocol, _ = split_protocol(uri)
+        known = self._files.protocol if isinstance(self._files.protocol, tuple) else (self._files.protocol,)
+        at = self._files._strip_protocol(uri) if (protocol or "file") in known else ""
+        if ".." in at.split("/") or not at.startswith(self._root + "/"):
+            raise ContractError(f"{uri} lies outside the model store {self._files.unstrip_protocol(self._root)}")
+        return str(at)
+
+    def _copy(self, remote: str, local: Path) -> None:
+        try:
+            size = int(self._files.size(remote) or 0)
+            if size > LARGEST:
+                raise ContractError(f"{remote} has {size} bytes; a model package file has {LARGEST} at most")
+            self._files.get_file(remote, str(local))
+        except FileNotFoundError:
+            raise ContractError(f"the model store has no {remote}, which was named by a plan or a command") from None
+        except OSError as error:
+            raise Transient(f"model store: cannot read {remote}: {error}") from error
+
+    def _write(self, remote: str, content: bytes) -> None:
+        if isinstance(self._files, fsspec.get_filesystem_class("file")):
+            # Object stores show whole objects only; a directory needs the rename for the same promise.
+            with tempfile.NamedTemporaryFile(dir=Path(remote).parent, delete=False) as partial:
+                partial.write(content)
+            Path(partial.name).replace(remote)
+        else:
+            self._files.pipe_file(remote, content)
+
+
+def _hex(digest: str) -> str:
+    kind, _, value = digest.partition(":")
+    if kind != "sha256" or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+        raise ContractError(f"{digest!r} is no model digest; it reads sha256: and 64 hex digits")
+    return value

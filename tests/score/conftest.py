@@ -1,0 +1,41 @@
+"""A score service with a model store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.inference.package import ModelPackage
+from services.inference.sessions import SessionSettings
+from services.inference.store import ModelStore
+from services.score.figures import Figures
+from services.score.scoring import Score
+from tests.score.parts import FEATURES, PREDICTIONS, arm, plans
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """An empty model store."""
+    return ModelStore(str(tmp_path / "models"), tmp_path / "cache")
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Where the service's metrics are."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def start(store: ModelStore, registry: CollectorRegistry) -> Callable[..., Score]:
+    """Makes the service; with packages, plans 1, 2, ... are learned, each naming the next package."""
+
+    def make(*packages: ModelPackage) -> Score:
+        service = Score("p", FEATURES, PREDICTIONS, store, SessionSettings(device="cpu"), Figures(registry))
+        for version, package in enumerate(packages, 1):
+            service.learn(plans(("p", version, [arm(package, store.put(package))])), now=0.0)
+        return service
+
+    return make
