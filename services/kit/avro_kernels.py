@@ -10,29 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from services.kit.avro_memory import compiled, load8, load32, load64, store8, store32, store64
-from services.kit.avro_program import (
-    BEGIN,
-    BOOL,
-    BYTES,
-    DOUBLE,
-    END,
-    ENUM,
-    FLOAT,
-    GOTO,
-    INT,
-    LONG,
-    MARK,
-    NEXT,
-    STRING,
-    UNION,
-    WIDTH,
-    ZERO,
-)
+
+# A line of a program: operation, buffer, scope, argument, target. The operations stand in this module because the
+# machine code on disk is renewed when this file changes, not when one that it imports does.
+END, LONG, INT, BOOL, FLOAT, DOUBLE, STRING, BYTES, ENUM, UNION, BEGIN, NEXT, GOTO, ZERO, MARK = range(15)
+WIDTH = 5
+_LINE = 8 * WIDTH
 
 # What became of a record.
 GOOD, NULL_VALUE, OVERSIZE, TRUNCATED, WRONG_MAGIC, UNKNOWN_SCHEMA, TRAILING_BYTES, MALFORMED = range(8)
 HEADER = 5
-_ROW = 8 * WIDTH
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -169,7 +156,7 @@ def decode(
 ) -> int:
     """Run the program over records first to n that are GOOD and bear the wanted id.
 
-    Args:
+    What it is given:
         base, offsets: the records' bytes, and int32 [n + 1] where each begins.
         status, ids: from `headers`; status is set for records that fail.
         program, buffers: addresses of the code and of the table of buffer addresses.
@@ -203,15 +190,15 @@ def decode(
                 if at < 0:
                     break
                 store64(buffer + 8 * position, value)
-                line += _ROW
+                line += _LINE
             elif op == DOUBLE:
                 if end - at < 8:
                     at = -TRUNCATED
                     break
                 store64(buffer + 8 * position, load64(at))
                 at += 8
-                line += _ROW
-            elif op == STRING or op == BYTES:
+                line += _LINE
+            elif op in (STRING, BYTES):
                 value, at = _varint(at, end)
                 if at < 0:
                     break
@@ -226,7 +213,7 @@ def decode(
                     break
                 store64(buffer + 8 * position, (at - base) << 32 | value)
                 at += value
-                line += _ROW
+                line += _LINE
             elif op == UNION:
                 value, at = _varint(at, end)
                 if at < 0:
@@ -236,10 +223,10 @@ def decode(
                     break
                 if value == load64(line + 24):
                     store8(buffer + position, 0)
-                    line = program + _ROW * load64(line + 32)
+                    line = program + _LINE * load64(line + 32)
                 else:
                     store8(buffer + position, 1)
-                    line += _ROW
+                    line += _LINE
             elif op == INT:
                 value, at = _varint(at, end)
                 if at < 0:
@@ -248,7 +235,7 @@ def decode(
                     at = -MALFORMED
                     break
                 store32(buffer + 4 * position, value)
-                line += _ROW
+                line += _LINE
             elif op == ENUM:
                 value, at = _varint(at, end)
                 if at < 0:
@@ -257,7 +244,7 @@ def decode(
                     at = -MALFORMED
                     break
                 store32(buffer + 4 * position, value)
-                line += _ROW
+                line += _LINE
             elif op == BOOL:
                 if at >= end:
                     at = -TRUNCATED
@@ -268,15 +255,15 @@ def decode(
                     break
                 store8(buffer + position, value)
                 at += 1
-                line += _ROW
+                line += _LINE
             elif op == FLOAT:
                 if end - at < 4:
                     at = -TRUNCATED
                     break
                 store32(buffer + 4 * position, load32(at))
                 at += 4
-                line += _ROW
-            elif op == BEGIN or op == NEXT:
+                line += _LINE
+            elif op in (BEGIN, NEXT):
                 scope = load64(line + 24)
                 if op == BEGIN:
                     store32(buffer + 4 * position, count[scope])
@@ -301,11 +288,11 @@ def decode(
                         return record
                 left[scope] = items
                 if op == BEGIN:
-                    line = line + _ROW if items else program + _ROW * load64(line + 32)
+                    line = line + _LINE if items else program + _LINE * load64(line + 32)
                 else:
-                    line = program + _ROW * load64(line + 32) if items else line + _ROW
+                    line = program + _LINE * load64(line + 32) if items else line + _LINE
             elif op == GOTO:
-                line = program + _ROW * load64(line + 32)
+                line = program + _LINE * load64(line + 32)
             elif op == ZERO:
                 width = load64(line + 24)
                 if width == 8:
@@ -314,10 +301,10 @@ def decode(
                     store32(buffer + 4 * position, 0)
                 else:
                     store8(buffer + position, 0)
-                line += _ROW
+                line += _LINE
             elif op == MARK:
                 store32(buffer + 4 * position, count[load64(line + 24)])
-                line += _ROW
+                line += _LINE
             else:
                 if at != end:
                     at = -TRAILING_BYTES
@@ -327,7 +314,7 @@ def decode(
             count[0] += 1
         else:
             status[record] = -at
-            failed[record] = ((line - program) // _ROW) << 32 | (last - start)
+            failed[record] = ((line - program) // _LINE) << 32 | (last - start)
             for scope in range(1, scopes):
                 count[scope] = saved[scope]
     return n
@@ -394,7 +381,7 @@ def _bit(buffer: int, position: int) -> int:
 def encode(n: int, number: int, program: int, table: int, scopes: int, out: int, ends: int) -> int:
     """Write n records with their headers, one behind the other; the room must suffice for the worst case.
 
-    Args:
+    What it is given:
         number: the schema id in the headers.
         program: address of the code.
         table: address of int64 [buffers, 3]: values, string data, and index of the first bit (validity and booleans,
@@ -428,7 +415,7 @@ def encode(n: int, number: int, program: int, table: int, scopes: int, out: int,
             elif op == DOUBLE:
                 store64(out, load64(buffer + 8 * here))
                 out += 8
-            elif op == STRING or op == BYTES:
+            elif op in (STRING, BYTES):
                 start = load32(buffer + 4 * here)
                 size = load32(buffer + 4 * here + 4) - start
                 out = _copy(load64(entry + 8) + start, size, _put(size, out))
@@ -437,11 +424,11 @@ def encode(n: int, number: int, program: int, table: int, scopes: int, out: int,
                 if buffer != 0 and _bit(buffer, load64(entry + 16) + here) == 0:
                     store8(out, null << 1)
                     out += 1
-                    line = program + _ROW * load64(line + 32)
+                    line = program + _LINE * load64(line + 32)
                     continue
                 store8(out, (1 - null) << 1)
                 out += 1
-            elif op == INT or op == ENUM:
+            elif op in (INT, ENUM):
                 out = _put(load32(buffer + 4 * here), out)
             elif op == BOOL:
                 store8(out, _bit(buffer, load64(entry + 16) + here))
@@ -460,21 +447,21 @@ def encode(n: int, number: int, program: int, table: int, scopes: int, out: int,
                 else:
                     store8(out, 0)
                     out += 1
-                    line = program + _ROW * load64(line + 32)
+                    line = program + _LINE * load64(line + 32)
                     continue
             elif op == NEXT:
                 scope = load64(line + 24)
                 position[scope] += 1
                 if position[scope] < stop[scope]:
-                    line = program + _ROW * load64(line + 32)
+                    line = program + _LINE * load64(line + 32)
                     continue
                 store8(out, 0)
                 out += 1
             elif op == GOTO:
-                line = program + _ROW * load64(line + 32)
+                line = program + _LINE * load64(line + 32)
                 continue
             elif op == END:
                 break
-            line += _ROW
+            line += _LINE
         store32(ends + 4 * record + 4, out - begin)
     return out - begin

@@ -13,11 +13,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from services.kit.avro_kernels import (
+    BEGIN,
+    BOOL,
+    BYTES,
+    DOUBLE,
+    END,
+    ENUM,
+    FLOAT,
+    GOTO,
+    INT,
+    LONG,
+    MARK,
+    NEXT,
+    STRING,
+    UNION,
+    ZERO,
+)
 from services.kit.avro_types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, least_bytes
 
-# Instructions: operation, buffer, scope, argument, target.
-END, LONG, INT, BOOL, FLOAT, DOUBLE, STRING, BYTES, ENUM, UNION, BEGIN, NEXT, GOTO, ZERO, MARK = range(15)
-WIDTH = 5
 _LEAVES = {
     "boolean": (BOOL, np.uint8),
     "int": (INT, np.int32),
@@ -55,7 +69,7 @@ class Program:
     """What the kernels run.
 
     Attributes:
-        code: int64 [instructions, 5].
+        code: int64 [instructions, 5]: operation, buffer, scope, argument, target.
         places: for each instruction the field it serves, for error messages.
         dtypes: the element type of each buffer, when reading.
         scope_of: the scope of each buffer.

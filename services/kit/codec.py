@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,7 @@ class Codec:
         self._writing = Writing(reader.record)
         self._sources: dict[int, Reading | Resolution] = {}
         self._strangers: set[int] = set()
+        self._none = pa.RecordBatch.from_pylist([], reader.arrow)
         self._learn()
 
     @cached_property
@@ -104,13 +106,13 @@ class Codec:
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Read a batch; `Transient` when an unknown id makes it ask a registry that does not answer."""
-        binary = pa.array(values, pa.binary())
+        binary = cast("pa.BinaryArray | pa.ChunkedArray[Any]", pa.array(values, pa.binary()))
         if isinstance(binary, pa.ChunkedArray):
             # Past 2 GiB, Arrow's 32-bit offsets do not reach.
             half = len(values) // 2
             return _joined(self.decode(values[:half]), self.decode(values[half:]), half)
         if not len(values):
-            return Decoded(self.reader.arrow.empty_table().to_batches()[0], np.empty(0, np.int64), [])
+            return Decoded(self._none, np.empty(0, np.int64), [])
         joined = Joined(binary, self.max_bytes)
         parts = [self._part(joined, number) for number in self._present(joined)]
         if len(parts) == 1:
@@ -118,10 +120,10 @@ class Codec:
         elif parts:
             rows = np.concatenate([part[1] for part in parts])
             order = np.argsort(rows, kind="stable")
-            together = pa.Table.from_batches([part[0] for part in parts]).combine_chunks()
-            columns, rows = together.take(pa.array(order)).combine_chunks().to_batches()[0], rows[order]
+            together = pa.concat_batches([part[0] for part in parts])  # type: ignore[attr-defined]  # the stubs lack it
+            columns, rows = together.take(pa.array(order)), rows[order]
         else:
-            columns, rows = self.reader.arrow.empty_table().to_batches()[0], np.empty(0, np.int64)
+            columns, rows = self._none, np.empty(0, np.int64)
         return Decoded(columns, rows, self._bad(joined))
 
     def _present(self, joined: Joined) -> list[int]:
@@ -145,7 +147,7 @@ class Codec:
         for number, writer in self._ids.writers(self.subject).items():
             if number not in self._sources:
                 same = writer == self.reader
-                self._sources[number] = self._reading if same else Resolution(writer, self.reader)
+                self._sources[number] = self._reading if same else Resolution(writer.record, self.reader.record)
 
     def _part(self, joined: Joined, number: int) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
         return self._sources[number].read(joined, number)
@@ -173,7 +175,7 @@ class Codec:
 
 
 def _joined(head: Decoded, tail: Decoded, start: int) -> Decoded:
-    columns = pa.Table.from_batches([head.columns, tail.columns])
+    # More than 2 GiB of good text in one column cannot be one batch; Arrow says so.
+    columns = pa.concat_batches([head.columns, tail.columns])  # type: ignore[attr-defined]  # the stubs lack it
     bad = [Bad(item.row + start, item.reason, item.detail) for item in tail.bad]
-    # More than 2 GiB of one string column cannot be one batch; Arrow says so.
-    return Decoded(columns.combine_chunks().to_batches()[0], np.concatenate([head.rows, tail.rows + start]), head.bad + bad)
+    return Decoded(columns, np.concatenate([head.rows, tail.rows + start]), head.bad + bad)

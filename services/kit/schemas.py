@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from services.kit.avro_types import Record, arrow_field, parse
+from services.kit.avro_parsing import parse
+from services.kit.avro_types import Record, arrow_field
 from services.kit.errors import ConfigurationError, ContractError
 
 REMEDY = "run `headrace schemas register PIPELINE`"
@@ -102,12 +103,14 @@ class PinnedIds:
         self._pins = read_pins(self.path)
 
     def id_of(self, subject: str, schema: Schema) -> int:
+        """As `SchemaIds.id_of`."""
         for number, pinned in self._pins.get(subject, {}).items():
             if pinned == schema:
                 return number
         raise ContractError(f"{schema.name} has no id for subject {subject} in {self.path}; {REMEDY}")
 
     def writers(self, subject: str) -> Mapping[int, Schema]:
+        """As `SchemaIds.writers`; never changes."""
         return dict(self._pins.get(subject, {}))
 
 
