@@ -5,7 +5,9 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# Run, not only looked up: a version manager's shims are on PATH for versions that are not there.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
@@ -74,7 +76,7 @@ requirements-of-machine:
 		echo "  or with Docker: docker compose -f compose/compose.yaml up"; \
 		exit 1; \
 	fi
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@test -n '$(PYTHON)' && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'headrace needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
 		|| { echo "$(PYTHON) lacks venv (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
