@@ -1,0 +1,60 @@
+"""`headrace check`: every mistake of a pipeline file, each with its line and the remedy."""
+
+from __future__ import annotations
+
+import json as codec
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from services.kit.errors import ConfigurationError
+from services.pipeline.check import Problem
+from services.pipeline.check import check as find_problems
+from services.pipeline.workspace import resolve
+
+PIPELINE = typer.Argument(help="A pipeline file, or the name of one in pipelines/.", show_default=False)
+
+
+def check(
+    pipeline: Annotated[str, PIPELINE],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check a pipeline file: all its mistakes at once, each with its line and the remedy.
+
+    Exit code 0 where there are none, 1 where there are some or where there is no such file.
+    """
+    try:
+        path = resolve(pipeline, Path.cwd())
+    except ConfigurationError as error:
+        path, problems = Path(pipeline), [Problem(1, 1, "", str(error), "name a pipeline file")]
+    else:
+        problems = find_problems(path)
+    if json:
+        typer.echo(codec.dumps({"file": str(path), "ok": not problems, "problems": [asdict(p) for p in problems]}))
+    else:
+        _show(Console(soft_wrap=True, highlight=False), _short(path), problems)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _short(path: Path) -> str:
+    """As a person in this folder would write it, so that a terminal makes a link of it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _show(console: Console, path: str, problems: list[Problem]) -> None:
+    for problem in problems:
+        where = f"{path}:{problem.line}:{problem.column}"
+        entry = f" [dim]{escape(problem.path)}[/]" if problem.path else ""
+        console.print(f"[bold]{escape(where)}[/]{entry}")
+        console.print(Padding(f"[red]{escape(problem.message)}[/]", (0, 0, 0, 2)))
+        console.print(Padding(f"[green]{escape(problem.remedy)}[/]", (0, 0, 0, 2)))
+    if problems:
+        console.print(f"\n{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}")
+    else:
+        console.print(f"[green]{escape(path)} is good[/]")

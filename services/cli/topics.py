@@ -1,0 +1,143 @@
+"""`headrace topics`: what a broker lacks of a pipeline's topics, shown and applied."""
+
+from __future__ import annotations
+
+import json as codec
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from services.cli.check import PIPELINE
+from services.kit.kafka import Admin
+from services.kit.topic_changes import Change, Wanted, plan, unwanted, wanted
+from services.kit.topic_changes import apply as apply_changes
+from services.kit.topics import load_topics
+from services.pipeline.check import load
+from services.pipeline.workspace import Workspace, resolve
+
+app = typer.Typer(help="The topics of a pipeline: what a broker lacks of them.", no_args_is_help=True)
+
+Name = Annotated[str, PIPELINE]
+Bootstrap = Annotated[
+    str, typer.Option(help="Kafka's address, HOST:PORT.", envvar="HEADRACE_BOOTSTRAP", show_default=True)
+]
+Partitions = Annotated[int | None, typer.Option(min=1, help="Partitions of every topic that may have more than one.")]
+Replication = Annotated[int | None, typer.Option(min=1, help="Replicas of every partition; 1 on a single broker.")]
+Repartition = Annotated[bool, typer.Option("--allow-repartition", help="Add partitions although keys will move.")]
+DataLoss = Annotated[bool, typer.Option("--allow-data-loss", help="Set properties although records will be deleted.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+LOCAL = "localhost:9092"
+
+
+@app.command("plan")
+def show(
+    pipeline: Name,
+    bootstrap: Bootstrap = LOCAL,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    allow_repartition: Repartition = False,
+    allow_data_loss: DataLoss = False,
+    detailed_exitcode: Annotated[bool, typer.Option(help="Exit with 2 when there is something to apply.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what `apply` would do, and do nothing.
+
+    Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one of them is refused.
+    """
+    changes, kept = _changes(Admin(bootstrap), pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    _report(changes, kept, json, applied=False)
+    if any(change.refused for change in changes):
+        raise typer.Exit(1)
+    raise typer.Exit(2 if changes and detailed_exitcode else 0)
+
+
+@app.command()
+def apply(
+    pipeline: Name,
+    bootstrap: Bootstrap = LOCAL,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    allow_repartition: Repartition = False,
+    allow_data_loss: DataLoss = False,
+    json: Json = False,
+) -> None:
+    """Create what is missing and set what differs; a second time there is nothing to do.
+
+    Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted.
+    """
+    admin = Admin(bootstrap)
+    changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    refused = any(change.refused for change in changes)
+    if not refused:
+        apply_changes(admin, changes)
+    _report(changes, kept, json, applied=not refused)
+    raise typer.Exit(1 if refused else 0)
+
+
+def topics_of(pipeline: str, partitions: int | None = None, replication: int | None = None) -> tuple[str, list[Wanted]]:
+    """The name of a pipeline and the topics that it needs.
+
+    Raises:
+        ConfigurationError: there is no such pipeline, or something is wrong with its file or a topic's.
+    """
+    path = resolve(pipeline, Path.cwd())
+    workspace = Workspace.of(path)
+    found = load(path, workspace)
+    views = [view.name for view in found.foreign_views]
+    return found.name, wanted(load_topics(workspace.topic_folders()), found.name, views, partitions, replication)
+
+
+def _changes(
+    admin: Admin,
+    pipeline: str,
+    partitions: int | None,
+    replication: int | None,
+    allow_repartition: bool,
+    allow_data_loss: bool,
+) -> tuple[list[Change], list[str]]:
+    """What is to be done, and the topics under the pipeline's name that nobody needs."""
+    name, topics = topics_of(pipeline, partitions, replication)
+    existing = admin.topics()
+    changes = plan(existing, topics, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss)
+    return changes, unwanted(existing, topics, name)
+
+
+def _report(changes: Sequence[Change], kept: Sequence[str], json: bool, applied: bool) -> None:
+    if json:
+        answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": list(kept)}
+        typer.echo(codec.dumps(answer))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    for change in changes:
+        for line in _lines(change):
+            console.print(line)
+    for name in kept:
+        console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
+    refused = sum(bool(change.refused) for change in changes)
+    if refused:
+        console.print(f"[red]{refused} refused; {'nothing was' if not applied else 'was'} changed[/]")
+    elif not changes:
+        console.print("[green]no changes[/]")
+    else:
+        count = f"{len(changes)} {'change' if len(changes) == 1 else 'changes'}"
+        console.print(f"[green]{count} applied[/]" if applied else f"{count} to apply")
+
+
+def _lines(change: Change) -> list[str]:
+    """A change as a diff: + for what is new, ~ for what is set anew, ! for what is refused."""
+    sign, colour = {True: ("!", "red"), False: ("~", "yellow")}[bool(change.refused)]
+    if change.kind == "create":
+        sign, colour = "+", "green"
+    lines = [f"[{colour}]{sign} {escape(change.topic)}[/]"]
+    for name, value in change.after.items():
+        before = change.before.get(name)
+        arrow = "" if change.kind == "create" else f"{before if before is not None else 'not set'} -> "
+        lines.append(f"    {escape(f'{name}: {arrow}{value}')}")
+    if change.refused:
+        lines += [f"    [red]refused: {escape(change.refused)}[/]", f"    [green]{escape(change.remedy)}[/]"]
+    return lines
