@@ -81,8 +81,8 @@ requirements-of-machine:
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
 		|| { echo "$(PYTHON) lacks venv (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
 
-# The machine is looked at only when something is to be installed: order-only, so that it never makes a stamp old.
-$(PACKAGES): requirements/dev.txt pyproject.toml | requirements-of-machine
+$(PACKAGES): requirements/dev.txt pyproject.toml
+	@$(MAKE) requirements-of-machine
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -1,7 +1,7 @@
 """The parts without the `headrace` command: fetch them ahead of their first use, or stop them.
 
-    python -m services.parts fetch kafka registry
-    python -m services.parts down .headrace
+python -m services.parts fetch kafka registry
+python -m services.parts down .headrace
 """
 
 from __future__ import annotations

@@ -72,9 +72,10 @@ class Process:
         self._end(signal.SIGKILL, 10.0)
 
     def freeze(self) -> None:
-        """SIGSTOP: it keeps its connections and says nothing more."""
+        """SIGSTOP, and wait until it stands still: it keeps its connections and says nothing more."""
         if handle := self._handle():
             handle.suspend()
+            self.wait_until(lambda: handle.status() == psutil.STATUS_STOPPED, 10.0)
 
     def thaw(self) -> None:
         """SIGCONT: a frozen one goes on."""
