@@ -50,21 +50,26 @@ def misfit(node: Node, value: object, *, default: bool = False) -> str:
     return "" if good else f"{str(value)[:80]} is not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def native(node: Node, value: Any) -> Any:
-    """A JSON value that fits, as Arrow takes it: bytes for their characters, pairs for a map, defaults filled in."""
+def native(node: Node, value: Any, mapping: type[list[Any]] | type[dict[str, Any]] = list) -> Any:
+    r"""A JSON value that fits, in Python's types, defaults filled in.
+
+    A map becomes a list of pairs, as Arrow takes it, or a dict, as other Avro libraries do.
+
+    >>> native(Map(Leaf("bytes")), {"a": "\u00ff"})
+    [('a', b'\xff')]
+    """
     match node:
         case Nullable():
-            return None if value is None else native(node.inner, value)
+            return None if value is None else native(node.inner, value, mapping)
         case Leaf(kind="bytes"):
             return value.encode("latin-1")
         case Array():
-            return [native(node.item, item) for item in value]
+            return [native(node.item, item, mapping) for item in value]
         case Map():
-            return [(key, native(node.value, item)) for key, item in value.items()]
+            return mapping((key, native(node.value, item, mapping)) for key, item in value.items())
         case Record():
-            return {
-                member.name: native(member.type, value.get(member.name, member.default)) for member in node.members
-            }
+            parts = ((member, value.get(member.name, member.default)) for member in node.members)
+            return {member.name: native(member.type, part, mapping) for member, part in parts}
         case _:
             return value
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.kit import avro_kernels as kernels
+from services.kit.avro_compatibility import incompatibilities
 from services.kit.avro_reading import Joined, Reading
 from services.kit.avro_resolution import Resolution
 from services.kit.avro_writing import Writing
@@ -73,8 +74,8 @@ class Codec:
         ids: which ids may be read, and which is written.
         max_bytes: longer values are `oversize`, header included; below 2 GiB.
 
-    Raises:
-        ContractError: an id's schema cannot be read as the reader's.
+    Ids of versions that the reader's schema cannot take are treated as unknown, the detail saying why: old records that
+    nobody can read any more do not keep the others from being read.
     """
 
     def __init__(self, subject: str, reader: Schema, ids: SchemaIds, max_bytes: int = 1_000_000) -> None:
@@ -86,6 +87,7 @@ class Codec:
         self._writing = Writing(reader.record)
         self._sources: dict[int, Reading | Resolution] = {}
         self._strangers: set[int] = set()
+        self._unreadable: dict[int, str] = {}
         self._none = pa.RecordBatch.from_pylist([], reader.arrow)
         self._learn()
 
@@ -114,7 +116,7 @@ class Codec:
         if not len(values):
             return Decoded(self._none, np.empty(0, np.int64), [])
         joined = Joined(binary, self.max_bytes)
-        parts = [self._part(joined, number) for number in self._present(joined)]
+        parts = [self._sources[number].read(joined, number) for number in self._present(joined)]
         if len(parts) == 1:
             columns, rows = parts[0]
         elif parts:
@@ -145,12 +147,14 @@ class Codec:
 
     def _learn(self) -> None:
         for number, writer in self._ids.writers(self.subject).items():
-            if number not in self._sources:
-                same = writer == self.reader
-                self._sources[number] = self._reading if same else Resolution(writer.record, self.reader.record)
-
-    def _part(self, joined: Joined, number: int) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
-        return self._sources[number].read(joined, number)
+            if number in self._sources or number in self._unreadable:
+                continue
+            if writer == self.reader:
+                self._sources[number] = self._reading
+            elif problems := incompatibilities(writer.record, self.reader.record):
+                self._unreadable[number] = "; ".join(problems)
+            else:
+                self._sources[number] = Resolution(writer.record, self.reader.record)
 
     def _bad(self, joined: Joined) -> list[Bad]:
         rows = np.flatnonzero(joined.status)
@@ -167,7 +171,8 @@ class Codec:
             case kernels.WRONG_MAGIC:
                 return "the first byte is not the 0 of the Confluent wire format"
             case kernels.UNKNOWN_SCHEMA:
-                return f"schema id {number} is not among those of {self.subject}"
+                why = self._unreadable.get(number, f"not among those of {self.subject}")
+                return f"schema id {number}: {why}"
             case _ if number < 0:
                 return f"{size} bytes, a header alone takes {kernels.HEADER}"
         place, byte = self._sources[number].place(int(joined.failed[row]))

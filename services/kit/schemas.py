@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from services.kit.avro_compatibility import incompatibilities
 from services.kit.avro_parsing import parse
 from services.kit.avro_types import Record, arrow_field
 from services.kit.errors import ConfigurationError, ContractError
@@ -149,6 +150,21 @@ def pinned(pins: Pins, schemas: Mapping[str, Schema]) -> tuple[Pins, list[tuple[
             result[subject][number] = schema
             added.append((subject, number))
     return result, added
+
+
+def breaks(pins: Pins, schemas: Mapping[str, Schema]) -> list[str]:
+    """Why the schemas could not take the place of the pinned ones: records on the topics that they could not read.
+
+    A schema is held against the versions of its subject, and of every subject that has one of its name.
+    """
+    found: dict[str, None] = {}
+    for subject, schema in sorted(schemas.items()):
+        for other, versions in pins.items():
+            for number, writer in versions.items():
+                if other == subject or writer.name == schema.name:
+                    for why in incompatibilities(writer.record, schema.record):
+                        found[f"{subject}: cannot read id {number} of {other}: {why}"] = None
+    return list(found)
 
 
 def write_pins(path: Path, pins: Pins) -> None:
