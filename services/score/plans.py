@@ -56,7 +56,7 @@ class Plan:
 def latest(facts: pa.RecordBatch, pipeline: str, known: int = 0) -> tuple[Plan | None, list[InvalidRecord]]:
     """The newest plan of this pipeline among the facts when it is newer than the known version, and what is no plan.
 
-    A fact that makes no plan (no champion, an arm named twice) does not hold the others up.
+    A fact that makes no plan (it has no champion, or two) does not hold the others up.
     """
     newer = kernels.and_(kernels.equal(facts["pipeline"], pipeline), kernels.greater(facts["plan_version"], known))
     rows: list[dict[str, Any]] = facts.filter(newer).select(["pipeline", "plan_version", "arms"]).to_pylist()
@@ -75,6 +75,4 @@ def _plan(row: dict[str, Any]) -> Plan:
     names = [arm.arm for arm in arms]
     if names.count(CHAMPION) != 1:
         raise InvalidRecord("no_champion", f"plan {version} has {names.count(CHAMPION)} champions, it needs one")
-    if len(set(names)) != len(names):
-        raise InvalidRecord("arm_twice", f"plan {version} names an arm twice: {', '.join(names)}")
     return Plan(row["pipeline"], version, arms)

@@ -1,0 +1,1 @@
+"""Events made up by a seeded process, for demonstrations, tests and benchmarks. Knows no service."""

@@ -1,0 +1,55 @@
+"""Which simulator makes a pipeline's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from services.pipeline.spec import Pipeline
+from services.simulation import cards, generic
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """How large the made-up world is.
+
+    Attributes:
+        entities: how many entities key the events (customers).
+        others: how many other parties they meet, where the simulator has such (terminals).
+        days: how long it lasts.
+        start: first midnight, milliseconds since the epoch.
+        seed: of the random numbers; the same world gives the same events.
+    """
+
+    entities: int = 5_000
+    others: int = 10_000
+    days: int = 30
+    start: int = 1_522_540_800_000
+    seed: int = 0
+
+
+class Simulator(Protocol):
+    """Makes the events of a pipeline."""
+
+    def __call__(self, pipeline: Pipeline, world: World) -> pa.Table:
+        """Events in time order, and a column with the label's value where the simulator knows it."""
+
+
+def _cards(pipeline: Pipeline, world: World) -> pa.Table:
+    return cards.generate(world.entities, world.others, world.days, world.start, seed=world.seed)
+
+
+def _generic(pipeline: Pipeline, world: World) -> pa.Table:
+    return generic.generate(pipeline, world.entities, world.days, world.start, world.seed)
+
+
+SIMULATORS: Mapping[str, Simulator] = {"card_transaction": _cards}
+"""By event schema; a pipeline with another schema gets events that follow its schema and rules."""
+
+
+def simulate(pipeline: Pipeline, world: World) -> pa.Table:
+    """The pipeline's events in this world, in time order."""
+    return SIMULATORS.get(pipeline.events.schema, _generic)(pipeline, world)

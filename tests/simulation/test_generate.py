@@ -1,0 +1,101 @@
+"""`headrace generate`, and events of pipelines that have no simulator of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from services.cli.generate import generate
+from services.kit.errors import ConfigurationError
+from services.pipeline.check import load
+from services.pipeline.spec import Pipeline
+from services.simulation.simulators import World, simulate
+
+PIPELINE = """
+pipeline: meters
+events: {schema: reading, id: reading_id, time: at, key: meter}
+rules:
+  load: {range: [0, 50], else: reject}
+  phase: {one_of: [a, b, c], else: reject}
+  taps: {range: [1, 4], else: reject}
+views:
+  meter: {key: meter, windows: [1h], features: {n: count}}
+model: {name: meters, inputs: [load, meter.*], output: probability, threshold: 0.5}
+labels: {id: reading_id, value: fault, matures_after: 1d, unlabelled_is: 0}
+"""
+FIELDS = [
+    ("reading_id", "string"),
+    ("at", {"type": "long", "logicalType": "timestamp-millis"}),
+    ("meter", "string"),
+    ("load", "double"),
+    ("phase", "string"),
+    ("taps", "long"),
+    ("open", "boolean"),
+    ("note", ["null", "string"]),
+]
+
+
+def pipeline(folder: Path, *more: tuple[str, object]) -> Path:
+    """A workspace with a pipeline about electricity meters."""
+    (folder / "schemas").mkdir()
+    (folder / "pipelines").mkdir()
+    fields = [{"name": name, "type": kind} for name, kind in [*FIELDS, *more]]
+    schema = {"type": "record", "name": "reading", "fields": fields}
+    (folder / "schemas" / "reading.avsc").write_text(json.dumps(schema))
+    path = folder / "pipelines" / "meters.yaml"
+    path.write_text(PIPELINE)
+    return path
+
+
+@pytest.fixture
+def meters(tmp_path: Path) -> Pipeline:
+    """The pipeline about electricity meters."""
+    return load(pipeline(tmp_path))
+
+
+def test_events_keep_the_rules(meters: Pipeline) -> None:
+    """Every field of the schema is there and passes its rule; ids differ and times ascend."""
+    table = simulate(meters, World(entities=100, days=10, seed=1))
+    assert table.column_names == [*meters.events.fields, "fault"]
+    assert 1500 < table.num_rows < 2500
+    assert len(table["reading_id"].unique()) == table.num_rows
+    assert (np.diff(table["at"].cast(pa.int64()).to_numpy()) >= 0).all()
+    assert set(table["phase"].to_pylist()) == {"a", "b", "c"}
+    assert set(table["taps"].to_pylist()) == {1, 2, 3, 4}
+    loads = table["load"].to_numpy()
+    assert loads.min() >= 0
+    assert loads.max() <= 50
+    assert table["fault"].to_numpy().mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_same_world_same_events(meters: Pipeline) -> None:
+    """A world is its arguments."""
+    assert simulate(meters, World(10, seed=1)).equals(simulate(meters, World(10, seed=1)))
+    assert not simulate(meters, World(10, seed=1)).equals(simulate(meters, World(10, seed=2)))
+
+
+def test_a_type_that_cannot_be_made_up(tmp_path: Path) -> None:
+    """A field of a type without a recipe is named."""
+    spec = load(pipeline(tmp_path, ("blob", "bytes")))
+    with pytest.raises(ConfigurationError, match="field blob"):
+        simulate(spec, World(10))
+
+
+def test_command(tmp_path: Path) -> None:
+    """The command writes a file that names the world's events and says how many there are."""
+    app = typer.Typer()
+    app.command()(generate)
+    out = tmp_path / "out.parquet"
+    size = ["--days", "3", "--customers", "50", "--terminals", "500"]
+    ran = CliRunner().invoke(app, ["card_fraud", str(out), *size, "--json"])
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert told["rows"] == pq.read_table(out).num_rows > 100
+    assert told["labels"] == "fraud"
