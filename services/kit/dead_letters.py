@@ -36,7 +36,9 @@ class RawRecord(Protocol):
     def timestamp(self) -> tuple[int, int]: ...
 
 
-def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], RawRecord], now: float) -> Parcel:
+def parcel(
+    wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], RawRecord], now: float
+) -> Parcel:
     """The dead letters for refused records; `records` by (partition, offset)."""
     rows, keys, headers, timestamps = [], [], [], []
     for reject in rejects:
@@ -75,9 +77,7 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
     channel = wiring.dead_letters
     columns = pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow)
     source = np.array([reject.partition for reject in rejects], np.int32)
-    return Parcel(
-        channel.name, keys, channel.codec.encode(columns), source, headers=headers, timestamps=timestamps
-    )
+    return Parcel(channel.name, keys, channel.codec.encode(columns), source, headers=headers, timestamps=timestamps)
 
 
 class RejectShare:

@@ -145,10 +145,12 @@ class ExactlyOnce:
 
 
 class AtLeastOnce:
-    """Outputs are readable as soon as the broker has them; offsets follow flushed outputs. A crash repeats, never loses."""
+    """Outputs are readable as soon as the broker has them, offsets follow: a crash repeats answers, never loses one."""
 
     def __init__(self, connection: Connection) -> None:
-        self.producer = Producer(connection, linger_ms=2)
+        self._outputs = Producer(connection, linger_ms=2)
+        # Checkpoint chunks need delivery reports, outputs only failures: a producer has the one or the other.
+        self.producer = Producer(connection, linger_ms=2, reports=True)
         self.rows = 0
 
     def open(self) -> None:
@@ -156,14 +158,15 @@ class AtLeastOnce:
 
     def send(self, parcel: Parcel) -> None:
         self.rows += len(parcel.values)
-        parcel.send(self.producer)
+        parcel.send(self._outputs)
 
     def flush(self) -> None:
+        self._outputs.flush()
         self.producer.flush()
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         # Commit after flush: a crash between the two repeats an answer, never loses one.
-        self.producer.flush()
+        self.flush()
         if offsets:
             consumer.commit(offsets)
         self.rows = 0

@@ -46,9 +46,7 @@ def take_in(channel: Channel, messages: list[Message]) -> Intake:
         int(partition[start]): (int(offset[start]), int(offset[stop - 1]), int(timestamp[start:stop].max()))
         for start, stop in zip(starts, [*starts[1:], count], strict=True)
     }
-    rejects = [
-        Reject(int(partition[bad.row]), int(offset[bad.row]), bad.reason, bad.detail) for bad in decoded.bad
-    ]
+    rejects = [Reject(int(partition[bad.row]), int(offset[bad.row]), bad.reason, bad.detail) for bad in decoded.bad]
     if decoded.bad:
         rows = decoded.rows
         keys, partition, offset, timestamp = keys.take(pa.array(rows)), partition[rows], offset[rows], timestamp[rows]

@@ -113,7 +113,11 @@ class Connection:
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def _client(self, **properties: Any) -> dict[str, Any]:
-        spoken = {name.replace("_", "."): value for name, value in properties.items() if value is not None}
+        spoken = {
+            name if name == "on_delivery" else name.replace("_", "."): value
+            for name, value in properties.items()
+            if value is not None
+        }
         return {"bootstrap.servers": self.bootstrap, "log_level": 3, **spoken, **self.properties}
 
 
@@ -249,7 +253,17 @@ class Consumer:
 class Producer:
     """An idempotent producer, transactional when it has an id."""
 
-    def __init__(self, connection: Connection, *, transactional_id: str | None = None, linger_ms: float = 5) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        transactional_id: str | None = None,
+        linger_ms: float = 5,
+        reports: bool = False,
+    ) -> None:
+        """`reports`: without a transaction, `send_one` may ask where its record went; a report costs time for each."""
+        # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
+        watch = {} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": not reports}
         self.failure: KafkaError | None = None
         self._producer = _construct(
             confluent_kafka.Producer,
@@ -269,8 +283,7 @@ class Producer:
                 retry_backoff_ms=1,
                 retry_backoff_max_ms=10,
                 socket_nagle_disable=True,
-                # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
-                **({} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": True}),
+                **watch,
             ),
         )
 

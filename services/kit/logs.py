@@ -29,4 +29,4 @@ def configure(form: Literal["json", "console"], **context: Any) -> None:
 
 def logger(name: str) -> Any:
     """A logger that resolves its configuration when first used."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(room=name)

@@ -62,7 +62,9 @@ class Metrics:
         self.replayed = Counter("records_replayed", "records folded again after a restart", **in_registry)
         self.held = Gauge("partitions_held", "partitions that wait for a view, a store or a plan", **in_registry)
         self.owned = Gauge("partitions_owned", "partitions assigned to this member", **in_registry)
-        self.lag_seconds = Gauge("lag_seconds", "age of the oldest record not yet answered", ["partition"], **in_registry)
+        self.lag_seconds = Gauge(
+            "lag_seconds", "age of the oldest record not yet answered", ["partition"], **in_registry
+        )
         self.idle = Gauge("idle_seconds", "how long all input has been read and answered", **in_registry)
         self.lag_records = Gauge("lag_records", "offsets not yet answered", ["partition"], **in_registry)
 

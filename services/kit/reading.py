@@ -23,9 +23,7 @@ class Range:
     stop: int
 
 
-def ranges(
-    connection: Connection, topic: str, start_ms: int | None = None, stop_ms: int | None = None
-) -> list[Range]:
+def ranges(connection: Connection, topic: str, start_ms: int | None = None, stop_ms: int | None = None) -> list[Range]:
     """What a topic holds now, or the part of it whose Kafka timestamps lie in [start_ms, stop_ms)."""
     consumer = Consumer(connection)
     try:
@@ -40,7 +38,9 @@ def ranges(
 
         starts = at(start_ms, {partition: low for partition, (low, _) in bounds.items()})
         stops = at(stop_ms, {partition: high for partition, (_, high) in bounds.items()})
-        return [Range(partition, starts[partition], max(starts[partition], stops[partition])) for partition in partitions]
+        return [
+            Range(partition, starts[partition], max(starts[partition], stops[partition])) for partition in partitions
+        ]
     finally:
         consumer.close()
 
@@ -50,9 +50,7 @@ def read(connection: Connection, channel: Channel, wanted: list[Range], timeout:
     consumer = Consumer(connection)
     open_ranges = {part.partition: part for part in wanted if part.stop > part.start}
     try:
-        consumer.assign(
-            [TopicPartition(channel.name, part.partition, part.start) for part in open_ranges.values()]
-        )
+        consumer.assign([TopicPartition(channel.name, part.partition, part.start) for part in open_ranges.values()])
         waited = 0.0
         while open_ranges:
             messages = consumer.poll(10_000, 0.1)

@@ -21,7 +21,7 @@ from services.kit.errors import ContractError, Fenced, Transient
 from services.kit.facts import Facts
 from services.kit.health import Health
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Consumer, Message, TopicPartition
+from services.kit.kafka import Consumer, Message, TopicPartition, translate
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
 from services.kit.positions import Commitment, Owned, Pending, Place
@@ -190,10 +190,10 @@ class Runner:
                 records.append(message)
             elif error.name() == END_OF_PARTITION:
                 ends[message.partition()] = message.offset()
-            elif error.fatal():
-                raise Fenced(str(error))
+            elif isinstance(named := translate(error), Fenced):
+                raise named
             else:
-                log.warning("consumer", error=str(error))
+                log.warning("consumer", error=str(error))  # librdkafka goes on trying by itself.
         if records:
             with self.stage("decode"):
                 intake = take_in(self.wiring.input, records)
@@ -399,7 +399,9 @@ class Runner:
         for own in self.owned.values():
             if own.restoring():
                 continue  # Its committed offset stands; nothing of it has been answered in this life.
-            commitment = Commitment(own.processed, max(own.admitted, own.processed), fresh.get(own.partition, own.place))
+            commitment = Commitment(
+                own.processed, max(own.admitted, own.processed), fresh.get(own.partition, own.place)
+            )
             if commitment != own.committed:
                 commitments[own.partition] = commitment
                 offsets.append(
@@ -462,9 +464,7 @@ class Runner:
             self.service.drop(partition)
         self.parked = {}
         begin = {own.partition: own.read for own in self.owned.values()}
-        self.consumer.take_over(
-            [TopicPartition(tp.topic, tp.partition, begin[tp.partition]) for tp in partitions]
-        )
+        self.consumer.take_over([TopicPartition(tp.topic, tp.partition, begin[tp.partition]) for tp in partitions])
         log.info("assigned", partitions={own.partition: own.read for own in self.owned.values()})
 
     def restored(self, found: TopicPartition) -> Owned:
@@ -570,7 +570,11 @@ class Runner:
 
     def note_idle(self, now: float) -> None:
         """Idle: every owned partition read to its end, answered and committed."""
-        busy = not self.joined or self.opened_at is not None or any(own.at_end_since is None or own.held for own in self.owned.values())
+        busy = (
+            not self.joined
+            or self.opened_at is not None
+            or any(own.at_end_since is None or own.held for own in self.owned.values())
+        )
         self.idle_since = None if busy else self.idle_since or now
         self.metrics.idle.set(0 if self.idle_since is None else now - self.idle_since)
         limit = self.settings.until_idle_s

@@ -35,7 +35,9 @@ class Contracts:
         subject = f"{name}-value"
         # Strangers write events and labels; only we write the others, and a dead letter holds a whole event.
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
-        return Channel(logical, name, Codec(subject, load_schema(schemas(self.pipeline, self.workspace)[subject]), self.ids, most))
+        return Channel(
+            logical, name, Codec(subject, load_schema(schemas(self.pipeline, self.workspace)[subject]), self.ids, most)
+        )
 
     def wiring(
         self, service: str, settings: Settings, reads: str, writes: Iterable[str] = (), facts: Iterable[str] = ()

@@ -1,0 +1,146 @@
+"""A service small enough to check by hand: for every event, how many its key has had and what they sum to.
+
+Run as a process (`python -m tests.kit.tally`), so that tests can kill it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from services.kit.batch import Admission, Batch, Emit, Output, Reject
+from services.kit.channels import Channel, Wiring
+from services.kit.codec import Codec
+from services.kit.metrics import Metrics
+from services.kit.runner import Runner
+from services.kit.schemas import Schema, load_schema
+from services.kit.service import Service
+from services.kit.serving import serve
+from services.kit.settings import Settings, read_settings
+
+LONG, STRING = "long", "string"
+
+
+def record(name: str, **fields: object) -> Schema:
+    """A flat record schema."""
+    listed = [{"name": field, "type": kind, "doc": field} for field, kind in fields.items()]
+    return load_schema({"type": "record", "name": name, "doc": name, "fields": listed})
+
+
+BYTES = ["null", "bytes"]
+HEADERS = {
+    "type": "array",
+    "items": {
+        "type": "record",
+        "name": "header",
+        "fields": [{"name": "key", "type": STRING}, {"name": "value", "type": BYTES}],
+    },
+}
+EVENT = record("event", id=STRING, key=STRING, amount=LONG)
+TALLY = record("tally", id=STRING, key=STRING, count=LONG, total=LONG)
+NOTE = record("note", first=LONG, last=LONG)
+DEAD = record(
+    "dead", topic=STRING, partition="int", offset=LONG, timestamp=LONG, key=BYTES, value=BYTES, headers=HEADERS,
+    reason=STRING, detail=STRING, service=STRING, group=STRING, code_version=STRING, time=LONG,
+)  # fmt: skip
+CHECKPOINT = record(
+    "checkpoint", group=STRING, topic=STRING, partition="int", offset=LONG, chunk="int", chunks="int", format="int",
+    code_version=STRING, payload="bytes",
+)  # fmt: skip
+
+
+class FixedIds:
+    """One id for all: these topics are this test's own."""
+
+    def id_of(self, subject: str, schema: Schema) -> int:
+        return 7
+
+    def writers(self, subject: str) -> Mapping[int, Schema]:
+        schemas = {"events": EVENT, "tallies": TALLY, "notes": NOTE, "dead-letters": DEAD, "checkpoints": CHECKPOINT}
+        return {7: schemas[subject.rpartition(".")[2].removesuffix("-value")]}
+
+
+def channel(pipeline: str, logical: str, schema: Schema, max_bytes: int = 1_000_000) -> Channel:
+    """A topic of the tally pipeline."""
+    name = f"{pipeline}.{logical}"
+    return Channel(logical, name, Codec(f"{name}-value", schema, FixedIds(), max_bytes))
+
+
+def wiring(pipeline: str, member: str) -> Wiring:
+    """The tally service's topics."""
+    return Wiring(
+        pipeline,
+        "tally",
+        member,
+        channel(pipeline, "events", EVENT),
+        channel(pipeline, "dead-letters", DEAD, 2_000_000),
+        channel(pipeline, "checkpoints", CHECKPOINT),
+        {"tallies": channel(pipeline, "tallies", TALLY), "notes": channel(pipeline, "notes", NOTE)},
+    )
+
+
+class Tally(Service):
+    """State of a partition: key -> [count, total]. `admit` writes a note of the offsets it saw and refuses amounts < 0."""
+
+    input = "events"
+    stateful = True
+
+    def __init__(self, hold_until: float = 0.0) -> None:
+        self.hold_until = hold_until
+        self.state: dict[int, dict[str, list[int]]] = {}
+
+    def admit(self, batch: Batch, now: float) -> Admission:
+        emits, rejects = [], []
+        for partition, rows in batch.runs():
+            seen = pa.RecordBatch.from_pydict(
+                {"first": [int(batch.offset[rows][0])], "last": [int(batch.offset[rows][-1])]}, schema=NOTE.arrow
+            )
+            emits.append(Emit("notes", seen, None, np.array([partition], np.int32), np.array([partition], np.int32)))
+        bad = np.asarray(batch.columns["amount"]) < 0
+        for row in np.flatnonzero(bad):
+            rejects.append(Reject(int(batch.partition[row]), int(batch.offset[row]), "negative", "amount below 0"))
+        return Admission(batch.take(~bad), tuple(emits), tuple(rejects))
+
+    def fold(self, batch: Batch) -> list[dict[str, object]]:
+        """Count every row, in order."""
+        answers: list[dict[str, object]] = []
+        for row, partition in zip(batch.columns.to_pylist(), batch.partition.tolist(), strict=True):
+            tally = self.state[partition].setdefault(row["key"], [0, 0])
+            tally[0] += 1
+            tally[1] += row["amount"]
+            answers.append({"id": row["id"], "key": row["key"], "count": tally[0], "total": tally[1]})
+        return answers
+
+    def process(self, batch: Batch, now: float) -> Output:
+        held = frozenset({0} if now < self.hold_until else ())
+        ready = batch.take(~np.isin(batch.partition, list(held)))
+        columns = pa.RecordBatch.from_pylist(self.fold(ready), schema=TALLY.arrow)
+        return Output((Emit("tallies", columns, columns["key"], ready.partition),), held=held)
+
+    def replay(self, batch: Batch) -> None:
+        self.fold(batch)
+
+    def restore(self, partition: int, snapshot: bytes | None) -> None:
+        self.state[partition] = {} if snapshot is None else json.loads(snapshot)
+
+    def snapshot(self, partition: int) -> bytes:
+        return json.dumps(self.state[partition]).encode()
+
+    def drop(self, partition: int) -> None:
+        self.state.pop(partition, None)
+
+
+def build(settings: Settings) -> Runner:
+    """A runner for one member."""
+    hold = float(os.environ.get("TALLY_HOLD_UNTIL", "0"))
+    return Runner(Tally(hold), wiring(settings.pipeline, settings.member), settings, Metrics(), time.time)
+
+
+if __name__ == "__main__":
+    sys.exit(serve("tally", read_settings(Settings), build))
