@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class PartStatus:
     """Its running processes; fewer than its nodes when some died."""
     running: bool
     """Whether all its processes run."""
+
+
+def default_home() -> Path:
+    """Where the parts live unless a command is told otherwise: `$HEADRACE_HOME`, else `.headrace` here."""
+    return Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute()
 
 
 def up(

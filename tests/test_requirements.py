@@ -1,0 +1,47 @@
+"""The requirement files: hashed, from no particular index, and in step with pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = {
+    "dev.txt": ("cpu", "train", "local", "dev"),
+    "run.txt": ("cpu",),
+    "run-gpu.txt": ("gpu",),
+    "run-train.txt": ("cpu", "train"),
+}
+
+
+def distribution(requirement: str) -> str:
+    """The normalised name in a requirement."""
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
+
+
+@pytest.mark.parametrize("file", EXTRAS)
+def test_every_dependency_is_pinned(file: str) -> None:
+    """Each dependency of the extras that a file stands for has a version in it; else `make lock` is due."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [
+        *project["dependencies"],
+        *(one for extra in EXTRAS[file] for one in project["optional-dependencies"][extra]),
+    ]
+    lines = (ROOT / "requirements" / file).read_text().splitlines()
+    pinned = {distribution(line) for line in lines if "==" in line}
+    assert {distribution(one) for one in asked} - {"headrace"} <= pinned
+
+
+@pytest.mark.parametrize("file", EXTRAS)
+def test_files_install_from_any_mirror(file: str) -> None:
+    """Every line is a pin or a hash: no index, no address, no option."""
+    for line in (ROOT / "requirements" / file).read_text().splitlines():
+        assert re.match(r"[a-z0-9-]+(\[[a-z,]+\])?==\S+( ; .*)? \\$|    --hash=sha256:[0-9a-f]{64}( \\)?$", line), line
+
+
+def test_every_requirement_file_is_tested() -> None:
+    """No file escapes the two tests above."""
+    assert {path.name for path in (ROOT / "requirements").glob("*.txt")} == set(EXTRAS)
