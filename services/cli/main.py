@@ -1,0 +1,115 @@
+"""The `headrace` command: one table of subcommands, each loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+# Names, modules and summaries stand here so that `headrace --help` need not import what the commands import.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Show the whole system at work on this machine, for a few minutes."),
+    "up": ("up:up", "Start a broker, stores and a pipeline's services in the background."),
+    "down": ("up:down", "Drain and stop what `up` started."),
+    "status": ("up:status", "Say what runs here: broker, stores and services."),
+    "broker": ("broker:app", "The embedded broker and online store, without services."),
+    "run": ("run:run", "Run services of a pipeline until they are stopped."),
+    "check": ("check:check", "Check a pipeline file: all its mistakes at once."),
+    "topics": ("topics:app", "The topics of a pipeline: what a broker lacks of them."),
+    "schemas": ("schemas:app", "The Avro schemas of a pipeline and their ids."),
+    "generate": ("generate:generate", "Make up events of a pipeline, the same for the same seed."),
+    "publish": ("publish:publish", "Write a file of events or labels to their topic."),
+    "train": ("train:train", "Train a model from the features and labels on the topics."),
+    "predictions": ("predictions:predictions", "Show predictions, the last ones or as they come."),
+    "export": ("export:export", "Write a topic's records to a Parquet file."),
+    "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),
+}
+"""Command to (module and attribute below services.cli, what it does)."""
+
+
+class Commands(TyperGroup):
+    """The subcommands; an error of ours ends the process with a message and an exit code, anything else is a defect."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands, in the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in that knows the summary alone: enough for --help and completion."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command; it finds the parts that run here in the environment."""
+        name, _, rest = super().resolve_command(ctx, args)
+        if name not in COMMANDS:
+            return name, None, rest
+        if not {"--help", "-h"} & set(rest):
+            use_running_parts(home())
+        return name, load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; exit code 2 when what a person wrote is wrong, 1 for other errors, 130 on Ctrl-C."""
+        from services.kit.errors import ConfigurationError, ContractError, HeadraceError
+
+        try:
+            return super().invoke(ctx)
+        except HeadraceError as error:
+            Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+            raise typer.Exit(2 if isinstance(error, ConfigurationError | ContractError) else 1) from None
+
+
+def load(name: str) -> Any:
+    """A command with all that it imports."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(importlib.import_module(f"services.cli.{module}"), attribute)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False)
+        single.command(name)(found)
+        found = single
+    command = get_command(found)
+    command.name = name
+    return command
+
+
+def home() -> Path:
+    """Where embedded parts, logs and state of this directory's `headrace` are: `$HEADRACE_HOME`, else `.headrace`."""
+    return Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute()
+
+
+def use_running_parts(directory: Path) -> None:
+    """What the environment does not say of addresses, the parts that run in `directory` say."""
+    if not directory.is_dir():
+        return
+    from services.parts import running
+
+    variables = {"kafka": "HEADRACE_BOOTSTRAP", "redis": "HEADRACE_REDIS", "registry": "HEADRACE_REGISTRY"}
+    for part in running.status(directory):
+        if part.running:
+            os.environ.setdefault(variables[part.name], part.address)
+
+
+def application() -> Any:
+    """The command line, ready to be called."""
+    app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+    @app.callback()
+    def headrace() -> None:
+        """Scores events that arrive on Kafka, exactly once."""
+
+    return get_command(app)
+
+
+def main() -> None:
+    """The `headrace` program."""
+    application()(prog_name="headrace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Writes rows to a topic, at a pace or as fast as the broker takes them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from services.cli.pace import Pace
+from services.cli.tables import Rows
+from services.kit.channels import Channel
+from services.kit.kafka import Connection, Producer
+
+BLOCK = 8_192
+"""Rows that are encoded at a time."""
+GRAIN = 0.001
+"""Seconds: records that are due within one grain are sent together."""
+HEED_S = 0.05
+"""Longest wait before `stop` is looked at."""
+
+
+class Publisher:
+    """An idempotent producer of one topic. Records carry the time of their writing, as Kafka's CreateTime.
+
+    Args:
+        clock: seconds, monotonic.
+        stop: once set, no more records are begun; those begun are made durable.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        clock: Callable[[], float],
+        stop: threading.Event,
+        *,
+        linger_ms: float = 5,
+    ) -> None:
+        self.channel = channel
+        self.clock = clock
+        self.stop = stop
+        self.sent = 0
+        self._producer = Producer(connection, linger_ms=linger_ms)
+
+    def publish(self, rows: Rows, pace: Pace | None = None, told: Callable[[int], None] = lambda _: None) -> int:
+        """Write rows in their order; returns how many are durable when it ends: all, unless `stop` was set.
+
+        Args:
+            pace: when each is due, counted from this call; None writes them at once.
+            told: called with the number of records sent since its last call.
+
+        Raises:
+            Transient: the broker did not acknowledge in time; a repeat may write some twice.
+            ContractError: the broker or the schema refuses a record.
+        """
+        started, first = self.clock(), 0
+        for columns in rows.columns.combine_chunks().to_batches(max_chunksize=BLOCK):
+            if self.stop.is_set():
+                break
+            values = self.channel.codec.encode(columns)
+            keys = rows.keys.slice(first, len(values)).to_pylist()
+            if pace is None:
+                self._send(keys, values, told)
+            else:
+                due = pace.due(first, rows.times[first : first + len(values)])
+                self._send_on_time(keys, values, due + started, told)
+            first += len(values)
+        self._producer.flush()
+        return self.sent
+
+    def _send(self, keys: list[str], values: list[bytes], told: Callable[[int], None]) -> None:
+        self._producer.send(self.channel.name, keys, values)
+        self._producer.poll()
+        self.sent += len(values)
+        told(len(values))
+
+    def _send_on_time(
+        self, keys: list[str], values: list[bytes], due: npt.NDArray[np.float64], told: Callable[[int], None]
+    ) -> None:
+        done = 0
+        while done < len(values) and not self.stop.is_set():
+            now = self.clock()
+            ready = int(np.searchsorted(due, now, "right"))
+            if ready > done:
+                self._send(keys[done:ready], values[done:ready], told)
+                done = ready
+            else:
+                self.stop.wait(min(max(due[done] - now, GRAIN), HEED_S))
