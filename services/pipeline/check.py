@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from services.kit.errors import ConfigurationError, ContractError
@@ -10,7 +11,7 @@ from services.kit.schemas import load_schema
 from services.pipeline import events, sections
 from services.pipeline.document import Node, Problem, Problems, closest, read
 from services.pipeline.form import Form
-from services.pipeline.spec import Field, Pipeline
+from services.pipeline.spec import Field, Pipeline, Rule
 from services.pipeline.views import read_views
 from services.pipeline.workspace import Workspace
 
@@ -58,11 +59,19 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     rules = events.read_rules(form.entries.get("rules"), fields, problems)
     labels = form.entries.get("labels")
     value = labels.entries.get("value") if labels is not None and labels.entries is not None else None
-    views = read_views(form.entries.get("views"), fields, value.text if value is not None else None, problems)
+    views = read_views(
+        form.entries.get("views"), _after(rules, fields), value.text if value is not None else None, problems
+    )
     rest = sections.read_rest(form, fields, views, problems)
     if name is None or event is None or "model" not in rest:
         return None
     return Pipeline(name=name, events=event, rules=rules, views=views, **rest)
+
+
+def _after(rules: Sequence[Rule], fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The fields as views see them: one whose nulls a rule keeps out or replaces is never null."""
+    solid = {rule.field for rule in rules if rule.required and rule.otherwise != "warn"}
+    return {name: replace(f, nullable=f.nullable and name not in solid) for name, f in fields.items()}
 
 
 def _schema(form: Form, workspace: Workspace, problems: Problems) -> Mapping[str, Field]:

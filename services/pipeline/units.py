@@ -10,7 +10,7 @@ UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w":
 LONGEST = 100 * 365 * UNITS["d"]
 """A duration above a century is a slip of the pen, and sums of two such must fit an int64 of milliseconds."""
 
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d|w)", re.ASCII)
+_DURATION = re.compile(r"(0|[1-9][0-9]*)(ms|s|m|h|d|w)", re.ASCII)
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%", re.ASCII)
 
 

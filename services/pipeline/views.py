@@ -33,6 +33,7 @@ RESERVED = (
 """Names that features and predictions records use themselves, so that no view may be called so."""
 
 EXAMPLE = "{key: customer_id, windows: [1d, 7d], features: {nb_tx: count, avg_amount: mean(amount)}}"
+NEVER_NULL = "take null out of the event's schema (a view's field may have a rule instead: required: true)"
 _AGGREGATION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*([^()]*?)\s*\))?")
 
 
@@ -110,7 +111,7 @@ def _entity(name: str, node: Node, fields: Mapping[str, Field], label: str | Non
         windows=tuple(windows.values()),
         window_names=tuple(windows),
         delay=form.duration("delay") or 0,
-        features=_features(form, list(windows), fields, label, problems),
+        features=_features(form, fields, label, problems),
         missing=nan if missing is None else missing,
         max_age=form.duration("max_age") or 0,
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
@@ -131,7 +132,7 @@ def read_field(
         found = f"{name} is {fields[name].type}, {what} has to be {' or '.join(types)}"
         problems.add(form.node_of(key), found, _of_type(fields, types))
     elif fields[name].nullable:
-        problems.add(form.node_of(key), f"{name} may be null, {what} may not", "take null out of the event's schema")
+        problems.add(form.node_of(key), f"{name} may be null, {what} may not", NEVER_NULL)
     return name
 
 
@@ -163,9 +164,7 @@ def _windows(form: Form, problems: Problems) -> dict[str, int]:
     return windows
 
 
-def _features(
-    form: Form, windows: list[str], fields: Mapping[str, Field], label: str | None, problems: Problems
-) -> dict[str, Aggregation]:
+def _features(form: Form, fields: Mapping[str, Field], label: str | None, problems: Problems) -> dict[str, Aggregation]:
     if "features" not in form:
         return {}
     node = form.node_of("features")
@@ -173,20 +172,10 @@ def _features(
     if node.entries == {}:
         problems.add(node, "the view has no features", "write at least one, such as nb_tx: count")
     features: dict[str, Aggregation] = {}
-    columns: dict[str, str] = {}
     for name, entry in inner.named():
         found = _aggregation(entry, fields, label, problems)
-        if found is None:
-            continue
-        features[name] = found
-        for column in (f"{name}_{window}" for window in windows):
-            # `a` over 1d_7d cannot be, but `n` over 7d and `n_7d` share a prefix: names are compared whole.
-            if columns.setdefault(column, name) != name:
-                problems.add(
-                    inner.node.keys[name],
-                    f"{name} and {columns[column]} both give the column {column}",
-                    "rename one of them",
-                )
+        if found is not None:
+            features[name] = found
     return features
 
 
@@ -223,6 +212,8 @@ def _aggregation(node: Node, fields: Mapping[str, Field], label: str | None, pro
             f"{function} of {name}, which is {fields[name].type}",
             _of_type(fields, ("integer", "number", "boolean")),
         )
+    elif fields and fields[name].nullable:
+        problems.add(node, f"{name} may be null, what is aggregated may not", NEVER_NULL)
     else:
         return Aggregation(function, name)
     return None

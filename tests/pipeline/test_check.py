@@ -1,0 +1,238 @@
+"""The checker: each kind of mistake, its line, its remedy; all of them at once; nothing from a stranger runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.kit.errors import ConfigurationError
+from services.pipeline.check import Problem, check, load
+from services.pipeline.document import Problems, parse
+from services.pipeline.workspace import Workspace, resolve
+
+from .conftest import SMALL, STRANGER
+
+ProblemsOf = Callable[[str], list[Problem]]
+ROOT = Path(__file__).resolve().parents[2]
+
+VIEW = "  rider: {key: rider, windows: [1h], features: {trips: count, ridden: sum(minutes)}}"
+EVENTS = "{schema: bike_trip, id: trip, time: returned_at, key: rider}"
+MODEL = "{name: small, inputs: [minutes, rider.*]}"
+
+# What is replaced in SMALL, what it is replaced by, the line of the mistake, and parts of the message and the remedy.
+MISTAKES = [
+    ("pipeline: small", "pipelin: small", 1, "pipeline is missing", "pipeline: card_fraud"),
+    ("pipeline: small", "pipelin: small", 1, "unknown key pipelin", "did you mean pipeline?"),
+    ("pipeline: small", "pipeline: My Pipe", 1, "not a legal name", "such as my_pipe"),
+    ("pipeline: small", "pipeline: [a]", 1, "should be a text, not a list", "write a word"),
+    ("pipeline: small", "pipeline:", 1, "should be a text, not empty", "write a word"),
+    (EVENTS, "bike_trip", 2, "should be a mapping, not a text", "{schema: card_transaction"),
+    ("schema: bike_trip", "schema: bike_tripp", 2, "no schema bike_tripp", "did you mean bike_trip?"),
+    ("schema: bike_trip", "schema: ../schemas/bike_trip", 2, "no schema", ""),
+    ("schema: bike_trip, ", "", 2, "schema is missing", "name a file of schemas/"),
+    ("id: trip", "id: tripp", 2, "the event has no field tripp", "did you mean trip?"),
+    ("id: trip", "id: charge", 2, "charge is number, an id has to be integer or string", "trip"),
+    ("time: returned_at", "time: minutes", 2, "minutes is integer, an event time has to be time", "returned_at"),
+    ("key: rider}\n", "key: electric}\n", 2, "electric is boolean, a key", "rider"),
+    (EVENTS, EVENTS[:-1] + ", allowed_lateness: 10}", 2, "10 is not a duration", "10m"),
+    (EVENTS, EVENTS[:-1] + ", allowed_lateness: 1.5h}", 2, "1.5h is not a duration", "half a day is 12h"),
+    (EVENTS, EVENTS[:-1] + ", allowed_lateness: 99999999d}", 2, "not a duration", "at most a century"),
+    (EVENTS, EVENTS[:-1] + ", late: drop}", 2, "late cannot be drop", "reject, score"),
+    (VIEW, VIEW.replace("key: rider", "kye: rider"), 4, "unknown key kye", "did you mean key?"),
+    (VIEW, VIEW.replace("key: rider", "kye: rider"), 4, "key is missing", "key: customer_id"),
+    (VIEW, VIEW.replace("[1h]", "[1h, 60m]"), 4, "the window 60m is there already", "once"),
+    (VIEW, VIEW.replace("[1h]", "[1h, 5m]"), 4, "5m comes after a longer one, 1h", "short to long"),
+    (VIEW, VIEW.replace("[1h]", "[]"), 4, "no window is named", "[1d]"),
+    (VIEW, VIEW.replace("[1h]", "1h"), 4, "should be a list, not a text", "[1d, 7d, 30d]"),
+    (VIEW, VIEW.replace("[1h]", "[0s]"), 4, "0s is too short", "at least 1ms"),
+    (VIEW, VIEW.replace("sum(minutes)", "mean(tariff)"), 4, "mean of tariff, which is string", "minutes"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(minuts)"), 4, "no field minuts", "did you mean minutes?"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(charge)"), 4, "charge may be null", "required: true"),
+    (VIEW, VIEW.replace("sum(minutes)", "avg(minutes)"), 4, "unknown function avg", "count, sum, mean, min, max"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum"), 4, "sum needs a field", "sum(FIELD)"),
+    (VIEW, VIEW.replace("sum(minutes)", "count(minutes)"), 4, "count takes no field", "write count"),
+    (VIEW, VIEW.replace("sum(minutes)", "mean(label)"), 4, "labels are not available to views yet", "take this"),
+    (VIEW, VIEW.replace("sum(minutes)", "a + b"), 4, "not an aggregation", "mean(amount)"),
+    (VIEW, VIEW.replace("trips: count", "Trips: count"), 4, "not a legal name", "such as trips"),
+    (VIEW, VIEW.replace("{trips: count, ridden: sum(minutes)}", "{}"), 4, "no features", "nb_tx: count"),
+    (VIEW, VIEW[:-1] + ", missing: none}", 4, "should be a number, not a text", "write a number"),
+    (VIEW, VIEW[:-1] + ", version: 0}", 4, "0 is out of bounds", "at least 1"),
+    (VIEW, VIEW[:-1] + ", version: 1.5}", 4, "should be a whole number", "write 1"),
+    (VIEW, VIEW[:-1] + ", idle_after: 1ms}", 4, "too short", "at least 1s"),
+    (VIEW, "  score: {rush: hour > 7}", 4, "cannot be called score", "score_view"),
+    (VIEW, "  rider: {rush: hor > 7}", 4, "unknown name hor", "hour"),
+    (VIEW, "  rider: {rush: hour > 7, timezone: Mars}", 4, "unknown timezone", "Europe/Paris"),
+    (VIEW, "  rider: {}", 4, "the view has no features", "weekend"),
+    (VIEW, VIEW + "\n  rider_age: {rush: hour > 7}", 5, "also the name of the age of rider", "something else"),
+    (VIEW, VIEW + "\n" + VIEW, 5, "rider is written twice, first on line 4", "keep one"),
+    (MODEL, "{inputs: [minutes]}", 5, "name is missing", "name: card_fraud"),
+    (MODEL, "{name: m, inputs: []}", 5, "the model reads nothing", "at least one"),
+    (MODEL, "{name: m, inputs: [minuts]}", 5, "no field minuts", "did you mean minutes?"),
+    (MODEL, "{name: m, inputs: [minutes, minutes]}", 5, "there already", "once"),
+    (MODEL, "{name: m, inputs: [ridr.*]}", 5, "no view ridr", "did you mean rider?"),
+    (MODEL, "{name: m, inputs: [rider.trips_2h]}", 5, "no feature column rider.trips_2h", "rider.trips_1h?"),
+    (MODEL, "{name: m, inputs: [tariff]}", 5, "tariff is a string", "calendar feature"),
+    (MODEL, "{name: m, inputs: [returned_at]}", 5, "is a time", "weekday"),
+    (MODEL, "{name: m, inputs: [minutes], output: class}", 5, "output cannot be class", "probability"),
+    (MODEL, "{name: m, inputs: [minutes], threshold: 2}", 5, "2 is out of bounds", "between 0 and 1"),
+    (MODEL, "{name: m, inputs: [minutes], output: value}", 5, "threshold is missing", "decision is yes"),
+    (MODEL, MODEL + "\nrules: {minuts: {required: true}}", 6, "no field minuts", "minutes?"),
+    (MODEL, MODEL + "\nrules: {minutes: {}}", 6, "the rule checks nothing", "range"),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [5, 1]}}", 6, "the range is empty", "[1, 5]"),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [5]}}", 6, "two ends, not 1", "[0, 100000]"),
+    (MODEL, MODEL + "\nrules: {tariff: {range: [1, 5]}}", 6, "tariff is string: it has no range", "one_of"),
+    (MODEL, MODEL + "\nrules: {minutes: {type: string, required: true}}", 6, "is integer in the event's", "integer"),
+    (MODEL, MODEL + "\nrules: {minutes: {one_of: [a]}}", 6, "a is a text, not integer", "integer"),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], else: impute}}", 6, "value is missing", "value: 0"),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], else: impute, value: 10}}", 6, "breaks the very rule", ""),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], value: 1}}", 6, "without else: impute", "else: impute"),
+    (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], else: drop}}", 6, "else cannot be drop", "reject"),
+    (MODEL, MODEL + "\nlabels: {value: x}", 6, "id is missing", "id: transaction_id"),
+    (MODEL, MODEL + "\nsegments: {band: {of: minutes, cuts: [3, 2]}}", 6, "2 does not come after 3", "low to high"),
+    (MODEL, MODEL + "\nsegments: {band: {of: minutes}}", 6, "either cuts or values", "cuts: [10, 50]"),
+    (MODEL, MODEL + "\nsegments: {band: {of: tariff, cuts: [1]}}", 6, "cannot be cut", "values: [a, b]"),
+    (MODEL, MODEL + "\nsegments: {band: {of: rider.tripz_1h, cuts: [1]}}", 6, "neither a field", "rider.trips_1h?"),
+    (MODEL, MODEL + "\nvalue: {true_positiv: 1}", 6, "unknown key true_positiv", "true_positive?"),
+    (MODEL, MODEL + "\ndrift: {false_alarms_per_month: 0}", 6, "out of bounds", "between"),
+    (MODEL, MODEL + "\nretrain: {on: [moon]}", 6, "moon that could start", "drift"),
+    (MODEL, MODEL + "\nretrain: {trainer: xgboost}", 6, "cannot be xgboost", "lightgbm"),
+    (MODEL, MODEL + "\nrelease: {canary: [25%, 5%, 100%]}", 6, "no larger than the last", "low to high"),
+    (MODEL, MODEL + "\nrelease: {canary: [5%]}", 6, "last share is not 100%", "end with 100%"),
+    (MODEL, MODEL + "\nrelease: {canary: [0.05]}", 6, "not a percentage", "25%"),
+    (MODEL, MODEL + "\nrelease: {fairness: {segment: band, gap: 0.1}}", 6, "no segment band", "none"),
+    (MODEL, MODEL + "\nlatency: {target: soon}", 6, "soon is not a duration", "500ms"),
+    (MODEL, MODEL + "\nlatency: 50ms", 6, "should be a mapping", "{target: 50ms}"),
+    # What YAML itself allows and we do not, or what is no YAML.
+    (VIEW, VIEW.replace("  rider", "\trider", 1), 4, "a tab in the indentation", "spaces"),
+    (MODEL, "!!python/object/apply:os.system [echo]", 5, "a tag, tag:yaml.org,2002:python/object", "not read"),
+    (MODEL, "&a {name: m, inputs: [minutes]}\nlabels: *a", 6, "an alias, *a", "write the value out"),
+    (MODEL, MODEL + "\n---\npipeline: two", 6, "a second document", "one pipeline a file"),
+    (MODEL, "{name: small, inputs: [minutes}", 5, "not YAML", "brackets"),
+    (MODEL, MODEL + "\n? [a]\n: b", 6, "a key that is not a word", "name: value"),
+    (MODEL, "[" * 5000, 5, "nested too deeply", "shape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "message", "remedy"), MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_remedy(
+    problems_of: ProblemsOf, old: str, new: str, line: int, message: str, remedy: str
+) -> None:
+    """Exactly where it is, in words that say what is wrong and what to write."""
+    assert old in SMALL
+    found = problems_of(SMALL.replace(old, new))
+    told = [problem for problem in found if message in problem.message]
+    assert told, "\n".join(map(str, found))
+    assert told[0].line == line
+    assert remedy in told[0].remedy
+    assert all(problem.remedy for problem in found)
+
+
+def test_a_good_file_has_no_problems(problems_of: ProblemsOf) -> None:
+    """The file that every mistake above is made in is good itself."""
+    assert problems_of(SMALL) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((ROOT / "pipelines").glob("*.yaml")), STRANGER / "pipelines" / "bike_demand.yaml"],
+    ids=lambda p: p.stem,
+)
+def test_our_own_pipelines_are_good(path: Path) -> None:
+    """Every pipeline that comes with headrace, and the stranger's, pass their own checker."""
+    assert check(path) == []
+
+
+def test_all_mistakes_are_told_at_once(problems_of: ProblemsOf) -> None:
+    """Mistakes in different sections do not hide each other, and come in the order of their lines."""
+    text = SMALL.replace("id: trip", "id: tripp").replace("[1h]", "[1h, 1x]").replace("minutes, ", "minuts, ")
+    found = problems_of(text + "latency: {target: soon}\nextra: 1\n")
+    assert [problem.line for problem in found] == [2, 4, 5, 6, 7]
+
+
+def test_a_missing_schema_does_not_flood(problems_of: ProblemsOf) -> None:
+    """Where the event's schema is not found, nothing is said about its fields: one cause, one problem."""
+    assert len(problems_of(SMALL.replace("bike_trip", "nothing_like_it"))) == 1
+
+
+def test_a_hostile_schema_is_refused(project: Path, problems_of: ProblemsOf) -> None:
+    """An event schema that would be dangerous to decode cannot be used."""
+    hostile = '{"type": "record", "name": "a", "fields": [{"name": "x", "type": {"type": "array", "items": "null"}}]}'
+    (project / "schemas" / "hostile.avsc").write_text(hostile)
+    found = problems_of(SMALL.replace("bike_trip", "hostile"))
+    assert "the schema cannot be used" in found[0].message
+    assert len(found) == 1
+
+
+def test_load_raises_with_all_problems_rendered(project: Path) -> None:
+    """The error of `load` is what a person reads: file, line, column, entry, message and remedy of each."""
+    path = project / "pipelines" / "bad.yaml"
+    path.write_text(SMALL.replace("id: trip", "id: tripp").replace("[1h]", "[1x]"))
+    with pytest.raises(ConfigurationError) as error:
+        load(path)
+    first, second = str(error.value).splitlines()
+    assert first == f"{path}:2:33: events.id: the event has no field tripp (did you mean trip?)"
+    assert second.startswith(f"{path}:4:33: views.rider.windows[0]: 1x is not a duration")
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    """A missing, binary, empty or giant file is told like any other mistake."""
+    cases = {
+        "missing": None,
+        "binary": b"\xff\xfe\x00",
+        "empty": b"",
+        "comment": b"# nothing",
+        "giant": b"#" * (2 << 20),
+    }
+    for name, content in cases.items():
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        assert len(check(path)) == 1, name
+
+
+def test_exploding_yaml_is_refused_at_once() -> None:
+    """Nested aliases that stand for a billion nodes, and deep nesting, cost no time."""
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    started = time.perf_counter()
+    for text in (bomb, "{a: " * 2000, "a: 1" + "0" * 100_000):
+        parse(text, Problems())
+    assert time.perf_counter() - started < 5
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_edit_of_a_file_breaks_the_checker(problems_of: ProblemsOf, data: st.DataObject) -> None:
+    """Cut, doubled or garbled anywhere, a file is good or has problems: it never crashes the checker."""
+    text = (STRANGER / "pipelines" / "bike_demand.yaml").read_text()
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, min(start + 40, len(text))))
+    junk = data.draw(
+        st.one_of(st.text(max_size=5), st.sampled_from(["{", "]", ": ", "[]", "null", "1e400", "0x1F", "'"]))
+    )
+    for problem in problems_of(text[:start] + junk + text[stop:]):
+        assert problem.line >= 1
+        assert problem.remedy
+
+
+def test_schemas_of_the_project_come_first(project: Path) -> None:
+    """A user's schema hides ours of the same name, and ours are found where the user has none."""
+    (project / "schemas" / "label.avsc").write_text('{"type": "record", "name": "mine", "fields": []}')
+    workspace = Workspace.of(project / "pipelines" / "bike_demand.yaml")
+    assert workspace.schema("label")["name"] == "mine"
+    assert workspace.schema("plan")["name"] == "plan"
+    with pytest.raises(ConfigurationError, match="did you mean plan"):
+        workspace.schema("plann")
+
+
+def test_a_bare_name_means_a_pipeline(project: Path) -> None:
+    """`card_fraud` is the user's file if there is one, else ours; an unknown name gets a hint."""
+    assert resolve("bike_demand", project) == project / "pipelines" / "bike_demand.yaml"
+    assert resolve("pipelines/bike_demand.yaml", project) == project / "pipelines" / "bike_demand.yaml"
+    assert resolve("card_fraud", project) == ROOT / "pipelines" / "card_fraud.yaml"
+    with pytest.raises(ConfigurationError, match="did you mean card_fraud"):
+        resolve("card_fruad", project)
