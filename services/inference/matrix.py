@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.inference.package import ModelPackage
+from services.inference.package import Input
 from services.kit.errors import ContractError
 
 EVENT = "event"  # the struct with the event's own fields; its fields are named without a prefix (`amount`)
@@ -29,14 +30,14 @@ class FeatureMatrix:
     dtype: type[np.float32] | type[np.float64]
 
     @classmethod
-    def resolve(cls, package: ModelPackage, schema: pa.Schema) -> FeatureMatrix:
-        """Find the package's inputs in the schema of the features topic.
+    def resolve(cls, inputs: Sequence[Input], schema: pa.Schema, title: str) -> FeatureMatrix:
+        """Find a model's inputs in the schema of the features topic; `title` names the model in messages.
 
         Raises:
             ContractError: naming every input that the schema lacks or has as something other than a number.
         """
         paths, faults = [], []
-        for name in package.manifest.input_names:
+        for name in (given.name for given in inputs):
             struct, _, field = name.rpartition(".")
             struct = struct or EVENT
             paths.append((struct, field))
@@ -44,14 +45,14 @@ class FeatureMatrix:
             if fault:
                 faults.append(f"{name} ({fault})")
         if faults:
-            raise ContractError(f"{package.title} takes inputs that the features topic lacks: {', '.join(faults)}")
-        wide = any(i.dtype == "float64" for i in package.manifest.inputs)
+            raise ContractError(f"{title} takes inputs that the features topic lacks: {', '.join(faults)}")
+        wide = any(i.dtype == "float64" for i in inputs)
         return cls(tuple(paths), np.float64 if wide else np.float32)
 
-    def of(self, columns: pa.RecordBatch) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+    def of(self, columns: pa.RecordBatch | pa.Table) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
         """The matrix [rows, inputs], column-major, nulls as NaN, true and false as 1 and 0."""
         matrix: npt.NDArray[Any] = np.empty((columns.num_rows, len(self.paths)), dtype=self.dtype, order="F")
-        structs = {name: columns.column(name) for name, _ in set(self.paths)}
+        structs: dict[str, Any] = {name: columns.column(name) for name, _ in set(self.paths)}
         for place, (struct, field) in enumerate(self.paths):
             values = pc.struct_field(structs[struct], field)
             if values.null_count or pa.types.is_boolean(values.type):

@@ -20,6 +20,8 @@ from services.inference.package import ModelPackage
 from services.kit.errors import ConfigurationError, ContractError
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+RUNTIME_VERSION: str = ort.__version__  # under either distribution name, onnxruntime or onnxruntime-gpu
+
 Scores = npt.NDArray[np.float64]
 
 

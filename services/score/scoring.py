@@ -168,7 +168,7 @@ def _open(plan: Plan, store: ModelStore, settings: SessionSettings, features: pa
     named = (package.manifest.name, package.manifest.version)
     if named != (arm.model, arm.version):
         raise ContractError(f"the plan names {arm.model}@{arm.version}, the package is {package.title}")
-    matrix = FeatureMatrix.resolve(package, features)
+    matrix = FeatureMatrix.resolve(package.manifest.inputs, features, package.title)
     return _Champion(plan, arm, package, open_session(package, settings), matrix)
 
 

@@ -1,0 +1,85 @@
+"""From tables to a stored model and the plan that plays it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.inference.package import ModelPackage
+from services.inference.store import ModelStore
+from services.pipeline.spec import Pipeline, expand
+from services.training.dataset import assemble, milliseconds
+from services.training.trainer import Recipe, train
+
+kernels: Any = pc  # its stubs know too few of the overloads
+
+
+def train_offline(
+    pipeline: Pipeline,
+    features: pa.Table,
+    labels: pa.Table,
+    store: ModelStore,
+    version: str,
+    *,
+    trees: int = 100,
+    seed: int = 0,
+    revision: str | None = None,
+    offsets: Mapping[str, Mapping[int, tuple[int, int]]] | None = None,
+    progress: Callable[[int], None] = lambda trees: None,
+) -> tuple[ModelPackage, str]:
+    """Train the pipeline's model on tables and put it into the store; returns the package and its uri.
+
+    An event without a label is what the pipeline says once it has matured by the newest moment in the data.
+
+    Args:
+        pipeline: says what the model takes and what labels mean.
+        features: columns of the features topic.
+        labels: `event_id`, `value`, `label_time`, as on the labels topic.
+        store: where the package goes.
+        version: of the package.
+        trees, seed, revision, offsets, progress: see `Recipe` and `train`.
+
+    Raises:
+        ConfigurationError: too few labelled rows, or of one class only.
+        ContractError: an input is missing, or the converted model differs from the trained one.
+    """
+    known = [milliseconds(t["event_time" if t is features else "label_time"]) for t in (features, labels) if len(t)]
+    as_of = max((int(times.max()) for times in known), default=0)
+    data = assemble(features, labels, expand(pipeline), pipeline.labels, as_of)
+    recipe = Recipe(
+        name=pipeline.model.name,
+        version=version,
+        threshold=pipeline.model.threshold,
+        trees=trees,
+        seed=seed,
+        gap=pipeline.labels.matures_after if pipeline.labels is not None else 0,
+        revision=revision,
+        offsets=offsets or {},
+    )
+    package = train(data, recipe, progress)
+    return package, store.put(package)
+
+
+def champion_plan(
+    pipeline: str, package: ModelPackage, uri: str, *, version: int, now: float, actor: str, reason: str
+) -> dict[str, Any]:
+    """The plan fact that makes a package the only champion, in the shape of `schemas/plan.avsc`."""
+    manifest = package.manifest
+    model = {"model": manifest.name, "version": manifest.version, "digest": package.digest, "uri": uri}
+    return {
+        "pipeline": pipeline,
+        "plan_version": version,
+        "time": int(now * 1000),
+        "actor": actor,
+        "reason": reason,
+        "arms": [{"arm": "champion", **model, "share": 1.0}],
+    }
+
+
+def next_version(plans: pa.Table, pipeline: str) -> int:
+    """One more than the highest plan version of the pipeline on the plans topic; 1 for the first."""
+    mine = plans.filter(kernels.equal(plans["pipeline"], pipeline))
+    return int(kernels.max(mine["plan_version"]).as_py() or 0) + 1

@@ -1,0 +1,127 @@
+"""Training rows: features joined with the truth, in time order, and their split into past and future."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.inference.matrix import FeatureMatrix
+from services.inference.package import Input
+from services.kit.errors import ConfigurationError
+from services.pipeline.spec import Labels, Pipeline
+
+kernels: Any = pc  # its stubs know too few of the overloads
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled rows in time order.
+
+    Attributes:
+        inputs: names of the columns of the matrix.
+        matrix: float32 [n, inputs], column-major, NaN for missing; 32 bits because that is what the model will be fed.
+        labels: int8 [n], 0 or 1.
+        times: int64 [n], event times in milliseconds, ascending.
+    """
+
+    inputs: tuple[str, ...]
+    matrix: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int8]
+    times: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def part(self, rows: slice) -> Dataset:
+        """A range of rows, without copying."""
+        return Dataset(self.inputs, self.matrix[rows], self.labels[rows], self.times[rows])
+
+
+def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -> npt.NDArray[np.float64]:
+    """The label of each event, float64 [n]; NaN where it is not known.
+
+    Args:
+        events: `event_id`, `event_time`.
+        labels: `event_id`, `value`, `label_time`; of several labels of an event the newest holds, and of equally new
+            ones the last.
+        rule: what an event without a label is, once it is old enough.
+        as_of: milliseconds; an event that is `matures_after` older than this has had its time.
+    """
+    newest = labels.append_column("place", pa.array(np.arange(labels.num_rows)))
+    newest = newest.sort_by([("label_time", "ascending"), ("place", "ascending")])
+    newest = newest.group_by("event_id", use_threads=False).aggregate([("value", "last")])
+    place = kernels.index_in(events["event_id"], newest["event_id"])
+    known: Any = newest["value_last"].combine_chunks().take(place.combine_chunks())
+    found: npt.NDArray[np.float64] = known.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+    if rule is not None and rule.unlabelled_is is not None:
+        times = milliseconds(events["event_time"])
+        found[np.isnan(found) & (times + rule.matures_after <= as_of)] = rule.unlabelled_is
+    return found
+
+
+def assemble(features: pa.Table, labels: pa.Table, inputs: Sequence[str], rule: Labels | None, as_of: int) -> Dataset:
+    """Labelled rows of a features table, in time order; rows without a known label are left out.
+
+    Raises:
+        ContractError: an input is no column of the features.
+        ConfigurationError: labels are no classes, or of one class only.
+    """
+    columns = FeatureMatrix.resolve([Input(name=name) for name in inputs], features.schema, "the model to be trained")
+    value, times = truth(features, labels, rule, as_of), milliseconds(features["event_time"])
+    order = np.argsort(times, kind="stable")
+    order = order[~np.isnan(value[order])]
+    found = value[order]
+    if not np.isin(found, (0, 1)).all():
+        raise ConfigurationError("labels other than 0 and 1; only classes can be trained on")
+    if len(np.unique(found)) < 2:
+        raise ConfigurationError(f"{len(found)} labelled rows, all of one class; take a longer time")
+    matrix = np.asfortranarray(columns.of(features)[order], dtype=np.float32)
+    return Dataset(tuple(inputs), matrix, found.astype(np.int8), times[order])
+
+
+def split(data: Dataset, holdout: float, gap: int) -> tuple[Dataset, Dataset]:
+    """The earlier part to fit and the later `holdout` share of the time to judge by, `gap` milliseconds between them.
+
+    The gap keeps rows whose labels would not have been known yet, at the time the model is judged for, out of the fit;
+    it takes a quarter of the earlier part at most.
+    """
+    first, last = int(data.times[0]), int(data.times[-1])
+    border = last - int((last - first) * holdout)
+    end = border - min(gap, (border - first) // 4)
+    return (
+        data.part(slice(0, int(np.searchsorted(data.times, end)))),
+        data.part(slice(int(np.searchsorted(data.times, border)), len(data))),
+    )
+
+
+def labels_of(pipeline: Pipeline, events: pa.Table) -> pa.Table:
+    """Label records for events whose truth is a column of theirs, each known when the event has matured.
+
+    Raises:
+        ConfigurationError: the pipeline has no labels, or the events lack their columns.
+    """
+    rule = pipeline.labels
+    if rule is None or rule.value not in events.column_names or rule.id not in events.column_names:
+        raise ConfigurationError(f"the events carry no labels as pipeline {pipeline.name} describes them")
+    known: Any = pa.array(milliseconds(events[pipeline.events.time]) + rule.matures_after)
+    return pa.table(
+        {
+            "event_id": events[rule.id].cast(pa.string()),
+            "value": events[rule.value].cast(pa.float64()),
+            "label_time": known.cast(pa.timestamp("ms", "UTC")),
+        }
+    )
+
+
+def milliseconds(times: Any) -> npt.NDArray[np.int64]:
+    """A column of times as int64 milliseconds since the epoch."""
+    if pa.types.is_timestamp(times.type):
+        times = times.cast(pa.timestamp("ms", times.type.tz)).cast(pa.int64())
+    found: npt.NDArray[np.int64] = times.to_numpy()
+    return found
