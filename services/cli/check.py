@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 
 from services.kit.errors import ConfigurationError
 from services.pipeline.check import Problem
@@ -52,8 +51,8 @@ def _show(console: Console, path: str, problems: list[Problem]) -> None:
         where = f"{path}:{problem.line}:{problem.column}"
         entry = f" [dim]{escape(problem.path)}[/]" if problem.path else ""
         console.print(f"[bold]{escape(where)}[/]{entry}")
-        console.print(Padding(f"[red]{escape(problem.message)}[/]", (0, 0, 0, 2)))
-        console.print(Padding(f"[green]{escape(problem.remedy)}[/]", (0, 0, 0, 2)))
+        console.print(f"  [red]{escape(problem.message)}[/]")
+        console.print(f"  [green]{escape(problem.remedy)}[/]")
     if problems:
         console.print(f"\n{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}")
     else:

@@ -6,11 +6,12 @@ lose data, or move keys between partitions, is refused unless it is allowed by n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from services.kit.errors import ConfigurationError
+from services.kit.errors import ConfigurationError, Transient
 from services.kit.topics import CONFIG, Topic
 
 if TYPE_CHECKING:
@@ -175,22 +176,48 @@ def unwanted(existing: Iterable[str], topics: Iterable[Wanted], pipeline: str) -
     return sorted(name for name in existing if name.startswith(f"{pipeline}.") and name not in names)
 
 
-def apply(broker: Admin, changes: Sequence[Change]) -> None:
+def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:
     """Do all changes, or none where one is refused. Safe to repeat after a failure: plan again, apply what is left.
+
+    Returns when the broker shows what was changed: it answers a creation before all of it knows the topic.
 
     Raises:
         ConfigurationError: a change is refused; lists all refusals.
+        Transient: the broker took the changes, and does not show them after `wait` seconds.
     """
     refusals = [f"{c.topic}: {c.kind}: {c.refused}: {c.remedy}" for c in changes if c.refused]
     if refusals:
         raise ConfigurationError("nothing was changed:\n" + "\n".join(refusals))
     for change in changes:
-        match change.kind:
-            case "create":
-                config = {name: value for name, value in change.after.items() if name in CONFIG}
-                partitions, replication = int(change.after["partitions"]), int(change.after["replication"])
-                broker.create(change.topic, partitions, replication, config)
-            case "partitions":
-                broker.add_partitions(change.topic, int(change.after["partitions"]))
-            case "config":
-                broker.alter_config(change.topic, change.after)
+        _do(broker, change)
+    deadline = time.monotonic() + wait
+    while missing := _missing(broker.topics(), changes) if changes else []:
+        if time.monotonic() > deadline:
+            raise Transient(f"changed, but not shown after {wait:g} s: {', '.join(missing)}")
+        time.sleep(0.05)
+
+
+def _do(broker: Admin, change: Change) -> None:
+    match change.kind:
+        case "create":
+            partitions, replication = int(change.after["partitions"]), int(change.after["replication"])
+            broker.create(change.topic, partitions, replication, _properties(change))
+        case "partitions":
+            broker.add_partitions(change.topic, int(change.after["partitions"]))
+        case "config":
+            broker.alter_config(change.topic, _properties(change))
+
+
+def _properties(change: Change) -> dict[str, str]:
+    return {name: value for name, value in change.after.items() if name in CONFIG}
+
+
+def _missing(existing: Mapping[str, TopicState], changes: Iterable[Change]) -> list[str]:
+    """Topics that are not yet as a change left them."""
+    return [change.topic for change in changes if not _shows(existing.get(change.topic), change)]
+
+
+def _shows(state: TopicState | None, change: Change) -> bool:
+    if state is None or state.partitions < int(change.after.get("partitions", 1)):
+        return False
+    return all(_plain(state.config.get(name)) == _plain(value) for name, value in _properties(change).items())
