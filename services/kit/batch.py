@@ -36,7 +36,7 @@ class Batch:
     timestamp: Ints
 
     def __len__(self) -> int:
-        return self.columns.num_rows
+        return int(self.columns.num_rows)
 
     def runs(self) -> Iterator[tuple[int, slice]]:
         """(partition, slice of its rows) for each partition present, in row order."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from services.kit.channels import Wiring
 from services.kit.errors import ContractError, Transient
-from services.kit.kafka import Connection, Consumer, Producer, TopicPartition
+from services.kit.kafka import Connection, Consumer, Producer, TopicPartition, place
 from services.kit.positions import Place
 
 CHUNK_BYTES = 900_000
@@ -60,19 +60,17 @@ class Checkpoints:
             producer.send_one(channel.name, key, value, partition=partition % self.partitions, delivered=delivered)
         return lambda: Place(at, tuple(lying[number] for number in range(count)))
 
-    def read(self, partition: int, place: Place, timeout: float = 60.0) -> bytes:
-        """The snapshot at a place. ContractError when what lies there is not ours."""
+    def read(self, partition: int, at: Place, timeout: float = 60.0) -> bytes:
+        """The snapshot at a place. ContractError when it is gone, or what lies there is not ours."""
         found: dict[tuple[int, int], bytes] = {}
-        wanted = set(place.chunks)
-        # The place was committed, so its chunks were: reading uncommitted avoids waiting for other members' transactions.
+        wanted = set(at.chunks)
+        first = {where: min(offset for part, offset in wanted if part == where) for where, _ in wanted}
+        last = {where: max(offset for part, offset in wanted if part == where) for where, _ in wanted}
+        # The place was committed, so its chunks were: reading uncommitted avoids waiting for other transactions.
         consumer = Consumer(self.connection, isolation="read_uncommitted", partition_eof=False)
         try:
-            starts: dict[int, int] = {}
-            for where, offset in place.chunks:
-                starts[where] = min(offset, starts.get(where, offset))
-            consumer.assign(
-                [TopicPartition(self.wiring.checkpoints.name, where, offset) for where, offset in starts.items()]
-            )
+            topic = self.wiring.checkpoints.name
+            consumer.assign([TopicPartition(topic, where, offset) for where, offset in first.items()])
             waited = 0.0
             while len(found) < len(wanted):
                 messages = consumer.poll(100, 0.05)
@@ -82,17 +80,19 @@ class Checkpoints:
                 for message in messages:
                     if message.error() is not None:
                         raise Transient(f"reading the checkpoint of partition {partition}: {message.error()}")
-                    lies = (message.partition(), message.offset())
+                    lies = place(message)
                     if lies in wanted:
-                        found[lies] = message.value()
+                        found[lies] = message.value() or b""
+                    elif lies[1] > last[lies[0]] and any(chunk[0] == lies[0] for chunk in wanted - set(found)):
+                        raise ContractError(f"chunks of the checkpoint of partition {partition} are gone from {topic}")
         finally:
             consumer.close()
-        decoded = self.wiring.checkpoints.codec.decode([found[chunk] for chunk in place.chunks])
+        decoded = self.wiring.checkpoints.codec.decode([found[chunk] for chunk in at.chunks])
         rows = decoded.columns.to_pylist()
-        ours = {"group": self.wiring.group, "topic": self.wiring.input.name, "partition": partition, "offset": place.at}
+        ours = {"group": self.wiring.group, "topic": self.wiring.input.name, "partition": partition, "offset": at.at}
         for number, row in enumerate(rows):
             if any(row[name] != value for name, value in ours.items()) or row["chunk"] != number:
-                raise ContractError(f"chunk {number} of the checkpoint at {place.at} belongs to {row['group']}")
-        if decoded.bad or len(rows) != len(place.chunks) or rows[0]["format"] != FORMAT:
-            raise ContractError(f"the checkpoint of partition {partition} at {place.at} cannot be read by this version")
+                raise ContractError(f"chunk {number} of the checkpoint at {at.at} belongs to {row['group']}")
+        if decoded.bad or len(rows) != len(at.chunks) or rows[0]["format"] != FORMAT:
+            raise ContractError(f"the checkpoint of partition {partition} at {at.at} cannot be read by this version")
         return b"".join(row["payload"] for row in rows)

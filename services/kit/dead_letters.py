@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from services.kit.batch import Reject
 from services.kit.channels import Wiring
 from services.kit.delivery import Parcel
 from services.kit.errors import HeadraceError
+from services.kit.kafka import Message
 
 PREFIX = "__headrace.errors."
 WINDOW = 10_000
@@ -27,18 +27,7 @@ class DeadLetterLimit(HeadraceError):
     """Too large a share of recent records was refused: stopping loses nothing, going on drains the topic."""
 
 
-class RawRecord(Protocol):
-    """What a dead letter keeps of a record; confluent_kafka's Message is one."""
-
-    def key(self) -> bytes | None: ...
-    def value(self) -> bytes | None: ...
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
-    def timestamp(self) -> tuple[int, int]: ...
-
-
-def parcel(
-    wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], RawRecord], now: float
-) -> Parcel:
+def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], Message], now: float) -> Parcel:
     """The dead letters for refused records; `records` by (partition, offset)."""
     rows, keys, headers, timestamps = [], [], [], []
     for reject in rejects:

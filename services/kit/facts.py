@@ -10,7 +10,7 @@ import pyarrow as pa
 from services.kit.batch import Batch
 from services.kit.channels import Channel
 from services.kit.errors import ContractError, Transient
-from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, TopicPartition
+from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, Message, TopicPartition, place
 
 
 class Facts:
@@ -33,14 +33,14 @@ class Facts:
             waited = 0.0 if messages else waited + 0.1
             if waited > timeout:
                 raise Transient(f"{self.channel.name} was not read to its end within {timeout:g} s")
-            ended.update(message.partition() for message in messages if message.error() is not None)
+            ended.update(place(message)[0] for message in messages if message.error() is not None)
             yield from self._decoded(messages)
 
     def news(self) -> Iterator[Batch]:
         """What came since."""
         yield from self._decoded(self.consumer.poll(1_000, 0))
 
-    def _decoded(self, messages: list) -> Iterator[Batch]:  # type: ignore[type-arg]  # confluent_kafka has no stubs
+    def _decoded(self, messages: list[Message]) -> Iterator[Batch]:
         records = [message for message in messages if message.error() is None and message.value() is not None]
         if not records:
             return

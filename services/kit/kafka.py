@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported without saying so
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -30,7 +30,7 @@ from confluent_kafka.admin import (
 
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
 
-__all__ = ["Admin", "Connection", "Consumer", "Message", "Producer", "TopicPartition", "TransactionAborted"]
+__all__ = ["Admin", "Connection", "Consumer", "Message", "Producer", "TopicPartition", "TransactionAborted", "place"]
 
 OFFSET_BEGINNING = confluent_kafka.OFFSET_BEGINNING
 OFFSET_INVALID = confluent_kafka.OFFSET_INVALID
@@ -100,6 +100,14 @@ def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         raise translate(raised.args[0]) from raised
 
 
+def place(message: Message) -> tuple[int, int]:
+    """(partition, offset) of a message that was delivered to us; librdkafka's types allow for those that were not."""
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Where the cluster is, and how to get in.
@@ -142,7 +150,8 @@ class Consumer:
         """
         classic = group is not None and protocol == "classic"
         self.incremental = protocol == "consumer"
-        self._consumer = _construct(
+        # Any: the library's own types leave out the None that its calls may answer.
+        self._consumer: Any = _construct(
             confluent_kafka.Consumer,
             connection._client(
                 group_id=group or f"headrace-reader-{uuid.uuid4()}",
@@ -265,7 +274,7 @@ class Producer:
         # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
         watch = {} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": not reports}
         self.failure: KafkaError | None = None
-        self._producer = _construct(
+        self._producer: Any = _construct(
             confluent_kafka.Producer,
             connection._client(
                 transactional_id=transactional_id,
@@ -336,8 +345,8 @@ class Producer:
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self.failure = error
-            else:
-                delivered(message.partition(), message.offset())  # type: ignore[misc]  # only set as report when given
+            elif delivered is not None:
+                delivered(*place(message))
 
         options: dict[str, Any] = {"on_delivery": report} if delivered else {}
         while True:
@@ -393,17 +402,18 @@ class Admin:
 
     def __init__(self, connection: Connection | str) -> None:
         self.connection = Connection(connection) if isinstance(connection, str) else connection
-        self._admin = _construct(AdminClient, self.connection._client())
+        self._admin: Any = _construct(AdminClient, self.connection._client())
 
     def topics(self, timeout: float = 15.0) -> dict[str, TopicState]:
         """Every topic that is not Kafka's own."""
         listed = _call(self._admin.list_topics, timeout=timeout).topics
         names = sorted(name for name in listed if not name.startswith("__"))
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        # An entry's source is an int, in spite of its type.
         asked = self._admin.describe_configs(resources) if resources else {}
         states = {}
         for resource, future in asked.items():
-            entries: Mapping[str, ConfigEntry] = _call(future.result, timeout)
+            entries: Mapping[str, Any] = _call(future.result, timeout)
             own = {
                 name: str(entry.value)
                 for name, entry in entries.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        in_registry = {"registry": self.registry, "namespace": "headrace"}
+        in_registry: dict[str, Any] = {"registry": self.registry, "namespace": "headrace"}
         self.records = Counter("records", "records read from the input, by fate", ["fate"], **in_registry)
         self.emitted = Counter("emitted", "records written, by logical topic", ["topic"], **in_registry)
         self.dead_letters = Counter("dead_letters", "records refused, by reason", ["reason"], **in_registry)

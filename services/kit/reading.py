@@ -11,7 +11,7 @@ import pyarrow as pa
 from services.kit.channels import Channel
 from services.kit.errors import Transient
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Connection, Consumer, TopicPartition
+from services.kit.kafka import Connection, Consumer, TopicPartition, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,14 @@ def read(connection: Connection, channel: Channel, wanted: list[Range], timeout:
                 raise Transient(f"{channel.name} was not read to its end within {timeout:g} s")
             records = []
             for message in messages:
-                part = open_ranges.get(message.partition())
+                partition, offset = place(message)
+                part = open_ranges.get(partition)
                 if part is None:
                     continue
-                if message.error() is None and message.offset() < part.stop:
+                if message.error() is None and offset < part.stop:
                     records.append(message)
                 # The offsets at the end of a range may be control records, which are never delivered.
-                if message.error() is not None or message.offset() >= part.stop - 1:
+                if message.error() is not None or offset >= part.stop - 1:
                     del open_ranges[part.partition]
             if records:
                 yield take_in(channel, records)

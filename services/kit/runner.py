@@ -21,7 +21,7 @@ from services.kit.errors import ContractError, Fenced, Transient
 from services.kit.facts import Facts
 from services.kit.health import Health
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Consumer, Message, TopicPartition, translate
+from services.kit.kafka import Consumer, Message, TopicPartition, place, translate
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
 from services.kit.positions import Commitment, Owned, Pending, Place
@@ -189,7 +189,8 @@ class Runner:
             if error is None:
                 records.append(message)
             elif error.name() == END_OF_PARTITION:
-                ends[message.partition()] = message.offset()
+                partition, end = place(message)
+                ends[partition] = end
             elif isinstance(named := translate(error), Fenced):
                 raise named
             else:
@@ -200,10 +201,10 @@ class Runner:
             self.metrics.batch_rows.observe(len(records))
             self.advance(intake)
             self.sort_out(intake, now)
-        for partition, offset in ends.items():
+        for partition, end in ends.items():
             own = self.owned.get(partition)
-            if own is not None and own.read <= offset:
-                own.read = offset  # Past the control records at the end.
+            if own is not None and own.read <= end:
+                own.read = end  # Past the control records at the end.
                 own.at_end_since = now
 
     def advance(self, intake: Intake) -> None:
@@ -334,7 +335,7 @@ class Runner:
         rejects = list(rejects)
         if not rejects:
             return
-        by_place = {(record.partition(), record.offset()): record for record in records}
+        by_place = {place(record): record for record in records}
         self.send(dead_letters.parcel(self.wiring, rejects, by_place, now))
         self.metrics.records.labels("refused").inc(len(rejects))
         for reject in rejects:

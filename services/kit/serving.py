@@ -12,7 +12,7 @@ from services.kit.dead_letters import DeadLetterLimit
 from services.kit.errors import ConfigurationError, ContractError, Fenced
 from services.kit.logs import configure, logger
 from services.kit.runner import Runner
-from services.kit.settings import Settings
+from services.kit.settings import Settings, read_settings
 
 DONE = 0
 CRASHED = 1
@@ -20,6 +20,17 @@ MISCONFIGURED = 2
 LIMIT_REACHED = 3
 RESTART = 75
 STUCK = 70
+
+
+def main(service: str, kind: type[Settings], build: Callable[[Any], Runner]) -> int:
+    """Read settings from the environment and serve; a wrong setting is said before anything opens."""
+    try:
+        settings = read_settings(kind)
+    except ConfigurationError as error:
+        configure("json", service=service)
+        logger("serving").error("cannot start", error=str(error))
+        return MISCONFIGURED
+    return serve(service, settings, build)
 
 
 def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> int:

@@ -1,0 +1,10 @@
+"""`python -m services.score`."""
+
+import sys
+
+from services.kit.serving import main
+from services.score.app import build_score
+from services.score.settings import ScoreSettings
+
+if __name__ == "__main__":
+    sys.exit(main("score", ScoreSettings, build_score))

@@ -1,0 +1,34 @@
+"""The edge of `score`: topics, codecs, the model store and model sessions around its pure code."""
+
+from __future__ import annotations
+
+import time
+
+from services.inference.sessions import SessionSettings
+from services.inference.store import ModelStore
+from services.kit.metrics import Metrics
+from services.kit.runner import Runner
+from services.pipeline.wiring import read_contracts
+from services.score.figures import Figures
+from services.score.scoring import Score
+from services.score.settings import ScoreSettings
+
+SHARE_OF_LATENCY = 0.2
+"""The part of the pipeline's latency target that one model call may take: two hops and two commits need the rest."""
+
+
+def build_score(settings: ScoreSettings) -> Runner:
+    """A member of `score`: features to predictions."""
+    contracts = read_contracts(settings)
+    wiring = contracts.wiring("score", settings, "features", ["predictions"], ["plans"])
+    metrics = Metrics()
+    longest = contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY
+    service = Score(
+        contracts.pipeline.name,
+        wiring.input.codec.reader.arrow,
+        wiring.outputs["predictions"].codec.reader.arrow,
+        ModelStore(settings.models, settings.cache),
+        SessionSettings(settings.device, settings.threads, settings.spinning, longest),
+        Figures(metrics.registry),
+    )
+    return Runner(service, wiring, settings, metrics, time.time)

@@ -1,0 +1,19 @@
+"""What an operator may set for `score`, beyond what every service shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from services.kit.settings import Settings
+
+
+class ScoreSettings(Settings):
+    """Settings of `score`."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run; cuda needs the extra `gpu`")
+    threads: int = Field(1, ge=1, le=64, description="threads of one model session")
+    spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
+    cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
