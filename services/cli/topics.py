@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.cli.check import PIPELINE
+from services.kit.errors import HeadraceError
 from services.kit.kafka import Admin
 from services.kit.topic_changes import Change, Wanted, plan, unwanted, wanted
 from services.kit.topic_changes import apply as apply_changes
@@ -47,9 +48,17 @@ def show(
 ) -> None:
     """Show what `apply` would do, and do nothing.
 
-    Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one of them is refused.
+    Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one is refused (or anything is wrong).
     """
-    changes, kept = _changes(Admin(bootstrap), pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    try:
+        admin = Admin(bootstrap)
+        changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    except HeadraceError as error:
+        if not detailed_exitcode:
+            raise
+        # 2 is taken here: a script must not read a broken pipeline file as pending changes.
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
     _report(changes, kept, json, applied=False)
     if any(change.refused for change in changes):
         raise typer.Exit(1)

@@ -121,3 +121,11 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     allowed = runner.invoke(app, ["topics", "apply", *options, "--allow-repartition"])
     assert allowed.exit_code == 0, allowed.output
     assert "7 changes applied" in allowed.output
+
+
+def test_a_script_tells_pending_from_broken(app: typer.Typer, project: Path) -> None:
+    """With --detailed-exitcode a broken pipeline file exits with 1, as 2 means that there is something to apply."""
+    (project / "pipelines" / "bike_demand.yaml").write_text("pipeline: bike_demand")
+    result = CliRunner().invoke(app, ["topics", "plan", "bike_demand", "--detailed-exitcode"])
+    assert result.exit_code == 1
+    assert "events is missing" in result.output
