@@ -1,4 +1,4 @@
-"""Our codec against fastavro on random schemas and data, and against a strict reader of the specification on garbage."""
+"""Our codec against fastavro on random schemas and data, and against a strict reader on garbage."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class One:
 
 
 def codec(schema: Schema) -> Codec:
+    """A codec of one schema."""
     return Codec("t-value", schema, One(schema), max_bytes=10_000)
 
 
@@ -94,7 +95,9 @@ def values(node: Node) -> st.SearchStrategy[Any]:
         case Array():
             return st.lists(values(node.item), max_size=3)
         case Map():
-            return st.lists(st.tuples(st.text(max_size=4), values(node.value)), max_size=3, unique_by=lambda pair: pair[0])
+            return st.lists(
+                st.tuples(st.text(max_size=4), values(node.value)), max_size=3, unique_by=lambda pair: pair[0]
+            )
         case Record():
             return st.fixed_dictionaries({member.name: values(member.type) for member in node.members})
 
@@ -115,6 +118,7 @@ def foreign(node: Node, value: Any) -> Any:
 
 
 def fastavro_bytes(schema: Schema, value: Any) -> bytes:
+    """A message as fastavro writes it, in the wire format."""
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(schema.definition), foreign(schema.record, value))
     return HEADER + out.getvalue()
@@ -245,7 +249,7 @@ def test_a_slice_is_written_as_its_rows(data: st.DataObject) -> None:
 @QUICK
 @given(st.data())
 def test_mutated_bytes_get_the_verdict_of_a_strict_reader(data: st.DataObject) -> None:
-    """Whatever becomes of a record's bytes, we accept exactly what a strict reader accepts, and read the same values."""
+    """Whatever becomes of a record's bytes, we accept what a strict reader accepts, with the same values."""
     schema = data.draw(schemas())
     rows = data.draw(st.lists(values(schema.record), min_size=1, max_size=4))
     subject = codec(schema)
