@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.enrich.compiled import kernel
 from services.enrich.entries import Floats, Ints, after
+from services.enrich.index import keys_of
 from services.enrich.windows import Answers, Question
 from services.kit.errors import ContractError
 
@@ -40,11 +42,11 @@ class Timelines:
     """
 
     def __init__(self, packed: Sequence[bytes | None], columns: int) -> None:
-        sizes = np.fromiter((len(value) if value else 0 for value in packed), np.int64, len(packed))
-        joined = b"".join(value for value in packed if value)
+        joined, ends = keys_of(pa.array(packed, pa.large_binary()))
+        sizes = np.diff(ends)
         if np.any(sizes % WORD):
             raise ContractError("online store: a timeline's length is no multiple of 8 bytes")
-        self._words = np.frombuffer(joined, "<i8").astype(np.int64, copy=False)
+        self._words = joined[: ends[-1]].view("<i8").astype(np.int64, copy=False)
         self._starts = (np.cumsum(sizes) - sizes) // WORD
         self._length = np.maximum(sizes // WORD - 1, 0) // (1 + columns)
         self._columns = columns

@@ -69,12 +69,12 @@ class Answers:
     sums: Floats
 
     def of(self, function: str, window: int, column: int = 0) -> npt.NDArray[np.generic]:
-        """One feature: `count` int64, else float64 with NaN where the window holds no value (`sum` is 0 then)."""
+        """One feature: `count` int64, else float64 with NaN where the window holds no value."""
         if function == "count":
             return self.count[:, window]
-        if function == "sum":
-            return self.sums[:, window, column, 0]
         known = self.sums[:, window, column, 1]
+        if function == "sum":
+            return np.where(known > 0, self.sums[:, window, column, 0], np.nan)
         if function == "mean":
             with np.errstate(invalid="ignore"):
                 return np.asarray(self.sums[:, window, column, 0] / known)

@@ -1,0 +1,260 @@
+"""Views that another entity keys: folds updates into windows and publishes them to the online store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from services.enrich import packing, timelines
+from services.enrich.entities import SWEEPS, EntityWindows, question_of
+from services.enrich.entries import NEVER, Flags, Floats, Ints
+from services.enrich.index import keys_of, strings_of
+from services.enrich.shelves import Shelf, write_progress
+from services.enrich.sources import Sources
+from services.kit.batch import Batch, Output
+from services.kit.errors import ContractError, Transient
+from services.kit.online_store import Publication, Store
+from services.kit.service import Service
+from services.pipeline.spec import Pipeline, View
+
+BEHIND_S = 0.03
+"""Publications are at least this far apart, seconds: an entity that changes twice meanwhile is written once."""
+
+RETRY_S = 1.0
+"""Further pause after the store was out of reach, seconds."""
+
+
+@dataclass(slots=True)
+class _State:
+    """One partition of the view's topic.
+
+    `offset` is where the fold is; `dirty` (by slot) which entities the store does not have as they are; `written` the
+    offset that the store is known to hold, None before it was asked; `whole_from` the offset of the snapshot that the
+    state began with: a store behind that lacks entities that will not change again.
+    """
+
+    entities: EntityWindows
+    sources: Sources
+    offset: int = 0
+    whole_from: int = 0
+    written: int | None = None
+    dirty: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+    changed: bool = False
+    swept: int = NEVER
+
+
+class Views(Service):
+    """The service `views` for one view that another entity keys.
+
+    What stands in the store is a fold of the view's topic up to the offset beside it: writing again does no harm, and
+    of two writers the one that is ahead is right.
+
+    Parameters:
+        pipeline, view: whose view it is.
+        store: where it is published.
+        behind_s: least time between two publications of a partition, seconds.
+    """
+
+    stateful = True
+
+    def __init__(self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S) -> None:
+        self.input = f"view.{view.name}"
+        self.view = view
+        self._question = question_of(view, pipeline.events.allowed_lateness)
+        self._shelf = Shelf(pipeline.name, view.name, view.version)
+        self._store = store
+        self._behind_s = behind_s
+        self._published_at = 0.0
+        self._trouble: str | None = None
+        self._source_count = 0
+        self._states: dict[int, _State] = {}
+
+    def start(self, partitions: Mapping[str, int]) -> None:
+        """See `Service`."""
+        self._source_count = partitions["events"]
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """Fold updates; publish when it is time.
+
+        Raises Transient when the store cannot be written; the updates are folded then, and a repeat folds nothing.
+        """
+        self.replay(batch)
+        self._publish_when_due(now)
+        return Output()
+
+    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+        """Publish what is left, once it is time. An unreachable store is tried again, and makes the service unready."""
+        try:
+            self._publish_when_due(now)
+        except Transient as error:
+            self._trouble = str(error)
+            self._published_at = now + RETRY_S
+        return Output()
+
+    def ready(self) -> str | None:
+        """What the store said when it was last out of reach; None once it took everything."""
+        return self._trouble
+
+    def replay(self, batch: Batch) -> None:
+        """Fold updates without publishing them now."""
+        for partition, rows in batch.runs():
+            self._fold(self._state(partition), batch.slice(rows))
+
+    # ---- folding ------------------------------------------------------------------------------------------------
+
+    def _fold(self, state: _State, batch: Batch) -> None:
+        columns = batch.columns
+        fresh = batch.offset >= state.offset
+        lengths = columns.column("keys").value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+        told = self._take_marks(state, columns, fresh)
+        offsets = _flat(columns.column("offsets"))
+        new = offsets >= np.repeat(told, lengths)
+        entities = columns.column("keys").flatten()
+        times, values = _flat(columns.column("times")), self._values(columns, lengths)
+        if not new.all():
+            at = np.flatnonzero(new)
+            entities, times, values = entities.take(pa.array(at)), times[at], values[at]
+        slots = state.entities.index.slots(keys_of(entities))
+        state.entities.windows.fold(slots, times, values, state.sources.horizon())
+        if len(slots):
+            top = int(slots.max()) + 1
+            if top > len(state.dirty):
+                state.dirty = np.concatenate([state.dirty, np.zeros(top + top // 4 - len(state.dirty), np.bool_)])
+            state.dirty[slots] = True
+        state.changed = True
+        state.offset = max(state.offset, int(batch.offset[-1]) + 1)
+
+    def _take_marks(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> Ints:
+        """Take up the marks of a run of updates, in order; for each the offset from which its entries are new."""
+        source = columns.column("source_partition").to_numpy()
+        next_offset, progress, floor = (
+            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor")
+        )
+        idle = columns.column("idle").to_numpy(zero_copy_only=False)
+        told = np.full(len(source), np.iinfo(np.int64).max)
+        for at in np.flatnonzero(fresh).tolist():
+            before = int(state.sources.next_offset[source[at]]) if source[at] < self._source_count else 0
+            if state.sources.mark(int(source[at]), int(next_offset[at]), int(progress[at]), int(floor[at]), idle[at]):
+                told[at] = before
+        return told
+
+    def _values(self, columns: pa.RecordBatch, lengths: Ints) -> Floats:
+        """Value columns of all entries, (entries, fields)."""
+        fields = self.view.fields
+        count = int(lengths.sum())
+        values = np.empty((count, len(fields)))
+        if not fields:
+            return values
+        groups = columns.column("values")
+        parts = groups.flatten()
+        names = parts.field("name")
+        wanted = pa.array(list(fields) * len(lengths), names.type)
+        if not names.equals(wanted):
+            raise ContractError(f"view {self.view.name}: an update holds {names.unique().to_pylist()}, not {list(fields)}")
+        numbers = parts.field("values").flatten().to_numpy(zero_copy_only=False)
+        column = np.repeat(np.tile(np.arange(len(fields)), len(lengths)), np.repeat(lengths, len(fields)))
+        for at in range(len(fields)):
+            values[:, at] = numbers[column == at]
+        return values
+
+    # ---- publishing ---------------------------------------------------------------------------------------------
+
+    def _publish_when_due(self, now: float) -> None:
+        if now - self._published_at < self._behind_s:
+            return
+        for partition, state in self._states.items():
+            if state.changed:
+                self._publish(partition, state)
+        self._published_at = now
+        self._trouble = None
+
+    def _publish(self, partition: int, state: _State) -> None:
+        """Write changed entities and progress, as one step, if the store is not ahead of us."""
+        guard = self._shelf.guard(partition)
+        if state.written is None:
+            held = self._store.offset(guard)
+            if held is None or held < state.whole_from:
+                self._soil(state)
+            state.written = -1 if held is None else held
+        progress = state.sources.progress()
+        gone = self._sweep(state)
+        values = self._changed(state, gone)
+        values[self._shelf.progress(partition)] = None if progress is None else write_progress(progress)
+        outcome = self._store.publish(guard, state.offset, values, max(state.written, 0) or None)
+        if outcome is Publication.LOST:
+            self._soil(state)
+            state.written = -1
+            self._publish(partition, state)
+            return
+        state.changed = False
+        if outcome is Publication.WRITTEN:
+            state.written = state.offset
+            state.dirty[:] = False
+            state.entities.index.release(gone)
+
+    def _soil(self, state: _State) -> None:
+        """Have every entity written."""
+        live = state.entities.index.live()
+        state.dirty = np.zeros(int(live[-1]) + 1 if len(live) else 0, np.bool_)
+        state.dirty[live] = True
+        state.changed = True
+
+    def _sweep(self, state: _State) -> Ints:
+        """Slots of entities that have no entries left, each time that enough time has passed; else none."""
+        horizon = state.sources.horizon()
+        if horizon - state.swept <= self._question.slack // SWEEPS:
+            return np.zeros(0, np.int64)
+        state.swept = horizon
+        empty = state.entities.windows.sweep(horizon)
+        return np.intersect1d(empty, state.entities.index.live())
+
+    def _changed(self, state: _State, gone: Ints) -> dict[bytes, bytes | None]:
+        dirty = np.setdiff1d(np.flatnonzero(state.dirty), gone, assume_unique=True)
+        values: dict[bytes, bytes | None] = {}
+        keys = self._shelf.timelines(strings_of(state.entities.index.keys(dirty)))
+        values.update(zip(keys, timelines.pack(*state.entities.windows.columns(dirty)), strict=True))
+        values.update(dict.fromkeys(self._shelf.timelines(strings_of(state.entities.index.keys(gone)))))
+        return values
+
+    # ---- state comes and goes -----------------------------------------------------------------------------------
+
+    def _state(self, partition: int) -> _State:
+        if partition not in self._states:
+            self.restore(partition, None)
+        return self._states[partition]
+
+    def restore(self, partition: int, snapshot: bytes | None) -> None:
+        """Take a partition over. Raises ContractError when the snapshot is damaged or of another view."""
+        state = _State(EntityWindows(self._question), Sources(self._source_count))
+        if snapshot is not None:
+            columns = packing.unpack(snapshot)
+            if "views" not in columns:
+                raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of views")
+            state.offset = state.whole_from = int(columns["views"][0])
+            state.sources.load(_part(columns, "sources."))
+            state.entities.load(_part(columns, "entities."))
+            state.changed = True
+        self._states[partition] = state
+
+    def snapshot(self, partition: int) -> bytes:
+        """Windows and marks of a partition."""
+        state = self._state(partition)
+        columns: dict[str, packing.Column] = {"views": np.array([state.offset])}
+        columns |= {f"sources.{name}": column for name, column in state.sources.columns().items()}
+        entities = state.entities.columns(state.sources.horizon())
+        return packing.pack(columns | {f"entities.{name}": column for name, column in entities.items()})
+
+    def drop(self, partition: int) -> None:
+        """See `Service`."""
+        self._states.pop(partition, None)
+
+
+def _flat(lists: pa.ListArray) -> Ints:
+    return lists.flatten().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow says Any
+
+
+def _part(columns: dict[str, packing.Column], start: str) -> dict[str, packing.Column]:
+    return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}

@@ -1,0 +1,158 @@
+"""Enrich and views joined without Kafka: partitions are lists, and whoever is chosen takes the next step."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from services.enrich.enriching import Enrich
+from services.enrich.index import partitions_of
+from services.enrich.viewing import Views
+from services.kit.batch import Batch, Emit, Reject
+from services.kit.online_store import Store
+from services.pipeline.spec import Pipeline
+
+
+def batch_of(
+    topic: str, columns: pa.RecordBatch, partition: int, first: int = 0, keys: pa.Array | None = None
+) -> Batch:
+    """Records of one partition at consecutive offsets, written when they happened or a moment later."""
+    rows = columns.num_rows
+    if keys is None:
+        keys = pa.nulls(rows, pa.binary())
+    stamps = np.full(rows, 4_000_000_000_000, np.int64)
+    return Batch(topic, columns, keys.cast(pa.binary()), np.full(rows, partition, np.int32), np.arange(first, first + rows), stamps)
+
+
+@dataclass(slots=True)
+class Log:
+    """One partition of a topic, and how far it was read."""
+
+    topic: str
+    partition: int
+    parts: list[Batch] = field(default_factory=list)
+    end: int = 0
+    read: int = 0
+
+    def append(self, columns: pa.RecordBatch, keys: pa.Array | None = None) -> None:
+        """Write records."""
+        if columns.num_rows:
+            self.parts.append(batch_of(self.topic, columns, self.partition, self.end, keys))
+            self.end += columns.num_rows
+
+    def take(self, rows: int) -> Batch:
+        """Read on, by at most so many records."""
+        for part in self.parts:
+            first = int(part.offset[0])
+            if first <= self.read < first + len(part):
+                found = part.slice(slice(self.read - first, self.read - first + rows))
+                self.read += len(found)
+                return found
+        raise AssertionError("nothing is left to read")
+
+
+class World:
+    """All partitions of events and of one foreign view, one member each, stepped in a random order."""
+
+    def __init__(self, pipeline: Pipeline, store: Store, seed: int, partitions: int = 4, view_partitions: int = 3) -> None:
+        self.pipeline = pipeline
+        self.store = store
+        self.random = random.Random(seed)
+        (self.view,) = pipeline.foreign_views
+        self.counts = {"events": partitions, f"view.{self.view.name}": view_partitions}
+        self.events = [Log("events", p) for p in range(partitions)]
+        self.updates = [Log(f"view.{self.view.name}", p) for p in range(view_partitions)]
+        self.held: dict[int, Batch] = {}
+        self.features: list[pa.RecordBatch] = []
+        self.rejects: list[Reject] = []
+        self.now = 0.0
+        self.enrich = self.new_enrich()
+        self.views = self.new_views()
+
+    def new_enrich(self) -> Enrich:
+        """A fresh member."""
+        enrich = Enrich(self.pipeline, self.store)
+        enrich.start(self.counts)
+        for log in self.events:
+            enrich.restore(log.partition, None)
+        return enrich
+
+    def new_views(self) -> Views:
+        """A fresh member."""
+        views = Views(self.pipeline, self.view, self.store)
+        views.start(self.counts)
+        return views
+
+    def publish(self, columns: pa.RecordBatch) -> None:
+        """Write events to the partitions of their keys."""
+        keys = columns.column(self.pipeline.events.key).cast(pa.string())
+        chosen = partitions_of(keys, len(self.events))
+        for log in self.events:
+            rows = pa.array(np.flatnonzero(chosen == log.partition))
+            log.append(columns.take(rows), keys.take(rows))
+
+    def write(self, emits: tuple[Emit, ...]) -> None:
+        """Take in what a service emitted."""
+        for emit in emits:
+            if emit.topic == "features":
+                self.features.append(emit.columns)
+                continue
+            assert emit.partition is not None
+            for log in self.updates:
+                log.append(emit.columns.take(pa.array(np.flatnonzero(emit.partition == log.partition))))
+
+    def step_events(self, log: Log, rows: int) -> None:
+        """Let enrich take some rows of a partition, or try those again that it held."""
+        batch = self.held.pop(log.partition, None)
+        if batch is None:
+            if log.read == log.end:
+                return
+            admission = self.enrich.admit(log.take(rows), self.now)
+            self.write(admission.emits)
+            self.rejects += admission.rejects
+            batch = admission.batch
+        if not len(batch):
+            return
+        output = self.enrich.process(batch, self.now)
+        self.write(output.emits)
+        if output.held:
+            assert output.held == {log.partition}
+            self.held[log.partition] = batch
+
+    def step_updates(self, log: Log) -> None:
+        """Let views take some updates."""
+        if log.read < log.end:
+            self.views.process(log.take(self.random.randint(1, 20)), self.now)
+
+    def done(self) -> bool:
+        """Whether everything was read and answered."""
+        return not self.held and all(log.read == log.end for log in (*self.events, *self.updates))
+
+    def run(self, rows: int, steps: int = 100_000) -> None:
+        """Step until all is answered."""
+        for _ in range(steps):
+            if self.done():
+                return
+            self.now += 0.02
+            log = self.random.choice([*self.events, *self.updates])
+            if log in self.events:
+                self.step_events(log, self.random.randint(1, rows))
+            else:
+                self.step_updates(log)
+            at_end = {p.partition: self.now - 1 for p in self.events if p.read == p.end}
+            self.views.tick(self.now, {})
+            self.write(self.enrich.tick(self.now, at_end).emits)
+        raise AssertionError(f"still waiting after {steps} steps: {sorted(self.held)}")
+
+    def answers(self) -> pa.Table:
+        """All features so far."""
+        return pa.Table.from_batches(self.features)
+
+
+def with_views(pipeline: Pipeline, **changes: object) -> Pipeline:
+    """The pipeline with the foreign view changed."""
+    (view,) = pipeline.foreign_views
+    return replace(pipeline, views={**pipeline.views, view.name: replace(view, **changes)})  # type: ignore[arg-type]  # a view's own fields
