@@ -11,23 +11,21 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from services.cli.check import PIPELINE
+from services.cli.options import Json, PipelineName
 from services.pipeline.check import load
 from services.pipeline.workspace import resolve
 from services.simulation.simulators import World, simulate
 
-OUT = typer.Argument(help="The Parquet file to write.", show_default=False, dir_okay=False)
-
 
 def generate(
-    pipeline: Annotated[str, PIPELINE],
-    out: Annotated[Path, OUT],
+    pipeline: PipelineName,
+    out: Annotated[Path, typer.Argument(metavar="OUT.parquet", dir_okay=False)],
     days: Annotated[int, typer.Option(min=1, help="How many days it lasts.")] = 30,
     customers: Annotated[int, typer.Option(min=1, help="How many entities key the events.")] = 5_000,
     terminals: Annotated[int, typer.Option(min=1, help="How many other parties, where there are such.")] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = datetime(2018, 4, 1),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Make up events of a pipeline, with labels, in time order.
 
