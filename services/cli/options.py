@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +11,12 @@ import typer
 from services.kit.channels import Channel
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
+from services.pipeline.check import load
 from services.pipeline.contracts import schemas
 from services.pipeline.document import closest
+from services.pipeline.spec import Pipeline
 from services.pipeline.wiring import Contracts, read_contracts
+from services.pipeline.workspace import resolve
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A pipeline file, or the name of one in pipelines/.")
@@ -28,6 +32,11 @@ FromTime = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="ISO 8601 (UTC unless it says otherwise), or milliseconds.")
 ]
 ToTime = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to, not including, this time.")]
+
+
+def pipeline_of(name: str) -> Pipeline:
+    """The pipeline that a command line means; ConfigurationError when there is none or it has mistakes."""
+    return load(resolve(name, Path.cwd()))
 
 
 def contracts_of(pipeline: str, bootstrap: str | None) -> tuple[Settings, Contracts]:
