@@ -7,6 +7,7 @@ A session takes a matrix of features and gives one score a row. Whether the grap
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -33,12 +34,14 @@ class SessionSettings:
         device: `cuda` insists on the CUDA provider (extra `gpu`), `auto` takes it where it helps, `cpu` never does.
         threads: of one session; members of a consumer group are the way to more cores.
         spinning: whether idle threads burn CPU for a shorter wake-up.
+        rows: of one call; 0 finds the best by measuring.
         longest_call: seconds that one call may take; the model's share of the pipeline's latency target.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     spinning: bool = False
+    rows: int = 0
     longest_call: float = 0.01
 
 
@@ -64,6 +67,13 @@ def open_session(package: ModelPackage, settings: SessionSettings) -> Session:
     return OnnxSession(package, settings, cuda_helps=not has_trees)
 
 
+def measured(run: Callable[[int], object], settings: SessionSettings) -> InnerBatch:
+    """The inner batch of `run`: the one that the settings name, or the best that is found in a sixth of a second."""
+    if settings.rows:
+        return InnerBatch(settings.rows, 0.0)
+    return tune(run, time.perf_counter, longest_call=settings.longest_call)
+
+
 class OnnxSession:
     """A session of ONNX Runtime.
 
@@ -86,7 +96,7 @@ class OnnxSession:
         self._dtypes = [np.dtype(i.dtype) for i in package.manifest.inputs]
         rows = package.sample(4096)
         self._pick = _column(self._answer(rows[:3]), 3, self._title)
-        self.batch = tune(lambda n: self._answer(rows[:n]), time.perf_counter, longest_call=settings.longest_call)
+        self.batch = measured(lambda n: self._answer(rows[:n]), settings)
 
     def run(self, matrix: Matrix) -> Scores:
         """Scores of a [n, inputs] matrix in inner batches; see `Session.run`."""

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from services.inference.package import ModelPackage
 from services.inference.store import ModelStore
+from services.inference.trial import admit
 from services.pipeline.spec import Pipeline, expand
 from services.training.dataset import assemble, milliseconds
 from services.training.trainer import Recipe, train
@@ -60,6 +61,7 @@ def train_offline(
         offsets=offsets or {},
     )
     package = train(data, recipe, progress)
+    admit(package)
     return package, store.put(package)
 
 
