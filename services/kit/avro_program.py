@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.kit.avro_kernels import (
     BEGIN,
@@ -30,7 +31,7 @@ from services.kit.avro_kernels import (
     UNION,
     ZERO,
 )
-from services.kit.avro_types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, least_bytes
+from services.kit.avro_types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, arrow_type, least_bytes
 
 _LEAVES = {
     "boolean": (BOOL, np.uint8),
@@ -49,6 +50,7 @@ class Slot:
 
     Attributes:
         node: the type, without the union around it.
+        kind: its Arrow type.
         scope: the scope its buffers belong to.
         values: buffer of values, of packed strings (start << 32 | length), or of where each list starts; -1 for none.
         valid: buffer of one byte a value, 1 for present; -1 where null is not allowed.
@@ -57,6 +59,7 @@ class Slot:
     """
 
     node: Node
+    kind: pa.DataType
     scope: int
     values: int
     valid: int
@@ -139,14 +142,14 @@ class _Builder:
                 op, dtype = _LEAVES[node.kind]
                 values = self.buffer(dtype, scope)
                 self.emit(op, values, scope, place=place)
-                return Slot(node, scope, values, valid)
+                return Slot(node, arrow_type(node), scope, values, valid)
             case Enum():
                 values = self.buffer(np.int32, scope)
                 self.emit(ENUM, values, scope, len(node.symbols), place=place)
-                return Slot(node, scope, values, valid)
+                return Slot(node, arrow_type(node), scope, values, valid)
             case Record():
                 children = tuple(self.member(member, scope, place) for member in node.members)
-                return Slot(node, scope, -1, valid, -1, children)
+                return Slot(node, arrow_type(node), scope, -1, valid, -1, children)
             case Array():
                 return self.items(node, (Member("", node.item),), scope, valid, f"{place}[]")
             case Map():
@@ -161,7 +164,7 @@ class _Builder:
         children = tuple(self.node(part.type, inner, place) for part in parts)
         self.emit(NEXT, starts, scope, inner, begin + 1, place=place)
         self.code[begin][4] = len(self.code)
-        return Slot(node, scope, starts, valid, inner, children)
+        return Slot(node, arrow_type(node), scope, starts, valid, inner, children)
 
     def fill(self, slot: Slot, place: str) -> None:
         """Fill the places of an absent value and of all below it that stands in its own scope."""

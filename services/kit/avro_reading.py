@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from services.kit import avro_kernels as kernels
 from services.kit.avro_program import Slot, assemble
-from services.kit.avro_types import Enum, Leaf, Record, arrow_field, arrow_type
+from services.kit.avro_types import Enum, Leaf, Record, arrow_field
 
 Ints = npt.NDArray[np.int64]
 
@@ -127,7 +127,7 @@ class _Arrays:
     def array(self, slot: Slot) -> pa.Array:
         n = int(self.buffers.count[slot.scope])
         validity = self.validity(slot, n)
-        kind = arrow_type(slot.node)
+        kind = slot.kind
         match slot.node:
             case Record():
                 children = [self.array(child) for child in slot.children]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from services.kit import avro_kernels as kernels
 from services.kit.avro_program import Slot, assemble
-from services.kit.avro_types import Array, Enum, Leaf, Map, Record, arrow_field, arrow_type
+from services.kit.avro_types import Array, Enum, Leaf, Map, Record, arrow_field
 from services.kit.errors import ContractError
 
 _WIDTHS = {"boolean": 1, "int": 5, "long": 10, "float": 4, "double": 8, "string": 5, "bytes": 5}
@@ -118,7 +118,7 @@ class _Table:
         """The array in the schema's own type; an enum as indices of its symbols."""
         if isinstance(slot.node, Enum):
             return _indices(slot.node, array, place)
-        wanted = arrow_type(slot.node)
+        wanted = slot.kind
         if isinstance(slot.node, Record) and pa.types.is_struct(array.type):
             missing = {field.name for field in wanted} - {field.name for field in array.type}
             if missing:
