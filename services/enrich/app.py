@@ -33,6 +33,6 @@ def build_views(settings: ViewsSettings) -> Runner:
     if name not in views:
         known = ", ".join(views) or "it has none, so it needs no views service"
         raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
-    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}")
+    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=["events"])
     store = OnlineStore(settings.redis.get_secret_value())
     return Runner(Views(pipeline, views[name], store, settings.behind_ms / 1000), wiring, settings, Metrics(), time.time)

@@ -28,6 +28,7 @@ class Wiring:
         outputs: by logical name, without the two below.
         dead_letters, checkpoints: where refused records and state go.
         facts: compacted topics, read whole.
+        beside: names of topics that it neither reads nor writes, by logical name: their partitions are counted.
         code_version: written into dead letters and checkpoints.
     """
 
@@ -39,6 +40,7 @@ class Wiring:
     checkpoints: Channel
     outputs: Mapping[str, Channel] = field(default_factory=dict)
     facts: Mapping[str, Channel] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     code_version: str = "unknown"
 
     @property

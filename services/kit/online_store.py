@@ -142,19 +142,52 @@ class MemoryStore:
         return Publication.WRITTEN
 
 
-FATES: Mapping[type[Exception], type[HeadraceError]] = {
-    errors.AuthenticationError: ConfigurationError,
-    errors.AuthenticationWrongNumberOfArgsError: ConfigurationError,
-    errors.AuthorizationError: ConfigurationError,
-    errors.NoPermissionError: ConfigurationError,
-    errors.DataError: ContractError,
-    errors.ModuleError: ContractError,
-    errors.CrossSlotTransactionError: ContractError,
-    errors.ClusterCrossSlotError: ContractError,
-    errors.InvalidPipelineStack: ContractError,
-    errors.RedisError: Transient,
+_FATES: Mapping[type[HeadraceError], tuple[type[Exception], ...]] = {
+    Transient: (
+        errors.RedisError,
+        errors.ConnectionError,
+        errors.TimeoutError,
+        errors.BusyLoadingError,
+        errors.MaxConnectionsError,
+        errors.ExternalAuthProviderError,
+        errors.InvalidResponse,
+        errors.NoScriptError,
+        errors.OutOfMemoryError,
+        errors.ReadOnlyError,
+        errors.ExecAbortError,
+        errors.WatchError,
+        errors.LockError,
+        errors.LockNotOwnedError,
+        errors.PubSubError,
+        errors.RedisClusterException,
+        errors.ClusterError,
+        errors.ClusterDownError,
+        errors.MasterDownError,
+        errors.SlotNotCoveredError,
+        errors.AskError,
+        errors.MovedError,
+        errors.TryAgainError,
+    ),
+    ConfigurationError: (
+        errors.AuthenticationError,
+        errors.AuthenticationWrongNumberOfArgsError,
+        errors.AuthorizationError,
+        errors.NoPermissionError,
+    ),
+    ContractError: (
+        errors.ResponseError,
+        errors.DataError,
+        errors.ModuleError,
+        errors.NoSuchFieldsetError,
+        errors.ChildDeadlockedError,
+        errors.ClusterCrossSlotError,
+        errors.CrossSlotTransactionError,
+        errors.InvalidPipelineStack,
+        errors.IncorrectPolicyType,
+    ),
 }
-"""What becomes of each of redis' errors, by its nearest ancestor named here; a test sweeps them all."""
+FATES = {error: ours for ours, theirs in _FATES.items() for error in theirs}
+"""What becomes of each of redis' errors; a test sweeps them all. One that is new goes the way of its parent."""
 
 
 def fate(error: type[Exception]) -> type[HeadraceError]:
@@ -166,5 +199,5 @@ def fate(error: type[Exception]) -> type[HeadraceError]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except errors.RedisError as error:
+    except tuple(FATES) as error:
         raise fate(type(error))(f"online store: {type(error).__name__}: {error}") from error

@@ -104,8 +104,9 @@ class Runner:
             protocol=settings.group_protocol,
             session_timeout_ms=settings.session_timeout_ms,
         )
-        channels = {wiring.input, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()}
-        counts = {channel.logical: self.consumer.partitions(channel.name) for channel in channels}
+        channels = [wiring.input, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
+        names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
+        counts = {logical: self.consumer.partitions(name) for logical, name in names.items()}
         self.checkpoints = Checkpoints(connection, wiring, self.consumer.partitions(wiring.checkpoints.name))
         self.service.start(counts)
         self.facts = [Facts(connection, channel) for channel in wiring.facts.values()]

@@ -25,7 +25,7 @@ class Service:
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 
     def start(self, partitions: Mapping[str, int]) -> None:
-        """Told once, before any record: the number of partitions of every topic of the pipeline, by logical name."""
+        """Told once, before any record: the number of partitions of each topic it is wired to, by logical name."""
 
     def learn(self, facts: Batch, now: float) -> None:
         """Take up records of a fact topic; called between two batches, in the topic's order."""

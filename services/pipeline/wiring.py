@@ -40,7 +40,13 @@ class Contracts:
         )
 
     def wiring(
-        self, service: str, settings: Settings, reads: str, writes: Iterable[str] = (), facts: Iterable[str] = ()
+        self,
+        service: str,
+        settings: Settings,
+        reads: str,
+        writes: Iterable[str] = (),
+        facts: Iterable[str] = (),
+        beside: Iterable[str] = (),
     ) -> Wiring:
         """All that a runner needs to know of the outside, for one member of a service."""
         return Wiring(
@@ -52,6 +58,7 @@ class Contracts:
             checkpoints=self.channel("checkpoints"),
             outputs={logical: self.channel(logical) for logical in writes},
             facts={logical: self.channel(logical) for logical in facts},
+            beside={logical: f"{self.pipeline.name}.{logical}" for logical in beside},
             code_version=settings.code_version or code_version(),
         )
 

@@ -1,0 +1,205 @@
+"""A pipeline of one's own on real parts, for tests and load tests: its topics, its services as processes that can die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.cli.schemas import derived_schemas, pin
+from services.cli.topics import topics_of
+from services.kit.kafka import Admin, Connection, Producer
+from services.kit.reading import read_topic
+from services.kit.settings import Settings
+from services.kit.topic_changes import apply as apply_changes
+from services.kit.topic_changes import plan
+from services.pipeline.wiring import Contracts, read_contracts
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = {
+    "enrich": ["services.enrich", "enrich"],
+    "views": ["services.enrich", "views"],
+    "score": ["services.score"],
+}
+
+
+class Project:
+    """A copy of a pipeline under a name of its own, with topics, pinned ids and a model store.
+
+    Args:
+        source: the pipeline file; the folders `schemas` and `topics` beside its folder come along.
+        name: what the pipeline is called here.
+        directory: takes the project.
+        bootstrap, redis: the real parts.
+        partitions: of every topic that has no fixed number.
+    """
+
+    def __init__(
+        self, source: Path, name: str, directory: Path, bootstrap: str, redis: str, partitions: int = 4
+    ) -> None:
+        self.name = name
+        self.directory = directory
+        self.bootstrap = bootstrap
+        self.redis = redis
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings: dict[str, str] = {}
+        (directory / "pipelines").mkdir(parents=True)
+        self.path = directory / "pipelines" / f"{name}.yaml"
+        lines = source.read_text().splitlines()
+        self.path.write_text(
+            "\n".join(f"pipeline: {name}" if line.startswith("pipeline:") else line for line in lines) + "\n"
+        )
+        own = source.parent.parent / "schemas"
+        (directory / "schemas").mkdir()
+        for schema in own.glob("*.avsc"):
+            shutil.copy(schema, directory / "schemas")
+        pin(directory / "schemas" / "ids.json", derived_schemas(str(self.path)))
+        admin = Admin(bootstrap)
+        _, topics = topics_of(str(self.path), partitions, 1)
+        apply_changes(admin, plan({}, topics))
+        self.contracts: Contracts = read_contracts(Settings(pipeline=str(self.path), bootstrap=bootstrap))
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(self.bootstrap)
+
+    def environment(self, member: str, **settings: str) -> dict[str, str]:
+        """The variables of a member's process."""
+        return {
+            **os.environ,
+            "HEADRACE_PIPELINE": str(self.path),
+            "HEADRACE_BOOTSTRAP": self.bootstrap,
+            "HEADRACE_REDIS": self.redis,
+            "HEADRACE_MODELS": str(self.directory / "models"),
+            "HEADRACE_CACHE": str(self.directory / "cache"),
+            "HEADRACE_MEMBER": member,
+            "HEADRACE_SESSION_TIMEOUT_MS": "6000",
+            **self.settings,
+            **settings,
+        }
+
+    def start(self, member: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a member; its name begins with its service's (`enrich-0`)."""
+        command = [sys.executable, "-m", *COMMANDS[member.partition("-")[0]]]
+        with (self.directory / f"{member}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment(member, **settings), stdout=log, stderr=log
+            )
+        self.processes[member] = process
+        return process
+
+    def stop(self, member: str, how: signal.Signals = signal.SIGTERM) -> int:
+        """End a member and wait for it."""
+        process = self.processes.pop(member)
+        process.send_signal(how)
+        return process.wait(60)
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def revive(self) -> None:
+        """Start members again that ended by themselves, as a supervisor would; a wrong contract is a failure."""
+        for member, process in list(self.processes.items()):
+            if process.poll() is not None:
+                assert process.returncode in (75, 1, -signal.SIGKILL), f"{member}: {process.returncode}\n{self.logs()}"
+                self.start(member)
+
+    def publish(self, rows: pa.RecordBatch, key: str) -> None:
+        """Write events in their order, keyed by a column."""
+        channel = self.contracts.channel("events")
+        producer = Producer(self.connection)
+        for start in range(0, rows.num_rows, 10_000):
+            part = rows.slice(start, 10_000)
+            producer.send(channel.name, part[key].cast(pa.string()).to_pylist(), channel.codec.encode(part))
+            producer.poll()
+        producer.flush()
+
+    def read(self, logical: str) -> pa.Table:
+        """All committed records of a topic."""
+        return read_topic(self.connection, self.contracts.channel(logical))[0]
+
+    def count(self, logical: str) -> int:
+        """How many committed records a topic holds."""
+        return int(self.read(logical).num_rows)
+
+    def await_count(
+        self, logical: str, count: int, seconds: float = 180, between: Callable[[], None] | None = None
+    ) -> pa.Table:
+        """Wait until a topic holds so many records; the table. Fails with the members' logs when they do not come."""
+        end = time.monotonic() + seconds
+        while True:
+            table = self.read(logical)
+            if table.num_rows >= count:
+                return table
+            assert time.monotonic() < end, f"{table.num_rows} of {count} {logical} after {seconds:g} s\n{self.logs()}"
+            (between or self._assert_alive)()
+            time.sleep(0.3)  # Polls the broker: there is no event to wait for.
+
+    def _assert_alive(self) -> None:
+        for member, process in self.processes.items():
+            assert process.poll() is None, f"{member} ended with {process.returncode}\n{self.logs()}"
+
+    def logs(self) -> str:
+        """What the members said last, for a failing assertion."""
+        return "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in sorted(self.directory.glob("*.log")))
+
+
+def handbook_transactions(path: Path, rows: slice | None = None) -> pa.RecordBatch:
+    """The Handbook's transactions as `card_transaction` events, in their order."""
+    table = pq.read_table(path)
+    if rows is not None:
+        start, stop, _ = rows.indices(table.num_rows)
+        table = table.slice(start, stop - start)
+    table = table.combine_chunks()
+    columns = {
+        "transaction_id": table["transaction_id"].cast(pa.int64()),
+        "tx_datetime": table["tx_datetime"].cast(pa.timestamp("ms", tz="UTC")),
+        "customer_id": table["customer_id"].cast(pa.int64()),
+        "terminal_id": table["terminal_id"].cast(pa.int64()),
+        "amount": table["tx_amount"],
+    }
+    return pa.RecordBatch.from_pydict({name: column.combine_chunks() for name, column in columns.items()})
+
+
+def ties(customers: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
+    """True for transactions that share customer and second with another: their order is not told by the data."""
+    pair = customers.astype(np.int64) << 32 | times_ms // 1000
+    _, which, often = np.unique(pair, return_inverse=True, return_counts=True)
+    return np.asarray(often[which] > 1)
+
+
+def differences(found: pa.Table, wanted: pa.Table, skip: Iterable[int] = ()) -> dict[str, int]:
+    """How many rows differ from the Handbook's features, by feature; both sorted by transaction id, same rows.
+
+    Flags and counts must be equal, means within a millionth. `skip`: rows left out.
+    """
+    pairs = [("calendar.weekend", "tx_during_weekend", 0.0), ("calendar.night", "tx_during_night", 0.0)]
+    for days in (1, 7, 30):
+        pairs += [
+            (f"customer.nb_tx_{days}d", f"customer_id_nb_tx_{days}day_window", 0.0),
+            (f"customer.avg_amount_{days}d", f"customer_id_avg_amount_{days}day_window", 1e-6),
+            (f"terminal.nb_tx_{days}d", f"terminal_id_nb_tx_{days}day_window", 0.0),
+        ]
+    keep = np.ones(found.num_rows, bool)
+    keep[list(skip)] = False
+    result = {}
+    for ours, theirs, tolerance in pairs:
+        view, _, name = ours.partition(".")
+        own = found[view].combine_chunks().field(name).to_numpy(zero_copy_only=False)[keep]
+        other = wanted[theirs].to_numpy()[keep]
+        wrong = ~np.isclose(own, other, rtol=tolerance, atol=0)
+        if wrong.any():
+            result[ours] = int(wrong.sum())
+    return result
