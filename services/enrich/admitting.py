@@ -117,5 +117,3 @@ def _rejects(batch: Batch, findings: Iterable[Finding]) -> list[Reject]:
         Reject(int(batch.partition[row]), int(batch.offset[row]), finding.reason, finding.detail)
         for row, finding in sorted(first.items())
     ]
-
-

@@ -100,7 +100,9 @@ class Enrich(Service):
             mark[rows] = places[partition]
         entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
         known = ~late & entities.is_valid().to_numpy(zero_copy_only=False)
-        return updates(view, self._partitions[f"view.{view.name}"], marks, entries if known.all() else entries.take(known))
+        if not known.all():
+            entries = entries.take(known)
+        return updates(view, self._partitions[f"view.{view.name}"], marks, entries)
 
     def _mark(self, view: View, partition: int, idle: bool = False) -> Mark:
         """Where a partition is. Its floor is as low as rows may still ask: those waiting, and any that may come."""

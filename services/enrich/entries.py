@@ -83,7 +83,8 @@ def run_of(values: Floats, column: int, low: int, high: int, extremes: bool) -> 
     a, b, c, d, known = 0.0, 0.0, 0.0, 0.0, 0
     place = low
     while place + 4 <= high:
-        p, q, r, s = values[place, column], values[place + 1, column], values[place + 2, column], values[place + 3, column]
+        p, q = values[place, column], values[place + 1, column]
+        r, s = values[place + 2, column], values[place + 3, column]
         a += p if p == p else 0.0
         b += q if q == q else 0.0
         c += r if r == r else 0.0
@@ -240,7 +241,7 @@ def insert(
 def accumulate(
     values: Floats, blocks: Floats, large: bool, column: int, low: int, high: int, shift: int,
     so_far: tuple[float, float, float, float],
-) -> tuple[float, float, float, float]:
+) -> tuple[float, float, float, float]:  # fmt: skip  # the state, the range, what there is
     """Add the entries in [low, high) to sum, count, min and max, newest first; `shift` is rank minus place."""
     total, count, least, most = so_far
     extremes = blocks.shape[3] > 2

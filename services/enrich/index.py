@@ -151,7 +151,7 @@ def _array_of(keys: Keys, kind: pa.DataType) -> pa.Array:
 
 
 @kernel
-def _hash(data: Bytes, start: int, stop: int) -> int:
+def _hash(data: Bytes, start: int, stop: int) -> np.uint64:
     value = np.uint64(0xCBF29CE484222325)
     for place in range(start, stop):
         value = (value ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
@@ -171,7 +171,7 @@ def _assign(
         size = stop - start
         code = _hash(data, start, stop)
         place = code & mask
-        found, hole = -1, -1
+        found, hole = np.int64(-1), np.int64(-1)
         while table[place] != FREE:
             slot = table[place]
             if slot == GONE:
@@ -184,7 +184,7 @@ def _assign(
                         same = False
                         break
                 if same:
-                    found = slot
+                    found = np.int64(slot)
                     break
             place = (place + np.uint64(1)) & mask
         if found < 0:
@@ -246,7 +246,7 @@ def _gather(arena: Bytes, places: Ints, ends: Ints, data: Bytes) -> None:
 
 
 @kernel
-def _murmur2(data: Bytes, start: int, stop: int) -> int:
+def _murmur2(data: Bytes, start: int, stop: int) -> np.int64:
     size = stop - start
     full = np.int64(0xFFFFFFFF)
     step = np.int64(_STEP)

@@ -69,9 +69,10 @@ def _encode(column: Column) -> tuple[dict[str, object], bytes]:
             with np.errstate(invalid="ignore", over="ignore"):
                 whole = np.rint(column * 10.0**places)
                 fits = bool(np.all(np.abs(whole) < 2**53))
-                same = fits and bool(np.all((whole / 10.0**places).view(np.int64) == column.view(np.int64)))
+                numbers = whole.astype(np.int64)
+                same = fits and bool(np.all((numbers / 10.0**places).view(np.int64) == column.view(np.int64)))
             if same:
-                form, raw = _integers(whole.astype(np.int64))
+                form, raw = _integers(numbers)
                 return {"as": "decimal", "places": places, **form}, raw
         return {"as": "float"}, _shuffled(column)
     steps = np.diff(column, prepend=np.int64(0))  # wraps around on overflow, and back again in the sum
@@ -97,7 +98,7 @@ def _shuffled(numbers: npt.NDArray[np.generic]) -> bytes:
 
 
 def _whole(raw: bytes, rows: int, kind: str) -> npt.NDArray[np.generic]:
-    planes = np.frombuffer(raw, np.uint8).reshape(-1, rows) if rows else np.zeros((np.dtype(kind).itemsize, 0), np.uint8)
+    planes = np.frombuffer(raw, np.uint8).reshape(np.dtype(kind).itemsize, rows)
     return np.ascontiguousarray(planes.T).view(kind).reshape(rows)
 
 

@@ -1,4 +1,4 @@
-"""The contract rules of a pipeline, by columns: what must hold for a field, and what becomes of a row where it fails."""
+"""The contract rules of a pipeline, by columns: what must hold for a field, and what becomes of rows that fail."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Rules:
         written = {rule.field for rule in pipeline.rules}
         self._rules = (
             *pipeline.rules,
-            *(Rule(name, "number") for name, f in events.fields.items() if f.type == "number" and name in read - written),
+            *(Rule(name, "number") for name in sorted(read - written) if events.fields[name].type == "number"),
         )
 
     def judge(self, columns: pa.RecordBatch) -> Judgement:
@@ -71,7 +71,8 @@ class Rules:
         times = columns.column(self._time).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         strange = (times < EARLIEST) | (times > LATEST)
         if strange.any():
-            judgement.refused.append(Finding(strange, "out_of_range", f"{self._time} is not within the years 1 to 9999"))
+            detail = f"{self._time} is not within the years 1 to 9999"
+            judgement.refused.append(Finding(strange, "out_of_range", detail))
         for rule in self._rules:
             for finding in _check(rule, judgement.columns.column(rule.field)):
                 self._apply(rule, finding, judgement)

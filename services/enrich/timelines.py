@@ -9,6 +9,7 @@ sources were read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,7 @@ def pack(length: Ints, times: Ints, values: Floats) -> list[bytes]:
     words = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
     _fill(words, length, times, values.view(np.int64), VERSION | columns << 8)
     data = memoryview(words.astype("<i8", copy=False).tobytes())
-    cuts = [0, *(ends * WORD).tolist()]
-    return [bytes(data[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [bytes(data[start:stop]) for start, stop in pairwise([0, *(ends * WORD).tolist()])]
 
 
 class Timelines:

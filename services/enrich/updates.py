@@ -49,7 +49,8 @@ class Entries:
     def take(self, rows: Flags) -> Entries:
         """The rows of a mask."""
         at = np.flatnonzero(rows)
-        return Entries(self.entities.take(pa.array(at)), self.times[at], self.offsets[at], self.values[at], self.mark[at])
+        entities = self.entities.take(pa.array(at))
+        return Entries(entities, self.times[at], self.offsets[at], self.values[at], self.mark[at])
 
 
 def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries | None = None) -> Emit:

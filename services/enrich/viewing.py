@@ -153,7 +153,8 @@ class Views(Service):
         names = parts.field("name")
         wanted = pa.array(list(fields) * len(lengths), names.type)
         if not names.equals(wanted):
-            raise ContractError(f"view {self.view.name}: an update holds {names.unique().to_pylist()}, not {list(fields)}")
+            told = names.unique().to_pylist()
+            raise ContractError(f"view {self.view.name}: an update tells {told}, the view needs {list(fields)}")
         numbers = parts.field("values").flatten().to_numpy(zero_copy_only=False)
         column = np.repeat(np.tile(np.arange(len(fields)), len(lengths)), np.repeat(lengths, len(fields)))
         for at in range(len(fields)):

@@ -162,7 +162,8 @@ class Windows:
 
     def ranks(self, slots: Ints) -> Ints:
         """Rank of the first live entry of each slot; part of the state, for sums are grouped by rank."""
-        return self._pool.spans[slots, RANK]
+        ranks: Ints = self._pool.spans[slots, RANK]
+        return ranks
 
     def load(self, length: Ints, rank: Ints, times: Ints, values: Floats, watermark: int) -> None:
         """Take over entries as `columns` gave them, for slots 0, 1, ...; nothing may be held yet."""

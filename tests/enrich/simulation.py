@@ -24,7 +24,8 @@ def batch_of(
     if keys is None:
         keys = pa.nulls(rows, pa.binary())
     stamps = np.full(rows, 4_000_000_000_000, np.int64)
-    return Batch(topic, columns, keys.cast(pa.binary()), np.full(rows, partition, np.int32), np.arange(first, first + rows), stamps)
+    partitions, offsets = np.full(rows, partition, np.int32), np.arange(first, first + rows)
+    return Batch(topic, columns, keys.cast(pa.binary()), partitions, offsets, stamps)
 
 
 @dataclass(slots=True)
@@ -57,7 +58,9 @@ class Log:
 class World:
     """All partitions of events and of one foreign view, one member each, stepped in a random order."""
 
-    def __init__(self, pipeline: Pipeline, store: Store, seed: int, partitions: int = 4, view_partitions: int = 3) -> None:
+    def __init__(
+        self, pipeline: Pipeline, store: Store, seed: int, partitions: int = 4, view_partitions: int = 3
+    ) -> None:
         self.pipeline = pipeline
         self.store = store
         self.random = random.Random(seed)
