@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported without saying so
     AdminClient,
     AlterConfigOpType,
@@ -445,6 +445,12 @@ class Admin:
         """The ids of all consumer groups."""
         listed = _call(self._admin.list_consumer_groups().result, 15.0)
         return sorted(group.group_id for group in listed.valid)
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """A group's committed offsets by topic and partition; none when there is no such group."""
+        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        found = _call(asked[group].result, 15.0).topic_partitions
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     @staticmethod
     def _wait(futures: Mapping[Any, Any], timeout: float = 60.0) -> None:

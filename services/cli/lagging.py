@@ -1,0 +1,107 @@
+"""How far consumer groups are behind, in records and in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.kit.errors import Transient
+from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
+from services.pipeline.spec import Pipeline
+
+COUNTED = 10_000
+"""Up to this difference of offsets records are counted by reading them; above, the few control records do not show."""
+PATIENCE_S = 20.0
+POLL_S = 0.2
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A group's lag in one partition.
+
+    Attributes:
+        committed: the offset that it will read next; None when it never committed, which counts from the log's begin.
+        end: the offset after the last committed record.
+        records: not yet processed; exact up to COUNTED, else the difference of offsets, control records and all.
+        seconds: age of the oldest record not yet processed, by its Kafka time stamp; 0 when there is none.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    records: int
+    seconds: float
+
+
+def inputs(pipeline: Pipeline) -> dict[str, str]:
+    """The topic that each consumer group of a pipeline reads."""
+    name = pipeline.name
+    views = {f"{name}.views.{view.name}": f"{name}.view.{view.name}" for view in pipeline.foreign_views}
+    return {f"{name}.enrich": f"{name}.events", **views, f"{name}.score": f"{name}.features"}
+
+
+def measure(connection: Connection, groups: Mapping[str, str], now: float) -> list[Lag]:
+    """The lag of groups by the topic that each reads; `now` in seconds since the epoch.
+
+    Raises:
+        ContractError: a topic does not exist.
+        Transient: the broker does not answer.
+    """
+    admin = Admin(connection)
+    consumer = Consumer(connection)
+    try:
+        found = []
+        for group, topic in groups.items():
+            done = {partition: offset for (name, partition), offset in admin.committed(group).items() if name == topic}
+            bounds = {part: consumer.watermarks(topic, part) for part in range(consumer.partitions(topic))}
+            starts = {part: max(done.get(part, low), low) for part, (low, _) in bounds.items()}
+            behind = {part: start for part, start in starts.items() if start < bounds[part][1]}
+            heads = _heads(consumer, topic, behind, {part: high for part, (_, high) in bounds.items()})
+            for part, (_, high) in bounds.items():
+                records, stamp = heads.get(part, (0, None))
+                seconds = 0.0 if stamp is None else max(now - stamp / 1000, 0.0)
+                found.append(Lag(group, topic, part, done.get(part), high, records, seconds))
+        return found
+    finally:
+        consumer.close()
+
+
+def _heads(
+    consumer: Consumer, topic: str, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> dict[int, tuple[int, int | None]]:
+    """For each partition (records from its start on, the first one's time stamp in ms)."""
+    found: dict[int, tuple[int, int | None]] = dict.fromkeys(starts, (0, None))
+    waiting = set(starts)
+    consumer.assign([TopicPartition(topic, part, start) for part, start in starts.items()])
+    waited = 0.0
+    while waiting:
+        messages = consumer.poll(5_000, POLL_S)
+        waited = 0.0 if messages else waited + POLL_S
+        if waited > PATIENCE_S:
+            raise Transient(f"{topic} could not be read within {PATIENCE_S:g} s")
+        done = set()
+        for message in messages:
+            part = message.partition()
+            if part not in waiting:
+                continue
+            if message.error() is not None:
+                # The end: what may still lie behind it is not committed yet.
+                done.add(part)
+                waiting.discard(part)
+                continue
+            records, stamp = found[part]
+            found[part] = (records + 1, message.timestamp()[1] if stamp is None else stamp)
+            if ends[part] - starts[part] > COUNTED:
+                found[part] = (ends[part] - starts[part], found[part][1])
+                done.add(part)
+                waiting.discard(part)
+            elif message.offset() >= ends[part] - 1:
+                done.add(part)
+                waiting.discard(part)
+        consumer.pause([TopicPartition(topic, part) for part in done])
+    consumer.assign([])
+    return found
