@@ -1,0 +1,189 @@
+"""`headrace up`, `down` and `status`: a pipeline with all that it needs, in the background of this machine."""
+
+from __future__ import annotations
+
+import json as codec
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from services.cli.fleet import ask
+from services.cli.main import home
+from services.cli.members import all_services, members, scales, variables
+from services.cli.options import Json, PipelineName, pipeline_of
+from services.cli.provision import provision
+from services.cli.run import GRACE_S, STATE, check_settings, environment
+from services.cli.supervisor import told
+from services.kit.errors import ConfigurationError
+from services.kit.settings import Settings, read_settings
+from services.parts import process, running
+from services.parts.process import Process, ProcessDied
+from services.parts.progress import bars
+from services.pipeline.workspace import resolve
+
+READY_S = 60.0
+TURN_S = 0.3
+NO_PLAN = "no plan"
+SUPERVISOR = "supervisor-"
+
+
+def up(
+    pipeline: PipelineName,
+    scale: Annotated[
+        list[str] | None, typer.Option(metavar="SERVICE=N", help="Members of a service; of views: for each view.")
+    ] = None,
+    registry: Annotated[bool, typer.Option("--registry", help="A schema registry too, and ids from it.")] = False,
+    partitions: Annotated[int | None, typer.Option(min=1, help="Of topics that are new.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of all services.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Start a broker, a store and the pipeline's services in the background, with its schemas and topics.
+
+    Returns when every service is ready; `score` also counts as up while no plan says which model to play. A repeat
+    finds what runs. Logs are below .headrace/logs.
+    """
+    spec = pipeline_of(pipeline)
+    path = str(resolve(pipeline, Path.cwd()))
+    services = all_services(spec)
+    members(spec, services, scales(scale or []))  # a wrong --scale is said before anything starts
+    with bars(Console(stderr=True, quiet=json)) as report:
+        parts = running.up(home(), registry, report=report)
+    env = environment(path, parts.bootstrap, parts.redis, None, variables(set_ or []))
+    if parts.registry is not None:
+        env["HEADRACE_REGISTRY"] = parts.registry
+    check_settings(env)
+    provision(read_settings(Settings, pipeline=path, bootstrap=parts.bootstrap, registry=parts.registry), partitions)
+    supervisor = process.find(SUPERVISOR + spec.name, home())
+    if supervisor is None:
+        logs = home() / "logs" / spec.name
+        (logs / STATE).unlink(missing_ok=True)
+        options = [f"--scale={pair}" for pair in scale or []]
+        argv = [
+            sys.executable,
+            "-m",
+            "services.cli",
+            "run",
+            *services,
+            f"--pipeline={path}",
+            f"--logs={logs}",
+            *options,
+        ]
+        supervisor = process.start(SUPERVISOR + spec.name, argv, home(), env=env)
+    found = _when_ready(spec.name, supervisor)
+    if json:
+        typer.echo(codec.dumps({"pipeline": spec.name, **asdict(parts), "members": found}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"kafka     {parts.bootstrap}")
+    console.print(f"redis     {parts.redis}")
+    if parts.registry is not None:
+        console.print(f"registry  {parts.registry}")
+    for member in found:
+        console.print(_line(member))
+    if any(NO_PLAN in str(member["missing"]) for member in found):
+        console.print(f"[yellow]score waits for a model: headrace train {escape(pipeline)}[/]")
+
+
+def down(
+    forget: Annotated[bool, typer.Option("--forget", help="Delete the broker's and the store's data too.")] = False,
+    json: Json = False,
+) -> None:
+    """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs."""
+    console = Console(stderr=True, quiet=json)
+    for supervisor in _supervisors():
+        with console.status(f"draining {supervisor.name.removeprefix(SUPERVISOR)}"):
+            drain = read_settings(Settings, pipeline=supervisor.name).drain_s
+            supervisor.stop(grace=drain + 2 * GRACE_S)
+    with console.status("stopping broker and stores"):
+        running.down(home(), forget=forget)
+    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else "stopped")
+
+
+def status(json: Json = False) -> None:
+    """Say what runs here: broker, stores and services; exit code 3 when something that was up is not ready."""
+    parts = running.status(home())
+    pipelines = {supervisor.name.removeprefix(SUPERVISOR): _members(supervisor) for supervisor in _supervisors()}
+    if json:
+        typer.echo(codec.dumps({"parts": [asdict(part) for part in parts], "pipelines": pipelines}))
+    elif not parts:
+        typer.echo("nothing was started here; start it with: headrace up PIPELINE")
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for part in parts:
+            console.print(f"{part.name:<24} {'running' if part.running else '[red]stopped[/]':<10} {part.address}")
+        for name, found in pipelines.items():
+            for member in found:
+                console.print(_line({**member, "name": f"{name} {member['name']}"}))
+    ready = all(member["ready"] for found in pipelines.values() for member in found)
+    raise typer.Exit(0 if parts and ready and all(part.running for part in parts) else 3)
+
+
+def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
+    """The members once all are ready or wait for a plan, or gave up, or a minute is over."""
+    deadline = time.monotonic() + READY_S
+    pause = threading.Event()
+    while True:
+        found = _members(supervisor)
+        if found and all(member["ready"] or member["over"] or NO_PLAN in member["missing"] for member in found):
+            break
+        if not supervisor.alive():
+            raise ProcessDied(f"the supervisor of {pipeline} ended; the end of {supervisor.log}:\n{supervisor.tail()}")
+        if time.monotonic() > deadline:
+            break
+        pause.wait(TURN_S)
+    gave_up = [member for member in found if member["over"]]
+    if gave_up:
+        logs = home() / "logs" / pipeline
+        why = "; ".join(
+            f"{member['name']}: {told(member['code'])}, see {logs}/{member['name']}.log" for member in gave_up
+        )
+        raise ConfigurationError(f"{why}; then: headrace down")
+    return found
+
+
+def _members(supervisor: Process) -> list[dict[str, Any]]:
+    """A supervisor's members and what they say of themselves; none before it has started them."""
+    state = home() / "logs" / supervisor.name.removeprefix(SUPERVISOR) / STATE
+    try:
+        noted = codec.loads(state.read_text())
+    except FileNotFoundError:
+        return []
+    found = []
+    for member in noted:
+        code, body = ask(member["port"], "/readyz") if member["pid"] is not None else (0, "it does not run")
+        missing = "" if code == 200 else body.strip().removeprefix("not ready: ")
+        fate = member["fate"]
+        found.append(
+            {
+                "name": member["name"],
+                "service": member["service"],
+                "pid": member["pid"],
+                "port": member["port"],
+                "ready": code == 200,
+                "missing": missing,
+                "restarts": fate["restarts"],
+                "code": fate["code"],
+                "over": fate["over"],
+            }
+        )
+    return found
+
+
+def _line(member: dict[str, Any]) -> str:
+    state = "[green]ready[/]" if member["ready"] else f"[yellow]{escape(member['missing'])}[/]"
+    again = f", started again {member['restarts']} times" if member["restarts"] else ""
+    return f"{escape(member['name']):<24} {state}  http://127.0.0.1:{member['port']}/metrics{again}"
+
+
+def _supervisors() -> list[Process]:
+    found = (process.find(path.stem, home()) for path in sorted(home().glob(f"{SUPERVISOR}*.json")))
+    return [supervisor for supervisor in found if supervisor is not None]
