@@ -75,12 +75,13 @@ class Enrich(Service):
     def admit(self, batch: Batch, now: float) -> Admission:
         """Check rows, and tell the views that other entities key what the good ones mean to them."""
         ends = [(partition, int(batch.offset[rows.stop - 1]) + 1) for partition, rows in batch.runs()]
+        states = {partition: self._state(partition) for partition, _ in ends}
         passed = self.gate.check(batch, self._watermarks)
         good = passed.batch
         times = times_of(good.columns, self.pipeline.events.time)
         least = {partition: int(times[rows].min()) for partition, rows in good.runs()}
         for partition, end in ends:
-            state = self._state(partition)
+            state = states[partition]
             state.next_offset = end
             state.idle.clear()
             if partition in least:

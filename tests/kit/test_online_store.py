@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis.exceptions
@@ -13,13 +13,14 @@ from services.kit.online_store import FATES, MemoryStore, OnlineStore, Publicati
 
 
 @pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Store:
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """Each kind of store."""
     if request.param == "memory":
-        return MemoryStore()
+        yield MemoryStore()
+        return
     opened = OnlineStore(request.getfixturevalue("redis_server"))
-    request.addfinalizer(opened.close)
-    return opened
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,300 @@
+"""Enrich and views together: what waits for what, and what survives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.enrich.enriching import Enrich
+from services.enrich.viewing import Views
+from services.kit.batch import Batch
+from services.kit.errors import ContractError, Transient
+from services.kit.online_store import MemoryStore, OnlineStore
+from tests.enrich import cases
+from tests.enrich.simulation import World, batch_of
+
+Reading = tuple[int, str, str | None, float | None]
+
+
+def oracle(rows: Sequence[Reading]) -> list[dict[str, object]]:
+    """Features of readings in order, said slowly; every room's entries are known in time."""
+    found = []
+    for at, (time, sensor, room, _) in enumerate(rows):
+        answer: dict[str, object] = {"sensor": {}, "room": {}}
+        for window in (20, 60):
+            heats = [r[3] for r in rows[: at + 1] if r[1] == sensor and time - window < r[0] <= time]
+            known = [heat for heat in heats if heat is not None]
+            answer["sensor"] |= {  # type: ignore[operator]  # a dict
+                f"n_{window}ms": len(heats),
+                f"heat_{window}ms": sum(known) / len(known) if known else None,
+                f"low_{window}ms": min(known, default=None),
+            }
+        for window in (10, 100):
+            inside = [r for r in rows if r[2] == room and room and time - 50 - window < r[0] <= time - 50]
+            known = [r[3] for r in inside if r[3] is not None]
+            answer["room"] |= {  # type: ignore[operator]  # a dict
+                f"n_{window}ms": len(inside),
+                f"heat_{window}ms": sum(known) if known else -1.0,
+                f"peak_{window}ms": max(known, default=-1.0),
+            }
+        found.append(answer)
+    return found
+
+
+def without_nan(record: dict[str, object]) -> dict[str, object]:
+    """NaN as None, which compares equal to itself."""
+    return {name: None if value != value else value for name, value in record.items()}
+
+
+readings = st.lists(
+    st.tuples(
+        st.integers(0, 12),
+        st.sampled_from(["a", "b", "c", "d", "e"]),
+        st.sampled_from(["hall", "attic", None]),
+        st.sampled_from([1.0, 2.0, 4.0, 0.5, None]),
+    ),
+    max_size=80,
+)
+
+
+@given(readings, st.integers(0, 2**32), st.data())
+@settings(max_examples=30, deadline=None)
+def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
+    """Every event finds exactly what it may know, in whatever order partitions and services get their turns."""
+    time, rows = 0, []
+    for step, *rest in steps:
+        time += step
+        rows.append((time, *rest))
+    world = World(cases.pipeline(), MemoryStore(), seed)
+    # Sources that never had an event are told idle only once all others are read: then nobody waits for them wrongly.
+    world.publish(cases.events(rows))
+    for log in world.events:
+        if log.end == 0:
+            world.write(world.enrich.tick(0.0, {log.partition: -10.0}).emits)
+    world.run(rows=9)
+    found = {row["event_id"]: row for row in world.answers().to_pylist()} if rows else {}
+    assert len(found) == len(rows)
+    for at, wanted in enumerate(oracle(rows)):
+        row = found[f"r{at}"]
+        assert without_nan(row["sensor"]) == wanted["sensor"]
+        assert row["room"] == wanted["room"]
+        assert row["clock"]["even"] == int(rows[at][3] is not None and rows[at][3] % 2 == 0)
+        assert row["room_age"] == (0 if rows[at][2] else None)
+
+
+def prepared(late: str = "reject") -> tuple[Enrich, Views, MemoryStore]:
+    """One partition of everything, all told."""
+    pipeline, store = cases.pipeline(late=late), MemoryStore()
+    counts = {"events": 1, "view.room": 1}
+    enrich, views = Enrich(pipeline, store), Views(pipeline, cases.ROOM, store, behind_s=0.0)
+    enrich.start(counts)
+    views.start(counts)
+    return enrich, views, store
+
+
+def told(enrich: Enrich, views: Views, rows: Sequence[Reading], first: int) -> tuple[Batch, Batch]:
+    """Admit readings; returns them and the updates that they caused."""
+    admission = enrich.admit(cases.batch(cases.events(rows), first=first), 0.0)
+    (emit,) = admission.emits
+    return admission.batch, batch_of("view.room", emit.columns, 0, first)
+
+
+def test_holds() -> None:
+    """Rows wait, untouched, until the view is as far as they need; then they are answered once."""
+    enrich, views, _ = prepared()
+    batch, update = told(enrich, views, [(100, "a", "hall", 1.0), (200, "a", "hall", 1.0)], 0)
+    for _ in range(3):
+        output = enrich.process(batch, 0.0)
+        assert output.held == {0}
+        assert not output.emits
+    views.process(update, 1.0)
+    output = enrich.process(batch, 0.0)
+    assert not output.held
+    (emit,) = output.emits
+    assert emit.columns["sensor"].field("n_60ms").to_pylist() == [1, 1]
+    assert emit.columns["room"].field("n_100ms").to_pylist() == [0, 1]
+    assert emit.key.to_pylist() == ["a", "a"]
+    assert emit.source.tolist() == [0, 0]
+
+
+def test_unreachable() -> None:
+    """An unreachable store changes nothing: the same rows get the same answers later."""
+    pipeline = cases.pipeline()
+    enrich = Enrich(pipeline, OnlineStore("redis://127.0.0.1:1/0", timeout_s=0.5))
+    enrich.start({"events": 1, "view.room": 1})
+    admission = enrich.admit(cases.batch(cases.events([(100, "a", "hall", 1.0)])), 0.0)
+    before = enrich.snapshot(0)
+    with pytest.raises(Transient):
+        enrich.process(admission.batch, 0.0)
+    assert enrich.snapshot(0) == before
+
+
+def test_views_unreachable() -> None:
+    """Views say what is wrong with the store, and publish when it is there again, each update once."""
+    pipeline = cases.pipeline()
+    enrich, _, store = prepared()
+    views = Views(pipeline, cases.ROOM, OnlineStore("redis://127.0.0.1:1/0", timeout_s=0.5), behind_s=0.0)
+    views.start({"events": 1, "view.room": 1})
+    _, update = told(enrich, views, [(100, "a", "hall", 1.0)], 0)
+    with pytest.raises(Transient):
+        views.process(update, 1.0)
+    views.tick(2.0, {})
+    assert "online store" in str(views.ready())
+    views._store = store
+    views.process(update, 5.0)
+    assert views.ready() is None
+    batch, update = told(enrich, views, [(170, "a", "hall", 1.0)], 1)
+    views.process(update, 6.0)
+    (emit,) = enrich.process(batch, 0.0).emits
+    assert emit.columns["room"].field("n_100ms").to_pylist() == [1]
+
+
+def test_late_score() -> None:
+    """A late row is answered from what is known and leaves no trace."""
+    enrich, views, _ = prepared("score")
+    rows: list[Reading] = [(100, "a", "hall", 1.0), (60, "a", "hall", 9.0), (105, "a", "hall", 3.0)]
+    batch, update = told(enrich, views, rows, 0)
+    views.process(update, 1.0)
+    (emit,) = enrich.process(batch, 0.0).emits
+    assert emit.columns["sensor"].field("n_60ms").to_pylist() == [1, 0, 2]
+    assert emit.columns["sensor"].field("heat_60ms").to_pylist()[2] == 2.0
+    batch, update = told(enrich, views, [(160, "a", "hall", 1.0)], 3)
+    views.process(update, 2.0)
+    (emit,) = enrich.process(batch, 0.0).emits
+    assert emit.columns["room"].field("n_100ms").to_pylist() == [2]
+
+
+def test_repeats() -> None:
+    """An update told twice, or again in part, is folded once."""
+    enrich, views, _ = prepared()
+    batch, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "a", "hall", 1.0)], 0)
+    again = Enrich(cases.pipeline(), MemoryStore())
+    again.start({"events": 1, "view.room": 1})
+    rows: list[Reading] = [(100, "a", "hall", 1.0), (101, "a", "hall", 1.0), (102, "a", "hall", 1.0)]
+    _, longer = told(again, views, rows, 0)
+    views.process(update, 1.0)
+    for offset in (1, 2):
+        views.process(replace(longer, offset=np.array([offset])), 1.0 + offset)
+    enrich.process(batch, 0.0)
+    batch, update = told(enrich, views, [(160, "a", "hall", 1.0)], 3)
+    views.process(replace(update, offset=np.array([3])), 9.0)
+    (emit,) = enrich.process(batch, 0.0).emits
+    assert emit.columns["room"].field("n_100ms").to_pylist() == [3]
+
+
+def test_lost_store() -> None:
+    """A store that lost everything is written anew, entities that did not change included."""
+    enrich, views, store = prepared()
+    _, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "b", "attic", 1.0)], 0)
+    views.process(update, 1.0)
+    whole = dict(store.values)
+    store.values.clear()
+    _, update = told(enrich, views, [(102, "a", "hall", 1.0)], 2)
+    views.process(update, 2.0)
+    assert set(store.values) == set(whole)
+    snapshot = views.snapshot(0)
+    before = dict(store.values)
+    store.values.clear()
+    fresh = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0)
+    fresh.start({"events": 1, "view.room": 1})
+    fresh.restore(0, snapshot)
+    fresh.tick(3.0, {})
+    assert store.values == before
+
+
+def test_store_ahead() -> None:
+    """A member that restarts behind the store leaves it alone until it has caught up."""
+    enrich, views, store = prepared()
+    updates = [told(enrich, views, [(100 + n, "a", "hall", 1.0)], n)[1] for n in range(5)]
+    for number, update in enumerate(updates):
+        if number == 2:
+            snapshot = views.snapshot(0)
+        views.process(update, float(number))
+    ahead = dict(store.values)
+    fresh = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0)
+    fresh.start({"events": 1, "view.room": 1})
+    fresh.restore(0, snapshot)
+    for number, update in enumerate(updates[2:]):
+        fresh.process(update, 10.0 + number)
+        assert store.values == ahead
+    fresh.process(told(enrich, views, [(150, "a", "hall", 1.0)], 5)[1], 20.0)
+    assert store.values != ahead
+
+
+def test_vanished() -> None:
+    """An entity without entries is deleted from the store, and memory is given back."""
+    enrich, views, store = prepared()
+    for number in range(400):
+        batch, update = told(enrich, views, [(100 + 10 * number, "a", f"room {number}", 1.0)], number)
+        views.process(update, float(number))
+        enrich.process(batch, 0.0)
+    assert len(store.values) < 40
+    assert len(views._state(0).entities.index) < 40
+
+
+def test_idle() -> None:
+    """A partition that stays at its end is told idle once, not while its rows wait; an event ends it."""
+    enrich, views, _ = prepared()
+    batch, update = told(enrich, views, [(100, "a", "hall", 1.0)], 0)
+    assert not enrich.tick(10.0, {0: 0.0}).emits
+    views.process(update, 1.0)
+    enrich.process(batch, 1.0)
+    assert not enrich.tick(10.0, {0: 9.5}).emits
+    (emit,) = enrich.tick(10.0, {0: 9.0}).emits
+    assert emit.columns["idle"].to_pylist() == [True]
+    assert not enrich.tick(20.0, {0: 9.0}).emits
+    _, update = told(enrich, views, [(101, "a", "hall", 1.0)], 1)
+    assert update.columns["idle"].to_pylist() == [False]
+
+
+def test_restart() -> None:
+    """A member that begins with a snapshot and replays answers the rest as the first would have, bit for bit."""
+    random = np.random.default_rng(4)
+    times = np.cumsum(random.integers(0, 5, 300))
+    rows: list[Reading] = [
+        (int(time), str(random.choice(["a", "b"])), "hall", float(random.normal())) for time in times
+    ]
+    enrich, views, store = prepared()
+    records, snapshot = [], b""
+    for start in range(0, 300, 50):
+        if start == 100:
+            snapshot = enrich.snapshot(0)
+        batch, update = told(enrich, views, rows[start : start + 50], start)
+        views.process(update, float(start + 1))
+        records += [emit.columns for emit in enrich.process(batch, 0.0).emits]
+    fresh = Enrich(cases.pipeline(), store)
+    fresh.start({"events": 1, "view.room": 1})
+    fresh.restore(0, snapshot)
+    for start, stop in ((100, 130), (130, 200)):
+        fresh.replay(fresh.admit(cases.batch(cases.events(rows[start:stop]), first=start), 0.0).batch)
+    for start in (200, 250):
+        batch = fresh.admit(cases.batch(cases.events(rows[start : start + 50]), first=start), 0.0).batch
+        (emit,) = fresh.process(batch, 0.0).emits
+        assert emit.columns["sensor"].equals(records[start // 50]["sensor"])
+    assert fresh.snapshot(0) == enrich.snapshot(0)
+
+
+def test_wrong_snapshot() -> None:
+    """A snapshot of another service is refused."""
+    enrich, views, _ = prepared()
+    with pytest.raises(ContractError, match="no state of views"):
+        views.restore(0, enrich.snapshot(0))
+    with pytest.raises(ContractError, match="no state of enrich"):
+        enrich.restore(0, views.snapshot(0))
+
+
+def test_no_foreign_view() -> None:
+    """Without views of other entities nothing is told and nothing is read."""
+    enrich = Enrich(cases.pipeline(views=(cases.SENSOR,)), MemoryStore())
+    enrich.start({"events": 1})
+    admission = enrich.admit(cases.batch(cases.events([(1, "a", None, 1.0)])), 0.0)
+    assert not admission.emits
+    assert enrich.process(admission.batch, 0.0).emits[0].columns.schema.names[-1] == "sensor"
+    assert not enrich.tick(100.0, {0: 0.0}).emits
+    assert isinstance(admission.batch.keys, pa.BinaryArray)
