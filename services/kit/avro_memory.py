@@ -50,15 +50,15 @@ def _store(bits: int) -> Any:
     return store
 
 
-load8 = _load(8, numba.types.int64)
+load8: Callable[[int], int] = _load(8, numba.types.int64)
 """The byte at an address, 0 to 255."""
-load32 = _load(32, numba.types.int64)
+load32: Callable[[int], int] = _load(32, numba.types.int64)
 """The signed 32-bit integer at an address."""
-load64 = _load(64, numba.types.int64)
+load64: Callable[[int], int] = _load(64, numba.types.int64)
 """The signed 64-bit integer at an address."""
-store8 = _store(8)
+store8: Callable[[int, int], None] = _store(8)
 """Store the low byte of a value at an address."""
-store32 = _store(32)
+store32: Callable[[int, int], None] = _store(32)
 """Store the low 32 bits of a value at an address."""
-store64 = _store(64)
+store64: Callable[[int, int], None] = _store(64)
 """Store a 64-bit value at an address."""

@@ -8,7 +8,7 @@ need not think of it.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from services.kit.avro_json import misfit
 from services.kit.avro_types import (
@@ -68,10 +68,10 @@ class _Parser:
                 return self.word(definition, space, place)
             case list():
                 return self.union(definition, space, place, depth)
-            case {"type": "record", **rest}:
-                return self.record(rest, space, place, depth)
-            case {"type": "enum", **rest}:
-                return self.enum(rest, space, place)
+            case {"type": "record"}:
+                return self.record(cast("dict[str, Any]", definition), space, place, depth)
+            case {"type": "enum"}:
+                return self.enum(cast("dict[str, Any]", definition), space, place)
             case {"type": "array", "items": items}:
                 item = self.node(items, space, f"{place}[]", depth + 1)
                 return item and self.repeated(Array(item), item, place)
@@ -87,8 +87,10 @@ class _Parser:
             case _:
                 return self.refuse(place, f"not an Avro type: {str(definition)[:80]}")
 
-    def refuse(self, place: str, why: str) -> None:
+    def refuse(self, place: str, why: str) -> Node | None:
+        """Note a problem; the answer is what the caller gives for a type that is none."""
         self.problems.append(f"{place}: {why}" if place else why)
+        return None
 
     def repeated(self, whole: Node, part: Node, place: str) -> Node | None:
         least, most = least_bytes(part), column_bytes(part)
@@ -172,7 +174,8 @@ class _Parser:
     def member(self, field: object, space: str, place: str, depth: int) -> Member | None:
         name = field.get("name") if isinstance(field, dict) else None
         if not isinstance(field, dict) or not isinstance(name, str) or not _NAME.match(name) or "." in name:
-            return self.refuse(place, f"a field needs a name of letters, digits and underscores: {str(field)[:80]}")
+            self.refuse(place, f"a field needs a name of letters, digits and underscores: {str(field)[:80]}")
+            return None
         where = f"{place}.{name}"
         node = self.node(field.get("type"), space, where, depth + 1)
         if node is None:

@@ -33,7 +33,7 @@ from services.kit.avro_kernels import (
 )
 from services.kit.avro_types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, arrow_type, least_bytes
 
-_LEAVES = {
+_LEAVES: dict[str, tuple[int, type[np.integer]]] = {
     "boolean": (BOOL, np.uint8),
     "int": (INT, np.int32),
     "long": (LONG, np.int64),
@@ -82,7 +82,7 @@ class Program:
 
     code: npt.NDArray[np.int64]
     places: tuple[str, ...]
-    dtypes: tuple[np.dtype[np.generic], ...]
+    dtypes: tuple[np.dtype[np.integer], ...]
     scope_of: tuple[int, ...]
     least: npt.NDArray[np.int64]
     slots: tuple[Slot, ...]
@@ -113,7 +113,7 @@ class _Builder:
     least: list[int]
     code: list[list[int]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    dtypes: list[type[np.generic]] = field(default_factory=list)
+    dtypes: list[type[np.integer]] = field(default_factory=list)
     scope_of: list[int] = field(default_factory=list)
     absent: list[tuple[int, Slot, int]] = field(default_factory=list)
 
@@ -122,7 +122,7 @@ class _Builder:
         self.places.append(place)
         return len(self.code) - 1
 
-    def buffer(self, dtype: type[np.generic], scope: int) -> int:
+    def buffer(self, dtype: type[np.integer], scope: int) -> int:
         self.dtypes.append(dtype)
         self.scope_of.append(scope)
         return len(self.dtypes) - 1

@@ -43,7 +43,7 @@ class Joined:
 class _Buffers:
     """Arrays that grow with the items of their scope, and the table of their addresses."""
 
-    arrays: list[npt.NDArray[np.generic]]
+    arrays: list[npt.NDArray[np.integer]]
     table: Ints
     capacity: Ints
     count: Ints

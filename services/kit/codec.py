@@ -122,7 +122,7 @@ class Codec:
         elif parts:
             rows = np.concatenate([part[1] for part in parts])
             order = np.argsort(rows, kind="stable")
-            together = pa.concat_batches([part[0] for part in parts])  # type: ignore[attr-defined]  # the stubs lack it
+            together = pa.concat_batches([part[0] for part in parts])
             columns, rows = together.take(pa.array(order)), rows[order]
         else:
             columns, rows = self._none, np.empty(0, np.int64)
@@ -181,6 +181,6 @@ class Codec:
 
 def _joined(head: Decoded, tail: Decoded, start: int) -> Decoded:
     # More than 2 GiB of good text in one column cannot be one batch; Arrow says so.
-    columns = pa.concat_batches([head.columns, tail.columns])  # type: ignore[attr-defined]  # the stubs lack it
+    columns = pa.concat_batches([head.columns, tail.columns])
     bad = [Bad(item.row + start, item.reason, item.detail) for item in tail.bad]
     return Decoded(columns, np.concatenate([head.rows, tail.rows + start]), head.bad + bad)

@@ -17,7 +17,7 @@ from services.kit.codec import Codec
 from services.kit.schemas import Schema, load_schema
 
 HEADER = b"\0\0\0\0\7"
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+QUICK = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 class One:
