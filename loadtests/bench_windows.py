@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -65,9 +66,17 @@ def index(rows: int) -> None:
     numbers = pa.array(random.integers(0, 5_000, rows))
     for label, column in (("integers", numbers), ("strings", numbers.cast(pa.string()))):
         found = EntityIndex()
-        timed(f"index, {label}", rows, lambda a, b, c=column, f=found: f.slots(keys_of(c[a:b])))
+        timed(f"index, {label}", rows, partial(_slots, found, column))
         print(f"{'':<44}{found.nbytes / len(found):>8.1f} bytes/entity")
-        timed(f"murmur2, {label}", rows, lambda a, b, c=column: partitions_of(c[a:b].cast(pa.string()), 12))
+        timed(f"murmur2, {label}", rows, partial(_partitions, column))
+
+
+def _slots(found: EntityIndex, column: pa.Array, start: int, stop: int) -> None:
+    found.slots(keys_of(column[start:stop]))
+
+
+def _partitions(column: pa.Array, start: int, stop: int) -> None:
+    partitions_of(column[start:stop].cast(pa.string()), 12)
 
 
 def services(rows: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import numba  # type: ignore[import-untyped,unused-ignore]  # numba ships no types
+import numba
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

@@ -12,6 +12,9 @@ from services.pipeline import expressions
 from services.pipeline.events import fields_of
 from services.pipeline.spec import Aggregation, Event, Model, Pipeline, Rule, View
 
+Reading = tuple[int, str, str | None, float | None]
+"""Time, sensor, room, heat."""
+
 FIELDS = fields_of(
     {
         "fields": [
@@ -52,7 +55,7 @@ def pipeline(*rules: Rule, views: Sequence[View] = (SENSOR, ROOM, CLOCK), late: 
     return Pipeline("rooms", events, Model("m", ("heat",)), rules, {view.name: view for view in views})
 
 
-def events(rows: Sequence[tuple[int, str, str | None, float | None]], kind: str | None = None) -> pa.RecordBatch:
+def events(rows: Sequence[Reading], kind: str | None = None) -> pa.RecordBatch:
     """Readings as (time, sensor, room, heat)."""
     return pa.RecordBatch.from_pydict(
         {

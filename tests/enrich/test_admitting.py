@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf, nan
 
@@ -15,7 +16,7 @@ from services.pipeline.spec import Rule
 from tests.enrich import cases
 
 
-def reasons(gate: Gate, rows: list[tuple[int, str, str | None, float | None]], kind: str | None = None) -> list[str]:
+def reasons(gate: Gate, rows: Sequence[cases.Reading], kind: str | None = None) -> list[str]:
     """Reason for each row, or `ok`."""
     passed = gate.check(cases.batch(cases.events(rows, kind)), {})
     refused = {reject.offset: reject.reason for reject in passed.rejects}
@@ -102,7 +103,8 @@ def test_late() -> None:
     times = [100, 90, 89, 120, 110, 109, 115]
     rows = [(time, "a", None, 1.0) for time in times]
     assert reasons(Gate(cases.pipeline()), rows) == ["ok", "ok", "too_late", "ok", "ok", "too_late", "ok"]
-    gate, watermarks = Gate(cases.pipeline()), {}
+    gate = Gate(cases.pipeline())
+    watermarks: dict[int, int] = {}
     cut = [gate.check(cases.batch(cases.events([row]), 0, n), watermarks) for n, row in enumerate(rows)]
     assert [len(passed.rejects) for passed in cut] == [0, 0, 1, 0, 0, 1, 0]
     scoring = Gate(cases.pipeline(late="score")).check(cases.batch(cases.events(rows)), {})

@@ -56,7 +56,8 @@ def test_parity() -> None:
     def compare(view: str, name: str, theirs: str, tolerance: float = 0.0) -> None:
         own = found[view].combine_chunks().field(name).to_numpy(zero_copy_only=False)[~tied]
         other = wanted[theirs].to_numpy()[~tied]
-        np.testing.assert_allclose(own, other, rtol=tolerance, err_msg=theirs)
+        # Theirs keep a residue of what left a window: of payments of 0.00, one mean is -3.6e-15.
+        np.testing.assert_allclose(own, other, rtol=tolerance, atol=tolerance / 1_000, err_msg=theirs)
 
     compare("calendar", "weekend", "tx_during_weekend")
     compare("calendar", "night", "tx_during_night")

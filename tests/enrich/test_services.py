@@ -17,9 +17,8 @@ from services.kit.batch import Batch
 from services.kit.errors import ContractError, Transient
 from services.kit.online_store import MemoryStore, OnlineStore
 from tests.enrich import cases
+from tests.enrich.cases import Reading
 from tests.enrich.simulation import World, batch_of
-
-Reading = tuple[int, str, str | None, float | None]
 
 
 def oracle(rows: Sequence[Reading]) -> list[dict[str, object]]:
@@ -67,10 +66,11 @@ readings = st.lists(
 @settings(max_examples=30, deadline=None)
 def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
     """Every event finds exactly what it may know, in whatever order partitions and services get their turns."""
-    time, rows = 0, []
-    for step, *rest in steps:
+    time = 0
+    rows: list[Reading] = []
+    for step, sensor, room, heat in steps:
         time += step
-        rows.append((time, *rest))
+        rows.append((time, sensor, room, heat))
     world = World(cases.pipeline(), MemoryStore(), seed)
     # Sources that never had an event are told idle only once all others are read: then nobody waits for them wrongly.
     world.publish(cases.events(rows))
@@ -84,7 +84,7 @@ def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
         row = found[f"r{at}"]
         assert without_nan(row["sensor"]) == wanted["sensor"]
         assert row["room"] == wanted["room"]
-        assert row["clock"]["even"] == int(rows[at][3] is not None and rows[at][3] % 2 == 0)
+        assert row["clock"]["even"] == int((rows[at][3] or 1.0) % 2 == 0)
         assert row["room_age"] == (0 if rows[at][2] else None)
 
 
@@ -119,6 +119,7 @@ def test_holds() -> None:
     (emit,) = output.emits
     assert emit.columns["sensor"].field("n_60ms").to_pylist() == [1, 1]
     assert emit.columns["room"].field("n_100ms").to_pylist() == [0, 1]
+    assert emit.key is not None
     assert emit.key.to_pylist() == ["a", "a"]
     assert emit.source.tolist() == [0, 0]
 
