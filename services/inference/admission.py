@@ -116,12 +116,22 @@ def _check_signature(package: ModelPackage, graph: onnx.GraphProto) -> None:
     else:
         for declared, given in zip(manifest.inputs, inputs, strict=True):
             _check_tensor(title, given, declared.dtype, 1)
+    _check_trees(title, graph, inputs[0].name, len(manifest.inputs))
     outputs = [o.name for o in graph.output]
     if manifest.output not in outputs:
         raise ContractError(f"{title}: the graph answers {outputs}, model.yaml names the output {manifest.output!r}")
     answer = graph.output[outputs.index(manifest.output)]
     if not answer.type.HasField("tensor_type"):
         raise ContractError(f"{title}: output {answer.name!r} is no tensor (convert with zipmap off)")
+
+
+def _check_trees(title: str, graph: onnx.GraphProto, features: str, width: int) -> None:
+    """Trees that read the graph's own input name its columns only: nothing at run time holds them to that."""
+    for node in graph.node:
+        if node.op_type.startswith("TreeEnsemble") and node.input and node.input[0] == features:
+            for attribute in node.attribute:
+                if attribute.name == "nodes_featureids" and not all(0 <= i < width for i in attribute.ints):
+                    raise ContractError(f"{title}: a tree reads a column beyond the {width} inputs")
 
 
 def _check_tensor(title: str, value: onnx.ValueInfoProto, dtype: str, width: int) -> None:

@@ -16,9 +16,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from services.inference.admission import inspect
-from services.inference.batching import InnerBatch, tune
+from services.inference.batching import SIZES, InnerBatch, tune
+from services.inference.forest import Forest, read
 from services.inference.package import ModelPackage
 from services.kit.errors import ConfigurationError, ContractError
+
+PARITY = 1e-6  # largest difference between a forest and ONNX Runtime, whose sums are 32 bits wide
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 RUNTIME_VERSION: str = ort.__version__  # under either distribution name, onnxruntime or onnxruntime-gpu
@@ -31,6 +34,8 @@ class SessionSettings:
     """How models are run.
 
     Attributes:
+        executor: `forest` insists on scoring a plain forest by `forest`, `auto` does so where the model is one and the
+            answers agree with ONNX Runtime's, `onnxruntime` never does.
         device: `cuda` insists on the CUDA provider (extra `gpu`), `auto` takes it where it helps, `cpu` never does.
         threads: of one session; members of a consumer group are the way to more cores.
         spinning: whether idle threads burn CPU for a shorter wake-up.
@@ -38,6 +43,7 @@ class SessionSettings:
         longest_call: seconds that one call may take; the model's share of the pipeline's latency target.
     """
 
+    executor: Literal["auto", "onnxruntime", "forest"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     spinning: bool = False
@@ -58,19 +64,57 @@ class Session(Protocol):
 def open_session(package: ModelPackage, settings: SessionSettings) -> Session:
     """Check the package's graph, load and warm it.
 
+    Which executor a model gets follows from the model and the settings alone, not from a measurement: all members of a
+    group give the same bits, and so does one that starts again.
+
     Raises:
         ContractError: the graph is not allowed (`admission`), does not load, or does not give one score a row.
         ConfigurationError: `device: cuda` without the provider.
     """
     model = inspect(package)
+    if settings.executor != "onnxruntime" and settings.device != "cuda":
+        forest = read(model)
+        if forest is not None and _agrees(forest, package):
+            return ForestSession(forest, package, settings)
+    if settings.executor == "forest":
+        raise ContractError(f"{package.title} is no plain forest of small trees, or differs as one; use executor auto")
     has_trees = any(node.op_type.startswith("TreeEnsemble") for node in model.graph.node)
     return OnnxSession(package, settings, cuda_helps=not has_trees)
 
 
-def measured(run: Callable[[int], object], settings: SessionSettings) -> InnerBatch:
-    """The inner batch of `run`: the one that the settings name, or the best that is found in a sixth of a second."""
+class ForestSession:
+    """A session of `forest`."""
+
+    def __init__(self, forest: Forest, package: ModelPackage, settings: SessionSettings) -> None:
+        self._forest = forest
+        self.batch = measured(forest.score, package, settings)
+
+    def run(self, matrix: Matrix) -> Scores:
+        """Scores of a [n, inputs] matrix; see `Session.run`. The forest cuts it into blocks by itself."""
+        return self._forest.score(matrix.astype(np.float32, copy=False))
+
+
+def _agrees(forest: Forest, package: ModelPackage) -> bool:
+    rows = package.sample(1024)
+    reference = OnnxSession(package, SessionSettings(device="cpu", rows=len(rows)))
+    return bool(np.abs(forest.score(rows) - reference.run(rows)).max() <= PARITY)
+
+
+def measured(
+    score: Callable[[npt.NDArray[np.float32]], object], package: ModelPackage, settings: SessionSettings
+) -> InnerBatch:
+    """The inner batch that the settings name, or the best that is found within a sixth of a second."""
     if settings.rows:
         return InnerBatch(settings.rows, 0.0)
+    sample = package.sample(2 * SIZES[-1])
+    place = 0
+
+    def run(rows: int) -> None:
+        # Other rows every time: a processor learns the branches of a few dozen rows by heart and looks twice as fast.
+        nonlocal place
+        place = place + rows if place + 2 * rows <= len(sample) else 0
+        score(sample[place : place + rows])
+
     return tune(run, time.perf_counter, longest_call=settings.longest_call)
 
 
@@ -94,9 +138,8 @@ class OnnxSession:
         self._names = [i.name for i in inputs]
         self._flat = [len(i.shape) == 1 for i in inputs]
         self._dtypes = [np.dtype(i.dtype) for i in package.manifest.inputs]
-        rows = package.sample(4096)
-        self._pick = _column(self._answer(rows[:3]), 3, self._title)
-        self.batch = measured(lambda n: self._answer(rows[:n]), settings)
+        self._pick = _column(self._answer(package.sample(3)), 3, self._title)
+        self.batch = measured(self._answer, package, settings)
 
     def run(self, matrix: Matrix) -> Scores:
         """Scores of a [n, inputs] matrix in inner batches; see `Session.run`."""

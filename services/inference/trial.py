@@ -68,7 +68,7 @@ def _try(folder: Path, memory: int, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (end, end))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     # All rows in one call: a graph whose memory grows faster than its rows shows it here.
-    open_session(package, SessionSettings(device="cpu", rows=len(rows))).run(rows)
+    open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows))).run(rows)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def reference(data: Dataset) -> dict[str, tuple[float, ...]]:
 
 
 def _check_parity(package: ModelPackage, rows: Dataset, scores: Any) -> None:
-    found = open_session(package, SessionSettings(device="cpu")).run(rows.matrix)
+    found = open_session(package, SessionSettings(executor="onnxruntime", device="cpu")).run(rows.matrix)
     difference = float(np.abs(found - scores).max())
     if not difference <= PARITY:
         raise ContractError(
