@@ -1,0 +1,165 @@
+"""Where load tests run: a real Kafka, a real Redis, a trained model, and pipelines that come and go."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loadtests.following import Follower
+from loadtests.stream import Stream, transactions
+from services.cli.train import publish_plan
+from services.inference.package import ModelPackage
+from services.inference.store import ModelStore
+from services.kit.kafka import Admin, Connection
+from services.parts.kafka import Kafka
+from services.parts.redis import Redis
+from services.training.bootstrap import train_offline
+from services.training.dataset import labels_of
+from tests.project import ROOT, Project
+
+PARTITIONS = 4
+TRAINED_ON = 60_000
+TREES = 100
+
+kernels: Any = pc  # its stubs know too few of the overloads
+
+
+@dataclass
+class Arena:
+    """Real parts on this machine alone, and what all load tests need on them.
+
+    Attributes:
+        directory: takes everything, and is deleted at the end.
+        bootstrap, redis: where the parts answer.
+        made_up: play made-up transactions although the real ones are there.
+        say: told what is going on.
+    """
+
+    directory: Path
+    bootstrap: str
+    redis: str
+    broker_pid: int
+    made_up: bool
+    say: Callable[[str], None]
+    model_rows: int = TRAINED_ON
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(self.bootstrap)
+
+    def stream(self, rows: int) -> Stream:
+        """The transactions that load tests play."""
+        return transactions(rows, self.made_up)
+
+    @contextmanager
+    def project(self, **settings: str) -> Iterator[Project]:
+        """A card fraud pipeline of one's own; its processes end and its topics go with it.
+
+        `settings`: variables of its members' processes (HEADRACE_MODE="...").
+        """
+        name = f"bench_{uuid.uuid4().hex[:8]}"
+        project = Project(
+            ROOT / "pipelines/card_fraud.yaml", name, self.directory / name, self.bootstrap, self.redis, PARTITIONS
+        )
+        project.settings = settings
+        try:
+            yield project
+        finally:
+            project.close()
+            admin = Admin(self.connection)
+            admin.delete([topic for topic in admin.topics() if topic.startswith(name)])
+
+    @cached_property
+    def model(self) -> tuple[ModelPackage, str]:
+        """A LightGBM of 100 trees on the pipeline's inputs, and where it is stored."""
+        stream = self.stream(self.model_rows)
+        self.say(f"training {TREES} trees on {len(stream):,} events")
+        with self.project() as project:
+            project.publish(stream.events, "customer_id")
+            project.start("enrich-0")
+            project.start("views-0")
+            features = collected(project, "features", len(stream))
+            events = pa.Table.from_batches([stream.events]).append_column("fraud", stream.fraud)
+            pipeline = project.contracts.pipeline
+            store = ModelStore(str(self.directory / "models"), self.directory / "cache")
+            labels = labels_of(pipeline, events)
+            return train_offline(pipeline, features, labels, store, "1", trees=TREES)
+
+    def plan(self, project: Project) -> None:
+        """Make the model the champion of a project."""
+        package, uri = self.model
+        project.settings["HEADRACE_MODELS"] = str(self.directory / "models")
+        project.settings["HEADRACE_CACHE"] = str(self.directory / "cache")
+        publish_plan(self.connection, project.contracts.channel("plans"), project.name, package, uri, "load test")
+
+
+def collected(
+    project: Project, logical: str, count: int, seconds: float = 600, between: Callable[[int], None] | None = None
+) -> pa.Table:
+    """All records of a topic, in the order of reading: once there are `count`, all members are stopped, and the rest read.
+
+    Args:
+        between: called with the number of records so far, several times a second; by default, that all members live is
+            asserted.
+
+    Raises:
+        AssertionError: they did not come in time, or a member ended; with the members' logs.
+    """
+    batches: list[pa.RecordBatch] = []
+    got, waited = 0, 0.0
+    with Follower(project.connection, project.contracts.channel(logical)) as follower:
+        before, _ = follower.poll(0)
+        while got < count:
+            now, intake = follower.poll(0.2)
+            if intake is not None:
+                batches.append(intake.batch.columns)
+                got += len(intake.batch)
+            waited = 0.0 if intake is not None else waited + now - before
+            before = now
+            assert waited < seconds, f"{got} of {count} {logical}\n{project.logs()}"
+            if between is None:
+                alive(project)
+            else:
+                between(got)
+        for member in list(project.processes):
+            project.stop(member)
+        # What the members wrote last has moved the ends; so the ends seen so far say nothing.
+        with Follower(project.connection, follower.channel, from_end=True) as _:
+            while not follower.at_end():
+                _, intake = follower.poll(0.2)
+                if intake is not None:
+                    batches.append(intake.batch.columns)
+    return pa.Table.from_batches(batches)
+
+
+def alive(project: Project) -> None:
+    """Assert that every member still runs."""
+    for member, process in project.processes.items():
+        assert process.poll() is None, f"{member} ended with {process.returncode}\n{project.logs()}"
+
+
+@contextmanager
+def arena(made_up: bool = False, say: Callable[[str], None] = print) -> Iterator[Arena]:
+    """Start the parts, and take them down with everything that was made on them."""
+    directory = Path(tempfile.mkdtemp(prefix="headrace-load-"))
+    broker = Kafka(directory / "kafka", with_parent=True)
+    store = Redis(directory / "redis", with_parent=True)
+    try:
+        say("starting Kafka and Redis")
+        store.start()
+        broker.start()
+        yield Arena(directory, broker.address, store.address, broker.processes()[0].pid, made_up, say)
+    finally:
+        broker.stop()
+        store.stop()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,61 @@
+"""A topic followed as its committed records become readable, with the moment at which each did."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from services.kit.channels import Channel
+from services.kit.intake import Intake, take_in
+from services.kit.kafka import Connection, Consumer, TopicPartition, place
+
+
+class Follower:
+    """A read_committed reader of a whole topic, without a group.
+
+    Args:
+        channel: what to read.
+        from_end: only what is written from now on.
+    """
+
+    partitions: int
+    """How many the topic has."""
+
+    def __init__(self, connection: Connection, channel: Channel, from_end: bool = False) -> None:
+        self.channel = channel
+        self._consumer = Consumer(connection, fetch_wait_ms=100)
+        self.partitions = self._consumer.partitions(channel.name)
+        self._at_end: set[int] = set()
+        bounds = {part: self._consumer.watermarks(channel.name, part) for part in range(self.partitions)}
+        self._consumer.assign(
+            [TopicPartition(channel.name, part, high if from_end else low) for part, (low, high) in bounds.items()]
+        )
+
+    def poll(self, timeout: float) -> tuple[float, Intake | None]:
+        """What became readable, waiting for it up to `timeout` seconds; and when, in `time.monotonic` seconds."""
+        messages = self._consumer.poll(1, timeout)
+        if messages:
+            messages += self._consumer.poll(10_000, 0)
+        now = time.monotonic()
+        for message in messages:
+            partition, _ = place(message)
+            if message.error() is None:
+                self._at_end.discard(partition)
+            else:
+                self._at_end.add(partition)
+        messages = [message for message in messages if message.error() is None]
+        return now, take_in(self.channel, messages) if messages else None
+
+    def at_end(self) -> bool:
+        """Whether the last thing seen of every partition was its end."""
+        return len(self._at_end) == self.partitions
+
+    def close(self) -> None:
+        """Read no more."""
+        self._consumer.close()
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

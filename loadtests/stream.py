@@ -1,0 +1,63 @@
+"""The transactions that load tests play: the real ones where they are, else made-up ones; the same on every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.kit.errors import ConfigurationError
+from services.simulation import cards
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "fraud"
+"""The Handbook's transactions and features, in a folder beside the repository."""
+A_DAY = 9_400
+"""Transactions of 5,000 simulated customers in a day, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Card transactions in time order.
+
+    Attributes:
+        events: columns of the events topic.
+        fraud: int8 label of each.
+        source: where they come from, for the reader of the figures.
+    """
+
+    events: pa.RecordBatch
+    fraud: pa.Array
+    source: str
+
+    def __len__(self) -> int:
+        return int(self.events.num_rows)
+
+    def part(self, start: int, stop: int) -> Stream:
+        """Rows [start, stop), without copying."""
+        return Stream(self.events.slice(start, stop - start), self.fraud.slice(start, stop - start), self.source)
+
+
+def transactions(rows: int, made_up: bool = False) -> Stream:
+    """The first `rows` transactions from 2018-04-01 on.
+
+    Raises:
+        ConfigurationError: the real ones are fewer.
+    """
+    if made_up or not DATA.is_dir():
+        days = rows // A_DAY + 8
+        table = cards.generate(days=days, seed=1)
+        source = f"made up: services.simulation.cards, 5,000 customers, 10,000 terminals, {days} days, seed 1"
+    else:
+        table = pq.read_table(DATA / "transactions.parquet").rename_columns(
+            ["transaction_id", "tx_datetime", "customer_id", "terminal_id", "amount", "fraud", "fraud_scenario"]
+        )
+        source = "the Fraud Detection Handbook's published transactions, from 2018-04-01"
+    if table.num_rows < rows:
+        raise ConfigurationError(f"there are {table.num_rows:,} transactions ({source}), not {rows:,}")
+    table = table.slice(0, rows)
+    kinds = {field.name: field.type for field in cards.SCHEMA}
+    columns = {name: table[name].cast(kinds[name]).combine_chunks() for name in cards.SCHEMA.names[:6]}
+    fraud = columns.pop("fraud")
+    return Stream(pa.RecordBatch.from_pydict(columns), fraud, source)
