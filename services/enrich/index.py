@@ -41,7 +41,7 @@ def partitions_of(column: pa.Array, partitions: int) -> npt.NDArray[np.int32]:
     """Kafka's partition of each key, as Java's default partitioner and librdkafka's `murmur2` choose it.
 
     >>> partitions_of(pa.array(["596", "abc"]), 4).tolist()
-    [3, 3]
+    [0, 3]
     """
     data, ends = keys_of(column)
     return _partitions(data, ends, partitions)
@@ -60,8 +60,8 @@ def murmur2(key: bytes) -> int:
 class EntityIndex:
     """Open-addressing table from keys to dense slots; keys are compared whole, never by hash alone.
 
-    Slots that `release` gave back are handed out again, lowest first when several came back together. Costs 20 to 36
-    bytes an entity, and its key.
+    Slots that `release` gave back are handed out again, lowest first when several came back together. Costs about
+    45 bytes an entity, and its key.
     """
 
     def __init__(self) -> None:

@@ -134,12 +134,23 @@ class World:
         """Whether everything was read and answered."""
         return not self.held and all(log.read == log.end for log in (*self.events, *self.updates))
 
-    def run(self, rows: int, steps: int = 100_000) -> None:
-        """Step until all is answered."""
+    def restart(self) -> None:
+        """Replace both members by fresh ones that begin with their snapshots."""
+        enrich, views = self.new_enrich(), self.new_views()
+        for log in self.events:
+            enrich.restore(log.partition, self.enrich.snapshot(log.partition))
+        for log in self.updates:
+            views.restore(log.partition, self.views.snapshot(log.partition))
+        self.enrich, self.views = enrich, views
+
+    def run(self, rows: int, steps: int = 100_000, restarts: float = 0.0) -> None:
+        """Step until all is answered; now and then, in that share of the steps, both members are replaced."""
         for _ in range(steps):
             if self.done():
                 return
             self.now += 0.02
+            if not self.held and self.random.random() < restarts:
+                self.restart()
             log = self.random.choice([*self.events, *self.updates])
             if log in self.events:
                 self.step_events(log, self.random.randint(1, rows))

@@ -34,7 +34,7 @@ def test_parity() -> None:
     )
     world = World(load(ROOT / "pipelines/card_fraud.yaml"), MemoryStore(), seed=7)
     world.publish(events)
-    world.run(rows=4_000)
+    world.run(rows=4_000, restarts=0.01)
     found = world.answers()
     assert not world.rejects
     assert len(found) == ROWS

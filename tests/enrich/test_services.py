@@ -63,9 +63,9 @@ readings = st.lists(
 
 
 @given(readings, st.integers(0, 2**32), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
-    """Every event finds exactly what it may know, in whatever order partitions and services get their turns."""
+    """Every event finds exactly what it may know, whoever gets turns when, and whoever restarts."""
     time = 0
     rows: list[Reading] = []
     for step, sensor, room, heat in steps:
@@ -77,7 +77,7 @@ def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
     for log in world.events:
         if log.end == 0:
             world.write(world.enrich.tick(0.0, {log.partition: -10.0}).emits)
-    world.run(rows=9)
+    world.run(rows=9, restarts=data.draw(st.sampled_from([0.0, 0.1])))
     found = {row["event_id"]: row for row in world.answers().to_pylist()} if rows else {}
     assert len(found) == len(rows)
     for at, wanted in enumerate(oracle(rows)):
