@@ -34,21 +34,21 @@ class SessionSettings:
     """How models are run.
 
     Attributes:
-        executor: `forest` insists on scoring a plain forest by `forest`, `auto` does so where the model is one and the
-            answers agree with ONNX Runtime's, `onnxruntime` never does.
         device: `cuda` insists on the CUDA provider (extra `gpu`), `auto` takes it where it helps, `cpu` never does.
         threads: of one session; members of a consumer group are the way to more cores.
         spinning: whether idle threads burn CPU for a shorter wake-up.
-        rows: of one call; 0 finds the best by measuring.
         longest_call: seconds that one call may take; the model's share of the pipeline's latency target.
+        rows: of one call; 0 finds the best by measuring.
+        executor: `forest` insists on scoring a plain forest by `forest`, `auto` does so where the model is one and the
+            answers agree with ONNX Runtime's, `onnxruntime` never does.
     """
 
-    executor: Literal["auto", "onnxruntime", "forest"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     spinning: bool = False
-    rows: int = 0
     longest_call: float = 0.01
+    rows: int = 0
+    executor: Literal["auto", "onnxruntime", "forest"] = "auto"
 
 
 class Session(Protocol):
