@@ -1,4 +1,4 @@
-"""A pipeline of one's own on real parts, for tests and load tests: its topics, its services as processes that can die."""
+"""A pipeline of one's own on real parts, for tests and load tests; its services are processes that can die."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 
 from services.cli.schemas import derived_schemas, pin
 from services.cli.topics import topics_of
+from services.cli.train import publish_plan
+from services.inference.store import ModelStore
 from services.kit.kafka import Admin, Connection, Producer
 from services.kit.reading import read_topic
 from services.kit.settings import Settings
 from services.kit.topic_changes import apply as apply_changes
 from services.kit.topic_changes import plan
 from services.pipeline.wiring import Contracts, read_contracts
+from services.training.bootstrap import train_offline
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {
@@ -134,6 +137,23 @@ class Project:
         """How many committed records a topic holds."""
         return int(self.read(logical).num_rows)
 
+    def champion(self, trees: int = 20) -> None:
+        """Train a model on made-up features of this pipeline and make it the champion."""
+        draw = np.random.default_rng(1)
+        count = 4_000
+        schema = self.contracts.channel("features").codec.reader.arrow
+        features = pa.table([_made_up(field.type, count, draw) for field in schema], schema=schema)
+        labels = pa.table(
+            {
+                "event_id": features["event_id"],
+                "value": draw.integers(0, 2, count).astype(float),
+                "label_time": features["event_time"],
+            }
+        )
+        store = ModelStore(str(self.directory / "models"), self.directory / "trained")
+        package, uri = train_offline(self.contracts.pipeline, features, labels, store, "1", trees=trees)
+        publish_plan(self.connection, self.contracts.channel("plans"), self.name, package, uri, "test")
+
     def await_count(
         self, logical: str, count: int, seconds: float = 180, between: Callable[[], None] | None = None
     ) -> pa.Table:
@@ -154,6 +174,19 @@ class Project:
     def logs(self) -> str:
         """What the members said last, for a failing assertion."""
         return "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in sorted(self.directory.glob("*.log")))
+
+
+def _made_up(kind: pa.DataType, count: int, draw: np.random.Generator) -> pa.Array:
+    """Values of an Arrow type: rising ids and times, random numbers."""
+    if pa.types.is_struct(kind):
+        return pa.StructArray.from_arrays([_made_up(part.type, count, draw) for part in kind], fields=list(kind))
+    if pa.types.is_string(kind):
+        return pa.array([str(number) for number in range(count)])
+    if pa.types.is_timestamp(kind):
+        return pa.array(np.arange(count) * 600_000).cast(kind)
+    if pa.types.is_floating(kind):
+        return pa.array(draw.lognormal(3, 1, count)).cast(kind)
+    return pa.array(draw.integers(0, 50, count)).cast(kind)
 
 
 def handbook_transactions(path: Path, rows: slice | None = None) -> pa.RecordBatch:

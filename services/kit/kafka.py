@@ -193,6 +193,8 @@ class Consumer:
     def take_over(self, partitions: list[TopicPartition]) -> None:
         """Begin reading the newly assigned partitions at the offsets that they carry."""
         _call(self._consumer.incremental_assign if self.incremental else self._consumer.assign, partitions)
+        # A partition that was paused when it was last ours would stay so.
+        _call(self._consumer.resume, partitions)
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read exactly these partitions from the offsets that they carry, without a group."""

@@ -44,3 +44,41 @@ def test_features_equal_the_handbooks(card_fraud: Project, shared_data: Path, me
     card_fraud.start("views-0")
     card_fraud.await_count("features", ROWS)
     assert_parity(card_fraud, shared_data, events)
+
+
+def test_kills_joins_and_leaves_change_nothing(card_fraud: Project, shared_data: Path) -> None:
+    """Every service is killed at least three times mid-run, members of enrich join and leave: features are the
+    published ones, and each event has exactly one prediction.
+    """
+    events = handbook_transactions(shared_data / "fraud/transactions.parquet", slice(0, ROWS))
+    card_fraud.champion()
+    # Small batches and commits make the run long enough to be struck often.
+    card_fraud.settings = {"HEADRACE_BATCH_ROWS": "500", "HEADRACE_CHECKPOINT_S": "1"}
+    members = ["enrich-0", "enrich-1", "views-0", "score-0"]
+    for member in members:
+        card_fraud.start(member)
+    part = ROWS // (3 * len(members) + 1)
+    card_fraud.publish(events.slice(0, part), "customer_id")
+    card_fraud.await_count("predictions", 1)
+    draw = random.Random(11)
+    strikes = [member for member in members for _ in range(3)]
+    draw.shuffle(strikes)
+    for number, member in enumerate(strikes):
+        start = (number + 1) * part
+        stop = ROWS if number == len(strikes) - 1 else start + part
+        answered = card_fraud.count("predictions")
+        card_fraud.publish(events.slice(start, stop - start), "customer_id")
+        time.sleep(draw.uniform(0, 1))  # Strikes fall anywhere in a batch, a commit or a restore.
+        card_fraud.stop(member, signal.SIGKILL)
+        card_fraud.start(member)
+        card_fraud.await_count("predictions", answered + 1, between=card_fraud.revive)  # Alive again, and behind.
+        if number == 4:
+            card_fraud.start("enrich-2")
+        if number == 8:
+            card_fraud.stop("enrich-2")
+        card_fraud.revive()
+    predictions = card_fraud.await_count("predictions", ROWS, between=card_fraud.revive)
+    assert_parity(card_fraud, shared_data, events)
+    assert sorted(predictions["event_id"].cast(pa.int64()).to_pylist()) == sorted(events["transaction_id"].to_pylist())
+    assert len(set(predictions["prediction_id"].to_pylist())) == ROWS
+    assert card_fraud.count("dead-letters") == 0
