@@ -78,7 +78,7 @@ class Kafka(Part):
 
     def _format(self, java_argv: list[str], settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(self.identity.bytes).decode().rstrip("=")
-        argv = [*java_argv, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+        argv = [*java_argv, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ConfigurationError(f"Kafka could not format its storage:\n{done.stdout}{done.stderr}")
