@@ -7,7 +7,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,12 +89,13 @@ class Fleet:
         """Whether any member runs or will run again."""
         return any(not child.fate.over for child in self._children)
 
-    def idle_s(self) -> float:
-        """For how long every member has had nothing to do; 0 when one is busy, or does not answer.
+    def idle_s(self, services: Collection[str] | None = None) -> float:
+        """For how long every member (of these services) has had nothing to do; 0 when one is busy or does not answer.
 
         A member that says the same as when it was last asked counts as busy: it is in the middle of something.
         """
-        found = {child.member.name: _idle_s(child) for child in self._children if not child.fate.over}
+        asked = [child for child in self._children if services is None or child.member.service in services]
+        found = {child.member.name: _idle_s(child) for child in asked if not child.fate.over}
         moved = all(found[name] > self._idle.get(name, 0.0) for name in found)
         self._idle = found
         return min(found.values(), default=0.0) if moved else 0.0
@@ -159,7 +160,7 @@ def _state(child: _Child) -> MemberState:
 
 
 def _idle_s(child: _Child) -> float:
-    return 0.0 if child.process is None else scrape(child.port).get("headrace_idle_seconds", 0.0)
+    return 0.0 if child.process is None else sum(scrape(child.port).get("headrace_idle_seconds", ()))
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -174,11 +175,11 @@ def ask(port: int, path: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-def scrape(port: int) -> dict[str, float]:
-    """A member's metrics by name, summed over their labels; none when it does not answer."""
+def scrape(port: int) -> dict[str, list[float]]:
+    """A member's metrics by name, a value for each set of labels; none when it does not answer."""
     status, text = ask(port, "/metrics")
-    found: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     for family in text_string_to_metric_families(text) if status == 200 else ():
         for sample in family.samples:
-            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+            found.setdefault(sample.name, []).append(sample.value)
     return found

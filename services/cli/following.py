@@ -1,4 +1,4 @@
-"""Reading a topic from its end, or from the last few records, for people who watch."""
+"""Reading a topic as it grows, or its last few records, for people who watch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from services.kit.batch import Batch
 from services.kit.channels import Channel
 from services.kit.intake import take_in
-from services.kit.kafka import Connection, Consumer, TopicPartition
+from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, TopicPartition
 from services.kit.reading import Range, ranges
 
 SLACK = 4
@@ -20,18 +20,17 @@ SLACK = 4
 
 
 class Follower:
-    """Committed records of a topic from `starts` on, without a group.
+    """Committed records of a topic from some offsets on, without a group.
 
     Args:
-        starts: offset by partition; None starts at the end.
+        starts: offset by partition; None starts at the beginning.
     """
 
     def __init__(self, connection: Connection, channel: Channel, starts: dict[int, int] | None = None) -> None:
         self.channel = channel
         self._consumer = Consumer(connection, partition_eof=False)
         if starts is None:
-            count = self._consumer.partitions(channel.name)
-            starts = {partition: self._consumer.watermarks(channel.name, partition)[1] for partition in range(count)}
+            starts = dict.fromkeys(range(self._consumer.partitions(channel.name)), OFFSET_BEGINNING)
         self._consumer.assign([TopicPartition(channel.name, partition, start) for partition, start in starts.items()])
 
     def poll(self, timeout: float, most: int = 5_000) -> Batch | None:

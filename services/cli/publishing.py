@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.cli.pace import Pace
+from services.cli.progress import Told
 from services.cli.tables import Rows
 from services.kit.channels import Channel
 from services.kit.kafka import Connection, Producer
@@ -22,7 +23,7 @@ HEED_S = 0.05
 
 
 class Publisher:
-    """An idempotent producer of one topic. Records carry the time of their writing, as Kafka's CreateTime.
+    """Writes rows to one topic, idempotently. Records carry the time of their writing, as Kafka's CreateTime.
 
     Args:
         clock: seconds, monotonic.
@@ -41,10 +42,11 @@ class Publisher:
         self.channel = channel
         self.clock = clock
         self.stop = stop
+        self.connection = connection
+        self.linger_ms = linger_ms
         self.sent = 0
-        self._producer = Producer(connection, linger_ms=linger_ms)
 
-    def publish(self, rows: Rows, pace: Pace | None = None, told: Callable[[int], None] = lambda _: None) -> int:
+    def publish(self, rows: Rows, pace: Pace | None = None, told: Told = lambda _: None) -> int:
         """Write rows in their order; returns how many are durable when it ends: all, unless `stop` was set.
 
         Args:
@@ -55,6 +57,15 @@ class Publisher:
             Transient: the broker did not acknowledge in time; a repeat may write some twice.
             ContractError: the broker or the schema refuses a record.
         """
+        producer = Producer(self.connection, linger_ms=self.linger_ms)
+        try:
+            self._publish(producer, rows, pace, told)
+            producer.flush()
+        finally:
+            producer.close()
+        return self.sent
+
+    def _publish(self, producer: Producer, rows: Rows, pace: Pace | None, told: Told) -> None:
         started, first = self.clock(), 0
         for columns in rows.columns.combine_chunks().to_batches(max_chunksize=BLOCK):
             if self.stop.is_set():
@@ -62,29 +73,27 @@ class Publisher:
             values = self.channel.codec.encode(columns)
             keys = rows.keys.slice(first, len(values)).to_pylist()
             if pace is None:
-                self._send(keys, values, told)
+                self._send(producer, keys, values, told)
             else:
-                due = pace.due(first, rows.times[first : first + len(values)])
-                self._send_on_time(keys, values, due + started, told)
+                due = pace.due(first, rows.times[first : first + len(values)]) + started
+                self._send_on_time(producer, keys, values, due, told)
             first += len(values)
-        self._producer.flush()
-        return self.sent
 
-    def _send(self, keys: list[str], values: list[bytes], told: Callable[[int], None]) -> None:
-        self._producer.send(self.channel.name, keys, values)
-        self._producer.poll()
+    def _send(self, producer: Producer, keys: list[str], values: list[bytes], told: Told) -> None:
+        producer.send(self.channel.name, keys, values)
+        producer.poll()
         self.sent += len(values)
         told(len(values))
 
     def _send_on_time(
-        self, keys: list[str], values: list[bytes], due: npt.NDArray[np.float64], told: Callable[[int], None]
+        self, producer: Producer, keys: list[str], values: list[bytes], due: npt.NDArray[np.float64], told: Told
     ) -> None:
         done = 0
         while done < len(values) and not self.stop.is_set():
             now = self.clock()
             ready = int(np.searchsorted(due, now, "right"))
             if ready > done:
-                self._send(keys[done:ready], values[done:ready], told)
+                self._send(producer, keys[done:ready], values[done:ready], told)
                 done = ready
             else:
                 self.stop.wait(min(max(due[done] - now, GRAIN), HEED_S))

@@ -372,6 +372,10 @@ class Producer:
             failure, self.failure = self.failure, None
             raise translate(failure)
 
+    def close(self) -> None:
+        """Flush, and let go of the broker at once instead of when the collector comes by."""
+        _call(self._producer.close)
+
     def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float = 60.0) -> None:
         _call(self._producer.send_offsets_to_transaction, offsets, group_metadata, timeout)
 

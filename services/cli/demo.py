@@ -1,0 +1,142 @@
+"""`headrace demo`: the whole system at work on this machine, from an empty broker to a balanced account."""
+
+from __future__ import annotations
+
+import json as codec
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.dashboard import percentiles
+from services.cli.main import home
+from services.cli.options import Json
+from services.cli.provision import provision
+from services.cli.run import environment
+from services.cli.show import Show, Stopped
+from services.cli.signals import stopped_by_signals
+from services.cli.watching import Account, Floats
+from services.kit.settings import Settings, read_settings
+from services.parts import running
+from services.parts.maven import Report
+from services.parts.progress import bars
+from services.pipeline.wiring import read_contracts
+from services.pipeline.workspace import resolve
+
+PARTITIONS = 4
+LEAST_LIVE_S = 20.0
+"""Events come in for at least this long, whatever the set-up took."""
+FROM_OUTSIDE = ("BOOTSTRAP", "REDIS", "REGISTRY", "KAFKA", "SCHEMA_IDS", "MODELS")
+
+
+def demo(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long it lasts, set-up included, downloads not.")] = 2.0,
+    pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="Whose events are made up.")] = "card_fraud",
+    rate: Annotated[float, typer.Option(min=1, help="Live events a second.")] = 500.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show the whole system at work on this machine, for a few minutes: events in, predictions out, nothing lost.
+
+    A real Kafka and Redis start in a directory of their own, `.headrace/demo`; weeks of made-up history go through, a
+    first model is trained from the topics, then live events come in at a steady rate. At the end events and answers are
+    compared one by one: exit code 0 when each has exactly one. Ctrl-C ends it early, with the same account.
+    """
+    console = Console(stderr=json, quiet=False)
+    directory = home() / "demo"
+    stop = threading.Event()
+    with ExitStack() as last:
+        last.enter_context(stopped_by_signals(stop))
+        with bars(console) as report:
+            parts = last.enter_context(_parts(directory, report))
+            until = time.monotonic() + 60 * minutes
+            show = last.enter_context(_show(pipeline, directory, parts, stop, report))
+            try:
+                plot = show.write(int(rate * 60 * minutes), seed)
+                show.publish_history(plot)
+                show.await_features()
+                show.train()
+                show.await_predictions()
+            except Stopped:
+                console.print("stopped during the set-up: no live events went in")
+                raise typer.Exit(130) from None
+        show.play(plot.live, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
+        with console.status("waiting for the last answers"):
+            account = show.settle()
+        _summary(console, account, len(plot.history.times), show.watch.latencies(), json)
+        console.print("draining", style="dim")
+    if not account.balanced:
+        console.print(f"logs and topics are kept in {directory}", style="red")
+        raise typer.Exit(1)
+    shutil.rmtree(directory)
+    raise typer.Exit(130 if stop.is_set() else 0)
+
+
+@contextmanager
+def _parts(directory: Path, report: Report) -> Iterator[running.Running]:
+    """A broker and a store of the demo's own, empty at first, gone with this process."""
+    running.down(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        yield running.up(directory, with_parent=True, report=report)
+    finally:
+        running.down(directory)
+
+
+@contextmanager
+def _show(
+    pipeline: str, directory: Path, parts: running.Running, stop: threading.Event, report: Report
+) -> Iterator[Show]:
+    """A show on these parts; what else runs on this machine has no part in it."""
+    for name in FROM_OUTSIDE:
+        os.environ.pop(f"HEADRACE_{name}", None)
+    path = str(resolve(pipeline, Path.cwd()))
+    pins, models, fetched = directory / "ids.json", directory / "models", directory / "fetched"
+    settings = read_settings(
+        Settings, pipeline=path, bootstrap=parts.bootstrap, redis=parts.redis, schema_ids=pins, models=str(models)
+    )
+    provision(settings, PARTITIONS)
+    more = {"HEADRACE_SCHEMA_IDS": str(pins), "HEADRACE_MODELS": str(models), "HEADRACE_CACHE": str(fetched)}
+    env = environment(path, parts.bootstrap, parts.redis, None, more)
+    show = Show(settings, read_contracts(settings), env, directory, stop, report)
+    try:
+        yield show
+    finally:
+        show.close()
+
+
+def _summary(console: Console, account: Account, history: int, latencies: Floats, json: bool) -> None:
+    both = percentiles(latencies)
+    difference = account.unanswered + account.repeated + account.strange + account.both
+    if json:
+        latency = None if both is None else {"p50_ms": both[0], "p99_ms": both[1]}
+        told = {**asdict(account), "difference": difference, "history": history, "latency": latency}
+        typer.echo(codec.dumps(told))
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    live = account.events - history
+    table.add_row("events in", f"{account.events:,}", f"{history:,} of history, {live:,} live")
+    table.add_row("predictions out", f"{account.predictions:,}")
+    table.add_row("dead letters", f"{account.dead_letters:,}")
+    verdict = "[green]every event has exactly one answer, compared by event id[/]"
+    if not account.balanced:
+        verdict = (
+            f"[red]{account.unanswered:,} unanswered, {account.repeated:,} repeated, {account.strange:,} of no event, "
+            f"{account.both:,} both answered and refused[/]"
+        )
+    table.add_row("difference", f"{difference:,}", verdict)
+    if both is not None:
+        table.add_row("latency", f"{both[0]:,.0f} ms", f"p50; p99 {both[1]:,.0f} ms; {len(latencies):,} live events")
+    console.print(table)
