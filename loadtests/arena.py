@@ -106,7 +106,7 @@ class Arena:
 def collected(
     project: Project, logical: str, count: int, seconds: float = 600, between: Callable[[int], None] | None = None
 ) -> pa.Table:
-    """All records of a topic, in the order of reading: once there are `count`, all members are stopped, and the rest read.
+    """All records of a topic, in the order of reading: once `count` are there, members stop and the rest is read.
 
     Args:
         between: called with the number of records so far, several times a second; by default, that all members live is
@@ -133,12 +133,7 @@ def collected(
                 between(got)
         for member in list(project.processes):
             project.stop(member)
-        # What the members wrote last has moved the ends; so the ends seen so far say nothing.
-        with Follower(project.connection, follower.channel, from_end=True) as _:
-            while not follower.at_end():
-                _, intake = follower.poll(0.2)
-                if intake is not None:
-                    batches.append(intake.batch.columns)
+        batches += [intake.batch.columns for intake in follower.rest()]
     return pa.Table.from_batches(batches)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from services.kit.channels import Channel
@@ -25,7 +26,7 @@ class Follower:
         self.channel = channel
         self._consumer = Consumer(connection, fetch_wait_ms=100)
         self.partitions = self._consumer.partitions(channel.name)
-        self._at_end: set[int] = set()
+        self._ends: dict[int, int] = {}
         bounds = {part: self._consumer.watermarks(channel.name, part) for part in range(self.partitions)}
         self._consumer.assign(
             [TopicPartition(channel.name, part, high if from_end else low) for part, (low, high) in bounds.items()]
@@ -38,17 +39,20 @@ class Follower:
             messages += self._consumer.poll(10_000, 0)
         now = time.monotonic()
         for message in messages:
-            partition, _ = place(message)
-            if message.error() is None:
-                self._at_end.discard(partition)
-            else:
-                self._at_end.add(partition)
+            if message.error() is not None:
+                partition, end = place(message)
+                self._ends[partition] = end
         messages = [message for message in messages if message.error() is None]
         return now, take_in(self.channel, messages) if messages else None
 
-    def at_end(self) -> bool:
-        """Whether the last thing seen of every partition was its end."""
-        return len(self._at_end) == self.partitions
+    def rest(self) -> Iterator[Intake]:
+        """What is there now and was not read; endless while a transaction stays open."""
+        parts = range(self.partitions)
+        highs = {part: self._consumer.watermarks(self.channel.name, part)[1] for part in parts}
+        while any(self._ends.get(part, -1) < high for part, high in highs.items()):
+            _, intake = self.poll(0.2)
+            if intake is not None:
+                yield intake
 
     def close(self) -> None:
         """Read no more."""

@@ -1,0 +1,100 @@
+"""Recovery: from the restart of a killed member to its first new answer that a read_committed reader sees."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from loadtests.arena import Arena, alive
+from loadtests.following import Follower
+from loadtests.latency import await_rows
+from loadtests.load import LEAD_S, Load, started, write_events
+from loadtests.meters import Meter, log_lines, moment
+from loadtests.stream import A_DAY
+from tests.project import Project
+
+RATE = 500
+BETWEEN_S = 8.0
+"""Time between two kills, for the member to catch up."""
+PATIENCE_S = 90.0
+ANSWERS = {"enrich-0": "features", "score-0": "predictions"}
+
+
+def measure(ground: Arena, days: int, trials: int) -> dict[str, Any]:
+    """Seconds by killed member, one entry a trial, each with its phases.
+
+    Events go on at 500 a second all the while. The member is restarted at once under its own name.
+    """
+    _, _ = ground.model
+    rows = days * A_DAY
+    seconds = len(ANSWERS) * trials * (PATIENCE_S + BETWEEN_S)
+    stream = ground.stream(rows + int(RATE * seconds))
+    path = write_events(ground.directory / "recovery.arrow", stream.events)
+    figures: dict[str, Any] = {"state_events": rows, "days": days, "rate": RATE, "source": stream.source}
+    with ground.project() as project:
+        ground.plan(project)
+        project.publish(stream.events.slice(0, rows), "customer_id")
+        for member in ("enrich-0", "views-0", "score-0"):
+            project.start(member)
+        ground.say(f"{rows:,} events of state")
+        await_rows(project, rows)
+        load = Load(
+            ground.bootstrap, str(project.path), project.contracts.channel("events").name, str(path), rows,
+            int(RATE * seconds), RATE, time.monotonic() + LEAD_S,
+        )  # fmt: skip  # where, what, when
+        generator = started(load)
+        try:
+            settle(project, LEAD_S + BETWEEN_S)
+            for member in ANSWERS:
+                figures[member] = []
+                for trial in range(trials):
+                    ground.say(f"kill -9 {member}, {trial + 1} of {trials}")
+                    figures[member].append(killed(project, member))
+                    settle(project, BETWEEN_S)
+        finally:
+            generator.terminate()
+            generator.join()
+    return figures
+
+
+def settle(project: Project, seconds: float) -> None:
+    """Let it run for a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        alive(project)
+        time.sleep(0.1)  # The load is the event that is waited out.
+
+
+def killed(project: Project, member: str) -> dict[str, float]:
+    """Kill and restart a member.
+
+    Returns seconds from its restart: `listening_s` (interpreter and imports are done), `assigned_s` (it has its
+    partitions and their state), `plan_s` (score: the model is loaded), `answer_s` (the first new output is readable); of
+    these `restore_s` for state; and `replayed`, the records that it folded again.
+    """
+    with Follower(project.connection, project.contracts.channel(ANSWERS[member]), from_end=True) as follower:
+        follower.poll(0.1)
+        before = len(log_lines(project.directory / f"{member}.log"))
+        project.stop(member, signal.SIGKILL)
+        restarted = time.time()
+        project.start(member)
+        meter = Meter(project, member)
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            now, intake = follower.poll(0.05)
+            # A record's own time stamp is its producer's: only the restarted process can have written later ones.
+            if intake is not None and intake.batch.timestamp.max() > restarted * 1000:
+                answer = time.time() - restarted
+                break
+            alive(project)
+            assert now < end, f"{member} gave nothing within {PATIENCE_S:g} s\n{project.logs()}"
+        found: dict[str, float] = {"answer_s": answer}
+        for line in log_lines(meter.log)[before:]:
+            name = {"listening": "listening_s", "assigned": "assigned_s", "plan taken up": "plan_s"}.get(line["event"])
+            if name is not None:
+                found[name] = moment(line) - restarted
+        metrics = meter.metrics()
+        found["replayed"] = metrics.get(("headrace_records_replayed_total", ""), 0.0)
+        found["restore_s"] = metrics.get(("headrace_restore_seconds_sum", ""), 0.0)
+    return found

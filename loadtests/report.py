@@ -1,0 +1,104 @@
+"""The figures as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+Figures = Mapping[str, Any]
+MODES = ("exactly_once", "at_least_once")
+
+
+def table(title: str, *headings: str) -> Table:
+    """An empty table; every column but the first is of numbers."""
+    made = Table(title=title, title_justify="left")
+    for place, heading in enumerate(headings):
+        made.add_column(heading, justify="right" if place else "left")
+    return made
+
+
+def number(value: float | None) -> str:
+    """Thousands grouped, small numbers with decimals."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def throughput(figures: Figures) -> list[RenderableType]:
+    """Events per CPU-second, where the time of a loop goes, and the ratios."""
+    costs = table(f"events per CPU-second, {figures['events']:,} events", "contender", *_pairs("steady", "whole life"))
+    rows = {
+        "enrich (its own process)": ("enrich", "enrich"),
+        "views (for it)": ("enrich", "views"),
+        "enrich alone: enrich + views": ("enrich", "all"),
+        "score alone": ("score", "score"),
+        "enrich + views + score": ("together", "all"),
+    }
+    for name, (run, what) in rows.items():
+        cells = [number(figures[mode][run][what][key]) for key in ("steady", "whole") for mode in MODES]
+        costs.add_row(name, *cells)
+    costs.add_row("bare loop", *[number(figures[m]["bare"][key]) for key in ("steady", "whole") for m in MODES])
+    costs.add_row("naive Python loop", "-", number(figures["naive"]["steady"]), "-", number(figures["naive"]["whole"]))
+    stages = table("microseconds of the loop's wall time per event, exactly once | at least once", "stage",
+                   "enrich", "score", "enrich, together", "score, together")  # fmt: skip  # the title, the columns
+    runs = [("enrich", "enrich"), ("score", "score"), ("together", "enrich"), ("together", "score")]
+    known = sorted({stage for run, what in runs for stage in figures[MODES[0]][run][what]["stages_us"]})
+    for stage in known:
+        stages.add_row(stage, *[_both(figures, run, what, stage) for run, what in runs])
+    stages.add_section()
+    for label, key in (("CPU, all threads", "us_per_event"), ("records a batch", "rows_a_batch")):
+        cells = [" | ".join(number(figures[mode][run][what][key]) for mode in MODES) for run, what in runs]
+        stages.add_row(label, *cells)
+    compared = table("within this run", "ratio", "")
+    for name, value in figures["ratios"].items():
+        compared.add_row(name, f"{value:.2f}")
+    return [costs, stages, compared]
+
+
+def _pairs(*names: str) -> list[str]:
+    return [f"{name}, {mode.replace('_', ' ')}" for name in names for mode in MODES]
+
+
+def _both(figures: Figures, run: str, what: str, stage: str) -> str:
+    return " | ".join(f"{figures[mode][run][what]['stages_us'].get(stage, 0.0):.2f}" for mode in MODES)
+
+
+def latency(figures: Figures) -> list[RenderableType]:
+    """Milliseconds, ours beside two bare hops."""
+    shown = table("ms from intended send time to readable, read_committed", "mode, events/s", "p50", "p99", "p99.9",
+                  "bare p50", "p99", "p99.9", "ratio p50", "p99", "p99.9")  # fmt: skip  # the title, the columns
+    for mode in MODES:
+        for rate, by in figures[mode].items():
+            cells = [number(by[who][f"{p}_ms"]) for who in ("headrace", "bare") for p in ("p50", "p99", "p99.9")]
+            cells += [f"{by['ratio'][p]:.1f}" for p in ("p50", "p99", "p99.9")]
+            shown.add_row(f"{mode.replace('_', ' ')}, {int(rate):,}", *cells)
+    return [shown]
+
+
+def memory(figures: Figures) -> list[RenderableType]:
+    """Resident MiB, the soak's trend, and what entries weigh."""
+    soak = figures["soak"]
+    title = f"resident MiB; {figures['events']:,} events, then {soak['minutes']:g} min at {soak['rate']:,} events/s"
+    shown = table(title, "process", "filled", "highest", "second quarter", "last quarter", "slope, MiB/h")
+    for member, filled in figures["filled_mib"].items():
+        keys = ("highest_mib", "second_quarter_mib", "last_quarter_mib", "slope_mib_per_hour")
+        shown.add_row(member, number(filled), *[number(soak[member][key]) for key in keys])
+    weights = table("window state", "view", "live entries", "entities", "MiB", "bytes an entry", "bytes an entity")
+    for view, by in figures["held"].items():
+        fields = ("entries", "entities", "mib", "bytes_an_entry", "bytes_an_entity")
+        weights.add_row(view, *[number(by[field]) for field in fields])
+    return [shown, weights]
+
+
+def recovery(figures: Figures) -> list[RenderableType]:
+    """Seconds from a restart, by phase."""
+    title = f"seconds from the restart after kill -9; {figures['state_events']:,} events of state"
+    phases = ("listening_s", "assigned_s", "plan_s", "answer_s", "restore_s", "replayed")
+    shown = table(title, "member", "listening", "assigned", "plan", "first answer", "restoring", "replayed")
+    for member in ("enrich-0", "score-0"):
+        for trial in figures[member]:
+            shown.add_row(member, *[number(trial.get(phase)) for phase in phases])
+    return [shown]

@@ -1,0 +1,152 @@
+"""Events per CPU-second: our services alone and together, beside a bare copying loop and a naive Python loop.
+
+Everything is published before anything is measured, so services run at their full batches. A service's steady cost is
+the CPU time of its whole process, user and system, all threads, between the moments when it had answered 10% and 95% of
+the events; its whole cost is all its CPU time, with start-up, divided by all events. The broker's CPU is apart.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from loadtests.arena import PARTITIONS, Arena
+from loadtests.bare import FROM, TO
+from loadtests.meters import Meter, Sample, cpu_seconds, watched
+from services.kit.kafka import Admin
+from tests.project import ROOT, Project
+
+MODES = ("exactly_once", "at_least_once")
+NAIVE_SHARE = 10
+"""The naive loop gets one event in so many: it would take all day."""
+
+
+def measure(ground: Arena, rows: int) -> dict[str, Any]:
+    """All contenders on the same events.
+
+    Returns by mode: `enrich` (with `views` beside it and `both`), `score`, `together`, `bare`; and `naive`. Numbers are
+    events per CPU-second, `steady` and `whole`; `stages` are microseconds of the loop's time per event.
+    """
+    stream = ground.stream(rows)
+    _, _ = ground.model  # Trained before anything is measured.
+    figures: dict[str, Any] = {"events": rows, "source": stream.source}
+    for mode in MODES:
+        found: dict[str, Any] = {}
+        with ground.project(HEADRACE_MODE=mode) as project:
+            ground.say(f"{mode}: publishing {rows:,} events")
+            project.publish(stream.events, "customer_id")
+            ground.plan(project)
+            ground.say(f"{mode}: enrich")
+            found["enrich"] = flow(ground, project, ["enrich-0", "views-0"], rows)
+            ground.say(f"{mode}: score")
+            found["score"] = flow(ground, project, ["score-0"], rows)
+            ground.say(f"{mode}: bare loop")
+            found["bare"] = bare(ground, project, rows, mode)
+            if mode == MODES[-1]:
+                ground.say("naive loop")
+                figures["naive"] = naive(ground, project, max(rows // NAIVE_SHARE, 1_000))
+        with ground.project(HEADRACE_MODE=mode) as project:
+            project.publish(stream.events, "customer_id")
+            ground.plan(project)
+            ground.say(f"{mode}: enrich, views and score together")
+            found["together"] = flow(ground, project, ["enrich-0", "views-0", "score-0"], rows)
+        figures[mode] = found
+    figures["ratios"] = ratios(figures)
+    return figures
+
+
+def flow(ground: Arena, project: Project, members: Sequence[str], rows: int) -> dict[str, Any]:
+    """Start members on what is published, let them answer all of it, stop them; what it cost, each and in sum."""
+    for member in members:
+        project.start(member)
+    meters = [Meter(project, member) for member in members]
+    # `views` counts its own records, not events; it is measured over the time of whom it works for.
+    clocks = [0 if meter.service == "views" else place for place, meter in enumerate(meters)]
+    broker = cpu_seconds(ground.broker_pid)
+
+    def done(newest: list[Sample]) -> bool:
+        for member in members:
+            status = project.processes[member].poll()
+            assert status is None, f"{member} ended with {status}\n{project.logs()}"
+        return all(newest[clock].records >= rows for clock in clocks)
+
+    watch = watched(meters, done, 60 + rows / 500, project.logs)
+    broker = cpu_seconds(ground.broker_pid) - broker
+    for member in members:
+        project.stop(member)
+    found: dict[str, Any] = {}
+    inverse = whole = 0.0
+    for place, meter in enumerate(meters):
+        clock, own = watch[clocks[place]], watch[place]
+        first, last = bounds(clock, rows)
+        cpu, events = own[last].cpu - own[first].cpu, clock[last].records - clock[first].records
+        inverse += cpu / events
+        whole += own[-1].cpu
+        found[meter.service] = {
+            "steady": events / cpu if cpu else None,
+            "whole": rows / own[-1].cpu,
+            "us_per_event": cpu / events * 1e6,
+            "start_cpu_s": next((s.cpu for s in reversed(clock) if not s.records), 0.0),
+            "rows_a_batch": (own[last].rows - own[first].rows) / max(own[last].batches - own[first].batches, 1),
+            "stages_us": {
+                stage: (own[last].stages[stage] - own[first].stages.get(stage, 0.0)) / events * 1e6
+                for stage in own[last].stages
+            },
+        }
+    begin = max(sample.at for sample in watch[0] if not sample.records)
+    found["all"] = {"steady": 1 / inverse, "whole": rows / whole}
+    found["wall_events_per_s"] = rows / (watch[-1][-1].at - begin)
+    found["broker_us_per_event"] = broker / rows * 1e6
+    return found
+
+
+def bounds(samples: Sequence[Sample], rows: int) -> tuple[int, int]:
+    """First and last sample of the steady part; all of it where the run was too short to have one."""
+    inner = [place for place, s in enumerate(samples) if FROM * rows <= s.records <= TO * rows]
+    if len(inner) < 3:
+        begin = max((place for place, s in enumerate(samples) if not s.records), default=0)
+        return begin, len(samples) - 1
+    return inner[0], inner[-1]
+
+
+def bare(ground: Arena, project: Project, rows: int, mode: str) -> dict[str, float]:
+    """The bare loop over the project's events."""
+    target = f"{project.name}.bare"
+    Admin(ground.connection).create(target, PARTITIONS, 1, {})
+    source = project.contracts.channel("events").name
+    return child("loadtests.bare", ground.bootstrap, source, target, mode, "--rows", str(rows))
+
+
+def naive(ground: Arena, project: Project, rows: int) -> dict[str, float]:
+    """The naive loop over a part of the project's events."""
+    target = f"{project.name}.naive"
+    Admin(ground.connection).create(target, PARTITIONS, 1, {})
+    package, _ = ground.model
+    graph = ground.directory / "naive.onnx"
+    graph.write_bytes(package.graph)
+    arguments = [ground.bootstrap, str(project.path), target, str(graph), "--rows", str(rows)]
+    return {**child("loadtests.naive", *arguments), "events": rows}
+
+
+def child(module: str, *arguments: str) -> dict[str, float]:
+    """Run a contender and read what it prints."""
+    ran = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, f"{module}: {ran.returncode}\n{ran.stderr[-3000:]}"
+    told: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return told
+
+
+def ratios(figures: dict[str, Any]) -> dict[str, float]:
+    """What must be compared within the run, steady."""
+    found: dict[str, float] = {}
+    for mode in MODES:
+        by = figures[mode]
+        found[f"{mode}: together / bare"] = by["together"]["all"]["steady"] / by["bare"]["steady"]
+        found[f"{mode}: together / naive"] = by["together"]["all"]["steady"] / figures["naive"]["steady"]
+    for what in ("enrich", "score", "together"):
+        once, least = (figures[mode][what]["all"]["steady"] for mode in MODES)
+        found[f"exactly once / at least once: {what}"] = once / least
+    return found
