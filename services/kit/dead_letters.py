@@ -2,12 +2,16 @@
 
 A dead letter keeps the record's key, headers and timestamp, and says what happened twice: in an Avro value (with the
 record's own bytes inside), and in headers named after Kafka Connect's (`__connect.errors.topic` ...), under our prefix.
+
+A topic bounds the compressed size of what strangers write, so a record may be larger than any dead letter can be. Then
+its value is left out, or all of it where that does not help, and the detail says so: it must not stop the others.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +22,10 @@ from services.kit.delivery import Parcel
 from services.kit.errors import HeadraceError
 from services.kit.kafka import Message
 
+Headers = list[tuple[str, bytes | None]]
 PREFIX = "__headrace.errors."
+MOST_BYTES = 7_500_000
+"""Of a dead letter, less what we say ourselves: a producer of ours sends no message of more than 8 MB."""
 WINDOW = 10_000
 LEAST = 1_000
 
@@ -32,7 +39,8 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
     rows, keys, headers, timestamps = [], [], [], []
     for reject in rejects:
         record = records[reject.partition, reject.offset]
-        carried = record.headers() or []
+        key, value, carried, note = _kept(record)
+        detail = reject.detail + note
         timestamp = max(record.timestamp()[1], 0)
         rows.append(
             {
@@ -40,11 +48,11 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
                 "partition": reject.partition,
                 "offset": reject.offset,
                 "timestamp": timestamp,
-                "key": record.key(),
-                "value": record.value(),
-                "headers": [{"key": name, "value": value} for name, value in carried],
+                "key": key,
+                "value": value,
+                "headers": [{"key": name, "value": content} for name, content in carried],
                 "reason": reject.reason,
-                "detail": reject.detail,
+                "detail": detail,
                 "service": wiring.service,
                 "group": wiring.group,
                 "code_version": wiring.code_version,
@@ -56,17 +64,31 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
             "partition": reject.partition,
             "offset": reject.offset,
             "exception.class.name": "InvalidRecord",
-            "exception.message": f"{reject.reason}: {reject.detail}",
+            "exception.message": f"{reject.reason}: {detail}",
             "consumer.group": wiring.group,
             "code.version": wiring.code_version,
         }
-        keys.append(record.key())
-        headers.append([*carried, *((PREFIX + name, str(value).encode()) for name, value in said.items())])
+        keys.append(key)
+        headers.append([*carried, *((PREFIX + name, str(word).encode()) for name, word in said.items())])
         timestamps.append(timestamp)
     channel = wiring.dead_letters
     columns = pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow)
     source = np.array([reject.partition for reject in rejects], np.int32)
     return Parcel(channel.name, keys, channel.codec.encode(columns), source, headers=headers, timestamps=timestamps)
+
+
+def _kept(record: Message) -> tuple[bytes | None, bytes | None, Headers, str]:
+    """Key, value and headers of a record as far as they fit into a dead letter, and what to say of the rest."""
+    key, value = record.key(), record.value()
+    headers = cast(Headers, record.headers() or [])  # its type allows for what a producer may pass
+    # Key and headers are in the dead letter twice: as its own, and in its value.
+    around = 2 * (len(key or b"") + sum(len(name.encode()) + len(content or b"") + 20 for name, content in headers))
+    if around + len(value or b"") <= MOST_BYTES:
+        return key, value, headers, ""
+    note = f"; its value of {len(value or b'')} bytes is too large to be kept here"
+    if around <= MOST_BYTES:
+        return key, None, headers, note
+    return None, None, [], f"{note}, as are key and headers"
 
 
 class RejectShare:
@@ -90,5 +112,6 @@ class RejectShare:
         if self.limit < 1 and self.records >= LEAST and self.refused > self.limit * self.records:
             raise DeadLetterLimit(
                 f"{self.refused} of the last {self.records} records were refused, more than {self.limit:.0%}: stopped "
-                "before they are committed; look at their reasons, then raise HEADRACE_DEAD_LETTER_LIMIT or mend the cause"
+                "before they are committed; look at their reasons, then raise HEADRACE_DEAD_LETTER_LIMIT or mend the "
+                "cause"
             )
