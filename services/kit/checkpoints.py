@@ -1,8 +1,8 @@
 """State on Kafka: a snapshot is cut into chunks that lie in the checkpoints topic, found again by their offsets.
 
-The offsets of the newest chunks ride in the committed offset's metadata, so a checkpoint, the outputs it follows and the
-offset it stands at become visible in one transaction. The topic is compacted: a chunk's key names its owner and number,
-so an old chunk goes only once a newer one is committed.
+The offsets of the newest chunks ride in the committed offset's metadata, so a checkpoint, the outputs it follows and
+the offset it stands at become visible in one transaction. The topic is compacted: a chunk's key names its owner and
+number, so an old chunk goes only once a newer one is committed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 HeadraceError
 ├── InvalidRecord      this record can never be processed: it goes to the dead-letter topic, its neighbours go on
-├── Transient          the world is not ready (a store, the network): the same call again, paused, a bounded number of times
+├── Transient          the world is not ready (a store, the network): the same call again, a bounded number of times
 ├── ConfigurationError what a person wrote is wrong: said before anything opens, with the remedy
 ├── ContractError      a topic, schema or model package is not what was agreed
 └── Fenced             another member took over: this process must end; its supervisor starts a fresh one

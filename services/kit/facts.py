@@ -46,10 +46,9 @@ class Facts:
             return
         decoded = self.channel.codec.decode([record.value() for record in records])
         if decoded.bad:
-            bad = records[decoded.bad[0].row]
-            raise ContractError(
-                f"{self.channel.name}[{bad.partition()}]@{bad.offset()} is not a fact we can read: {decoded.bad[0].detail}"
-            )
+            bad = decoded.bad[0]
+            partition, offset = place(records[bad.row])
+            raise ContractError(f"{self.channel.name}[{partition}]@{offset} is no fact we can read: {bad.detail}")
         yield Batch(
             self.channel.logical,
             decoded.columns,

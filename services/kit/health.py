@@ -12,8 +12,8 @@ from services.kit.metrics import CONTENT_TYPE, Metrics
 class Health:
     """What the loop last said of itself.
 
-    `/livez` answers 200 while the loop has beaten within `silence_s`; `/readyz` answers 200 when `missing` is None, else
-    503 with what is missing. `clock` gives seconds.
+    `/livez` answers 200 while the loop has beaten within `silence_s`; `/readyz` answers 200 when `missing` is None,
+    else 503 with what is missing. `clock` gives seconds.
     """
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float], silence_s: float = 60.0) -> None:

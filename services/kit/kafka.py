@@ -208,7 +208,8 @@ class Consumer:
         if most == 1:
             message = _call(self._consumer.poll, timeout)
             return [] if message is None else [message]
-        return _call(self._consumer.consume, most, timeout)
+        messages: list[Message] = _call(self._consumer.consume, most, timeout)
+        return messages
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         _call(self._consumer.pause, list(partitions))
@@ -218,7 +219,7 @@ class Consumer:
 
     def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
         """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""
-        answers = _call(self._consumer.committed, partitions, timeout)
+        answers: list[TopicPartition] = _call(self._consumer.committed, partitions, timeout)
         for answer in answers:
             if answer.error is not None:
                 raise translate(answer.error)
@@ -238,7 +239,8 @@ class Consumer:
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
-        return _call(self._consumer.offsets_for_times, partitions, timeout)
+        found: list[TopicPartition] = _call(self._consumer.offsets_for_times, partitions, timeout)
+        return found
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""

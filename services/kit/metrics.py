@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ class Metrics:
         self.emitted = Counter("emitted", "records written, by logical topic", ["topic"], **in_registry)
         self.dead_letters = Counter("dead_letters", "records refused, by reason", ["reason"], **in_registry)
         self.batch_rows = Histogram("batch_rows", "records in a batch", buckets=ROWS_BUCKETS, **in_registry)
-        self.stage = Counter("stage_seconds", "time spent, by stage of the loop", ["stage"], **in_registry)
+        self._stages = Counter("stage_seconds", "time spent, by stage of the loop", ["stage"], **in_registry)
         self.latency = BatchHistogram(
             "headrace_latency_seconds", "from a record's Kafka timestamp to its durable answer", LATENCY_BUCKETS
         )
@@ -68,6 +70,19 @@ class Metrics:
         )
         self.idle = Gauge("idle_seconds", "how long all input has been read and answered", **in_registry)
         self.lag_records = Gauge("lag_records", "offsets not yet answered", ["partition"], **in_registry)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add to the time spent in a stage of the loop."""
+        self._stages.labels(stage).inc(seconds)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time inside the `with` to a stage, also when it ends in an error."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, perf_counter() - started)
 
     def text(self) -> bytes:
         """The exposition that /metrics serves."""

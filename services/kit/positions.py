@@ -37,6 +37,7 @@ class Commitment:
     place: Place | None = None
 
     def metadata(self) -> str:
+        """JSON for the committed offset's metadata; empty when the offset says it all."""
         spoken: dict[str, Any] = {}
         if self.admitted > self.offset:
             spoken["admitted"] = self.admitted
@@ -92,7 +93,15 @@ class Owned:
     newest_timestamp: int = 0
 
     def commitment(self) -> Commitment:
+        """What a commit now would say."""
         return Commitment(self.processed, max(self.admitted, self.processed), self.place)
 
+    def note_checkpoint(self, place: Place, now: float) -> None:
+        """A checkpoint was committed."""
+        self.place = place
+        self.rows_since_checkpoint = 0
+        self.last_checkpoint = now
+
     def restoring(self) -> bool:
+        """Whether records are folded that were answered in an earlier life."""
         return self.read < self.replay_until

@@ -14,7 +14,7 @@ class Service:
     `admit` with its emits thrown away, then `replay`). A service's state for a partition is a pure function of the rows
     of that partition up to an offset: batch boundaries must not show in it.
 
-    A `Transient` raised by `process` leaves the service as if it had not been called; the runner pauses and calls again.
+    A `Transient` raised by `process` leaves the service as if it had not been called; the runner calls again later.
     """
 
     input: str
@@ -51,9 +51,15 @@ class Service:
         """
         return Output()
 
+    def durable(self) -> None:
+        """Everything answered so far is committed."""
+
     def ready(self) -> str | None:
         """None when records may be taken, else what is still missing (shown by /readyz)."""
         return None
+
+    def begin(self, partition: int, end: int) -> None:
+        """A partition is about to be restored; its log ended at this offset when it was taken over."""
 
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take over a partition with the state that `snapshot()` gave, or with none."""

@@ -1,0 +1,157 @@
+"""Partitions come and go: each is taken over with its state as of its committed offset, and left behind committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.kit.checkpoints import Checkpoints
+from services.kit.commits import Commits
+from services.kit.delivery import TransactionAborted
+from services.kit.errors import ContractError, Transient
+from services.kit.kafka import Consumer, TopicPartition
+from services.kit.logs import logger
+from services.kit.metrics import Metrics
+from services.kit.positions import Commitment, Owned
+from services.kit.service import Service
+
+log = logger("membership")
+
+
+class Membership:
+    """This member's part in its consumer group. Its callbacks run inside the consumer's poll.
+
+    Attributes:
+        owned: the partitions of this member, by number.
+        joined: whether any assignment came yet.
+        gone: partitions that went since `gone` was last emptied.
+        dying: set when the process ends because of an error: then nothing may be committed on the way out.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        service: Service,
+        consumer: Consumer,
+        checkpoints: Checkpoints,
+        commits: Commits,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self.topic = topic
+        self.service = service
+        self.consumer = consumer
+        self.checkpoints = checkpoints
+        self.commits = commits
+        self.metrics = metrics
+        self.clock = clock
+        self.owned = commits.owned
+        self.joined = False
+        self.dying = False
+        self.gone: set[int] = set()
+        self._parked: dict[int, Owned] = {}
+        self._error: Exception | None = None
+
+    def join(self) -> None:
+        """Join the group."""
+        self.consumer.subscribe(
+            [self.topic],
+            on_assign=self._guarded(self._on_assign),
+            on_revoke=self._guarded(self._on_revoke),
+            on_lost=self._guarded(self._on_lost),
+        )
+
+    def raise_error(self) -> None:
+        """Raise what a callback raised: without its state a partition must not be read on."""
+        if self._error is not None:
+            raise self._error
+
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        for found in self.consumer.committed(partitions) if partitions else []:
+            started = self.clock()
+            own = self._taken_over(found)
+            self.owned[own.partition] = own
+            self.metrics.restore.observe(self.clock() - started)
+        for partition in set(self._parked) - set(self.owned):
+            self.service.drop(partition)
+        self._parked = {}
+        self.consumer.take_over(
+            [TopicPartition(tp.topic, tp.partition, self.owned[tp.partition].read) for tp in partitions]
+        )
+        log.info("assigned", partitions={own.partition: own.read for own in self.owned.values()})
+
+    def _taken_over(self, found: TopicPartition) -> Owned:
+        """A partition at its committed offset; one that was ours until this rebalance keeps its state if it fits."""
+        partition = found.partition
+        low, high = self.consumer.watermarks(found.topic, partition)
+        fresh = found.offset < 0
+        commitment = Commitment(low, low) if fresh else Commitment.read(found.offset, found.metadata)
+        kept = self._parked.pop(partition, None)
+        if kept is not None and kept.committed == commitment and kept.processed == commitment.offset:
+            kept.at_end_since = None
+            return kept
+        if commitment.offset < low:
+            raise ContractError(
+                f"{found.topic}[{partition}] begins at {low}, but only {commitment.offset} was processed: the records "
+                "between were deleted before they were read; raise the topic's retention"
+            )
+        begin = commitment.offset
+        if self.service.stateful:
+            place = commitment.place
+            begin = low if place is None else place.at
+            if begin < low:
+                raise ContractError(f"{found.topic}[{partition}] begins at {low}, after its checkpoint at {begin}")
+            self.service.begin(partition, high)
+            self.service.restore(partition, None if place is None else self.checkpoints.read(partition, place))
+        return Owned(
+            partition,
+            read=begin,
+            processed=commitment.offset,
+            admitted=commitment.admitted,
+            replay_until=commitment.offset,
+            readmit_until=commitment.admitted,
+            place=commitment.place,
+            committed=None if fresh else commitment,
+            last_checkpoint=self.clock(),
+        )
+
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
+        """Commit what is done, with checkpoints, so that the next owner goes on at once; keep the state for a while."""
+        park = not self.dying
+        if park:
+            try:
+                self.commits.once(self.clock(), checkpoint=True)
+            except (TransactionAborted, Transient) as reason:
+                # The next owner answers these records; ours must not become visible beside its.
+                log.warning("outputs dropped at revocation", reason=str(reason))
+                self.commits.delivery.abort()
+                park = False
+        self._leave(partitions, park)
+
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        """Another member may own them already: never commit, drop state and outputs."""
+        log.warning("partitions lost", partitions=sorted(tp.partition for tp in partitions))
+        self._leave(partitions, park=False)
+
+    def _leave(self, partitions: list[TopicPartition], park: bool) -> None:
+        gone = {tp.partition for tp in partitions}
+        self.gone |= gone
+        if not self.dying:
+            self.commits.delivery.forget(gone)
+        for partition in gone & set(self.owned):
+            own = self.owned.pop(partition)
+            if park and not own.held and not own.restoring():
+                self._parked[partition] = own
+            else:
+                self.service.drop(partition)
+
+    def _guarded(self, callback: Callable[[list[TopicPartition]], None]) -> Callable[[list[TopicPartition]], None]:
+        """The callback, with what it raises kept for the loop: librdkafka would go on as if nothing had happened."""
+
+        def guarded(partitions: list[TopicPartition]) -> None:
+            try:
+                callback(partitions)
+            except Exception as error:  # noqa: BLE001 - all of it: `raise_error` ends the process with it
+                self._error = error
+
+        return guarded
