@@ -30,7 +30,10 @@ def started(start: Callable[[], None]) -> None:
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap address of a real one-node broker that all tests share; name your topics by `pipeline_name`."""
     directory = tmp_path_factory.mktemp("kafka")
-    broker = Kafka(directory, with_parent=True)
+    # The consumer protocol's session time-out is the broker's, 45 s by default: tests that kill members wait it out.
+    sessions = {"group.consumer.min.session.timeout.ms": "6000", "group.consumer.session.timeout.ms": "6000"}
+    intervals = {"group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
+    broker = Kafka(directory, overrides=sessions | intervals, with_parent=True)
     started(broker.start)
     yield broker.address
     broker.stop()
