@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Connection
@@ -83,3 +83,6 @@ def read_settings(kind: type[Settings], **options: Any) -> Settings:
             for error in raised.errors(include_input=False)
         ]
         raise ConfigurationError("settings: " + "; ".join(mistakes)) from None
+    except SettingsError as raised:  # A variable that should hold JSON holds none.
+        field = next((name for name in kind.model_fields if f'"{name}"' in str(raised)), "")
+        raise ConfigurationError(f"settings: HEADRACE_{field.upper()}: write it as JSON") from None
