@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 from services.kit.batch import Batch
@@ -52,11 +53,11 @@ class Commitment:
         if not metadata:
             return cls(offset, offset)
         try:
-            spoken = json.loads(metadata)
+            spoken: dict[str, Any] = dict(json.loads(metadata))
             place = None
             if "checkpoint" in spoken:
-                place = Place(spoken["checkpoint"], tuple((part, at) for part, at in spoken["chunks"]))
-            return cls(offset, max(offset, spoken.get("admitted", offset)), place)
+                place = Place(index(spoken["checkpoint"]), tuple((index(p), index(at)) for p, at in spoken["chunks"]))
+            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
 
