@@ -10,6 +10,7 @@ librdkafka's errors carry flags; `translate` turns each into one of ours:
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,9 +44,18 @@ FENCED = {
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.INVALID_PRODUCER_ID_MAPPING,
     KafkaError.UNRELEASED_INSTANCE_ID,
+    # The producer is in a state that only a new one gets out of.
+    KafkaError._STATE,
+    KafkaError._GAPLESS_GUARANTEE,
+    KafkaError.INVALID_TXN_STATE,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.TRANSACTION_COORDINATOR_FENCED,
 }
-# A stale view of the group: the partitions are about to move, the transaction cannot commit them.
+# A stale view of the group (its partitions are about to move), or a broker that asks for the abort itself.
 STALE_GROUP = {
+    KafkaError._ASSIGNMENT_LOST,
+    KafkaError.TRANSACTION_ABORTABLE,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
@@ -72,8 +82,38 @@ PASSING = {
     KafkaError.NOT_ENOUGH_REPLICAS,
     KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     KafkaError.UNSTABLE_OFFSET_COMMIT,
+    # A broker in trouble, or metadata that has not come round: librdkafka flags these only where it retries itself.
+    KafkaError._INTR,
+    KafkaError._DESTROY_BROKER,
+    KafkaError._IN_PROGRESS,
+    KafkaError._PREV_IN_PROGRESS,
+    KafkaError._ISR_INSUFF,
+    KafkaError._WAIT_CACHE,
+    KafkaError._UNKNOWN_BROKER,
+    KafkaError._NODE_UPDATE,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+    KafkaError.INCONSISTENT_TOPIC_ID,
+    KafkaError.INVALID_FETCH_SESSION_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+    KafkaError.REASSIGNMENT_IN_PROGRESS,
+    KafkaError.REBOOTSTRAP_REQUIRED,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.STALE_BROKER_EPOCH,
+    KafkaError.STALE_CTRL_EPOCH,
+    KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    KafkaError.UNKNOWN,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.UNKNOWN_TOPIC_ID,
 }
 T = TypeVar("T")
+PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class TransactionAborted(HeadraceError):
@@ -106,6 +146,16 @@ def place(message: Message) -> tuple[int, int]:
     assert partition is not None
     assert offset is not None
     return partition, offset
+
+
+def _ask(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """A question that changes nothing, asked again while brokers are on the move; Transient after the last try."""
+    for pause in PAUSES_S:
+        try:
+            return _call(function, *arguments, **options)
+        except Transient:
+            time.sleep(pause)
+    return _call(function, *arguments, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +269,7 @@ class Consumer:
 
     def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
         """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""
-        answers: list[TopicPartition] = _call(self._consumer.committed, partitions, timeout)
+        answers: list[TopicPartition] = _ask(self._consumer.committed, partitions, timeout)
         for answer in answers:
             if answer.error is not None:
                 raise translate(answer.error)
@@ -227,7 +277,7 @@ class Consumer:
 
     def watermarks(self, topic: str, partition: int, timeout: float = 10.0) -> tuple[int, int]:
         """(first offset in the log, offset after the last record), asked of the broker."""
-        answer = _call(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
+        answer = _ask(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
         if answer is None:
             raise Transient(f"no answer about the offsets of {topic}[{partition}]")
         return int(answer[0]), int(answer[1])
@@ -239,12 +289,12 @@ class Consumer:
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
-        found: list[TopicPartition] = _call(self._consumer.offsets_for_times, partitions, timeout)
+        found: list[TopicPartition] = _ask(self._consumer.offsets_for_times, partitions, timeout)
         return found
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""
-        found = _call(self._consumer.list_topics, topic, timeout).topics[topic]
+        found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
         if found.error is not None:
             raise _missing(topic, found.error)
         return len(found.partitions)
