@@ -1,0 +1,73 @@
+"""How far a partition is, and what of it rides in a committed offset."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kit.errors import ContractError
+from services.kit.positions import Commitment, Owned, Place
+
+OFFSETS = st.integers(0, 2**62)
+PLACES = st.builds(Place, OFFSETS, st.lists(st.tuples(st.integers(0, 99), OFFSETS), min_size=1, max_size=9).map(tuple))
+LARGEST = 4096
+"""Characters of metadata that a broker takes by default (offset.metadata.max.bytes)."""
+
+
+@given(OFFSETS, st.integers(0, 10_000), st.none() | PLACES)
+def test_metadata_says_all_that_the_offset_does_not(offset: int, ahead: int, place: Place | None) -> None:
+    """What is read back from a committed offset and its metadata is what was committed."""
+    commitment = Commitment(offset, offset + ahead, place)
+    assert Commitment.read(offset, commitment.metadata()) == commitment
+
+
+@pytest.mark.parametrize("metadata", ["", None])
+def test_an_offset_without_metadata_says_it_all(metadata: str | None) -> None:
+    """Nothing rides along when all below the offset was admitted and answered and there is no checkpoint."""
+    assert Commitment(7, 7).metadata() == ""
+    assert Commitment.read(7, metadata) == Commitment(7, 7)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "text",
+        "{",
+        "3",
+        "[]3",
+        '"text"',
+        "[1]",
+        '{"checkpoint":5}',
+        '{"checkpoint":"5","chunks":[[0,1]]}',
+        '{"checkpoint":5,"chunks":[[0]]}',
+        '{"checkpoint":5,"chunks":[["0","1"]]}',
+        '{"checkpoint":5,"chunks":7}',
+        '{"admitted":"9"}',
+        '{"admitted":9.5}',
+    ],
+)
+def test_metadata_of_strangers_is_refused(metadata: str) -> None:
+    """Offsets that somebody else committed for our group are not taken for ours."""
+    with pytest.raises(ContractError, match="metadata is not ours"):
+        Commitment.read(3, metadata)
+
+
+def test_nothing_is_admitted_less_than_answered() -> None:
+    """Metadata that lags behind its offset, as when an operator moved the offset, gives way to it."""
+    assert Commitment.read(100, '{"admitted":50}') == Commitment(100, 100)
+
+
+def test_metadata_of_a_large_state_fits() -> None:
+    """The places of 130 MB of checkpoint chunks fit into what a broker takes."""
+    chunks = tuple((number % 50, 10**12 + number) for number in range(150))
+    assert len(Commitment(10**12, 10**12 + 9, Place(10**12 - 1, chunks)).metadata()) < LARGEST
+
+
+def test_an_owned_partition_restores_until_it_meets_its_past() -> None:
+    """Below the committed offset records are folded again; from there on a commit says what was answered."""
+    own = Owned(3, read=5, processed=9, admitted=8, replay_until=9, readmit_until=12)
+    assert own.restoring()
+    own.read = 9
+    assert not own.restoring()
+    assert own.commitment() == Commitment(9, 9)
