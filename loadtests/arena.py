@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,17 @@ class Arena:
             project.close()
             admin = Admin(self.connection)
             admin.delete([topic for topic in admin.topics() if topic.startswith(name)])
+
+    def topic(self, project: Project, name: str) -> str:
+        """A further topic, which goes with the project; its name on the broker."""
+        full = f"{project.name}.{name}"
+        admin = Admin(self.connection)
+        admin.create(full, PARTITIONS, 1, {})
+        end = time.monotonic() + 30
+        while full not in admin.topics():
+            assert time.monotonic() < end, f"{full} was created and does not show"
+            time.sleep(0.05)  # Until the broker's metadata has it; there is no event to wait for.
+        return full
 
     @cached_property
     def model(self) -> tuple[ModelPackage, str]:

@@ -126,10 +126,10 @@ class Loop:
 
 
 def steady(marks: list[tuple[int, float]], total: int) -> float:
-    """Records per CPU-second between two shares of the records; 0 when there are too few marks."""
+    """Records per CPU-second between two shares of the records; over the whole life when it was too short for that."""
     inner = [(records, cpu) for records, cpu in marks if FROM * total <= records <= TO * total]
     if len(inner) < 2 or inner[-1][1] <= inner[0][1]:
-        return 0.0
+        return total / marks[-1][1]
     return (inner[-1][0] - inner[0][0]) / (inner[-1][1] - inner[0][1])
 
 

@@ -40,9 +40,10 @@ class Size:
     soak_rate: int = 1_500
     month_days: int = 31
     trials: int = 3
+    modes: tuple[str, ...] = throughput.MODES
 
 
-QUICK = Size(4_000, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1)
+QUICK = Size(4_000, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, throughput.MODES[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,10 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "throughput": Part(lambda ground, size: throughput.measure(ground, size.events), report.throughput),
+    "throughput": Part(lambda ground, size: throughput.measure(ground, size.events, size.modes), report.throughput),
     "latency": Part(
-        lambda ground, size: latency.measure(ground, size.rates, size.seconds, size.warm_seconds), report.latency
+        lambda ground, size: latency.measure(ground, size.rates, size.seconds, size.warm_seconds, size.modes),
+        report.latency,
     ),
     "memory": Part(
         lambda ground, size: memory.measure(ground, size.days, size.soak_minutes, size.soak_rate), report.memory

@@ -20,12 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from loadtests.arena import PARTITIONS, Arena, alive
+from loadtests.arena import Arena, alive
 from loadtests.following import Follower
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.throughput import MODES
 from services.kit.channels import Channel
-from services.kit.kafka import Admin
 from tests.project import ROOT, Project
 
 QUANTILES = (0.5, 0.99, 0.999)
@@ -34,15 +33,17 @@ HISTORY = 20_000
 """Events that are there before the load begins: windows are not empty, everything was compiled and joined."""
 
 
-def measure(ground: Arena, rates: Sequence[int], seconds: float, warm_seconds: float) -> dict[str, Any]:
+def measure(
+    ground: Arena, rates: Sequence[int], seconds: float, warm_seconds: float, modes: Sequence[str] = MODES
+) -> dict[str, Any]:
     """Milliseconds at p50, p99 and p99.9 by mode and rate, ours and the bare loops'."""
     _, _ = ground.model
     history = HISTORY if seconds >= 10 else HISTORY // 20
     stream = ground.stream(history + int(max(rates) * (seconds + warm_seconds)))
     path = write_events(ground.directory / "latency.arrow", stream.events)
-    figures: dict[str, Any] = {"seconds": seconds, "source": stream.source}
-    for mode in MODES:
-        figures[mode] = {}
+    figures: dict[str, Any] = {"seconds": seconds, "source": stream.source, "modes": {}}
+    for mode in modes:
+        by_rate = figures["modes"][mode] = {}
         for rate in rates:
             warm, rows = int(rate * warm_seconds), int(rate * seconds)
             with ground.project(HEADRACE_MODE=mode) as project:
@@ -63,7 +64,7 @@ def measure(ground: Arena, rates: Sequence[int], seconds: float, warm_seconds: f
                 with hops(ground, project, mode) as (first, last):
                     channel = Channel("bare", last, project.contracts.channel("events").codec)
                     bare = during(project, replace(load, topic=first), channel, "transaction_id")
-            figures[mode][str(rate)] = {
+            by_rate[str(rate)] = {
                 "headrace": summary(ours[warm:]),
                 "bare": summary(bare[warm:]),
                 "ratio": ratio(ours[warm:], bare[warm:]),
@@ -117,10 +118,7 @@ def await_rows(project: Project, rows: int) -> None:
 @contextmanager
 def hops(ground: Arena, project: Project, mode: str) -> Iterator[tuple[str, str]]:
     """Two bare loops in a row; the first topic and the last."""
-    topics = [f"{project.name}.hop{number}" for number in range(3)]
-    admin = Admin(ground.connection)
-    for topic in topics:
-        admin.create(topic, PARTITIONS, 1, {})
+    topics = [ground.topic(project, f"hop{number}") for number in range(3)]
     command = [sys.executable, "-m", "loadtests.bare", ground.bootstrap]
     loops = [
         subprocess.Popen([*command, source, target, mode], cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -70,8 +70,8 @@ def killed(project: Project, member: str) -> dict[str, float]:
     """Kill and restart a member.
 
     Returns seconds from its restart: `listening_s` (interpreter and imports are done), `assigned_s` (it has its
-    partitions and their state), `plan_s` (score: the model is loaded), `answer_s` (the first new output is readable); of
-    these `restore_s` for state; and `replayed`, the records that it folded again.
+    partitions and their state), `plan_s` (score: the model is loaded), `answer_s` (the first new output is readable);
+    `restore_s`, the part of it that state took; and `replayed`, the records that it folded again.
     """
     with Follower(project.connection, project.contracts.channel(ANSWERS[member]), from_end=True) as follower:
         follower.poll(0.1)

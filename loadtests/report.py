@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.table import Table
 
 Figures = Mapping[str, Any]
-MODES = ("exactly_once", "at_least_once")
 
 
 def table(title: str, *headings: str) -> Table:
@@ -29,7 +28,9 @@ def number(value: float | None) -> str:
 
 def throughput(figures: Figures) -> list[RenderableType]:
     """Events per CPU-second, where the time of a loop goes, and the ratios."""
-    costs = table(f"events per CPU-second, {figures['events']:,} events", "contender", *_pairs("steady", "whole life"))
+    modes = figures["modes"]
+    headings = [f"{name}, {mode.replace('_', ' ')}" for name in ("steady", "whole life") for mode in modes]
+    costs = table(f"events per CPU-second, {figures['events']:,} events", "contender", *headings)
     rows = {
         "enrich (its own process)": ("enrich", "enrich"),
         "views (for it)": ("enrich", "views"),
@@ -38,19 +39,21 @@ def throughput(figures: Figures) -> list[RenderableType]:
         "enrich + views + score": ("together", "all"),
     }
     for name, (run, what) in rows.items():
-        cells = [number(figures[mode][run][what][key]) for key in ("steady", "whole") for mode in MODES]
+        cells = [number(by[run][what][key]) for key in ("steady", "whole") for by in modes.values()]
         costs.add_row(name, *cells)
-    costs.add_row("bare loop", *[number(figures[m]["bare"][key]) for key in ("steady", "whole") for m in MODES])
-    costs.add_row("naive Python loop", "-", number(figures["naive"]["steady"]), "-", number(figures["naive"]["whole"]))
+    costs.add_row("bare loop", *[number(by["bare"][key]) for key in ("steady", "whole") for by in modes.values()])
+    rest = ["-"] * (len(modes) - 1)
+    naive = figures["naive"]
+    costs.add_row("naive Python loop", *rest, number(naive["steady"]), *rest, number(naive["whole"]))
     stages = table("microseconds of the loop's wall time per event, exactly once | at least once", "stage",
                    "enrich", "score", "enrich, together", "score, together")  # fmt: skip  # the title, the columns
     runs = [("enrich", "enrich"), ("score", "score"), ("together", "enrich"), ("together", "score")]
-    known = sorted({stage for run, what in runs for stage in figures[MODES[0]][run][what]["stages_us"]})
+    known = sorted({stage for run, what in runs for by in modes.values() for stage in by[run][what]["stages_us"]})
     for stage in known:
-        stages.add_row(stage, *[_both(figures, run, what, stage) for run, what in runs])
+        stages.add_row(stage, *[_each(modes, run, what, stage) for run, what in runs])
     stages.add_section()
     for label, key in (("CPU, all threads", "us_per_event"), ("records a batch", "rows_a_batch")):
-        cells = [" | ".join(number(figures[mode][run][what][key]) for mode in MODES) for run, what in runs]
+        cells = [" | ".join(number(by[run][what][key]) for by in modes.values()) for run, what in runs]
         stages.add_row(label, *cells)
     compared = table("within this run", "ratio", "")
     for name, value in figures["ratios"].items():
@@ -58,20 +61,16 @@ def throughput(figures: Figures) -> list[RenderableType]:
     return [costs, stages, compared]
 
 
-def _pairs(*names: str) -> list[str]:
-    return [f"{name}, {mode.replace('_', ' ')}" for name in names for mode in MODES]
-
-
-def _both(figures: Figures, run: str, what: str, stage: str) -> str:
-    return " | ".join(f"{figures[mode][run][what]['stages_us'].get(stage, 0.0):.2f}" for mode in MODES)
+def _each(modes: Figures, run: str, what: str, stage: str) -> str:
+    return " | ".join(f"{by[run][what]['stages_us'].get(stage, 0.0):.2f}" for by in modes.values())
 
 
 def latency(figures: Figures) -> list[RenderableType]:
     """Milliseconds, ours beside two bare hops."""
     shown = table("ms from intended send time to readable, read_committed", "mode, events/s", "p50", "p99", "p99.9",
                   "bare p50", "p99", "p99.9", "ratio p50", "p99", "p99.9")  # fmt: skip  # the title, the columns
-    for mode in MODES:
-        for rate, by in figures[mode].items():
+    for mode, by_rate in figures["modes"].items():
+        for rate, by in by_rate.items():
             cells = [number(by[who][f"{p}_ms"]) for who in ("headrace", "bare") for p in ("p50", "p99", "p99.9")]
             cells += [f"{by['ratio'][p]:.1f}" for p in ("p50", "p99", "p99.9")]
             shown.add_row(f"{mode.replace('_', ' ')}, {int(rate):,}", *cells)
