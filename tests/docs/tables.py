@@ -1,0 +1,161 @@
+"""Tables of the documentation that are made from the code. `python -m tests.docs.tables` writes them anew."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from prometheus_client.registry import CollectorRegistry
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from services.enrich.app import build_enrich, build_views
+from services.enrich.settings import EnrichSettings, ViewsSettings
+from services.kit.metrics import Metrics
+from services.kit.runner import Runner
+from services.kit.settings import Settings
+from services.kit.topics import Topic, load_topics
+from services.pipeline.workspace import builtin
+from services.score.app import build_score
+from services.score.figures import Figures
+from services.score.settings import ScoreSettings
+
+ROOT = Path(__file__).parents[2]
+KINDS: tuple[tuple[str, type[Settings]], ...] = (
+    ("enrich", EnrichSettings),
+    ("views", ViewsSettings),
+    ("score", ScoreSettings),
+)
+MEMBER = "the host's name"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def settings() -> str:
+    """Every setting: variable, default, who reads it, what it is."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        rows.append(_setting(name, field, "all"))
+    for service, kind in KINDS:
+        own = set(kind.model_fields) - set(Settings.model_fields)
+        rows += [_setting(name, field, service) for name, field in kind.model_fields.items() if name in own]
+    return table(("variable", "default", "read by", "what it is"), rows)
+
+
+def _setting(name: str, field: FieldInfo, service: str) -> tuple[str, str, str, str]:
+    return f"`HEADRACE_{name.upper()}`", _default(name, field), service, str(field.description)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if name == "member":
+        return MEMBER
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return "unset" if value in (None, "") else f"`{value}`"
+
+
+def metrics() -> str:
+    """Every metric: name, type, labels, what it is."""
+    shared = Metrics().registry
+    with_score = Metrics().registry
+    Figures(with_score)
+    known = {row[0] for row in _metrics(shared)}
+    rows = [(*row, "all") for row in _metrics(shared)]
+    rows += [(*row, "score") for row in _metrics(with_score) if row[0] not in known]
+    return table(("metric", "type", "labels", "what it is", "of"), rows)
+
+
+def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, str, str]]:
+    found = []
+    for collector in registry._collector_to_names:
+        labels = ", ".join(f"`{name}`" for name in getattr(collector, "_labelnames", ()))
+        for family in collector.collect():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            found.append((f"`{name}`", family.type, labels, family.documentation))
+    return found
+
+
+def runners() -> dict[str, Runner]:
+    """One member of each service, as it is before it opens anything."""
+    return {
+        "enrich": build_enrich(EnrichSettings(pipeline="card_fraud")),
+        "views": build_views(ViewsSettings(pipeline="card_fraud")),
+        "score": build_score(ScoreSettings(pipeline="card_fraud")),
+    }
+
+
+def services() -> str:
+    """Every service: what it reads, what it writes, whether it keeps state; from its wiring."""
+    rows = []
+    for name, runner in runners().items():
+        wiring = runner.wiring
+        reads = [wiring.input.logical, *wiring.facts]
+        writes = [*wiring.outputs, wiring.dead_letters.logical]
+        if runner.service.stateful:
+            writes.append(wiring.checkpoints.logical)
+        state = "windows of entities, in memory and in checkpoints" if runner.service.stateful else "none"
+        rows.append((f"`{name}`", _codes(reads), _codes(writes), state))
+    return table(("service", "reads", "writes", "state"), rows)
+
+
+def topics() -> str:
+    """Every topic: key, who writes it, who reads it, how long it is kept."""
+    rows = []
+    for name, topic in sorted(load_topics([builtin() / "topics"]).items()):
+        full = f"`<pipeline>.{name}{'.<name>' if topic.for_each else ''}`"
+        rows.append((full, topic.key or "none", _names(topic.producers), _names(topic.consumers), _kept(topic)))
+    return table(("topic", "key", "written by", "read by", "kept"), rows)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _names(names: Iterable[str]) -> str:
+    ours = {"producers": "your producers", "consumers": "your consumers", "cli": "`headrace`"}
+    return ", ".join(ours.get(name, f"`{name}`") for name in names)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.config["cleanup.policy"] == "compact":
+        return "the newest of each key"
+    retention = int(topic.config["retention.ms"])
+    return "for ever" if retention < 0 else f"{retention // 86_400_000} days"
+
+
+TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
+    "services": (ROOT / "README.md", services),
+    "topics": (ROOT / "docs/operations.md", topics),
+    "settings": (ROOT / "docs/operations.md", settings),
+    "metrics": (ROOT / "docs/operations.md", metrics),
+}
+"""By name: the page that holds it between `<!-- table: NAME -->` and `<!-- end -->`, and how it is made."""
+
+
+def place(name: str, text: str) -> re.Match[str]:
+    """Where a table stands in a page."""
+    found = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
+    assert found is not None, f"there is no place for the table {name}"
+    return found
+
+
+def write() -> None:
+    """Write all tables anew."""
+    for name, (page, made) in TABLES.items():
+        text = page.read_text()
+        where = place(name, text)
+        page.write_text(text[: where.start(1)] + made() + "\n" + text[where.end(1) :])
+        sys.stderr.write(f"{page.name}: {name}\n")
+
+
+if __name__ == "__main__":
+    write()
