@@ -1,0 +1,72 @@
+"""Who writes and who reads each topic: what the files say is what the services are wired to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.enrich.app import build_enrich, build_views
+from services.enrich.settings import EnrichSettings, ViewsSettings
+from services.kit.runner import Runner
+from services.kit.settings import Settings
+from services.kit.topics import load_topics
+from services.score.app import build_score
+from services.score.settings import ScoreSettings
+
+ROOT = Path(__file__).parents[2]
+TOPICS = load_topics([ROOT / "topics"])
+SERVICES: Mapping[str, tuple[type[Settings], Callable[[Any], Runner]]] = {
+    "enrich": (EnrichSettings, build_enrich),
+    "views": (ViewsSettings, build_views),
+    "score": (ScoreSettings, build_score),
+}
+
+
+@pytest.fixture(params=SERVICES)
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Runner]:
+    """A service of the pipeline that comes with headrace; nothing is opened before it runs."""
+    kind, build = SERVICES[request.param]
+    pipeline = str(ROOT / "pipelines/card_fraud.yaml")
+    cache = {"cache": tmp_path} if "cache" in kind.model_fields else {}
+    return request.param, build(kind(pipeline=pipeline, member="m", models=str(tmp_path), **cache))
+
+
+def topic_of(logical: str) -> str:
+    """The topic file of a logical name: one file serves all views."""
+    return logical.partition(".")[0]
+
+
+def test_a_service_writes_what_the_files_say(runner: tuple[str, Runner]) -> None:
+    """Its outputs, dead letters and (with state) checkpoints are exactly the topics that name it as a producer."""
+    name, made = runner
+    written = {topic_of(logical) for logical in made.wiring.outputs} | {"dead-letters"}
+    written |= {"checkpoints"} if made.service.stateful else set()
+    assert written == {topic.topic for topic in TOPICS.values() if name in topic.producers}
+
+
+def test_a_service_reads_what_the_files_say(runner: tuple[str, Runner]) -> None:
+    """Its input, facts and (with state) checkpoints are exactly the topics that name it as a consumer."""
+    name, made = runner
+    read = {topic_of(made.wiring.input.logical), *made.wiring.facts}
+    read |= {"checkpoints"} if made.service.stateful else set()
+    assert read == {topic.topic for topic in TOPICS.values() if name in topic.consumers}
+    assert made.wiring.input.logical == made.service.input
+    assert set(made.wiring.facts) == set(made.service.facts)
+
+
+def test_a_service_reads_all_that_its_topics_take(runner: tuple[str, Runner]) -> None:
+    """What we write is never too large for us to read; what strangers write is bounded below their topic's limit."""
+    _, made = runner
+    for channel in (made.wiring.input, *made.wiring.outputs.values()):
+        limit = int(TOPICS[topic_of(channel.logical)].config["max.message.bytes"])
+        assert (channel.codec.max_bytes < limit) == (channel.logical == "events")
+
+
+def test_no_topic_is_nobodys() -> None:
+    """Each is written and read by somebody whom the tests above, or the command line's, hold to it."""
+    known = {*SERVICES, "cli", "producers", "consumers"}
+    for topic in TOPICS.values():
+        assert {*topic.producers, *topic.consumers} <= known
