@@ -138,6 +138,8 @@ def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return function(*arguments, **options)
     except KafkaException as raised:
         raise translate(raised.args[0]) from raised
+    except TimeoutError:
+        raise Transient("Kafka does not answer") from None  # A future of the admin client's, waited for in vain.
 
 
 def place(message: Message) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def wiring(pipeline: str, member: str) -> Wiring:
 
 
 class Tally(Service):
-    """State of a partition: key -> [count, total]. `admit` writes a note of the offsets it saw and refuses amounts < 0."""
+    """State of a partition: key -> [count, total]. `admit` notes the offsets it saw and refuses amounts below 0."""
 
     input = "events"
     stateful = True

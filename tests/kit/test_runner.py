@@ -10,11 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from services.kit.errors import Transient
 from services.kit.kafka import Admin, Connection, Producer
 from services.kit.reading import read_topic
 from tests.kit import tally
@@ -26,15 +28,16 @@ PARTITIONS = 4
 class Stage:
     """Topics of one test, and the tally processes that run on them."""
 
-    def __init__(self, bootstrap: str, pipeline: str, directory: Path) -> None:
+    def __init__(self, bootstrap: str, pipeline: str, directory: Path, replication: int = 1) -> None:
         self.bootstrap = bootstrap
         self.pipeline = pipeline
         self.directory = directory
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings: dict[str, str] = {}
         admin = Admin(bootstrap)
         for name in ("events", "tallies", "notes", "dead-letters"):
-            admin.create(f"{pipeline}.{name}", PARTITIONS, 1, {"max.message.bytes": "4000000"})
-        admin.create(f"{pipeline}.checkpoints", 2, 1, {"cleanup.policy": "compact"})
+            admin.create(f"{pipeline}.{name}", PARTITIONS, replication, {"max.message.bytes": "4000000"})
+        admin.create(f"{pipeline}.checkpoints", 2, replication, {"cleanup.policy": "compact"})
 
     def publish(self, events: list[tuple[str, str, int]]) -> None:
         """Write (id, key, amount) events; the key decides the partition."""
@@ -55,6 +58,7 @@ class Stage:
             "HEADRACE_MEMBER": member,
             "HEADRACE_SESSION_TIMEOUT_MS": "6000",
             "HEADRACE_CHECKPOINT_S": "1",
+            **self.settings,
             **settings,
         }
         with (self.directory / f"{member}.log").open("ab") as log:
@@ -85,16 +89,38 @@ class Stage:
         rows: list[dict[str, object]] = read_topic(Connection(self.bootstrap), channel)[0].to_pylist()
         return rows
 
-    def await_answers(self, count: int, seconds: float = 120) -> list[dict[str, object]]:
+    def revive(self) -> None:
+        """Start members again that ended by themselves, as a supervisor would."""
+        for member, process in list(self.processes.items()):
+            if process.poll() is not None:
+                assert process.returncode in (75, 1), self.logs()
+                self.start(member)
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def assert_alive(self) -> None:
+        """No member has ended."""
+        for member, process in self.processes.items():
+            assert process.poll() is None, f"{member} ended with {process.returncode}\n{self.logs()}"
+
+    def await_answers(
+        self, count: int, seconds: float = 120, between: Callable[[], None] | None = None
+    ) -> list[dict[str, object]]:
         """Wait until so many tallies are readable; fail with the members' logs when they do not come."""
         end = time.monotonic() + seconds
         found: list[dict[str, object]] = []
         while time.monotonic() < end:
-            found = self.answers()
+            try:
+                found = self.answers()
+            except Transient:
+                continue  # A broker is away; the bound is the time.
             if len(found) >= count:
                 return found
-            for member, process in self.processes.items():
-                assert process.poll() is None, f"{member} ended with {process.returncode}\n{self.logs()}"
+            (between or self.assert_alive)()
             time.sleep(0.2)  # Polls the broker: there is no event to wait for.
         raise AssertionError(f"{len(found)} of {count} answers after {seconds:g} s\n{self.logs()}")
 
@@ -104,9 +130,7 @@ def stage(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Stage]:
     """Topics and processes of one test; what still runs is killed at the end."""
     made = Stage(kafka, pipeline_name, tmp_path)
     yield made
-    for process in made.processes.values():
-        process.kill()
-        process.wait()
+    made.close()
 
 
 def expected(events: list[tuple[str, str, int]]) -> dict[str, tuple[int, int]]:
@@ -181,19 +205,19 @@ def test_held_rows_are_answered_once_they_are_released(stage: Stage) -> None:
     notes = read_topic(Connection(stage.bootstrap), tally.channel(stage.pipeline, "notes", tally.NOTE))[0]
     for partition in range(PARTITIONS):
         spans = sorted((row["first"], row["last"]) for row in notes.to_pylist() if row["_partition"] == partition)
-        overlapping = [(left, right) for left, right in zip(spans, spans[1:], strict=False) if right[0] <= left[1]]
+        overlapping = [(left, right) for left, right in pairwise(spans) if right[0] <= left[1]]
         assert overlapping == [], "a row was admitted twice"
 
 
-def disturb(stage: Stage, draw: random.Random, start: Callable[[str], object]) -> None:
+def disturb(stage: Stage, draw: random.Random) -> None:
     """One fault: a kill, a drain, a newcomer, a freeze past the session."""
     member = draw.choice(sorted(stage.processes))
     fault = draw.choice(["kill", "kill", "term", "join", "freeze"])
     if fault in ("kill", "term"):
         stage.stop(member, signal.SIGKILL if fault == "kill" else signal.SIGTERM)
-        start(member)
+        stage.start(member)
     elif fault == "join" and "c" not in stage.processes:
-        start("c")
+        stage.start("c")
     else:
         stage.processes[member].send_signal(signal.SIGSTOP)
         time.sleep(7)  # Past the session time-out of 6 s: the frozen member's partitions have moved.
@@ -205,26 +229,12 @@ def test_kills_joins_and_zombies_change_nothing(stage: Stage, protocol: str) -> 
     """Members are killed, drained, frozen and added while events flow; the answers are those of an undisturbed fold."""
     draw = random.Random(7)
     published = events(60_000)
-
-    def start(member: str) -> None:
-        stage.start(member, HEADRACE_GROUP_PROTOCOL=protocol, HEADRACE_BATCH_ROWS="500")
-
-    def restart_ended() -> None:
-        for member, process in list(stage.processes.items()):
-            if process.poll() is not None:  # A fenced member ends by itself; a supervisor would start it again.
-                assert process.returncode in (75, 1), stage.logs()
-                start(member)
-
-    start("a")
-    start("b")
+    stage.settings = {"HEADRACE_GROUP_PROTOCOL": protocol, "HEADRACE_BATCH_ROWS": "500"}
+    stage.start("a")
+    stage.start("b")
     for part in range(6):
         stage.publish(published[part * 10_000 : (part + 1) * 10_000])
         time.sleep(1.5)  # Let some of it flow before the next fault.
-        disturb(stage, draw, start)
-        restart_ended()
-    end = time.monotonic() + 150
-    while len(answers := stage.answers()) < len(published):
-        assert time.monotonic() < end, f"{len(answers)} answers\n{stage.logs()}"
-        restart_ended()
-        time.sleep(0.5)  # Polls the broker: there is no event to wait for.
-    assert_exact(answers, expected(published))
+        disturb(stage, draw)
+        stage.revive()
+    assert_exact(stage.await_answers(len(published), between=stage.revive), expected(published))
