@@ -117,4 +117,6 @@ def _services(services: Sequence[ServiceState]) -> Table:
 
 def _last(rows: Sequence[Mapping[str, Any]]) -> Group:
     lines = [Text.from_markup(line(dict(row))) for row in rows]
+    for each in lines:
+        each.no_wrap, each.overflow = True, "ellipsis"
     return Group(Text(HEADER, style="dim"), *(lines or [Text("no prediction yet", style="dim")]))

@@ -19,7 +19,7 @@ from services.kit.kafka import Connection
 from services.kit.reading import read
 
 WAIT_S = 0.2
-HEADER = f"{'event time':<20} {'event':<20} {'entity':<12} {'score':>7}  {'decision':<8} model"
+HEADER = f"{'event time':<20} {'event':<14} {'entity':<12} {'score':>7}  {'decision':<8} model"
 
 
 def predictions(
@@ -83,4 +83,4 @@ def line(row: dict[str, Any]) -> str:
     model = f"{row['model']['name']} {row['model']['version']} ({row['arm']})"
     when, event, entity = (escape(str(row[name])) for name in ("event_time", "event_id", "entity"))
     score = "-" if row["score"] is None else f"{row['score']:.4f}"
-    return f"{when[:19]:<20} {event:<20} {entity:<12} {score:>7}  [{colour}]{word:<8}[/] {escape(model)}"
+    return f"{when[:19]:<20} {event:<14} {entity:<12} {score:>7}  [{colour}]{word:<8}[/] {escape(model)}"

@@ -66,12 +66,15 @@ class Publisher:
         return self.sent
 
     def _publish(self, producer: Producer, rows: Rows, pace: Pace | None, told: Told) -> None:
-        started, first = self.clock(), 0
+        started, first = None, 0
         for columns in rows.columns.combine_chunks().to_batches(max_chunksize=BLOCK):
             if self.stop.is_set():
                 break
             values = self.channel.codec.encode(columns)
             keys = rows.keys.slice(first, len(values)).to_pylist()
+            if started is None:
+                # Not before: the first encoding may compile, and what is late by then would come in one burst.
+                started = self.clock()
             if pace is None:
                 self._send(producer, keys, values, told)
             else:

@@ -1,0 +1,115 @@
+"""Services as supervised processes, on real parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.cli.following import documents
+from services.cli.lagging import inputs, measure
+from services.cli.run import STATE
+from tests.cli.terminal import Terminal
+from tests.cli.test_publish import transactions
+from tests.project import Project
+
+ROWS = 5_000
+
+
+def wait_for(ready: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Look again and again, for a bounded time."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, f"not {what} within {seconds} s"
+        time.sleep(0.1)  # Another process's doing: there is no event to wait for.
+
+
+def members(path: Path) -> dict[str, dict[str, object]]:
+    """What a supervisor that logs to files says of its members."""
+    return {each["name"]: each for each in json.loads(path.read_text())} if path.exists() else {}
+
+
+@pytest.mark.slow
+def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Project, tmp_path: Path) -> None:
+    """All services run until all of them have nothing left to do; then every event has its prediction, and lag is 0."""
+    transactions(tmp_path / "in.parquet", ROWS)
+    headrace.json("publish", project.path, "in.parquet", "--map", "amount=tx_amount")
+    groups = inputs(project.contracts.pipeline)
+    before = measure(project.connection, {f"{project.name}.enrich": groups[f"{project.name}.enrich"]}, time.time())
+    assert sum(lag.records for lag in before) == ROWS
+    assert all(lag.committed is None and 0 < lag.seconds < 120 for lag in before)
+    project.champion()
+    told = headrace.json(
+        "run", "enrich", "views", "score", f"--pipeline={project.path}", "--until-idle=2s", "--scale=enrich=2"
+    )
+    assert [member["name"] for member in told["members"]] == ["enrich-0", "enrich-1", "views-terminal-0", "score-0"]
+    assert all(member["fate"]["code"] == 0 for member in told["members"])
+    predictions = project.read("predictions")
+    assert sorted(map(int, predictions["event_id"].to_pylist())) == list(range(ROWS))
+    after = headrace.json("lag", project.path)
+    assert len(after) == 6
+    assert all((lag["records"], lag["seconds"]) == (0, 0) for lag in after)
+    code, out, _ = headrace.run("predictions", project.path, "--limit", 3, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    newest = sorted(documents(predictions), key=lambda row: row["_timestamp"])[-3:]
+    assert (code, len(lines), {row["arm"] for row in lines}) == (0, 3, {"champion"})
+    assert {len(row) for row in newest} == {len(lines[0]) + 3}
+
+
+def test_a_killed_member_comes_back_and_ctrl_c_drains(headrace: Terminal, project: Project, tmp_path: Path) -> None:
+    """A member that is killed is started again under its name; SIGINT ends all after a drain, exit code 0."""
+    state = tmp_path / "logs" / STATE
+    supervisor = headrace.start("run", "enrich", f"--pipeline={project.path}", "--logs=logs")
+    with supervisor:
+        wait_for(lambda: members(state).get("enrich-0", {}).get("pid"), "started")
+        first = members(state)["enrich-0"]["pid"]
+        assert isinstance(first, int)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: members(state)["enrich-0"]["pid"] not in (first, None), "started again")
+        again = members(state)["enrich-0"]
+        assert again["fate"] == {"failures": 1, "restarts": 1, "due": None, "code": -9, "over": False}
+        log = tmp_path / "logs" / "enrich-0.log"
+        wait_for(lambda: '"assigned"' in log.read_text(), "assigned")
+        supervisor.send_signal(signal.SIGINT)
+        _, errors = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0, errors
+    assert '"drained"' in log.read_text()
+
+
+def test_members_do_not_outlive_their_supervisor(headrace: Terminal, project: Project, tmp_path: Path) -> None:
+    """When a supervisor is killed, the kernel ends its members: none is left that nobody would stop."""
+    state = tmp_path / "logs" / STATE
+    with headrace.start("run", "enrich", f"--pipeline={project.path}", "--logs=logs") as supervisor:
+        wait_for(lambda: members(state).get("enrich-0", {}).get("pid"), "started")
+        pid = members(state)["enrich-0"]["pid"]
+        supervisor.kill()
+        supervisor.communicate(timeout=30)
+    wait_for(lambda: not running(pid), "gone")
+
+
+def running(pid: object) -> bool:
+    """Whether a process runs; a zombie that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_wrong_settings_are_said_before_anything_starts(headrace: Terminal, project: Project) -> None:
+    """A setting that does not exist, or an unknown service, is a mistake with a remedy."""
+    code, _, errors = headrace.run("run", "enrich", f"--pipeline={project.path}", "--set", "linger=5")
+    assert (code, "did you mean linger_ms?" in errors) == (2, True)
+    code, _, errors = headrace.run("run", "enrch", f"--pipeline={project.path}")
+    assert (code, "did you mean enrich?" in errors) == (2, True)
+
+
+def test_a_member_that_gives_up_ends_the_run(headrace: Terminal, project: Project) -> None:
+    """Topics that are not there are no reason to try again: the run ends with the member's exit code."""
+    code, _, errors = headrace.run("run", "enrich", "--pipeline=card_fraud")
+    assert code == 2
+    assert "misconfigured" in errors

@@ -1,0 +1,47 @@
+"""A whole pipeline in the background."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.cli.test_publish import transactions
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def own(kafka: str, tmp_path: Path) -> str:
+    """A project with a pipeline file of its own, `mine.yaml`; `kafka` skips where no broker can be had."""
+    (tmp_path / "pipelines").mkdir()
+    text = (ROOT / "pipelines" / "card_fraud.yaml").read_text().replace("pipeline: card_fraud", "pipeline: mine")
+    (tmp_path / "pipelines" / "mine.yaml").write_text(text)
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas", ignore=shutil.ignore_patterns("ids.json", "examples"))
+    return "mine"
+
+
+@pytest.mark.slow
+def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
+    """`up` brings parts, topics and services; commands here find them; a repeat changes nothing; `down` ends it all."""
+    try:
+        up = terminal.json("up", own, "--partitions", 2, timeout=240)
+        members = {member["name"]: member for member in up["members"]}
+        assert set(members) == {"enrich-0", "views-terminal-0", "score-0"}
+        assert members["enrich-0"]["ready"]
+        assert "no plan" in members["score-0"]["missing"]
+        again = terminal.json("up", own, timeout=120)
+        assert [member["pid"] for member in again["members"]] == [member["pid"] for member in up["members"]]
+        transactions(tmp_path / "in.parquet", 100)
+        assert terminal.json("publish", own, "in.parquet", "--map", "amount=tx_amount")["sent"] == 100
+        code, out, _ = terminal.run("status")
+        assert code == 3  # score is not ready
+        assert "no plan" in out
+    finally:
+        down = terminal.run("down", "--forget", timeout=120)
+    assert down[0] == 0
+    assert terminal.run("status")[0] == 3
+    assert '"drained"' in (tmp_path / "home" / "logs" / own / "enrich-0.log").read_text()
+    assert not list((tmp_path / "home").glob("supervisor-*.json"))
