@@ -19,6 +19,10 @@ EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
 """Milliseconds of the years 1 to 9999: no calendar goes further, and windows can be subtracted without overflow."""
 
 
+LONGEST = 1_000
+"""Bytes of an identity: it stands several times in records, and thousands of them in one view update."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Rows that break one rule: a mask over the batch, a reason (slug) and a sentence that names field and bound."""
@@ -46,14 +50,17 @@ class Judgement:
 class Rules:
     """All rules of a pipeline: those written down, and those that need no writing.
 
-    Unwritten: the event's id, time and key are there; its time lies in the years 1 to 9999; numbers that the pipeline
-    reads and has no rule for are finite. A written range may allow an infinity by an open end; NaN is in no range.
+    Unwritten: the event's id, time and key are there; its time lies in the years 1 to 9999; its id and entities have at
+    most `LONGEST` bytes; numbers that the pipeline reads and has no rule for are finite. A written range may allow an
+    infinity by an open end; NaN is in no range.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         events = pipeline.events
         self._time = events.time
         self._needed = (events.id, events.time, events.key)
+        names = dict.fromkeys((events.id, events.key, *(v.key for v in pipeline.foreign_views if v.key is not None)))
+        self._names = tuple(name for name in names if events.fields[name].type == "string")
         read = {f.name for f in pipeline.event_fields} | {name for v in pipeline.views.values() for name in v.fields}
         written = {rule.field for rule in pipeline.rules}
         self._rules = (
@@ -68,6 +75,11 @@ class Rules:
             missing = _mask(columns.column(name).is_null())
             if missing.any():
                 judgement.refused.append(Finding(missing, "missing", f"{name} is null, every event needs it"))
+        for name in self._names:
+            lengths = pc.fill_null(pc.binary_length(columns.column(name).cast(pa.binary())), 0)
+            long = _mask(pc.greater(lengths, LONGEST))
+            if long.any():
+                judgement.refused.append(Finding(long, "too_long", f"{name} has more than {LONGEST} bytes"))
         times = columns.column(self._time).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         strange = (times < EARLIEST) | (times > LATEST)
         if strange.any():
