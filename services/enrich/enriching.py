@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +30,22 @@ _MILLIS = pa.timestamp("ms", tz="UTC")
 class _State:
     """What is known of one partition of the events.
 
-    `folded` is the watermark of the rows answered, NEVER before the first; `waiting` the least event time of rows that
-    were admitted and not answered yet; `idle` the views that were told not to wait for it.
+    `folded` is the watermark of the rows answered, NEVER before the first; `waiting` the least event time of each lot
+    of rows that were admitted and not answered yet, by their last offset; `fresh` that of rows answered since
+    everything was durable; `idle` when each view was last told not to wait for it (clock, seconds).
     """
 
     views: dict[str, EntityWindows]
     folded: int = NEVER
     next_offset: int = 0
-    waiting: int | None = None
-    idle: set[str] = field(default_factory=set)
+    waiting: dict[int, int] = field(default_factory=dict)
+    fresh: int | None = None
+    idle: dict[str, float] = field(default_factory=dict)
+
+    def asked_from(self) -> int | None:
+        """The least event time of rows that are not answered for good."""
+        times = [*self.waiting.values()] if self.fresh is None else [*self.waiting.values(), self.fresh]
+        return min(times, default=None)
 
 
 class Enrich(Service):
@@ -74,26 +82,26 @@ class Enrich(Service):
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Check rows, and tell the views that other entities key what the good ones mean to them."""
-        ends = [(partition, int(batch.offset[rows.stop - 1]) + 1) for partition, rows in batch.runs()]
-        states = {partition: self._state(partition) for partition, _ in ends}
+        written = {partition: int(batch.timestamp[rows].max()) for partition, rows in batch.runs()}
+        ends = {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in batch.runs()}
+        states = {partition: self._state(partition) for partition in ends}
         passed = self.gate.check(batch, self._watermarks)
         good = passed.batch
         times = times_of(good.columns, self.pipeline.events.time)
-        least = {partition: int(times[rows].min()) for partition, rows in good.runs()}
-        for partition, end in ends:
+        for partition, rows in good.runs():
+            states[partition].waiting[int(good.offset[rows.stop - 1])] = int(times[rows].min())
+        for partition, end in ends.items():
             state = states[partition]
             state.next_offset = end
             state.idle.clear()
-            if partition in least:
-                state.waiting = min(least[partition], least[partition] if state.waiting is None else state.waiting)
-        emits = tuple(self._tell(view, ends, good, times, passed.late) for view in self._foreign) if ends else ()
+        emits = tuple(self._tell(view, written, good, times, passed.late) for view in self._foreign) if ends else ()
         return Admission(good, emits, passed.rejects)
 
     def _tell(
-        self, view: View, ends: list[tuple[int, int]], good: Batch, times: npt.NDArray[np.int64], late: Flags
+        self, view: View, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags
     ) -> Emit:
         assert view.key is not None, "an entity view has a key"
-        marks = [self._mark(view, partition) for partition, _ in ends]
+        marks = [self._mark(view, partition, time) for partition, time in written.items()]
         places = {mark.source: at for at, mark in enumerate(marks)}
         entities = entities_of(good.columns, view.key)
         mark = np.zeros(len(good), np.int64)
@@ -105,34 +113,46 @@ class Enrich(Service):
             entries = entries.take(known)
         return updates(view, self._partitions[f"view.{view.name}"], marks, entries)
 
-    def _mark(self, view: View, partition: int, idle: bool = False) -> Mark:
-        """Where a partition is. Its floor is as low as rows may still ask: those waiting, and any that may come."""
+    def _mark(self, view: View, partition: int, time: int, idle: bool = False) -> Mark:
+        """Where a partition is. Its floor is as low as rows may still ask: any that may come, those that wait, and
+        those whose answers are not durable, for they come again after a crash.
+        """
         state = self._state(partition)
         watermark = self._watermarks.get(partition, NEVER)
         if watermark == NEVER:
-            return Mark(partition, state.next_offset, 0, 0, idle)
+            return Mark(partition, state.next_offset, 0, 0, time, idle)
         lateness = self.pipeline.events.allowed_lateness
         least = watermark - lateness
-        if state.waiting is not None:
-            least = min(least, state.waiting)
-        return Mark(partition, state.next_offset, watermark, least - view.span - lateness, idle)
+        asked_from = state.asked_from()
+        if asked_from is not None:
+            least = min(least, asked_from)
+        return Mark(partition, state.next_offset, watermark, least - view.span - lateness, time, idle)
 
     def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
-        """Tell the views which partitions stand at their end for so long that nobody should wait for them."""
+        """Tell the views which partitions stand at their end for so long that nobody should wait for them.
+
+        It is said again while they do, so that readers know until when nothing came.
+        """
         emits = []
         for view in self._foreign:
+            idle_after = view.idle_after / 1000
             quiet = [
                 partition
-                for partition, state in self._states.items()
-                if view.name not in state.idle and state.waiting is None
-                if now - at_end.get(partition, now) >= view.idle_after / 1000
+                for partition, since in at_end.items()
+                if now - since >= idle_after and self._state(partition).asked_from() is None
+                if now - self._state(partition).idle.get(view.name, -inf) >= idle_after / 2
             ]
             for partition in quiet:
-                self._states[partition].idle.add(view.name)
+                self._state(partition).idle[view.name] = now
             if quiet:
-                marks = [self._mark(view, partition, idle=True) for partition in quiet]
+                marks = [self._mark(view, partition, int(now * 1000), idle=True) for partition in quiet]
                 emits.append(updates(view, self._partitions[f"view.{view.name}"], marks))
         return Output(tuple(emits))
+
+    def durable(self) -> None:
+        """See `Service`: rows answered so far will not be asked again."""
+        for state in self._states.values():
+            state.fresh = None
 
     # ---- rows are answered --------------------------------------------------------------------------------------
 
@@ -141,12 +161,17 @@ class Enrich(Service):
 
         Raises Transient, with nothing changed, when the online store cannot be read.
         """
-        lookup = self._lookups.read(batch)
+        lookup = self._lookups.read(batch, now)
         if lookup.held:
             batch = batch.take(~np.isin(batch.partition, list(lookup.held)))
         if not len(batch):
             return Output(held=lookup.held)
-        return Output((self._answer(batch, lookup),), held=lookup.held)
+        answer = self._answer(batch, lookup)
+        times = times_of(batch.columns, self.pipeline.events.time)
+        for partition, rows in batch.runs():
+            state, least = self._state(partition), int(times[rows].min())
+            state.fresh = least if state.fresh is None else min(least, state.fresh)
+        return Output((answer,), held=lookup.held)
 
     def replay(self, batch: Batch) -> None:
         """Fold rows that were answered in an earlier life."""
@@ -191,7 +216,8 @@ class Enrich(Service):
             good = np.ones(len(times), np.bool_)
             # Late rows are found again by the rule that admitted them, so that nothing but rows need be remembered.
             state.folded = late_rows(times, good, events.allowed_lateness, state.folded, late)
-            state.waiting = None
+            last = int(batch.offset[rows.stop - 1])
+            state.waiting = {offset: least for offset, least in state.waiting.items() if offset > last}
             entities = columns.column(events.key)
             features: dict[str, Columns] = {}
             for view in self._own:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from services.enrich.admitting import entities_of, times_of
 from services.enrich.entities import features_of, question_of
 from services.enrich.entries import Ints
-from services.enrich.shelves import Shelf, read_progress
+from services.enrich.shelves import ALWAYS, Progress, Shelf, read_progress
 from services.enrich.timelines import Timelines
 from services.kit.batch import Batch
 from services.kit.online_store import Store
@@ -27,7 +27,7 @@ Columns = dict[str, npt.NDArray[np.generic]]
 class _Read:
     """A view as it was when the store was read: its progress, and the timelines of the distinct entities asked for."""
 
-    progress: int | None
+    progress: Progress | None
     entities: pa.StringArray
     timelines: Timelines
 
@@ -53,7 +53,7 @@ class Lookup:
         null = entities.is_null().to_numpy(zero_copy_only=False)
         if read.progress is None:
             return features, pa.nulls(len(times), pa.int64())
-        age = np.maximum(needed(view, times, self._lateness) - read.progress, 0)
+        age = np.maximum(needed(view, times, self._lateness) - read.progress.passed[batch.partition], 0)
         return features, pa.array(age, mask=null)
 
 
@@ -67,23 +67,34 @@ def needed(view: View, times: Ints, lateness: int) -> Ints:
 
 
 class Lookups:
-    """Reads the store for batches, once each; a batch that is held is asked for progress alone until that suffices."""
+    """Reads the store for batches, once each; a batch that is held is asked for progress alone until that suffices.
+
+    A row waits until all sources that are not idle have passed the time that it needs. A source that is idle may have
+    records that nobody has read yet. That does not matter to a row that is answered about when it happened: what is
+    unread is not older. A row of a backfill, read long after it happened, also waits until every idle source was seen
+    at its end `idle_after` after the row was written; what belongs before the row was read by then.
+
+    The one assumption left is that a publisher's partitions do not drift apart by more than `idle_after`: what belongs
+    before a record is written, and can be read, no later than that after it.
+    """
 
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
         self._views = pipeline.foreign_views
         self._events = pipeline.events
         self._store = store
         self._shelves = {view.name: Shelf(pipeline.name, view.name, view.version) for view in self._views}
+        self._sources = 0
         self._progress: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """Told once: the number of partitions of every topic, by logical name."""
+        self._sources = partitions["events"]
         for view in self._views:
             shelf, count = self._shelves[view.name], partitions[f"view.{view.name}"]
             self._progress[view.name] = [shelf.progress(partition) for partition in range(count)]
 
-    def read(self, batch: Batch) -> Lookup:
+    def read(self, batch: Batch, now: float) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read."""
         if not self._views:
             return Lookup(frozenset())
@@ -92,7 +103,7 @@ class Lookups:
         present = {partition for partition, _ in batch.runs()}
         if present <= self._held:
             progress = self._split(self._store.read([key for keys in self._progress.values() for key in keys]))
-            if self._behind(batch, times, progress) == present:
+            if self._behind(batch, times, progress, now) == present:
                 return Lookup(frozenset(present))
         keys = [key for keys in self._progress.values() for key in keys]
         entities: dict[str, pa.StringArray] = {}
@@ -103,7 +114,7 @@ class Lookups:
             keys += self._shelves[view.name].timelines(distinct)
         values = self._store.read(keys)
         progress = self._split(values)
-        held = self._behind(batch, times, progress)
+        held = self._behind(batch, times, progress, now)
         self._held = (self._held - present) | held
         at = sum(len(keys) for keys in self._progress.values())
         found = {}
@@ -114,18 +125,23 @@ class Lookups:
             at += len(names)
         return Lookup(held, lateness, found)
 
-    def _split(self, values: list[bytes | None]) -> dict[str, int | None]:
+    def _split(self, values: list[bytes | None]) -> dict[str, Progress | None]:
         progress, at = {}, 0
         for name, keys in self._progress.items():
-            progress[name] = read_progress(values[at : at + len(keys)])
+            progress[name] = read_progress(values[at : at + len(keys)], self._sources)
             at += len(keys)
         return progress
 
-    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, int | None]) -> frozenset[int]:
+    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None], now: float) -> frozenset[int]:
         """Partitions with a row that needs more of some view than there is."""
-        held = set()
+        lateness = self._events.allowed_lateness
+        behind = np.zeros(len(batch), np.bool_)
         for view in self._views:
-            passed = progress[view.name]
-            need = needed(view, times, self._events.allowed_lateness) - view.max_age
-            held |= {p for p, rows in batch.runs() if passed is None or int(need[rows].max()) > passed}
-        return frozenset(held)
+            told = progress[view.name]
+            if told is None:
+                return frozenset(partition for partition, _ in batch.runs())
+            behind |= needed(view, times, lateness) - view.max_age > told.passed[batch.partition]
+            if told.seen < ALWAYS:
+                backfill = np.maximum(batch.timestamp, int(now * 1000)) - times > lateness + view.idle_after
+                behind |= backfill & (batch.timestamp + view.idle_after > told.seen)
+        return frozenset(np.unique(batch.partition[behind]).tolist())

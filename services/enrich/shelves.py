@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.enrich.entries import Ints
 from services.kit.errors import ContractError
+
+ALWAYS = 2**62
+"""A time after all times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Shelf:
         return f"{self.prefix}offset:{partition}".encode()
 
     def progress(self, partition: int) -> bytes:
-        """Event time that all sources have passed as far as this partition knows; see `read_progress`."""
+        """How far every source is as far as this partition knows; see `write_progress`."""
         return f"{self.prefix}progress:{partition}".encode()
 
     def timelines(self, entities: pa.StringArray) -> list[bytes]:
@@ -39,19 +44,37 @@ class Shelf:
         return cast(list[bytes], named.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist())
 
 
-def write_progress(progress: int) -> bytes:
-    """Progress as a value: eight bytes, little-endian."""
-    return progress.to_bytes(8, "little", signed=True)
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the sources of a view are, as all partitions of the view know.
+
+    Attributes:
+        passed: int64, by source partition; the event time up to which everything is known that its own rows may wait
+            for: told by it and by all that are not idle. Its own mark counts even when it is idle in the view: it has
+            rows, so the mark that says so is on its way.
+        seen: milliseconds of the clock; when each idle source was still seen at its end. ALWAYS when none is idle.
+    """
+
+    passed: Ints
+    seen: int
 
 
-def read_progress(values: Sequence[bytes | None]) -> int | None:
-    """The least progress of all partitions of a view; None while one of them has none."""
-    least: int | None = None
-    for value in values:
-        if value is None:
-            return None
-        if len(value) != 8:
-            raise ContractError(f"online store: a progress has {len(value)} bytes, 8 are right")
-        progress = int.from_bytes(value, "little", signed=True)
-        least = progress if least is None else min(least, progress)
-    return least
+def write_progress(reached: Ints, seen: Ints) -> bytes:
+    """What a partition of the view knows: of each source the event time reached, and when it was last seen at its end.
+
+    `seen` is ALWAYS for a source that is not idle. Eight bytes a number, little-endian.
+    """
+    return np.stack([reached, seen]).astype("<i8", copy=False).tobytes()
+
+
+def read_progress(values: Sequence[bytes | None], sources: int) -> Progress | None:
+    """Join what all partitions of a view wrote; None while one of them has nothing."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    if any(len(value) != 16 * sources for value in known):
+        raise ContractError(f"online store: a progress has not the {16 * sources} bytes of {sources} sources")
+    numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), 2, sources)
+    reached, seen = numbers[:, 0], numbers[:, 1]
+    awake = int(np.where(seen == ALWAYS, reached, ALWAYS).min())
+    return Progress(np.minimum(reached.min(axis=0), awake), int(seen.min()))

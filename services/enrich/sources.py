@@ -6,54 +6,76 @@ import numpy as np
 
 from services.enrich import packing
 from services.enrich.entries import NEVER, Ints
+from services.enrich.shelves import ALWAYS
 from services.kit.errors import ContractError
+
+COLUMNS = ("next_offset", "progress", "floor", "idle", "time")
 
 
 class Sources:
     """The last mark of every source partition.
 
+    An idle source's floor says nothing about what will come, so entries are given up without asking it, but late: only
+    once every idle source was seen at its end `idle_after` after the records were written on which the others' floors
+    stood. What was published with those records is told by then, and its source has a say again.
+
     Parameters:
-        count: number of source partitions; there is no progress before all of them were heard of.
+        count: number of source partitions.
+        idle_after: milliseconds; what a publisher's partitions may drift apart.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, idle_after: int) -> None:
         self.next_offset = np.full(count, -1, np.int64)
-        self._progress = np.zeros(count, np.int64)
+        self._progress = np.full(count, NEVER, np.int64)
         self._floor = np.zeros(count, np.int64)
         self._idle = np.zeros(count, np.int64)
+        self._time = np.full(count, NEVER, np.int64)
+        self._idle_after = idle_after
+        self._horizon = self._next_horizon = self._next_since = self._newest = NEVER
 
-    def mark(self, source: int, next_offset: int, progress: int, floor: int, idle: bool) -> bool:
+    def mark(self, source: int, next_offset: int, progress: int, floor: int, idle: int, time: int) -> bool:
         """Take a mark up; False when it is older than the one that is known (a repeat)."""
         if source >= len(self.next_offset):
             raise ContractError(f"a view update of source partition {source}, the events have {len(self.next_offset)}")
         if next_offset < self.next_offset[source]:
             return False
         self.next_offset[source] = next_offset
-        self._progress[source], self._floor[source], self._idle[source] = progress, floor, idle
+        self._progress[source], self._floor[source] = progress, floor
+        self._idle[source], self._time[source] = idle, time
+        if not idle:
+            self._newest = max(self._newest, time)
+        self._move_horizon()
         return True
 
-    def progress(self) -> int | None:
-        """The time that all sources have passed, idle ones left out; None while some was never heard of.
+    def progress(self) -> tuple[Ints, Ints]:
+        """Of every source the event time that it reached, and when it was last seen at its end (ALWAYS: not idle).
 
-        When all are idle there is nobody to wait for: the largest time that any of them reached.
+        A source that was never heard of counts as one that has reached nothing.
         """
-        if np.any(self.next_offset < 0):
-            return None
-        awake = self._idle == 0
-        return int(self._progress[awake].min() if awake.any() else self._progress.max())
+        return self._progress, np.where(self._idle, self._time, ALWAYS)
 
     def horizon(self) -> int:
-        """Nothing at or before this time is asked for any more, by any source that is awake."""
-        if np.any(self.next_offset < 0):
-            return NEVER
+        """Nothing at or before this time is asked for any more."""
+        return self._horizon
+
+    def _move_horizon(self) -> None:
+        if self.next_offset.min() < 0:
+            return
         awake = self._idle == 0
-        return int(self._floor[awake].min() if awake.any() else self._floor.max())
+        floor = int(self._floor[awake].min() if awake.any() else self._floor.max())
+        if awake.all():
+            self._horizon = self._next_horizon = floor
+            self._next_since = self._newest
+        elif int(self._time[~awake].min()) >= self._next_since + self._idle_after:
+            # A source that woke up meanwhile may ask for more than those that were awake then.
+            self._horizon = min(self._next_horizon, floor)
+            self._next_horizon, self._next_since = floor, self._newest
 
     def columns(self) -> dict[str, packing.Column]:
         """The state as columns."""
-        return {
-            "next_offset": self.next_offset, "progress": self._progress, "floor": self._floor, "idle": self._idle,
-        }  # fmt: skip
+        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time)
+        horizons = np.array([self._horizon, self._next_horizon, self._next_since, self._newest])
+        return dict(zip(COLUMNS, marks, strict=True)) | {"horizon": horizons}
 
     def load(self, columns: dict[str, packing.Column]) -> None:
         """Take over what `columns` gave. Raises ContractError when the number of source partitions changed."""
@@ -62,10 +84,8 @@ class Sources:
                 f"state snapshot: of {len(columns['next_offset'])} source partitions, now there are "
                 f"{len(self.next_offset)}; windows cannot be moved between partitions, rebuild the state"
             )
-        self.next_offset, self._progress, self._floor, self._idle = (
-            _copied(columns[name]) for name in ("next_offset", "progress", "floor", "idle")
+        self.next_offset, self._progress, self._floor, self._idle, self._time = (
+            columns[name].astype(np.int64) for name in COLUMNS
         )
-
-
-def _copied(column: packing.Column) -> Ints:
-    return column.astype(np.int64)
+        horizons = (int(number) for number in columns["horizon"])
+        self._horizon, self._next_horizon, self._next_since, self._newest = horizons

@@ -26,6 +26,8 @@ class Mark:
         next_offset: all its records below this offset are told.
         progress: largest event time seen; 0 when there was none.
         floor: nothing at or before this time will be asked for by its events.
+        time: milliseconds of the clock, not of events: when the newest of its records was written or, if it is idle,
+            when it was last seen at its end.
         idle: it stayed at its end for so long that nobody should wait for it.
     """
 
@@ -33,6 +35,7 @@ class Mark:
     next_offset: int
     progress: int
     floor: int
+    time: int
     idle: bool = False
 
 
@@ -82,6 +85,7 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries
         "progress": of_marks([mark.progress for mark in marks]).cast(_MILLIS),
         "floor": of_marks([mark.floor for mark in marks]).cast(_MILLIS),
         "idle": of_marks([mark.idle for mark in marks]),
+        "time": of_marks([mark.time for mark in marks]).cast(_MILLIS),
         "keys": pa.ListArray.from_arrays(ends, lists[0]),
         "times": pa.ListArray.from_arrays(ends, pa.array(lists[1])),
         "offsets": pa.ListArray.from_arrays(ends, pa.array(lists[2])),

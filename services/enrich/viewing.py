@@ -130,14 +130,15 @@ class Views(Service):
     def _take_marks(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> Ints:
         """Take up the marks of a run of updates, in order; for each the offset from which its entries are new."""
         source = columns.column("source_partition").to_numpy()
-        next_offset, progress, floor = (
-            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor")
+        next_offset, progress, floor, time = (
+            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor", "time")
         )
         idle = columns.column("idle").to_numpy(zero_copy_only=False)
         told = np.full(len(source), np.iinfo(np.int64).max)
         for at in np.flatnonzero(fresh).tolist():
             before = int(state.sources.next_offset[source[at]]) if source[at] < self._source_count else 0
-            if state.sources.mark(int(source[at]), int(next_offset[at]), int(progress[at]), int(floor[at]), idle[at]):
+            numbers = (int(column[at]) for column in (source, next_offset, progress, floor, idle, time))
+            if state.sources.mark(*numbers):
                 told[at] = before
         return told
 
@@ -180,10 +181,9 @@ class Views(Service):
             if held is None or held < state.whole_from:
                 self._soil(state)
             state.written = -1 if held is None else held
-        progress = state.sources.progress()
         gone = self._sweep(state)
         values = self._changed(state, gone)
-        values[self._shelf.progress(partition)] = None if progress is None else write_progress(progress)
+        values[self._shelf.progress(partition)] = write_progress(*state.sources.progress())
         outcome = self._store.publish(guard, state.offset, values, max(state.written, 0) or None)
         if outcome is Publication.LOST:
             self._soil(state)
@@ -229,7 +229,7 @@ class Views(Service):
 
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of another view."""
-        state = _State(EntityWindows(self._question), Sources(self._source_count))
+        state = _State(EntityWindows(self._question), Sources(self._source_count, self.view.idle_after))
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "views" not in columns:

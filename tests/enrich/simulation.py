@@ -17,13 +17,18 @@ from services.pipeline.spec import Pipeline
 
 
 def batch_of(
-    topic: str, columns: pa.RecordBatch, partition: int, first: int = 0, keys: pa.Array | None = None
+    topic: str,
+    columns: pa.RecordBatch,
+    partition: int,
+    first: int = 0,
+    keys: pa.Array | None = None,
+    at: float = 4_000_000_000.0,
 ) -> Batch:
-    """Records of one partition at consecutive offsets, written when they happened or a moment later."""
+    """Records of one partition at consecutive offsets, all written at one moment (s)."""
     rows = columns.num_rows
     if keys is None:
         keys = pa.nulls(rows, pa.binary())
-    stamps = np.full(rows, 4_000_000_000_000, np.int64)
+    stamps = np.full(rows, int(at * 1000), np.int64)
     partitions, offsets = np.full(rows, partition, np.int32), np.arange(first, first + rows)
     return Batch(topic, columns, keys.cast(pa.binary()), partitions, offsets, stamps)
 
@@ -37,12 +42,14 @@ class Log:
     parts: list[Batch] = field(default_factory=list)
     end: int = 0
     read: int = 0
+    at_end_since: float | None = None
 
-    def append(self, columns: pa.RecordBatch, keys: pa.Array | None = None) -> None:
+    def append(self, columns: pa.RecordBatch, at: float, keys: pa.Array | None = None) -> None:
         """Write records."""
         if columns.num_rows:
-            self.parts.append(batch_of(self.topic, columns, self.partition, self.end, keys))
+            self.parts.append(batch_of(self.topic, columns, self.partition, self.end, keys, at))
             self.end += columns.num_rows
+            self.at_end_since = None
 
     def take(self, rows: int) -> Batch:
         """Read on, by at most so many records."""
@@ -59,7 +66,13 @@ class World:
     """All partitions of events and of one foreign view, one member each, stepped in a random order."""
 
     def __init__(
-        self, pipeline: Pipeline, store: Store, seed: int, partitions: int = 4, view_partitions: int = 3
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        seed: int,
+        partitions: int = 4,
+        view_partitions: int = 3,
+        now: float = 0.0,
     ) -> None:
         self.pipeline = pipeline
         self.store = store
@@ -71,7 +84,8 @@ class World:
         self.held: dict[int, Batch] = {}
         self.features: list[pa.RecordBatch] = []
         self.rejects: list[Reject] = []
-        self.now = 0.0
+        self.now = now
+        self.coming: list[tuple[float, Log, pa.RecordBatch, pa.Array]] = []
         self.enrich = self.new_enrich()
         self.views = self.new_views()
 
@@ -89,13 +103,25 @@ class World:
         views.start(self.counts)
         return views
 
-    def publish(self, columns: pa.RecordBatch) -> None:
-        """Write events to the partitions of their keys."""
+    def publish(self, columns: pa.RecordBatch, drift: float = 0.0) -> None:
+        """Write events to the partitions of their keys, each partition's at any moment within `drift` seconds."""
         keys = columns.column(self.pipeline.events.key).cast(pa.string())
         chosen = partitions_of(keys, len(self.events))
         for log in self.events:
             rows = pa.array(np.flatnonzero(chosen == log.partition))
-            log.append(columns.take(rows), keys.take(rows))
+            at = self.now + self.random.random() * drift
+            self.coming.append((at, log, columns.take(rows), keys.take(rows)))
+        self.arrive()
+
+    def arrive(self) -> None:
+        """Write what is due, and note which partitions of the events are read to their end."""
+        for at, log, columns, keys in self.coming:
+            if at <= self.now:
+                log.append(columns, self.now, keys)
+        self.coming = [part for part in self.coming if part[0] > self.now]
+        for log in self.events:
+            if log.at_end_since is None and log.read == log.end:
+                log.at_end_since = self.now
 
     def write(self, emits: tuple[Emit, ...]) -> None:
         """Take in what a service emitted."""
@@ -105,7 +131,7 @@ class World:
                 continue
             assert emit.partition is not None
             for log in self.updates:
-                log.append(emit.columns.take(pa.array(np.flatnonzero(emit.partition == log.partition))))
+                log.append(emit.columns.take(pa.array(np.flatnonzero(emit.partition == log.partition))), self.now)
 
     def step_events(self, log: Log, rows: int) -> None:
         """Let enrich take some rows of a partition, or try those again that it held."""
@@ -121,6 +147,7 @@ class World:
             return
         output = self.enrich.process(batch, self.now)
         self.write(output.emits)
+        self.enrich.durable()
         if output.held:
             assert output.held == {log.partition}
             self.held[log.partition] = batch
@@ -132,7 +159,8 @@ class World:
 
     def done(self) -> bool:
         """Whether everything was read and answered."""
-        return not self.held and all(log.read == log.end for log in (*self.events, *self.updates))
+        read = all(log.read == log.end for log in (*self.events, *self.updates))
+        return read and not self.held and not self.coming
 
     def restart(self) -> None:
         """Replace both members by fresh ones that begin with their snapshots."""
@@ -148,18 +176,30 @@ class World:
         for _ in range(steps):
             if self.done():
                 return
-            self.now += 0.02
             if not self.held and self.random.random() < restarts:
                 self.restart()
-            log = self.random.choice([*self.events, *self.updates])
-            if log in self.events:
-                self.step_events(log, self.random.randint(1, rows))
-            else:
-                self.step_updates(log)
-            at_end = {p.partition: self.now - 1 for p in self.events if p.read == p.end}
-            self.views.tick(self.now, {})
-            self.write(self.enrich.tick(self.now, at_end).emits)
+            self.step(rows)
         raise AssertionError(f"still waiting after {steps} steps: {sorted(self.held)}")
+
+    def step(self, rows: int) -> None:
+        """Let time pass, and somebody take a turn."""
+        self.now += 0.005
+        self.arrive()
+        log = self.random.choice([*self.events, *self.updates])
+        if log in self.events:
+            self.step_events(log, self.random.randint(1, rows))
+        else:
+            self.step_updates(log)
+        self.arrive()
+        at_end = {p.partition: p.at_end_since for p in self.events if p.at_end_since is not None}
+        self.views.tick(self.now, {})
+        self.write(self.enrich.tick(self.now, at_end).emits)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with everybody at work."""
+        until = self.now + seconds
+        while self.now < until:
+            self.step(1)
 
     def answers(self) -> pa.Table:
         """All features so far."""

@@ -32,7 +32,7 @@ def test_parity() -> None:
             "amount": table["tx_amount"].combine_chunks(),
         }
     )
-    world = World(load(ROOT / "pipelines/card_fraud.yaml"), MemoryStore(), seed=7)
+    world = World(load(ROOT / "pipelines/card_fraud.yaml"), MemoryStore(), seed=7, now=4e9)
     world.publish(events)
     world.run(rows=4_000, restarts=0.01)
     found = world.answers()

@@ -72,20 +72,66 @@ def test_oracle(steps: list[Reading], seed: int, data: st.DataObject) -> None:
         time += step
         rows.append((time, sensor, room, heat))
     world = World(cases.pipeline(), MemoryStore(), seed)
-    # Sources that never had an event are told idle only once all others are read: then nobody waits for them wrongly.
     world.publish(cases.events(rows))
-    for log in world.events:
-        if log.end == 0:
-            world.write(world.enrich.tick(0.0, {log.partition: -10.0}).emits)
     world.run(rows=9, restarts=data.draw(st.sampled_from([0.0, 0.1])))
+    assert_exact(world, rows)
+
+
+def assert_exact(world: World, rows: Sequence[Reading]) -> None:
+    """Every reading has the features of the oracle, once."""
     found = {row["event_id"]: row for row in world.answers().to_pylist()} if rows else {}
-    assert len(found) == len(rows)
+    assert sum(part.num_rows for part in world.features) == len(found) == len(rows)
     for at, wanted in enumerate(oracle(rows)):
         row = found[f"r{at}"]
         assert without_nan(row["sensor"]) == wanted["sensor"]
         assert row["room"] == wanted["room"]
         assert row["clock"]["even"] == int((rows[at][3] or 1.0) % 2 == 0)
         assert row["room_age"] == (0 if rows[at][2] else None)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.05]))
+@settings(max_examples=15, deadline=None)
+def test_backfill_of_idle_sources(seed: int, restarts: float) -> None:
+    """A backfill finds every entry although all sources were idle when it began and some of it arrives late."""
+    draw = np.random.default_rng(seed)
+    times = np.cumsum(draw.integers(0, 9, 120))
+    times[60:] += 200
+    rows: list[Reading] = [
+        (int(time), str(draw.choice(list("abcde"))), str(draw.choice(["hall", "attic"])), 1.0) for time in times
+    ]
+    world = World(cases.pipeline(), MemoryStore(), seed, now=1_000.0)
+    told = cases.events(rows)
+    world.publish(told.slice(0, 60), drift=0.9)
+    world.run(rows=40, restarts=restarts)
+    world.wait(5.0)
+    world.publish(told.slice(60), drift=0.9)
+    world.run(rows=40, restarts=restarts)
+    assert_exact(world, rows)
+
+
+def test_empty_source() -> None:
+    """A source without events stops no backfill: its rows wait for a mark that says so, little beyond `idle_after`."""
+    rows: list[Reading] = [(10 * n, "a", "hall", 1.0) for n in range(30)]
+    world = World(cases.pipeline(), MemoryStore(), seed=3, now=1_000.0)
+    world.wait(5.0)
+    began = world.now
+    world.publish(cases.events(rows))
+    world.run(rows=40)
+    assert_exact(world, rows)
+    assert 1.0 < world.now - began < 3.0
+
+
+def test_live_rows_pass_idle_sources() -> None:
+    """A row that is answered about when it happened waits for no source that is idle."""
+    world = World(cases.pipeline(), MemoryStore(), seed=3)
+    world.wait(5.0)
+    began = world.now
+    now = int(world.now * 1000)
+    rows: list[Reading] = [(now - 900 + 10 * n, "a", "hall", 1.0) for n in range(3)]
+    world.publish(cases.events(rows))
+    world.run(rows=40)
+    assert_exact(world, rows)
+    assert world.now - began < 0.9
 
 
 def prepared(late: str = "reject") -> tuple[Enrich, Views, MemoryStore]:
@@ -235,23 +281,52 @@ def test_vanished() -> None:
         batch, update = told(enrich, views, [(100 + 10 * number, "a", f"room {number}", 1.0)], number)
         views.process(update, float(number))
         enrich.process(batch, 0.0)
+        enrich.durable()
     assert len(store.values) < 40
     assert len(views._state(0).entities.index) < 40
 
 
 def test_idle() -> None:
-    """A partition that stays at its end is told idle once, not while its rows wait; an event ends it."""
+    """A partition that stays at its end is told idle, time and again, not while its rows wait; an event ends it."""
     enrich, views, _ = prepared()
     batch, update = told(enrich, views, [(100, "a", "hall", 1.0)], 0)
+    assert update.columns["time"].cast(pa.int64()).to_pylist() == [100]
     assert not enrich.tick(10.0, {0: 0.0}).emits
     views.process(update, 1.0)
     enrich.process(batch, 1.0)
+    assert not enrich.tick(10.0, {0: 0.0}).emits
+    enrich.durable()
     assert not enrich.tick(10.0, {0: 9.5}).emits
-    (emit,) = enrich.tick(10.0, {0: 9.0}).emits
-    assert emit.columns["idle"].to_pylist() == [True]
-    assert not enrich.tick(20.0, {0: 9.0}).emits
+    for now in (10.0, 10.5):
+        (emit,) = enrich.tick(now, {0: 9.0}).emits
+        assert emit.columns["idle"].to_pylist() == [True]
+        assert emit.columns["time"].cast(pa.int64()).to_pylist() == [now * 1000]
+        assert not enrich.tick(now + 0.4, {0: 9.0}).emits
+    assert not enrich.tick(20.0, {}).emits
     _, update = told(enrich, views, [(101, "a", "hall", 1.0)], 1)
     assert update.columns["idle"].to_pylist() == [False]
+
+
+def floor(update: Batch) -> int:
+    """The floor that an update tells."""
+    return int(update.columns["floor"].cast(pa.int64())[0].as_py())
+
+
+def test_floor() -> None:
+    """The floor stays below rows until they are answered for good: a crash before that asks them again."""
+    enrich, views, _ = prepared()
+    slack = cases.ROOM.span + 2 * 10
+    batch, update = told(enrich, views, [(1_000, "a", "hall", 1.0)], 0)
+    assert floor(update) == 1_000 - slack
+    views.process(update, 1.0)
+    _, update = told(enrich, views, [(2_000, "a", "hall", 1.0)], 1)
+    assert floor(update) == 1_000 - slack + 10
+    enrich.process(batch, 1.0)
+    _, update = told(enrich, views, [(3_000, "a", "hall", 1.0)], 2)
+    assert floor(update) == 1_000 - slack + 10
+    enrich.durable()
+    _, update = told(enrich, views, [(4_000, "a", "hall", 1.0)], 3)
+    assert floor(update) == 2_000 - slack + 10
 
 
 def test_restart() -> None:
