@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -14,6 +15,9 @@ from services.kit.errors import ConfigurationError, ContractError, HeadraceError
 
 Values = Mapping[bytes, bytes | None]
 """What to write; None deletes the key."""
+
+SCANNED = 1_000
+"""Keys that the server looks at for each part of a scan."""
 
 
 class Publication(Enum):
@@ -42,6 +46,12 @@ class Store(Protocol):
         written or read before. A repeat with the same offset writes the same again.
         """
 
+    def reset(self, guard: bytes, offset: int) -> bool:
+        """Forget `guard`, so that anybody may publish, if it still holds `offset`; False, and nothing is done, if not."""
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """All keys that begin with `prefix`, in parts; those that come or go meanwhile may be named or not."""
+
 
 _PUBLISH = """
 local held = tonumber(redis.call('GET', KEYS[1]) or '-1')
@@ -59,6 +69,11 @@ end
 for at = sets + 2, #KEYS do redis.call('DEL', KEYS[at]) end
 redis.call('SET', KEYS[1], ARGV[1])
 return 0
+"""
+_RESET = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
 """
 _OUTCOMES = (Publication.WRITTEN, Publication.AHEAD, Publication.LOST)
 
@@ -78,6 +93,7 @@ class OnlineStore:
             except ValueError as error:
                 raise ConfigurationError(f"online store: {error}") from error
             self._publish = self._redis.register_script(_PUBLISH)
+            self._reset = self._redis.register_script(_RESET)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """One MGET; see `Store`."""
@@ -100,6 +116,20 @@ class OnlineStore:
         with _translated():
             outcome = self._publish(keys=[guard, *written, *gone], args=[*numbers, *written.values()])
         return _OUTCOMES[cast(int, outcome)]
+
+    def reset(self, guard: bytes, offset: int) -> bool:
+        """One script; see `Store`."""
+        with _translated():
+            return bool(self._reset(keys=[guard], args=[offset]))
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """A scan of the whole server; see `Store`."""
+        pattern = re.sub(rb"([*?\[\]^\\-])", rb"\\\1", prefix) + b"*"
+        cursor = -1
+        while cursor != 0:
+            with _translated():
+                cursor, found = cast(tuple[int, list[bytes]], self._redis.scan(max(cursor, 0), pattern, SCANNED))
+            yield found
 
     def ping(self) -> None:
         """Raises Transient when the server does not answer."""
@@ -140,6 +170,17 @@ class MemoryStore:
                 self.values[key] = value
         self.values[guard] = str(offset).encode()
         return Publication.WRITTEN
+
+    def reset(self, guard: bytes, offset: int) -> bool:
+        """See `Store`."""
+        if self.offset(guard) != offset:
+            return False
+        del self.values[guard]
+        return True
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """See `Store`."""
+        yield [key for key in self.values if key.startswith(prefix)]
 
 
 _FATES: Mapping[type[HeadraceError], tuple[type[Exception], ...]] = {

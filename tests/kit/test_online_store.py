@@ -62,6 +62,27 @@ def test_lost(store: Store, key: Callable[[str], bytes]) -> None:
     assert store.publish(guard, 9, {a: b"x"}, previous=3) is Publication.WRITTEN
 
 
+def test_reset(store: Store, key: Callable[[str], bytes]) -> None:
+    """A guard is forgotten by who knows what it holds; anybody may write then."""
+    guard, a = key("guard"), key("a")
+    store.publish(guard, 9, {a: b"nine"})
+    assert not store.reset(guard, 8)
+    assert store.offset(guard) == 9
+    assert store.reset(guard, 9)
+    assert store.offset(guard) is None
+    assert not store.reset(guard, 9)
+    assert store.publish(guard, 3, {a: b"three"}) is Publication.WRITTEN
+    assert store.read([a]) == [b"three"]
+
+
+def test_keys(store: Store, key: Callable[[str], bytes]) -> None:
+    """Keys are found by what they begin with, literally, however many there are."""
+    values = {key(f"[a*]?:{n}"): b"x" for n in range(2_500)} | {key("a:1"): b"x", key("[aa]?:1"): b"x"}
+    store.publish(key("guard"), 0, values)
+    found = {name for part in store.keys(key("[a*]?:")) for name in part}
+    assert found == {key(f"[a*]?:{n}") for n in range(2_500)}
+
+
 def test_many(store: Store, key: Callable[[str], bytes]) -> None:
     """Thousands of values go in one step."""
     values = {key(str(n)): str(n).encode() for n in range(5_000)}
