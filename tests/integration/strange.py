@@ -51,7 +51,7 @@ SENDERS = 40
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A record as a producer that knows no rules may write it; `reason`: why it will be refused, empty if it is good."""
+    """A record as a producer that knows no rules may write it; `reason`: why it is refused, empty if it is good."""
 
     key: bytes | None
     value: bytes | None
@@ -143,6 +143,10 @@ def hostile(project: Project, first: int, now_ms: int) -> list[Raw]:
         one("out_of_range", weight=float("inf")),
         one("out_of_range", weight=float("-inf")),
         one("missing", size=None),
+        # Names are repeated in what we write: a long one would be too large for our own topics.
+        one("too_long", id="x" * 1_001),
+        one("too_long", depot="\u00e9" * 400_000),
+        one("too_long", sender="x" * 500_000),
         one("not_allowed", route="air"),
         one("in_the_future", sent_at=now_ms + 2 * day),
         one("out_of_range", sent_at=2**62),
