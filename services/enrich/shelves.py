@@ -38,9 +38,14 @@ class Shelf:
         """How far every source is as far as this partition knows; see `write_progress`."""
         return f"{self.prefix}progress:{partition}".encode()
 
+    @property
+    def entities(self) -> bytes:
+        """What the keys of timelines begin with; the entity's name follows."""
+        return f"{self.prefix}of:".encode()
+
     def timelines(self, entities: pa.StringArray) -> list[bytes]:
         """Keys of entities' timelines."""
-        named = pc.binary_join_element_wise(pa.scalar(f"{self.prefix}of:"), entities, "")
+        named = pc.binary_join_element_wise(pa.scalar(self.entities.decode()), entities, "")
         return cast(list[bytes], named.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from services.enrich import packing, timelines
+from services.enrich.clearing import clear
 from services.enrich.entities import SWEEPS, EntityWindows, question_of
 from services.enrich.entries import NEVER, Flags, Floats, Ints
 from services.enrich.index import keys_of, strings_of
@@ -16,10 +17,12 @@ from services.enrich.shelves import Shelf, write_progress
 from services.enrich.sources import Sources
 from services.kit.batch import Batch, Output
 from services.kit.errors import ContractError, Transient
+from services.kit.logs import logger
 from services.kit.online_store import Publication, Store
 from services.kit.service import Service
 from services.pipeline.spec import Pipeline, View
 
+log = logger("views")
 BEHIND_S = 0.03
 """Publications are at least this far apart, seconds: an entity that changes twice meanwhile is written once."""
 
@@ -33,7 +36,8 @@ class _State:
 
     `offset` is where the fold is; `dirty` (by slot) which entities the store does not have as they are; `written` the
     offset that the store is known to hold, None before it was asked; `whole_from` the offset of the snapshot that the
-    state began with: a store behind that lacks entities that will not change again.
+    state began with: a store behind that lacks entities that will not change again; `end` where the log ended when it
+    was taken over, None if nobody said: a store beyond that was written from another log.
     """
 
     entities: EntityWindows
@@ -44,6 +48,7 @@ class _State:
     dirty: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
     changed: bool = False
     swept: int = NEVER
+    end: int | None = None
 
 
 class Views(Service):
@@ -69,12 +74,13 @@ class Views(Service):
         self._behind_s = behind_s
         self._published_at = 0.0
         self._trouble: str | None = None
-        self._source_count = 0
+        self._source_count = self._partitions = 0
+        self._ends: dict[int, int] = {}
         self._states: dict[int, _State] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
-        self._source_count = partitions["events"]
+        self._source_count, self._partitions = partitions["events"], partitions[self.input]
 
     def process(self, batch: Batch, now: float) -> Output:
         """Fold updates; publish when it is time.
@@ -178,6 +184,10 @@ class Views(Service):
         guard = self._shelf.guard(partition)
         if state.written is None:
             held = self._store.offset(guard)
+            if held is not None and state.end is not None and held > state.end:
+                log.warning("clearing", view=self.view.name, partition=partition, store=held, end=state.end)
+                clear(self._store, self._shelf, partition, self._partitions, held)
+                held = None
             if held is None or held < state.whole_from:
                 self._soil(state)
             state.written = -1 if held is None else held
@@ -227,9 +237,14 @@ class Views(Service):
             self.restore(partition, None)
         return self._states[partition]
 
+    def begin(self, partition: int, end: int) -> None:
+        """See `Service`: a store that is further than its log was written from one that no longer exists."""
+        self._ends[partition] = end
+
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of another view."""
         state = _State(EntityWindows(self._question), Sources(self._source_count, self.view.idle_after))
+        state.end = self._ends.get(partition)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "views" not in columns:

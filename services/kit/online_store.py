@@ -47,7 +47,7 @@ class Store(Protocol):
         """
 
     def reset(self, guard: bytes, offset: int) -> bool:
-        """Forget `guard`, so that anybody may publish, if it still holds `offset`; False, and nothing is done, if not."""
+        """Forget `guard`, so that anybody may publish, if it still holds `offset`; False, with nothing done, if not."""
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
         """All keys that begin with `prefix`, in parts; those that come or go meanwhile may be named or not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.enrich.enriching import Enrich
+from services.enrich.shelves import Shelf
 from services.enrich.viewing import Views
 from services.kit.batch import Batch
 from services.kit.errors import ContractError, Transient
-from services.kit.online_store import MemoryStore, OnlineStore
+from services.kit.online_store import MemoryStore, OnlineStore, Publication, Store, Values
+from services.pipeline.spec import Pipeline
 from tests.enrich import cases
 from tests.enrich.cases import Reading
 from tests.enrich.simulation import World, batch_of
@@ -272,6 +274,67 @@ def test_store_ahead() -> None:
         assert store.values == ahead
     fresh.process(told(enrich, views, [(150, "a", "hall", 1.0)], 5)[1], 20.0)
     assert store.values != ahead
+
+
+def fold_log(pipeline: Pipeline, store: Store, rooms: Sequence[str], end: int) -> None:
+    """Take both partitions of a view's topic over, that end at `end` with an update of these rooms, and fold it."""
+    enrich, views = Enrich(pipeline, store), Views(pipeline, cases.ROOM, store, behind_s=0.0)
+    for service in (enrich, views):
+        service.start({"events": 1, "view.room": 2})
+    rows: list[Reading] = [(100 + n, "a", room, 1.0) for n, room in enumerate(rooms)]
+    (emit,) = enrich.admit(cases.batch(cases.events(rows)), 0.0).emits
+    for partition in (0, 1):
+        views.begin(partition, end)
+        views.restore(partition, None)
+        views.process(batch_of("view.room", emit.columns.slice(partition, 1), partition, end - 1), 1.0)
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_topic_created_anew(kind: str, request: pytest.FixtureRequest, unique: Callable[[str], str]) -> None:
+    """What was folded from a topic that was deleted leaves the store when a member takes the new one over."""
+    store = MemoryStore() if kind == "memory" else OnlineStore(request.getfixturevalue("redis_server"))
+    pipeline = replace(cases.pipeline(), name=unique("rooms"))
+    shelf = Shelf(pipeline.name, "room")
+    rooms = [f"room {n}" for n in range(40)]
+    fold_log(pipeline, store, rooms, end=100)
+    assert stored(store, shelf) == set(rooms)
+    fold_log(pipeline, store, ["room 7", "attic"], end=101)
+    assert stored(store, shelf) == {*rooms, "attic"}
+    fold_log(pipeline, store, ["room 7", "attic"], end=1)
+    assert stored(store, shelf) == {"room 7", "attic"}
+    assert [store.offset(shelf.guard(partition)) for partition in (0, 1)] == [1, 1]
+
+
+def stored(store: Store, shelf: Shelf) -> set[str]:
+    """Entities that have a timeline in the store."""
+    return {key.removeprefix(shelf.entities).decode() for part in store.keys(shelf.entities) for key in part}
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_clearing_cut_short(steps: int) -> None:
+    """A clearing that ends half way is begun again; meanwhile there is no progress, so readers wait."""
+
+    class Leaving(MemoryStore):
+        """Goes out of reach after some writes."""
+
+        left = 1_000
+
+        def publish(self, guard: bytes, offset: int, values: Values, previous: int | None = None) -> Publication:
+            self.left -= 1
+            if self.left < 0:
+                raise Transient("gone")
+            return super().publish(guard, offset, values, previous)
+
+    store, pipeline = Leaving(), cases.pipeline()
+    shelf = Shelf(pipeline.name, "room")
+    fold_log(pipeline, store, [f"room {n}" for n in range(40)], end=100)
+    store.left = steps
+    with pytest.raises(Transient):
+        fold_log(pipeline, store, ["attic"], end=1)
+    assert store.read([shelf.progress(0)]) == [None]
+    store.left = 1_000
+    fold_log(pipeline, store, ["attic"], end=1)
+    assert stored(store, shelf) == {"attic"}
 
 
 def test_vanished() -> None:
