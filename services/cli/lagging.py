@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.kit.errors import Transient
-from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
+from services.kit.kafka import Admin, Connection, Consumer, TopicPartition, place
 from services.pipeline.spec import Pipeline
 
 COUNTED = 10_000
@@ -86,22 +86,18 @@ def _heads(
         done = set()
         for message in messages:
             part = message.partition()
-            if part not in waiting:
+            if part is None or part not in waiting:
                 continue
-            if message.error() is not None:
-                # The end: what may still lie behind it is not committed yet.
-                done.add(part)
-                waiting.discard(part)
-                continue
-            records, stamp = found[part]
-            found[part] = (records + 1, message.timestamp()[1] if stamp is None else stamp)
-            if ends[part] - starts[part] > COUNTED:
-                found[part] = (ends[part] - starts[part], found[part][1])
-                done.add(part)
-                waiting.discard(part)
-            elif message.offset() >= ends[part] - 1:
-                done.add(part)
-                waiting.discard(part)
+            if message.error() is None:
+                records, stamp = found[part]
+                span = ends[part] - starts[part]
+                stamp = message.timestamp()[1] if stamp is None else stamp
+                found[part] = (span if span > COUNTED else records + 1, stamp)
+                if span <= COUNTED and place(message)[1] < ends[part] - 1:
+                    continue
+            # All is known: it was counted, or is too long to count, or its end came, behind which nothing is committed.
+            done.add(part)
+            waiting.discard(part)
         consumer.pause([TopicPartition(topic, part) for part in done])
     consumer.assign([])
     return found

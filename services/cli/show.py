@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import TypeVar
@@ -134,7 +135,7 @@ class Show:
 
         for topic, rows in (("events", plot.history), ("labels", plot.labels)):
             publisher = self._publisher(topic)
-            self._meanwhile(lambda rows=rows, publisher=publisher: publisher.publish(rows, None, more))  # type: ignore[misc]
+            self._meanwhile(partial(publisher.publish, rows, None, more))
             if topic == "events":
                 self._note(rows, publisher.sent)
         self.report(what, 1.0)

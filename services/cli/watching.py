@@ -193,4 +193,5 @@ def compare(
 
 
 def _ids(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
-    return column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+    found: npt.NDArray[Any] = column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+    return found

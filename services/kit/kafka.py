@@ -508,9 +508,9 @@ class Admin:
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """A group's committed offsets by topic and partition; none when there is no such group."""
-        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        found = _call(asked[group].result, 15.0).topic_partitions
-        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+        wanted = [ConsumerGroupTopicPartitions(group)]
+        found = _ask(lambda: self._admin.list_consumer_group_offsets(wanted)[group].result(15.0)).topic_partitions
+        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
     @staticmethod
     def _wait(futures: Mapping[Any, Any], timeout: float = 60.0) -> None:
