@@ -7,7 +7,6 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from services.enrich.shelves import read_progress, write_progress
 from services.enrich.timelines import Timelines, pack
 from services.enrich.windows import Question, Windows
 from services.kit.errors import ContractError
@@ -51,11 +50,3 @@ def test_strange_values(value: bytes) -> None:
     """A value that is no timeline of this view is refused by name."""
     with pytest.raises(ContractError, match="online store"):
         Timelines([None, value], 2)
-
-
-def test_progress() -> None:
-    """A view is as far as the partition that is furthest behind; one without progress holds all."""
-    assert read_progress([write_progress(7), write_progress(-3)]) == -3
-    assert read_progress([write_progress(7), None]) is None
-    with pytest.raises(ContractError):
-        read_progress([b"7"])
