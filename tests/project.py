@@ -116,7 +116,9 @@ class Project:
         """Start members again that ended by themselves, as a supervisor would; a wrong contract is a failure."""
         for member, process in list(self.processes.items()):
             if process.poll() is not None:
-                assert process.returncode in (75, 1, -signal.SIGKILL), f"{member}: {process.returncode}\n{self.logs()}"
+                assert process.returncode in (1, 70, 75, -signal.SIGKILL), (
+                    f"{member}: {process.returncode}\n{self.logs()}"
+                )
                 self.start(member)
 
     def publish(self, rows: pa.RecordBatch, key: str) -> None:

@@ -23,9 +23,31 @@ class Health:
         self.missing: str | None = "starting"
         self.last_beat = clock()
         self._server: ThreadingHTTPServer | None = None
+        self._closed = threading.Event()
 
     def beat(self) -> None:
+        """The loop goes round."""
         self.last_beat = self.clock()
+
+    def silent_for(self) -> float:
+        """Seconds since the last beat."""
+        return self.clock() - self.last_beat
+
+    def watch(self, on_silence: Callable[[], None]) -> None:
+        """Call `on_silence`, on a thread of its own, once the loop has been silent for longer than `silence_s`.
+
+        librdkafka has calls that can outlast their time-outs for ever (send_offsets_to_transaction, when the group's
+        coordinator dies: librdkafka issues 5456 and 5511); only the end of the process ends them.
+        """
+
+        def watching() -> None:
+            while self.silent_for() <= self.silence_s:
+                self._closed.wait(self.silence_s / 20)
+                if self._closed.is_set():
+                    return
+            on_silence()
+
+        threading.Thread(target=watching, name="watchdog", daemon=True).start()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """(status, content type, body) for a path."""
@@ -33,9 +55,8 @@ class Health:
         if path == "/metrics":
             return 200, CONTENT_TYPE, self.metrics.text()
         if path == "/livez":
-            silent = self.clock() - self.last_beat
-            if silent > self.silence_s:
-                return 503, text, f"the loop has been silent for {silent:.0f} s\n".encode()
+            if self.silent_for() > self.silence_s:
+                return 503, text, f"the loop has been silent for {self.silent_for():.0f} s\n".encode()
             return 200, text, b"alive\n"
         if path == "/readyz":
             if self.missing is not None:
@@ -65,6 +86,8 @@ class Health:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
+        """Stop answering and watching."""
+        self._closed.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

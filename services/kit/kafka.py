@@ -356,7 +356,7 @@ class Producer:
         if error is not None:
             self.failure = error
 
-    def init_transactions(self, timeout: float = 60.0) -> None:
+    def init_transactions(self, timeout: float = 30.0) -> None:
         """Take over the transactional id; an older holder's open transaction is aborted."""
         _call(self._producer.init_transactions, timeout)
 
@@ -418,7 +418,7 @@ class Producer:
         """Serve delivery reports."""
         self._producer.poll(0)
 
-    def flush(self, timeout: float = 60.0) -> None:
+    def flush(self, timeout: float = 30.0) -> None:
         """Wait until everything queued is durable; raises when something is not."""
         if _call(self._producer.flush, timeout):
             raise Transient(f"records still not acknowledged after {timeout:g} s")
@@ -430,17 +430,17 @@ class Producer:
         """Flush, and let go of the broker at once instead of when the collector comes by."""
         _call(self._producer.close)
 
-    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float = 60.0) -> None:
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float = 30.0) -> None:
         _call(self._producer.send_offsets_to_transaction, offsets, group_metadata, timeout)
 
-    def commit(self, timeout: float = 60.0) -> None:
+    def commit(self, timeout: float = 30.0) -> None:
         """Commit the transaction. A time-out leaves its outcome unknown: the producer must not be used again."""
         try:
             _call(self._producer.commit_transaction, timeout)
         except Transient as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
 
-    def abort(self, timeout: float = 60.0) -> None:
+    def abort(self, timeout: float = 30.0) -> None:
         try:
             _call(self._producer.abort_transaction, timeout)
         except Transient as unknown:

@@ -20,6 +20,9 @@ log = logger("membership")
 class Membership:
     """This member's part in its consumer group. Its callbacks run inside the consumer's poll.
 
+    Args:
+        beat: called while a take-over takes its time: it is no hang.
+
     Attributes:
         owned: the partitions of this member, by number.
         joined: whether any assignment came yet.
@@ -36,6 +39,7 @@ class Membership:
         commits: Commits,
         metrics: Metrics,
         clock: Callable[[], float],
+        beat: Callable[[], None],
     ) -> None:
         self.topic = topic
         self.service = service
@@ -44,6 +48,7 @@ class Membership:
         self.commits = commits
         self.metrics = metrics
         self.clock = clock
+        self.beat = beat
         self.owned = commits.owned
         self.joined = False
         self.dying = False
@@ -68,6 +73,7 @@ class Membership:
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self.joined = True
         for found in self.consumer.committed(partitions) if partitions else []:
+            self.beat()
             started = self.clock()
             own = self._taken_over(found)
             self.owned[own.partition] = own

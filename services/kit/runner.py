@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 
 from services.kit.answering import RETRY_S, Answering
@@ -48,7 +49,8 @@ class Runner:
         self.settings = settings
         self.metrics = metrics
         self.clock = clock
-        self.health = Health(metrics, clock)
+        # Monotonic: a clock that is set right must not look like a loop that hangs.
+        self.health = Health(metrics, time.monotonic, settings.silence_s)
         self.owned: dict[int, Owned] = {}
         self._stop = threading.Event()
         self._backlog: list[Message] = []
@@ -120,11 +122,19 @@ class Runner:
             self._serve_rebalance,
         )
         self.membership = Membership(
-            wiring.input.name, self.service, self.consumer, checkpoints, self.commits, self.metrics, self.clock
+            wiring.input.name,
+            self.service,
+            self.consumer,
+            checkpoints,
+            self.commits,
+            self.metrics,
+            self.clock,
+            self.health.beat,
         )
         self.facts = [Facts(connection, channel) for channel in wiring.facts.values()]
         for facts in self.facts:
             for batch in facts.whole():
+                self.health.beat()
                 self.service.learn(batch, self.clock())
         gc.collect()
         gc.freeze()  # What start-up built stays: the collector need not walk it for every batch.

@@ -37,7 +37,7 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
     """Run one member until it is told to stop, and say how it went.
 
     Exit codes: 0 drained; 1 a defect or a lost store, restart; 2 settings or contracts are wrong, a restart will not
-    help; 3 too many dead letters, look first; 75 fenced by another member, restart; 70 did not drain in time.
+    help; 3 too many dead letters, look first; 75 fenced by another member, restart; 70 hung, or did not drain in time, restart.
     """
     configure(settings.log, service=service, member=settings.member)
     log = logger("serving")
@@ -59,6 +59,14 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+
+    def on_silence() -> None:
+        log.error(
+            "hung", seconds=round(runner.health.silent_for()), last_words="the loop is silent; restarting frees it"
+        )
+        os._exit(STUCK)
+
+    runner.health.watch(on_silence)
     try:
         runner.run()
     except Fenced as error:

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         0.5, gt=0, le=1, description="stop when more than this share of the last 10,000 records was refused"
     )
     patience_s: float = Field(300.0, gt=0, description="stop when a store stays out of reach for longer than this")
+    silence_s: float = Field(
+        45.0, ge=5, description="a loop that hangs for longer is not live: the process ends, to be started again"
+    )
     drain_s: float = Field(20.0, gt=0, le=25, description="SIGTERM: finish and commit within this time")
     until_idle_s: float | None = Field(None, gt=0, description="end once all input was read for this long")
 
