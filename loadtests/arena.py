@@ -72,7 +72,8 @@ class Arena:
         project = Project(
             ROOT / "pipelines/card_fraud.yaml", name, self.directory / name, self.bootstrap, self.redis, PARTITIONS
         )
-        project.settings = settings
+        # Installed packages come with their byte code; a shell that forbids to write it would have every start compile.
+        project.settings = {"PYTHONDONTWRITEBYTECODE": "", **settings}
         try:
             yield project
         finally:
@@ -111,7 +112,7 @@ class Arena:
         """Make the model the champion of a project."""
         package, uri = self.model
         project.settings["HEADRACE_MODELS"] = str(self.directory / "models")
-        project.settings["HEADRACE_CACHE"] = str(self.directory / "cache")
+        project.settings["HEADRACE_MODEL_CACHE"] = str(self.directory / "cache")
         publish_plan(self.connection, project.contracts.channel("plans"), project.name, package, uri, "load test")
 
 

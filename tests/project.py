@@ -83,7 +83,7 @@ class Project:
             "HEADRACE_BOOTSTRAP": self.bootstrap,
             "HEADRACE_REDIS": self.redis,
             "HEADRACE_MODELS": str(self.directory / "models"),
-            "HEADRACE_CACHE": str(self.directory / "cache"),
+            "HEADRACE_MODEL_CACHE": str(self.directory / "cache"),
             "HEADRACE_MEMBER": member,
             "HEADRACE_SESSION_TIMEOUT_MS": "6000",
             **self.settings,

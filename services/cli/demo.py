@@ -105,7 +105,7 @@ def _show(
         Settings, pipeline=path, bootstrap=parts.bootstrap, redis=parts.redis, schema_ids=pins, models=str(models)
     )
     provision(settings, PARTITIONS)
-    more = {"HEADRACE_SCHEMA_IDS": str(pins), "HEADRACE_MODELS": str(models), "HEADRACE_CACHE": str(fetched)}
+    more = {"HEADRACE_SCHEMA_IDS": str(pins), "HEADRACE_MODELS": str(models), "HEADRACE_MODEL_CACHE": str(fetched)}
     env = environment(path, parts.bootstrap, parts.redis, None, more)
     show = Show(settings, read_contracts(settings), env, directory, stop, report)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.kit.channels import Channel, Wiring
 from services.kit.codec import Codec
+from services.kit.errors import ContractError
 from services.kit.registry import RegistryIds
 from services.kit.schemas import PinnedIds, SchemaIds, load_schema
 from services.kit.settings import Settings
@@ -33,11 +34,13 @@ class Contracts:
         """A logical topic of this pipeline; ContractError when its schema is unknown or has no id."""
         name = f"{self.pipeline.name}.{logical}"
         subject = f"{name}-value"
+        known = schemas(self.pipeline, self.workspace)
+        if subject not in known:
+            topics = ", ".join(sorted(s.removeprefix(f"{self.pipeline.name}.").removesuffix("-value") for s in known))
+            raise ContractError(f"{self.pipeline.name} has no topic {logical}: it has {topics}")
         # Strangers write events and labels; only we write the others, and a dead letter holds a whole event.
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
-        return Channel(
-            logical, name, Codec(subject, load_schema(schemas(self.pipeline, self.workspace)[subject]), self.ids, most)
-        )
+        return Channel(logical, name, Codec(subject, load_schema(known[subject]), self.ids, most))
 
     def wiring(
         self,

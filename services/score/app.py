@@ -27,7 +27,7 @@ def build_score(settings: ScoreSettings) -> Runner:
         contracts.pipeline.name,
         wiring.input.codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
-        ModelStore(settings.models, settings.cache),
+        ModelStore(settings.models, settings.model_cache),
         SessionSettings(settings.device, settings.threads, settings.spinning, longest),
         Figures(metrics.registry),
     )

@@ -16,4 +16,4 @@ class ScoreSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run; cuda needs the extra `gpu`")
     threads: int = Field(1, ge=1, le=64, description="threads of one model session")
     spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
-    cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
+    model_cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
