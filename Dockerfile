@@ -8,7 +8,7 @@ FROM python:3.11-slim AS wheel
 WORKDIR /source
 COPY requirements/dev.txt requirements/
 # The build tools at their pinned and hashed versions, without the rest of the developers' packages.
-RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } keep' requirements/dev.txt \
+RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } keep' requirements/dev.txt \
         > build.txt \
     && pip install --no-cache-dir --disable-pip-version-check --require-hashes -r build.txt
 COPY pyproject.toml README.md ./

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from services.parts.maven import fetch, java
@@ -34,19 +35,17 @@ def blocks(kind: str) -> dict[str, str]:
 
 
 class Reader:
-    """A user who copies examples into a folder and runs them.
+    """A user who copies examples into the folder of the pipeline and runs them.
 
     Args:
         system: the services that they talk to.
         places: what stands in the examples and what to put in its place.
-        directory: where they are run.
     """
 
-    def __init__(self, system: System, places: dict[str, str], directory: Path) -> None:
+    def __init__(self, system: System, places: dict[str, str]) -> None:
         self.system = system
         self.places = places
-        self.directory = directory
-        directory.mkdir()
+        self.directory = system.directory
 
     def command(self, name: str) -> list[str]:
         """Write an example to its file; how it is run."""
@@ -56,13 +55,7 @@ class Reader:
         path = self.directory / name
         path.write_text(text)
         if path.suffix == ".java":
-            jars = [f"{fetch('kafka')}/*", f"{fetch('registry')}/lib/org.apache.avro.*"]
-            avro = [
-                str(jar)
-                for part in ("avro", "jackson-core", "jackson-databind", "jackson-annotations", "commons")
-                for jar in (fetch("registry") / "lib").glob(f"*{part}*.jar")
-            ]
-            return [java(), "-cp", ":".join([jars[0], *avro]), str(path)]
+            return [java(), "-cp", f"{fetch('kafka')}/*:{fetch('registry')}/lib/*", str(path)]  # the latter has Avro
         return {".py": [sys.executable, str(path)], ".sh": ["bash", "-e", str(path)]}[path.suffix]
 
     @property
@@ -111,7 +104,7 @@ def reader(kafka: str, redis_server: str, registry: str, tmp_path_factory: pytes
             system.start(service)
         system.play()
         places = {REGISTRY: registry, BROKER: kafka, "card_fraud.": f"{system.name}."}
-        yield Reader(system, places, system.directory / "reader")
+        yield Reader(system, places)
     finally:
         system.kill()
 
@@ -156,8 +149,6 @@ def test_dead_letters(reader: Reader) -> None:
 def letters(reader: Reader) -> int:
     """How many dead letters there are, read as the page says."""
     reader.run("read-dead-letters.sh")
-    import pyarrow.parquet as pq
-
     found = pq.read_table(reader.directory / "dead-letters.parquet")
     assert set(found["value"].to_pylist()) <= {b"this is no Avro"}
     return int(found.num_rows)
