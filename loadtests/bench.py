@@ -40,10 +40,11 @@ class Size:
     soak_rate: int = 1_500
     month_days: int = 31
     trials: int = 3
+    checkpointed: bool = True
     modes: tuple[str, ...] = throughput.MODES
 
 
-QUICK = Size(4_000, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, throughput.MODES[:1])
+QUICK = Size(4_000, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ PARTS: Mapping[str, Part] = {
     "memory": Part(
         lambda ground, size: memory.measure(ground, size.days, size.soak_minutes, size.soak_rate), report.memory
     ),
-    "recovery": Part(lambda ground, size: recovery.measure(ground, size.month_days, size.trials), report.recovery),
+    "recovery": Part(
+        lambda ground, size: recovery.measure(ground, size.month_days, size.trials, size.checkpointed), report.recovery
+    ),
 }
 
 

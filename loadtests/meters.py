@@ -69,14 +69,20 @@ class Sample:
 
 
 class Meter:
-    """Reads one member of a project, from outside."""
+    """Reads one member of a project, from outside.
 
-    def __init__(self, project: Project, member: str) -> None:
+    Args:
+        member: one that was started just now, or
+        whole_log: one that has said in its log already where it listens.
+    """
+
+    def __init__(self, project: Project, member: str, whole_log: bool = False) -> None:
         self.member = member
         self.service = member.partition("-")[0]
         self.pid = project.processes[member].pid
         self.log = project.directory / f"{member}.log"
-        self._skip = len(log_lines(self.log)) if self.log.exists() else 0
+        # A log goes on over restarts: what an earlier process said is not this one's.
+        self._skip = 0 if whole_log or not self.log.exists() else len(log_lines(self.log))
         self._url: str | None = None
 
     def sample(self) -> Sample:

@@ -27,6 +27,8 @@ from loadtests.arena import Arena, alive, arena, collected
 from loadtests.stream import DATA
 from tests.project import Project, differences, ties
 
+RESIDUE = 1e-9
+"""Far below what the mean of payments in whole cents can be, but for zero."""
 QUARTER = DATA / "features_2018-04_to_2018-06.parquet"
 
 
@@ -35,6 +37,7 @@ class Verdict:
     """What one run gave.
 
     Attributes:
+        members: of enrich.
         events, features: how many went in and came out.
         doubled, missing: event ids that came out more than once, or not at all.
         differing: rows that differ, by feature.
@@ -106,7 +109,7 @@ def compared(found: pa.Table, events: pa.RecordBatch, members: int, kills: int, 
     found = found.take(pa.array(first))
     published = pq.read_table(QUARTER)
     published = published.filter(pc.is_in(published["transaction_id"].cast(pa.int64()), pa.array(unique)))
-    published = published.take(pc.sort_indices(published["transaction_id"]))
+    published = without_residue(published.take(pc.sort_indices(published["transaction_id"])))
     tied = ties(events["customer_id"].to_numpy(), events["tx_datetime"].cast(pa.int64()).to_numpy())
     return Verdict(
         members=members,
@@ -119,6 +122,18 @@ def compared(found: pa.Table, events: pa.RecordBatch, members: int, kills: int, 
         kills=kills,
         seconds=seconds,
     )
+
+
+def without_residue(published: pa.Table) -> pa.Table:
+    """Means that are nothing but a rolling sum's rounding residue, as the zero that they stand for.
+
+    There is one: transaction 808065, a payment of 0.00 alone in its day, whose mean was published as -3.6e-15.
+    """
+    for place, name in enumerate(published.column_names):
+        if "avg_amount" in name:
+            means = published[name].to_numpy()
+            published = published.set_column(place, name, pa.array(np.where(np.abs(means) < RESIDUE, 0.0, means)))
+    return published
 
 
 def main() -> int:
@@ -137,18 +152,17 @@ def main() -> int:
     with arena(say=console.print) as ground:
         events = ground.stream(min(options.rows or quarter, quarter)).events
         table = Table(title=f"{events.num_rows:,} transactions, 4 partitions, against the published features")
-        for heading in ("enrich", "features", "doubled", "missing", "rows that differ", "ties", "kills", "seconds"):
-            table.add_column(heading, justify="left" if heading == "rows that differ" else "right")
+        for heading in ("enrich", "features", "doubled", "missing", "ties", "kills", "seconds"):
+            table.add_column(heading, justify="right")
+        table.add_column("rows that differ", overflow="fold")
         verdicts = []
         for members in (int(part) for part in options.members.split(",")):
             console.print(f"{members} members of enrich")
             verdict = run(ground, events, members, options.kills, options.seed)
             verdicts.append(verdict)
             told = ", ".join(f"{name} {count}" for name, count in verdict.differing.items()) or "none"
-            table.add_row(
-                str(members), f"{verdict.features:,}", str(verdict.doubled), str(verdict.missing), told,
-                str(verdict.tied), str(verdict.kills), f"{verdict.seconds:.0f}",
-            )  # fmt: skip  # one line a row
+            numbers = (verdict.features, verdict.doubled, verdict.missing, verdict.tied, verdict.kills)
+            table.add_row(str(members), *[f"{number:,}" for number in numbers], f"{verdict.seconds:.0f}", told)
     console.print(table)
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 

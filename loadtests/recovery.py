@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Any
 
-from loadtests.arena import Arena, alive
+from loadtests.arena import PARTITIONS, Arena, alive
 from loadtests.following import Follower
 from loadtests.latency import await_rows
 from loadtests.load import LEAD_S, Load, started, write_events
@@ -21,17 +21,22 @@ PATIENCE_S = 90.0
 ANSWERS = {"enrich-0": "features", "score-0": "predictions"}
 
 
-def measure(ground: Arena, days: int, trials: int) -> dict[str, Any]:
-    """Seconds by killed member, one entry a trial, each with its phases.
+def measure(ground: Arena, days: int, trials: int, checkpointed: bool = True) -> dict[str, Any]:
+    """Seconds by killed member, one entry a trial, each with its phases, under `trials`.
 
-    Events go on at 500 a second all the while. The member is restarted at once under its own name.
+    Events go on at 500 a second all the while. The member is restarted at once under its own name. `cold` is an enrich
+    that was killed before its first checkpoint and folds everything again.
+
+    Args:
+        checkpointed: wait for enrich's first checkpoints before the other trials, as after the first half minute.
     """
     _, _ = ground.model
     rows = days * A_DAY
-    seconds = len(ANSWERS) * trials * (PATIENCE_S + BETWEEN_S)
+    seconds = LEAD_S + 2 * PATIENCE_S + len(ANSWERS) * trials * (PATIENCE_S / 3 + BETWEEN_S)
     stream = ground.stream(rows + int(RATE * seconds))
     path = write_events(ground.directory / "recovery.arrow", stream.events)
     figures: dict[str, Any] = {"state_events": rows, "days": days, "rate": RATE, "source": stream.source}
+    found: dict[str, list[dict[str, float]]] = {"cold": [], **{member: [] for member in ANSWERS}}
     with ground.project() as project:
         ground.plan(project)
         project.publish(stream.events.slice(0, rows), "customer_id")
@@ -46,16 +51,31 @@ def measure(ground: Arena, days: int, trials: int) -> dict[str, Any]:
         generator = started(load)
         try:
             settle(project, LEAD_S + BETWEEN_S)
+            ground.say("kill -9 enrich-0 before its first checkpoint")
+            found["cold"].append(killed(project, "enrich-0"))
+            settle(project, BETWEEN_S)
+            if checkpointed:
+                ground.say("waiting for checkpoints")
+                await_checkpoints(project, "enrich-0")
             for member in ANSWERS:
-                figures[member] = []
                 for trial in range(trials):
                     ground.say(f"kill -9 {member}, {trial + 1} of {trials}")
-                    figures[member].append(killed(project, member))
+                    found[member].append(killed(project, member))
                     settle(project, BETWEEN_S)
         finally:
             generator.terminate()
             generator.join()
-    return figures
+    return {**figures, "trials": found}
+
+
+def await_checkpoints(project: Project, member: str) -> None:
+    """Wait until a member has checkpointed every partition."""
+    meter = Meter(project, member, whole_log=True)
+    end = time.monotonic() + PATIENCE_S
+    while meter.metrics().get(("headrace_checkpoints_total", ""), 0.0) < PARTITIONS:
+        alive(project)
+        assert time.monotonic() < end, f"{member} wrote no checkpoints within {PATIENCE_S:g} s\n{project.logs()}"
+        time.sleep(0.5)  # The grain of the metric's reading.
 
 
 def settle(project: Project, seconds: float) -> None:

@@ -97,7 +97,8 @@ def recovery(figures: Figures) -> list[RenderableType]:
     title = f"seconds from the restart after kill -9; {figures['state_events']:,} events of state"
     phases = ("listening_s", "assigned_s", "plan_s", "answer_s", "restore_s", "replayed")
     shown = table(title, "member", "listening", "assigned", "plan", "first answer", "restoring", "replayed")
-    for member in ("enrich-0", "score-0"):
-        for trial in figures[member]:
-            shown.add_row(member, *[number(trial.get(phase)) for phase in phases])
+    named = {"cold": "enrich, no checkpoint yet", "enrich-0": "enrich", "score-0": "score"}
+    for member, trials in figures["trials"].items():
+        for trial in trials:
+            shown.add_row(named[member], *[number(trial.get(phase)) for phase in phases])
     return [shown]

@@ -27,7 +27,7 @@ def measure(ground: Arena, rows: int, modes: Sequence[str] = MODES) -> dict[str,
     """All contenders on the same events.
 
     Returns under `modes`, by mode: `enrich` (with `views` beside it and `all` of both), `score`, `together`, `bare`;
-    and `naive`. Numbers are events per CPU-second, `steady` and `whole`; `stages_us` microseconds of the loop per event.
+    and `naive`. Numbers are events per CPU-second, `steady` and `whole`; `stages_us` microseconds per event.
     """
     stream = ground.stream(rows)
     _, _ = ground.model  # Trained before anything is measured.
