@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.console import Console
 
 from loadtests.following import Follower
 from loadtests.stream import Stream, transactions
@@ -154,6 +155,12 @@ def alive(project: Project) -> None:
     """Assert that every member still runs."""
     for member, process in project.processes.items():
         assert process.poll() is None, f"{member} ended with {process.returncode}\n{project.logs()}"
+
+
+def console() -> Console:
+    """For tables: as wide as the terminal, or wide enough for them where there is none."""
+    made = Console(soft_wrap=True, highlight=False)
+    return made if made.is_terminal else Console(soft_wrap=True, highlight=False, width=140)
 
 
 @contextmanager

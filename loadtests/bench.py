@@ -19,10 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from loadtests import latency, memory, recovery, report, throughput
-from loadtests.arena import Arena, arena
+from loadtests.arena import Arena, arena, console
 from services.parts.maven import java
 
 
@@ -107,15 +107,15 @@ def main() -> int:
     base = QUICK if options.quick else Size()
     asked = {name: getattr(options, name) for name in ("events", "soak_minutes", "trials")}
     size = replace(base, **{name: value for name, value in asked.items() if value is not None})
-    console = Console(soft_wrap=True, highlight=False)
+    shown = console()
     figures: dict[str, Any] = {"machine": machine()}
-    with arena(options.made_up, lambda text: console.print(f"[dim]{text}[/]")) as ground:
+    with arena(options.made_up, lambda text: shown.print(f"[dim]{text}[/]")) as ground:
         ground.model_rows = size.model_rows
         for name in names:
-            console.rule(name)
+            shown.rule(name)
             figures[name] = PARTS[name].measure(ground, size)
             for table in PARTS[name].shown(figures[name]):
-                console.print(table)
+                shown.print(table)
             figures["machine"]["load_after"] = [round(load, 2) for load in os.getloadavg()]
             # After every part: a part that fails takes nothing with it.
             if options.json:

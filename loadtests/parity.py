@@ -20,10 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.table import Table
 
-from loadtests.arena import Arena, alive, arena, collected
+from loadtests.arena import Arena, alive, arena, collected, console
 from loadtests.stream import DATA
 from tests.project import Project, differences, ties
 
@@ -144,12 +143,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0, help="kill -9 so many random members on the way, in every run")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of whom to kill")
     options = parser.parse_args()
-    console = Console(stderr=False, soft_wrap=True, highlight=False)
+    shown = console()
     if not QUARTER.exists():
-        console.print(f"parity needs the Handbook's features, and {QUARTER} is not there")
+        shown.print(f"parity needs the Handbook's features, and {QUARTER} is not there")
         return 2
     quarter = pq.ParquetFile(QUARTER).metadata.num_rows
-    with arena(say=console.print) as ground:
+    with arena(say=shown.print) as ground:
         events = ground.stream(min(options.rows or quarter, quarter)).events
         table = Table(title=f"{events.num_rows:,} transactions, 4 partitions, against the published features")
         for heading in ("enrich", "features", "doubled", "missing", "ties", "kills", "seconds"):
@@ -157,13 +156,13 @@ def main() -> int:
         table.add_column("rows that differ", overflow="fold")
         verdicts = []
         for members in (int(part) for part in options.members.split(",")):
-            console.print(f"{members} members of enrich")
+            shown.print(f"{members} members of enrich")
             verdict = run(ground, events, members, options.kills, options.seed)
             verdicts.append(verdict)
             told = ", ".join(f"{name} {count}" for name, count in verdict.differing.items()) or "none"
             numbers = (verdict.features, verdict.doubled, verdict.missing, verdict.tied, verdict.kills)
             table.add_row(str(members), *[f"{number:,}" for number in numbers], f"{verdict.seconds:.0f}", told)
-    console.print(table)
+    shown.print(table)
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
