@@ -88,13 +88,18 @@ class Gate:
 
 def times_of(columns: pa.RecordBatch, name: str) -> Ints:
     """Event times, int64 milliseconds; null as 0."""
-    times = columns.column(name).cast(pa.int64())
+    times = columns.column(name).view(pa.int64())
     return cast(Ints, (times.fill_null(0) if times.null_count else times).to_numpy(zero_copy_only=False))
 
 
 def entities_of(columns: pa.RecordBatch, name: str) -> pa.StringArray:
     """An entity column as text, as it stands in record keys."""
-    return cast(pa.StringArray, columns.column(name).cast(pa.string()))
+    return text_of(columns.column(name))
+
+
+def text_of(entities: pa.Array) -> pa.StringArray:
+    """Entities as text, whatever their type."""
+    return cast(pa.StringArray, entities if entities.type == pa.string() else entities.cast(pa.string()))
 
 
 @kernel

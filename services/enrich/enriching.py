@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from services.enrich import packing
 from services.enrich.admitting import DAY, Gate, entities_of, late_rows, times_of
-from services.enrich.entities import EntityWindows, features_of, question_of, values_of
-from services.enrich.entries import NEVER, Flags
+from services.enrich.entities import EntityWindows, Features, question_of, values_of
+from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.lookups import Lookup, Lookups
 from services.enrich.updates import Entries, Mark, updates
 from services.kit.batch import Admission, Batch, Emit, Output
@@ -69,6 +69,8 @@ class Enrich(Service):
         self._lookups = Lookups(pipeline, store)
         self._own = pipeline.own_views
         self._foreign = pipeline.foreign_views
+        self._features = {view.name: Features(view) for view in self._own}
+        self._kinds = {view.name: {c.name: c.type for c in view.columns} for view in pipeline.views.values()}
         self._partitions: Mapping[str, int] = {}
         self._watermarks: dict[int, int] = {}
         self._states: dict[int, _State] = {}
@@ -82,8 +84,9 @@ class Enrich(Service):
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Check rows, and tell the views that other entities key what the good ones mean to them."""
-        written = {partition: int(batch.timestamp[rows].max()) for partition, rows in batch.runs()}
-        ends = {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in batch.runs()}
+        runs = list(batch.runs())
+        written = {partition: int(batch.timestamp[rows].max()) for partition, rows in runs}
+        ends = {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in runs}
         states = {partition: self._state(partition) for partition in ends}
         passed = self.gate.check(batch, self._watermarks)
         good = passed.batch
@@ -162,27 +165,20 @@ class Enrich(Service):
         Raises Transient, with nothing changed, when the online store cannot be read.
         """
         lookup = self._lookups.read(batch, now)
-        if lookup.held:
-            batch = batch.take(~np.isin(batch.partition, list(lookup.held)))
-        if not len(batch):
+        if not len(lookup.batch):
             return Output(held=lookup.held)
-        answer = self._answer(batch, lookup)
-        times = times_of(batch.columns, self.pipeline.events.time)
-        for partition, rows in batch.runs():
-            state, least = self._state(partition), int(times[rows].min())
-            state.fresh = least if state.fresh is None else min(least, state.fresh)
-        return Output((answer,), held=lookup.held)
+        return Output((self._answer(lookup),), held=lookup.held)
 
     def replay(self, batch: Batch) -> None:
         """Fold rows that were answered in an earlier life."""
-        for _ in self._fold(batch):
+        for _ in self._fold(batch, times_of(batch.columns, self.pipeline.events.time), answered=True):
             pass
 
-    def _answer(self, batch: Batch, lookup: Lookup) -> Emit:
-        events, columns = self.pipeline.events, batch.columns
+    def _answer(self, lookup: Lookup) -> Emit:
+        events, batch, columns = self.pipeline.events, lookup.batch, lookup.batch.columns
         times = times_of(columns, events.time)
         entity = entities_of(columns, events.key)
-        folded = list(self._fold(batch))
+        folded = list(self._fold(batch, times, answered=False))
         record: dict[str, pa.Array] = {
             "event_id": columns.column(events.id).cast(pa.string()),
             "entity": entity,
@@ -196,34 +192,42 @@ class Enrich(Service):
             if view.kind == "calendar":
                 features = {name: e.evaluate(columns, times) for name, e in view.expressions.items()}
             elif view in self._foreign:
-                features, ages[f"{view.name}_age"] = lookup.features(view, batch, times)
+                features, ages[f"{view.name}_age"] = lookup.features(view, times)
             else:
                 parts = [part[view.name] for part in folded]
-                features = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            kinds = {column.name: column.type for column in view.columns}
+                features = parts[0]
+                if len(parts) > 1:
+                    features = {name: np.concatenate([part[name] for part in parts]) for name in features}
+            kinds = self._kinds[view.name]
             arrays = [_array(features[name], kind) for name, kind in kinds.items()]
             record[view.name] = pa.StructArray.from_arrays(arrays, names=list(kinds))
         return Emit("features", pa.RecordBatch.from_pydict(record | ages), entity, batch.partition)
 
-    def _fold(self, batch: Batch) -> Iterator[dict[str, Columns]]:
-        """Fold the rows of each partition in turn, with the features of the views that the events' own key keys."""
+    def _fold(self, batch: Batch, times: Ints, answered: bool) -> Iterator[dict[str, Columns]]:
+        """Fold the rows of each partition in turn, with the features of the views that the events' own key keys.
+
+        `answered`: whether that was done in an earlier life.
+        """
         events = self.pipeline.events
         for partition, rows in batch.runs():
             state = self._state(partition)
             columns = batch.columns.slice(rows.start, rows.stop - rows.start)
-            times = times_of(columns, events.time)
-            late = np.zeros(len(times), np.bool_)
-            good = np.ones(len(times), np.bool_)
+            at = times[rows]
+            late = np.zeros(len(at), np.bool_)
+            good = np.ones(len(at), np.bool_)
             # Late rows are found again by the rule that admitted them, so that nothing but rows need be remembered.
-            state.folded = late_rows(times, good, events.allowed_lateness, state.folded, late)
+            state.folded = late_rows(at, good, events.allowed_lateness, state.folded, late)
+            if not answered:
+                least = int(at.min())
+                state.fresh = least if state.fresh is None else min(least, state.fresh)
             last = int(batch.offset[rows.stop - 1])
             state.waiting = {offset: least for offset, least in state.waiting.items() if offset > last}
             entities = columns.column(events.key)
             features: dict[str, Columns] = {}
             for view in self._own:
                 values = values_of(view, columns)
-                answers = state.views[view.name].fold_and_answer(entities, times, values, ~late)
-                features[view.name] = features_of(view, answers)
+                answers = state.views[view.name].fold_and_answer(entities, at, values, ~late)
+                features[view.name] = self._features[view.name].of(answers)
             yield features
 
     # ---- state comes and goes -----------------------------------------------------------------------------------

@@ -23,24 +23,40 @@ def question_of(view: View, lateness: int) -> Question:
     return Question(view.windows, view.delay, lateness, len(view.fields), extremes)
 
 
-def features_of(view: View, answers: Answers) -> dict[str, npt.NDArray[np.generic]]:
-    """Feature columns by name, in the view's order; where a window holds no value, what the view says is `missing`."""
-    found: dict[str, npt.NDArray[np.generic]] = {}
-    for column in view.columns:
-        aggregation = view.features[column.feature]
-        place = view.fields.index(aggregation.field) if aggregation.field is not None else 0
-        numbers = answers.of(aggregation.function, view.windows.index(column.window), place)
-        if aggregation.function != "count" and not np.isnan(view.missing):
-            numbers = np.where(np.isnan(numbers), view.missing, numbers)
-        found[column.name] = numbers
-    return found
+class Features:
+    """The feature columns of a view, read from the answers of its windows.
+
+    Parameters:
+        view: whose features; laid out once, for views work their columns out anew each time they are asked.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._missing = None if np.isnan(view.missing) else view.missing
+        self._places: list[tuple[str, str, int, int]] = []
+        for column in view.columns:
+            aggregation = view.features[column.feature]
+            place = view.fields.index(aggregation.field) if aggregation.field is not None else 0
+            self._places.append((column.name, aggregation.function, view.windows.index(column.window), place))
+
+    def of(self, answers: Answers) -> dict[str, npt.NDArray[np.generic]]:
+        """Columns by name, in the view's order; where a window holds no value, what the view says is `missing`."""
+        found: dict[str, npt.NDArray[np.generic]] = {}
+        for name, function, window, place in self._places:
+            numbers = answers.of(function, window, place)
+            if function != "count" and self._missing is not None:
+                numbers = np.where(np.isnan(numbers), self._missing, numbers)
+            found[name] = numbers
+        return found
 
 
 def values_of(view: View, columns: pa.RecordBatch) -> Floats:
     """The fields that a view aggregates, float64 (rows, fields), null as NaN."""
-    values = np.empty((columns.num_rows, len(view.fields)))
-    for at, name in enumerate(view.fields):
-        column = columns.column(name).cast(pa.float64())
+    fields = view.fields
+    values = np.empty((columns.num_rows, len(fields)))
+    for at, name in enumerate(fields):
+        column = columns.column(name)
+        if column.type != pa.float64():
+            column = column.cast(pa.float64())
         values[:, at] = column.to_numpy(zero_copy_only=False)
     return values
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from services.enrich.admitting import entities_of, times_of
-from services.enrich.entities import features_of, question_of
+from services.enrich.admitting import text_of, times_of
+from services.enrich.entities import Features, question_of
 from services.enrich.entries import Ints
 from services.enrich.shelves import ALWAYS, Progress, Shelf, read_progress
 from services.enrich.timelines import Timelines
+from services.enrich.windows import Question
 from services.kit.batch import Batch
 from services.kit.online_store import Store
 from services.pipeline.spec import Pipeline, View
@@ -25,36 +25,34 @@ Columns = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A view as it was when the store was read: its progress, and the timelines of the distinct entities asked for."""
+    """A view as it was when the store was read.
 
-    progress: Progress | None
-    entities: pa.StringArray
+    `which` is for each row its entity's place among the timelines, the last one being nobody's and empty; `ages` how
+    far the view was behind what the row needs, ms.
+    """
+
     timelines: Timelines
+    which: Ints
+    ages: pa.Array
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What one read of the store gave for a batch. `held` are the partitions that must wait."""
+    """What one read of the store gave for the rows of a batch that need not wait.
 
+    Attributes:
+        batch: these rows.
+        held: the partitions whose rows must wait.
+    """
+
+    batch: Batch
     held: frozenset[int]
-    _lateness: int = 0
-    _views: Mapping[str, _Read] = field(default_factory=dict)
+    _views: Mapping[str, tuple[_Read, Question, Features]] = field(default_factory=dict)
 
-    def features(self, view: View, batch: Batch, times: Ints) -> tuple[Columns, pa.Array]:
-        """Feature columns of a view for rows of the batch that was looked up, and the view's age for each."""
-        assert view.key is not None, "an entity view has a key"
-        read = self._views[view.name]
-        entities = entities_of(batch.columns, view.key)
-        # The last timeline is nobody's: rows without an entity find it empty.
-        index: Any = pc.index_in(entities, read.entities, skip_nulls=True)
-        which = index.fill_null(len(read.entities)).to_numpy().astype(np.int64)
-        answers = read.timelines.answer(which, times, question_of(view, self._lateness))
-        features = features_of(view, answers)
-        null = entities.is_null().to_numpy(zero_copy_only=False)
-        if read.progress is None:
-            return features, pa.nulls(len(times), pa.int64())
-        age = np.maximum(needed(view, times, self._lateness) - read.progress.passed[batch.partition], 0)
-        return features, pa.array(age, mask=null)
+    def features(self, view: View, times: Ints) -> tuple[Columns, pa.Array]:
+        """Feature columns of a view, and its age, for every row."""
+        read, question, features = self._views[view.name]
+        return features.of(read.timelines.answer(read.which, times, question)), read.ages
 
 
 def needed(view: View, times: Ints, lateness: int) -> Ints:
@@ -83,6 +81,8 @@ class Lookups:
         self._events = pipeline.events
         self._store = store
         self._shelves = {view.name: Shelf(pipeline.name, view.name, view.version) for view in self._views}
+        self._questions = {view.name: question_of(view, pipeline.events.allowed_lateness) for view in self._views}
+        self._features = {view.name: Features(view) for view in self._views}
         self._sources = 0
         self._progress: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
@@ -97,33 +97,50 @@ class Lookups:
     def read(self, batch: Batch, now: float) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read."""
         if not self._views:
-            return Lookup(frozenset())
-        lateness = self._events.allowed_lateness
+            return Lookup(batch, frozenset())
         times = times_of(batch.columns, self._events.time)
         present = {partition for partition, _ in batch.runs()}
+        marks = [key for keys in self._progress.values() for key in keys]
         if present <= self._held:
-            progress = self._split(self._store.read([key for keys in self._progress.values() for key in keys]))
+            progress = self._split(self._store.read(marks))
             if self._behind(batch, times, progress, now) == present:
-                return Lookup(frozenset(present))
-        keys = [key for keys in self._progress.values() for key in keys]
-        entities: dict[str, pa.StringArray] = {}
-        for view in self._views:
-            assert view.key is not None, "an entity view has a key"
-            distinct = entities_of(batch.columns, view.key).drop_null().unique()
-            entities[view.name] = distinct
-            keys += self._shelves[view.name].timelines(distinct)
-        values = self._store.read(keys)
+                return Lookup(batch.slice(slice(0)), frozenset(present))
+        entities = {view.name: self._entities(batch, view) for view in self._views}
+        keys = [self._shelves[name].timelines(distinct) for name, (distinct, _) in entities.items()]
+        values = self._store.read([*marks, *chain.from_iterable(keys)])
         progress = self._split(values)
         held = self._behind(batch, times, progress, now)
         self._held = (self._held - present) | held
-        at = sum(len(keys) for keys in self._progress.values())
+        go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
+        if go is not None:
+            batch, times = batch.take(go), times[go]
         found = {}
+        at = len(marks)
         for view in self._views:
-            names = entities[view.name]
-            packed = [*values[at : at + len(names)], None]
-            found[view.name] = _Read(progress[view.name], names, Timelines(packed, len(view.fields)))
-            at += len(names)
-        return Lookup(held, lateness, found)
+            distinct, which = entities[view.name]
+            told = progress[view.name]
+            if told is None:
+                break  # Then every partition is held.
+            read = self._read(
+                view, batch, times, told, values[at : at + len(distinct)], which if go is None else which[go]
+            )
+            found[view.name] = read, self._questions[view.name], self._features[view.name]
+            at += len(distinct)
+        return Lookup(batch, held, found)
+
+    def _read(
+        self, view: View, batch: Batch, times: Ints, told: Progress, packed: list[bytes | None], which: Ints
+    ) -> _Read:
+        ages = np.maximum(needed(view, times, self._events.allowed_lateness) - told.passed[batch.partition], 0)
+        nobody = which == len(packed)
+        return _Read(Timelines([*packed, None], len(view.fields)), which, pa.array(ages, mask=nobody))
+
+    def _entities(self, batch: Batch, view: View) -> tuple[pa.StringArray, Ints]:
+        """The distinct entities of a batch, and for each row the place of its own, their number where it has none."""
+        assert view.key is not None, "an entity view has a key"
+        coded = batch.columns.column(view.key).dictionary_encode()
+        places = coded.indices.fill_null(len(coded.dictionary)) if coded.null_count else coded.indices
+        return text_of(coded.dictionary), places.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def _split(self, values: list[bytes | None]) -> dict[str, Progress | None]:
         progress, at = {}, 0

@@ -75,17 +75,17 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries
     target = np.tile(np.arange(partitions, dtype=np.int32), len(marks))
     source = np.array([mark.source for mark in marks], np.int32)[each]
 
-    def of_marks(numbers: Sequence[int | bool]) -> pa.Array:
-        return pa.array(np.asarray(numbers)[each])
+    def of_marks(numbers: Sequence[int | bool], kind: pa.DataType | None = None) -> pa.Array:
+        return pa.array(np.asarray(numbers)[each], kind)
 
     columns = {
         "view": pa.array([view.name] * records, pa.string()),
         "source_partition": pa.array(source),
         "next_offset": of_marks([mark.next_offset for mark in marks]),
-        "progress": of_marks([mark.progress for mark in marks]).cast(_MILLIS),
-        "floor": of_marks([mark.floor for mark in marks]).cast(_MILLIS),
+        "progress": of_marks([mark.progress for mark in marks], _MILLIS),
+        "floor": of_marks([mark.floor for mark in marks], _MILLIS),
         "idle": of_marks([mark.idle for mark in marks]),
-        "time": of_marks([mark.time for mark in marks]).cast(_MILLIS),
+        "time": of_marks([mark.time for mark in marks], _MILLIS),
         "keys": pa.ListArray.from_arrays(ends, lists[0]),
         "times": pa.ListArray.from_arrays(ends, pa.array(lists[1])),
         "offsets": pa.ListArray.from_arrays(ends, pa.array(lists[2])),

@@ -73,13 +73,12 @@ class Answers:
         if function == "count":
             return self.count[:, window]
         known = self.sums[:, window, column, 1]
-        if function == "sum":
-            return np.where(known > 0, self.sums[:, window, column, 0], np.nan)
         if function == "mean":
-            with np.errstate(invalid="ignore"):
-                return np.asarray(self.sums[:, window, column, 0] / known)
-        extreme = self.sums[:, window, column, {"min": 2, "max": 3}[function]]
-        return np.where(known > 0, extreme, np.nan)
+            means = np.full(len(known), np.nan)
+            np.divide(self.sums[:, window, column, 0], known, out=means, where=known > 0)
+            return means
+        numbers = self.sums[:, window, column, {"sum": 0, "min": 2, "max": 3}[function]]
+        return np.where(known > 0, numbers, np.nan)
 
 
 class Windows:
@@ -96,8 +95,9 @@ class Windows:
     def __init__(self, question: Question) -> None:
         self.question = question
         self.watermark = NEVER
-        self._order = np.argsort(np.asarray(question.durations, np.int64), kind="stable")
-        self._durations = np.asarray(question.durations, np.int64)[self._order]
+        order = np.argsort(np.asarray(question.durations, np.int64), kind="stable")
+        self._durations = np.asarray(question.durations, np.int64)[order]
+        self._back = None if np.array_equal(order, np.arange(len(order))) else np.argsort(order)
         self._kinds = 4 if question.extremes else 2
         self._pool = self._empty(SPARE, np.zeros((16, FIELDS), np.int64))
         self._cursor = np.zeros(1, np.int64)
@@ -124,9 +124,8 @@ class Windows:
             if row == rows:
                 break
             self._make_room(self.watermark - question.slack)
-        if not np.array_equal(self._order, np.arange(len(self._order))):
-            back = np.argsort(self._order)
-            count, sums = count[:, back], sums[:, back]
+        if self._back is not None:
+            count, sums = count[:, self._back], sums[:, self._back]
         return Answers(count, sums)
 
     def fold(self, slots: Ints, times: Ints, values: Floats, horizon: int) -> None:
