@@ -57,7 +57,9 @@ def check(
 def register(
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline file or name.")],
     pins: PinsOption = None,
-    registry: Annotated[str | None, typer.Option(help="Register with this registry instead of the file.")] = None,
+    registry: Annotated[
+        str | None, typer.Option(envvar="HEADRACE_REGISTRY", help="Register with this registry, not in the file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give each schema of a pipeline's topics an id, unless it has one; repeat it as often as you like."""

@@ -28,6 +28,9 @@ class Answering:
     Args:
         owned: the partitions of this member; shared with whoever takes them over and gives them up.
         patience_s: how long a store may stay out of reach.
+
+    Attributes:
+        worked_at: when rows of the user's were last answered.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Answering:
         self.share = share
         self.patience_s = patience_s
         self.topic = outbox.wiring.input.name
+        self.worked_at = 0.0
         self._retry_at = 0.0
 
     def take(self, intake: Intake, now: float) -> None:
@@ -124,6 +128,8 @@ class Answering:
             self._note_stuck(reason, partitions, now)
             self._hold(batch, records, partitions)
             return
+        if not output.housekeeping:
+            self.worked_at = now
         self.outbox.refuse(output.rejects, records, now)
         self.outbox.deliver(output.emits)
         held = np.isin(batch.partition, list(output.held)) if output.held else np.zeros(len(batch), bool)

@@ -125,9 +125,11 @@ class Output:
     """What `Service.process` answers.
 
     `held` names input partitions whose rows were not touched because something they need has not arrived; the runner
-    pauses these partitions and offers the same rows again.
+    pauses these partitions and offers the same rows again. `housekeeping` says that the rows were none of the user's
+    (signs of life between services): they do not make a service busy.
     """
 
     emits: tuple[Emit, ...] = ()
     rejects: tuple[Reject, ...] = ()
     held: frozenset[int] = field(default_factory=frozenset)
+    housekeeping: bool = False

@@ -68,6 +68,7 @@ class Metrics:
         self.lag_seconds = Gauge(
             "lag_seconds", "age of the oldest record not yet answered", ["partition"], **in_registry
         )
+        self.ready = Gauge("ready", "1 when /readyz says so", **in_registry)
         self.idle = Gauge("idle_seconds", "how long all input has been read and answered", **in_registry)
         self.lag_records = Gauge("lag_records", "offsets not yet answered", ["partition"], **in_registry)
 

@@ -57,7 +57,7 @@ class Runner:
         self._unreadable_since: float | None = None
         self._tick_at = 0.0
         self._gauge_at = 0.0
-        self._idle_since: float | None = None
+        self._joined_at = 0.0
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -259,6 +259,7 @@ class Runner:
         if missing is None and any(own.restoring() for own in self.owned.values()):
             missing = "state is being rebuilt"
         self.health.missing = missing
+        self.metrics.ready.set(missing is None)
         self.metrics.owned.set(len(self.owned))
         self.metrics.held.set(sum(1 for own in self.owned.values() if own.held))
         self.metrics.lag_records.clear()
@@ -271,11 +272,11 @@ class Runner:
             self.metrics.lag_seconds.labels(str(own.partition)).set(age)
 
     def note_idle(self, now: float) -> None:
-        """Idle: every owned partition read to its end, answered and committed."""
+        """Idle: every owned partition read to its end, nothing held, and no row of the user's for a while."""
+        if not self.membership.joined:
+            self._joined_at = now
         at_end = all(own.at_end_since is not None and not own.held for own in self.owned.values())
-        idle = self.membership.joined and at_end and self.outbox.opened_at is None
-        self._idle_since = (self._idle_since or now) if idle else None
-        self.metrics.idle.set(0 if self._idle_since is None else now - self._idle_since)
-        limit = self.settings.until_idle_s
-        if limit is not None and self._idle_since is not None and now - self._idle_since >= limit:
+        idle = now - max(self._joined_at, self.answering.worked_at) if at_end else 0.0
+        self.metrics.idle.set(idle)
+        if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:
             self.stop()
