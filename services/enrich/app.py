@@ -35,4 +35,5 @@ def build_views(settings: ViewsSettings) -> Runner:
         raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
     wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=["events"])
     store = OnlineStore(settings.redis.get_secret_value())
-    return Runner(Views(pipeline, views[name], store, settings.behind_ms / 1000), wiring, settings, Metrics(), time.time)
+    service = Views(pipeline, views[name], store, settings.behind_ms / 1000)
+    return Runner(service, wiring, settings, Metrics(), time.time)

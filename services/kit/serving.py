@@ -37,7 +37,8 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
     """Run one member until it is told to stop, and say how it went.
 
     Exit codes: 0 drained; 1 a defect or a lost store, restart; 2 settings or contracts are wrong, a restart will not
-    help; 3 too many dead letters, look first; 75 fenced by another member, restart; 70 hung, or did not drain in time, restart.
+    help; 3 too many dead letters, look first; 70 hung, or did not drain in time, restart; 75 fenced by another member,
+    restart.
     """
     configure(settings.log, service=service, member=settings.member)
     log = logger("serving")
