@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.enrich import packing, timelines
 from services.enrich.clearing import clear
@@ -89,7 +90,7 @@ class Views(Service):
         """
         self.replay(batch)
         self._publish_when_due(now)
-        return Output()
+        return Output(housekeeping=not pc.any(pc.greater(pc.list_value_length(batch.columns["keys"]), 0)).as_py())
 
     def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
         """Publish what is left, once it is time. An unreachable store is tried again, and makes the service unready."""

@@ -42,9 +42,9 @@ class Batch:
         """(partition, slice of its rows) for each partition present, in row order."""
         if not len(self):
             return
-        starts = np.flatnonzero(np.diff(self.partition, prepend=self.partition[0] - 1))
+        starts = [0, *(np.flatnonzero(self.partition[1:] != self.partition[:-1]) + 1).tolist()]
         for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
-            yield int(self.partition[start]), slice(int(start), int(stop))
+            yield int(self.partition[start]), slice(start, stop)
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Batch:
         """The named rows (ascending indices, or a boolean mask), in order."""

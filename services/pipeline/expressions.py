@@ -156,7 +156,7 @@ _ARITHMETIC: Mapping[type[ast.operator], Any] = {
 def _value(node: ast.expr, names: Mapping[str, Column]) -> Column:
     match node:
         case ast.Constant(value=value):
-            return value  # type: ignore[return-value]  # Check let only numbers, strings and booleans through
+            return value  # Check let only numbers, strings and booleans through
         case ast.Name(id=name):
             return names[name]
         case ast.BoolOp(op=op, values=operands):
