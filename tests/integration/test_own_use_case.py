@@ -1,0 +1,98 @@
+"""A use case that headrace has never heard of, from events to predictions; and services that know of none."""
+
+from __future__ import annotations
+
+import ast
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from services.cli.train import publish_plan
+from services.inference.store import ModelStore
+from services.pipeline.spec import expand
+from services.training.bootstrap import train_offline
+from tests.integration import bikes
+from tests.project import ROOT, Project
+
+COUNT = 2_000
+RULES = bikes.Rules()
+
+WORDS = {"card", "cards", "fraud", "customer", "customers", "merchant", "merchants", "kilowatt", "kilowatts", "amount"}
+KNOWN = {
+    "cli/generate.py": {"customers"},  # options of the one simulator that knows a process
+    "cli/demo.py": {"card_fraud"},  # the pipeline that the demo shows unless it is told another
+}
+
+
+@pytest.fixture(scope="module")
+def bicycles(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The stranger's pipeline with trips out of order, some too late, and enrich and views at work."""
+    directory = tmp_path_factory.mktemp("bicycles")
+    source = bikes.source(directory / "source")
+    project = Project(source, f"test_{uuid.uuid4().hex[:12]}", directory / "project", kafka, redis_server, 3)
+    project.publish(bikes.trips(COUNT, seed=3, disorder_ms=20_000, late=0.05), "rider")
+    for member in ("enrich-0", "enrich-1", "views-0"):
+        project.start(member)
+    project.await_count("features", COUNT)
+    yield project
+    project.close()
+
+
+def test_features_are_those_of_a_brute_force(bicycles: Project) -> None:
+    """Windows of rider and station, imputed nulls, disorder, lateness, a zone with summer time: all are equal."""
+    wanted = bikes.assert_exact(bicycles, RULES)
+    assert wanted["rider.longest_30m"].isna().any(), "no late trip found its window empty"
+    assert (wanted["station.least_charge_10m"] == -1).any()
+    assert wanted["clock.rush"].nunique() == 2
+
+
+def test_a_model_of_its_own_answers_every_event(bicycles: Project) -> None:
+    """A model is trained on what was published, becomes champion by a plan, and predicts all, at its own threshold."""
+    features = bicycles.read("features")
+    table = bikes.found(features)
+    draw = np.random.default_rng(0)
+    full = table["station.returns_1h"].to_numpy() + draw.normal(0, 4, COUNT) > table["station.returns_1h"].median()
+    labels = pa.table(
+        {"event_id": features["event_id"], "value": full.astype(float), "label_time": features["event_time"]}
+    )
+    store = ModelStore(str(bicycles.directory / "models"), bicycles.directory / "trained")
+    pipeline = bicycles.contracts.pipeline
+    package, uri = train_offline(pipeline, features, labels, store, "1", trees=20)
+    assert package.manifest.input_names == tuple(expand(pipeline))
+    assert package.manifest.metrics["auc_roc"] > 0.6
+    publish_plan(bicycles.connection, bicycles.contracts.channel("plans"), bicycles.name, package, uri, "first")
+    bicycles.start("score-0")
+    predictions = bicycles.await_count("predictions", COUNT).to_pandas().set_index("event_id")
+    assert sorted(predictions.index) == sorted(table.index)
+    assert (predictions["decision"] == (predictions["score"] >= 0.3)).all()
+    assert predictions["decision"].nunique() == 2
+    assert set(predictions["prediction_id"]) == {f"{name}/bike_demand@1/champion" for name in table.index}
+    pd.testing.assert_frame_equal(bikes.found(bicycles.read("predictions")).sort_index(), table.sort_index())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda path: path.stem)
+def test_services_know_no_use_case(path: Path) -> None:
+    """No name in the code, and no text that code compares or looks up, is a word of a use case.
+
+    Only the simulator of card transactions may know what they are; docstrings and messages may give examples.
+    """
+    place = path.relative_to(ROOT / "services").as_posix()
+    if place in ("simulation/cards.py", "simulation/simulators.py"):
+        return
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.-]+", text):
+                names.add(text)
+    wrong = {name for name in names if WORDS & set(re.split(r"[^a-z]+", name.lower()))}
+    assert wrong - KNOWN.get(place, set()) == set()

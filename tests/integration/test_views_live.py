@@ -1,0 +1,146 @@
+"""Views that another entity keys, while events flow: how long an event waits for them, and what a lost store costs."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.parts.redis import Redis
+from tests.conftest import started
+from tests.integration import bikes
+from tests.project import Project
+
+NO_DELAY = {"    delay: 30s\n": "", "    max_age: 2s\n": "", "idle_after: 3s": "idle_after: 1s"}
+"""A station's returns up to this very trip, from all partitions."""
+PATIENT = {**NO_DELAY, "idle_after: 3s": "idle_after: 10s"}
+"""The same; a partition whose member is being restarted is not taken for an idle one."""
+STALE = {"    delay: 30s\n": "", "max_age: 2s": "max_age: 5m", "idle_after: 3s": "idle_after: 1s"}
+"""The same, but a trip waits only for a view that is more than five minutes behind."""
+RULES = bikes.Rules(delay=0)
+Make = Callable[..., Project]
+
+
+@pytest.fixture
+def make(kafka: str, tmp_path: Path) -> Iterator[Make]:
+    """Makes a project of the stranger's pipeline with changes, on a Redis of one's own."""
+    made: list[Project] = []
+
+    def project(redis: str, changes: dict[str, str], partitions: int = 3) -> Project:
+        source = bikes.source(tmp_path / "source", changes)
+        one = Project(source, f"test_{uuid.uuid4().hex[:12]}", tmp_path / "project", kafka, redis, partitions)
+        # Small batches and many checkpoints: every fault finds something half done.
+        one.settings = {"HEADRACE_BATCH_ROWS": "100", "HEADRACE_CHECKPOINT_S": "0.5"}
+        made.append(one)
+        return one
+
+    yield project
+    for one in made:
+        one.close()
+
+
+def test_idle_partitions_hold_nobody_for_ever(make: Make, redis_server: str) -> None:
+    """The newest trip is answered though no other partition goes on, and features are exact when they do again."""
+    project = make(redis_server, NO_DELAY)
+    for member in ("enrich-0", "views-0"):
+        project.start(member)
+    for part in range(3):  # Each time all partitions but the one with the newest trip have nothing more to tell.
+        project.publish(bikes.trips(200, seed=part, first=200 * part), "rider")
+        project.await_count("features", 200 * (part + 1))
+    bikes.assert_exact(project, RULES)
+    assert ages(project) == {0}
+
+
+def ages(project: Project) -> set[int]:
+    """The ages that features name."""
+    return {int(age) for age in project.read("features")["station_age"].to_pylist() if age is not None}
+
+
+def test_a_partition_without_any_event_holds_nobody(make: Make, redis_server: str) -> None:
+    """Twenty partitions, one rider: those that never had an event are idle from the start."""
+    project = make(redis_server, NO_DELAY, partitions=20)
+    for member in ("enrich-0", "views-0"):
+        project.start(member)
+    events = bikes.trips(50, seed=1)
+    one_rider = events.set_column(2, "rider", events["rider"].take(np.zeros(50, np.int64)))
+    project.publish(one_rider, "rider")
+    project.await_count("features", 50)
+    bikes.assert_exact(project, RULES)
+
+
+def test_a_view_may_be_as_old_as_its_age_allows(make: Make, redis_server: str) -> None:
+    """With max_age a trip does not wait: its station may lack the last minutes, no more, and its age says so."""
+    project = make(redis_server, STALE)
+    for member in ("enrich-0", "views-0"):
+        project.start(member)
+    project.publish(bikes.trips(1_000, seed=4), "rider")
+    features = project.await_count("features", 1_000)
+    assert max(ages(project)) <= 5 * bikes.MINUTE
+    events = project.read("events")
+    wanted = bikes.expected(events, RULES)
+    got = bikes.found(features).loc[wanted.index]
+    for name in (column for column in wanted.columns if not column.startswith("station.")):
+        assert np.allclose(got[name], wanted[name], equal_nan=True)
+    # In an hour's window at most what five minutes bring is missing, and nothing is there that did not happen.
+    missing = wanted["station.returns_1h"] - got["station.returns_1h"]
+    assert missing.min() >= 0
+    assert missing.max() <= 5 * bikes.MINUTE // 10_000
+    exact = np.array(features["station_age"].to_pylist()) == 0
+    names = np.array(features["event_id"].to_pylist())[exact]
+    assert (missing.loc[names] == 0).all()
+
+
+def test_a_store_that_comes_back_empty(make: Make, tmp_path: Path) -> None:
+    """Redis dies and restarts with nothing: enrich waits for it, views write everything anew, features stay exact."""
+    redis = Redis(tmp_path / "redis", with_parent=True)
+    started(redis.start)
+    try:
+        project = make(redis.address, NO_DELAY)
+        for member in ("enrich-0", "views-0", "views-1"):
+            project.start(member)
+        project.publish(bikes.trips(500, seed=5), "rider")
+        project.await_count("features", 500)
+        redis.kill()
+        project.publish(bikes.trips(400, seed=6, first=500), "rider")
+        time.sleep(1.5)  # Time enough to answer from nothing, which nobody may.
+        assert project.count("features") == 500
+        started(redis.start)
+        project.await_count("features", 900)
+        bikes.assert_exact(project, RULES)
+        assert all(process.poll() is None for process in project.processes.values()), project.logs()
+    finally:
+        redis.stop()
+
+
+def test_views_killed_joined_and_lost_with_the_store(make: Make, tmp_path: Path) -> None:
+    """Members of views are killed, join and leave, one of them while the store is away: features stay exact."""
+    redis = Redis(tmp_path / "redis", with_parent=True)
+    started(redis.start)
+    try:
+        project = make(redis.address, PATIENT)
+        for member in ("enrich-0", "enrich-1", "views-0"):
+            project.start(member)
+        for part in range(6):
+            project.publish(bikes.trips(250, seed=20 + part, first=250 * part), "rider")
+            project.await_count("features", max(250 * part - 100, 1), between=project.revive)
+            if part == 1:
+                project.start("views-1")
+            elif part == 3:
+                redis.kill()
+                project.stop("views-0", signal.SIGKILL)
+                started(redis.start)
+                project.start("views-0")
+            elif part == 4:
+                project.stop("views-1")
+            else:
+                project.stop("views-0", signal.SIGKILL)
+                project.start("views-0")
+        project.await_count("features", 1_500, between=project.revive)
+        bikes.assert_exact(project, RULES)
+    finally:
+        redis.stop()
