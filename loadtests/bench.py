@@ -31,6 +31,7 @@ class Size:
     """How much is done; `--quick` is for a test that the benchmark runs at all, its figures mean nothing."""
 
     events: int = 1_000_000
+    rounds: int = 3
     model_rows: int = 60_000
     rates: tuple[int, ...] = (1_000, 5_000)
     seconds: float = 30.0
@@ -44,7 +45,7 @@ class Size:
     modes: tuple[str, ...] = throughput.MODES
 
 
-QUICK = Size(4_000, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1])
+QUICK = Size(4_000, 1, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "throughput": Part(lambda ground, size: throughput.measure(ground, size.events, size.modes), report.throughput),
+    "throughput": Part(
+        lambda ground, size: throughput.measure(ground, size.events, size.modes, size.rounds), report.throughput
+    ),
     "latency": Part(
         lambda ground, size: latency.measure(ground, size.rates, size.seconds, size.warm_seconds, size.modes),
         report.latency,
@@ -93,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma separated: " + ", ".join(PARTS))
     parser.add_argument("--events", type=int, help="of the throughput part (1,000,000)")
+    parser.add_argument("--rounds", type=int, help="of the throughput part (3)")
     parser.add_argument("--soak-minutes", type=float, help="of the memory part (10)")
     parser.add_argument("--trials", type=int, help="of the recovery part (3)")
     parser.add_argument(
@@ -105,7 +109,7 @@ def main() -> int:
     if unknown := sorted(set(names) - set(PARTS)):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     base = QUICK if options.quick else Size()
-    asked = {name: getattr(options, name) for name in ("events", "soak_minutes", "trials")}
+    asked = {name: getattr(options, name) for name in ("events", "rounds", "soak_minutes", "trials")}
     size = replace(base, **{name: value for name, value in asked.items() if value is not None})
     shown = console()
     figures: dict[str, Any] = {"machine": machine()}

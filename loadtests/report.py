@@ -30,7 +30,9 @@ def throughput(figures: Figures) -> list[RenderableType]:
     """Events per CPU-second, where the time of a loop goes, and the ratios."""
     modes = figures["modes"]
     headings = [f"{name}, {mode.replace('_', ' ')}" for name in ("steady", "whole life") for mode in modes]
-    costs = table(f"events per CPU-second, {figures['events']:,} events", "contender", *headings)
+    rounds = len(figures["naive"]["rounds"])
+    title = f"events per CPU-second, {figures['events']:,} events, best of {rounds} rounds"
+    costs = table(title, "contender", *headings)
     rows = {
         "enrich (its own process)": ("enrich", "enrich"),
         "views (for it)": ("enrich", "views"),
