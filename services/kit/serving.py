@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,8 +24,6 @@ STUCK = 70
 
 def main(service: str, kind: type[Settings], build: Callable[[Any], Runner]) -> int:
     """Read settings from the environment and serve; a wrong setting is said before anything opens."""
-    # Where pandas is installed, Arrow imports it to look at its first list: 40 MB and half a second for nothing.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # None is how an import is forbidden
     try:
         settings = read_settings(kind)
     except ConfigurationError as error:
