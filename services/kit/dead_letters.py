@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +19,8 @@ from services.kit.batch import Reject
 from services.kit.channels import Wiring
 from services.kit.delivery import Parcel
 from services.kit.errors import HeadraceError
-from services.kit.kafka import Message
+from services.kit.kafka import Headers, Message, headers
 
-Headers = list[tuple[str, bytes | None]]
 PREFIX = "__headrace.errors."
 MOST_BYTES = 7_500_000
 """Of a dead letter, less what we say ourselves: a producer of ours sends no message of more than 8 MB."""
@@ -36,7 +34,7 @@ class DeadLetterLimit(HeadraceError):
 
 def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], Message], now: float) -> Parcel:
     """The dead letters for refused records; `records` by (partition, offset)."""
-    rows, keys, headers, timestamps = [], [], [], []
+    rows, keys, said_beside, timestamps = [], [], [], []
     for reject in rejects:
         record = records[reject.partition, reject.offset]
         key, value, carried, note = _kept(record)
@@ -69,25 +67,26 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
             "code.version": wiring.code_version,
         }
         keys.append(key)
-        headers.append([*carried, *((PREFIX + name, str(word).encode()) for name, word in said.items())])
+        said_beside.append([*carried, *((PREFIX + name, str(word).encode()) for name, word in said.items())])
         timestamps.append(timestamp)
     channel = wiring.dead_letters
     columns = pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow)
     source = np.array([reject.partition for reject in rejects], np.int32)
-    return Parcel(channel.name, keys, channel.codec.encode(columns), source, headers=headers, timestamps=timestamps)
+    return Parcel(channel.name, keys, channel.codec.encode(columns), source, headers=said_beside, timestamps=timestamps)
 
 
 def _kept(record: Message) -> tuple[bytes | None, bytes | None, Headers, str]:
     """Key, value and headers of a record as far as they fit into a dead letter, and what to say of the rest."""
-    key, value = record.key(), record.value()
-    headers = cast(Headers, record.headers() or [])  # its type allows for what a producer may pass
+    key, value, carried = record.key(), record.value(), headers(record)
+    note = "" if carried is not None else "; its headers have names that are no text, and are not kept here"
+    carried = carried or []
     # Key and headers are in the dead letter twice: as its own, and in its value.
-    around = 2 * (len(key or b"") + sum(len(name.encode()) + len(content or b"") + 20 for name, content in headers))
+    around = 2 * (len(key or b"") + sum(len(name.encode()) + len(content or b"") + 20 for name, content in carried))
     if around + len(value or b"") <= MOST_BYTES:
-        return key, value, headers, ""
-    note = f"; its value of {len(value or b'')} bytes is too large to be kept here"
+        return key, value, carried, note
+    note += f"; its value of {len(value or b'')} bytes is too large to be kept here"
     if around <= MOST_BYTES:
-        return key, None, headers, note
+        return key, None, carried, note
     return None, None, [], f"{note}, as are key and headers"
 
 

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
@@ -31,7 +31,20 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported wi
 
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
 
-__all__ = ["Admin", "Connection", "Consumer", "Message", "Producer", "TopicPartition", "TransactionAborted", "place"]
+__all__ = [
+    "Admin",
+    "Connection",
+    "Consumer",
+    "Headers",
+    "Message",
+    "Producer",
+    "TopicPartition",
+    "TransactionAborted",
+    "headers",
+    "place",
+]
+
+Headers = list[tuple[str, bytes | None]]
 
 OFFSET_BEGINNING = confluent_kafka.OFFSET_BEGINNING
 OFFSET_INVALID = confluent_kafka.OFFSET_INVALID
@@ -160,6 +173,14 @@ def _ask(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     return _call(function, *arguments, **options)
 
 
+def headers(message: Message) -> Headers | None:
+    """The headers of a message that was delivered to us; None when the name of one is no UTF-8, as Kafka allows."""
+    try:
+        return cast(Headers, message.headers() or [])  # its type allows for what a producer may pass
+    except (SystemError, UnicodeDecodeError):  # The library decodes the names, and forgets to say that it failed.
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Where the cluster is, and how to get in.
@@ -220,7 +241,7 @@ class Consumer:
                 fetch_wait_max_ms=fetch_wait_ms,
                 fetch_queue_backoff_ms=1,
                 queued_min_messages=100_000,
-                queued_max_messages_kbytes=65_536,
+                queued_max_messages_kbytes=32_768,
                 socket_nagle_disable=True,
                 allow_auto_create_topics=False,
             ),
