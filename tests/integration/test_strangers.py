@@ -60,8 +60,8 @@ def kcat(kafka: str) -> Any:
         assert not os.environ.get("CI"), "kcat is missing: apt-get install kcat"
         pytest.skip("kcat is not installed (Debian, Ubuntu: sudo apt-get install kcat)")
 
-    def run(*arguments: str, given: bytes = b"") -> bytes:
-        command = ["kcat", "-b", kafka, *arguments]
+    def run(*arguments: str | bytes, given: bytes = b"") -> bytes:
+        command: list[str | bytes] = ["kcat", "-b", kafka, *arguments]
         return subprocess.run(command, input=given, capture_output=True, timeout=60, check=True).stdout
 
     return run
@@ -109,7 +109,7 @@ def test_a_confluent_deserializer_reads_what_services_wrote(running: Project, cl
         topic = f"{running.name}.{logical}"
         context = SerializationContext(topic, MessageField.VALUE)
         found = [decode(message.value(), context) for message in written(running, logical).values()]
-        assert len(found) == len(wanted) > 0, logical
+        assert len(found) >= len(wanted) > 0, logical  # Marks of idle partitions may come in between.
     predicted = [
         decode(m.value(), SerializationContext("", MessageField.VALUE))
         for m in written(running, "predictions").values()
@@ -144,6 +144,18 @@ def test_a_confluent_serializers_events_are_taken(running: Project, client: Sche
     found = [row for row in running.read("predictions").to_pylist() if row["event_id"].startswith("stranger-")]
     assert len(found) == 20
     assert {row["event"]["weight"] for row in found} == {1.5}
+
+
+def test_a_header_whose_name_is_no_text(running: Project, kcat: Any) -> None:
+    """Kafka allows any bytes as a header's name: such a record is refused without its headers, and stops nobody."""
+    refused, answered = running.count("dead-letters"), running.count("predictions")
+    kcat("-P", "-t", f"{running.name}.events", "-k", "sender-1", "-H", b"\xff\xfe=1", given=b"no avro, bad header\n")
+    publish(running, "events", shipments(running, 5, 12_000))
+    running.await_count("dead-letters", refused + 1)
+    running.await_count("predictions", answered + 5)
+    (letter,) = [row for row in running.read("dead-letters").to_pylist() if row["value"] == b"no avro, bad header"]
+    assert letter["headers"] == []
+    assert "names that are no text" in letter["detail"]
 
 
 def test_all_producers_agree_on_partitions(running: Project, kcat: Any, kafka: str) -> None:
