@@ -14,7 +14,7 @@ from services.enrich import packing
 from services.enrich.admitting import DAY, Gate, entities_of, late_rows, times_of
 from services.enrich.entities import EntityWindows, Features, question_of, values_of
 from services.enrich.entries import NEVER, Flags, Ints
-from services.enrich.lookups import Lookup, Lookups
+from services.enrich.lookups import Lookup, Lookups, needed
 from services.enrich.updates import Entries, Mark, updates
 from services.kit.batch import Admission, Batch, Emit, Output
 from services.kit.errors import ContractError
@@ -24,6 +24,8 @@ from services.pipeline.spec import Pipeline, View
 
 Columns = dict[str, npt.NDArray[np.generic]]
 _MILLIS = pa.timestamp("ms", tz="UTC")
+LEAST_REPEAT = 250
+"""Milliseconds: idle marks are not repeated more often, however little a view may be behind."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Enrich(Service):
         self._foreign = pipeline.foreign_views
         self._features = {view.name: Features(view) for view in self._own}
         self._kinds = {view.name: {c.name: c.type for c in view.columns} for view in pipeline.views.values()}
+        self._repeats = {view.name: _repeats_s(view, pipeline.events.allowed_lateness) for view in self._foreign}
         self._partitions: Mapping[str, int] = {}
         self._watermarks: dict[int, int] = {}
         self._states: dict[int, _State] = {}
@@ -143,7 +146,7 @@ class Enrich(Service):
                 partition
                 for partition, since in at_end.items()
                 if now - since >= idle_after and self._state(partition).asked_from() is None
-                if now - self._state(partition).idle.get(view.name, -inf) >= idle_after / 2
+                if now - self._state(partition).idle.get(view.name, -inf) >= self._repeats[view.name]
             ]
             for partition in quiet:
                 self._state(partition).idle[view.name] = now
@@ -164,7 +167,7 @@ class Enrich(Service):
 
         Raises Transient, with nothing changed, when the online store cannot be read.
         """
-        lookup = self._lookups.read(batch, now)
+        lookup = self._lookups.read(batch)
         if not len(lookup.batch):
             return Output(held=lookup.held)
         return Output((self._answer(lookup),), held=lookup.held)
@@ -273,3 +276,9 @@ def _array(values: npt.NDArray[np.generic], kind: str) -> pa.Array:
     if kind == "boolean":
         return pa.array(values.astype(np.int32))
     return pa.array(values.astype(np.int64 if kind == "integer" else np.float64, copy=False))
+
+
+def _repeats_s(view: View, lateness: int) -> float:
+    """Seconds between idle marks of a source: often enough that live rows find one as young as they need."""
+    slack = int(-needed(view, np.zeros(1, np.int64), lateness)[0]) + view.max_age
+    return max(min(view.idle_after, slack) / 2, LEAST_REPEAT) / 1000

@@ -68,9 +68,10 @@ class Lookups:
     """Reads the store for batches, once each; a batch that is held is asked for progress alone until that suffices.
 
     A row waits until all sources that are not idle have passed the time that it needs. A source that is idle may have
-    records that nobody has read yet. That does not matter to a row that is answered about when it happened: what is
-    unread is not older. A row of a backfill, read long after it happened, also waits until every idle source was seen
-    at its end `idle_after` after the row was written; what belongs before the row was read by then.
+    records that nobody has read yet. For a row that was written about when it happened, event time is the clock's: it
+    waits until every idle source was seen at its end no earlier than the time that it needs. A row of a backfill,
+    written long after it happened, waits until every idle source was seen at its end `idle_after` after the row was
+    written; what belongs before the row was read by then.
 
     The one assumption left is that a publisher's partitions do not drift apart by more than `idle_after`: what belongs
     before a record is written, and can be read, no later than that after it.
@@ -94,7 +95,7 @@ class Lookups:
             shelf, count = self._shelves[view.name], partitions[f"view.{view.name}"]
             self._progress[view.name] = [shelf.progress(partition) for partition in range(count)]
 
-    def read(self, batch: Batch, now: float) -> Lookup:
+    def read(self, batch: Batch) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read."""
         if not self._views:
             return Lookup(batch, frozenset())
@@ -103,13 +104,13 @@ class Lookups:
         marks = [key for keys in self._progress.values() for key in keys]
         if present <= self._held:
             progress = self._split(self._store.read(marks))
-            if self._behind(batch, times, progress, now) == present:
+            if self._behind(batch, times, progress) == present:
                 return Lookup(batch.slice(slice(0)), frozenset(present))
         entities = {view.name: self._entities(batch, view) for view in self._views}
         keys = [self._shelves[name].timelines(distinct) for name, (distinct, _) in entities.items()]
         values = self._store.read([*marks, *chain.from_iterable(keys)])
         progress = self._split(values)
-        held = self._behind(batch, times, progress, now)
+        held = self._behind(batch, times, progress)
         self._held = (self._held - present) | held
         go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
         if go is not None:
@@ -149,7 +150,7 @@ class Lookups:
             at += len(keys)
         return progress
 
-    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None], now: float) -> frozenset[int]:
+    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None]) -> frozenset[int]:
         """Partitions with a row that needs more of some view than there is."""
         lateness = self._events.allowed_lateness
         behind = np.zeros(len(batch), np.bool_)
@@ -157,8 +158,9 @@ class Lookups:
             told = progress[view.name]
             if told is None:
                 return frozenset(partition for partition, _ in batch.runs())
-            behind |= needed(view, times, lateness) - view.max_age > told.passed[batch.partition]
+            need = needed(view, times, lateness) - view.max_age
+            behind |= need > told.passed[batch.partition]
             if told.seen < ALWAYS:
-                backfill = np.maximum(batch.timestamp, int(now * 1000)) - times > lateness + view.idle_after
-                behind |= backfill & (batch.timestamp + view.idle_after > told.seen)
+                backfill = batch.timestamp - times > lateness + view.idle_after
+                behind |= np.where(backfill, batch.timestamp + view.idle_after, need) > told.seen
         return frozenset(np.unique(batch.partition[behind]).tolist())

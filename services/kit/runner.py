@@ -17,7 +17,7 @@ from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
 from services.kit.dead_letters import RejectShare
 from services.kit.delivery import open_delivery
-from services.kit.errors import ContractError, Fenced, Transient
+from services.kit.errors import ContractError, Fenced, HeadraceError, Transient
 from services.kit.facts import Facts
 from services.kit.health import Health
 from services.kit.intake import Intake, take_in
@@ -36,6 +36,8 @@ TICK_S = 0.01
 GAUGE_S = 1.0
 UNREADABLE_RETRY_S = 0.2
 END_OF_PARTITION = "_PARTITION_EOF"
+LOG_CUT_OFF = "_AUTO_OFFSET_RESET"
+"""Retention deleted records before they were read: going on would skip them in silence."""
 
 
 class Runner:
@@ -78,14 +80,23 @@ class Runner:
                 self.step()
             log.info("draining", partitions=sorted(self.owned))
             self.commits.commit(checkpoint=True)  # With a checkpoint: the next member need not replay.
-        except BaseException:
+        except BaseException as error:
             self.membership.dying = True  # Closing revokes our partitions: half a batch must not be committed then.
+            if not isinstance(error, Fenced):
+                self._abandon()
             raise
         finally:
             self.health.close()
             self.consumer.close()
             for facts in self.facts:
                 facts.close()
+
+    def _abandon(self) -> None:
+        """Abort what is open, so that readers need not wait for its time-out; the process ends in any case."""
+        try:
+            self.outbox.delivery.abort()
+        except HeadraceError as error:
+            log.warning("the open transaction was left to its time-out", reason=str(error))
 
     def open(self) -> None:
         """Connect, check the topics, read the facts, join the group."""
@@ -207,7 +218,7 @@ class Runner:
             elif error.name() == END_OF_PARTITION:
                 partition, end = place(message)
                 ends[partition] = end
-            elif isinstance(named := translate(error), Fenced):
+            elif isinstance(named := translate(error), Fenced) or error.name() == LOG_CUT_OFF:
                 raise named
             else:
                 log.warning("consumer", error=str(error))  # librdkafka goes on trying by itself.
