@@ -23,8 +23,6 @@ from services.kit.kafka import Connection, Consumer, Producer
 BATCH = 4_096
 COMMIT_S = 0.1
 QUIET_S = 0.01
-FROM, TO = 0.1, 0.95
-"""The steady part: from this share of the records to that."""
 
 Key = bytes | str | None
 Change = Callable[[list[Key], list[bytes]], tuple[list[Key], list[bytes]]]
@@ -32,7 +30,7 @@ Change = Callable[[list[Key], list[bytes]], tuple[list[Key], list[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Events per CPU-second of this process, all threads: over the steady part, and over its whole life."""
+    """Events per CPU-second of this process, all threads: from its first partition on, and over its whole life."""
 
     steady: float
     whole: float
@@ -73,21 +71,22 @@ class Loop:
 
     def run(self, rows: int | None) -> Cost:
         """Until so many records were copied, or `stopping` is set."""
+        started = 0.0
 
         def begin(_: Any, partitions: list[confluent_kafka.TopicPartition]) -> None:
+            nonlocal started
+            started = time.process_time()
             for place in partitions:
                 place.offset = confluent_kafka.OFFSET_BEGINNING
             self.consumer.assign(partitions)
 
         self.consumer.subscribe([self.source], on_assign=begin)
-        marks: list[tuple[int, float]] = []
         while not self.stopping and (rows is None or self.consumed < rows):
             self.turn()
-            marks.append((self.consumed, time.process_time()))
         self.commit()
         whole = time.process_time()
         self.consumer.close()
-        return Cost(steady(marks, self.consumed), self.consumed / whole if whole else 0.0)
+        return Cost(self.consumed / (whole - started), self.consumed / whole)
 
     def turn(self) -> None:
         """One batch."""
@@ -123,14 +122,6 @@ class Loop:
         else:
             self.consumer.commit(offsets=offsets, asynchronous=False)
         self.open_since = None
-
-
-def steady(marks: list[tuple[int, float]], total: int) -> float:
-    """Records per CPU-second between two shares of the records; over the whole life when it was too short for that."""
-    inner = [(records, cpu) for records, cpu in marks if FROM * total <= records <= TO * total]
-    if len(inner) < 2 or inner[-1][1] <= inner[0][1]:
-        return total / marks[-1][1]
-    return (inner[-1][0] - inner[0][0]) / (inner[-1][1] - inner[0][1])
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """Events per CPU-second: our services alone and together, beside a bare copying loop and a naive Python loop.
 
 Everything is published before anything is measured, so services run at their full batches. A service's steady cost is
-the CPU time of its whole process, user and system, all threads, between the moments when it had answered 10% and 95% of
-the events; its whole cost is all its CPU time, with start-up, divided by all events. The broker's CPU is apart.
+the CPU time of its whole process, user and system, all threads, from the moment when it is given partitions (what
+it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker's CPU is apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.arena import Arena
-from loadtests.bare import FROM, TO
 from loadtests.meters import Meter, Sample, cpu_seconds, watched
 from tests.project import ROOT, Project
 
@@ -88,36 +87,23 @@ def flow(ground: Arena, project: Project, members: Sequence[str], rows: int) -> 
     found: dict[str, Any] = {}
     inverse = whole = 0.0
     for place, meter in enumerate(meters):
-        clock, own = watch[clocks[place]], watch[place]
-        first, last = bounds(clock, rows)
-        cpu, events = own[last].cpu - own[first].cpu, clock[last].records - clock[first].records
+        events, last = watch[clocks[place]][-1].records, watch[place][-1]
+        cpu = last.cpu - meter.cpu_when_assigned()
         inverse += cpu / events
-        whole += own[-1].cpu
+        whole += last.cpu
         found[meter.service] = {
-            "steady": events / cpu if cpu else None,
-            "whole": rows / own[-1].cpu,
+            "steady": events / cpu,
+            "whole": rows / last.cpu,
             "us_per_event": cpu / events * 1e6,
-            "start_cpu_s": next((s.cpu for s in reversed(clock) if not s.records), 0.0),
-            "rows_a_batch": (own[last].rows - own[first].rows) / max(own[last].batches - own[first].batches, 1),
-            "stages_us": {
-                stage: (own[last].stages[stage] - own[first].stages.get(stage, 0.0)) / events * 1e6
-                for stage in own[last].stages
-            },
+            "start_cpu_s": last.cpu - cpu,
+            "rows_a_batch": last.rows / max(last.batches, 1),
+            "stages_us": {stage: seconds / events * 1e6 for stage, seconds in last.stages.items()},
         }
     begin = max(sample.at for sample in watch[0] if not sample.records)
     found["all"] = {"steady": 1 / inverse, "whole": rows / whole}
     found["wall_events_per_s"] = rows / (watch[-1][-1].at - begin)
     found["broker_us_per_event"] = broker / rows * 1e6
     return found
-
-
-def bounds(samples: Sequence[Sample], rows: int) -> tuple[int, int]:
-    """First and last sample of the steady part; all of it where the run was too short to have one."""
-    inner = [place for place, s in enumerate(samples) if FROM * rows <= s.records <= TO * rows]
-    if len(inner) < 3:
-        begin = max((place for place, s in enumerate(samples) if not s.records), default=0)
-        return begin, len(samples) - 1
-    return inner[0], inner[-1]
 
 
 def bare(ground: Arena, project: Project, rows: int, mode: str) -> dict[str, float]:

@@ -70,6 +70,9 @@ class Answering:
                 past = batch.take(answered)
                 self.service.replay(self.service.admit(past, now).batch)
                 self.metrics.replayed.inc(len(past))
+                for partition, rows in past.runs():
+                    # A checkpoint is due for them as well: a member that is killed often must not replay ever more.
+                    self.owned[partition].rows_since_checkpoint += rows.stop - rows.start
             again = batch.take(admitted & ~answered)
             if len(again):
                 self._answer(self.service.admit(again, now).batch, intake.records, now)

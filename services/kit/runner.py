@@ -34,6 +34,7 @@ log = logger("runner")
 POLL_S = 0.05
 TICK_S = 0.01
 GAUGE_S = 1.0
+GC_THRESHOLD = 100_000
 UNREADABLE_RETRY_S = 0.2
 END_OF_PARTITION = "_PARTITION_EOF"
 LOG_CUT_OFF = "_AUTO_OFFSET_RESET"
@@ -148,7 +149,8 @@ class Runner:
                 self.health.beat()
                 self.service.learn(batch, self.clock())
         gc.collect()
-        gc.freeze()  # What start-up built stays: the collector need not walk it for every batch.
+        gc.freeze()  # What start-up built stays: the collector need not walk it for every batch,
+        gc.set_threshold(GC_THRESHOLD)  # nor look for cycles among the messages of a batch: they have none.
         self.membership.join()
 
     # ---- one turn ------------------------------------------------------------------------------------------------
