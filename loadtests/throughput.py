@@ -2,7 +2,7 @@
 
 Everything is published before anything is measured, so services run at their full batches. A service's steady cost is
 the CPU time of its whole process, user and system, all threads, from the moment when it is given partitions (what
-it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker's CPU is apart.
+it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker is apart.
 """
 
 from __future__ import annotations
