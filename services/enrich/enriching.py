@@ -269,6 +269,7 @@ class Enrich(Service):
         """See `Service`."""
         self._states.pop(partition, None)
         self._watermarks.pop(partition, None)
+        self._lookups.forget(partition)
 
 
 def _array(values: npt.NDArray[np.generic], kind: str) -> pa.Array:

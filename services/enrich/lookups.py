@@ -96,25 +96,32 @@ class Lookups:
             self._progress[view.name] = [shelf.progress(partition) for partition in range(count)]
 
     def read(self, batch: Batch) -> Lookup:
-        """Look a batch up: one round trip. Raises Transient when the store cannot be read."""
+        """Look a batch up: one round trip. Raises Transient when the store cannot be read.
+
+        While rows are held the views lag behind; then progress is asked for first, and timelines only of rows that go.
+        """
         if not self._views:
             return Lookup(batch, frozenset())
         times = times_of(batch.columns, self._events.time)
-        present = {partition for partition, _ in batch.runs()}
+        present = frozenset(partition for partition, _ in batch.runs())
         marks = [key for keys in self._progress.values() for key in keys]
-        if present <= self._held:
-            progress = self._split(self._store.read(marks))
-            if self._behind(batch, times, progress) == present:
-                return Lookup(batch.slice(slice(0)), frozenset(present))
+        waiting: frozenset[int] = frozenset()
+        if self._held:
+            waiting = self._behind(batch, times, self._split(self._store.read(marks)))
+            self._held = (self._held - present) | waiting
+            if waiting == present:
+                return Lookup(batch.slice(slice(0)), waiting)
+            batch, times = _without(batch, times, waiting)
         entities = {view.name: self._entities(batch, view) for view in self._views}
         keys = [self._shelves[name].timelines(distinct) for name, (distinct, _) in entities.items()]
         values = self._store.read([*marks, *chain.from_iterable(keys)])
         progress = self._split(values)
         held = self._behind(batch, times, progress)
-        self._held = (self._held - present) | held
         go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
         if go is not None:
             batch, times = batch.take(go), times[go]
+        held |= waiting
+        self._held = (self._held - present) | held
         found = {}
         at = len(marks)
         for view in self._views:
@@ -128,6 +135,10 @@ class Lookups:
             found[view.name] = read, self._questions[view.name], self._features[view.name]
             at += len(distinct)
         return Lookup(batch, held, found)
+
+    def forget(self, partition: int) -> None:
+        """A partition that is no longer ours waits no more."""
+        self._held -= {partition}
 
     def _read(
         self, view: View, batch: Batch, times: Ints, told: Progress, packed: list[bytes | None], which: Ints
@@ -164,3 +175,11 @@ class Lookups:
                 backfill = batch.timestamp - times > lateness + view.idle_after
                 behind |= np.where(backfill, batch.timestamp + view.idle_after, need) > told.seen
         return frozenset(np.unique(batch.partition[behind]).tolist())
+
+
+def _without(batch: Batch, times: Ints, partitions: frozenset[int]) -> tuple[Batch, Ints]:
+    """The rows of all other partitions."""
+    if not partitions:
+        return batch, times
+    others = np.flatnonzero(~np.isin(batch.partition, list(partitions)))
+    return batch.take(others), times[others]
