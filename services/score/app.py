@@ -28,7 +28,7 @@ def build_score(settings: ScoreSettings) -> Runner:
         wiring.input.codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
         ModelStore(settings.models, settings.model_cache),
-        SessionSettings(settings.device, settings.threads, settings.spinning, longest),
+        SessionSettings(settings.device, settings.threads, settings.spinning, longest, executor=settings.executor),
         Figures(metrics.registry),
     )
     return Runner(service, wiring, settings, metrics, time.time)
