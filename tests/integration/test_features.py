@@ -71,7 +71,7 @@ def test_kills_joins_and_leaves_change_nothing(card_fraud: Project, shared_data:
         time.sleep(draw.uniform(0, 1))  # Strikes fall anywhere in a batch, a commit or a restore.
         card_fraud.stop(member, signal.SIGKILL)
         card_fraud.start(member)
-        card_fraud.await_count("predictions", answered + 1, between=card_fraud.revive)  # Alive again, and behind.
+        card_fraud.await_count("predictions", answered + 1, 60, between=card_fraud.revive)  # Alive again, and behind.
         if number == 4:
             card_fraud.start("enrich-2")
         if number == 8:
