@@ -10,12 +10,11 @@ from services.kit.delivery import TransactionAborted
 from services.kit.errors import Fenced
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.metrics import Metrics
-from services.kit.outbox import Outbox
+from services.kit.outbox import REDO_LIMIT, Outbox
 from services.kit.positions import Commitment, Owned, Place
 from services.kit.service import Service
 from services.kit.settings import Settings
 
-REDO_LIMIT = 20
 QUIET_S = 0.01
 
 
