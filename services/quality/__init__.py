@@ -1,0 +1,1 @@
+"""How good scores are: mergeable summaries of scored events, and figures computed from them, exactly."""
