@@ -62,8 +62,8 @@ class Enrich(Service):
         ahead_ms: see `Gate`.
     """
 
-    input = "events"
-    stateful = True
+    inputs = ("events",)
+    stateful = ("events",)
 
     def __init__(self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY) -> None:
         self.pipeline = pipeline

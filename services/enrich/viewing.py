@@ -64,10 +64,9 @@ class Views(Service):
         behind_s: least time between two publications of a partition, seconds.
     """
 
-    stateful = True
 
     def __init__(self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S) -> None:
-        self.input = f"view.{view.name}"
+        self.inputs = self.stateful = (f"view.{view.name}",)
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
         self._shelf = Shelf(pipeline.name, view.name, view.version)
@@ -81,7 +80,7 @@ class Views(Service):
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
-        self._source_count, self._partitions = partitions["events"], partitions[self.input]
+        self._source_count, self._partitions = partitions["events"], partitions[self.inputs[0]]
 
     def process(self, batch: Batch, now: float) -> Output:
         """Fold updates; publish when it is time.

@@ -50,7 +50,6 @@ class Answering:
         self.metrics = metrics
         self.share = share
         self.patience_s = patience_s
-        self.topic = outbox.wiring.input.name
         self.worked_at = 0.0
         self._retry_at = 0.0
 
@@ -97,7 +96,7 @@ class Answering:
                     break
             else:
                 own.processed = own.admitted
-                self.consumer.resume([TopicPartition(self.topic, own.partition)])
+                self.consumer.resume([self._place(own.partition)])
         if waiting:
             self._retry_at = now + (STUCK_RETRY_S if any(own.stuck_since for own in waiting) else RETRY_S)
 
@@ -149,7 +148,11 @@ class Answering:
         """Keep rows for later and read no further in their partitions."""
         for partition, rows in batch.runs():
             self.owned[partition].held.append(Pending(batch.slice(rows), records))
-        self.consumer.pause(TopicPartition(self.topic, partition) for partition in partitions)
+        self.consumer.pause(map(self._place, partitions))
+
+    def _place(self, partition: int) -> TopicPartition:
+        channel, number = self.outbox.wiring.input(partition)
+        return TopicPartition(channel.name, number)
 
     def _note_stuck(self, reason: Transient, partitions: Iterable[int], now: float) -> None:
         """A store is out of reach: bounded patience, then the process ends and says why."""

@@ -11,6 +11,21 @@ import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
 Partitions = npt.NDArray[np.int32]
+PARTITION_BITS = 16
+
+
+def slot(place: int, partition: int) -> int:
+    """One number for a partition of a service's input: `place` is the topic's among its inputs.
+
+    >>> slot(0, 3), slot(1, 3)
+    (3, 65539)
+    """
+    return place << PARTITION_BITS | partition
+
+
+def unslot(number: int) -> tuple[int, int]:
+    """The inverse of `slot`: (place of the topic, partition)."""
+    return number >> PARTITION_BITS, number & (1 << PARTITION_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,7 @@ class Batch:
         topic: logical topic name (`events`), as in `topics/`.
         columns: the decoded values, one row a record, in the schema of the topic.
         keys: Kafka record keys, nullable binary.
-        partition: int32; the partition each row came from.
+        partition: int32; the partition each row came from, as `slot` numbers it.
         offset: int64; the offset each row came from.
         timestamp: int64, milliseconds since the epoch, Kafka's own record timestamp.
     """
@@ -83,8 +98,8 @@ class Emit:
         topic: logical topic name.
         columns: one row a record, in the schema of the topic (struct columns for nested records).
         key: Kafka keys, utf-8 strings or binary; None writes null keys.
-        source: int32; the input partition that each record answers for. It decides whose transaction, redo and
-            ownership the record follows.
+        source: int32; the input partition (`Batch.partition`) that each record answers for. It decides whose
+            transaction, redo and ownership the record follows.
         partition: int32; explicit output partitions, or None to let the key decide (murmur2, like Java's producer).
     """
 
@@ -100,7 +115,7 @@ class Reject:
     """A row that can never be processed: it goes to the dead-letter topic, whole.
 
     Attributes:
-        partition, offset: where the record came from.
+        partition, offset: where the record came from, as in the batch.
         reason: short stable slug, counted in metrics (`out_of_range`).
         detail: a sentence for the person who reads the dead letter; never the payload itself.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from services.kit.batch import slot, unslot
 from services.kit.codec import Codec
 
 
@@ -24,7 +25,7 @@ class Wiring:
     Attributes:
         pipeline, service, member: who this is; the consumer group is `pipeline.service`, the transactional id
             `pipeline.service.member`.
-        input: the topic that the group reads.
+        inputs: the topics that the group reads.
         outputs: by logical name, without the two below.
         dead_letters, checkpoints: where refused records and state go.
         facts: compacted topics, read whole.
@@ -35,13 +36,25 @@ class Wiring:
     pipeline: str
     service: str
     member: str
-    input: Channel
+    inputs: tuple[Channel, ...]
     dead_letters: Channel
     checkpoints: Channel
     outputs: Mapping[str, Channel] = field(default_factory=dict)
     facts: Mapping[str, Channel] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
     code_version: str = "unknown"
+
+    def input(self, number: int) -> tuple[Channel, int]:
+        """The topic and its partition that a service knows by one number."""
+        place, partition = unslot(number)
+        return self.inputs[place], partition
+
+    def number(self, topic: str | None, partition: int | None) -> int:
+        """The number by which a service knows a partition of one of its inputs; the inverse of `input`."""
+        assert partition is not None
+        if len(self.inputs) == 1:
+            return partition
+        return slot(next(place for place, channel in enumerate(self.inputs) if channel.name == topic), partition)
 
     @property
     def group(self) -> str:

@@ -31,14 +31,14 @@ class Checkpoints:
     def write(self, producer: Producer, partition: int, at: int, snapshot: bytes) -> Callable[[], Place]:
         """Queue the chunks; the returned function gives their place once `producer.flush()` has returned."""
         parts = [snapshot[start : start + CHUNK_BYTES] for start in range(0, max(len(snapshot), 1), CHUNK_BYTES)]
-        channel = self.wiring.checkpoints
+        channel, (source, number_there) = self.wiring.checkpoints, self._source(partition)
         count = len(parts)
         columns = pa.RecordBatch.from_pylist(
             [
                 {
                     "group": self.wiring.group,
-                    "topic": self.wiring.input.name,
-                    "partition": partition,
+                    "topic": source,
+                    "partition": number_there,
                     "offset": at,
                     "chunk": number,
                     "chunks": count,
@@ -56,9 +56,13 @@ class Checkpoints:
             def delivered(where: int, offset: int, number: int = number) -> None:
                 lying[number] = (where, offset)
 
-            key = f"{self.wiring.group}/{self.wiring.input.name}/{partition}/{number}"
-            producer.send_one(channel.name, key, value, partition=partition % self.partitions, delivered=delivered)
+            key = f"{self.wiring.group}/{source}/{number_there}/{number}"
+            producer.send_one(channel.name, key, value, partition=number_there % self.partitions, delivered=delivered)
         return lambda: Place(at, tuple(lying[number] for number in range(count)))
+
+    def _source(self, partition: int) -> tuple[str, int]:
+        channel, number = self.wiring.input(partition)
+        return channel.name, number
 
     def read(self, partition: int, at: Place, timeout: float = 60.0) -> bytes:
         """The snapshot at a place. ContractError when it is gone, or what lies there is not ours."""
@@ -89,7 +93,8 @@ class Checkpoints:
             consumer.close()
         decoded = self.wiring.checkpoints.codec.decode([found[chunk] for chunk in at.chunks])
         rows = decoded.columns.to_pylist()
-        ours = {"group": self.wiring.group, "topic": self.wiring.input.name, "partition": partition, "offset": at.at}
+        source, number_there = self._source(partition)
+        ours = {"group": self.wiring.group, "topic": source, "partition": number_there, "offset": at.at}
         for number, row in enumerate(rows):
             if any(row[name] != value for name, value in ours.items()) or row["chunk"] != number:
                 raise ContractError(f"chunk {number} of the checkpoint at {at.at} belongs to {row['group']}")

@@ -106,15 +106,15 @@ class Commits:
         self.outbox.committed(self.clock())
 
     def _offset(self, partition: int, commitment: Commitment) -> TopicPartition:
-        topic = self.outbox.wiring.input.name
-        return TopicPartition(topic, partition, commitment.offset, metadata=commitment.metadata())
+        channel, number = self.outbox.wiring.input(partition)
+        return TopicPartition(channel.name, number, commitment.offset, metadata=commitment.metadata())
 
     def _write_checkpoints(self, now: float, every: bool) -> dict[int, Callable[[], Place]]:
         """Queue the checkpoints that are due; a partition whose rows are held was folded to no offset, so has none."""
         places: dict[int, Callable[[], Place]] = {}
-        if not self.service.stateful:
-            return places
         for own in self.owned.values():
+            if not own.stateful:
+                continue
             old = now - own.last_checkpoint >= self.settings.checkpoint_s
             due = every or old or own.rows_since_checkpoint >= self.settings.checkpoint_rows
             if own.rows_since_checkpoint == 0 or not due or own.held or own.restoring():
@@ -122,7 +122,8 @@ class Commits:
             snapshot = self.service.snapshot(own.partition)
             if snapshot is not None:
                 self.delivery.open()
-                self.metrics.checkpoint_bytes.labels(str(own.partition)).set(len(snapshot))
+                channel, number = self.outbox.wiring.input(own.partition)
+                self.metrics.checkpoint_bytes.labels(channel.logical, str(number)).set(len(snapshot))
                 places[own.partition] = self.checkpoints.write(
                     self.delivery.producer, own.partition, own.processed, snapshot
                 )

@@ -33,17 +33,18 @@ class DeadLetterLimit(HeadraceError):
 
 
 def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], Message], now: float) -> Parcel:
-    """The dead letters for refused records; `records` by (partition, offset)."""
+    """The dead letters for refused records; `records` by (partition, offset), as in a `Reject`."""
     rows, keys, said_beside, timestamps = [], [], [], []
     for reject in rejects:
         record = records[reject.partition, reject.offset]
+        channel, partition = wiring.input(reject.partition)
         key, value, carried, note = _kept(record)
         detail = reject.detail + note
         timestamp = max(record.timestamp()[1], 0)
         rows.append(
             {
-                "topic": wiring.input.name,
-                "partition": reject.partition,
+                "topic": channel.name,
+                "partition": partition,
                 "offset": reject.offset,
                 "timestamp": timestamp,
                 "key": key,
@@ -58,8 +59,8 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
             }
         )
         said = {
-            "topic": wiring.input.name,
-            "partition": reject.partition,
+            "topic": channel.name,
+            "partition": partition,
             "offset": reject.offset,
             "exception.class.name": "InvalidRecord",
             "exception.message": f"{reject.reason}: {detail}",
@@ -69,10 +70,10 @@ def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int
         keys.append(key)
         said_beside.append([*carried, *((PREFIX + name, str(word).encode()) for name, word in said.items())])
         timestamps.append(timestamp)
-    channel = wiring.dead_letters
-    columns = pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow)
+    letters = wiring.dead_letters
+    columns = pa.RecordBatch.from_pylist(rows, schema=letters.codec.reader.arrow)
     source = np.array([reject.partition for reject in rejects], np.int32)
-    return Parcel(channel.name, keys, channel.codec.encode(columns), source, headers=said_beside, timestamps=timestamps)
+    return Parcel(letters.name, keys, letters.codec.encode(columns), source, headers=said_beside, timestamps=timestamps)
 
 
 def _kept(record: Message) -> tuple[bytes | None, bytes | None, Headers, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from services.kit.batch import Batch, Reject
+from services.kit.batch import Batch, Reject, slot
 from services.kit.channels import Channel
 from services.kit.kafka import Message
 
@@ -20,7 +20,8 @@ class Intake:
         batch: the readable ones, decoded.
         rejects: the unreadable ones.
         records: all of them, sorted like `ends`.
-        ends: for each partition present, (first offset, last offset, newest timestamp in ms).
+        ends: for each partition present (as `Batch.partition` numbers it), (first offset, last offset, newest timestamp
+            in ms).
     """
 
     batch: Batch
@@ -29,8 +30,8 @@ class Intake:
     ends: dict[int, tuple[int, int, int]]
 
 
-def take_in(channel: Channel, messages: list[Message]) -> Intake:
-    """Decode messages of one topic; none of them may carry an error."""
+def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake:
+    """Decode messages of one topic, the input at this place; none of them may carry an error."""
     count = len(messages)
     partition = np.fromiter(map(Message.partition, messages), np.int32, count)
     if np.any(partition[1:] < partition[:-1]):
@@ -41,6 +42,7 @@ def take_in(channel: Channel, messages: list[Message]) -> Intake:
     timestamp = np.array([stamp for _, stamp in map(Message.timestamp, messages)], np.int64)
     decoded = channel.codec.decode(list(map(Message.value, messages)))
     keys = pa.array(list(map(Message.key, messages)), pa.binary())
+    partition += np.int32(slot(place, 0))
     starts = np.flatnonzero(np.diff(partition, prepend=-1))
     ends = {
         int(partition[start]): (int(offset[start]), int(offset[stop - 1]), int(timestamp[start:stop].max()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from services.kit.channels import Wiring
 from services.kit.checkpoints import Checkpoints
 from services.kit.commits import Commits
 from services.kit.delivery import TransactionAborted
@@ -32,7 +33,7 @@ class Membership:
 
     def __init__(
         self,
-        topic: str,
+        wiring: Wiring,
         service: Service,
         consumer: Consumer,
         checkpoints: Checkpoints,
@@ -41,7 +42,7 @@ class Membership:
         clock: Callable[[], float],
         beat: Callable[[], None],
     ) -> None:
-        self.topic = topic
+        self.wiring = wiring
         self.service = service
         self.consumer = consumer
         self.checkpoints = checkpoints
@@ -59,7 +60,7 @@ class Membership:
     def join(self) -> None:
         """Join the group."""
         self.consumer.subscribe(
-            [self.topic],
+            [channel.name for channel in self.wiring.inputs],
             on_assign=self._guarded(self._on_assign),
             on_revoke=self._guarded(self._on_revoke),
             on_lost=self._guarded(self._on_lost),
@@ -82,14 +83,14 @@ class Membership:
             self.service.drop(partition)
         self._parked = {}
         self.consumer.take_over(
-            [TopicPartition(tp.topic, tp.partition, self.owned[tp.partition].read) for tp in partitions]
+            [TopicPartition(tp.topic, tp.partition, self.owned[self._number(tp)].read) for tp in partitions]
         )
         log.info("assigned", partitions={own.partition: own.read for own in self.owned.values()})
 
     def _taken_over(self, found: TopicPartition) -> Owned:
         """A partition at its committed offset; one that was ours until this rebalance keeps its state if it fits."""
-        partition = found.partition
-        low, high = self.consumer.watermarks(found.topic, partition)
+        partition = self._number(found)
+        low, high = self.consumer.watermarks(found.topic, found.partition)
         fresh = found.offset < 0
         commitment = Commitment(low, low) if fresh else Commitment.read(found.offset, found.metadata)
         kept = self._parked.pop(partition, None)
@@ -98,19 +99,21 @@ class Membership:
             return kept
         if commitment.offset < low:
             raise ContractError(
-                f"{found.topic}[{partition}] begins at {low}, but only {commitment.offset} was processed: the records "
+                f"{found.topic}[{found.partition}] begins at {low}, but only {commitment.offset} was processed: the records "
                 "between were deleted before they were read; raise the topic's retention"
             )
         begin = commitment.offset
-        if self.service.stateful:
+        stateful = self.wiring.input(partition)[0].logical in self.service.stateful
+        if stateful:
             place = commitment.place
             begin = low if place is None else place.at
             if begin < low:
-                raise ContractError(f"{found.topic}[{partition}] begins at {low}, after its checkpoint at {begin}")
+                raise ContractError(f"{found.topic}[{found.partition}] begins at {low}, after its checkpoint at {begin}")
             self.service.begin(partition, high)
             self.service.restore(partition, None if place is None else self.checkpoints.read(partition, place))
         return Owned(
             partition,
+            stateful,
             read=begin,
             processed=commitment.offset,
             admitted=commitment.admitted,
@@ -136,11 +139,11 @@ class Membership:
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
         """Another member may own them already: never commit, drop state and outputs."""
-        log.warning("partitions lost", partitions=sorted(tp.partition for tp in partitions))
+        log.warning("partitions lost", partitions=sorted(map(self._number, partitions)))
         self._leave(partitions, park=False)
 
     def _leave(self, partitions: list[TopicPartition], park: bool) -> None:
-        gone = {tp.partition for tp in partitions}
+        gone = {self._number(tp) for tp in partitions}
         self.gone |= gone
         if not self.dying:
             self.commits.delivery.forget(gone)
@@ -150,6 +153,9 @@ class Membership:
                 self._parked[partition] = own
             else:
                 self.service.drop(partition)
+
+    def _number(self, place: TopicPartition) -> int:
+        return self.wiring.number(place.topic, place.partition)
 
     def _guarded(self, callback: Callable[[list[TopicPartition]], None]) -> Callable[[list[TopicPartition]], None]:
         """The callback, with what it raises kept for the loop: librdkafka would go on as if nothing had happened."""

@@ -60,17 +60,19 @@ class Metrics:
         self.commit = Histogram("commit_seconds", "time of a commit", buckets=LATENCY_BUCKETS, **in_registry)
         self.aborts = Counter("transactions_aborted", "transactions aborted and sent again", **in_registry)
         self.checkpoints = Counter("checkpoints", "checkpoints written", **in_registry)
-        self.checkpoint_bytes = Gauge("checkpoint_bytes", "size of the last checkpoint", ["partition"], **in_registry)
+        self.checkpoint_bytes = Gauge(
+            "checkpoint_bytes", "size of the last checkpoint", ["topic", "partition"], **in_registry
+        )
         self.restore = Histogram("restore_seconds", "time to take over a partition", **in_registry)
         self.replayed = Counter("records_replayed", "records folded again after a restart", **in_registry)
         self.held = Gauge("partitions_held", "partitions that wait for a view, a store or a plan", **in_registry)
         self.owned = Gauge("partitions_owned", "partitions assigned to this member", **in_registry)
         self.lag_seconds = Gauge(
-            "lag_seconds", "age of the oldest record not yet answered", ["partition"], **in_registry
+            "lag_seconds", "age of the oldest record not yet answered", ["topic", "partition"], **in_registry
         )
         self.ready = Gauge("ready", "1 when /readyz says so", **in_registry)
         self.idle = Gauge("idle_seconds", "how long all input has been read and answered", **in_registry)
-        self.lag_records = Gauge("lag_records", "offsets not yet answered", ["partition"], **in_registry)
+        self.lag_records = Gauge("lag_records", "offsets not yet answered", ["topic", "partition"], **in_registry)
 
     def add(self, stage: str, seconds: float) -> None:
         """Add to the time spent in a stage of the loop."""

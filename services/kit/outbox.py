@@ -51,7 +51,9 @@ class Outbox:
         rejects = list(rejects)
         if not rejects:
             return
-        by_place = {place(record): record for record in records}
+        by_place = {
+            (self.wiring.number(record.topic(), record.partition()), place(record)[1]): record for record in records
+        }
         self._send(dead_letters.parcel(self.wiring, rejects, by_place, now))
         self.metrics.records.labels("refused").inc(len(rejects))
         for reject in rejects:

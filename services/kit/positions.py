@@ -72,13 +72,14 @@ class Pending:
 
 @dataclass(slots=True)
 class Owned:
-    """A partition that this member owns.
+    """A partition that this member owns, by the number that the service knows it by.
 
     Offsets: `read` (next to come from the consumer) >= `admitted` >= `processed` (below it everything is answered).
     Records below `replay_until` were answered in an earlier life; those below `readmit_until` were admitted in it.
     """
 
     partition: int
+    stateful: bool
     read: int
     processed: int
     admitted: int

@@ -9,10 +9,10 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from services.kit.answering import RETRY_S, Answering
-from services.kit.channels import Wiring
+from services.kit.channels import Channel, Wiring
 from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
 from services.kit.dead_letters import RejectShare
@@ -114,7 +114,7 @@ class Runner:
             protocol=settings.group_protocol,
             session_timeout_ms=settings.session_timeout_ms,
         )
-        channels = [wiring.input, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
+        channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
         names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
         self.service.start({logical: self.consumer.partitions(name) for logical, name in names.items()})
         checkpoints = Checkpoints(connection, wiring, self.consumer.partitions(wiring.checkpoints.name))
@@ -134,7 +134,7 @@ class Runner:
             self._serve_rebalance,
         )
         self.membership = Membership(
-            wiring.input.name,
+            wiring,
             self.service,
             self.consumer,
             checkpoints,
@@ -199,7 +199,10 @@ class Runner:
 
     def _still_ours(self, messages: list[Message]) -> list[Message]:
         gone = self.membership.gone
-        return [message for message in messages if message.partition() not in gone] if gone else messages
+        return [message for message in messages if self._number(message) not in gone] if gone else messages
+
+    def _number(self, message: Message) -> int:
+        return self.wiring.number(message.topic(), message.partition())
 
     def _serve_rebalance(self) -> None:
         """Let a waiting rebalance happen between two batches; messages that come meanwhile are the next to be taken."""
@@ -218,8 +221,7 @@ class Runner:
             if error is None:
                 records.append(message)
             elif error.name() == END_OF_PARTITION:
-                partition, end = place(message)
-                ends[partition] = end
+                ends[self._number(message)] = place(message)[1]
             elif isinstance(named := translate(error), Fenced) or error.name() == LOG_CUT_OFF:
                 raise named
             else:
@@ -237,7 +239,7 @@ class Runner:
         """Decode and answer; False when the registry must be asked again first, a bounded number of times."""
         try:
             with self.metrics.stage("decode"):
-                intake = take_in(self.wiring.input, records)
+                intakes = [take_in(channel, part, number) for number, channel, part in self._by_topic(records)]
         except Transient as reason:
             if self._unreadable_since is None:
                 log.warning("waiting", reason=str(reason))
@@ -248,16 +250,29 @@ class Runner:
             return False
         self._unreadable_since = None
         self.metrics.batch_rows.observe(len(records))
-        self._advance(intake)
-        self.answering.take(intake, now)
+        for intake in intakes:
+            self._advance(intake)
+            self.answering.take(intake, now)
         return True
+
+    def _by_topic(self, records: list[Message]) -> Iterator[tuple[int, Channel, list[Message]]]:
+        """(place, topic, its records) for each input that records came from."""
+        inputs = self.wiring.inputs
+        if len(inputs) == 1:
+            yield 0, inputs[0], records
+            return
+        topics = [record.topic() for record in records]
+        for number, channel in enumerate(inputs):
+            if part := [record for record, topic in zip(records, topics, strict=True) if topic == channel.name]:
+                yield number, channel, part
 
     def _advance(self, intake: Intake) -> None:
         """Move the reading positions; a step back would fold records twice."""
         for partition, (first, last, newest) in intake.ends.items():
             own = self.owned[partition]
             if first < own.read:
-                raise ContractError(f"{self.wiring.input.name}[{partition}] went back from {own.read} to {first}")
+                channel, number = self.wiring.input(partition)
+                raise ContractError(f"{channel.name}[{number}] went back from {own.read} to {first}")
             own.read = last + 1
             own.at_end_since = None
             own.newest_timestamp = newest
@@ -278,11 +293,12 @@ class Runner:
         self.metrics.lag_records.clear()
         self.metrics.lag_seconds.clear()
         for own in self.owned.values():
-            high = self.consumer.high_watermark(self.wiring.input.name, own.partition)
+            channel, number = self.wiring.input(own.partition)
+            high = self.consumer.high_watermark(channel.name, number)
             behind = max(high - own.processed, 0) if own.at_end_since is None or own.held else 0
             age = max(now - own.newest_timestamp / 1000, 0) if behind and own.newest_timestamp else 0
-            self.metrics.lag_records.labels(str(own.partition)).set(behind)
-            self.metrics.lag_seconds.labels(str(own.partition)).set(age)
+            self.metrics.lag_records.labels(channel.logical, str(number)).set(behind)
+            self.metrics.lag_seconds.labels(channel.logical, str(number)).set(age)
 
     def note_idle(self, now: float) -> None:
         """Idle: every owned partition read to its end, nothing held, and no row of the user's for a while."""

@@ -10,6 +10,11 @@ from services.kit.batch import Admission, Batch, Output
 class Service:
     """What the runner asks of a service. Everything is told the time; nothing here knows Kafka.
 
+    A service may read several topics. Wherever a partition is named here or in a `Batch`, its number says the topic
+    too: it is `slot(place of the topic in inputs, partition)`, so those of the first input keep their own numbers. A
+    batch holds rows of one topic; rows of different topics come in no particular order. A service may read a topic that
+    it writes itself (to bring together what belongs together, by another key).
+
     For each partition, in offset order and each row once: `admit`, then `process` (or, while state is being rebuilt,
     `admit` with its emits thrown away, then `replay`). A service's state for a partition is a pure function of the rows
     of that partition up to an offset: batch boundaries must not show in it.
@@ -17,10 +22,10 @@ class Service:
     A `Transient` raised by `process` leaves the service as if it had not been called; the runner calls again later.
     """
 
-    input: str
-    """Logical name of the topic that the consumer group reads."""
-    stateful: bool = False
-    """Whether partitions carry state: then it is checkpointed, and rebuilt before a partition's first answer."""
+    inputs: tuple[str, ...]
+    """Logical names of the topics that the consumer group reads."""
+    stateful: tuple[str, ...] = ()
+    """Inputs whose partitions carry state: it is checkpointed, and rebuilt before a partition's first answer."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 

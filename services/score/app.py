@@ -25,7 +25,7 @@ def build_score(settings: ScoreSettings) -> Runner:
     longest = contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY
     service = Score(
         contracts.pipeline.name,
-        wiring.input.codec.reader.arrow,
+        wiring.inputs[0].codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
         ModelStore(settings.models, settings.model_cache),
         SessionSettings(settings.device, settings.threads, settings.spinning, longest, executor=settings.executor),

@@ -48,7 +48,7 @@ class Score(Service):
         ContractError: predictions have columns that neither score nor features provide.
     """
 
-    input = "features"
+    inputs = ("features",)
     facts = ("plans",)
 
     def __init__(

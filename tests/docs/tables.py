@@ -98,7 +98,7 @@ def services() -> str:
     rows = []
     for name, runner in runners().items():
         wiring = runner.wiring
-        reads = [wiring.input.logical, *wiring.facts]
+        reads = [*(channel.logical for channel in wiring.inputs), *wiring.facts]
         writes = [*wiring.outputs, wiring.dead_letters.logical]
         if runner.service.stateful:
             writes.append(wiring.checkpoints.logical)

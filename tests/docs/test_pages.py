@@ -33,7 +33,7 @@ def test_topics_know_their_services(service: str) -> None:
     """What a service is wired to read and write is what the topics' files say of it, both ways."""
     runner = runners()[service]
     wiring = runner.wiring
-    reads = {wiring.input.logical, *wiring.facts}
+    reads = {*(channel.logical for channel in wiring.inputs), *wiring.facts}
     writes = {*wiring.outputs, wiring.dead_letters.logical}
     if runner.service.stateful:
         reads.add(wiring.checkpoints.logical)

@@ -62,7 +62,16 @@ class FixedIds:
         return 7
 
     def writers(self, subject: str) -> Mapping[int, Schema]:
-        schemas = {"events": EVENT, "tallies": TALLY, "notes": NOTE, "dead-letters": DEAD, "checkpoints": CHECKPOINT}
+        schemas = {
+            "left": EVENT,
+            "right": EVENT,
+            "exchange": EVENT,
+            "events": EVENT,
+            "tallies": TALLY,
+            "notes": NOTE,
+            "dead-letters": DEAD,
+            "checkpoints": CHECKPOINT,
+        }
         return {7: schemas[subject.rpartition(".")[2].removesuffix("-value")]}
 
 
@@ -78,7 +87,7 @@ def wiring(pipeline: str, member: str) -> Wiring:
         pipeline,
         "tally",
         member,
-        channel(pipeline, "events", EVENT),
+        (channel(pipeline, "events", EVENT),),
         channel(pipeline, "dead-letters", DEAD, 2_000_000),
         channel(pipeline, "checkpoints", CHECKPOINT),
         {"tallies": channel(pipeline, "tallies", TALLY), "notes": channel(pipeline, "notes", NOTE)},
@@ -88,8 +97,8 @@ def wiring(pipeline: str, member: str) -> Wiring:
 class Tally(Service):
     """State of a partition: key -> [count, total]. `admit` notes the offsets it saw and refuses amounts below 0."""
 
-    input = "events"
-    stateful = True
+    inputs = ("events",)
+    stateful = ("events",)
 
     def __init__(self, hold_until: float = 0.0) -> None:
         self.hold_until = hold_until

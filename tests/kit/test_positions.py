@@ -66,7 +66,7 @@ def test_metadata_of_a_large_state_fits() -> None:
 
 def test_an_owned_partition_restores_until_it_meets_its_past() -> None:
     """Below the committed offset records are folded again; from there on a commit says what was answered."""
-    own = Owned(3, read=5, processed=9, admitted=8, replay_until=9, readmit_until=12)
+    own = Owned(3, True, read=5, processed=9, admitted=8, replay_until=9, readmit_until=12)
     assert own.restoring()
     own.read = 9
     assert not own.restoring()

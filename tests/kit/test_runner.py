@@ -28,6 +28,9 @@ PARTITIONS = 4
 class Stage:
     """Topics of one test, and the tally processes that run on them."""
 
+    module = "tests.kit.tally"
+    inputs = ("events",)
+
     def __init__(self, bootstrap: str, pipeline: str, directory: Path, replication: int = 1) -> None:
         self.bootstrap = bootstrap
         self.pipeline = pipeline
@@ -35,18 +38,18 @@ class Stage:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.settings: dict[str, str] = {}
         admin = Admin(bootstrap)
-        for name in ("events", "tallies", "notes", "dead-letters"):
+        for name in (*self.inputs, "tallies", "notes", "dead-letters"):
             admin.create(f"{pipeline}.{name}", PARTITIONS, replication, {"max.message.bytes": "4000000"})
         admin.create(f"{pipeline}.checkpoints", 2, replication, {"cleanup.policy": "compact"})
 
-    def publish(self, events: list[tuple[str, str, int]]) -> None:
+    def publish(self, events: list[tuple[str, str, int]], topic: str = "events") -> None:
         """Write (id, key, amount) events; the key decides the partition."""
         rows = [{"id": name, "key": key, "amount": amount} for name, key, amount in events]
         values = tally.channel(self.pipeline, "events", tally.EVENT).codec.encode(
             pa.RecordBatch.from_pylist(rows, schema=tally.EVENT.arrow)
         )
         producer = Producer(Connection(self.bootstrap))
-        producer.send(f"{self.pipeline}.events", [key for _, key, _ in events], values)
+        producer.send(f"{self.pipeline}.{topic}", [key for _, key, _ in events], values)
         producer.flush()
 
     def start(self, member: str, **settings: str) -> subprocess.Popen[bytes]:
@@ -63,7 +66,7 @@ class Stage:
             **settings,
         }
         with (self.directory / f"{member}.log").open("ab") as log:
-            command = [sys.executable, "-m", "tests.kit.tally"]
+            command = [sys.executable, "-m", self.module]
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
         self.processes[member] = process
         return process

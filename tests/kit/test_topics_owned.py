@@ -50,17 +50,18 @@ def test_a_service_writes_what_the_files_say(runner: tuple[str, Runner]) -> None
 def test_a_service_reads_what_the_files_say(runner: tuple[str, Runner]) -> None:
     """Its input, facts and (with state) checkpoints are exactly the topics that name it as a consumer."""
     name, made = runner
-    read = {topic_of(made.wiring.input.logical), *made.wiring.facts}
+    read = {topic_of(channel.logical) for channel in made.wiring.inputs} | {*made.wiring.facts}
     read |= {"checkpoints"} if made.service.stateful else set()
     assert read == {topic.topic for topic in TOPICS.values() if name in topic.consumers}
-    assert made.wiring.input.logical == made.service.input
+    assert tuple(channel.logical for channel in made.wiring.inputs) == made.service.inputs
+    assert {*made.service.stateful} <= {*made.service.inputs}
     assert set(made.wiring.facts) == set(made.service.facts)
 
 
 def test_a_service_reads_all_that_its_topics_take(runner: tuple[str, Runner]) -> None:
     """What we write is never too large for us to read; what strangers write is bounded below their topic's limit."""
     _, made = runner
-    for channel in (made.wiring.input, *made.wiring.outputs.values()):
+    for channel in (*made.wiring.inputs, *made.wiring.outputs.values()):
         limit = int(TOPICS[topic_of(channel.logical)].config["max.message.bytes"])
         assert (channel.codec.max_bytes < limit) == (channel.logical == "events")
 
