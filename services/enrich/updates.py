@@ -80,6 +80,7 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries
 
     columns = {
         "view": pa.array([view.name] * records, pa.string()),
+        "source": pa.array(["events"] * records, pa.string()),
         "source_partition": pa.array(source),
         "next_offset": of_marks([mark.next_offset for mark in marks]),
         "progress": of_marks([mark.progress for mark in marks], _MILLIS),
@@ -89,6 +90,7 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries
         "keys": pa.ListArray.from_arrays(ends, lists[0]),
         "times": pa.ListArray.from_arrays(ends, pa.array(lists[1])),
         "offsets": pa.ListArray.from_arrays(ends, pa.array(lists[2])),
+        "known": pa.ListArray.from_arrays(pa.array(np.zeros(records + 1, np.int32)), pa.array([], pa.int64())),
         "values": _value_columns(view, size, values),
     }
     return Emit(f"view.{view.name}", pa.RecordBatch.from_pydict(columns), None, source, target)

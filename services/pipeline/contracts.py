@@ -34,6 +34,9 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
         "events": workspace.schema(pipeline.events.schema),
         "features": features(pipeline),
         "predictions": predictions(pipeline),
+        "shadow-predictions": predictions(pipeline),
+        "exchange": exchange(pipeline, workspace),
+        "outcomes": outcomes(pipeline),
     }
     found |= {topic: workspace.schema(name) for topic, name in WRITTEN.items()}
     found |= {f"view.{view.name}": workspace.schema(VIEW_UPDATE) for view in pipeline.foreign_views}
@@ -47,24 +50,73 @@ def features(pipeline: Pipeline) -> Schema:
 
 
 def predictions(pipeline: Pipeline) -> Schema:
-    """The record that `score` writes: the answer to one event, with all that is needed to explain and repeat it."""
+    """The record that `score` and `shadow` write: a model's answer, with all that explains and repeats it."""
+    doc = f"A model's answer to an event of {pipeline.name}."
+    return _record("prediction", doc, [*_answer(pipeline), *_carried(pipeline)], f"headrace.{pipeline.name}")
+
+
+def outcomes(pipeline: Pipeline) -> Schema:
+    """The record that `labels` writes: a prediction with what turned out to be true of its event."""
+    truth = [
+        _field("revision", "int", "0 for a prediction's first outcome; each correction of it has the next number."),
+        _field("state", "string", "labelled: somebody said so. presumed: nobody did in time. unlabelled: not known."),
+        {**_field("label", ["null", "double"], "What is true: 0 or 1 for a class, or a quantity."), "default": None},
+        {**_field("label_time", ["null", MILLIS], "When the truth became known to its source."), "default": None},
+        {**_field("label_delay", ["null", "long"], "Milliseconds from event to label time."), "default": None},
+        {**_field("label_source", ["null", "string"], "Who said so."), "default": None},
+        _field("reports", "int", "How many different reports came for the event so far."),
+        _field("conflicting", "boolean", "Whether the newest reports of different sources disagree."),
+        _field("as_of", MILLIS, "Labels up to this label time had been read."),
+    ]
+    doc = f"What became of a prediction of {pipeline.name}; the newest revision of a prediction_id holds."
+    fields = [*_answer(pipeline), *truth, *_carried(pipeline)]
+    return _record("outcome", doc, fields, f"headrace.{pipeline.name}")
+
+
+def exchange(pipeline: Pipeline, workspace: Workspace) -> Schema:
+    """The record that brings together by event id what other topics key otherwise; `labels` joins it."""
+    keys = [
+        _field("view", "string", "Name of a view that another entity keys."),
+        _field("keys", {"type": "array", "items": ["null", "string"]}, "That entity, of each event."),
+    ]
+    entities = {"type": "array", "items": _record("event_entities", "The entity of a view.", keys)}
+    events = [
+        _field("event_ids", {"type": "array", "items": "string"}, "Identity of each event."),
+        _field("times", {"type": "array", "items": "long"}, "Event time of each event, milliseconds since the epoch."),
+        _field("entities", entities, "Whom each event belongs to, for each view that labels are folded into."),
+    ]
+    own = [
+        _field("source", "string", "Logical topic that this was read from."),
+        _field("source_partition", "int", "Its partition."),
+        _field("next_offset", "long", "All records of the source partition below this offset are told."),
+        _field("progress", MILLIS, "Largest event time, or label time, seen in the source partition."),
+        _field("idle", "boolean", "Whether the source partition has stayed at its end for a while."),
+        _field("time", MILLIS, "By the clock, when this was told; when the idle source was last seen at its end."),
+        _field("events", _record("event_columns", "Events, as columns.", events), "Events of views that fold labels."),
+        _field("predictions", {"type": "array", "items": predictions(pipeline)}, "Predictions, of any arm."),
+        _field("labels", {"type": "array", "items": workspace.schema("label")}, "Labels."),
+    ]
+    doc = "Part of a batch of one source partition: what is about events whose ids belong to this partition."
+    return _record("exchange", doc, own, f"headrace.{pipeline.name}")
+
+
+def _answer(pipeline: Pipeline) -> list[Schema]:
+    """What predictions and outcomes say of a model's answer."""
     model = [
         _field("name", "string", "Name of the model package."),
         _field("version", "string", "Version of the model package."),
         _field("digest", "string", "SHA-256 of the model package, in hex: its identity."),
     ]
-    own = [
+    return [
         _field("prediction_id", "string", "Made of event id, model version and arm alone: a repeat carries the same."),
         *_identity(pipeline),
         _field("predicted_time", MILLIS, "When the score was computed."),
         _field("model", _record("model_identity", "Which model answered.", model), "Which model answered."),
-        _field("arm", "string", "Part that the model played: champion or canary."),
+        _field("arm", "string", "Part that the model played: champion, canary, challenger or shadow."),
         _field("plan_version", "long", "Version of the plan that named the model."),
         _field("score", "double", f"The model's answer, a {pipeline.model.output}."),
         _field("decision", "boolean", "Whether the score reaches the threshold of the model package."),
     ]
-    doc = f"A model's answer to an event of {pipeline.name}."
-    return _record("prediction", doc, [*own, *_carried(pipeline)], f"headrace.{pipeline.name}")
 
 
 def _identity(pipeline: Pipeline) -> list[Schema]:
