@@ -1,45 +1,42 @@
-"""Features in, predictions out: the champion of the latest plan scores every event once."""
+"""Features in, predictions out: the champion of the latest plan, or its canary, scores every event once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import structlog
 
-from services.inference.matrix import FeatureMatrix
-from services.inference.package import ModelPackage, load
-from services.inference.sessions import Session, SessionSettings, open_session
+from services.inference.answers import Answers
+from services.inference.arms import OpenArm, Opener, Pass
+from services.inference.plans import Plan, latest
+from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
 from services.kit.batch import Batch, Emit, Output, Reject
 from services.kit.errors import ConfigurationError, ContractError, Transient
 from services.kit.service import Service
 from services.score.figures import Figures
-from services.score.plans import Arm, Plan, latest
+from services.score.split import shares
 
-arrays: Any = pa  # their stubs know too few of the overloads
-kernels: Any = pc
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
 
-RETRY_AFTER = 5.0  # seconds between two tries to take up a plan whose model cannot be had
-COMPUTED = ("prediction_id", "predicted_time", "model", "arm", "plan_version", "score", "decision")
+RETRY_AFTER = 5.0  # seconds between two tries to take up a plan whose models cannot be had
 
 
 class Score(Service):
     """The score service.
 
-    Its state is the plan alone, which it reads whole at every start, so members need no checkpoints. A plan whose model
-    cannot be loaded changes nothing: the one before it goes on, the failure is logged and counted, and tried again.
+    Its state is the plan alone, which it reads whole at every start, so members need no checkpoints. A plan whose
+    champion or canary cannot be loaded changes nothing: the one before it goes on, the failure is logged and counted,
+    and tried again.
 
     Args:
         pipeline: name of the pipeline whose plans it follows.
         features: schema of the features topic's columns; a model that wants others is refused when it is loaded.
-        predictions: schema of the predictions topic's columns; those not in `COMPUTED` are passed through.
+        predictions: schema of the predictions topic's columns.
         store: where plans' packages lie.
         settings: how models are run.
         figures: metrics.
@@ -60,14 +57,11 @@ class Score(Service):
         settings: SessionSettings,
         figures: Figures,
     ) -> None:
-        _check_passage(features, predictions)
         self._pipeline = pipeline
-        self._features = features
-        self._predictions = predictions
-        self._store = store
-        self._settings = settings
+        self._answers = Answers("predictions", features, predictions)
+        self._opener = Opener(store, settings, features)
         self._figures = figures
-        self._live: _Champion | None = None
+        self._live: _Live | None = None
         self._wanted: Plan | None = None
         self._retry_at = 0.0
         self.problem: str | None = None
@@ -85,7 +79,7 @@ class Score(Service):
             self._take_up(now)
 
     def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
-        """Try again a plan whose model could not be had."""
+        """Try again a plan whose models could not be had."""
         if self._wanted is not None and now >= self._retry_at:
             self._take_up(now)
         return Output()
@@ -97,100 +91,72 @@ class Score(Service):
         return self.problem or f"no plan for {self._pipeline}"
 
     def process(self, batch: Batch, now: float) -> Output:
-        """One prediction a row, or a reject where the model gives no finite number."""
+        """One prediction a row, or a reject where the row's arm gives no finite number."""
         if self._live is None:
             raise Transient(f"no plan for {self._pipeline}")
-        champion = self._live
-        scores = champion.session.run(champion.matrix.of(batch.columns))
-        finite = np.isfinite(scores)
-        if finite.all():
-            return Output((self._emit(champion, batch, scores, now),))
-        rejects = tuple(
-            Reject(int(p), int(o), "non_finite_score", f"{champion.package.title} gave {score} for these features")
-            for p, o, score in zip(batch.partition[~finite], batch.offset[~finite], scores[~finite], strict=True)
-        )
-        return Output((self._emit(champion, batch.take(finite), scores[finite], now),), rejects)
+        emits: list[Emit] = []
+        rejects: list[Reject] = []
+        for opened, part in self._live.parts(batch):
+            scores = opened.score(Pass(part.columns))
+            finite = np.isfinite(scores)
+            if not finite.all():
+                rejects += _rejects(opened, part, scores, ~finite)
+                part, scores = part.take(finite), scores[finite]
+            emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now))
+            self._figures.answers.labels(opened.arm.arm).inc(len(part))
+        return Output(tuple(emits), tuple(rejects))
 
     def _take_up(self, now: float) -> None:
         assert self._wanted is not None
         plan = self._wanted
         try:
-            live = _open(plan, self._store, self._settings, self._features)
+            champion = self._opener.open(plan.champion)
+            canary = self._opener.open(plan.canary) if plan.canary else None
         except (ContractError, Transient, ConfigurationError) as error:
             self.problem = f"plan {plan.version} of {self._pipeline}: {error}"
             self._retry_at = now + RETRY_AFTER
             self._figures.plan_failures.labels(type(error).__name__).inc()
             _log.warning("plan not taken up", plan=plan.version, problem=str(error))
             return
-        self._live, self._wanted, self.problem = live, None, None
+        live = self._live = _Live(plan, champion, canary)
+        self._wanted = self.problem = None
+        self._opener.keep(live.arms)
         self._figures.plan.set(plan.version)
-        self._figures.inner_batch.set(live.session.batch.rows)
-        self._figures.row_seconds.set(live.session.batch.seconds_per_row)
-        _log.info("plan taken up", plan=plan.version, model=live.package.title, digest=live.package.digest)
-
-    def _emit(self, champion: _Champion, batch: Batch, scores: npt.NDArray[np.float64], now: float) -> Emit:
-        rows = len(batch)
-        package, arm = champion.package, champion.arm
-        kind = self._predictions.field
-        computed: dict[str, Any] = {
-            "prediction_id": prediction_ids(batch.columns["event_id"], package, arm),
-            "predicted_time": _repeat(int(now * 1000), rows, pa.int64()).cast(kind("predicted_time").type),
-            "model": _model_column(package, rows, kind("model").type),
-            "arm": _repeat(arm.arm, rows, kind("arm").type),
-            "plan_version": _repeat(champion.plan.version, rows, kind("plan_version").type),
-            "score": pa.array(scores, kind("score").type),
-            "decision": pa.array(scores >= package.manifest.threshold).cast(kind("decision").type),
-        }
-        columns = [computed[n] if n in computed else batch.columns[n] for n in self._predictions.names]
-        table = pa.RecordBatch.from_arrays(columns, schema=self._predictions)
-        return Emit("predictions", table, batch.keys, batch.partition)
-
-
-def prediction_ids(event_ids: pa.Array[Any], package: ModelPackage, arm: Arm) -> Any:
-    """`event/name@version/arm`: derived from these alone, so a repeat carries the same id."""
-    return kernels.binary_join_element_wise(event_ids, f"{package.title}/{arm.arm}", "/")
+        self._figures.share.set(plan.canary.share if plan.canary else 0.0)
+        self._figures.inner_batch.set(champion.models[0].session.batch.rows)
+        self._figures.row_seconds.set(champion.seconds_per_row)
+        for opened in live.arms:
+            arm = opened.arm
+            _log.info("plan taken up", plan=plan.version, arm=arm.arm, model=arm.title, digest=arm.digest)
 
 
 @dataclass(frozen=True, slots=True)
-class _Champion:
+class _Live:
     """All that a batch is scored with; replaced whole, so that no batch sees half of a switch."""
 
     plan: Plan
-    arm: Arm
-    package: ModelPackage
-    session: Session
-    matrix: FeatureMatrix
+    champion: OpenArm
+    canary: OpenArm | None
+
+    @property
+    def arms(self) -> tuple[OpenArm, ...]:
+        return (self.champion,) if self.canary is None else (self.champion, self.canary)
+
+    def parts(self, batch: Batch) -> Iterator[tuple[OpenArm, Batch]]:
+        """The batch, cut by who answers; an arm without rows is left out, but a batch is never left without an arm."""
+        if self.canary is None or not len(batch):
+            yield self.champion, batch
+            return
+        salt = self.plan.salt or self.plan.pipeline
+        tried = shares(batch.columns["entity"], salt) < self.canary.arm.share
+        for opened, rows in ((self.champion, ~tried), (self.canary, tried)):
+            if rows.any():
+                yield opened, batch.take(rows)
 
 
-def _open(plan: Plan, store: ModelStore, settings: SessionSettings, features: pa.Schema) -> _Champion:
-    arm = plan.champion
-    package = load(store.fetch(arm.uri, arm.digest), arm.digest)
-    named = (package.manifest.name, package.manifest.version)
-    if named != (arm.model, arm.version):
-        raise ContractError(f"the plan names {arm.model}@{arm.version}, the package is {package.title}")
-    matrix = FeatureMatrix.resolve(package.manifest.inputs, features, package.title)
-    return _Champion(plan, arm, package, open_session(package, settings), matrix)
-
-
-def _check_passage(features: pa.Schema, predictions: pa.Schema) -> None:
-    for field in predictions:
-        if field.name in COMPUTED:
-            continue
-        if field.name not in features.names:
-            raise ContractError(f"predictions have {field.name}, which neither score makes nor features have")
-        given = features.field(field.name).type
-        if given != field.type:
-            raise ContractError(f"{field.name} is {given} in features, but {field.type} in predictions")
-    missing = [name for name in COMPUTED if name not in predictions.names]
-    if missing:
-        raise ContractError(f"predictions lack what score makes: {', '.join(missing)}")
-
-
-def _repeat(value: str | int, rows: int, kind: pa.DataType) -> Any:
-    return arrays.repeat(pa.scalar(value, kind), rows)
-
-
-def _model_column(package: ModelPackage, rows: int, kind: pa.StructType) -> Any:
-    named = {"name": package.manifest.name, "version": package.manifest.version, "digest": package.digest}
-    fields = list(kind)
-    return pa.StructArray.from_arrays([_repeat(named[f.name], rows, f.type) for f in fields], fields=fields)
+def _rejects(
+    opened: OpenArm, batch: Batch, scores: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_]
+) -> Iterator[Reject]:
+    for partition, offset, score in zip(batch.partition[rows], batch.offset[rows], scores[rows], strict=True):
+        detail = f"{opened.arm.title} gave {score} for these features"
+        yield Reject(int(partition), int(offset), "non_finite_score", detail)

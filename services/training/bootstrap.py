@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.inference.package import ModelPackage
+from services.inference.plans import CHAMPION, Arm, Plan
 from services.inference.store import ModelStore
 from services.inference.trial import admit
 from services.pipeline.spec import Pipeline, expand
@@ -70,15 +71,8 @@ def champion_plan(
 ) -> dict[str, Any]:
     """The plan fact that makes a package the only champion, in the shape of `schemas/plan.avsc`."""
     manifest = package.manifest
-    model = {"model": manifest.name, "version": manifest.version, "digest": package.digest, "uri": uri}
-    return {
-        "pipeline": pipeline,
-        "plan_version": version,
-        "time": int(now * 1000),
-        "actor": actor,
-        "reason": reason,
-        "arms": [{"arm": "champion", **model, "share": 1.0}],
-    }
+    arm = Arm(CHAMPION, manifest.name, manifest.version, package.digest, uri)
+    return Plan(pipeline, version, (arm,)).fact(int(now * 1000), actor, reason)
 
 
 def next_version(plans: pa.Table, pipeline: str) -> int:

@@ -13,7 +13,7 @@ from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
 from services.score.figures import Figures
 from services.score.scoring import Score
-from tests.score.parts import FEATURES, PREDICTIONS, arm, plans
+from tests.inference.parts import FEATURES, PREDICTIONS, arm, plans
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnx import helper
 from prometheus_client import CollectorRegistry
 
 from services.inference.package import ModelPackage, pack
+from services.inference.plans import Arm
 from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
 from services.kit.batch import Output
@@ -21,7 +23,7 @@ from services.kit.errors import ContractError, Transient
 from services.score.figures import Figures
 from services.score.scoring import Score
 from tests.inference import graphs
-from tests.score.parts import FEATURES, PREDICTIONS, arm, features, plans
+from tests.inference.parts import FEATURES, PREDICTIONS, arm, features, plans
 
 Start = Callable[..., Score]
 OTHER = pack(graphs.manifest(version="2", threshold=0.0), graphs.logistic((0.0, 0.0)))
@@ -100,7 +102,7 @@ def test_stale_and_foreign_plans(start: Start, store: ModelStore) -> None:
     assert (row["plan_version"], row["model"]["version"]) == (3, "2")
 
 
-def broken_arm(store: ModelStore, how: str) -> dict[str, Any]:
+def broken_arm(store: ModelStore, how: str) -> Arm:
     """An arm whose model cannot be had."""
     package = graphs.package(version="3")
     if how == "inputs":
@@ -111,11 +113,11 @@ def broken_arm(store: ModelStore, how: str) -> dict[str, Any]:
         package = pack(graphs.manifest(version="3"), b"no graph")
     found = arm(package, store.put(package))
     if how == "uri":
-        found["uri"] += "gone"
+        found = replace(found, uri=found.uri + "gone")
     if how == "digest":
-        found["digest"] = graphs.package(version="4").digest
+        found = replace(found, digest=graphs.package(version="4").digest)
     if how == "name":
-        found["version"] = "7"
+        found = replace(found, version="7")
     return found
 
 
@@ -176,7 +178,7 @@ def test_plan_without_a_champion(
 
 
 def test_other_arms_wait(start: Start, store: ModelStore) -> None:
-    """Arms beside the champion are read and not played."""
+    """Arms in the dark are read and not played."""
     package = graphs.package()
     service = start()
     fact = [arm(OTHER, store.put(OTHER), "shadow"), arm(package, store.put(package))]

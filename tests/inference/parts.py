@@ -1,4 +1,4 @@
-"""The columns that score reads and writes."""
+"""The columns that score and shadow read and write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from services.inference.package import ModelPackage
+from services.inference.plans import Arm, Plan
 from services.kit.batch import Batch
+from services.kit.schemas import load_schema
+from tests.project import ROOT
 
 MILLIS = pa.timestamp("ms", "UTC")
 EVENT = pa.struct([pa.field("amount", pa.float64()), pa.field("channel", pa.string())])
@@ -39,8 +42,7 @@ PREDICTIONS = pa.schema(
         FEATURES.field("customer"),
     ]
 )
-ARM = pa.struct([(n, pa.string()) for n in ("arm", "model", "version", "digest", "uri")] + [("share", pa.float64())])
-PLANS = pa.schema([("pipeline", pa.string()), ("plan_version", pa.int64()), ("arms", pa.list_(ARM))])
+PLANS = load_schema(ROOT / "schemas/plan.avsc").arrow
 
 
 def batch(topic: str, columns: pa.RecordBatch, partition: Sequence[int] | None = None) -> Batch:
@@ -67,14 +69,12 @@ def features(amounts: Sequence[float | None], counts: Sequence[int | None], **ot
     return batch("features", pa.RecordBatch.from_pylist(rows, schema=FEATURES), **others)
 
 
-def arm(package: ModelPackage, uri: str, name: str = "champion") -> dict[str, Any]:
+def arm(package: ModelPackage, uri: str, name: str = "champion", **others: Any) -> Arm:
     """An arm of a plan."""
-    m = package.manifest
-    named = {"model": m.name, "version": m.version, "digest": package.digest}
-    return {"arm": name, "uri": uri, "share": 1.0, **named}
+    return Arm(name, package.manifest.name, package.manifest.version, package.digest, uri, **others)
 
 
-def plans(*facts: tuple[str, int, list[dict[str, Any]]]) -> Batch:
+def plans(*facts: tuple[str, int, Sequence[Arm]], salt: str = "") -> Batch:
     """A batch of the plans topic: (pipeline, version, arms)."""
-    rows = [{"pipeline": p, "plan_version": v, "arms": arms} for p, v, arms in facts]
+    rows = [Plan(p, v, tuple(arms), salt).fact(0, "test", "a test") for p, v, arms in facts]
     return batch("plans", pa.RecordBatch.from_pylist(rows, schema=PLANS))
