@@ -64,6 +64,8 @@ def outcomes(pipeline: Pipeline) -> Schema:
         {**_field("label_time", ["null", MILLIS], "When the truth became known to its source."), "default": None},
         {**_field("label_delay", ["null", "long"], "Milliseconds from event to label time."), "default": None},
         {**_field("label_source", ["null", "string"], "Who said so."), "default": None},
+        {**_field("former_state", ["null", "string"], "The state that this revision corrects."), "default": None},
+        {**_field("former_label", ["null", "double"], "The label that this revision corrects."), "default": None},
         _field("reports", "int", "How many different reports came for the event so far."),
         _field("conflicting", "boolean", "Whether the newest reports of different sources disagree."),
         _field("as_of", MILLIS, "Labels up to this label time had been read."),
