@@ -16,6 +16,8 @@ WRITTEN = {
     "checkpoints": "checkpoint",
     "plans": "plan",
     "control": "control_event",
+    "scorecard-parts": "scorecard_part",
+    "scorecards": "scorecard",
 }
 """Logical topics whose schema is a file of `schemas/`, the same for every pipeline."""
 VIEW_UPDATE = "view_update"

@@ -17,6 +17,7 @@ from services.pipeline.spec import (
     Model,
     Release,
     Retrain,
+    Scorecards,
     Segment,
     Value,
     View,
@@ -25,7 +26,7 @@ from services.pipeline.spec import (
 
 OUTPUTS = ("probability", "value")
 TRIGGERS = ("drift", "scorecard", "schedule")
-TRAINERS = ("lightgbm",)
+TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
 
@@ -145,6 +146,18 @@ def _ascending(form: Form, problems: Problems) -> tuple[float, ...]:
     return tuple(cuts)
 
 
+def read_scorecards(form: Form, problems: Problems) -> Scorecards:
+    """The `scorecards` section."""
+    depths: list[int] = []
+    for node in form.items("precision_at", "[100]"):
+        depth = forms.number(node, problems)
+        if depth is not None and (depth < 1 or depth != int(depth)):
+            problems.add(node, f"{node.text} is no number of rows", "write a whole number, such as precision_at: [100]")
+        elif depth is not None:
+            depths.append(int(depth))
+    return Scorecards(form.duration("window", least=60_000) or DAY, tuple(depths) or (100,))
+
+
 def read_value(form: Form) -> Worth:
     """The `value` section: what each kind of decision is worth."""
     return Worth(**{key: form.number(key) or 0 for key in SECTIONS["value"][0]})
@@ -218,6 +231,7 @@ def read_latency(form: Form) -> Latency:
 SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "model": (("name", "inputs", "output", "threshold"), MODEL_EXAMPLE),
     "labels": (("id", "value", "matures_after", "unlabelled_is"), "{id: transaction_id, value: fraud}"),
+    "scorecards": (("window", "precision_at"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
     "drift": (("false_alarms_per_month",), "{false_alarms_per_month: 1}"),
     "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
@@ -243,6 +257,8 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     segments: dict[str, Segment] = {}
     if (node := root.entries.get("segments")) is not None:
         segments = found["segments"] = read_segments(node, fields, views, problems)
+    if (form := section("scorecards")) is not None:
+        found["scorecards"] = read_scorecards(form, problems)
     if (form := section("value")) is not None:
         found["value"] = read_value(form)
     if (form := section("drift")) is not None:

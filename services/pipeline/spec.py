@@ -201,6 +201,19 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Scorecards:
+    """What a scorecard is made of.
+
+    Attributes:
+        window: milliseconds of event time that one card covers; windows begin at multiples of it since the epoch.
+        precision_at: how many entities, or rows, a day can be looked into: the k of precision at k.
+    """
+
+    window: int = 86_400_000
+    precision_at: tuple[int, ...] = (100,)
+
+
+@dataclass(frozen=True, slots=True)
 class Worth:
     """What a decision of each kind is worth, in the user's own unit."""
 
@@ -266,6 +279,7 @@ class Pipeline:
     views: Mapping[str, View] = field(default_factory=dict)
     labels: Labels | None = None
     segments: Mapping[str, Segment] = field(default_factory=dict)
+    scorecards: Scorecards = field(default_factory=Scorecards)
     value: Worth | None = None
     drift: Drift | None = None
     retrain: Retrain | None = None
