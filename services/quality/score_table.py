@@ -8,15 +8,13 @@ merged and coarsened in any order and give the same table, bit for bit.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from services.kit.errors import ContractError
+from services.quality.wire import packed, unpacked
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,7 +25,6 @@ LEAST_CAP = 4_096  # every binade of both signs fits, so that dropping the 52 bi
 _FRACTION = 52
 _SIGN = np.uint64(1 << 63)
 _MAGIC = b"hrt\x01"  # with the format's version
-_HEAD = struct.Struct("<4sBQ4B")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,40 +116,18 @@ def replaced(table: ScoreTable, old: ScoreTable, new: ScoreTable, cap: int = CAP
 
 
 def pack(table: ScoreTable) -> bytes:
-    """The table as bytes: differences of scores and counts in as few bytes as the widest needs, compressed (zstd)."""
+    """The table as bytes, about one and a half a score when it is full."""
     steps = np.diff(_floor(_keys(table.scores), table.dropped) >> np.uint64(table.dropped), prepend=np.uint64(0))
-    columns = [steps, *(count.astype(np.int64).view(np.uint64) for count in _counts(table))]
-    widths = [next(w for w in (1, 2, 4, 8) if not len(c) or w == 8 or int(c.max()) < 256**w) for c in columns]
-    planes = [
-        c.astype(f"<u{w}").view(np.uint8).reshape(-1, w).T.tobytes() for c, w in zip(columns, widths, strict=True)
-    ]
-    body: bytes = _codec().compress(b"".join(planes), asbytes=True)
-    return _HEAD.pack(_MAGIC, table.dropped, len(table), *widths) + body
+    return packed(_MAGIC, table.dropped, [steps, *(count.view(np.uint64) for count in _counts(table))])
 
 
 def unpack(data: bytes) -> ScoreTable:
     """The table that `pack` took, bit for bit. Raises ContractError when the bytes are none of ours, or damaged."""
-    if len(data) < _HEAD.size or data[:4] != _MAGIC:
-        raise ContractError("score table: not the bytes of one, or of a version that this code does not read")
-    _, dropped, size, *widths = _HEAD.unpack_from(data)
-    if dropped > _FRACTION or not set(widths) <= {1, 2, 4, 8}:
-        raise ContractError("score table: the head is damaged")
-    try:
-        raw = _codec().decompress(data[_HEAD.size :], size * sum(widths), asbytes=True)
-    except (pa.ArrowInvalid, OSError, MemoryError) as broken:
-        raise ContractError(f"score table: the bytes are damaged: {broken}") from None
-    columns, start = [], 0
-    for width in widths:
-        planes = np.frombuffer(raw, np.uint8, size * width, start).reshape(width, size)
-        columns.append(np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size).astype(np.uint64))
-        start += size * width
-    cells = np.cumsum(columns[0]) << np.uint64(dropped)
-    positives, negatives, unlabelled = (column.view(np.int64) for column in columns[1:])
-    return ScoreTable(_middle(cells, dropped), positives, negatives, unlabelled, dropped)
-
-
-def _codec() -> pa.Codec:
-    return pa.Codec("zstd", compression_level=3)
+    dropped, (steps, *counts) = unpacked(_MAGIC, data)
+    positives, negatives, unlabelled = (column.view(np.int64) for column in counts)
+    return ScoreTable(
+        _middle(np.cumsum(steps) << np.uint64(dropped), dropped), positives, negatives, unlabelled, dropped
+    )
 
 
 def _counts(table: ScoreTable) -> tuple[Ints, Ints, Ints]:

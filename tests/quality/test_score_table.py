@@ -144,5 +144,5 @@ def test_damage() -> None:
     """Bytes that are no table, or not all of one, are refused."""
     data = pack(tabulated(*rows(1, 1000)))
     for bad in (b"", data[:10], data[:-5], b"xyz\x01" + data[4:], data[:4] + b"\x40" + data[5:], data + b"more"):
-        with pytest.raises(ContractError, match="score table"):
+        with pytest.raises(ContractError, match="packed summary"):
             unpack(bad)

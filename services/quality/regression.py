@@ -1,0 +1,86 @@
+"""How far quantities that were predicted are from those that came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from services.quality import quantiles
+from services.quality.quantiles import Buckets, bucketed
+from services.quality.sums import ZERO, ExactSum, squares, summed
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Exact sums over rows of error = score - label; merging gives the same bits in any order.
+
+    Figures are None without rows.
+    """
+
+    rows: int = 0
+    error: ExactSum = ZERO
+    absolute: ExactSum = ZERO
+    squared: ExactSum = ZERO
+    label: ExactSum = ZERO
+    label_squared: ExactSum = ZERO
+    sizes: Buckets = field(default_factory=lambda: quantiles.merged([]))
+
+    @property
+    def bias(self) -> float | None:
+        """Mean error: above zero when scores are too high."""
+        return float(self.error) / self.rows if self.rows else None
+
+    @property
+    def mean_absolute(self) -> float | None:
+        """As scikit-learn's `mean_absolute_error`."""
+        return float(self.absolute) / self.rows if self.rows else None
+
+    @property
+    def root_mean_square(self) -> float | None:
+        """As `root_mean_squared_error`."""
+        return math.sqrt(float(self.squared) / self.rows) if self.rows else None
+
+    @property
+    def median_absolute(self) -> float | None:
+        """Size of the error that half the rows do not exceed, within 1% (the lower of two middle ones)."""
+        return self.sizes.quantile(0.5)
+
+    @property
+    def r2(self) -> float | None:
+        """Share of the labels' variance that scores explain, as `r2_score`; None where all labels are the same."""
+        if not self.rows:
+            return None
+        variation = self.label_squared.fraction - self.label.fraction**2 / self.rows
+        return float(1 - self.squared.fraction / variation) if variation > 0 else None
+
+
+def measured(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> Errors:
+    """Sums over rows given as columns; rows whose label is NaN are left out.
+
+    Raises ValueError for a score or label that is infinite, and for a score that is no number.
+    """
+    known = ~np.isnan(labels)
+    truth = np.asarray(labels, np.float64)[known]
+    error = np.asarray(scores, np.float64)[known] - truth
+    size = np.abs(error)
+    return Errors(
+        len(truth), summed(error), summed(size), squares(error), summed(truth), squares(truth), bucketed(size)
+    )
+
+
+def merged(parts: Iterable[Errors]) -> Errors:
+    """Sums over the rows of all parts."""
+    several = list(parts)
+    return Errors(
+        sum(part.rows for part in several),
+        sum((part.error for part in several), ZERO),
+        sum((part.absolute for part in several), ZERO),
+        sum((part.squared for part in several), ZERO),
+        sum((part.label for part in several), ZERO),
+        sum((part.label_squared for part in several), ZERO),
+        quantiles.merged(part.sizes for part in several),
+    )

@@ -1,0 +1,44 @@
+"""Sums are exact, and so the same in any order."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import fsum
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.quality.sums import ZERO, squares, summed
+
+NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=40)
+MODERATE = st.lists(st.floats(1e-140, 1e140) | st.floats(-1e140, -1e-140) | st.just(0.0), max_size=40)
+
+
+@given(NUMBERS)
+def test_exact(values: list[float]) -> None:
+    """The sum is the sum of the fractions that floats are, whatever their magnitudes."""
+    assert summed(np.array(values, np.float64)).fraction == sum(map(Fraction, values), Fraction(0))
+
+
+@given(MODERATE)
+def test_squares(values: list[float]) -> None:
+    """So is the sum of squares."""
+    assert squares(np.array(values, np.float64)).fraction == sum((Fraction(v) ** 2 for v in values), Fraction(0))
+
+
+def test_many() -> None:
+    """A column's sum is the nearest float, as fsum's, and parts add up to it."""
+    values = np.random.default_rng(0).normal(size=100_000) * 10.0 ** np.random.default_rng(1).integers(-9, 9, 100_000)
+    whole = summed(values)
+    assert float(whole) == fsum(values)
+    assert sum((summed(part) for part in np.array_split(values[::-1], 13)), ZERO) == whole
+    assert whole - whole == ZERO
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_number(bad: float) -> None:
+    """What is not finite has no exact sum."""
+    with pytest.raises(ValueError, match="not finite"):
+        summed(np.array([1.0, bad]))
