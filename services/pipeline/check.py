@@ -12,7 +12,7 @@ from services.pipeline import events, sections
 from services.pipeline.document import Node, Problem, Problems, closest, read
 from services.pipeline.form import Form
 from services.pipeline.spec import Field, Pipeline, Rule
-from services.pipeline.views import read_views
+from services.pipeline.views import Readable, read_views
 from services.pipeline.workspace import Workspace
 
 __all__ = ["Problem", "check", "load"]
@@ -57,11 +57,11 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     fields = _schema(event_form, workspace, problems) if "events" in form else {}
     event = events.read_events(event_form, fields, problems) if "events" in form else None
     rules = events.read_rules(form.entries.get("rules"), fields, problems)
-    labels = form.entries.get("labels")
-    value = labels.entries.get("value") if labels is not None and labels.entries is not None else None
-    views = read_views(
-        form.entries.get("views"), _after(rules, fields), value.text if value is not None else None, problems
-    )
+    # Read here for what views make of it; what is wrong with it is said with the other sections below.
+    truth = form.entries.get("labels")
+    labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""))
+    readable = Readable(_after(rules, fields), event.key if event is not None else None, labels)
+    views = read_views(form.entries.get("views"), readable, problems)
     rest = sections.read_rest(form, fields, views, problems)
     if name is None or event is None or "model" not in rest:
         return None

@@ -14,6 +14,8 @@ Function = Literal["count", "sum", "mean", "min", "max"]
 Otherwise = Literal["reject", "impute", "warn"]
 Late = Literal["reject", "score"]
 Value = float | int | str | bool
+LABEL = "label"
+"""The name by which aggregations of a view call what events turned out to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """What is computed over a window: `count` of events, or `sum`, `mean`, `min`, `max` of a numeric field."""
+    """What is computed over a window: `count` of events, or `sum`, `mean`, `min`, `max` of a numeric field.
+
+    With `of_label`, what events turned out to be: `count` of those labelled, `sum` or `mean` of their labels.
+    """
 
     function: Function
     field: str | None = None
+    of_label: bool = False
+
+    @property
+    def subject(self) -> str | None:
+        """What stands between the brackets in the file, None where there are none."""
+        return LABEL if self.of_label else self.field
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,11 @@ class View:
     def fields(self) -> tuple[str, ...]:
         """Fields of the event that its aggregations read, each once, in the order they are met."""
         return tuple(dict.fromkeys(a.field for a in self.features.values() if a.field is not None))
+
+    @property
+    def folds_labels(self) -> bool:
+        """Whether an aggregation reads labels, as far as they were known when an event happened."""
+        return any(a.of_label for a in self.features.values())
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -300,6 +316,11 @@ class Pipeline:
     def foreign_views(self) -> tuple[View, ...]:
         """Entity views keyed by another entity; each has a topic `view.<name>` of its own."""
         return tuple(v for v in self.views.values() if v.foreign(self))
+
+    @property
+    def label_views(self) -> tuple[View, ...]:
+        """Entity views keyed by another entity that fold labels; `labels` tells them on their topics."""
+        return tuple(v for v in self.foreign_views if v.folds_labels)
 
     @property
     def event_fields(self) -> tuple[Field, ...]:

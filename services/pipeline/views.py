@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import nan
 
 from services.pipeline import form as forms
@@ -11,11 +12,12 @@ from services.pipeline import units
 from services.pipeline.document import Node, Problems, closest
 from services.pipeline.expressions import Expression, ExpressionError, compile
 from services.pipeline.form import Form
-from services.pipeline.spec import Aggregation, Field, Function, View
+from services.pipeline.spec import LABEL, Aggregation, Field, Function, Labels, View
 
 ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version")
 CALENDAR = ("timezone", "version")
 FUNCTIONS: tuple[Function, ...] = ("count", "sum", "mean", "min", "max")
+OF_LABELS: tuple[Function, ...] = ("count", "sum", "mean")
 RESERVED = (
     "event",
     "event_id",
@@ -37,14 +39,23 @@ NEVER_NULL = "take null out of the event's schema (a view's field may have a rul
 _AGGREGATION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*([^()]*?)\s*\))?")
 
 
-def read_views(
-    node: Node | None, fields: Mapping[str, Field], label: str | None, problems: Problems
-) -> dict[str, View]:
-    """All views, by name, in the file's order.
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What views may read.
 
-    `fields` are the event's; where its schema could not be read they are empty, and nothing is said about fields.
-    `label` is the name of the label's value column, which views cannot read yet.
+    Attributes:
+        fields: the event's; where its schema could not be read they are empty, and nothing is said about fields.
+        key: the one that keys the events, where that is known.
+        labels: where truth comes from; None for a pipeline without labels.
     """
+
+    fields: Mapping[str, Field]
+    key: str | None = None
+    labels: Labels | None = None
+
+
+def read_views(node: Node | None, readable: Readable, problems: Problems) -> dict[str, View]:
+    """All views, by name, in the file's order."""
     views: dict[str, View] = {}
     for name, entry in Form(node, problems, None, f"customer: {EXAMPLE}").named() if node is not None else ():
         if name in RESERVED:
@@ -55,9 +66,9 @@ def read_views(
             )
         # A view that says anything of an entity is one; what is then missing from it is said, not guessed.
         if entry.entries is not None and not {"key", "windows", "features"} & entry.entries.keys():
-            views[name] = _calendar(name, entry, fields, problems)
+            views[name] = _calendar(name, entry, readable.fields, problems)
         else:
-            views[name] = _entity(name, entry, fields, label, problems)
+            views[name] = _entity(name, entry, readable, problems)
     for name in views:
         if name.endswith("_age") and name.removesuffix("_age") in views:
             problems.add(
@@ -95,7 +106,7 @@ def _calendar(name: str, node: Node, fields: Mapping[str, Field], problems: Prob
     return View(name, "calendar", expressions=expressions, version=form.whole("version", 1) or 1)
 
 
-def _entity(name: str, node: Node, fields: Mapping[str, Field], label: str | None, problems: Problems) -> View:
+def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> View:
     form = Form(node, problems, ENTITY, EXAMPLE)
     form.require("key", "name the event's field that identifies the entity, such as key: customer_id")
     form.require("windows", "write the lengths of time to look back, such as windows: [1d, 7d]")
@@ -104,19 +115,41 @@ def _entity(name: str, node: Node, fields: Mapping[str, Field], label: str | Non
     missing = None
     if "missing" in form and form.node_of("missing").text not in ("null", "~", "", ".nan", "NaN"):
         missing = form.number("missing")
-    return View(
+    view = View(
         name=name,
         kind="entity",
-        key=read_field(form, "key", fields, problems, ("integer", "string"), "an entity"),
+        key=read_field(form, "key", readable.fields, problems, ("integer", "string"), "an entity"),
         windows=tuple(windows.values()),
         window_names=tuple(windows),
         delay=form.duration("delay") or 0,
-        features=_features(form, fields, label, problems),
+        features=_features(form, readable, problems),
         missing=nan if missing is None else missing,
         max_age=form.duration("max_age") or 0,
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
         version=form.whole("version", 1) or 1,
     )
+    if view.folds_labels:
+        _check_labelled(form, view, readable, problems)
+    return view
+
+
+def _check_labelled(form: Form, view: View, readable: Readable, problems: Problems) -> None:
+    """A view that folds labels is told them under its own key, and knows by when a missing one means something."""
+    labels = readable.labels
+    assert labels is not None, "without labels no aggregation reads them"
+    if view.key is not None and view.key == readable.key:
+        problems.add(
+            form.node_of("features"),
+            f"labels reach only views of other entities, and {view.key} keys the events",
+            f"aggregate fields of the event, or make a view of another key that reads {LABEL}",
+        )
+    if labels.unlabelled_is is not None and view.delay < labels.matures_after:
+        problems.add(
+            form.node_of("delay"),
+            f"windows end {units.duration(view.delay)} before the event, when a missing label does not mean "
+            f"{labels.unlabelled_is:g} yet: labels.matures_after is {units.duration(labels.matures_after)}",
+            f"write delay: {units.duration(labels.matures_after)}",
+        )
 
 
 def read_field(
@@ -164,7 +197,7 @@ def _windows(form: Form, problems: Problems) -> dict[str, int]:
     return windows
 
 
-def _features(form: Form, fields: Mapping[str, Field], label: str | None, problems: Problems) -> dict[str, Aggregation]:
+def _features(form: Form, readable: Readable, problems: Problems) -> dict[str, Aggregation]:
     if "features" not in form:
         return {}
     node = form.node_of("features")
@@ -173,13 +206,14 @@ def _features(form: Form, fields: Mapping[str, Field], label: str | None, proble
         problems.add(node, "the view has no features", "write at least one, such as nb_tx: count")
     features: dict[str, Aggregation] = {}
     for name, entry in inner.named():
-        found = _aggregation(entry, fields, label, problems)
+        found = _aggregation(entry, readable, problems)
         if found is not None:
             features[name] = found
     return features
 
 
-def _aggregation(node: Node, fields: Mapping[str, Field], label: str | None, problems: Problems) -> Aggregation | None:
+def _aggregation(node: Node, readable: Readable, problems: Problems) -> Aggregation | None:
+    fields = readable.fields
     text = forms.text(node, problems)
     if text is None:
         return None
@@ -191,6 +225,8 @@ def _aggregation(node: Node, fields: Mapping[str, Field], label: str | None, pro
     name: str | None = match[2]
     if function is None:
         problems.add(node, f"unknown function {match[1]}", closest(match[1], FUNCTIONS))
+    elif name == LABEL and (readable.labels is not None or LABEL not in fields):
+        return _of_label(node, function, readable, problems)
     elif function == "count":
         if not name:
             return Aggregation("count")
@@ -198,14 +234,9 @@ def _aggregation(node: Node, fields: Mapping[str, Field], label: str | None, pro
     elif not name:
         problems.add(node, f"{function} needs a field", f"write {function}(FIELD), with a numeric field of the event")
     elif fields and name not in fields:
-        if name in ("label", label):
-            problems.add(
-                node,
-                f"{text}: labels are not available to views yet",
-                "aggregate fields of the event; take this feature out for now",
-            )
-        else:
-            problems.add(node, f"the event has no field {name}", closest(name, fields))
+        truth = readable.labels is not None and name == readable.labels.value
+        remedy = f"views call what came true {LABEL}: {function}({LABEL})" if truth else closest(name, fields)
+        problems.add(node, f"the event has no field {name}", remedy)
     elif fields and fields[name].type not in ("integer", "number", "boolean"):
         problems.add(
             node,
@@ -216,4 +247,22 @@ def _aggregation(node: Node, fields: Mapping[str, Field], label: str | None, pro
         problems.add(node, f"{name} may be null, what is aggregated may not", NEVER_NULL)
     else:
         return Aggregation(function, name)
+    return None
+
+
+def _of_label(node: Node, function: Function, readable: Readable, problems: Problems) -> Aggregation | None:
+    if readable.labels is None:
+        problems.add(
+            node, "the pipeline has no labels", "say where truth comes from: labels: {id: transaction_id, value: fraud}"
+        )
+    elif LABEL in readable.fields:
+        problems.add(
+            node,
+            f"{LABEL} means what events turned out to be, and the event has a field {LABEL}",
+            "give the event's field another name",
+        )
+    elif function not in OF_LABELS:
+        problems.add(node, f"{function} of labels is not kept", f"write one of {', '.join(OF_LABELS)}: mean({LABEL})")
+    else:
+        return Aggregation(function, of_label=True)
     return None

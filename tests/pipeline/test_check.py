@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.kit.errors import ConfigurationError
 from services.pipeline.check import Problem, check, load
 from services.pipeline.document import Problems, parse
+from services.pipeline.spec import LABEL
 from services.pipeline.workspace import Workspace, resolve
 
 from .conftest import SMALL, STRANGER
@@ -21,6 +22,10 @@ ProblemsOf = Callable[[str], list[Problem]]
 ROOT = Path(__file__).resolve().parents[2]
 
 VIEW = "  rider: {key: rider, windows: [1h], features: {trips: count, ridden: sum(minutes)}}"
+LABELLED = (
+    "  station: {key: station, windows: [1h], delay: 1d, features: {faults: mean(label)}}\n"
+    "labels: {id: trip, value: faulty, matures_after: 1d, unlabelled_is: 0}"
+)
 EVENTS = "{schema: bike_trip, id: trip, time: returned_at, key: rider}"
 MODEL = "{name: small, inputs: [minutes, rider.*]}"
 
@@ -56,7 +61,12 @@ MISTAKES = [
     (VIEW, VIEW.replace("sum(minutes)", "avg(minutes)"), 4, "unknown function avg", "count, sum, mean, min, max"),
     (VIEW, VIEW.replace("sum(minutes)", "sum"), 4, "sum needs a field", "sum(FIELD)"),
     (VIEW, VIEW.replace("sum(minutes)", "count(minutes)"), 4, "count takes no field", "write count"),
-    (VIEW, VIEW.replace("sum(minutes)", "mean(label)"), 4, "labels are not available to views yet", "take this"),
+    (VIEW, VIEW.replace("sum(minutes)", "mean(label)"), 4, "the pipeline has no labels", "where truth comes from"),
+    (VIEW, LABELLED.replace("key: station", "key: rider"), 4, "rider keys the events", "a view of another key"),
+    (VIEW, LABELLED.replace("mean(", "max("), 4, "max of labels is not kept", "count, sum, mean"),
+    (VIEW, LABELLED.replace("(label)", "(faulty)"), 4, "no field faulty", "mean(label)"),
+    (VIEW, LABELLED.replace("delay: 1d", "delay: 1h"), 4, "1h before the event, when a missing label does not mean 0", "delay: 1d"),
+    (VIEW, LABELLED.replace(", delay: 1d", ""), 4, "windows end 0s before the event", "delay: 1d"),
     (VIEW, VIEW.replace("sum(minutes)", "a + b"), 4, "not an aggregation", "mean(amount)"),
     (VIEW, VIEW.replace("trips: count", "Trips: count"), 4, "not a legal name", "such as trips"),
     (VIEW, VIEW.replace("{trips: count, ridden: sum(minutes)}", "{}"), 4, "no features", "nb_tx: count"),
@@ -100,7 +110,7 @@ MISTAKES = [
     (MODEL, MODEL + "\nvalue: {true_positiv: 1}", 6, "unknown key true_positiv", "true_positive?"),
     (MODEL, MODEL + "\ndrift: {false_alarms_per_month: 0}", 6, "out of bounds", "between"),
     (MODEL, MODEL + "\nretrain: {on: [moon]}", 6, "moon that could start", "drift"),
-    (MODEL, MODEL + "\nretrain: {trainer: xgboost}", 6, "cannot be xgboost", "lightgbm"),
+    (MODEL, MODEL + "\nretrain: {trainer: xgbost}", 6, "cannot be xgbost", "xgboost"),
     (MODEL, MODEL + "\nrelease: {canary: [25%, 5%, 100%]}", 6, "no larger than the last", "low to high"),
     (MODEL, MODEL + "\nrelease: {canary: [5%]}", 6, "last share is not 100%", "end with 100%"),
     (MODEL, MODEL + "\nrelease: {canary: [0.05]}", 6, "not a percentage", "25%"),
@@ -135,6 +145,18 @@ def test_a_mistake_is_told_with_its_line_and_remedy(
 def test_a_good_file_has_no_problems(problems_of: ProblemsOf) -> None:
     """The file that every mistake above is made in is good itself."""
     assert problems_of(SMALL) == []
+
+
+def test_views_read_labels_by_one_name(project: Path, problems_of: ProblemsOf) -> None:
+    """`label` is what came true; an event's own field of that name is one only where the pipeline has no labels."""
+    text = SMALL.replace(VIEW, VIEW + "\n" + LABELLED)
+    assert problems_of(text) == []
+    schema = project / "schemas" / "bike_trip.avsc"
+    schema.write_text(schema.read_text().replace('"minutes"', '"label"'))
+    text = text.replace("minutes", LABEL)
+    (found,) = {problem.message for problem in problems_of(text)}
+    assert "the event has a field label" in found
+    assert problems_of(SMALL.replace("minutes", LABEL)) == []
 
 
 @pytest.mark.parametrize(
