@@ -32,6 +32,7 @@ COMMANDS = {
     "enrich": ["services.enrich", "enrich"],
     "views": ["services.enrich", "views"],
     "score": ["services.score"],
+    "shadow": ["services.shadow"],
 }
 
 

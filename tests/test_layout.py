@@ -29,6 +29,7 @@ SEEDS = [
     ("Services know what is below them, and not each other", "services.inference.seed_t", "services.quality"),
     ("Quality is arithmetic on columns", "services.quality.seed_u", "services.pipeline"),
     ("Quality is arithmetic on columns", "services.quality.seed_v", "sklearn"),
+    ("Services know what is below them, and not each other", "services.shadow.seed_s", "services.score"),
     ("Only the command line starts real parts", "services.score.seed_i", "services.parts.kafka"),
     ("Only the command line starts real parts", "services.kit.seed_j", "services.parts.redis"),
     ("Real parts stand alone, but for the errors", "services.parts.seed_k", "services.kit.batch"),

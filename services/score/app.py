@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
@@ -22,13 +21,12 @@ def build_score(settings: ScoreSettings) -> Runner:
     contracts = read_contracts(settings)
     wiring = contracts.wiring("score", settings, "features", ["predictions"], ["plans"])
     metrics = Metrics()
-    longest = contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY
     service = Score(
         contracts.pipeline.name,
         wiring.inputs[0].codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
         ModelStore(settings.models, settings.model_cache),
-        SessionSettings(settings.device, settings.threads, settings.spinning, longest, executor=settings.executor),
+        settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
         Figures(metrics.registry),
     )
     return Runner(service, wiring, settings, metrics, time.time)

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
-
-from services.kit.settings import Settings
+from services.inference.settings import InferenceSettings
 
 
-class ScoreSettings(Settings):
+class ScoreSettings(InferenceSettings):
     """Settings of `score`."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run; cuda needs the extra `gpu`")
-    executor: Literal["auto", "onnxruntime", "forest"] = Field(
-        "auto", description="what runs a model; auto: bit masks for plain tree ensembles, ONNX Runtime for all else"
-    )
-    threads: int = Field(1, ge=1, le=64, description="threads of one model session")
-    spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
-    model_cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")

@@ -15,6 +15,8 @@ from services.kit.settings import Settings
 from services.kit.topics import load_topics
 from services.score.app import build_score
 from services.score.settings import ScoreSettings
+from services.shadow.app import build_shadow
+from services.shadow.settings import ShadowSettings
 
 ROOT = Path(__file__).parents[2]
 TOPICS = load_topics([ROOT / "topics"])
@@ -22,6 +24,7 @@ SERVICES: Mapping[str, tuple[type[Settings], Callable[[Any], Runner]]] = {
     "enrich": (EnrichSettings, build_enrich),
     "views": (ViewsSettings, build_views),
     "score": (ScoreSettings, build_score),
+    "shadow": (ShadowSettings, build_shadow),
 }
 
 

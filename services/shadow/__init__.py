@@ -1,0 +1,1 @@
+"""Scores the same events in the dark: challengers and shadows, never published."""

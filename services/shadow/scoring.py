@@ -1,0 +1,103 @@
+"""Features in, shadow predictions out: every dark model of the newest plan scores every event, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from services.inference.answers import Answers
+from services.inference.arms import Pass
+from services.kit.batch import Batch, Emit, Output
+from services.kit.errors import ContractError
+from services.kit.service import Service
+from services.shadow.dark import Dark, Model
+from services.shadow.figures import Figures
+from services.shadow.pace import Pace
+
+IDLE_AFTER = 1.0  # seconds without a batch
+
+
+class Shadow(Service):
+    """The shadow service.
+
+    Its state is the plan alone, which it reads whole at every start, and what it has shed, which is forgotten: a new
+    life begins with all models. So two runs over the same records may differ in which models they left out, never in
+    what a model said.
+
+    A row for which a model gives no finite number gets no prediction of that model; the event is fine, so it is no dead
+    letter, and the model is counted and stays: a feature may be missing for a while. A model that does not load or run
+    is left out, counted, said, and tried again.
+
+    Args:
+        answers: writes shadow predictions.
+        dark: the models.
+        figures: metrics.
+        clock: seconds, monotonic; measures what models cost.
+        longest_batch: seconds that one batch may take: a loop that hangs for longer counts as dead.
+    """
+
+    inputs = ("features",)
+    facts = ("plans",)
+
+    def __init__(
+        self, answers: Answers, dark: Dark, figures: Figures, clock: Callable[[], float], longest_batch: float
+    ) -> None:
+        self._answers = answers
+        self._dark = dark
+        self._figures = figures
+        self._clock = clock
+        self._longest_batch = longest_batch
+        self._pace = Pace()
+        self._worked_at = 0.0
+
+    def learn(self, facts: Batch, now: float) -> None:
+        """Take up the newest plan, when there is a newer one; the next batch is scored by it, whole."""
+        self._dark.learn(facts, now)
+
+    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+        """Try failed models again; with nothing to do, take shed ones back."""
+        self._dark.retry(now)
+        if now - self._worked_at >= IDLE_AFTER and self._dark.at.keys() <= at_end.keys():
+            self._dark.turn(self._pace.idle(), now)
+        return Output(self._dark.news())
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """One shadow prediction for each row and model that is scored."""
+        if not len(batch):
+            return Output()
+        self._worked_at = now
+        self._dark.meet(batch, now)
+        load = self._pace.note(batch, now)
+        if load is not None:
+            self._dark.turn(load, now)
+        emits: list[Emit | None] = []
+        if playing := self._dark.playing:
+            through, begin = Pass(batch.columns), self._clock()
+            emits = [self._scored(model, batch, through, begin, now) for model in playing]
+        self._dark.passed(batch)
+        return Output((*(emit for emit in emits if emit is not None), *self._dark.news()))
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition that now belongs to another member."""
+        self._dark.drop(partition)
+        self._pace.drop(partition)
+
+    def _scored(self, model: Model, batch: Batch, through: Pass, begin: float, now: float) -> Emit | None:
+        assert model.opened is not None
+        rows, start = len(batch), self._clock()
+        needs = model.seconds_per_row * rows
+        if start - begin + needs > self._longest_batch:
+            problem = f"a batch of {rows} rows would take {start - begin + needs:.0f} s, of which {needs:.0f} s are its"
+            self._dark.fail(model, f"{problem} own; set a smaller HEADRACE_BATCH_ROWS", now)
+            return None
+        try:
+            scores = model.opened.score(through)
+        except ContractError as error:
+            self._dark.fail(model, str(error), now)
+            return None
+        finite = np.isfinite(scores)
+        part, kept = (batch, scores) if finite.all() else (batch.take(finite), scores[finite])
+        emit = self._answers.emit(part, model.opened, self._dark.version, kept, now)
+        self._dark.scored(model, rows, len(part), self._clock() - start, now)
+        return emit if len(part) else None
