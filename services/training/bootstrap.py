@@ -12,8 +12,8 @@ from services.inference.package import ModelPackage
 from services.inference.plans import CHAMPION, Arm, Plan
 from services.inference.store import ModelStore
 from services.inference.trial import admit
-from services.pipeline.spec import Pipeline, expand
-from services.training.dataset import assemble, milliseconds
+from services.pipeline.spec import Pipeline, Retrain, expand
+from services.training.dataset import assemble, newest
 from services.training.trainer import Recipe, train
 
 kernels: Any = pc  # its stubs know too few of the overloads
@@ -26,38 +26,44 @@ def train_offline(
     store: ModelStore,
     version: str,
     *,
-    trees: int = 100,
+    trainer: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    trees: int | None = None,
     seed: int = 0,
+    holdout: float = 0.25,
+    as_of: int | None = None,
     revision: str | None = None,
     offsets: Mapping[str, Mapping[int, tuple[int, int]]] | None = None,
     progress: Callable[[int], None] = lambda trees: None,
 ) -> tuple[ModelPackage, str]:
     """Train the pipeline's model on tables and put it into the store; returns the package and its uri.
 
-    An event without a label is what the pipeline says once it has matured by the newest moment in the data.
-
     Args:
-        pipeline: says what the model takes and what labels mean.
-        features: columns of the features topic.
+        pipeline: says what the model takes, what labels mean, and, where nobody else does, which trainer.
+        features: columns of the features topic; a repeated event counts once.
         labels: `event_id`, `value`, `label_time`, as on the labels topic.
         store: where the package goes.
         version: of the package.
-        trees, seed, revision, offsets, progress: see `Recipe` and `train`.
+        trainer, parameters, trees, seed, holdout, revision, offsets, progress: see `Recipe` and `train`.
+        as_of: milliseconds; only labels known by then count. None is the newest moment in the data.
 
     Raises:
-        ConfigurationError: too few labelled rows, or of one class only.
+        ConfigurationError: too few labelled rows, or of one class only, or a choice that cannot be.
         ContractError: an input is missing, or the converted model differs from the trained one.
     """
-    known = [milliseconds(t["event_time" if t is features else "label_time"]) for t in (features, labels) if len(t)]
-    as_of = max((int(times.max()) for times in known), default=0)
-    data = assemble(features, labels, expand(pipeline), pipeline.labels, as_of)
+    moment = newest(features, labels) if as_of is None else as_of
+    data = assemble(features, labels, expand(pipeline), pipeline.labels, moment)
     recipe = Recipe(
         name=pipeline.model.name,
         version=version,
         threshold=pipeline.model.threshold,
+        trainer=trainer or (pipeline.retrain or Retrain()).trainer,
+        parameters=parameters or {},
         trees=trees,
         seed=seed,
+        holdout=holdout,
         gap=pipeline.labels.matures_after if pipeline.labels is not None else 0,
+        as_of=moment,
         revision=revision,
         offsets=offsets or {},
     )

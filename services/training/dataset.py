@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -43,30 +44,47 @@ class Dataset:
         return Dataset(self.inputs, self.matrix[rows], self.labels[rows], self.times[rows])
 
 
+def newest(features: pa.Table, labels: pa.Table) -> int:
+    """The newest moment that the data tell of, milliseconds: of an event or of a label; 0 without any."""
+    found = [milliseconds(t[name]) for t, name in ((features, "event_time"), (labels, "label_time")) if len(t)]
+    return max((int(times.max()) for times in found), default=0)
+
+
+def known_by(labels: pa.Table, as_of: int) -> pa.Table:
+    """The labels that were known at a moment (milliseconds), it included."""
+    return labels.filter(pa.array(milliseconds(labels["label_time"]) <= as_of))
+
+
 def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -> npt.NDArray[np.float64]:
     """The label of each event, float64 [n]; NaN where it is not known.
+
+    Where silence means something (`unlabelled_is`), an event counts once it has matured, labelled or not: among
+    younger ones those with a label are a choice, of positives mostly, and would teach a rate that is none.
 
     Args:
         events: `event_id`, `event_time`.
         labels: `event_id`, `value`, `label_time`; of several labels of an event the newest holds, and of equally new
             ones the last.
         rule: what an event without a label is, once it is old enough.
-        as_of: milliseconds; an event that is `matures_after` older than this has had its time.
+        as_of: milliseconds; labels from later on are not known, and an event that is `matures_after` older has had its
+            time.
     """
-    newest = labels.append_column("place", pa.array(np.arange(labels.num_rows)))
-    newest = newest.sort_by([("label_time", "ascending"), ("place", "ascending")])
-    newest = newest.group_by("event_id", use_threads=False).aggregate([("value", "last")])
-    place = kernels.index_in(events["event_id"], newest["event_id"])
-    known: Any = newest["value_last"].combine_chunks().take(place.combine_chunks())
+    labels = known_by(labels, as_of)
+    labels = labels.append_column("place", pa.array(np.arange(labels.num_rows)))
+    labels = labels.sort_by([("label_time", "ascending"), ("place", "ascending")])
+    last = labels.group_by("event_id", use_threads=False).aggregate([("value", "last")])
+    place = kernels.index_in(events["event_id"], last["event_id"])
+    known: Any = last["value_last"].combine_chunks().take(place.combine_chunks())
     found: npt.NDArray[np.float64] = known.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
     if rule is not None and rule.unlabelled_is is not None:
-        times = milliseconds(events["event_time"])
-        found[np.isnan(found) & (times + rule.matures_after <= as_of)] = rule.unlabelled_is
+        mature = milliseconds(events["event_time"]) + rule.matures_after <= as_of
+        found[np.isnan(found)] = rule.unlabelled_is
+        found[~mature] = np.nan
     return found
 
 
 def assemble(features: pa.Table, labels: pa.Table, inputs: Sequence[str], rule: Labels | None, as_of: int) -> Dataset:
-    """Labelled rows of a features table, in time order; rows without a known label are left out.
+    """Labelled rows of a features table, by time and event id, each event once; without a known label it is left out.
 
     Raises:
         ContractError: an input is no column of the features.
@@ -74,15 +92,33 @@ def assemble(features: pa.Table, labels: pa.Table, inputs: Sequence[str], rule: 
     """
     columns = FeatureMatrix.resolve([Input(name=name) for name in inputs], features.schema, "the model to be trained")
     value, times = truth(features, labels, rule, as_of), milliseconds(features["event_time"])
-    order = np.argsort(times, kind="stable")
+    order = _order(features)
     order = order[~np.isnan(value[order])]
     found = value[order]
     if not np.isin(found, (0, 1)).all():
         raise ConfigurationError("labels other than 0 and 1; only classes can be trained on")
     if len(np.unique(found)) < 2:
-        raise ConfigurationError(f"{len(found)} labelled rows, all of one class; take a longer time")
+        raise ConfigurationError(
+            f"{len(found)} of {len(features)} events have a label known by {_date(as_of)}, all of one class; take a "
+            "longer time, or a later one to know labels by"
+        )
     matrix = np.asfortranarray(columns.of(features)[order], dtype=np.float32)
     return Dataset(tuple(inputs), matrix, found.astype(np.int8), times[order])
+
+
+def _order(features: pa.Table) -> npt.NDArray[np.int64]:
+    """Places of the rows by time and event id, each event at its first; however partitions were read."""
+    ids = features["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first = np.unique(ids, return_index=True)
+    keys = pa.table({"time": features["event_time"], "id": features["event_id"]}).take(pa.array(first))
+    places: npt.NDArray[np.int64] = kernels.sort_indices(
+        keys, sort_keys=[("time", "ascending"), ("id", "ascending")]
+    ).to_numpy()
+    return first[places]
+
+
+def _date(time: int) -> str:
+    return f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def split(data: Dataset, holdout: float, gap: int) -> tuple[Dataset, Dataset]:

@@ -1,4 +1,4 @@
-"""Fits a LightGBM, proves that its ONNX graph says the same, and packs both with where they came from."""
+"""Fits a model by the trainer that was chosen, proves that its graph says the same, packs both with their origin."""
 
 from __future__ import annotations
 
@@ -7,31 +7,22 @@ from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
+import numpy.typing as npt
 
+from services.inference.admission import LARGEST_GRAPH
 from services.inference.package import Input, Manifest, ModelPackage, Training, pack
 from services.inference.sessions import RUNTIME_VERSION, SessionSettings, open_session
 from services.kit.errors import ConfigurationError, ContractError
-from services.training.conversion import OUTPUT, convert
 from services.training.dataset import Dataset, split
 from services.training.evaluation import evaluate
+from services.training.fitting import MANY, Choice, Fitted, trainer_of
+from services.training.graphs import OUTPUT
 
-PARITY = 1e-5  # largest difference allowed between the library's probability and the graph's
+PARITY = 1e-5  # largest difference allowed between the library's probability and the graph's, on any row given
 QUANTILES = tuple(np.linspace(0, 1, 41).tolist())
 LEAST_ROWS = 100
-LIBRARIES = ("lightgbm", "numpy", "onnx")
-
-DEFAULTS: Mapping[str, Any] = {
-    "objective": "binary",
-    "num_leaves": 31,
-    "learning_rate": 0.1,
-    "min_data_in_leaf": 20,
-    # The same rows give the same trees, on any number of cores.
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
+LIBRARIES = ("numpy", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +32,11 @@ class Recipe:
     Attributes:
         name, version: of the package.
         threshold: a score at or above it is a positive decision.
-        trees: how many.
-        parameters: LightGBM's, over `DEFAULTS`.
-        seed: of everything random.
-        holdout: share of the time, at its end, that the model is judged by and not fitted on.
+        trainer: a name of `fitting.TRAINERS`.
+        parameters, trees, seed: see `fitting.Choice`.
+        holdout: share of the time, at its end, that the model is judged by and not fitted on; 0 fits on all rows.
         gap: milliseconds left out between the two.
+        as_of: milliseconds, the moment whose knowledge the labels are; for the package.
         revision: of the code that makes the package.
         offsets: topic name -> partition -> [from, to): the records that the rows were read from.
     """
@@ -53,11 +44,13 @@ class Recipe:
     name: str
     version: str
     threshold: float = 0.5
-    trees: int = 100
+    trainer: str = "lightgbm"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    trees: int | None = None
     seed: int = 0
     holdout: float = 0.25
     gap: int = 0
+    as_of: int | None = None
     revision: str | None = None
     offsets: Mapping[str, Mapping[int, tuple[int, int]]] = field(default_factory=dict)
 
@@ -71,30 +64,44 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         progress: told the number of trees grown so far.
 
     Raises:
-        ConfigurationError: too few rows or one class on either side of the split.
-        ContractError: the graph's scores of the held-out rows differ from the library's by more than `PARITY`.
+        ConfigurationError: no such trainer or parameter, too few rows or one class on either side of the split, or
+            rows that the library cannot take.
+        ContractError: the model cannot be converted, is too large, or the graph's scores of any row differ from the
+            library's by more than `PARITY`.
     """
-    fitted, held_out = split(data, recipe.holdout, recipe.gap)
-    for part, rows in (("fit", fitted), ("judge", held_out)):
-        if len(rows) < LEAST_ROWS or len(np.unique(rows.labels)) < 2:
-            raise ConfigurationError(
-                f"{len(rows)} rows to {part} by, {int(rows.labels.sum())} positive; take a longer time"
-            )
-    parameters = {**DEFAULTS, **recipe.parameters, "seed": recipe.seed}
-    booster = lgb.train(
-        parameters,
-        lgb.Dataset(fitted.matrix, fitted.labels, feature_name=[f"f{i}" for i in range(len(data.inputs))]),
-        num_boost_round=recipe.trees,
-        callbacks=[lambda state: progress(state.iteration + 1)],
-    )
-    package = pack(_manifest(fitted, recipe, parameters), convert(booster))
-    scores = np.asarray(booster.predict(held_out.matrix))
-    _check_parity(package, held_out, scores)
-    metrics = evaluate(held_out.labels, scores)
+    trainer = trainer_of(recipe.trainer)
+    if recipe.trees is not None and recipe.trainer not in MANY:
+        raise ConfigurationError(f"trainer {recipe.trainer} does not grow a number of trees; leave --trees away")
+    if not 0 <= recipe.holdout < 1:
+        raise ConfigurationError(f"holdout {recipe.holdout:g}: give a share of the time from 0 up to, not including, 1")
+    fitted, held_out = split(data, recipe.holdout, recipe.gap) if recipe.holdout else (data, None)
+    _check_rows("fit", fitted)
+    if held_out is not None:
+        _check_rows("judge", held_out)
+    model = trainer(fitted, Choice(recipe.parameters, recipe.trees, recipe.seed), progress)
+    if len(model.graph) > LARGEST_GRAPH:
+        raise ContractError(
+            f"the model takes {len(model.graph):,} bytes; {LARGEST_GRAPH:,} are allowed: grow fewer or smaller trees "
+            "(--trees, max_depth, min_samples_leaf)"
+        )
+    package = pack(_manifest(fitted, recipe, model), model.graph)
+    scores = model.predict(data.matrix)
+    _check_parity(package, recipe.trainer, data.matrix, scores)
+    metrics = {} if held_out is None else evaluate(held_out.labels, scores[len(data) - len(held_out) :])
     return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph)
 
 
-def _manifest(fitted: Dataset, recipe: Recipe, parameters: Mapping[str, Any]) -> Manifest:
+def _check_rows(what: str, rows: Dataset) -> None:
+    if len(rows) < LEAST_ROWS or len(np.unique(rows.labels)) < 2:
+        raise ConfigurationError(
+            f"{len(rows)} rows to {what} by, {int(rows.labels.sum())} positive; take a longer time"
+        )
+
+
+def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
+    ours = {"trainer": recipe.trainer, "seed": recipe.seed, "holdout": recipe.holdout, "gap": recipe.gap}
+    if recipe.as_of is not None:
+        ours["as_of"] = recipe.as_of
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -108,8 +115,12 @@ def _manifest(fitted: Dataset, recipe: Recipe, parameters: Mapping[str, Any]) ->
             positives=int(fitted.labels.sum()),
             offsets={topic: dict(ranges) for topic, ranges in recipe.offsets.items()},
         ),
-        parameters={**parameters, "trees": recipe.trees, "holdout": recipe.holdout, "gap": recipe.gap},
-        libraries={name: version_of(name) for name in LIBRARIES} | {"onnxruntime": RUNTIME_VERSION},
+        parameters={**model.parameters, **ours},
+        libraries={
+            **model.libraries,
+            **{name: version_of(name) for name in LIBRARIES},
+            "onnxruntime": RUNTIME_VERSION,
+        },
         revision=recipe.revision,
         reference=reference(fitted),
     )
@@ -126,11 +137,13 @@ def reference(data: Dataset) -> dict[str, tuple[float, ...]]:
     return profiles
 
 
-def _check_parity(package: ModelPackage, rows: Dataset, scores: Any) -> None:
-    found = open_session(package, SessionSettings(executor="onnxruntime", device="cpu")).run(rows.matrix)
+def _check_parity(
+    package: ModelPackage, trainer: str, matrix: npt.NDArray[np.float32], scores: npt.NDArray[np.floating]
+) -> None:
+    found = open_session(package, SessionSettings(executor="onnxruntime", device="cpu")).run(matrix)
     difference = float(np.abs(found - scores).max())
     if not difference <= PARITY:
         raise ContractError(
-            f"{package.title}: the ONNX graph differs from LightGBM by {difference:.2g} on {len(rows)} held-out rows; "
-            f"{PARITY:g} is allowed"
+            f"{package.title}: the ONNX graph differs from trainer {trainer} by {difference:.2g} on "
+            f"{len(matrix)} rows; {PARITY:g} is allowed"
         )

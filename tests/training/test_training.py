@@ -19,9 +19,10 @@ from services.kit.errors import ConfigurationError, ContractError
 from services.pipeline.spec import Event, Labels, Model, Pipeline
 from services.training import trainer
 from services.training.bootstrap import champion_plan, next_version, train_offline
-from services.training.conversion import convert, round_down
-from services.training.dataset import Dataset, labels_of, split, truth
+from services.training.conversion import convert
+from services.training.dataset import Dataset, labels_of, split
 from services.training.evaluation import auc_roc, average_precision, evaluate
+from services.training.graphs import round_down
 from services.training.trainer import Recipe, train
 
 HOUR = 3_600_000
@@ -86,7 +87,7 @@ def test_what_cannot_be_converted(parameters: dict[str, Any], categorical: Any) 
 @settings(max_examples=300, deadline=None)
 def test_rounding_down_keeps_sides(threshold: float, value: float) -> None:
     """Every 32-bit number lies on the same side of the rounded threshold as of the exact one."""
-    assert (value <= threshold) == (value <= round_down(threshold))
+    assert (value <= threshold) == (value <= round_down(np.array([threshold]))[0])
 
 
 def test_package() -> None:
@@ -137,30 +138,6 @@ def test_split_of_a_short_time() -> None:
 def stamps(*values: int) -> pa.Array:
     """Times."""
     return pa.array(values, pa.int64()).cast(pa.timestamp("ms", "UTC"))
-
-
-def test_newest_label_holds() -> None:
-    """Of several labels the newest holds, in whatever order they came; of equally new ones the last."""
-    events = pa.table({"event_id": ["a", "b", "c"], "event_time": stamps(0, 0, 0)})
-    labels = pa.table(
-        {
-            "event_id": ["a", "b", "a", "c", "c", "x"],
-            "value": [1.0, 1.0, 0.0, 0.0, 1.0, 1.0],
-            "label_time": stamps(9, 5, 3, 4, 4, 1),
-        }
-    )
-    np.testing.assert_array_equal(truth(events, labels, RULE, as_of=10), [1, 1, 1])
-
-
-def test_unlabelled_events() -> None:
-    """An event without a label is negative once it has matured, and unknown before."""
-    events = pa.table({"event_id": ["old", "young"], "event_time": stamps(0, 1)})
-    labels = pa.table(
-        {"event_id": pa.array([], pa.string()), "value": pa.array([], pa.float64()), "label_time": stamps()}
-    )
-    np.testing.assert_array_equal(truth(events, labels, RULE, as_of=7 * DAY), [0, np.nan])
-    kept_open = Labels("id", "fraud", matures_after=0)
-    np.testing.assert_array_equal(truth(events, labels, kept_open, as_of=7 * DAY), [np.nan, np.nan])
 
 
 def brute_auc(labels: np.ndarray, found: np.ndarray) -> float:
