@@ -19,7 +19,7 @@ from rich.console import Console
 
 from loadtests.following import Follower
 from loadtests.stream import Stream, transactions
-from services.cli.train import publish_plan
+from services.cli.planning import publish_plan
 from services.inference.package import ModelPackage
 from services.inference.store import ModelStore
 from services.kit.kafka import Admin, Connection

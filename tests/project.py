@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.cli.planning import publish_plan
 from services.cli.schemas import derived_schemas, pin
 from services.cli.topics import topics_of
-from services.cli.train import publish_plan
 from services.inference.store import ModelStore
 from services.kit.kafka import Admin, Connection, Producer
 from services.kit.reading import read_topic

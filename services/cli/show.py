@@ -23,11 +23,12 @@ from services.cli.fleet import Fleet, MemberState, ask, scrape
 from services.cli.lagging import inputs, measure
 from services.cli.members import all_services, members
 from services.cli.pace import Steady
+from services.cli.planning import publish_plan
 from services.cli.publishing import Publisher
 from services.cli.run import GRACE_S
 from services.cli.supervisor import told
 from services.cli.tables import Rows
-from services.cli.train import publish_plan, revision, used
+from services.cli.train import revision, used
 from services.cli.watching import WINDOW_S, Account, Watch
 from services.inference.store import ModelStore
 from services.kit.errors import HeadraceError

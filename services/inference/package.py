@@ -195,17 +195,18 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     found = digest_of(files)
     if digest is not None and digest != found:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
-    return ModelPackage(_parse(files[MANIFEST], path), files[GRAPH], found)
+    return ModelPackage(parse(files[MANIFEST], path), files[GRAPH], found)
 
 
-def _parse(text: bytes, path: Path) -> Manifest:
+def parse(text: bytes, path: str | Path) -> Manifest:
+    """The manifest that a `model.yaml` holds; ContractError says what is wrong with it, `path` where it lies."""
     try:
         return Manifest.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise ContractError(f"{path / MANIFEST} is not YAML: {error}") from error
+        raise ContractError(f"{path}/{MANIFEST} is not YAML: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in error.errors())
-        raise ContractError(f"{path / MANIFEST} does not describe a model: {faults}") from error
+        raise ContractError(f"{path}/{MANIFEST} does not describe a model: {faults}") from error
 
 
 def _render(manifest: Manifest) -> bytes:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from fsspec.core import split_protocol, url_to_fs
 
-from services.inference.package import FILES, LARGEST, ModelPackage, files_of, load
+from services.inference.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
 from services.kit.errors import ConfigurationError, ContractError, Transient
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A package as the store lists it; nothing of it was read.
+
+    Attributes:
+        name, version, digest: what its place in the store says that it is.
+        uri: its place.
+        files: those of a package that are there; all of them unless somebody took one away.
+        stored: when the newest of them was written, milliseconds since the epoch; 0 where the store does not say.
+    """
+
+    name: str
+    version: str
+    digest: str
+    uri: str
+    files: tuple[str, ...]
+    stored: int
+
+    @property
+    def title(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
 
 
 class ModelStore:
@@ -75,6 +104,68 @@ class ModelStore:
             shutil.rmtree(partial, ignore_errors=True)
         return local
 
+    def packages(self) -> list[Stored]:
+        """Every package of the store, whole or not, by name and by the time at which it was stored.
+
+        Raises:
+            Transient: the store does not answer.
+        """
+        try:
+            found: dict[str, dict[str, Any]] = self._files.find(self._root, maxdepth=4, detail=True)
+        except FileNotFoundError:
+            found = {}
+        except OSError as error:
+            raise Transient(f"model store: cannot list {self._root}: {error}") from error
+        folders: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
+        for path, told in found.items():
+            *folder, name = str(path).removeprefix(self._root).strip("/").split("/")
+            if len(folder) == 3 and name in FILES and _DIGEST.fullmatch(folder[2]):
+                folders[tuple(folder)][name] = _written(told)
+        packages = [
+            Stored(
+                name,
+                version,
+                f"sha256:{digest}",
+                str(self._files.unstrip_protocol("/".join((self._root, name, version, digest)))),
+                tuple(sorted(files)),
+                max(files.values()),
+            )
+            for (name, version, digest), files in folders.items()
+        ]
+        return sorted(packages, key=lambda stored: (stored.name, stored.stored, stored.version))
+
+    def manifest(self, stored: Stored) -> Manifest:
+        """What a package says of itself; its digest is not checked, for that takes the whole package.
+
+        Raises:
+            ContractError: it has no `model.yaml`, or one that does not hold.
+            Transient: the store does not answer.
+        """
+        at = f"{self._inside(stored.uri)}/{MANIFEST}"
+        try:
+            text = self._files.cat_file(at)
+        except FileNotFoundError:
+            raise ContractError(f"{stored.uri}: {MANIFEST} is missing") from None
+        except OSError as error:
+            raise Transient(f"model store: cannot read {at}: {error}") from error
+        return parse(text, stored.uri)
+
+    def copy(self, stored: Stored, into: Path) -> None:
+        """Copy what is there of a package into a directory, past the cache and unverified: for whoever looks at damage.
+
+        Raises:
+            ContractError: a file is too large.
+            Transient: the store does not answer.
+        """
+        at = self._inside(stored.uri)
+        for name in stored.files:
+            self._copy(f"{at}/{name}", into / name)
+
+    def fetched(self, digest: str) -> Path | None:
+        """The copy of a package that was fetched and verified earlier, if the cache has one."""
+        local = self._cache / _hex(digest)
+        return local if local.is_dir() else None
+
     def _inside(self, uri: str) -> str:
         # A plan may name any string; this process reads its model store, not any address that somebody wrote.
         protocol, _ = split_protocol(uri)
@@ -105,8 +196,21 @@ class ModelStore:
             self._files.pipe_file(remote, content)
 
 
+def _written(told: dict[str, Any]) -> int:
+    """When a file was written, ms; each file system tells it under a name of its own."""
+    time = next((told[name] for name in ("mtime", "LastModified", "updated", "created") if told.get(name)), 0)
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    if isinstance(time, datetime):
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return int(time * 1000)
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
 def _hex(digest: str) -> str:
     kind, _, value = digest.partition(":")
-    if kind != "sha256" or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+    if kind != "sha256" or not _DIGEST.fullmatch(value):
         raise ContractError(f"{digest!r} is no model digest; it reads sha256: and 64 hex digits")
     return value

@@ -91,7 +91,7 @@ class System:
 
     def play(self, weight: float = 0.01) -> str:
         """Put a tiny model into the store and have it played; its digest."""
-        from services.cli.train import publish_plan
+        from services.cli.planning import publish_plan
         from services.inference.package import Input, Manifest, pack
         from services.inference.store import ModelStore
         from services.kit.settings import Settings

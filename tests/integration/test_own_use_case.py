@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from services.cli.train import publish_plan
+from services.cli.planning import publish_plan
 from services.inference.store import ModelStore
 from services.pipeline.spec import expand
 from services.training.bootstrap import train_offline

@@ -1,0 +1,149 @@
+"""Whether a model package is what it says: every check by itself, so that a damaged one tells all that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from services.inference.admission import inspect
+from services.inference.forest import read
+from services.inference.matrix import FeatureMatrix
+from services.inference.package import FILES, LARGEST, ModelPackage, digest_of, load
+from services.inference.sessions import PARITY, SessionSettings, open_session
+from services.inference.trial import Limits, admit
+from services.kit.errors import ContractError
+
+SAMPLE = 1_024
+"""Rows that both executors score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What came of one check; `detail` is a sentence, with the remedy where it failed."""
+
+    name: str
+    state: Literal["passed", "failed", "skipped"]
+    detail: str
+
+
+def verify(
+    folder: Path,
+    digest: str | None = None,
+    title: str | None = None,
+    features: pa.Schema | None = None,
+    earlier: Path | None = None,
+) -> Iterator[Check]:
+    """Check a package from its bytes up to its scores; what cannot be checked any more is skipped.
+
+    Args:
+        folder: the package.
+        digest: the identity under which somebody keeps it; None: nobody has named one.
+        title: `name@version` under which it is kept.
+        features: schema of the features topic that it should fit.
+        earlier: a verified copy with that digest; tells which file was changed since.
+    """
+    files, faults = _files(folder)
+    if faults:
+        yield from (Check("files", "failed", fault) for fault in faults)
+        yield from (Check(name, "skipped", "a file is missing") for name in ("digest", "manifest", *RUNNING))
+        return
+    sizes = ", ".join(f"{name} {len(content):,} bytes" for name, content in files.items())
+    yield Check("files", "passed", sizes)
+    yield _digest(files, digest, earlier)
+    try:
+        package = load(folder)
+    except ContractError as fault:
+        yield Check("manifest", "failed", _brief(fault, folder))
+        yield from (Check(name, "skipped", "nothing says what the graph is") for name in RUNNING)
+        return
+    if title is None or title == package.title:
+        yield Check("manifest", "passed", f"{package.title}, {len(package.manifest.inputs)} inputs")
+    else:
+        yield Check("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
+    yield from _graph(package)
+    yield _inputs(package, features)
+
+
+RUNNING = ("operators", "trial", "parity", "inputs")
+"""Checks that need a manifest and a graph."""
+
+
+def _files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    files, faults = {}, []
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif path.stat().st_size > LARGEST:
+            faults.append(f"{name} has {path.stat().st_size:,} bytes; {LARGEST:,} are allowed")
+        else:
+            files[name] = path.read_bytes()
+    return files, faults
+
+
+def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -> Check:
+    found = digest_of(files)
+    if digest is None:
+        return Check("digest", "passed", f"{found}; nothing names another")
+    if found == digest:
+        return Check("digest", "passed", found)
+    detail = f"it is {found}, kept as {digest}: a file was changed since"
+    if earlier is not None:
+        changed = [name for name, content in files.items() if (earlier / name).read_bytes() != content]
+        detail = f"{' and '.join(changed)} changed since it was fetched last: {found}, kept as {digest}"
+    return Check("digest", "failed", f"{detail}. Store it anew from where it was made")
+
+
+def _graph(package: ModelPackage) -> Iterator[Check]:
+    try:
+        model = inspect(package)
+    except ContractError as fault:
+        yield Check("operators", "failed", _brief(fault, package.title))
+        yield from (Check(name, "skipped", "the graph is not allowed to run") for name in ("trial", "parity"))
+        return
+    kinds = sorted({node.op_type for node in model.graph.node})
+    yield Check("operators", "passed", f"{len(model.graph.node)} nodes: {', '.join(kinds)}")
+    limits = Limits()
+    try:
+        admit(package, limits)
+    except ContractError as fault:
+        yield Check("trial", "failed", _brief(fault, package.title))
+        yield Check("parity", "skipped", "it does not run")
+        return
+    memory = f"{limits.memory >> 20:,} MiB"
+    yield Check("trial", "passed", f"loaded and ran within {memory} and {limits.seconds:g} s of its own process")
+    forest = read(model)
+    if forest is None:
+        yield Check("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
+        return
+    rows = package.sample(SAMPLE)
+    session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=SAMPLE))
+    worst = float(np.abs(forest.score(rows) - session.run(rows)).max())
+    told = f"forest and ONNX Runtime differ by {worst:.1g} at most on {SAMPLE:,} rows"
+    if worst <= PARITY:
+        yield Check("parity", "passed", told)
+    else:
+        # Not a failure: whoever runs it finds the same and takes ONNX Runtime.
+        yield Check("parity", "passed", f"{told}, more than {PARITY:g}: ONNX Runtime will run it")
+
+
+def _inputs(package: ModelPackage, features: pa.Schema | None) -> Check:
+    if "members" in package.manifest.parameters:
+        return Check("inputs", "skipped", "it stacks the scores of other models; a plan that names it is checked")
+    if features is None:
+        return Check("inputs", "skipped", "no pipeline was named; say --pipeline")
+    try:
+        FeatureMatrix.resolve(package.manifest.inputs, features, package.title)
+    except ContractError as fault:
+        return Check("inputs", "failed", _brief(fault, package.title))
+    return Check("inputs", "passed", f"all {len(package.manifest.inputs)} are features of the pipeline")
+
+
+def _brief(fault: ContractError, known: object) -> str:
+    """The message without the name that whoever asked knows already."""
+    return str(fault).removeprefix(str(known)).removeprefix("/").removeprefix(": ").strip()
