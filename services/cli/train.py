@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
+import ast
 import json as codec
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,23 +17,42 @@ from rich.table import Table
 
 from services.cli.main import home
 from services.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
+from services.cli.planning import publish_plan
 from services.cli.progress import counted
 from services.inference.package import ModelPackage
 from services.inference.store import ModelStore
-from services.kit.channels import Channel
-from services.kit.kafka import Connection, Producer
+from services.kit.errors import ConfigurationError
 from services.kit.reading import read_topic
 from services.training import dataset
-from services.training.bootstrap import champion_plan, next_version, train_offline
+from services.training.bootstrap import train_offline
+from services.training.fitting import TRAINERS, trainer_of
+
+WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
 
 
 def train(
     pipeline: PipelineName,
     from_: FromTime = None,
     to: ToTime = None,
-    trees: Annotated[int, typer.Option(min=1, help="How many trees.")] = 100,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Know the labels of then only. [default: the newest moment in the data]"),
+    ] = None,
+    trainer: Annotated[
+        str | None, typer.Option(help=f"{', '.join(TRAINERS)}. [default: the pipeline's retrain.trainer]")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A parameter of the trainer's library; repeatable.")
+    ] = None,
+    trees: Annotated[
+        int | None, typer.Option(min=1, help="How many trees, where many are grown. [default: 100]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same rows and seed give the same model.")] = 0,
-    version: Annotated[str | None, typer.Option(help="Of the model. [default: now, as 20180401-120000]")] = None,
+    holdout: Annotated[float, typer.Option(help="Share of the time, at its end, to judge by; 0 fits on all.")] = 0.25,
+    version: Annotated[
+        str | None,
+        typer.Option("--model-version", "--version", help="Of the model. [default: now, as 20180401-120000]"),
+    ] = None,
     plan: Annotated[bool, typer.Option(help="Make it the champion; otherwise only store it.")] = True,
     reason: Annotated[str, typer.Option(help="Why, for whoever reads the plan later.")] = "trained by hand",
     bootstrap: Bootstrap = None,
@@ -45,6 +63,10 @@ def train(
     Labels join by event id, the newest holds; an event without one is what the pipeline's `labels` say once it has
     matured. The package names the offsets it was made from. Score takes up the plan by itself.
     """
+    parameters = parameters_of(param or ())
+    moment = milliseconds(as_of)
+    if trainer is not None:
+        trainer_of(trainer)  # what is not there is said before topics are read
     settings, contracts = contracts_of(pipeline, bootstrap)
     spec, connection = contracts.pipeline, settings.connection
     console = Console(stderr=True, quiet=json)
@@ -53,23 +75,66 @@ def train(
             read_topic(connection, contracts.channel("features"))[0], milliseconds(from_), milliseconds(to)
         )
         labels, _ = read_topic(connection, contracts.channel("labels"))
+    if moment is not None:
+        labels = dataset.known_by(labels, moment)
     offsets = {f"{spec.name}.{name}": used(rows) for name, rows in (("features", features), ("labels", labels))}
     store = ModelStore(settings.models, home() / "models")
-    with counted(f"training on {features.num_rows:,} events", trees, quiet=json) as told:
+    with counted(f"training on {features.num_rows:,} events", None, quiet=json) as told:
+        grown = 0
+
+        def progress(so_far: int) -> None:
+            nonlocal grown
+            told(so_far - grown)
+            grown = so_far
+
         package, uri = train_offline(
             spec,
             features,
             labels,
             store,
             version or f"{datetime.now(UTC):%Y%m%d-%H%M%S}",
+            trainer=trainer,
+            parameters=parameters,
             trees=trees,
             seed=seed,
+            holdout=holdout,
+            as_of=moment,
             revision=revision(),
             offsets=offsets,
-            progress=lambda _: told(1),
+            progress=progress,
         )
     played = publish_plan(connection, contracts.channel("plans"), spec.name, package, uri, reason) if plan else None
     _report(package, uri, played, json)
+
+
+def parameters_of(given: Sequence[str]) -> dict[str, Any]:
+    """Parameters of a command line: numbers, texts, true, false, none, and Python's lists and mappings of these.
+
+    >>> parameters_of(["max_depth=2", "learning_rate=1e-2", "criterion=gini", "bootstrap=false", "max_features=none"])
+    {'max_depth': 2, 'learning_rate': 0.01, 'criterion': 'gini', 'bootstrap': False, 'max_features': None}
+
+    Raises:
+        ConfigurationError: one is no `key=value`, or a key is given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigurationError(f"--param {text}: write a name and a value, such as --param max_depth=2")
+        if key in found:
+            raise ConfigurationError(f"--param {key} is given twice")
+        found[key] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+    return value if isinstance(value, bool | int | float | str | list | dict) else text
 
 
 def between(features: pa.Table, start: int | None, stop: int | None) -> pa.Table:
@@ -90,29 +155,6 @@ def used(rows: pa.Table) -> dict[int, tuple[int, int]]:
     }
 
 
-def publish_plan(
-    connection: Connection, channel: Channel, pipeline: str, package: ModelPackage, uri: str, reason: str
-) -> int:
-    """Write the plan that makes a package the only champion, durably; returns its version.
-
-    Two plans made at the same moment may get the same version; the one written first is played.
-    """
-    known, _ = read_topic(connection, channel)
-    version = next_version(known, pipeline)
-    fact = champion_plan(
-        pipeline, package, uri, version=version, now=time.time(), actor=getpass.getuser(), reason=reason
-    )
-    producer = Producer(connection)
-    producer.send(channel.name, [pipeline], channel.codec.encode(row(fact, channel.codec.reader.arrow)))
-    producer.flush()
-    return version
-
-
-def row(fact: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-    """One fact as the columns of its topic."""
-    return pa.RecordBatch.from_pylist([dict(fact)], schema=schema)
-
-
 def revision() -> str | None:
     """The git revision of the working directory, with `+changes` when it is not clean; None outside of git."""
 
@@ -131,11 +173,13 @@ def _report(package: ModelPackage, uri: str, plan: int | None, json: bool) -> No
     manifest = package.manifest
     if json:
         told = {"model": manifest.name, "version": manifest.version, "digest": package.digest, "uri": uri}
+        told["trainer"] = manifest.parameters["trainer"]
         trained = manifest.training.model_dump(mode="json")
         typer.echo(codec.dumps({**told, "plan_version": plan, "metrics": manifest.metrics, "training": trained}))
         return
     table = Table(show_header=False, box=None)
     table.add_row("model", f"[bold]{package.title}[/]")
+    table.add_row("trainer", manifest.parameters["trainer"])
     table.add_row("digest", package.digest)
     table.add_row("stored at", uri)
     table.add_row("trained on", f"{manifest.training.rows:,} events, {manifest.training.positives:,} positive")

@@ -12,17 +12,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.cli.main import application
+from services.cli.train import parameters_of
 from services.inference.package import load
-from services.inference.sessions import SessionSettings
+from services.inference.sessions import SessionSettings, open_session
 from services.inference.store import ModelStore
 from services.kit.batch import Batch
 from services.kit.channels import Channel
+from services.kit.errors import ConfigurationError
 from services.kit.kafka import Connection, Producer
 from services.kit.reading import read_topic
 from services.kit.settings import Settings
 from services.pipeline.wiring import Contracts, read_contracts
 from services.score.figures import Figures
 from services.score.scoring import Score
+from services.training.fitting import TRAINERS
 
 PIPELINE = """
 pipeline: {name}
@@ -44,6 +47,7 @@ SCHEMA = {
     ],
 }
 ROWS = 4000
+DAY = 86_400_000
 
 
 @pytest.fixture
@@ -109,14 +113,14 @@ def fill(kafka: str, contracts: Contracts) -> None:
 
 
 def test_train_and_play(kafka: str, path: Path, pipeline_name: str, tmp_path: Path, headrace: Command) -> None:
-    """The model learns from the newest labels, names its offsets, and is played by its plan; the next plan is newer."""
+    """Models learn from the newest labels, name their offsets and are played by their plans; every trainer serves."""
     at = ("--bootstrap", kafka)
     headrace("topics", "apply", str(path), *at, "--partitions", "2", "--replication", "1")
     headrace("schemas", "register", str(path))
     contracts = read_contracts(Settings(pipeline=str(path), bootstrap=kafka))
     fill(kafka, contracts)
 
-    told = json.loads(headrace("train", str(path), *at, "--trees", "20", "--version", "1", "--json"))
+    told = json.loads(headrace("train", str(path), *at, "--trees", "20", "--model-version", "1", "--json"))
     assert told["plan_version"] == 1
     assert told["metrics"]["auc_roc"] > 0.99
     ranges = told["training"]["offsets"][f"{pipeline_name}.features"]
@@ -132,6 +136,21 @@ def test_train_and_play(kafka: str, path: Path, pipeline_name: str, tmp_path: Pa
     )
     assert again["plan_version"] == 2
     assert again["training"]["end"] < 86_400_000
+
+    for name in TRAINERS:
+        chosen = ["--trainer", name, "--seed", "5", "--from", "1970-01-01T02:00", "--to", "1970-01-02"]
+        chosen += ["--as-of", "1970-01-02", "--holdout", "0", "--no-plan", "--model-version", f"{name}-1"]
+        chosen += ["--param", "max_depth=3"] if name == "decision_tree" else []
+        told = json.loads(headrace("train", str(path), *at, *chosen, "--json"))
+        assert (told["trainer"], told["plan_version"], told["metrics"]) == (name, None, {})
+        assert told["training"]["rows"] == 21 * 60 + 1, "from two o'clock up to an hour before the day's end"
+        package = load(store.fetch(told["uri"], told["digest"]), told["digest"])
+        assert package.manifest.parameters["as_of"] == DAY
+        found = open_session(package, SessionSettings(device="cpu", rows=256)).run(np.array([[10, 5], [150, 75]], "f4"))
+        assert found[0] < 0.4 < found[1]
+
+    with pytest.raises(AssertionError, match="did you mean xgboost"):
+        headrace("train", str(path), *at, "--trainer", "xgbost")
 
     service = score(contracts, store)
     service.learn(batch(kafka, contracts.channel("plans")), now=0.0)
@@ -157,3 +176,19 @@ def batch(kafka: str, channel: Channel) -> Batch:
     (columns,) = table.select(channel.codec.reader.arrow.names).to_batches()
     places = [table[name].to_numpy() for name in ("_partition", "_offset", "_timestamp")]
     return Batch(channel.logical, columns, pa.nulls(len(table), pa.binary()), *places)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [(["depth"], "write a name and a value"), (["=3"], "a name"), (["a=1", "a=2"], "twice")]
+)
+def test_wrong_parameters(given: list[str], said: str) -> None:
+    """A parameter that is none is refused with an example."""
+    with pytest.raises(ConfigurationError, match=said):
+        parameters_of(given)
+
+
+def test_parameters() -> None:
+    """Numbers, words and Python's mappings are values; anything else is text."""
+    given = ["depth=2", "rate=1e-3", "kind=gini", "on=True", "none=none", "weights={0: 1}", "odd={1", "set={1}"]
+    values = [2, 0.001, "gini", True, None, {0: 1}, "{1", "{1}"]
+    assert list(parameters_of(given).values()) == values
