@@ -14,14 +14,16 @@ import pytest
 from onnx import helper
 from prometheus_client import CollectorRegistry
 
+from services.inference import ensembles
 from services.inference.package import ModelPackage, pack
-from services.inference.plans import Arm
+from services.inference.plans import Arm, Member
 from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
-from services.kit.batch import Output
+from services.kit.batch import Batch, Output
 from services.kit.errors import ContractError, Transient
 from services.score.figures import Figures
 from services.score.scoring import Score
+from services.score.split import shares
 from tests.inference import graphs
 from tests.inference.parts import FEATURES, PREDICTIONS, arm, features, plans
 
@@ -240,3 +242,134 @@ def test_predictions_need_their_columns(store: ModelStore, features_schema: pa.S
     """A predictions schema with columns that nobody provides is refused when the service is made."""
     with pytest.raises(ContractError, match=named):
         Score("p", features_schema, PREDICTIONS, store, SessionSettings(), Figures(CollectorRegistry()))
+
+
+CANARY = pack(graphs.manifest(version="2", threshold=0.2), graphs.logistic((0.02, -0.25)))
+
+
+def canary_plan(
+    store: ModelStore, share: float, version: int = 1, salt: str = "", package: ModelPackage = CANARY
+) -> Batch:
+    """A plan whose canary answers this share."""
+    champion = graphs.package()
+    arms = [arm(champion, store.put(champion)), arm(package, store.put(package), "canary", share=share)]
+    return plans(("p", version, arms), salt=salt)
+
+
+def crowd(rows: int = 2_000) -> Batch:
+    """A batch in which every row is another entity's."""
+    batch = features([100.0] * rows, [1] * rows)
+    entities = pa.array([f"c{row}" for row in range(rows)])
+    return replace(batch, columns=batch.columns.set_column(1, FEATURES.field("entity"), entities))
+
+
+def answered(output: Output) -> dict[str, dict[str, Any]]:
+    """Predictions by event."""
+    found = [row for emit in output.emits for row in emit.columns.to_pylist()]
+    by_event = {row["event_id"]: row for row in found}
+    assert len(by_event) == len(found), "an event was answered twice"
+    return by_event
+
+
+def test_canary(start: Start, store: ModelStore, registry: CollectorRegistry) -> None:
+    """Each event is answered once: by the canary for its share of the entities, else by the champion."""
+    service = start()
+    service.learn(canary_plan(store, 0.3), now=0.0)
+    batch = crowd()
+    found = answered(service.process(batch, now=0.0))
+    assert len(found) == len(batch)
+    tried = shares(batch.columns["entity"], "p") < 0.3
+    assert [found[f"e{row}"]["arm"] == "canary" for row in range(len(batch))] == tried.tolist()
+    one, two = (next(row for row in found.values() if row["arm"] == kind) for kind in ("champion", "canary"))
+    assert one["score"] == pytest.approx(1 / (1 + np.exp(-0.5)), rel=1e-6)
+    assert two["score"] == pytest.approx(1 / (1 + np.exp(-1.75)), rel=1e-6)
+    assert two["prediction_id"] == f"{two['event_id']}/m@2/canary"
+    assert registry.get_sample_value("headrace_answers_total", {"arm": "canary"}) == tried.sum()
+    assert registry.get_sample_value("headrace_canary_share") == 0.3
+
+
+def test_canary_keys_and_sources(start: Start, store: ModelStore) -> None:
+    """Either arm's predictions keep their records' keys and partitions."""
+    service = start()
+    service.learn(canary_plan(store, 0.5), now=0.0)
+    batch = replace(crowd(40), partition=np.repeat(np.arange(4, dtype=np.int32), 10))
+    for emit in service.process(batch, now=0.0).emits:
+        rows = [int(event[1:]) for event in emit.columns["event_id"].to_pylist()]
+        assert rows == sorted(rows)
+        assert emit.key is not None
+        assert emit.key.to_pylist() == [str(row).encode() for row in rows]
+        np.testing.assert_array_equal(emit.source, np.array(rows) // 10)
+
+
+def test_a_share_grows(start: Start, store: ModelStore) -> None:
+    """With a larger share entities come to the canary and none goes back; with another salt all are dealt anew."""
+    service = start()
+    arms = []
+    for version, (share, salt) in enumerate([(0.05, ""), (0.10, ""), (0.10, "p"), (0.10, "autumn")], 1):
+        service.learn(canary_plan(store, share, version, salt), now=0.0)
+        found = answered(service.process(crowd(), now=0.0))
+        arms.append({event for event, row in found.items() if row["arm"] == "canary"})
+    assert arms[0] < arms[1]
+    assert arms[1] == arms[2], "no salt is the pipeline's name"
+    assert arms[2] != arms[3]
+
+
+@pytest.mark.parametrize(("share", "arms"), [(0.0, {"champion"}), (1.0, {"canary"})])
+def test_no_share_and_all(start: Start, store: ModelStore, share: float, arms: set[str]) -> None:
+    """A share of 0 leaves all to the champion, one of 1 nothing."""
+    service = start()
+    service.learn(canary_plan(store, share), now=0.0)
+    found = answered(service.process(crowd(100), now=0.0))
+    assert len(found) == 100
+    assert {row["arm"] for row in found.values()} == arms
+
+
+def test_a_canary_that_cannot_be_played(start: Start, store: ModelStore) -> None:
+    """A plan whose canary does not load is not taken up, not even its champion."""
+    service = start(graphs.package())
+    broken = pack(graphs.manifest(version="3"), b"no graph")
+    service.learn(canary_plan(store, 0.5, 2, package=broken), now=0.0)
+    found = answered(service.process(crowd(50), now=0.0))
+    assert {(row["arm"], row["plan_version"]) for row in found.values()} == {("champion", 1)}
+    assert "m@3" in str(service.problem)
+
+
+def test_a_broken_dark_model_is_not_ours(start: Start, store: ModelStore) -> None:
+    """What is wrong with a shadow does not keep score from the plan."""
+    package = graphs.package()
+    service = start()
+    dark = replace(arm(OTHER, "nowhere", "shadow"), digest="nonsense", combination="odd")
+    service.learn(plans(("p", 1, [dark, arm(package, store.put(package))])), now=0.0)
+    assert service.ready() is None
+
+
+def test_non_finite_scores_of_a_canary(start: Start, store: ModelStore) -> None:
+    """They go to the dead letters as the champion's do, named after the arm that failed."""
+    nodes = [
+        helper.make_node("ReduceMax", ["features"], ["largest"], axes=[1], keepdims=1),
+        helper.make_node("Neg", ["largest"], ["negative"]),
+        helper.make_node("Log", ["negative"], ["probability"]),
+    ]
+    graph = graphs.serialise(nodes, [graphs.vector("features", 2)])
+    service = start()
+    service.learn(canary_plan(store, 0.5, package=pack(graphs.manifest(version="3"), graph)), now=0.0)
+    batch = crowd(100)
+    output = service.process(batch, now=0.0)
+    tried = np.flatnonzero(shares(batch.columns["entity"], "p") < 0.5)
+    assert [reject.offset for reject in output.rejects] == (tried + 100).tolist()
+    assert all("m@3" in reject.detail for reject in output.rejects)
+    assert len(answered(output)) == 100 - len(tried)
+
+
+def test_an_ensemble_answers(start: Start, store: ModelStore) -> None:
+    """The champion may be several models."""
+    packages = (graphs.package(), CANARY)
+    members = tuple(Member("m", p.manifest.version, p.digest, store.put(p)) for p in packages)
+    digest = ensembles.digest_of("mean", members)
+    both = Arm("champion", "both", "1", digest, "", threshold=0.8, combination="mean", members=members)
+    service = start()
+    service.learn(plans(("p", 1, [both])), now=0.0)
+    (row,) = rows(service.process(features([100.0], [1]), now=0.0))
+    wanted = (1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(-1.75))) / 2
+    assert row["score"] == pytest.approx(wanted, rel=1e-6)
+    assert (row["decision"], row["model"]["digest"]) == (False, digest)
