@@ -1,9 +1,9 @@
 """Whom a day's investigation would have caught: precision at k of entities, each known by its highest score.
 
 A day is summarised as the score table of its highest entities. An entity's events lie in one partition, so the
-partitions' tables have no entity in common and merge by addition. `ranking.precision_at` reads the figure. Its mean over
-days is the "precision top-k" of the practical handbook of Le Borgne, Siblini, Lebichot and Bontempi (2022, chapter
-Performance Metrics), but that the handbook divides by k on days with fewer entities, too.
+partitions' tables have no entity in common and merge by addition. `ranking.precision_at` reads the figure. Its mean
+over days is the "precision top-k" of the practical handbook of Le Borgne, Siblini, Lebichot and Bontempi (2022,
+chapter Performance Metrics), but that the handbook divides by k on days with fewer entities, too.
 """
 
 from __future__ import annotations
