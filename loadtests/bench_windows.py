@@ -18,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from services.enrich.enriching import Enrich
-from services.enrich.index import EntityIndex, keys_of, partitions_of
+from services.enrich.index import EntityIndex
 from services.enrich.viewing import Views
 from services.enrich.windows import Question, Windows
 from services.kit.batch import Batch
 from services.kit.online_store import MemoryStore
+from services.kit.partitioning import keys_of, partitions_of
 from services.pipeline.check import load
 
 DAY = 86_400_000

@@ -15,7 +15,7 @@ from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.meters import resident_mib
 from loadtests.stream import A_DAY
 from services.enrich.entities import EntityWindows, question_of, values_of
-from services.enrich.index import partitions_of
+from services.kit.partitioning import partitions_of
 from services.pipeline.spec import Pipeline
 from tests.project import Project
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from services.enrich.index import partitions_of
 from services.enrich.shelves import Shelf
 from services.kit.errors import Transient
 from services.kit.online_store import Publication, Store, Values
+from services.kit.partitioning import partitions_of
 
 
 def clear(store: Store, shelf: Shelf, partition: int, partitions: int, held: int) -> None:

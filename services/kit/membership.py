@@ -99,8 +99,8 @@ class Membership:
             return kept
         if commitment.offset < low:
             raise ContractError(
-                f"{found.topic}[{found.partition}] begins at {low}, but only {commitment.offset} was processed: the records "
-                "between were deleted before they were read; raise the topic's retention"
+                f"{found.topic}[{found.partition}] begins at {low}, but only {commitment.offset} was processed: the "
+                "records between were deleted before they were read; raise the topic's retention"
             )
         begin = commitment.offset
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
@@ -108,7 +108,9 @@ class Membership:
             place = commitment.place
             begin = low if place is None else place.at
             if begin < low:
-                raise ContractError(f"{found.topic}[{found.partition}] begins at {low}, after its checkpoint at {begin}")
+                raise ContractError(
+                    f"{found.topic}[{found.partition}] begins at {low}, after its checkpoint at {begin}"
+                )
             self.service.begin(partition, high)
             self.service.restore(partition, None if place is None else self.checkpoints.read(partition, place))
         return Owned(

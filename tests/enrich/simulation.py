@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from services.enrich.enriching import Enrich
-from services.enrich.index import partitions_of
 from services.enrich.viewing import Views
 from services.kit.batch import Batch, Emit, Reject
 from services.kit.online_store import Store
+from services.kit.partitioning import partitions_of
 from services.pipeline.spec import Pipeline
 
 

@@ -19,8 +19,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from services.cli.schemas import derived_schemas, register_with
-from services.enrich.index import partitions_of
 from services.kit.kafka import Producer
+from services.kit.partitioning import partitions_of
 from services.kit.settings import Settings
 from services.pipeline.wiring import read_contracts
 from tests.integration import strange
