@@ -13,7 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from services.inference.admission import LARGEST_GRAPH
+from services.kit.errors import ContractError
+
 INPUT, OUTPUT = "features", "probability"
+LEAST_OF_NODE = 24  # bytes of a node in the file, at least: forests far too large are refused before they are written
+REMEDY = "grow fewer or smaller trees (--trees, max_depth, min_samples_leaf)"
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -58,7 +63,13 @@ def forest(
         test: what sends a value left: `<=` or `<`.
         base: added to the sum.
         sigmoid: whether the answer is 1 / (1 + exp(-sum)).
+
+    Raises:
+        ContractError: the graph would be larger than is admitted.
     """
+    count = sum(len(tree.left) for tree in trees)
+    if count * LEAST_OF_NODE > LARGEST_GRAPH:
+        raise ContractError(f"{count:,} nodes are more than a graph may hold: {REMEDY}")
     given: dict[str, Any] = {"n_targets": 1, **_ensemble(trees, test)}
     if base:
         given["base_values"] = [base]

@@ -17,7 +17,7 @@ from services.kit.errors import ConfigurationError, ContractError
 from services.training.dataset import Dataset, split
 from services.training.evaluation import evaluate
 from services.training.fitting import MANY, Choice, Fitted, trainer_of
-from services.training.graphs import OUTPUT
+from services.training.graphs import OUTPUT, REMEDY
 
 PARITY = 1e-5  # largest difference allowed between the library's probability and the graph's, on any row given
 QUANTILES = tuple(np.linspace(0, 1, 41).tolist())
@@ -81,8 +81,7 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     model = trainer(fitted, Choice(recipe.parameters, recipe.trees, recipe.seed), progress)
     if len(model.graph) > LARGEST_GRAPH:
         raise ContractError(
-            f"the model takes {len(model.graph):,} bytes; {LARGEST_GRAPH:,} are allowed: grow fewer or smaller trees "
-            "(--trees, max_depth, min_samples_leaf)"
+            f"the model takes {len(model.graph):,} bytes, more than the {LARGEST_GRAPH:,} of a graph: {REMEDY}"
         )
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)

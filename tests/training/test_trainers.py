@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from services.inference.sessions import ForestSession, OnnxSession, SessionSetti
 from services.inference.trial import admit
 from services.kit.errors import ConfigurationError, ContractError
 from services.pipeline.sections import TRAINERS as NAMED
-from services.training import fitting, trainer, xgboost_trainer
+from services.training import fitting, graphs, trainer, xgboost_trainer
 from services.training.dataset import Dataset
 from services.training.fitting import TRAINERS, Choice, Fitted, trainer_of
 from services.training.trainer import Recipe, train
@@ -210,3 +211,24 @@ def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(trainer, "trainer_of", lambda name: lambda rows, choice, progress: lying)
     with pytest.raises(ContractError, match=r"differs from trainer decision_tree by 0\.001 on 1000 rows"):
         train(data, Recipe("m", "1", trainer="decision_tree"))
+
+
+@pytest.mark.parametrize(("place", "said"), [(graphs, "nodes are more than"), (trainer, "bytes, more than the 2,000")])
+def test_a_model_too_large(monkeypatch: pytest.MonkeyPatch, place: ModuleType, said: str) -> None:
+    """A model beyond what is admitted is refused with the remedy, before or after its graph is written."""
+    monkeypatch.setattr(place, "LARGEST_GRAPH", 2000)
+    with pytest.raises(ContractError, match=f"{said}.*max_depth"):
+        train(rows(1000), Recipe("m", "1", trainer="random_forest", trees=5))
+
+
+def test_size_of_a_node() -> None:
+    """No node takes fewer bytes in the file than the bound says by which forests are refused unwritten."""
+    small, large = (fitted("random_forest", rows(1000), {}, trees=n) for n in (1, 5))
+    bytes_more = len(large.graph) - len(small.graph)
+    assert bytes_more / (nodes(large) - nodes(small)) > graphs.LEAST_OF_NODE
+
+
+def nodes(model: Fitted) -> int:
+    """How many nodes its trees have."""
+    (ensemble,) = inspect(packed(model)).graph.node
+    return next(len(given.ints) for given in ensemble.attribute if given.name == "nodes_nodeids")
