@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from services.kit.errors import ContractError
 from services.quality import quantiles
 from services.quality.quantiles import Buckets, bucketed
 from services.quality.sums import ZERO, ExactSum, squares, summed
+
+_HEAD = struct.Struct("<4sQ10H")  # magic, rows, then of each sum its zero bits and its bytes
+_MAGIC = b"hre\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +89,27 @@ def merged(parts: Iterable[Errors]) -> Errors:
         sum((part.label_squared for part in several), ZERO),
         quantiles.merged(part.sizes for part in several),
     )
+
+
+def pack(errors: Errors) -> bytes:
+    """As bytes: about a hundred, and the buckets."""
+    head, body = [], []
+    for total in (errors.error, errors.absolute, errors.squared, errors.label, errors.label_squared):
+        zeros = max(0, (total.units & -total.units).bit_length() - 1)
+        short = total.units >> zeros
+        body.append(short.to_bytes(short.bit_length() // 8 + 1, "little", signed=True))
+        head += [zeros, len(body[-1])]
+    return _HEAD.pack(_MAGIC, errors.rows, *head) + b"".join(body) + quantiles.pack(errors.sizes)
+
+
+def unpack(data: bytes) -> Errors:
+    """What `pack` took, bit for bit. Raises ContractError for other bytes."""
+    if len(data) < _HEAD.size or data[:4] != _MAGIC:
+        raise ContractError(f"packed summary: wants {_MAGIC!r}, is {data[:4]!r} of {len(data)} bytes")
+    _, rows, *head = _HEAD.unpack_from(data)
+    sums, start = [], _HEAD.size
+    for zeros, size in zip(head[::2], head[1::2], strict=True):
+        sums.append(ExactSum(int.from_bytes(data[start : start + size], "little", signed=True) << zeros))
+        start += size
+    error, absolute, squared, label, label_squared = sums
+    return Errors(rows, error, absolute, squared, label, label_squared, quantiles.unpack(data[start:]))

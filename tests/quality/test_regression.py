@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from services.quality.regression import Errors, measured, merged
+from services.kit.errors import ContractError
+from services.quality.regression import Errors, measured, merged, pack, unpack
 
 FIGURES = ("bias", "mean_absolute", "root_mean_square", "median_absolute", "r2")
 
@@ -46,3 +47,16 @@ def test_nothing_to_tell() -> None:
     constant = measured(np.array([0.1, 0.2, 0.4]), np.full(3, 0.1))
     assert constant.r2 is None
     assert constant.bias == pytest.approx(0.4 / 3)
+
+
+def test_bytes() -> None:
+    """Packed, sums come back bit for bit; other bytes are refused."""
+    random = np.random.default_rng(5)
+    for size in (0, 1, 1000):
+        errors = measured(random.normal(-5, 1e-3, size), random.normal(0, 100, size))
+        assert unpack(pack(errors)) == errors
+    data = pack(errors)
+    assert len(data) < 200 + 3 * len(errors.sizes.numbers)
+    for bad in (b"", data[:60], data[:-1], b"abcd" + data[4:]):
+        with pytest.raises(ContractError, match="packed summary"):
+            unpack(bad)
