@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.enrich.compiled import kernel
 from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.rules import Finding, Rules
 from services.kit.batch import Batch, Reject
+from services.kit.compiled import kernel
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000

@@ -19,6 +19,8 @@ def build_enrich(settings: EnrichSettings) -> Runner:
     contracts = read_contracts(settings)
     pipeline = contracts.pipeline
     writes = ["features", *(f"view.{view.name}" for view in pipeline.foreign_views)]
+    if pipeline.label_views:
+        writes.append("exchange")
     wiring = contracts.wiring("enrich", settings, "events", writes)
     service = Enrich(pipeline, OnlineStore(settings.redis.get_secret_value()), int(settings.ahead_s * 1000))
     return Runner(service, wiring, settings, Metrics(), time.time)
@@ -33,7 +35,8 @@ def build_views(settings: ViewsSettings) -> Runner:
     if name not in views:
         known = ", ".join(views) or "it has none, so it needs no views service"
         raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
-    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=["events"])
+    beside = ["events", "exchange"] if views[name].folds_labels else ["events"]
+    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
     store = OnlineStore(settings.redis.get_secret_value())
     service = Views(pipeline, views[name], store, settings.behind_ms / 1000)
     return Runner(service, wiring, settings, Metrics(), time.time)

@@ -10,18 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.enrich import packing
 from services.enrich.admitting import DAY, Gate, entities_of, late_rows, times_of
 from services.enrich.entities import EntityWindows, Features, question_of, values_of
 from services.enrich.entries import NEVER, Flags, Ints
+from services.enrich.exchanges import Labelled, exchanges
 from services.enrich.lookups import Lookup, Lookups, needed
-from services.enrich.updates import Entries, Mark, updates
+from services.enrich.updates import EXCHANGE, Entries, Mark, updates
+from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
 from services.kit.errors import ContractError
+from services.kit.logs import logger
 from services.kit.online_store import Store
 from services.kit.service import Service
 from services.pipeline.spec import Pipeline, View
 
+log = logger("enrich")
 Columns = dict[str, npt.NDArray[np.generic]]
 _MILLIS = pa.timestamp("ms", tz="UTC")
 LEAST_REPEAT = 250
@@ -73,7 +76,14 @@ class Enrich(Service):
         self._foreign = pipeline.foreign_views
         self._features = {view.name: Features(view) for view in self._own}
         self._kinds = {view.name: {c.name: c.type for c in view.columns} for view in pipeline.views.values()}
+        self._labelled = pipeline.label_views
         self._repeats = {view.name: _repeats_s(view, pipeline.events.allowed_lateness) for view in self._foreign}
+        self._repeats[EXCHANGE] = min((view.idle_after / 2_000 for view in self._labelled), default=inf)
+        nobody = pa.array([], pa.string())
+        self._nothing = Labelled(
+            nobody, np.zeros(0, np.int64), {view.name: nobody for view in self._labelled}, np.zeros(0, np.int64)
+        )
+        self._trouble: str | None = None
         self._partitions: Mapping[str, int] = {}
         self._watermarks: dict[int, int] = {}
         self._states: dict[int, _State] = {}
@@ -100,24 +110,34 @@ class Enrich(Service):
             state = states[partition]
             state.next_offset = end
             state.idle.clear()
-        emits = tuple(self._tell(view, written, good, times, passed.late) for view in self._foreign) if ends else ()
+        emits = self._tell(written, good, times, passed.late) if ends else ()
         return Admission(good, emits, passed.rejects)
 
     def _tell(
-        self, view: View, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags
-    ) -> Emit:
-        assert view.key is not None, "an entity view has a key"
-        marks = [self._mark(view, partition, time) for partition, time in written.items()]
-        places = {mark.source: at for at, mark in enumerate(marks)}
-        entities = entities_of(good.columns, view.key)
+        self, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags
+    ) -> tuple[Emit, ...]:
+        places = {partition: at for at, partition in enumerate(written)}
         mark = np.zeros(len(good), np.int64)
         for partition, rows in good.runs():
             mark[rows] = places[partition]
-        entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
-        known = ~late & entities.is_valid().to_numpy(zero_copy_only=False)
-        if not known.all():
-            entries = entries.take(known)
-        return updates(view, self._partitions[f"view.{view.name}"], marks, entries)
+        emits, named = [], {}
+        for view in self._foreign:
+            assert view.key is not None, "an entity view has a key"
+            marks = [self._mark(view, partition, time) for partition, time in written.items()]
+            entities = named[view.name] = entities_of(good.columns, view.key)
+            entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
+            known = ~late & entities.is_valid().to_numpy(zero_copy_only=False)
+            if not known.all():
+                entries = entries.take(known)
+            emits.append(updates(view, self._partitions[f"view.{view.name}"], marks, entries))
+        if self._labelled:
+            ids = entities_of(good.columns, self.pipeline.events.id)
+            events = Labelled(ids, times, {view.name: named[view.name] for view in self._labelled}, mark)
+            if late.any():
+                events = events.take(~late)
+            marks = [self._mark(self._labelled[0], partition, time) for partition, time in written.items()]
+            emits.append(exchanges(self._partitions[EXCHANGE], marks, events))
+        return tuple(emits)
 
     def _mark(self, view: View, partition: int, time: int, idle: bool = False) -> Mark:
         """Where a partition is. Its floor is as low as rows may still ask: any that may come, those that wait, and
@@ -141,19 +161,37 @@ class Enrich(Service):
         """
         emits = []
         for view in self._foreign:
-            idle_after = view.idle_after / 1000
-            quiet = [
-                partition
-                for partition, since in at_end.items()
-                if now - since >= idle_after and self._state(partition).asked_from() is None
-                if now - self._state(partition).idle.get(view.name, -inf) >= self._repeats[view.name]
-            ]
-            for partition in quiet:
-                self._state(partition).idle[view.name] = now
-            if quiet:
-                marks = [self._mark(view, partition, int(now * 1000), idle=True) for partition in quiet]
+            if marks := self._quiet(view, view.name, now, at_end):
                 emits.append(updates(view, self._partitions[f"view.{view.name}"], marks))
+        if self._labelled:
+            hasty = min(self._labelled, key=lambda view: view.idle_after)
+            if marks := self._quiet(hasty, EXCHANGE, now, at_end):
+                emits.append(exchanges(self._partitions[EXCHANGE], marks, self._nothing))
+        self._note_waiting(now)
         return Output(tuple(emits))
+
+    def _quiet(self, view: View, listener: str, now: float, at_end: Mapping[int, float]) -> list[Mark]:
+        """Marks of partitions that are idle, as the listener has not been told for a while."""
+        quiet = [
+            partition
+            for partition, since in at_end.items()
+            if now - since >= view.idle_after / 1000 and self._state(partition).asked_from() is None
+            if now - self._state(partition).idle.get(listener, -inf) >= self._repeats[listener]
+        ]
+        for partition in quiet:
+            self._state(partition).idle[listener] = now
+        return [self._mark(view, partition, int(now * 1000), idle=True) for partition in quiet]
+
+    def _note_waiting(self, now: float) -> None:
+        """Say what is waited for, once it has been for so long that somebody had better look."""
+        trouble = self._lookups.waits_for(now)
+        if trouble is not None and trouble != self._trouble:
+            log.warning("waiting", reason=trouble)
+        self._trouble = trouble
+
+    def ready(self) -> str | None:
+        """What rows have been waiting for, when they have for much longer than idle sources explain."""
+        return self._trouble
 
     def durable(self) -> None:
         """See `Service`: rows answered so far will not be asked again."""
@@ -167,7 +205,7 @@ class Enrich(Service):
 
         Raises Transient, with nothing changed, when the online store cannot be read.
         """
-        lookup = self._lookups.read(batch)
+        lookup = self._lookups.read(batch, now)
         if not len(lookup.batch):
             return Output(held=lookup.held)
         return Output((self._answer(lookup),), held=lookup.held)

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.enrich import packing
 from services.enrich.entries import NEVER, Flags, Floats, Ints
-from services.enrich.index import EntityIndex, Keys, keys_of
+from services.enrich.index import EntityIndex
+from services.enrich.truth import LabelAnswers
 from services.enrich.windows import Answers, Question, Windows
+from services.kit import packing
 from services.kit.errors import ContractError
+from services.kit.partitioning import Keys, keys_of
 from services.pipeline.spec import View
 
 SWEEPS = 8
@@ -32,17 +34,23 @@ class Features:
 
     def __init__(self, view: View) -> None:
         self._missing = None if np.isnan(view.missing) else view.missing
-        self._places: list[tuple[str, str, int, int]] = []
+        self._places: list[tuple[str, str, int, int | None]] = []
         for column in view.columns:
             aggregation = view.features[column.feature]
-            place = view.fields.index(aggregation.field) if aggregation.field is not None else 0
+            place = None if aggregation.of_label else 0
+            if aggregation.field is not None:
+                place = view.fields.index(aggregation.field)
             self._places.append((column.name, aggregation.function, view.windows.index(column.window), place))
 
-    def of(self, answers: Answers) -> dict[str, npt.NDArray[np.generic]]:
+    def of(self, answers: Answers, labels: LabelAnswers | None = None) -> dict[str, npt.NDArray[np.generic]]:
         """Columns by name, in the view's order; where a window holds no value, what the view says is `missing`."""
         found: dict[str, npt.NDArray[np.generic]] = {}
         for name, function, window, place in self._places:
-            numbers = answers.of(function, window, place)
+            if place is None:
+                assert labels is not None, "the view folds labels"
+                numbers = labels.of(function, window)
+            else:
+                numbers = answers.of(function, window, place)
             if function != "count" and self._missing is not None:
                 numbers = np.where(np.isnan(numbers), self._missing, numbers)
             found[name] = numbers

@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.kit.compiled import kernel
-from services.kit.partitioning import Keys as Keys
-from services.kit.partitioning import keys_of as keys_of
+from services.kit.partitioning import Keys
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]

@@ -12,15 +12,18 @@ import pyarrow as pa
 
 from services.enrich.admitting import text_of, times_of
 from services.enrich.entities import Features, question_of
-from services.enrich.entries import Ints
-from services.enrich.shelves import ALWAYS, Progress, Shelf, read_progress
+from services.enrich.entries import Flags, Ints
+from services.enrich.shelves import ALWAYS, Progress, Shelf, Truth, read_progress
 from services.enrich.timelines import Timelines
+from services.enrich.truth import LabelQuestion, label_question_of
 from services.enrich.windows import Question
 from services.kit.batch import Batch
 from services.kit.online_store import Store
 from services.pipeline.spec import Pipeline, View
 
 Columns = dict[str, npt.NDArray[np.generic]]
+PATIENCE = 3
+"""Times `idle_after` that rows wait without a word: at the end of a stream they wait for a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class _Read:
     timelines: Timelines
     which: Ints
     ages: pa.Array
+    question: Question
+    labels: LabelQuestion | None
+    features: Features
+
+    def answer(self, times: Ints) -> Columns:
+        """Feature columns of every row."""
+        answers = self.timelines.answer(self.which, times, self.question)
+        if self.labels is None:
+            return self.features.of(answers)
+        return self.features.of(answers, self.timelines.labels(self.which, times, self.labels, answers.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +60,12 @@ class Lookup:
 
     batch: Batch
     held: frozenset[int]
-    _views: Mapping[str, tuple[_Read, Question, Features]] = field(default_factory=dict)
+    _views: Mapping[str, _Read] = field(default_factory=dict)
 
     def features(self, view: View, times: Ints) -> tuple[Columns, pa.Array]:
         """Feature columns of a view, and its age, for every row."""
-        read, question, features = self._views[view.name]
-        return features.of(read.timelines.answer(read.which, times, question)), read.ages
+        read = self._views[view.name]
+        return read.answer(times), read.ages
 
 
 def needed(view: View, times: Ints, lateness: int) -> Ints:
@@ -75,6 +88,10 @@ class Lookups:
 
     The one assumption left is that a publisher's partitions do not drift apart by more than `idle_after`: what belongs
     before a record is written, and can be read, no later than that after it.
+
+    A view that folds labels is waited for in the same way: a row of a backfill until labels up to its own time are
+    told, so that the answer does not depend on who was quick. A live row does not wait for labels as young as itself:
+    it waits until all that could be read `idle_after` before it is told, and its age says how much more was missing.
     """
 
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
@@ -83,10 +100,12 @@ class Lookups:
         self._store = store
         self._shelves = {view.name: Shelf(pipeline.name, view.name, view.version) for view in self._views}
         self._questions = {view.name: question_of(view, pipeline.events.allowed_lateness) for view in self._views}
+        self._labels = {view.name: label_question_of(pipeline, view) for view in self._views}
         self._features = {view.name: Features(view) for view in self._views}
         self._sources = 0
         self._progress: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
+        self._since: dict[int, tuple[float, str]] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """Told once: the number of partitions of every topic, by logical name."""
@@ -95,7 +114,7 @@ class Lookups:
             shelf, count = self._shelves[view.name], partitions[f"view.{view.name}"]
             self._progress[view.name] = [shelf.progress(partition) for partition in range(count)]
 
-    def read(self, batch: Batch) -> Lookup:
+    def read(self, batch: Batch, now: float) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read.
 
         While rows are held the views lag behind; then progress is asked for first, and timelines only of rows that go.
@@ -107,7 +126,7 @@ class Lookups:
         marks = [key for keys in self._progress.values() for key in keys]
         waiting: frozenset[int] = frozenset()
         if self._held:
-            waiting = self._behind(batch, times, self._split(self._store.read(marks)))
+            waiting = self._behind(batch, times, self._split(self._store.read(marks)), now)
             self._held = (self._held - present) | waiting
             if waiting == present:
                 return Lookup(batch.slice(slice(0)), waiting)
@@ -116,7 +135,7 @@ class Lookups:
         keys = [self._shelves[name].timelines(distinct) for name, (distinct, _) in entities.items()]
         values = self._store.read([*marks, *chain.from_iterable(keys)])
         progress = self._split(values)
-        held = self._behind(batch, times, progress)
+        held = self._behind(batch, times, progress, now)
         go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
         if go is not None:
             batch, times = batch.take(go), times[go]
@@ -132,20 +151,40 @@ class Lookups:
             read = self._read(
                 view, batch, times, told, values[at : at + len(distinct)], which if go is None else which[go]
             )
-            found[view.name] = read, self._questions[view.name], self._features[view.name]
+            found[view.name] = read
             at += len(distinct)
         return Lookup(batch, held, found)
 
     def forget(self, partition: int) -> None:
         """A partition that is no longer ours waits no more."""
         self._held -= {partition}
+        self._since.pop(partition, None)
+
+    def waits_for(self, now: float) -> str | None:
+        """What rows have been waiting for, when they have for much longer than idle sources explain."""
+        patience = PATIENCE * max((view.idle_after for view in self._views), default=0) / 1000
+        for partition, (since, reason) in self._since.items():
+            if now - since >= patience:
+                return f"events[{partition}] waits for {reason}"
+        return None
 
     def _read(
         self, view: View, batch: Batch, times: Ints, told: Progress, packed: list[bytes | None], which: Ints
     ) -> _Read:
-        ages = np.maximum(needed(view, times, self._events.allowed_lateness) - told.passed[batch.partition], 0)
+        ages = needed(view, times, self._events.allowed_lateness) - told.passed[batch.partition]
+        labels = self._labels[view.name]
+        if told.labels is not None:
+            live = np.minimum(times, self._written(batch, times)) - told.labels.alive
+            ages = np.maximum(ages, np.where(self._backfill(view, batch, times), times - told.labels.known, live))
         nobody = which == len(packed)
-        return _Read(Timelines([*packed, None], len(view.fields)), which, pa.array(ages, mask=nobody))
+        return _Read(
+            Timelines([*packed, None], len(view.fields), 0 if labels is None else labels.columns),
+            which,
+            pa.array(np.maximum(ages, 0), mask=nobody),
+            self._questions[view.name],
+            labels,
+            self._features[view.name],
+        )
 
     def _entities(self, batch: Batch, view: View) -> tuple[pa.StringArray, Ints]:
         """The distinct entities of a batch, and for each row the place of its own, their number where it has none."""
@@ -157,24 +196,55 @@ class Lookups:
     def _split(self, values: list[bytes | None]) -> dict[str, Progress | None]:
         progress, at = {}, 0
         for name, keys in self._progress.items():
-            progress[name] = read_progress(values[at : at + len(keys)], self._sources)
+            progress[name] = read_progress(values[at : at + len(keys)], self._sources, self._labels[name] is not None)
             at += len(keys)
         return progress
 
-    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None]) -> frozenset[int]:
+    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None], now: float) -> frozenset[int]:
         """Partitions with a row that needs more of some view than there is."""
-        lateness = self._events.allowed_lateness
-        behind = np.zeros(len(batch), np.bool_)
+        present = frozenset(partition for partition, _ in batch.runs())
+        behind: dict[int, str] = {}
         for view in self._views:
             told = progress[view.name]
             if told is None:
-                return frozenset(partition for partition, _ in batch.runs())
-            need = needed(view, times, lateness) - view.max_age
-            behind |= need > told.passed[batch.partition]
-            if told.seen < ALWAYS:
-                backfill = batch.timestamp - times > lateness + view.idle_after
-                behind |= np.where(backfill, batch.timestamp + view.idle_after, need) > told.seen
-        return frozenset(np.unique(batch.partition[behind]).tolist())
+                behind = dict.fromkeys(
+                    present, f"the view {view.name}: views has told nothing of a partition of it yet"
+                )
+                break
+            rows = self._entries_behind(view, batch, times, told)
+            behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"entries of the view {view.name}")
+            if told.labels is not None:
+                rows = self._labels_behind(view, batch, times, told.labels)
+                reason = f"labels that {view.name} folds, from labels or views"
+                behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), reason)
+        for partition in present:
+            if partition not in behind:
+                self._since.pop(partition, None)
+            elif self._since.get(partition, (0.0, ""))[1] != behind[partition]:
+                self._since[partition] = now, behind[partition]
+        return frozenset(behind)
+
+    def _entries_behind(self, view: View, batch: Batch, times: Ints, told: Progress) -> Flags:
+        need = needed(view, times, self._events.allowed_lateness) - view.max_age
+        behind: Flags = need > told.passed[batch.partition]
+        if told.seen < ALWAYS:
+            backfill = self._backfill(view, batch, times)
+            behind |= np.where(backfill, batch.timestamp + view.idle_after, need) > told.seen
+        return behind
+
+    def _labels_behind(self, view: View, batch: Batch, times: Ints, told: Truth) -> Flags:
+        # A live row is no older than its record: a time ahead of the clock must not be waited for.
+        live = np.minimum(times, self._written(batch, times)) - view.idle_after - view.max_age
+        back = (times - view.max_age > told.known) | (batch.timestamp + view.idle_after > told.seen)
+        return np.where(self._backfill(view, batch, times), back, live > told.alive)
+
+    def _backfill(self, view: View, batch: Batch, times: Ints) -> Flags:
+        """Rows that were written long after they happened."""
+        return batch.timestamp - times > self._events.allowed_lateness + view.idle_after
+
+    def _written(self, batch: Batch, times: Ints) -> Ints:
+        """When rows were written; their own time where Kafka does not say."""
+        return np.where(batch.timestamp < 0, times, batch.timestamp)
 
 
 def _without(batch: Batch, times: Ints, partitions: frozenset[int]) -> tuple[Batch, Ints]:

@@ -50,6 +50,21 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """How far labels are told, as all partitions of a view know; milliseconds.
+
+    Attributes:
+        known: all labels up to this label time are told, but for those that idle sources may hold.
+        seen: by the clock; when idle sources were last seen at their end, ALWAYS when none is idle.
+        alive: by the clock; all that could be read then is told.
+    """
+
+    known: int
+    seen: int
+    alive: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the sources of a view are, as all partitions of the view know.
 
@@ -58,28 +73,33 @@ class Progress:
             for: told by it and by all that are not idle. Its own mark counts even when it is idle in the view: it has
             rows, so the mark that says so is on its way.
         seen: milliseconds of the clock; when each idle source was still seen at its end. ALWAYS when none is idle.
+        labels: the same of labels; None for a view that folds none.
     """
 
     passed: Ints
     seen: int
+    labels: Truth | None = None
 
 
-def write_progress(reached: Ints, seen: Ints) -> bytes:
+def write_progress(reached: Ints, seen: Ints, labels: Sequence[int] = ()) -> bytes:
     """What a partition of the view knows: of each source the event time reached, and when it was last seen at its end.
 
-    `seen` is ALWAYS for a source that is not idle. Eight bytes a number, little-endian.
+    `seen` is ALWAYS for a source that is not idle; `labels` is what `Sources.told` says of those of labels. Eight bytes
+    a number, little-endian.
     """
-    return np.stack([reached, seen]).astype("<i8", copy=False).tobytes()
+    return np.concatenate([reached, seen, np.array(labels, np.int64)]).astype("<i8", copy=False).tobytes()
 
 
-def read_progress(values: Sequence[bytes | None], sources: int) -> Progress | None:
-    """Join what all partitions of a view wrote; None while one of them has nothing."""
+def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = False) -> Progress | None:
+    """Join what all partitions of a view wrote, with or without labels; None while one of them has nothing."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    if any(len(value) != 16 * sources for value in known):
-        raise ContractError(f"online store: a progress has not the {16 * sources} bytes of {sources} sources")
-    numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), 2, sources)
-    reached, seen = numbers[:, 0], numbers[:, 1]
+    size = 16 * sources + (24 if labels else 0)
+    if any(len(value) != size for value in known):
+        raise ContractError(f"online store: a progress has not the {size} bytes of {sources} sources")
+    numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), -1)
+    reached, seen = numbers[:, :sources], numbers[:, sources : 2 * sources]
     awake = int(np.where(seen == ALWAYS, reached, ALWAYS).min())
-    return Progress(np.minimum(reached.min(axis=0), awake), int(seen.min()))
+    truth = Truth(*numbers[:, 2 * sources :].min(axis=0).tolist()) if labels else None
+    return Progress(np.minimum(reached.min(axis=0), awake), int(seen.min()), truth)

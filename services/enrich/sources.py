@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
-from services.enrich import packing
-from services.enrich.entries import NEVER, Ints
+from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.shelves import ALWAYS
+from services.kit import packing
 from services.kit.errors import ContractError
 
 COLUMNS = ("next_offset", "progress", "floor", "idle", "time")
@@ -47,12 +48,40 @@ class Sources:
         self._move_horizon()
         return True
 
+    def take(self, columns: pa.RecordBatch, fresh: Flags) -> Ints:
+        """Take up the marks of view updates, in order; for each the offset from which its entries are new.
+
+        Those that are not `fresh` were taken up before.
+        """
+        source = columns.column("source_partition").to_numpy()
+        next_offset, progress, floor, time = (
+            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor", "time")
+        )
+        idle = columns.column("idle").to_numpy(zero_copy_only=False)
+        told = np.full(len(source), np.iinfo(np.int64).max)
+        for at in np.flatnonzero(fresh).tolist():
+            before = int(self.next_offset[source[at]]) if source[at] < len(self.next_offset) else 0
+            if self.mark(*(int(column[at]) for column in (source, next_offset, progress, floor, idle, time))):
+                told[at] = before
+        return told
+
     def progress(self) -> tuple[Ints, Ints]:
         """Of every source the event time that it reached, and when it was last seen at its end (ALWAYS: not idle).
 
         A source that was never heard of counts as one that has reached nothing.
         """
         return self._progress, np.where(self._idle, self._time, ALWAYS)
+
+    def told(self) -> tuple[int, int, int]:
+        """What all sources have told, where each is joined from others (`exchange`) and speaks for these.
+
+        The time up to which all was told by those that are not idle; when idle ones were last seen at their end
+        (ALWAYS: none is idle); and up to when by the clock all was told that could be read then: a source that is
+        awake was heard of then at the latest, however old what it tells may be.
+        """
+        seen = np.where(self._idle, self._time, ALWAYS)
+        alive = np.where(self._idle, self._time, np.maximum(self._progress, self._time))
+        return int(self._progress.min()), int(seen.min()), int(alive.min())
 
     def horizon(self) -> int:
         """Nothing at or before this time is asked for any more."""

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.enrich import packing, timelines
 from services.enrich.clearing import clear
-from services.enrich.entities import SWEEPS, EntityWindows, question_of
-from services.enrich.entries import NEVER, Flags, Floats, Ints
-from services.enrich.index import keys_of, strings_of
+from services.enrich.entities import SWEEPS, question_of
+from services.enrich.entries import NEVER, Flags, Ints
+from services.enrich.ledgers import Ledger
 from services.enrich.shelves import Shelf, write_progress
 from services.enrich.sources import Sources
+from services.enrich.truth import LABEL, LABELLED, label_question_of
+from services.enrich.updates import EXCHANGE, read
+from services.kit import packing
 from services.kit.batch import Batch, Output
 from services.kit.errors import ContractError, Transient
 from services.kit.logs import logger
@@ -35,14 +37,16 @@ RETRY_S = 1.0
 class _State:
     """One partition of the view's topic.
 
-    `offset` is where the fold is; `dirty` (by slot) which entities the store does not have as they are; `written` the
-    offset that the store is known to hold, None before it was asked; `whole_from` the offset of the snapshot that the
-    state began with: a store behind that lacks entities that will not change again; `end` where the log ended when it
-    was taken over, None if nobody said: a store beyond that was written from another log.
+    `sources` are those of entries, `exchange` those of labels; `offset` is where the fold is; `dirty` (by slot) which
+    entities the store does not have as they are; `written` the offset that the store is known to hold, None before it
+    was asked; `whole_from` the offset of the snapshot that the state began with: a store behind that lacks entities
+    that will not change again; `end` where the log ended when it was taken over, None if nobody said: a store beyond
+    that was written from another log.
     """
 
-    entities: EntityWindows
+    ledger: Ledger
     sources: Sources
+    exchange: Sources
     offset: int = 0
     whole_from: int = 0
     written: int | None = None
@@ -64,23 +68,24 @@ class Views(Service):
         behind_s: least time between two publications of a partition, seconds.
     """
 
-
     def __init__(self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S) -> None:
         self.inputs = self.stateful = (f"view.{view.name}",)
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
+        self._labels = label_question_of(pipeline, view)
         self._shelf = Shelf(pipeline.name, view.name, view.version)
         self._store = store
         self._behind_s = behind_s
         self._published_at = 0.0
         self._trouble: str | None = None
-        self._source_count = self._partitions = 0
+        self._source_count = self._exchange_count = self._partitions = 0
         self._ends: dict[int, int] = {}
         self._states: dict[int, _State] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
         self._source_count, self._partitions = partitions["events"], partitions[self.inputs[0]]
+        self._exchange_count = partitions["exchange"] if self._labels is not None else 0
 
     def process(self, batch: Batch, now: float) -> Output:
         """Fold updates; publish when it is time.
@@ -112,61 +117,34 @@ class Views(Service):
     # ---- folding ------------------------------------------------------------------------------------------------
 
     def _fold(self, state: _State, batch: Batch) -> None:
-        columns = batch.columns
-        fresh = batch.offset >= state.offset
-        lengths = columns.column("keys").value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-        told = self._take_marks(state, columns, fresh)
-        offsets = _flat(columns.column("offsets"))
-        new = offsets >= np.repeat(told, lengths)
-        entities = columns.column("keys").flatten()
-        times, values = _flat(columns.column("times")), self._values(columns, lengths)
-        if not new.all():
-            at = np.flatnonzero(new)
-            entities, times, values = entities.take(pa.array(at)), times[at], values[at]
-        slots = state.entities.index.slots(keys_of(entities))
-        state.entities.windows.fold(slots, times, values, state.sources.horizon())
+        columns, fresh = batch.columns, batch.offset >= state.offset
+        of_labels = pc.equal(columns.column("source"), EXCHANGE).to_numpy(zero_copy_only=False)
+        if not of_labels.any():
+            self._fold_entries(state, columns, fresh)
+        else:
+            for rows, fold in ((~of_labels, self._fold_entries), (of_labels, self._fold_labels)):
+                fold(state, columns.filter(pa.array(rows)), fresh[rows])
+        state.changed = True
+        state.offset = max(state.offset, int(batch.offset[-1]) + 1)
+
+    def _fold_entries(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> None:
+        told = read(columns, state.sources.take(columns, fresh), self.view.fields)
+        self._touch(state, state.ledger.fold(told.entities, told.times, told.values, state.sources.horizon()))
+
+    def _fold_labels(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> None:
+        """A view that no longer folds labels may still be told some."""
+        if self._labels is not None:
+            told = read(columns, state.exchange.take(columns, fresh), (LABELLED, LABEL))
+            changes = told.times, told.known, told.values[:, 0], told.values[:, 1]
+            self._touch(state, state.ledger.fold_labels(told.entities, *changes, state.sources.horizon()))
+
+    def _touch(self, state: _State, slots: Ints) -> None:
+        """These entities have changed."""
         if len(slots):
             top = int(slots.max()) + 1
             if top > len(state.dirty):
                 state.dirty = np.concatenate([state.dirty, np.zeros(top + top // 4 - len(state.dirty), np.bool_)])
             state.dirty[slots] = True
-        state.changed = True
-        state.offset = max(state.offset, int(batch.offset[-1]) + 1)
-
-    def _take_marks(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> Ints:
-        """Take up the marks of a run of updates, in order; for each the offset from which its entries are new."""
-        source = columns.column("source_partition").to_numpy()
-        next_offset, progress, floor, time = (
-            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor", "time")
-        )
-        idle = columns.column("idle").to_numpy(zero_copy_only=False)
-        told = np.full(len(source), np.iinfo(np.int64).max)
-        for at in np.flatnonzero(fresh).tolist():
-            before = int(state.sources.next_offset[source[at]]) if source[at] < self._source_count else 0
-            numbers = (int(column[at]) for column in (source, next_offset, progress, floor, idle, time))
-            if state.sources.mark(*numbers):
-                told[at] = before
-        return told
-
-    def _values(self, columns: pa.RecordBatch, lengths: Ints) -> Floats:
-        """Value columns of all entries, (entries, fields)."""
-        fields = self.view.fields
-        count = int(lengths.sum())
-        values = np.empty((count, len(fields)))
-        if not fields:
-            return values
-        groups = columns.column("values")
-        parts = groups.flatten()
-        names = parts.field("name")
-        wanted = pa.array(list(fields) * len(lengths), names.type)
-        if not names.equals(wanted):
-            told = names.unique().to_pylist()
-            raise ContractError(f"view {self.view.name}: an update tells {told}, the view needs {list(fields)}")
-        numbers = parts.field("values").flatten().to_numpy(zero_copy_only=False)
-        column = np.repeat(np.tile(np.arange(len(fields)), len(lengths)), np.repeat(lengths, len(fields)))
-        for at in range(len(fields)):
-            values[:, at] = numbers[column == at]
-        return values
 
     # ---- publishing ---------------------------------------------------------------------------------------------
 
@@ -193,7 +171,8 @@ class Views(Service):
             state.written = -1 if held is None else held
         gone = self._sweep(state)
         values = self._changed(state, gone)
-        values[self._shelf.progress(partition)] = write_progress(*state.sources.progress())
+        truth = () if self._labels is None else state.exchange.told()
+        values[self._shelf.progress(partition)] = write_progress(*state.sources.progress(), truth)
         outcome = self._store.publish(guard, state.offset, values, max(state.written, 0) or None)
         if outcome is Publication.LOST:
             self._soil(state)
@@ -204,11 +183,11 @@ class Views(Service):
         if outcome is Publication.WRITTEN:
             state.written = state.offset
             state.dirty[:] = False
-            state.entities.index.release(gone)
+            state.ledger.release(gone)
 
     def _soil(self, state: _State) -> None:
         """Have every entity written."""
-        live = state.entities.index.live()
+        live = state.ledger.live()
         state.dirty = np.zeros(int(live[-1]) + 1 if len(live) else 0, np.bool_)
         state.dirty[live] = True
         state.changed = True
@@ -219,15 +198,14 @@ class Views(Service):
         if horizon - state.swept <= self._question.slack // SWEEPS:
             return np.zeros(0, np.int64)
         state.swept = horizon
-        empty = state.entities.windows.sweep(horizon)
-        return np.intersect1d(empty, state.entities.index.live())
+        return state.ledger.sweep(horizon)
 
     def _changed(self, state: _State, gone: Ints) -> dict[bytes, bytes | None]:
         dirty = np.setdiff1d(np.flatnonzero(state.dirty), gone, assume_unique=True)
         values: dict[bytes, bytes | None] = {}
-        keys = self._shelf.timelines(strings_of(state.entities.index.keys(dirty)))
-        values.update(zip(keys, timelines.pack(*state.entities.windows.columns(dirty)), strict=True))
-        values.update(dict.fromkeys(self._shelf.timelines(strings_of(state.entities.index.keys(gone)))))
+        keys = self._shelf.timelines(state.ledger.names(dirty))
+        values.update(zip(keys, state.ledger.timelines(dirty), strict=True))
+        values.update(dict.fromkeys(self._shelf.timelines(state.ledger.names(gone))))
         return values
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
@@ -243,7 +221,9 @@ class Views(Service):
 
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of another view."""
-        state = _State(EntityWindows(self._question), Sources(self._source_count, self.view.idle_after))
+        idle_after = self.view.idle_after
+        sources, exchange = Sources(self._source_count, idle_after), Sources(self._exchange_count, idle_after)
+        state = _State(Ledger(self._question, self._labels), sources, exchange)
         state.end = self._ends.get(partition)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
@@ -251,7 +231,9 @@ class Views(Service):
                 raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of views")
             state.offset = state.whole_from = int(columns["views"][0])
             state.sources.load(_part(columns, "sources."))
-            state.entities.load(_part(columns, "entities."))
+            if self._labels is not None:
+                state.exchange.load(_part(columns, "exchange."))
+            state.ledger.load(_part(columns, "entities."))
             state.changed = True
         self._states[partition] = state
 
@@ -260,16 +242,14 @@ class Views(Service):
         state = self._state(partition)
         columns: dict[str, packing.Column] = {"views": np.array([state.offset])}
         columns |= {f"sources.{name}": column for name, column in state.sources.columns().items()}
-        entities = state.entities.columns(state.sources.horizon())
+        if self._labels is not None:
+            columns |= {f"exchange.{name}": column for name, column in state.exchange.columns().items()}
+        entities = state.ledger.columns(state.sources.horizon())
         return packing.pack(columns | {f"entities.{name}": column for name, column in entities.items()})
 
     def drop(self, partition: int) -> None:
         """See `Service`."""
         self._states.pop(partition, None)
-
-
-def _flat(lists: pa.ListArray) -> Ints:
-    return lists.flatten().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow says Any
 
 
 def _part(columns: dict[str, packing.Column], start: str) -> dict[str, packing.Column]:

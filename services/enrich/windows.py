@@ -114,7 +114,7 @@ class Windows:
         sums = np.zeros((rows, len(self._durations), self.question.columns, self._kinds), np.float64)
         if folded is None:
             folded = np.ones(rows, np.bool_)
-        self._reach(slots)
+        self.reach(slots)
         row, question = 0, self.question
         while True:
             row, self.watermark = fold_and_look(
@@ -130,7 +130,7 @@ class Windows:
 
     def fold(self, slots: Ints, times: Ints, values: Floats, horizon: int) -> None:
         """Fold rows without asking; entries at or before `horizon` may be evicted."""
-        self._reach(slots)
+        self.reach(slots)
         if len(times):
             self.watermark = max(self.watermark, int(times.max()))
         row = 0
@@ -188,8 +188,8 @@ class Windows:
         blocks = np.empty((places // BLOCK + 1, 2, columns, self._kinds))
         return Pool(np.empty(places, np.int64), np.empty((places, columns)), blocks, spans)
 
-    def _reach(self, slots: Ints) -> None:
-        """Know every slot named."""
+    def reach(self, slots: Ints) -> None:
+        """Know every slot named, with or without entries."""
         if not len(slots):
             return
         self._used = max(self._used, int(slots.max()) + 1)

@@ -346,7 +346,7 @@ def test_vanished() -> None:
         enrich.process(batch, 0.0)
         enrich.durable()
     assert len(store.values) < 40
-    assert len(views._state(0).entities.index) < 40
+    assert len(views._state(0).ledger) < 40
 
 
 def test_idle() -> None:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich import packing
 from services.enrich.entities import EntityWindows
 from services.enrich.entries import NEVER
 from services.enrich.windows import Answers, Question, Windows
+from services.kit import packing
 from services.kit.errors import ContractError
 
 Row = tuple[int, int, float, float]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from services.enrich.packing import pack, unpack
 from services.kit.errors import ContractError
+from services.kit.packing import pack, unpack
 
 columns = st.one_of(
     arrays.arrays(np.int64, st.integers(0, 30)),
