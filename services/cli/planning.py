@@ -7,10 +7,12 @@ import time
 from dataclasses import replace
 
 from services.inference.package import ModelPackage
-from services.inference.planning import publish
+from services.inference.planning import PlanFact, history, publish
 from services.inference.plans import CHAMPION, Arm, Plan
 from services.kit.channels import Channel
 from services.kit.kafka import Connection
+from services.kit.settings import Settings
+from services.pipeline.wiring import Contracts
 
 
 def publish_plan(
@@ -30,6 +32,11 @@ def publish_plan(
         return replace(plan, arms=(champion, *(arm for arm in plan.arms if arm.arm != CHAMPION)))
 
     return publish(connection, channel, pipeline, crowned, time=now(), actor=getpass.getuser(), reason=reason).version
+
+
+def facts_of(settings: Settings, contracts: Contracts) -> list[PlanFact]:
+    """All facts that the pipeline's plans topic still has, oldest first."""
+    return history(settings.connection, contracts.channel("plans"), contracts.pipeline.name)
 
 
 def now() -> int:

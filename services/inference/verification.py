@@ -22,6 +22,9 @@ SAMPLE = 1_024
 """Rows that both executors score."""
 
 
+REMEDY = "Take the directory away and store the package anew from where it was made"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """What came of one check; `detail` is a sentence, with the remedy where it failed."""
@@ -92,11 +95,11 @@ def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -
         return Check("digest", "passed", f"{found}; nothing names another")
     if found == digest:
         return Check("digest", "passed", found)
-    detail = f"it is {found}, kept as {digest}: a file was changed since"
-    if earlier is not None:
-        changed = [name for name, content in files.items() if (earlier / name).read_bytes() != content]
-        detail = f"{' and '.join(changed)} changed since it was fetched last: {found}, kept as {digest}"
-    return Check("digest", "failed", f"{detail}. Store it anew from where it was made")
+    both = f"its bytes make {found[:15]}, it was stored as {digest[:15]}"
+    if earlier is None:
+        return Check("digest", "failed", f"a file was changed since it was stored: {both}. {REMEDY}")
+    changed = [name for name, content in files.items() if (earlier / name).read_bytes() != content]
+    return Check("digest", "failed", f"{' and '.join(changed)} changed since it was last fetched: {both}. {REMEDY}")
 
 
 def _graph(package: ModelPackage) -> Iterator[Check]:

@@ -12,7 +12,7 @@ import pytest
 from services.cli.main import COMMANDS, load
 from tests.cli.terminal import Terminal
 
-WITH_EXAMPLES = ("following", "members", "options", "pace", "publish", "supervisor", "watching")
+WITH_EXAMPLES = ("following", "members", "options", "pace", "packages", "publish", "sheets", "supervisor", "watching")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
