@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from services.kit.compiled import kernel
 from services.quality.proportions import Interval
 
 Counts = npt.NDArray[np.int64]
@@ -64,7 +64,7 @@ def expectation(rows: int, positives: Counts, of: Counts, level: float = 0.95) -
     return Expectation(rate, Interval(low / rows, high / rows), correlation)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _quantiles(rows: int, a: float, b: float, levels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Least counts at which the beta-binomial's distribution function reaches each of `levels` (ascending).
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from services.kit.compiled import kernel
 from services.quality.pairs import Ints, Pair, midranks
 
 
@@ -51,7 +51,7 @@ def _tied(places: Ints) -> int:
     return int(np.sum(sizes * (sizes - 1) // 2))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _inversions(values: Ints) -> int:
     """Pairs of which the earlier is greater, counted while merging ever longer sorted runs."""
     size, width, count = len(values), 1, 0

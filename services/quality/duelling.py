@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from services.kit.compiled import kernel
 from services.quality.decisions import Worth, confusion
 from services.quality.pairs import Floats, Ints, Pair, midranks
 from services.quality.proportions import Interval, deviations
@@ -122,7 +122,7 @@ def _descending(scores: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
     return order, np.append(np.diff(scores[order]) != 0, True)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _replicates(
     order_a: Ints, last_a: npt.NDArray[np.bool_], order_b: Ints, last_b: npt.NDArray[np.bool_],
     positive: npt.NDArray[np.bool_], gain: Floats, replicates: int, seed: np.uint64,
@@ -154,7 +154,7 @@ def _replicates(
     return found
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _ranked(
     order: Ints, last: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_], drawn: Ints, positives: int
 ) -> tuple[float, float]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from services.kit.compiled import kernel
 from services.quality.ranking import Floats, Graded
 
 
@@ -45,7 +45,7 @@ def fitted(reference: Graded) -> Calibrator:
     return Calibrator(reference.scores[some][~flat], pooled[~flat])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _pooled(rates: Floats, weights: Floats) -> Floats:
     size = len(rates)
     mean, weight, start = np.empty(size), np.empty(size), np.empty(size, np.int64)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.quality.wire import packed, unpacked
+from services.kit import packing
+from services.kit.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -17,8 +18,6 @@ Ints = npt.NDArray[np.int64]
 ACCURACY = 0.01
 LEAST = 1e-9  # what is smaller counts as zero: at most 35,000 buckets for all numbers above
 _RATIO = (1 + ACCURACY) / (1 - ACCURACY)
-_OFFSET = 1 << 20  # makes bucket numbers whole and positive
-_MAGIC = b"hrq\x01"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +88,14 @@ def merged(parts: Iterable[Buckets]) -> Buckets:
 
 def pack(buckets: Buckets) -> bytes:
     """As bytes: about two a bucket in use."""
-    numbers = np.append(0, buckets.numbers + _OFFSET).astype(np.int64)
-    steps = np.diff(numbers, prepend=np.int64(0)).view(np.uint64)
-    return packed(_MAGIC, 0, [steps, np.append(buckets.zeros, buckets.counts).astype(np.uint64)])
+    zeros = np.array([buckets.zeros], np.int64)
+    return packing.pack({"numbers": buckets.numbers, "counts": buckets.counts, "zeros": zeros})
 
 
 def unpack(data: bytes) -> Buckets:
     """What `pack` took. Raises ContractError for other bytes."""
-    _, (steps, counts) = unpacked(_MAGIC, data)
-    numbers = np.cumsum(steps.view(np.int64))[1:] - _OFFSET
-    return Buckets(numbers, counts[1:].view(np.int64), int(counts[0]))
+    columns = packing.unpack(data)
+    if set(columns) != {"numbers", "counts", "zeros"}:
+        raise ContractError(f"buckets: packed is something else, of {', '.join(columns)}")
+    numbers, counts = (columns[name].astype(np.int64, copy=False) for name in ("numbers", "counts"))
+    return Buckets(numbers, counts, int(columns["zeros"][0]))

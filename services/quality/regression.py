@@ -105,7 +105,7 @@ def pack(errors: Errors) -> bytes:
 def unpack(data: bytes) -> Errors:
     """What `pack` took, bit for bit. Raises ContractError for other bytes."""
     if len(data) < _HEAD.size or data[:4] != _MAGIC:
-        raise ContractError(f"packed summary: wants {_MAGIC!r}, is {data[:4]!r} of {len(data)} bytes")
+        raise ContractError(f"sums of errors: wants {_MAGIC!r}, is {data[:4]!r} of {len(data)} bytes")
     _, rows, *head = _HEAD.unpack_from(data)
     sums, start = [], _HEAD.size
     for zeros, size in zip(head[::2], head[1::2], strict=True):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.quality.wire import packed, unpacked
+from services.kit import packing
+from services.kit.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -24,7 +25,7 @@ CAP = 65_536
 LEAST_CAP = 4_096  # every binade of both signs fits, so that dropping the 52 bits of the fraction always suffices
 _FRACTION = 52
 _SIGN = np.uint64(1 << 63)
-_MAGIC = b"hrt\x01"  # with the format's version
+_COUNTS = ("positives", "negatives", "unlabelled")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,18 +117,21 @@ def replaced(table: ScoreTable, old: ScoreTable, new: ScoreTable, cap: int = CAP
 
 
 def pack(table: ScoreTable) -> bytes:
-    """The table as bytes, about one and a half a score when it is full."""
-    steps = np.diff(_floor(_keys(table.scores), table.dropped) >> np.uint64(table.dropped), prepend=np.uint64(0))
-    return packed(_MAGIC, table.dropped, [steps, *(count.view(np.uint64) for count in _counts(table))])
+    """The table as bytes, less than one a score when it is full."""
+    columns = {name: np.asarray(count, np.int64) for name, count in zip(_COUNTS, _counts(table), strict=True)}
+    cells = (_keys(table.scores) >> np.uint64(table.dropped)).view(np.int64)
+    return packing.pack({"cells": cells, "dropped": np.array([table.dropped], np.int64), **columns})
 
 
 def unpack(data: bytes) -> ScoreTable:
     """The table that `pack` took, bit for bit. Raises ContractError when the bytes are none of ours, or damaged."""
-    dropped, (steps, *counts) = unpacked(_MAGIC, data)
-    positives, negatives, unlabelled = (column.view(np.int64) for column in counts)
-    return ScoreTable(
-        _middle(np.cumsum(steps) << np.uint64(dropped), dropped), positives, negatives, unlabelled, dropped
-    )
+    columns = packing.unpack(data)
+    if set(columns) != {"cells", "dropped", *_COUNTS}:
+        raise ContractError(f"score table: packed is something else, of {', '.join(columns)}")
+    dropped = int(columns["dropped"][0])
+    cells = columns["cells"].view(np.uint64) << np.uint64(dropped)
+    positives, negatives, unlabelled = (columns[name].astype(np.int64, copy=False) for name in _COUNTS)
+    return ScoreTable(_middle(cells, dropped), positives, negatives, unlabelled, dropped)
 
 
 def _counts(table: ScoreTable) -> tuple[Ints, Ints, Ints]:

@@ -132,17 +132,17 @@ def test_corrections(seed: int, size: int) -> None:
 
 
 def test_size() -> None:
-    """A full table takes about a byte and a half a score."""
+    """A full table takes less than a byte a score."""
     random = np.random.default_rng(0)
     scores = random.random(300_000)
     table = tabulated(scores, random.random(300_000) < scores)
     assert not table.exact
-    assert len(pack(table)) < 1.6 * len(table)
+    assert len(pack(table)) < len(table)
 
 
 def test_damage() -> None:
     """Bytes that are no table, or not all of one, are refused."""
     data = pack(tabulated(*rows(1, 1000)))
     for bad in (b"", data[:10], data[:-5], b"xyz\x01" + data[4:], data[:4] + b"\x40" + data[5:], data + b"more"):
-        with pytest.raises(ContractError, match="packed summary"):
+        with pytest.raises(ContractError):
             unpack(bad)
