@@ -16,6 +16,7 @@ from services.shadow.pace import Load
 
 HORIZON = 4.0
 PATIENCE = 20.0
+LEAP = 0.1  # of a row's time: once so little is left, the next window is looked at before more goes; bursts pass
 ROOM = 0.8  # of the time may be taken once a model is back
 
 
@@ -90,12 +91,14 @@ class Shedding:
         own = sum(cost.seconds_per_row for cost in playing)
         self._overhead = max(load.seconds_per_row - own, 0.0) / (len(playing) + 1)
         speed = 1 + (load.lag - self.bound / 2) / (HORIZON * self.bound)
-        over = load.seconds_per_row * load.rows_per_second * speed - 1
+        enough = 1 / (load.rows_per_second * speed) if load.rows_per_second else load.seconds_per_row
+        enough = max(enough, LEAP * load.seconds_per_row)
+        left = load.seconds_per_row
         found: list[str] = []
         for cost in sorted(playing, key=kept_first, reverse=True):
-            if over <= 0:
+            if left <= enough:
                 break
-            over -= (cost.seconds_per_row + self._overhead) * load.rows_per_second * speed
+            left -= cost.seconds_per_row + self._overhead
             found.append(cost.place)
         if found:
             self._shed_at = now

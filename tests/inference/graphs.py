@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -52,3 +53,20 @@ def logistic(weights: Sequence[float] = WEIGHTS) -> bytes:
 def package(**others: object) -> ModelPackage:
     """A logistic model over `NAMES`."""
     return pack(manifest(**others), logistic())
+
+
+def deep(inputs: int, width: int, layers: int) -> bytes:
+    """A network of `layers` square layers over one tensor: as slow as one likes, and never wrong."""
+    rng = np.random.default_rng(0)
+    sizes = [inputs, *[width] * layers, 1]
+    nodes, weights, last = [], [], "features"
+    for layer, (rows, columns) in enumerate(pairwise(sizes)):
+        scale = np.sqrt(2 / rows)
+        weights.append(numpy_helper.from_array(rng.normal(0, scale, (rows, columns)).astype(np.float32), f"w{layer}"))
+        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [f"m{layer}"]))
+        last = f"a{layer}"
+        nodes.append(helper.make_node("Clip", [f"m{layer}", "low", "high"], [last]))
+    for name, value in (("low", 0.0), ("high", 1.0)):
+        weights.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    nodes[-1].output[0] = "probability"
+    return serialise(nodes, [vector("features", inputs)], weights)

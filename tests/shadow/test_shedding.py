@@ -54,6 +54,14 @@ def test_what_goes_by_beside_the_models() -> None:
     assert len(verdict.shed) == 4
 
 
+def test_one_window_at_a_time() -> None:
+    """Without the slowest the rest is many times quicker: whether that is enough for a burst, the next window tells."""
+    slow = Cost("s@1/shadow", "shadow", 0, 0.1)
+    shedding = Shedding(30.0)
+    assert shedding.turn(0.0, load(31.0, 1_000.0, (A, slow)), (A, slow), ()) == Verdict(shed=(slow.place,))
+    assert shedding.turn(1.0, load(31.0, 1_000.0, (A,)), (A,), (slow,)) == Verdict(shed=(A.place,))
+
+
 def test_within_the_bound() -> None:
     """Up to the bound nothing goes, however slow, and without a bound never."""
     assert Shedding(30.0).turn(0.0, load(30.0, 1e6), ALL, ()) == Verdict()
