@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("publish:publish", "Write a file of events or labels to their topic."),
     "train": ("train:train", "Train a model from the features and labels on the topics."),
     "models": ("models:app", "The packages of the model store: list, show, verify."),
+    "plan": ("plan:app", "What scores what in a pipeline: show and set."),
     "predictions": ("predictions:predictions", "Show predictions, the last ones or as they come."),
     "export": ("export:export", "Write a topic's records to a Parquet file."),
     "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),

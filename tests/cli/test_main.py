@@ -12,7 +12,19 @@ import pytest
 from services.cli.main import COMMANDS, load
 from tests.cli.terminal import Terminal
 
-WITH_EXAMPLES = ("following", "members", "options", "pace", "packages", "publish", "sheets", "supervisor", "watching")
+WITH_EXAMPLES = (
+    "following",
+    "members",
+    "options",
+    "pace",
+    "packages",
+    "plan_changes",
+    "publish",
+    "recipes",
+    "sheets",
+    "supervisor",
+    "watching",
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
