@@ -33,6 +33,8 @@ COMMANDS = {
     "views": ["services.enrich", "views"],
     "score": ["services.score"],
     "shadow": ["services.shadow"],
+    "labels": ["services.labels"],
+    "scorecards": ["services.scorecards"],
 }
 
 

@@ -30,6 +30,8 @@ SEEDS = [
     ("Quality is arithmetic on columns", "services.quality.seed_u", "services.pipeline"),
     ("Quality is arithmetic on columns", "services.quality.seed_v", "sklearn"),
     ("Services know what is below them, and not each other", "services.shadow.seed_s", "services.score"),
+    ("Services know what is below them, and not each other", "services.scorecards.seed_y", "services.labels"),
+    ("Services know what is below them, and not each other", "services.labels.seed_z", "services.enrich"),
     ("Only the command line starts real parts", "services.score.seed_i", "services.parts.kafka"),
     ("Only the command line starts real parts", "services.kit.seed_j", "services.parts.redis"),
     ("Real parts stand alone, but for the errors", "services.parts.seed_k", "services.kit.batch"),

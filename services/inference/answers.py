@@ -17,7 +17,9 @@ from services.kit.errors import ContractError
 arrays: Any = pa  # their stubs know too few of the overloads
 kernels: Any = pc
 
-COMPUTED = ("prediction_id", "predicted_time", "model", "arm", "plan_version", "score", "decision")
+COMPUTED = (
+    "prediction_id", "predicted_time", "model", "arm", "plan_version", "score", "decision", "compute_micros",
+)  # fmt: skip
 """Columns that scoring makes; all others are the event's features, passed through."""
 
 
@@ -38,7 +40,9 @@ class Answers:
         self.topic = topic
         self._schema = predictions
 
-    def emit(self, batch: Batch, opened: OpenArm, plan: int, scores: npt.NDArray[np.float64], now: float) -> Emit:
+    def emit(
+        self, batch: Batch, opened: OpenArm, plan: int, scores: npt.NDArray[np.float64], now: float, each: float
+    ) -> Emit:
         """One prediction a row of the batch, with its record's key.
 
         Args:
@@ -47,6 +51,7 @@ class Answers:
             plan: version of the plan that named the arm.
             scores: float64 [rows], finite.
             now: when they were computed, seconds since the epoch.
+            each: seconds of the processor that a row's score took.
         """
         rows, arm = len(batch), opened.arm
         kind = self._schema.field
@@ -58,6 +63,7 @@ class Answers:
             "plan_version": _repeat(plan, rows, kind("plan_version").type),
             "score": pa.array(scores, kind("score").type),
             "decision": pa.array(scores >= opened.threshold).cast(kind("decision").type),
+            "compute_micros": arrays.repeat(pa.scalar(each * 1e6, kind("compute_micros").type), rows),
         }
         columns = [computed[n] if n in computed else batch.columns[n] for n in self._schema.names]
         table = pa.RecordBatch.from_arrays(columns, schema=self._schema)

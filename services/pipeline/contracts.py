@@ -54,7 +54,9 @@ def features(pipeline: Pipeline) -> Schema:
 def predictions(pipeline: Pipeline) -> Schema:
     """The record that `score` and `shadow` write: a model's answer, with all that explains and repeats it."""
     doc = f"A model's answer to an event of {pipeline.name}."
-    return _record("prediction", doc, [*_answer(pipeline), *_carried(pipeline)], f"headrace.{pipeline.name}")
+    took = "Microseconds that the model took for it: its batch's, shared evenly."
+    cost = {**_field("compute_micros", "float", took), "default": 0.0}
+    return _record("prediction", doc, [*_answer(pipeline), cost, *_carried(pipeline)], f"headrace.{pipeline.name}")
 
 
 def outcomes(pipeline: Pipeline) -> Schema:

@@ -28,5 +28,6 @@ def build_score(settings: ScoreSettings) -> Runner:
         ModelStore(settings.models, settings.model_cache),
         settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
         Figures(metrics.registry),
+        time.perf_counter,
     )
     return Runner(service, wiring, settings, metrics, time.time)

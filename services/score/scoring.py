@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,7 @@ class Score(Service):
         store: where plans' packages lie.
         settings: how models are run.
         figures: metrics.
+        clock: seconds, monotonic; measures what a score costs.
 
     Raises:
         ContractError: predictions have columns that neither score nor features provide.
@@ -56,11 +57,13 @@ class Score(Service):
         store: ModelStore,
         settings: SessionSettings,
         figures: Figures,
+        clock: Callable[[], float],
     ) -> None:
         self._pipeline = pipeline
         self._answers = Answers("predictions", features, predictions)
         self._opener = Opener(store, settings, features)
         self._figures = figures
+        self._clock = clock
         self._live: _Live | None = None
         self._wanted: Plan | None = None
         self._retry_at = 0.0
@@ -97,12 +100,14 @@ class Score(Service):
         emits: list[Emit] = []
         rejects: list[Reject] = []
         for opened, part in self._live.parts(batch):
+            begin = self._clock()
             scores = opened.score(Pass(part.columns))
+            each = (self._clock() - begin) / max(len(part), 1)
             finite = np.isfinite(scores)
             if not finite.all():
                 rejects += _rejects(opened, part, scores, ~finite)
                 part, scores = part.take(finite), scores[finite]
-            emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now))
+            emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now, each))
             self._figures.answers.labels(opened.arm.arm).inc(len(part))
         return Output(tuple(emits), tuple(rejects))
 

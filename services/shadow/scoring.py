@@ -96,8 +96,9 @@ class Shadow(Service):
         except ContractError as error:
             self._dark.fail(model, str(error), now)
             return None
+        seconds = self._clock() - start
         finite = np.isfinite(scores)
         part, kept = (batch, scores) if finite.all() else (batch.take(finite), scores[finite])
-        emit = self._answers.emit(part, model.opened, self._dark.version, kept, now)
-        self._dark.scored(model, rows, len(part), self._clock() - start, now)
+        emit = self._answers.emit(part, model.opened, self._dark.version, kept, now, seconds / rows)
+        self._dark.scored(model, rows, len(part), seconds, now)
         return emit if len(part) else None

@@ -38,6 +38,7 @@ PREDICTIONS = pa.schema(
         pa.field("plan_version", pa.int64(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
         pa.field("decision", pa.bool_(), nullable=False),
+        pa.field("compute_micros", pa.float32(), nullable=False),
         FEATURES.field("event"),
         FEATURES.field("customer"),
     ]

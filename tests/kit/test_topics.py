@@ -18,7 +18,7 @@ from services.kit.topics import Topic, load_topic, load_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = load_topics([ROOT / "topics"])
-MADE = {"event", "features", "predictions"}
+MADE = {"event", "features", "predictions", "exchange", "outcomes"}
 """Schemas that are named or made by the pipeline file."""
 OUTSIDE = {"producers", "consumers", "cli"}
 """The user's own programs and the headrace command."""

@@ -15,6 +15,8 @@ from services.kit.settings import Settings
 from services.kit.topics import load_topics
 from services.score.app import build_score
 from services.score.settings import ScoreSettings
+from services.scorecards.app import build_scorecards
+from services.scorecards.settings import ScorecardsSettings
 from services.shadow.app import build_shadow
 from services.shadow.settings import ShadowSettings
 
@@ -25,6 +27,7 @@ SERVICES: Mapping[str, tuple[type[Settings], Callable[[Any], Runner]]] = {
     "views": (ViewsSettings, build_views),
     "score": (ScoreSettings, build_score),
     "shadow": (ShadowSettings, build_shadow),
+    "scorecards": (ScorecardsSettings, build_scorecards),
 }
 
 

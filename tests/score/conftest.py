@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def start(store: ModelStore, registry: CollectorRegistry) -> Callable[..., Score
     """Makes the service; with packages, plans 1, 2, ... are learned, each naming the next package."""
 
     def make(*packages: ModelPackage) -> Score:
-        service = Score("p", FEATURES, PREDICTIONS, store, SessionSettings(device="cpu"), Figures(registry))
+        service = Score(
+            "p", FEATURES, PREDICTIONS, store, SessionSettings(device="cpu"), Figures(registry), time.perf_counter
+        )
         for version, package in enumerate(packages, 1):
             service.learn(plans(("p", version, [arm(package, store.put(package))])), now=0.0)
         return service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,7 +167,15 @@ def test_train_and_play(kafka: str, path: Path, pipeline_name: str, tmp_path: Pa
 def score(contracts: Contracts, store: ModelStore) -> Score:
     """The service on this pipeline's schemas."""
     read, written = (contracts.channel(name).codec.reader.arrow for name in ("features", "predictions"))
-    return Score(contracts.pipeline.name, read, written, store, SessionSettings(), Figures(CollectorRegistry()))
+    return Score(
+        contracts.pipeline.name,
+        read,
+        written,
+        store,
+        SessionSettings(),
+        Figures(CollectorRegistry()),
+        time.perf_counter,
+    )
 
 
 def batch(kafka: str, channel: Channel) -> Batch:

@@ -1,0 +1,1 @@
+"""Turns predictions and outcomes into figures per window, model, arm and segment."""

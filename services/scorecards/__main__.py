@@ -1,0 +1,10 @@
+"""`python -m services.scorecards`."""
+
+import sys
+
+from services.kit.serving import main
+from services.scorecards.app import build_scorecards
+from services.scorecards.settings import ScorecardsSettings
+
+if __name__ == "__main__":
+    sys.exit(main("scorecards", ScorecardsSettings, build_scorecards))

@@ -1,0 +1,132 @@
+"""The fold of one partition of parts: what every source tells of the models that this partition is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from services.scorecards.tallies import Group, Tally, merged, stream, streamed, unpack
+from services.scorecards.windows import Identity
+
+KEPT_MS = 100 * 86_400_000
+"""Event time by which windows stay correctable, behind a model's newest."""
+OUTCOMES = "outcomes"
+
+
+class Source(NamedTuple):
+    """Who told a part: a topic's partition, and the generation of the part (see `Windows`)."""
+
+    topic: str
+    partition: int
+    generation: int
+
+
+class Told(NamedTuple):
+    """What it told last: `next_offset` orders what the same source tells."""
+
+    next_offset: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Window:
+    """All that was told of one model and arm in one window.
+
+    Attributes:
+        told: by source; sums of different sources add up.
+        dirty: whether that changed since cards were made of it.
+    """
+
+    told: dict[Source, Told] = field(default_factory=dict)
+    dirty: bool = True
+
+    def tallies(self, cap: int, depth: int) -> dict[Group, Tally]:
+        """Sums over all sources, by group."""
+        parts: dict[Group, list[Tally]] = {}
+        for told in self.told.values():
+            for group, tally in unpack(told.payload).items():
+                parts.setdefault(group, []).append(tally)
+        return {group: merged(tallies, cap, depth) for group, tallies in sorted(parts.items())}
+
+
+class Assembly:
+    """State of one partition of the parts: by model and arm, by window.
+
+    Windows that are older than a model's newest by more than `KEPT_MS` are forgotten; what comes for them is left out.
+    """
+
+    def __init__(self) -> None:
+        self.models: dict[Identity, dict[int, Window]] = {}
+
+    def fold(self, columns: pa.RecordBatch) -> int:
+        """Take parts up in their order; how many came too late to be."""
+        late = 0
+        starts = columns.column("window_start").cast(pa.int64()).to_pylist()
+        for start, row in zip(starts, columns.to_pylist(), strict=True):  # a row stands for thousands of predictions
+            late += not self._take(start, row)
+        return late
+
+    def _take(self, start: int, row: Mapping[str, Any]) -> bool:
+        model = row["model"]
+        who = Identity(model["name"], model["version"], model["digest"], row["arm"])
+        windows = self.models.setdefault(who, {})
+        if windows and start < max(windows) - KEPT_MS:
+            return False
+        window = windows.setdefault(start, Window())
+        source = Source(row["source"], row["source_partition"], row["generation"])
+        told = window.told.get(source)
+        if told is None or row["next_offset"] >= told.next_offset:
+            window.told[source] = Told(row["next_offset"], row["payload"])
+            window.dirty = True
+        for old in [old for old in windows if old < max(windows) - KEPT_MS]:
+            del windows[old]
+        return True
+
+    def changed(self) -> Iterator[tuple[Identity, int, Window]]:
+        """The windows of which cards are to be made."""
+        for who, windows in self.models.items():
+            for start, window in sorted(windows.items()):
+                if window.dirty:
+                    yield who, start, window
+
+    def snapshot(self) -> bytes:
+        """The state as bytes."""
+        rows = [
+            {
+                **who._asdict(),
+                "window": start,
+                "topic": source.topic,
+                "partition": source.partition,
+                "generation": source.generation,
+                "next_offset": told.next_offset,
+                "payload": told.payload,
+            }
+            for who, windows in self.models.items()
+            for start, window in windows.items()
+            for source, told in window.told.items()
+        ]
+        return stream(rows, _STATE)
+
+    def load(self, data: bytes) -> None:
+        """Take over what `snapshot` gave; cards are made of all of it again."""
+        for row in streamed(data):
+            who = Identity(row["name"], row["version"], row["digest"], row["arm"])
+            window = self.models.setdefault(who, {}).setdefault(row["window"], Window())
+            source = Source(row["topic"], row["partition"], row["generation"])
+            window.told[source] = Told(row["next_offset"], row["payload"])
+
+
+_STATE = pa.schema(
+    {
+        **{name: pa.string() for name in Identity._fields},
+        "window": pa.int64(),
+        "topic": pa.string(),
+        "partition": pa.int32(),
+        "generation": pa.int64(),
+        "next_offset": pa.int64(),
+        "payload": pa.binary(),
+    }
+)

@@ -1,0 +1,162 @@
+"""What is counted of the rows of one group: sums that add up, whatever the order and however rows were split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.kit.errors import ContractError
+from services.quality import entities, quantiles, regression, score_table
+from services.quality.quantiles import Buckets
+from services.quality.regression import Errors
+from services.quality.score_table import EMPTY, ScoreTable
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+COUNTS = (
+    "predictions", "flagged", "outcomes", "labelled", "presumed", "corrected", "conflicting",
+    "true_positive", "false_positive", "true_negative", "false_negative", "sampled", "bytes", "compute_nanos",
+)  # fmt: skip
+"""What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time."""
+NO_BUCKETS = quantiles.merged([])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """Sums over the rows of one group.
+
+    Attributes:
+        counts: int64[len(COUNTS)].
+        predicted: predictions by score, without labels.
+        known: outcomes by score and label.
+        errors: of outcomes, where labels are quantities.
+        latency: milliseconds from a record's arrival to its score.
+        delay: milliseconds from event to label, of labelled outcomes.
+        least_flagged: the lowest score that was decided positive, infinity for none: the threshold, from above.
+        days: for each day (since the epoch) its highest entities with what became of them.
+    """
+
+    counts: Ints
+    predicted: ScoreTable = field(default_factory=lambda: EMPTY)
+    known: ScoreTable = field(default_factory=lambda: EMPTY)
+    errors: Errors = field(default_factory=Errors)
+    latency: Buckets = field(default_factory=lambda: NO_BUCKETS)
+    delay: Buckets = field(default_factory=lambda: NO_BUCKETS)
+    least_flagged: float = float("inf")
+    days: dict[int, ScoreTable] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.counts[COUNTS.index(name)])
+
+
+def counted(**numbers: int) -> Ints:
+    """A vector of counts; those not named are 0."""
+    return np.array([numbers.get(name, 0) for name in COUNTS], np.int64)
+
+
+NOTHING = Tally(counted())
+
+
+def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
+    """Sums over the rows of all; `cap`: most distinct scores; `depth`: most entities a day."""
+    several = list(tallies)
+    if len(several) == 1:
+        return several[0]
+    if not several:
+        return NOTHING
+    days: dict[int, list[ScoreTable]] = {}
+    for tally in several:
+        for day, table in tally.days.items():
+            days.setdefault(day, []).append(table)
+    return Tally(
+        np.sum([tally.counts for tally in several], axis=0),
+        score_table.merged([tally.predicted for tally in several], cap),
+        score_table.merged([tally.known for tally in several], cap),
+        regression.merged(tally.errors for tally in several),
+        quantiles.merged(tally.latency for tally in several),
+        quantiles.merged(tally.delay for tally in several),
+        min(tally.least_flagged for tally in several),
+        {day: entities.merged(tables, depth) for day, tables in sorted(days.items())},
+    )
+
+
+_BINARY = pa.binary()
+_SCHEMA = pa.schema(
+    {
+        "segment": pa.string(),
+        "group": pa.string(),
+        "counts": pa.list_(pa.int64()),
+        "predicted": _BINARY,
+        "known": _BINARY,
+        "errors": _BINARY,
+        "latency": _BINARY,
+        "delay": _BINARY,
+        "least_flagged": pa.float64(),
+        "days": pa.list_(pa.struct({"day": pa.int64(), "table": _BINARY})),
+    }
+)
+
+Group = tuple[str, str]
+
+
+def pack(tallies: dict[Group, Tally]) -> bytes:
+    """Tallies by (segment, group) as bytes: an Arrow stream of one batch."""
+    rows = [
+        {
+            "segment": segment,
+            "group": group,
+            "counts": tally.counts.tolist(),
+            "predicted": score_table.pack(tally.predicted),
+            "known": score_table.pack(tally.known),
+            "errors": regression.pack(tally.errors),
+            "latency": quantiles.pack(tally.latency),
+            "delay": quantiles.pack(tally.delay),
+            "least_flagged": tally.least_flagged,
+            "days": [{"day": day, "table": score_table.pack(table)} for day, table in tally.days.items()],
+        }
+        for (segment, group), tally in tallies.items()
+    ]
+    return stream(rows, _SCHEMA)
+
+
+def unpack(data: bytes) -> dict[Group, Tally]:
+    """What `pack` took; ContractError for other bytes."""
+    return {(row["segment"], row["group"]): _tally(row) for row in streamed(data)}
+
+
+def _tally(row: dict[str, Any]) -> Tally:
+    counts = np.zeros(len(COUNTS), np.int64)
+    counts[: len(row["counts"])] = row["counts"]  # a later version may count more
+    return Tally(
+        counts,
+        score_table.unpack(row["predicted"]),
+        score_table.unpack(row["known"]),
+        regression.unpack(row["errors"]),
+        quantiles.unpack(row["latency"]),
+        quantiles.unpack(row["delay"]),
+        row["least_flagged"],
+        {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
+    )
+
+
+def stream(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """Rows as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(list(rows), schema=schema))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def streamed(data: bytes) -> list[dict[str, Any]]:
+    """The rows of an Arrow stream; ContractError when it is none."""
+    try:
+        rows: list[dict[str, Any]] = pa.ipc.open_stream(data).read_all().to_pylist()
+    except (pa.ArrowInvalid, OSError) as broken:
+        raise ContractError(f"scorecard sums: the bytes are none of ours, or damaged: {broken}") from None
+    return rows

@@ -1,0 +1,373 @@
+"""The fold of one partition of predictions or outcomes: tallies by window, model and arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.pipeline.spec import Pipeline
+from services.quality import entities, quantiles, regression, score_table
+from services.quality.quantiles import bucketed
+from services.quality.regression import Errors, measured
+from services.quality.score_table import ScoreTable, tabulated
+from services.quality.sums import ExactSum
+from services.scorecards.segmenting import WHOLE, Segments
+from services.scorecards.tallies import NOTHING, Group, Tally, counted, merged, pack, stream, streamed, unpack
+
+kernels: Any = pc  # its stubs know too few of the overloads
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+DAY = 86_400_000
+SAMPLED = 256
+"""One prediction in so many is measured in bytes, by its offset."""
+_NEVER = -(2**62)
+_PENDING = 64
+"""Tallies of so many batches are summed at once: one by one each would walk the whole table."""
+
+
+class Identity(NamedTuple):
+    """Whose answers: a model package and the part it played."""
+
+    name: str
+    version: str
+    digest: str
+    arm: str
+
+    @property
+    def text(self) -> str:
+        """`name@version/arm`."""
+        return f"{self.name}@{self.version}/{self.arm}"
+
+
+class Place(NamedTuple):
+    """What a part is about: a window (its start, ms), who answered, and when it was begun (see `Windows`)."""
+
+    window: int
+    who: Identity
+    generation: int
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is known of one place: tallies, and of its entities each day's highest score and positives."""
+
+    groups: dict[Group, list[Tally]] = field(default_factory=dict)
+    entities: list[pa.Table] = field(default_factory=list)
+    dirty: bool = True
+
+
+class Windows:
+    """State of one source partition. A pure fold of its rows, wherever batches are cut.
+
+    A window is given up once event time has passed its end by `keep`; what comes for it later (a label corrected after
+    weeks) begins a part of a next generation, which adds to those before. So memory is bounded by the windows within
+    `keep`, and nothing that comes is left out.
+
+    Parameters:
+        pipeline: its windows, segments and model's output.
+        outcomes: whether rows are outcomes; else they are predictions.
+        cap: most distinct scores of a tally.
+    """
+
+    def __init__(self, pipeline: Pipeline, outcomes: bool, cap: int) -> None:
+        self._window = pipeline.scorecards.window
+        self._depth = max(pipeline.scorecards.precision_at)
+        self._probability = pipeline.model.output == "probability"
+        self._segments = Segments(pipeline)
+        self._outcomes = outcomes
+        self._cap = cap
+        matures = pipeline.labels.matures_after if pipeline.labels else 0
+        self._keep = max(self._window, DAY) + (2 * matures if outcomes else 0)
+        self._parts: dict[Place, _Part] = {}
+        self._progress = _NEVER
+        self.next_offset = 0
+
+    def __len__(self) -> int:
+        """How many parts are held."""
+        return len(self._parts)
+
+    def fold(self, columns: pa.RecordBatch, offsets: Ints, sizes: Ints) -> None:
+        """Fold rows in their order.
+
+        Args:
+            columns: predictions or outcomes.
+            offsets: int64, of each row.
+            sizes: int64, bytes of the rows whose offset is a multiple of SAMPLED, in order.
+        """
+        times = columns.column("event_time").cast(pa.int64()).to_numpy()
+        windows = times // self._window * self._window
+        before = np.maximum.accumulate(np.append(self._progress, times))[:-1]
+        generations = np.maximum((before - windows - self._window) // self._keep, 0)
+        self._progress = max(self._progress, int(times.max(initial=_NEVER)))
+        self.next_offset = int(offsets[-1]) + 1
+        codes, known = _identities(columns)
+        sampled = np.zeros(len(offsets), np.int64)
+        sampled[offsets % SAMPLED == 0] = sizes
+        keys = np.stack([windows, codes, generations], axis=1)
+        for window, code, generation in np.unique(keys, axis=0).tolist():
+            rows = np.flatnonzero((windows == window) & (codes == code) & (generations == generation))
+            whole = len(rows) == len(offsets)
+            part = self._parts.setdefault(Place(window, known[code], generation), _Part())
+            part.dirty = True
+            self._add(part, columns if whole else columns.take(pa.array(rows)), sampled[rows], generation == 0)
+        for place in [place for place, part in self._parts.items() if self._over(place) and not part.dirty]:
+            del self._parts[place]
+
+    def published(self) -> Iterator[tuple[Place, bytes]]:
+        """Every part that changed since it was last given, packed; those that are given up are forgotten with it."""
+        for place, part in list(self._parts.items()):
+            if part.dirty:
+                part.dirty = False
+                yield place, pack(self._settled(part))
+            if self._over(place):
+                del self._parts[place]
+
+    def changed(self) -> bool:
+        """Whether `published` has anything to give."""
+        return any(part.dirty for part in self._parts.values())
+
+    def _over(self, place: Place) -> bool:
+        """Whether no row can come for it any more: the next one would be of another generation."""
+        return (self._progress - place.window - self._window) // self._keep > place.generation
+
+    # ---- rows ----------------------------------------------------------------------------------------------------
+
+    def _add(self, part: _Part, columns: pa.RecordBatch, sizes: Ints, young: bool) -> None:
+        rows = _Outcomes(columns, self._probability) if self._outcomes else _Predictions(columns, sizes)
+        for group, mask in self._segments.groups(columns):
+            waiting = part.groups.setdefault(group, [])
+            waiting.append(rows.tally(mask, self._cap))
+            if len(waiting) >= _PENDING:
+                part.groups[group] = [merged(waiting, self._cap, self._depth)]
+        if isinstance(rows, _Outcomes) and self._probability and young:
+            part.entities.append(rows.entities())
+            if len(part.entities) >= _PENDING:
+                part.entities = [_highest(part.entities)]
+
+    def _settled(self, part: _Part) -> dict[Group, Tally]:
+        for group, waiting in part.groups.items():
+            part.groups[group] = [merged(waiting, self._cap, self._depth)]
+        tallies = {group: waiting[0] for group, waiting in part.groups.items()}
+        if part.entities:
+            part.entities = [_highest(part.entities)]
+            tallies[WHOLE] = _with_days(tallies[WHOLE], part.entities[0], self._depth)
+        return tallies
+
+    # ---- state ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """The state as bytes."""
+        rows = [
+            {
+                "window": place.window,
+                **place.who._asdict(),
+                "generation": place.generation,
+                "tallies": pack(self._settled(part)),
+                "entities": _packed(_highest(part.entities)) if part.entities else b"",
+                "progress": self._progress,
+                "next_offset": self.next_offset,
+            }
+            for place, part in self._parts.items()
+        ]
+        if not rows:  # what is remembered of a partition without parts
+            rows = [{"window": None, "progress": self._progress, "next_offset": self.next_offset}]
+        return stream(rows, _STATE)
+
+    def load(self, data: bytes) -> None:
+        """Take over what `snapshot` gave. What was published before is not known, so all is published again."""
+        for row in streamed(data):
+            self._progress, self.next_offset = row["progress"], row["next_offset"]
+            if row["window"] is None:
+                continue
+            who = Identity(row["name"], row["version"], row["digest"], row["arm"])
+            part = _Part({group: [tally] for group, tally in unpack(row["tallies"]).items()})
+            if row["entities"]:
+                part.entities = [pa.ipc.open_stream(row["entities"]).read_all()]
+            self._parts[Place(row["window"], who, row["generation"])] = part
+
+
+_STATE = pa.schema(
+    {
+        "window": pa.int64(),
+        **{name: pa.string() for name in Identity._fields},
+        "generation": pa.int64(),
+        "tallies": pa.binary(),
+        "entities": pa.binary(),
+        "progress": pa.int64(),
+        "next_offset": pa.int64(),
+    }
+)
+
+
+def _identities(columns: pa.RecordBatch) -> tuple[Ints, list[Identity]]:
+    """A number for each row's identity, and the identities by number."""
+    model = columns.column("model")
+    parts = [model.field(name) for name in ("name", "version", "digest")] + [columns.column("arm")]
+    joined = kernels.binary_join_element_wise(*parts, "\x1f").dictionary_encode()
+    known = [Identity(*text.split("\x1f")) for text in joined.dictionary.to_pylist()]
+    return joined.indices.to_numpy().astype(np.int64), known
+
+
+class _Predictions:
+    """Predictions as sums."""
+
+    def __init__(self, columns: pa.RecordBatch, sizes: Ints) -> None:
+        self.scores = columns.column("score").to_numpy()
+        self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
+        predicted, ingested = (
+            columns.column(name).cast(pa.int64()).to_numpy() for name in ("predicted_time", "ingest_time")
+        )
+        self.latency = np.maximum(predicted - ingested, 0).astype(np.float64)
+        self.nanos = np.rint(columns.column("compute_micros").to_numpy() * 1000.0).astype(np.int64)
+        self.sizes = sizes
+
+    def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
+        at = slice(None) if mask is None else mask
+        scores, flagged, sizes = self.scores[at], self.flagged[at], self.sizes[at]
+        counts = counted(
+            predictions=len(scores),
+            flagged=int(flagged.sum()),
+            sampled=int((sizes > 0).sum()),
+            bytes=int(sizes.sum()),
+            compute_nanos=int(self.nanos[at].sum()),
+        )
+        return Tally(
+            counts,
+            predicted=tabulated(scores, np.full(len(scores), np.nan), cap),
+            latency=bucketed(self.latency[at]),
+            least_flagged=float(scores[flagged].min(initial=np.inf)),
+        )
+
+
+class _Outcomes:
+    """Outcomes as sums; a correction takes back what it corrects."""
+
+    def __init__(self, columns: pa.RecordBatch, probability: bool) -> None:
+        self.columns = columns
+        self.probability = probability
+        self.scores = columns.column("score").to_numpy()
+        self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
+        self.first = columns.column("revision").to_numpy() == 0
+        self.label = _numbers(columns.column("label"))
+        self.former = _numbers(columns.column("former_label"))
+        self.states = _flags(columns.column("state"), ("labelled", "presumed"))
+        self.former_states = _flags(columns.column("former_state"), ("labelled", "presumed"))
+        self.conflicting = columns.column("conflicting").to_numpy(zero_copy_only=False)
+        self.delay = _numbers(columns.column("label_delay"))
+
+    def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
+        at = np.ones(len(self.scores), np.bool_) if mask is None else mask
+        corrected = at & ~self.first
+        now, before = self._decided(at, self.label), self._decided(corrected, self.former)
+        counts = counted(outcomes=int((at & self.first).sum()), corrected=int(corrected.sum()))
+        counts += counted(
+            conflicting=int((at & self.conflicting & self.first).sum()),
+            **{name: int(self.states[name][at].sum() - self.former_states[name][corrected].sum()) for name in _STATES},
+            **{name: now[name] - before[name] for name in now},
+        )
+        known = self._table(at, self.label, cap)
+        errors = self._errors(at, self.label)
+        if corrected.any():
+            known = score_table.replaced(known, self._table(corrected, self.former, cap), score_table.EMPTY, cap)
+            errors = _less(errors, self._errors(corrected, self.former))
+        delay = self.delay[at]
+        return Tally(
+            counts,
+            known=known,
+            errors=errors,
+            delay=bucketed(np.maximum(delay[~np.isnan(delay)], 0)),
+            least_flagged=float(self.scores[at & self.flagged].min(initial=np.inf)),
+        )
+
+    def entities(self) -> pa.Table:
+        """For each row its day, its entity, its score, and what it adds to the entity's positives of that day."""
+        gained = (self.label > 0).astype(np.int64) - (self.former > 0).astype(np.int64)
+        days = self.columns.column("event_time").cast(pa.int64()).to_numpy() // DAY
+        return pa.table(
+            {"day": days, "entity": self.columns.column("entity"), "score": self.scores, "positives": gained}
+        )
+
+    def _decided(self, at: npt.NDArray[np.bool_], labels: Floats) -> dict[str, int]:
+        yes, no = at & (labels > 0), at & (labels <= 0)
+        return {
+            "true_positive": int((yes & self.flagged).sum()),
+            "false_positive": int((no & self.flagged).sum()),
+            "true_negative": int((no & ~self.flagged).sum()),
+            "false_negative": int((yes & ~self.flagged).sum()),
+        }
+
+    def _table(self, at: npt.NDArray[np.bool_], labels: Floats, cap: int) -> ScoreTable:
+        return tabulated(self.scores[at], labels[at], cap) if self.probability else score_table.EMPTY
+
+    def _errors(self, at: npt.NDArray[np.bool_], labels: Floats) -> Errors:
+        return Errors() if self.probability else measured(self.scores[at], labels[at])
+
+
+_STATES = ("labelled", "presumed")
+
+
+def _less(errors: Errors, gone: Errors) -> Errors:
+    """Sums without those rows."""
+    zero = ExactSum()
+    back = Errors(
+        -gone.rows,
+        zero - gone.error,
+        zero - gone.absolute,
+        zero - gone.squared,
+        zero - gone.label,
+        zero - gone.label_squared,
+        quantiles.Buckets(gone.sizes.numbers, -gone.sizes.counts, -gone.sizes.zeros),
+    )
+    return regression.merged([errors, back])
+
+
+def _numbers(column: Any) -> Floats:
+    """float64, NaN for null."""
+    found: Floats = column.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _flags(column: Any, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.bool_]]:
+    return {n: kernels.equal(column, n).fill_null(False).to_numpy(zero_copy_only=False) for n in names}
+
+
+def _highest(tables: list[pa.Table]) -> pa.Table:
+    """Of each entity and day the highest score and all positives."""
+    grouped = pa.concat_tables(tables).group_by(["day", "entity"]).aggregate([("score", "max"), ("positives", "sum")])
+    return grouped.select(["day", "entity", "score_max", "positives_sum"]).rename_columns(
+        ["day", "entity", "score", "positives"]
+    )
+
+
+def _with_days(tally: Tally, found: pa.Table, depth: int) -> Tally:
+    days = {}
+    for day in sorted(set(found["day"].to_pylist())):
+        rows = found.filter(kernels.equal(found["day"], day))
+        days[day] = entities.ranked(rows["entity"], rows["score"].to_numpy(), rows["positives"].to_numpy(), depth)
+    return Tally(
+        tally.counts,
+        tally.predicted,
+        tally.known,
+        tally.errors,
+        tally.latency,
+        tally.delay,
+        tally.least_flagged,
+        days,
+    )
+
+
+def _packed(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+__all__ = ["DAY", "NOTHING", "SAMPLED", "Identity", "Place", "Windows"]
