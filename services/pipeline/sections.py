@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.pipeline import form as forms
+from services.pipeline import units
 from services.pipeline.document import Node, Problems, closest
 from services.pipeline.form import Form
 from services.pipeline.spec import (
@@ -29,6 +30,7 @@ TRIGGERS = ("drift", "scorecard", "schedule")
 TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
+LABELS_EXPIRE = 90 * DAY
 
 
 def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> Model:
@@ -100,7 +102,28 @@ def read_labels(form: Form) -> Labels:
     unlabelled = None
     if "unlabelled_is" in form and form.node_of("unlabelled_is").text not in ("null", "~", ""):
         unlabelled = form.number("unlabelled_is")
-    return Labels(form.text("id") or "", form.text("value") or "", form.duration("matures_after") or 0, unlabelled)
+    matures, expires = form.duration("matures_after") or 0, form.duration("expires_after", least=1)
+    if expires is not None and expires < matures:
+        form.problems.add(
+            form.node_of("expires_after"),
+            f"labels expire after {units.duration(expires)}, before events have matured",
+            f"write at least {units.duration(matures)}, which is matures_after",
+        )
+    sources: list[str] = []
+    for node in form.items("sources", "[chargeback, analyst]"):
+        name = forms.text(node, form.problems)
+        if name in sources:
+            form.problems.add(node, f"{name} stands there twice", "name each source once, the most trusted first")
+        elif name is not None:
+            sources.append(name)
+    return Labels(
+        form.text("id") or "",
+        form.text("value") or "",
+        matures,
+        unlabelled,
+        max(matures, LABELS_EXPIRE) if expires is None else expires,
+        tuple(sources),
+    )
 
 
 def read_segments(
@@ -230,7 +253,10 @@ def read_latency(form: Form) -> Latency:
 
 SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "model": (("name", "inputs", "output", "threshold"), MODEL_EXAMPLE),
-    "labels": (("id", "value", "matures_after", "unlabelled_is"), "{id: transaction_id, value: fraud}"),
+    "labels": (
+        ("id", "value", "matures_after", "unlabelled_is", "expires_after", "sources"),
+        "{id: transaction_id, value: fraud}",
+    ),
     "scorecards": (("window", "precision_at"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
     "drift": (("false_alarms_per_month",), "{false_alarms_per_month: 1}"),

@@ -195,15 +195,22 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Where truth comes from: `id` and `value` name columns of a file of labels; durations in milliseconds.
+    """Where truth comes from; durations in milliseconds.
 
-    `unlabelled_is`: the label of an event that none came for, once it is `matures_after` old; None keeps it unlabelled.
+    Attributes:
+        id, value: columns of a file of labels.
+        matures_after: how old an event is when nobody waits for its label any longer.
+        unlabelled_is: the label of an event that none came for by then; None keeps it unlabelled.
+        expires_after: how long after its event a label may be known to count; at least `matures_after`.
+        sources: who is believed first where labels of the same time differ; others come after them, by name.
     """
 
     id: str
     value: str
     matures_after: int = 0
     unlabelled_is: float | None = None
+    expires_after: int = 90 * 86_400_000
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
