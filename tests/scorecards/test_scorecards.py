@@ -1,0 +1,231 @@
+"""Cards say what scikit-learn says of the same rows, however these came."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from services.scorecards.segmenting import Segments
+from tests.scorecards.made import DAY, PARTITIONS, START, Member, World, outcomes, pieces, pipeline, predictions, world
+
+ROWS = 6_000
+
+
+def feed(member: Member, made: World, seed: int, corrected: np.ndarray | None = None) -> None:
+    """All predictions and outcomes, each entity in its partition, in batches cut at random."""
+    draw = np.random.default_rng(seed)
+    partition = made.entities.astype(int) % PARTITIONS
+    said = made.label.copy()
+    if corrected is not None:
+        said[corrected] = 0.0  # presumed at first
+    for number in range(PARTITIONS):
+        rows = np.flatnonzero(partition == number)
+        for part in pieces(rows, draw):
+            if len(part):
+                member.take("predictions", number, predictions(made, part))
+                member.take("outcomes", number, outcomes(made, part, said[part]))
+        if corrected is not None:
+            late = corrected[partition[corrected] == number]
+            member.take("outcomes", number, outcomes(made, late, made.label[late], 1, said[late]))
+
+
+def day(made: World, window: int) -> np.ndarray:
+    """Rows of a day."""
+    return np.flatnonzero((made.times - START) // DAY == window)
+
+
+@pytest.mark.parametrize("corrections", [False, True], ids=["as said", "corrected"])
+def test_figures_are_those_of_scikit_learn(corrections: bool) -> None:
+    """Ranking, threshold, probability and value figures of each day equal scikit-learn's, also after corrections."""
+    made = world(ROWS)
+    wrong = np.flatnonzero(made.label > 0)[::3] if corrections else None
+    member = Member()
+    feed(member, made, 1, wrong)
+    member.publish()
+    for window in range(3):
+        rows = day(made, window)
+        truth, scores = made.label[rows], made.scores[rows]
+        decided = scores >= 0.5
+        card = member.card(window)
+        assert (card["predictions"], card["outcomes"], card["mature"], card["exact"]) == (
+            len(rows),
+            len(rows),
+            True,
+            True,
+        )
+        _, fp, fn, tp = metrics.confusion_matrix(truth, decided).ravel()
+        worth = pipeline().value
+        assert worth is not None
+        wanted = {
+            "auc_roc": metrics.roc_auc_score(truth, scores),
+            "average_precision": metrics.average_precision_score(truth, scores),
+            "log_loss": metrics.log_loss(truth, scores),
+            "brier_score": metrics.brier_score_loss(truth, scores),
+            "precision": metrics.precision_score(truth, decided),
+            "recall": metrics.recall_score(truth, decided),
+            "f1": metrics.f1_score(truth, decided),
+            "accuracy": metrics.accuracy_score(truth, decided),
+            "balanced_accuracy": metrics.balanced_accuracy_score(truth, decided),
+            "mcc": metrics.matthews_corrcoef(truth, decided),
+            "positive_rate": truth.mean(),
+            "decision_rate": decided.mean(),
+            "value": tp * worth.true_positive + fp * worth.false_positive + fn * worth.false_negative,
+            "compute_ms_per_prediction": 0.003,
+            "bytes_per_prediction": 200,
+        }
+        found = {name: card["figures"][name]["value"] for name in wanted}
+        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+        assert card["figures"]["latency_p50_ms"]["value"] == pytest.approx(20, rel=0.011)
+
+
+def test_precision_at_k_counts_entities_of_a_day() -> None:
+    """The hundred highest entities of a day, each by its highest score, as counted by hand."""
+    made = world(ROWS)
+    member = Member()
+    feed(member, made, 2)
+    member.publish()
+    for window in range(3):
+        rows = day(made, window)
+        best: dict[str, float] = {}
+        bad: dict[str, bool] = {}
+        for entity, score, label in zip(made.entities[rows], made.scores[rows], made.label[rows], strict=True):
+            best[entity] = max(best.get(entity, 0.0), score)
+            bad[entity] = bad.get(entity, False) or label > 0
+        order = sorted(best, key=lambda entity: best[entity], reverse=True)
+        border = best[order[99]]
+        sure = [entity for entity in order if best[entity] > border]
+        tied = [entity for entity in order if best[entity] == border]
+        expected = sum(bad[e] for e in sure) + (100 - len(sure)) * np.mean([bad[e] for e in tied])
+        assert member.card(window)["figures"]["entity_precision_at_100_per_day"]["value"] == pytest.approx(
+            expected / 100
+        )
+
+
+def test_groups_are_cards_of_their_own() -> None:
+    """Each band of the segment has its own figures, and the segment the gaps between them."""
+    made = world(ROWS)
+    member = Member()
+    feed(member, made, 3)
+    member.publish()
+    rows = day(made, 1)
+    bands = {"<10": (0, 10), "10-50": (10, 50), "50-200": (50, 200), ">=200": (200, np.inf)}
+    total = 0
+    for group, (low, high) in bands.items():
+        inside = rows[(made.amounts[rows] >= low) & (made.amounts[rows] < high)]
+        card = member.card(1, "amount_band", group)
+        total += card["predictions"]
+        area = metrics.roc_auc_score(made.label[inside], made.scores[inside])
+        assert card["figures"]["auc_roc"]["value"] == pytest.approx(area)
+    assert total == len(rows)
+    gap = member.card(1, "amount_band")["figures"]["gap_selection_rate"]
+    assert gap["low"] <= gap["value"] <= gap["high"]
+    assert gap["note"].startswith("highest ")
+
+
+def test_batches_members_and_restarts_do_not_show() -> None:
+    """The same rows in other batches, published midway and after a restart, make the same cards."""
+    made = world(2_000)
+    wrong = np.flatnonzero(made.label > 0)[::4]
+    one, other = Member(), Member()
+    feed(one, made, 4, wrong)
+    one.publish()
+    draw = np.random.default_rng(5)
+    partition = made.entities.astype(int) % PARTITIONS
+    said = made.label.copy()
+    said[wrong] = 0.0
+    for number in range(PARTITIONS):
+        for part in pieces(np.flatnonzero(partition == number), draw):
+            if len(part):
+                other.take("predictions", number, predictions(made, part))
+                other.take("outcomes", number, outcomes(made, part, said[part]))
+            other.publish()
+            other.restart()
+        late = wrong[partition[wrong] == number]
+        other.take("outcomes", number, outcomes(made, late, made.label[late], 1, said[late]))
+    other.publish()
+    assert one.cards.keys() == other.cards.keys()
+    for key, card in one.cards.items():
+        again = other.cards[key]
+        drop = {"time", "figures"}
+        assert {k: v for k, v in card.items() if k not in drop} == {k: v for k, v in again.items() if k not in drop}
+        assert card["figures"] == again["figures"], key
+
+
+def test_quality_is_silent_until_the_window_is_complete() -> None:
+    """With one outcome missing there is an estimate and nothing on outcomes; with the last one both, and the error."""
+    made = world(ROWS)
+    member = Member()
+    feed(member, World(made.times - DAY, *(getattr(made, n) for n in World.__slots__[1:])), 6)  # earlier windows
+    rows = day(made, 2)
+    member.take("predictions", 0, predictions(made, rows))
+    member.take("outcomes", 0, outcomes(made, rows[:-1], made.label[rows[:-1]]))
+    member.publish()
+    card = member.card(2)
+    assert not card["mature"]
+    assert "auc_roc" not in card["figures"]
+    guess = card["figures"]["estimated_auc_roc"]
+    area = metrics.roc_auc_score(made.label[rows], made.scores[rows])
+    assert guess["low"] - 0.02 < area < guess["high"] + 0.02
+    member.take("outcomes", 0, outcomes(made, rows[-1:], made.label[rows[-1:]]))
+    member.publish()
+    figures = member.card(2)["figures"]
+    assert figures["auc_roc"]["value"] == pytest.approx(area)
+    assert figures["estimate_error_auc_roc"]["value"] == pytest.approx(figures["estimated_auc_roc"]["value"] - area)
+
+
+def test_arms_have_cards_of_their_own() -> None:
+    """A shadow's predictions are another card than the champion's."""
+    made = world(500, days=1)
+    rows = np.arange(500)
+    member = Member()
+    member.take("predictions", 0, predictions(made, rows))
+    member.take("shadow-predictions", 0, predictions(made, rows, "shadow", "2"))
+    member.publish()
+    assert member.card(0)["figures"]["mean_score"]["value"] == pytest.approx(made.scores.mean())
+    assert member.card(0, who="m@2/shadow")["figures"]["mean_score"]["value"] == pytest.approx((made.scores**2).mean())
+
+
+def test_what_comes_weeks_later_is_added() -> None:
+    """A label that is corrected long after its window was given up still changes the card."""
+    made = world(1_000, days=1)
+    rows = np.arange(1_000)
+    member = Member()
+    said = made.label.copy()
+    wrong = np.flatnonzero(made.label > 0)[:20]
+    said[wrong] = 0.0
+    member.take("predictions", 0, predictions(made, rows))
+    member.take("outcomes", 0, outcomes(made, rows, said))
+    later = World(made.times + 40 * DAY, *(getattr(made, n) for n in World.__slots__[1:]))
+    member.take("outcomes", 0, outcomes(later, rows, made.label))
+    member.publish()
+    member.take("outcomes", 0, outcomes(made, wrong, made.label[wrong], 1, said[wrong]))
+    member.publish()
+    figures = member.card(0)["figures"]
+    assert figures["auc_roc"]["value"] == pytest.approx(metrics.roc_auc_score(made.label, made.scores))
+    assert figures["recall"]["value"] == pytest.approx(metrics.recall_score(made.label, made.scores >= 0.5))
+
+
+def test_many_scores_are_rounded_and_it_is_said() -> None:
+    """Beyond the cap a card rounds scores, says by how much, and stays within that of the exact figure."""
+    draw = np.random.default_rng(7)
+    made = world(20_000, days=1)
+    fine = World(
+        made.times, made.entities, made.amounts, made.scores + draw.random(20_000) * 1e-6, made.label, made.reported
+    )
+    member = Member(cap=4_096)
+    feed(member, fine, 8)
+    member.publish()
+    card = member.card(0)
+    assert not card["exact"]
+    assert 0 < card["relative_error"] < 0.01
+    area = metrics.roc_auc_score(fine.label, fine.scores)
+    assert card["figures"]["auc_roc"]["value"] == pytest.approx(area, abs=1e-3)
+
+
+def test_values_outside_a_segment_have_groups_too() -> None:
+    """A missing value and a value that the file does not list are counted, each by its name."""
+    made = world(10, days=1)
+    made.amounts[:2] = [np.nan, 5]
+    found = dict(Segments(pipeline()).groups(predictions(made, np.arange(2))))
+    assert set(found) == {("", ""), ("amount_band", "missing"), ("amount_band", "<10")}
