@@ -18,15 +18,23 @@ from services.kit.runner import Runner
 from services.kit.settings import Settings
 from services.kit.topics import Topic, load_topics
 from services.pipeline.workspace import builtin
+from services.score import figures as score_figures
 from services.score.app import build_score
-from services.score.figures import Figures
 from services.score.settings import ScoreSettings
+from services.shadow import figures as shadow_figures
+from services.shadow.app import build_shadow
+from services.shadow.settings import ShadowSettings
 
 ROOT = Path(__file__).parents[2]
 KINDS: tuple[tuple[str, type[Settings]], ...] = (
     ("enrich", EnrichSettings),
     ("views", ViewsSettings),
     ("score", ScoreSettings),
+    ("shadow", ShadowSettings),
+)
+FIGURES: tuple[tuple[str, Callable[[CollectorRegistry], object]], ...] = (
+    ("score", score_figures.Figures),
+    ("shadow", shadow_figures.Figures),
 )
 MEMBER = "the host's name"
 
@@ -42,9 +50,12 @@ def settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         rows.append(_setting(name, field, "all"))
+    readers: dict[tuple[str, str, str], list[str]] = {}
     for service, kind in KINDS:
-        own = set(kind.model_fields) - set(Settings.model_fields)
-        rows += [_setting(name, field, service) for name, field in kind.model_fields.items() if name in own]
+        for name in [name for name in kind.model_fields if name not in Settings.model_fields]:
+            variable, default, _, what = _setting(name, kind.model_fields[name], service)
+            readers.setdefault((variable, default, what), []).append(service)
+    rows += [(variable, default, ", ".join(by), what) for (variable, default, what), by in readers.items()]
     return table(("variable", "default", "read by", "what it is"), rows)
 
 
@@ -66,11 +77,16 @@ def _default(name: str, field: FieldInfo) -> str:
 def metrics() -> str:
     """Every metric: name, type, labels, what it is."""
     shared = Metrics().registry
-    with_score = Metrics().registry
-    Figures(with_score)
     known = {row[0] for row in _metrics(shared)}
     rows = [(*row, "all") for row in _metrics(shared)]
-    rows += [(*row, "score") for row in _metrics(with_score) if row[0] not in known]
+    owners: dict[tuple[str, str, str, str], list[str]] = {}
+    for service, figures in FIGURES:
+        registry = Metrics().registry
+        figures(registry)
+        for row in _metrics(registry):
+            if row[0] not in known:
+                owners.setdefault(row, []).append(service)
+    rows += [(*row, ", ".join(services)) for row, services in owners.items()]
     return table(("metric", "type", "labels", "what it is", "of"), rows)
 
 
@@ -90,6 +106,7 @@ def runners() -> dict[str, Runner]:
         "enrich": build_enrich(EnrichSettings(pipeline="card_fraud")),
         "views": build_views(ViewsSettings(pipeline="card_fraud")),
         "score": build_score(ScoreSettings(pipeline="card_fraud")),
+        "shadow": build_shadow(ShadowSettings(pipeline="card_fraud")),
     }
 
 

@@ -28,7 +28,7 @@ def test_table_says_what_the_code_says(name: str) -> None:
     assert place(name, page.read_text())[1] == made() + "\n"
 
 
-@pytest.mark.parametrize("service", ["enrich", "views", "score"])
+@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow"])
 def test_topics_know_their_services(service: str) -> None:
     """What a service is wired to read and write is what the topics' files say of it, both ways."""
     runner = runners()[service]
