@@ -22,7 +22,10 @@ from services.kit.online_store import Store
 from services.pipeline.spec import Pipeline, View
 
 Columns = dict[str, npt.NDArray[np.generic]]
-PATIENCE = 3
+LIVE = 2
+"""Times `idle_after` before a live row up to when labels are waited for: a source that fell silent is told to be idle
+after one, and it is repeated after half of one."""
+PATIENCE = 4
 """Times `idle_after` that rows wait without a word: at the end of a stream they wait for a good one."""
 
 
@@ -91,7 +94,8 @@ class Lookups:
 
     A view that folds labels is waited for in the same way: a row of a backfill until labels up to its own time are
     told, so that the answer does not depend on who was quick. A live row does not wait for labels as young as itself:
-    it waits until all that could be read `idle_after` before it is told, and its age says how much more was missing.
+    it waits until all that could be read `LIVE` times `idle_after` before it is told, and its age says for how long
+    labels may be missing.
     """
 
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
@@ -234,7 +238,7 @@ class Lookups:
 
     def _labels_behind(self, view: View, batch: Batch, times: Ints, told: Truth) -> Flags:
         # A live row is no older than its record: a time ahead of the clock must not be waited for.
-        live = np.minimum(times, self._written(batch, times)) - view.idle_after - view.max_age
+        live = np.minimum(times, self._written(batch, times)) - LIVE * view.idle_after - view.max_age
         back = (times - view.max_age > told.known) | (batch.timestamp + view.idle_after > told.seen)
         return np.where(self._backfill(view, batch, times), back, live > told.alive)
 

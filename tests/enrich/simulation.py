@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from services.kit.batch import Batch, Emit, Reject
 from services.kit.online_store import Store
 from services.kit.partitioning import partitions_of
 from services.pipeline.spec import Pipeline
+from tests.enrich.joining import Joiner, Report, Source
 
 
 def batch_of(
@@ -86,6 +88,18 @@ class World:
         self.rejects: list[Reject] = []
         self.now = now
         self.coming: list[tuple[float, Log, pa.RecordBatch, pa.Array]] = []
+        self.labels: list[Log] = []
+        self.joiners: list[Joiner] = []
+        if self.view.folds_labels:
+            self.counts["exchange"] = 2
+            self.labels = [Log("labels", p) for p in range(3)]
+            sources = [("events", p) for p in range(partitions)] + [("labels", p) for p in range(len(self.labels))]
+            self.joiners = [
+                Joiner(p, self.view, pipeline.events.allowed_lateness, {s: Source() for s in sources}, view_partitions)
+                for p in range(2)
+            ]
+        self.marked: dict[int, float] = {}
+        self.newest: dict[int, int] = {}
         self.enrich = self.new_enrich()
         self.views = self.new_views()
 
@@ -113,13 +127,23 @@ class World:
             self.coming.append((at, log, columns.take(rows), keys.take(rows)))
         self.arrive()
 
+    def publish_labels(self, labels: pa.RecordBatch, drift: float = 0.0) -> None:
+        """Write labels (event_id, value, label_time) to the partitions of their keys, as `publish` does."""
+        keys = labels.column("event_id")
+        chosen = partitions_of(keys, len(self.labels))
+        for log in self.labels:
+            rows = pa.array(np.flatnonzero(chosen == log.partition))
+            at = self.now + self.random.random() * drift
+            self.coming.append((at, log, labels.take(rows), keys.take(rows)))
+        self.arrive()
+
     def arrive(self) -> None:
-        """Write what is due, and note which partitions of the events are read to their end."""
+        """Write what is due, and note which partitions of the events and labels are read to their end."""
         for at, log, columns, keys in self.coming:
             if at <= self.now:
                 log.append(columns, self.now, keys)
         self.coming = [part for part in self.coming if part[0] > self.now]
-        for log in self.events:
+        for log in (*self.events, *self.labels):
             if log.at_end_since is None and log.read == log.end:
                 log.at_end_since = self.now
 
@@ -130,6 +154,10 @@ class World:
                 self.features.append(emit.columns)
                 continue
             assert emit.partition is not None
+            if emit.topic == "exchange":
+                for record, target in zip(emit.columns.to_pylist(), emit.partition.tolist(), strict=True):
+                    self.joiners[target].queue.append(exchanged(record))
+                continue
             for log in self.updates:
                 log.append(emit.columns.take(pa.array(np.flatnonzero(emit.partition == log.partition))), self.now)
 
@@ -153,13 +181,42 @@ class World:
             self.held[log.partition] = batch
 
     def step_updates(self, log: Log) -> None:
-        """Let views take some updates."""
-        if log.read < log.end:
-            self.views.process(log.take(self.random.randint(1, 20)), self.now)
+        """Let views take some updates; as many more as others write when views fold labels."""
+        for _ in range(20 if self.labels else 1):
+            if log.read < log.end:
+                self.views.process(log.take(self.random.randint(1, 20)), self.now)
+
+    def step_labels(self, log: Log, rows: int) -> None:
+        """Let the partitions of the exchange be told some labels of a partition."""
+        if log.read == log.end:
+            return
+        batch = log.take(rows)
+        known = batch.columns.column("label_time").to_pylist()
+        told = zip(batch.columns["event_id"].to_pylist(), known, batch.columns["value"].to_pylist(), strict=True)
+        labels = [(name, (time, value)) for name, time, value in told]
+        self.newest[log.partition] = max([self.newest.get(log.partition, 0), *known])
+        self.tell(log, self.newest[log.partition], False, int(self.now * 1000), labels)
+
+    def tell(self, log: Log, progress: int, idle: bool, time: int, labels: list[tuple[str, Report]]) -> None:
+        """Write a mark of a partition of the labels to each partition of the exchange."""
+        for joiner in self.joiners:
+            names = pa.array([name for name, _ in labels], pa.string())
+            chosen = partitions_of(names, len(self.joiners))
+            own = [label for label, at in zip(labels, chosen, strict=True) if at == joiner.partition]
+            place = {"source": "labels", "source_partition": log.partition}
+            joiner.queue.append({**place, "progress": progress, "idle": idle, "time": time, "labels": own})
+
+    def tick_labels(self) -> None:
+        """Say which partitions of the labels stand at their end."""
+        for log in self.labels:
+            since = log.at_end_since
+            if since is not None and self.now - since >= 1.0 and self.now - self.marked.get(log.partition, 0) >= 0.5:
+                self.marked[log.partition] = self.now
+                self.tell(log, 0, True, int(self.now * 1000), [])
 
     def done(self) -> bool:
         """Whether everything was read and answered."""
-        read = all(log.read == log.end for log in (*self.events, *self.updates))
+        read = all(log.read == log.end for log in (*self.events, *self.updates, *self.labels))
         return read and not self.held and not self.coming
 
     def restart(self) -> None:
@@ -185,13 +242,19 @@ class World:
         """Let time pass, and somebody take a turn."""
         self.now += 0.005
         self.arrive()
-        log = self.random.choice([*self.events, *self.updates])
+        log = self.random.choice([*self.events, *self.updates, *self.labels])
         if log in self.events:
             self.step_events(log, self.random.randint(1, rows))
+        elif log in self.labels:
+            self.step_labels(log, self.random.randint(1, rows))
         else:
             self.step_updates(log)
         self.arrive()
         at_end = {p.partition: p.at_end_since for p in self.events if p.at_end_since is not None}
+        for joiner in self.joiners:
+            if self.random.random() < 0.7 and (emit := joiner.step()) is not None:
+                self.write((emit,))
+        self.tick_labels()
         self.views.tick(self.now, {})
         self.write(self.enrich.tick(self.now, at_end).emits)
 
@@ -204,6 +267,17 @@ class World:
     def answers(self) -> pa.Table:
         """All features so far."""
         return pa.Table.from_batches(self.features)
+
+
+def exchanged(record: dict[str, Any]) -> dict[str, object]:
+    """A record of the exchange as joiners take it."""
+    place = {name: record[name] for name in ("source", "source_partition", "idle")}
+    times = {name: int(record[name].timestamp() * 1000 + 0.5) for name in ("progress", "time")}
+    events = record["events"]
+    (entities,) = events["entities"]
+    assert not record["predictions"]
+    assert not record["labels"]
+    return {**place, **times, "events": list(zip(events["event_ids"], events["times"], entities["keys"], strict=True))}
 
 
 def with_views(pipeline: Pipeline, **changes: object) -> Pipeline:
