@@ -107,13 +107,16 @@ def assemble(features: pa.Table, labels: pa.Table, inputs: Sequence[str], rule: 
 
 
 def _order(features: pa.Table) -> npt.NDArray[np.int64]:
-    """Places of the rows by time and event id, each event at its first; however partitions were read."""
+    """Places of the rows by time and event id, each event at its first; however partitions were read.
+
+    Shorter ids come first, so that ids that are counted up stand as they were counted.
+    """
     ids = features["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first = np.unique(ids, return_index=True)
     keys = pa.table({"time": features["event_time"], "id": features["event_id"]}).take(pa.array(first))
-    places: npt.NDArray[np.int64] = kernels.sort_indices(
-        keys, sort_keys=[("time", "ascending"), ("id", "ascending")]
-    ).to_numpy()
+    keys = keys.append_column("length", kernels.binary_length(keys["id"]))
+    by = [(name, "ascending") for name in ("time", "length", "id")]
+    places: npt.NDArray[np.int64] = kernels.sort_indices(keys, sort_keys=by).to_numpy()
     return first[places]
 
 

@@ -66,12 +66,12 @@ def test_young_events_with_a_label() -> None:
 
 
 def test_repeated_and_tied_events() -> None:
-    """An event that was written twice is one row, and events of one moment stand by their ids."""
-    given = events(c=5, b=5, a=7)
+    """An event that was written twice is one row; events of one moment stand by their ids, as these are counted up."""
+    given = events(r10=5, r9=5, r8=7)
     given = pa.concat_tables([given, given])
-    given = given.append_column("event", pa.StructArray.from_arrays([pa.array([3.0, 2, 1, 3, 2, 1])], ["x"]))
-    data = assemble(given, labels(("a", 1, 8), ("b", 0, 8), ("c", 0, 8)), ("x",), SPOKEN, as_of=9)
-    assert data.matrix[:, 0].tolist() == [2, 3, 1]
+    given = given.append_column("event", pa.StructArray.from_arrays([pa.array([10.0, 9, 8, 10, 9, 8])], ["x"]))
+    data = assemble(given, labels(("r8", 1, 8), ("r9", 0, 8), ("r10", 0, 8)), ("x",), SPOKEN, as_of=9)
+    assert data.matrix[:, 0].tolist() == [9, 10, 8]
     assert data.labels.tolist() == [0, 0, 1]
 
 
