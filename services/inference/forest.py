@@ -60,7 +60,10 @@ class Forest:
         _score(
             columns, self.feature, self.threshold, self.mask, self.split, self.ordered, self.leaves, self.base, answers
         )
-        return 1 / (1 + np.exp(-answers)) if self.sigmoid else answers
+        if not self.sigmoid:
+            return answers
+        with np.errstate(over="ignore"):  # Far below zero exp is infinite, which makes the score the 0 that it is.
+            return 1 / (1 + np.exp(-answers))
 
 
 def read(model: onnx.ModelProto) -> Forest | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import nan
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from services.inference.plans import Arm, Member, Plan, latest
+from services.kit.codec import Codec
+from services.kit.schemas import PinnedIds, load_schema, pinned, read_pins, write_pins
 from tests.inference.parts import PLANS
+from tests.project import ROOT
 
 ONE = Arm("champion", "m", "1", "sha256:01", "file:///m/1")
 CANARY = replace(ONE, arm="canary", version="2", digest="sha256:02", share=0.05)
@@ -66,3 +71,18 @@ def test_newer_ones_of_this_pipeline() -> None:
     plans = [Plan("p", version, (ONE,)) for version in (2, 4, 3)]
     assert latest(facts(*plans, Plan("q", 9, (ONE,))), "p", known=3)[0] == plans[1]
     assert latest(facts(*plans), "p", known=4) == (None, [])
+
+
+def test_plans_of_the_first_schema(tmp_path: Path) -> None:
+    """A plan that was written before canaries had salts and arms had members is read as what it was."""
+    path = ROOT / "schemas/plan.avsc"
+    new, old = load_schema(path), json.loads(path.read_text())
+    assert old["fields"].pop()["name"] == "salt"
+    old["fields"][-1]["type"]["items"]["fields"] = old["fields"][-1]["type"]["items"]["fields"][:6]
+    write_pins(tmp_path / "ids.json", pinned({}, {"plans": load_schema(old)})[0])
+    writer = Codec("plans", load_schema(old), PinnedIds(tmp_path / "ids.json"))
+    write_pins(tmp_path / "ids.json", pinned(read_pins(tmp_path / "ids.json"), {"plans": new})[0])
+    reader = Codec("plans", new, PinnedIds(tmp_path / "ids.json"))
+    rows = pa.RecordBatch.from_pylist(facts(Plan("p", 3, (ONE, CANARY))).to_pylist(), schema=load_schema(old).arrow)
+    decoded = reader.decode(writer.encode(rows))
+    assert latest(decoded.columns, "p") == (Plan("p", 3, (ONE, CANARY)), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,9 +112,12 @@ def test_exactly_once_through_kills_and_a_broken_model(project: Project) -> None
     rows = 30_000
     publish(project, 0, rows // 2)
     project.settings["HEADRACE_SHED_AFTER_S"] = "0"
-    project.start("shadow-0", HEADRACE_BATCH_ROWS="500", HEADRACE_COMMIT_MS="20")
+    process = project.start("shadow-0", HEADRACE_BATCH_ROWS="500", HEADRACE_COMMIT_MS="20", HEADRACE_NICE="7")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
     for part in range(1, 4):
         project.await_count("shadow-predictions", part * 3_000)
+        if part == 1:
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(before + 7, 19), "it gives way to others"
         project.stop("shadow-0", signal.SIGKILL)
         project.start("shadow-0", HEADRACE_BATCH_ROWS="500", HEADRACE_COMMIT_MS="20")
     publish(project, rows // 2, rows // 2)
