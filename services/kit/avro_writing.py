@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,16 @@ class Writing:
         Raises:
             ContractError: a column is missing, of another type, or null where the schema allows none.
         """
+        messages: list[bytes] = []
+        if columns.num_rows:
+            for part in self.parts(columns, number):
+                # The quickest way from a buffer to `bytes` objects: Arrow makes them in C++.
+                messages += part.to_numpy(zero_copy_only=False).tolist()
+        return messages
+
+    def parts(self, columns: pa.RecordBatch, number: int) -> Iterator[pa.BinaryArray]:
+        """As `write`, for at least one row, as arrays of messages; several only where one might outgrow its offsets."""
         n = columns.num_rows
-        if n == 0:
-            return []
         table = _Table(len(self.program.dtypes))
         for slot, wanted in zip(self.program.slots, self.schema, strict=True):
             if (index := columns.schema.get_field_index(wanted.name)) < 0:
@@ -43,7 +51,9 @@ class Writing:
         room = table.room + kernels.HEADER * n
         if room > _MOST_BYTES and n > 1:
             half = n // 2
-            return self.write(columns.slice(0, half), number) + self.write(columns.slice(half), number)
+            yield from self.parts(columns.slice(0, half), number)
+            yield from self.parts(columns.slice(half), number)
+            return
         out = np.empty(room, np.uint8)
         ends = np.empty(n + 1, np.int32)
         used = kernels.encode(
@@ -55,10 +65,7 @@ class Writing:
             out.ctypes.data,
             ends.ctypes.data,
         )
-        written = pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(ends), pa.py_buffer(out[:used])])
-        # The quickest way from a buffer to `bytes` objects: Arrow makes them in C++.
-        messages: list[bytes] = written.to_numpy(zero_copy_only=False).tolist()
-        return messages
+        yield pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(ends), pa.py_buffer(out[:used])])
 
 
 class _Table:

@@ -1,0 +1,1 @@
+"""Joins what turned out to be true to predictions."""

@@ -1,0 +1,10 @@
+"""`python -m services.labels`."""
+
+import sys
+
+from services.kit.serving import main
+from services.labels.app import build_labels
+from services.labels.settings import LabelsSettings
+
+if __name__ == "__main__":
+    sys.exit(main("labels", LabelsSettings, build_labels))

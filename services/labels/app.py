@@ -1,0 +1,36 @@
+"""The edge of `labels`: topics and codecs around its pure code."""
+
+from __future__ import annotations
+
+import time
+
+from services.kit.errors import ConfigurationError
+from services.kit.metrics import Metrics
+from services.kit.runner import Runner
+from services.labels.figures import Figures
+from services.labels.forms import entities, shared
+from services.labels.labelling import Labelling
+from services.labels.settings import LabelsSettings
+from services.pipeline.wiring import read_contracts
+
+
+def build_labels(settings: LabelsSettings) -> Runner:
+    """A member of `labels`: predictions and labels to outcomes."""
+    contracts = read_contracts(settings)
+    pipeline = contracts.pipeline
+    if pipeline.labels is None:
+        raise ConfigurationError(
+            f"{pipeline.name} has no labels: add a section such as labels: {{id: ..., value: ...}}"
+        )
+    views = [f"view.{view.name}" for view in pipeline.label_views]
+    wiring = contracts.wiring("labels", settings, Labelling.inputs, ["exchange", "outcomes", *views], beside=["events"])
+    metrics = Metrics()
+    service = Labelling(
+        pipeline,
+        {name: wiring.outputs[name].codec.reader.arrow for name in ("exchange", "outcomes")},
+        shared(pipeline),
+        entities(pipeline),
+        Figures(metrics.registry),
+        settings.idle_after_s,
+    )
+    return Runner(service, wiring, settings, metrics, time.time)

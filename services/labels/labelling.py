@@ -1,0 +1,261 @@
+"""The service `labels`: brings predictions and labels together by event id, and says what became of each prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.kit import packing
+from services.kit.batch import Batch, Emit, Output, unslot
+from services.kit.errors import ContractError
+from services.kit.service import Service
+from services.labels.figures import Figures
+from services.labels.joining import Found, Join, Question
+from services.labels.layout import (
+    O_STATE,
+    V_FORMER,
+    V_KNOWN,
+    V_NEW,
+    V_ROW,
+    V_VALUE,
+)
+from services.labels.outcomes import STATES, Outcomes, entities_of
+from services.labels.packed import Packed
+from services.labels.routing import TIMES, Mark, Router, checked
+from services.labels.telling import Changes, reached, updates
+from services.labels.telling import Mark as ViewMark
+from services.labels.told import KINDS, Told
+from services.pipeline.spec import Pipeline
+
+Ints = npt.NDArray[np.int64]
+FATES = {
+    "MATCHED": "matched", "EARLY": "early", "DUPLICATE": "duplicate", "CORRECTING": "correcting",
+    "CONFLICT": "conflicting", "OUTDATED": "outdated", "LATE": "late", "ORPHANED": "orphaned",
+}  # fmt: skip  # registers and their names in metrics
+
+
+class Labelling(Service):
+    """The service `labels` for one pipeline.
+
+    Two stages in one group. Rows of labels and predictions go to the partition of the exchange that their event's id
+    chooses, unchanged and without state; there a `Join` folds them. Outcomes depend on the exchange's records in their
+    order and, but for revisions on the way, on nothing but which predictions and labels there are.
+
+    Parameters:
+        pipeline: whose predictions these are; it has labels.
+        schemas: columns of the topics `exchange` and `outcomes`.
+        shared: what predictions of one event share, as joins keep it.
+        entities: whom events belong to, a field a view that folds labels.
+        figures: metrics.
+        idle_after_s: seconds at its end after which a source holds nothing back.
+    """
+
+    inputs = ("labels", "predictions", "shadow-predictions", "exchange")
+    stateful = ("exchange",)
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        schemas: Mapping[str, pa.Schema],
+        shared: Packed,
+        entities: Packed,
+        figures: Figures,
+        idle_after_s: float,
+    ) -> None:
+        assert pipeline.labels is not None, "a pipeline without labels has no outcomes"
+        self.pipeline = pipeline
+        self.rule = pipeline.labels
+        self._schemas = schemas
+        self._shared, self._entities = shared, entities
+        self._outcomes = Outcomes(schemas["outcomes"], shared)
+        self._figures = figures
+        self._idle_after_s = idle_after_s
+        self._views = pipeline.label_views
+        self._progress: dict[int, int] = {}
+        self._offsets: dict[int, int] = {}
+        self._idle: dict[int, float] = {}
+        self._joins: dict[int, Join] = {}
+
+    def start(self, partitions: Mapping[str, int]) -> None:
+        """See `Service`."""
+        counts = [partitions[name] for name in KINDS]
+        self._counts = dict(zip(KINDS, counts, strict=True))
+        self._firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
+        self._view_partitions = {view.name: partitions[f"view.{view.name}"] for view in self._views}
+        self._router = Router(self._schemas["exchange"], partitions["exchange"])
+        rule = self.rule
+        self._question = Question(
+            rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(counts)
+        )
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """Send rows of labels and predictions on; fold those of the exchange."""
+        if batch.topic != "exchange":
+            return self._send_on(batch, now)
+        told, emits = self._told(batch), []
+        changes: list[Changes] = []
+        for mark, (partition, join, found) in enumerate(self._folded(batch, told, live=True)):
+            if len(found.outcomes):
+                emits.append(self._answered(partition, join, found.outcomes))
+            changes += self._changed(batch, join, found.entries, mark)
+            join.settle()
+        emits += self._tell(batch, changes)
+        self._show()
+        return Output(tuple(emits), housekeeping=told.quiet and not any(emit.topic == "outcomes" for emit in emits))
+
+    def replay(self, batch: Batch) -> None:
+        """Fold records of the exchange that were answered in an earlier life."""
+        for _, join, _ in self._folded(batch, self._told(batch), live=False):
+            join.settle()
+
+    # ---- to the exchange ----------------------------------------------------------------------------------------
+
+    def _send_on(self, batch: Batch, now: float) -> Output:
+        good, rejects = checked(batch)
+        times = good.columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
+        marks = []
+        for partition, rows in good.runs():
+            newest = max(int(times[rows].max()), 1)  # 0 stands for nothing seen
+            self._progress[partition] = max(self._progress.get(partition, 0), newest)
+        for partition, rows in batch.runs():
+            self._offsets[partition] = int(batch.offset[rows.stop - 1]) + 1
+            self._idle.pop(partition, None)
+        marks = [self._mark(partition, now) for partition, _ in good.runs()]
+        emits = self._router.route(good, marks) if marks else ()
+        return Output(tuple(emits), tuple(rejects))
+
+    def _mark(self, partition: int, now: float, idle: bool = False) -> Mark:
+        offset, progress = self._offsets.get(partition, 0), self._progress.get(partition, 0)
+        return Mark(partition, offset, progress, int(now * 1000), idle)
+
+    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+        """Say which sources stand at their end for so long that nothing should wait for them, again and again."""
+        emits = []
+        for place, topic in enumerate(self.inputs[:3]):
+            quiet = [
+                partition
+                for partition, since in at_end.items()
+                if unslot(partition)[0] == place
+                if now - since >= self._idle_after_s
+                if now - self._idle.get(partition, -inf) >= self._idle_after_s / 2
+            ]
+            self._idle |= dict.fromkeys(quiet, now)
+            if quiet:
+                emits.append(self._router.marks(topic, [self._mark(partition, now, idle=True) for partition in quiet]))
+        return Output(tuple(emits))
+
+    # ---- from the exchange --------------------------------------------------------------------------------------
+
+    def _told(self, batch: Batch) -> Told:
+        return Told(batch, self._firsts, self._counts, self._shared, self._entities)
+
+    def _folded(self, batch: Batch, told: Told, live: bool) -> Iterator[tuple[int, Join, Found]]:
+        """Fold each partition's records in turn; `live`: count what becomes of them."""
+        for partition, rows in batch.runs():
+            join = self._join(partition)
+            before = join.fates
+            found = join.fold(told, rows.start, rows.stop)
+            if live:
+                self._count(before, join.fates)
+            yield partition, join, found
+
+    def _count(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+        figures = self._figures
+        news = {name: count - before[name] for name, count in after.items()}
+        for register, fate in FATES.items():
+            figures.labels.labels(fate).inc(news[register])
+        figures.repeated.inc(news["REPEATED"])
+        figures.matured.labels("yes").inc(max(news["GROWN_LABELLED"], 0))
+        figures.matured.labels("no").inc(max(news["GROWN"] - news["GROWN_LABELLED"], 0))
+
+    def _answered(self, partition: int, join: Join, found: Ints) -> Emit:
+        columns = self._outcomes.of(join, found, self.rule.unlabelled_is)
+        state = found[:, O_STATE]
+        for number, count in enumerate(np.bincount(state, minlength=len(STATES)).tolist()):
+            if count:
+                self._figures.outcomes.labels(STATES[number].as_py()).inc(count)
+        self._figures.corrections.inc(int((columns["revision"].to_numpy() > 0).sum()))
+        delays = columns["label_delay"].drop_null().to_numpy()
+        self._figures.delay.observe(delays / 1000)
+        return Emit("outcomes", columns, columns["entity"], np.full(len(found), partition, np.int32))
+
+    def _changed(self, batch: Batch, join: Join, entries: Ints, mark: int) -> list[Changes]:
+        """For each view that folds labels what is to be told it."""
+        if not self._views:
+            return []
+        entities, times = entities_of(join, entries, self._entities)
+        value, former = (np.ascontiguousarray(entries[:, at]).view(np.float64) for at in (V_VALUE, V_FORMER))
+        values = np.column_stack([entries[:, V_NEW].astype(np.float64), value - former])
+        offsets = batch.offset[entries[:, V_ROW]]
+        return [
+            Changes(entities[view.name], times, entries[:, V_KNOWN], values, offsets, np.full(len(times), mark))
+            for view in self._views
+        ]
+
+    def _tell(self, batch: Batch, changes: list[Changes]) -> Iterator[Emit]:
+        """Tell every view how far the partitions of this batch are, and what changed in them."""
+        labels, events = (slice(self._firsts[n], self._firsts[n] + self._counts[n]) for n in ("labels", "events"))
+        lateness = self.pipeline.events.allowed_lateness
+        for place, view in enumerate(self._views):
+            marks = []
+            for partition, rows in batch.runs():
+                sources = self._joins[partition].sources
+                progress, time, idle = reached(view, lateness, sources[labels], sources[events])
+                marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle))
+            own = changes[place :: len(self._views)]
+            together = Changes(
+                pa.concat_arrays([part.entities for part in own]),
+                *(
+                    np.concatenate([getattr(part, name) for part in own])
+                    for name in ("times", "known", "values", "offsets", "mark")
+                ),
+            )
+            yield updates(view, self._view_partitions[view.name], marks, together)
+
+    def _show(self) -> None:
+        joins, figures = self._joins.values(), self._figures
+        figures.events.set(sum(len(join) for join in joins))
+        figures.open.set(sum(join.get("PREDICTIONS") for join in joins))
+        figures.bytes.set(sum(join.nbytes for join in joins))
+        grown = sum(join.get("GROWN") for join in joins)
+        if grown:
+            figures.coverage.set(sum(join.get("GROWN_LABELLED") for join in joins) / grown)
+
+    # ---- state comes and goes -----------------------------------------------------------------------------------
+
+    def _join(self, partition: int) -> Join:
+        if partition not in self._joins:
+            self.restore(partition, None)
+        return self._joins[partition]
+
+    def restore(self, partition: int, snapshot: bytes | None) -> None:
+        """Take a partition over. Raises ContractError when the snapshot is damaged or of other contracts."""
+        join = Join(self._question)
+        if snapshot is not None:
+            columns = packing.unpack(snapshot)
+            if "shared" not in columns:
+                raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of labels")
+            if columns.pop("shared").tobytes() != self._form():
+                raise ContractError(
+                    "state snapshot: its predictions have other features than the pipeline file says now; "
+                    "give the pipeline a new name, or let `labels` begin anew"
+                )
+            join.load(columns)
+        self._joins[partition] = join
+
+    def snapshot(self, partition: int) -> bytes:
+        """The join of a partition."""
+        columns = self._join(partition).columns()
+        return packing.pack({**columns, "shared": np.frombuffer(self._form(), np.uint8)}, level=1)
+
+    def _form(self) -> bytes:
+        return f"{self._shared.definition} {self._entities.fields}".encode()
+
+    def drop(self, partition: int) -> None:
+        """See `Service`."""
+        for known in (self._joins, self._progress, self._offsets, self._idle):
+            known.pop(partition, None)

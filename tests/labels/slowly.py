@@ -1,0 +1,170 @@
+"""The join said slowly: one record after the other, in dicts and lists."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.labels.layout import MOST_MATURED, NEVER
+from services.pipeline.spec import Labels
+
+Report = tuple[int, str, float]
+"""Label time, source, value."""
+
+
+@dataclass
+class Event:
+    """What is known of one event."""
+
+    time: int | None = None
+    predictions: dict[str, int] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    terminal: str | None = None
+    told: bool = False
+    matured: bool = False
+
+
+@dataclass
+class Slow:
+    """One partition of the exchange. It forgets nothing.
+
+    Attributes:
+        outcomes: (prediction id, revision, state, label, label time, source, reports, conflicting, former state, former
+            label, as of) in order.
+    """
+
+    rule: Labels
+    counts: Mapping[str, int]
+    events: dict[str, Event] = field(default_factory=lambda: defaultdict(Event))
+    outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+    sources: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    maturity: int = NEVER
+    as_of: int = NEVER
+
+    def rank(self, report: Report) -> tuple[int, int, str, float]:
+        """The greatest of these holds: newest, most trusted, first by name, largest."""
+        time, source, value = report
+        listed = self.rule.sources
+        place = listed.index(source) if source in listed else len(listed)
+        return time, -place, "".join(chr(0x10FFFF - ord(letter)) for letter in source) + chr(0x10FFFF), value
+
+    def winner(self, event: Event) -> Report | None:
+        """The report that holds."""
+        return max(event.reports, key=self.rank, default=None)
+
+    def conflicting(self, event: Event) -> bool:
+        """Whether the newest reports of different sources disagree."""
+        newest: dict[str, Report] = {}
+        for report in sorted(event.reports, key=self.rank):
+            newest[report[1]] = report
+        return len({value for _, _, value in newest.values()}) > 1
+
+    def status(self, event: Event) -> tuple[Any, ...] | None:
+        """State, label, label time, source; None while nothing is to be said."""
+        held = self.winner(event)
+        if held is not None:
+            return ("labelled", held[2], held[0], held[1])
+        if not event.matured:
+            return None
+        return ("unlabelled" if self.rule.unlabelled_is is None else "presumed", self.rule.unlabelled_is, None, None)
+
+    def answer(self, event: Event, prediction: str, former: tuple[Any, ...] | None) -> None:
+        """Write an outcome."""
+        status = self.status(event)
+        assert status is not None
+        revision = event.predictions[prediction]
+        event.predictions[prediction] += 1
+        before = former[:2] if former is not None and revision else (None, None)
+        flags = (len(event.reports), self.conflicting(event))
+        self.outcomes.append((prediction, revision, *status, *flags, *before, max(self.as_of, 0)))
+
+    def date(self, event: Event, time: int) -> None:
+        """Note when an event happened."""
+        if event.time is None:
+            event.time = time
+            event.reports = [report for report in event.reports if report[0] <= time + self.rule.expires_after]
+
+    def fold(self, record: Mapping[str, Any]) -> None:
+        """Take one record."""
+        for row in record["predictions"]:
+            self.predict(row)
+        for row in record["labels"]:
+            self.label(row)
+        told = record["events"]
+        keys = told["entities"][0]["keys"] if told["entities"] else []
+        for name, time, who in zip(told["event_ids"], told["times"], keys, strict=True):
+            event = self.events[name]
+            self.date(event, time)
+            if not event.told:
+                event.told, event.terminal = True, who
+        self.mark(record)
+
+    def predict(self, row: Mapping[str, Any]) -> None:
+        """Take a prediction."""
+        event = self.events[row["event_id"]]
+        self.date(event, row["event_time"])
+        if row["prediction_id"] in event.predictions:
+            return
+        event.predictions[row["prediction_id"]] = 0
+        assert event.time is not None
+        if event.time + self.rule.matures_after <= self.maturity:
+            event.matured = True
+        if self.status(event) is not None:
+            self.answer(event, row["prediction_id"], None)
+
+    def label(self, row: Mapping[str, Any]) -> None:
+        """Take a label."""
+        event = self.events[row["event_id"]]
+        report = (row["label_time"], row["source"], row["value"])
+        if event.time is not None and report[0] > event.time + self.rule.expires_after:
+            return
+        if report in event.reports:
+            return
+        former, conflicted = self.status(event), self.conflicting(event)
+        held = self.winner(event)
+        event.reports.append(report)
+        if self.winner(event) != held or self.conflicting(event) != conflicted:
+            for prediction in event.predictions:
+                self.answer(event, prediction, former)
+
+    def mark(self, record: Mapping[str, Any]) -> None:
+        """Take up how far a source is; what matures by it is answered."""
+        place = record["source"], record["source_partition"]
+        progress, _ = self.sources.get(place, (NEVER, NEVER))
+        progress = max(progress, record["progress"] or NEVER)
+        self.sources[place] = progress, record["time"] if record["idle"] else NEVER
+        labels, predictions = self.reached("labels"), self.reached("predictions")
+        self.as_of = max(self.as_of, labels)
+        self.maturity = max(self.maturity, min(labels, predictions))
+        due = [event for event in self.events.values() if event.predictions and not event.matured]
+        limit = self.maturity - self.rule.matures_after
+        due = [event for event in due if event.time is not None and event.time <= limit]
+        assert len(due) <= MOST_MATURED
+        for event in due:
+            event.matured = True
+            if not event.reports:
+                for prediction in event.predictions:
+                    self.answer(event, prediction, None)
+
+    def reached(self, topic: str) -> int:
+        """The time that all partitions of a source have passed."""
+        found = [self.sources.get((topic, partition), (NEVER, NEVER)) for partition in range(self.counts[topic])]
+        return min(max(progress, idle) for progress, idle in found)
+
+    def known(self, event: Event, moment: int) -> float | None:
+        """The label of an event as it was known at a moment."""
+        reports = [report for report in event.reports if report[0] <= moment]
+        return max(reports, key=self.rank)[2] if reports else None
+
+
+def plain(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Outcomes as `Slow` says them."""
+    return [
+        (
+            row["prediction_id"], row["revision"], row["state"], row["label"], row["label_time"], row["label_source"],
+            row["reports"], row["conflicting"], row["former_state"], row["former_label"], row["as_of"],
+        )
+        for row in rows
+    ]  # fmt: skip  # in its order
