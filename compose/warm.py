@@ -44,7 +44,7 @@ def main() -> None:
         admission = enrich.admit(batch, now=0.0)
         for emit in admission.emits:
             for views in folds:
-                if views.input == emit.topic:
+                if emit.topic in views.inputs:
                     views.process(again(contracts, emit, start), now=float(start))
         for emit in enrich.process(admission.batch, now=0.0).emits:
             features += len(again(contracts, emit, start))

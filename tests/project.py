@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from services.cli.planning import publish_plan
 from services.cli.schemas import derived_schemas, pin
+from services.cli.services import SERVICES
 from services.cli.topics import topics_of
 from services.inference.store import ModelStore
 from services.kit.kafka import Admin, Connection, Producer
@@ -28,14 +29,7 @@ from services.pipeline.wiring import Contracts, read_contracts
 from services.training.bootstrap import train_offline
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {
-    "enrich": ["services.enrich", "enrich"],
-    "views": ["services.enrich", "views"],
-    "score": ["services.score"],
-    "shadow": ["services.shadow"],
-    "labels": ["services.labels"],
-    "scorecards": ["services.scorecards"],
-}
+WEEK = 7 * 86_400_000
 
 
 class Project:
@@ -95,7 +89,8 @@ class Project:
 
     def start(self, member: str, **settings: str) -> subprocess.Popen[bytes]:
         """Start a member; its name begins with its service's (`enrich-0`)."""
-        command = [sys.executable, "-m", *COMMANDS[member.partition("-")[0]]]
+        kind = SERVICES[member.partition("-")[0]]
+        command = [sys.executable, "-m", kind.module, *kind.arguments]
         with (self.directory / f"{member}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment(member, **settings), stdout=log, stderr=log
@@ -124,9 +119,9 @@ class Project:
                 )
                 self.start(member)
 
-    def publish(self, rows: pa.RecordBatch, key: str) -> None:
-        """Write events in their order, keyed by a column."""
-        channel = self.contracts.channel("events")
+    def publish(self, rows: pa.RecordBatch, key: str, logical: str = "events") -> None:
+        """Write events, or records of another topic, in their order, keyed by a column."""
+        channel = self.contracts.channel(logical)
         producer = Producer(self.connection)
         for start in range(0, rows.num_rows, 10_000):
             part = rows.slice(start, 10_000)
@@ -211,6 +206,23 @@ def handbook_transactions(path: Path, rows: slice | None = None) -> pa.RecordBat
     return pa.RecordBatch.from_pydict({name: column.combine_chunks() for name, column in columns.items()})
 
 
+def handbook_labels(path: Path, rows: slice | None = None) -> pa.RecordBatch:
+    """What each of the Handbook's transactions turned out to be, known a week after it, in their order."""
+    table = pq.read_table(path)
+    if rows is not None:
+        start, stop, _ = rows.indices(table.num_rows)
+        table = table.slice(start, stop - start)
+    millis = pa.timestamp("ms", tz="UTC")
+    known = table["tx_datetime"].cast(pa.int64()).to_numpy() + WEEK
+    columns = {
+        "event_id": table["transaction_id"].cast(pa.string()).combine_chunks(),
+        "value": table["tx_fraud"].cast(pa.float64()).combine_chunks(),
+        "label_time": pa.array(known).cast(millis),
+        "source": pa.array(["handbook"] * table.num_rows),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
 def ties(customers: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
     """True for transactions that share customer and second with another: their order is not told by the data."""
     pair = customers.astype(np.int64) << 32 | times_ms // 1000
@@ -221,7 +233,7 @@ def ties(customers: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
 def differences(found: pa.Table, wanted: pa.Table, skip: Iterable[int] = ()) -> dict[str, int]:
     """How many rows differ from the Handbook's features, by feature; both sorted by transaction id, same rows.
 
-    Flags and counts must be equal, means within a millionth. `skip`: rows left out.
+    Flags and counts must be equal, means and risks within a millionth. `skip`: rows left out.
     """
     pairs = [("calendar.weekend", "tx_during_weekend", 0.0), ("calendar.night", "tx_during_night", 0.0)]
     for days in (1, 7, 30):
@@ -229,6 +241,7 @@ def differences(found: pa.Table, wanted: pa.Table, skip: Iterable[int] = ()) -> 
             (f"customer.nb_tx_{days}d", f"customer_id_nb_tx_{days}day_window", 0.0),
             (f"customer.avg_amount_{days}d", f"customer_id_avg_amount_{days}day_window", 1e-6),
             (f"terminal.nb_tx_{days}d", f"terminal_id_nb_tx_{days}day_window", 0.0),
+            (f"terminal.risk_{days}d", f"terminal_id_risk_{days}day_window", 1e-6),
         ]
     keep = np.ones(found.num_rows, bool)
     keep[list(skip)] = False

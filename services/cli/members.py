@@ -6,11 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.cli.services import SERVICES
 from services.kit.errors import ConfigurationError
 from services.pipeline.document import closest
 from services.pipeline.spec import Pipeline
-
-SERVICES = ("enrich", "views", "score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,6 @@ class Member:
     service: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-
-
-def all_services(pipeline: Pipeline) -> tuple[str, ...]:
-    """What a pipeline needs to turn events into predictions."""
-    return SERVICES if pipeline.foreign_views else ("enrich", "score")
 
 
 def members(
@@ -58,11 +52,10 @@ def members(
 
 
 def _member(service: str, view: str, number: int, prefix: str) -> Member:
-    module = "services.score" if service == "score" else "services.enrich"
-    arguments = () if service == "score" else (service,)
+    kind = SERVICES[service]
     name = "-".join(part for part in (prefix, service, view, str(number)) if part)
     env = {"HEADRACE_MEMBER": name, **({"HEADRACE_VIEW": view} if view else {})}
-    return Member(name, service, (sys.executable, "-m", module, *arguments), env)
+    return Member(name, service, (sys.executable, "-m", kind.module, *kind.arguments), env)
 
 
 def scales(pairs: Sequence[str]) -> dict[str, int]:

@@ -22,15 +22,14 @@ from services.cli.fleet import Fleet, MemberState
 from services.cli.logtail import Tail
 from services.cli.members import members, scales, variables
 from services.cli.options import Bootstrap, Json, pipeline_of
+from services.cli.services import SERVICES
 from services.cli.signals import stopped_by_signals
 from services.cli.supervisor import told
-from services.enrich.settings import EnrichSettings, ViewsSettings
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
 from services.parts import process
 from services.pipeline import units
 from services.pipeline.document import closest
-from services.score.settings import ScoreSettings
 
 TURN_S = 0.2
 IDLE_EVERY_S = 0.5
@@ -48,7 +47,7 @@ class Mode(StrEnum):
 
 
 def run(
-    services: Annotated[list[str], typer.Argument(metavar="SERVICE...", help="enrich, views, score.")],
+    services: Annotated[list[str], typer.Argument(metavar="SERVICE...", help=", ".join(SERVICES) + ".")],
     pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="A pipeline file, or the name of one.")],
     scale: Annotated[
         list[str] | None, typer.Option(metavar="SERVICE=N", help="Members of a service; of views: for each view.")
@@ -111,7 +110,7 @@ def check_settings(env: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: there is no such setting, or it cannot have this value.
     """
-    kinds: tuple[type[Settings], ...] = (EnrichSettings, ViewsSettings, ScoreSettings)
+    kinds = [kind.settings for kind in SERVICES.values()]
     known = {name for kind in kinds for name in kind.model_fields}
     options: dict[str, Any] = {name.removeprefix("HEADRACE_").lower(): value for name, value in env.items()}
     for name in options:

@@ -21,11 +21,12 @@ from services.cli import tables
 from services.cli.dashboard import Picture, ServiceState, line_of, panel_of
 from services.cli.fleet import Fleet, MemberState, ask, scrape
 from services.cli.lagging import inputs, measure
-from services.cli.members import all_services, members
+from services.cli.members import members
 from services.cli.pace import Steady
 from services.cli.planning import publish_plan
 from services.cli.publishing import Publisher
 from services.cli.run import GRACE_S
+from services.cli.services import needed
 from services.cli.supervisor import told
 from services.cli.tables import Rows
 from services.cli.train import revision, used
@@ -95,7 +96,7 @@ class Show:
         self.report = report
         self.published: list[pa.ChunkedArray] = []
         pipeline = contracts.pipeline
-        services = all_services(pipeline)
+        services = needed(pipeline)
         self.fleet = Fleet(members(pipeline, services, {}), directory / "logs", env, time.monotonic)
         events = (contracts.channel("events").codec, pipeline.events.id)
         self.watch = Watch(

@@ -16,10 +16,11 @@ from rich.markup import escape
 
 from services.cli.fleet import ask
 from services.cli.main import home
-from services.cli.members import all_services, members, scales, variables
+from services.cli.members import members, scales, variables
 from services.cli.options import Json, PipelineName, pipeline_of
 from services.cli.provision import provision
 from services.cli.run import GRACE_S, STATE, check_settings, environment
+from services.cli.services import needed
 from services.cli.supervisor import told
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
@@ -53,7 +54,7 @@ def up(
     """
     spec = pipeline_of(pipeline)
     path = str(resolve(pipeline, Path.cwd()))
-    services = all_services(spec)
+    services = needed(spec)
     members(spec, services, scales(scale or []))  # a wrong --scale is said before anything starts
     with bars(Console(stderr=True, quiet=json)) as report:
         parts = running.up(home(), registry, report=report)

@@ -13,12 +13,13 @@ from typing import Any
 
 import yaml
 
+from services.cli.services import SERVICES as KINDS
 from services.parts import process
 from tests.inference import graphs
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose" / "compose.yaml"
-SERVICES = ("enrich", "views", "score")
+SERVICES = tuple(KINDS)
 PORT = "9100"
 
 

@@ -18,18 +18,17 @@ import yaml
 from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.cli.services import SERVICES as KINDS_OF_SERVICES
 from services.cli.supervisor import DRAINED, FINAL
-from services.enrich.settings import EnrichSettings, ViewsSettings
 from services.kit.metrics import Metrics
 from services.kit.settings import Settings, read_settings
-from services.score.figures import Figures
+from services.score import figures as score
 from services.score.settings import ScoreSettings
+from services.shadow import figures as shadow
 from tests.compose.system import COMPOSE, PORT, ROOT, SERVICES, services
 
 KINDS: dict[str, type[Settings]] = {
-    "enrich": EnrichSettings,
-    "views": ViewsSettings,
-    "score": ScoreSettings,
+    **{service: kind.settings for service, kind in KINDS_OF_SERVICES.items()},
     "topics": Settings,
     "cli": ScoreSettings,
 }
@@ -176,10 +175,12 @@ def alerts() -> list[dict[str, Any]]:
 
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric in an alert is one that services expose."""
-    metrics = Metrics()
-    Figures(metrics.registry)
-    families = text_string_to_metric_families(metrics.text().decode())
-    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    exposed: set[str] = set()
+    for figures in (score.Figures, shadow.Figures):
+        metrics = Metrics()
+        figures(metrics.registry)
+        families = text_string_to_metric_families(metrics.text().decode())
+        exposed |= {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     for rule in alerts():
         named = set(re.findall(r"headrace_\w+", rule["expr"]))
         assert named <= exposed, rule["alert"]

@@ -11,31 +11,14 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from services.enrich.app import build_enrich, build_views
-from services.enrich.settings import EnrichSettings, ViewsSettings
+from services.cli.services import SERVICES
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
 from services.kit.settings import Settings
 from services.kit.topics import Topic, load_topics
 from services.pipeline.workspace import builtin
-from services.score import figures as score_figures
-from services.score.app import build_score
-from services.score.settings import ScoreSettings
-from services.shadow import figures as shadow_figures
-from services.shadow.app import build_shadow
-from services.shadow.settings import ShadowSettings
 
 ROOT = Path(__file__).parents[2]
-KINDS: tuple[tuple[str, type[Settings]], ...] = (
-    ("enrich", EnrichSettings),
-    ("views", ViewsSettings),
-    ("score", ScoreSettings),
-    ("shadow", ShadowSettings),
-)
-FIGURES: tuple[tuple[str, Callable[[CollectorRegistry], object]], ...] = (
-    ("score", score_figures.Figures),
-    ("shadow", shadow_figures.Figures),
-)
 MEMBER = "the host's name"
 
 
@@ -51,7 +34,7 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         rows.append(_setting(name, field, "all"))
     readers: dict[tuple[str, str, str], list[str]] = {}
-    for service, kind in KINDS:
+    for service, kind in ((service, kind.settings) for service, kind in SERVICES.items()):
         for name in [name for name in kind.model_fields if name not in Settings.model_fields]:
             variable, default, _, what = _setting(name, kind.model_fields[name], service)
             readers.setdefault((variable, default, what), []).append(service)
@@ -80,10 +63,8 @@ def metrics() -> str:
     known = {row[0] for row in _metrics(shared)}
     rows = [(*row, "all") for row in _metrics(shared)]
     owners: dict[tuple[str, str, str, str], list[str]] = {}
-    for service, figures in FIGURES:
-        registry = Metrics().registry
-        figures(registry)
-        for row in _metrics(registry):
+    for service, runner in runners().items():
+        for row in _metrics(runner.metrics.registry):
             if row[0] not in known:
                 owners.setdefault(row, []).append(service)
     rows += [(*row, ", ".join(services)) for row, services in owners.items()]
@@ -102,12 +83,7 @@ def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, str, str]]:
 
 def runners() -> dict[str, Runner]:
     """One member of each service, as it is before it opens anything."""
-    return {
-        "enrich": build_enrich(EnrichSettings(pipeline="card_fraud")),
-        "views": build_views(ViewsSettings(pipeline="card_fraud")),
-        "score": build_score(ScoreSettings(pipeline="card_fraud")),
-        "shadow": build_shadow(ShadowSettings(pipeline="card_fraud")),
-    }
+    return {name: kind.build(kind.settings(pipeline="card_fraud")) for name, kind in SERVICES.items()}
 
 
 def services() -> str:
@@ -119,7 +95,9 @@ def services() -> str:
         writes = [*wiring.outputs, wiring.dead_letters.logical]
         if runner.service.stateful:
             writes.append(wiring.checkpoints.logical)
-        state = "windows of entities, in memory and in checkpoints" if runner.service.stateful else "none"
+        remembered = SERVICES[name].state
+        assert bool(remembered) == bool(runner.service.stateful), name
+        state = f"{remembered}, in memory and in checkpoints" if remembered else "none"
         rows.append((f"`{name}`", _codes(reads), _codes(writes), state))
     return table(("service", "reads", "writes", "state"), rows)
 

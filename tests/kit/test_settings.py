@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.enrich.settings import EnrichSettings, ViewsSettings
+from services.cli.services import SERVICES
 from services.kit.errors import ConfigurationError
 from services.kit.serving import MISCONFIGURED
 from services.kit.settings import Settings, read_settings
-from services.score.settings import ScoreSettings
 
 ROOT = Path(__file__).parents[2]
-KINDS = (Settings, EnrichSettings, ViewsSettings, ScoreSettings)
+KINDS = (Settings, *(kind.settings for kind in SERVICES.values()))
 SECRET = "hunter2"
 
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from services.enrich.app import build_enrich, build_views
-from services.enrich.settings import EnrichSettings, ViewsSettings
+from services.cli.services import SERVICES
 from services.kit.runner import Runner
-from services.kit.settings import Settings
 from services.kit.topics import load_topics
-from services.score.app import build_score
-from services.score.settings import ScoreSettings
-from services.scorecards.app import build_scorecards
-from services.scorecards.settings import ScorecardsSettings
-from services.shadow.app import build_shadow
-from services.shadow.settings import ShadowSettings
 
 ROOT = Path(__file__).parents[2]
 TOPICS = load_topics([ROOT / "topics"])
-SERVICES: Mapping[str, tuple[type[Settings], Callable[[Any], Runner]]] = {
-    "enrich": (EnrichSettings, build_enrich),
-    "views": (ViewsSettings, build_views),
-    "score": (ScoreSettings, build_score),
-    "shadow": (ShadowSettings, build_shadow),
-    "scorecards": (ScorecardsSettings, build_scorecards),
-}
 
 
 @pytest.fixture(params=SERVICES)
 def runner(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Runner]:
     """A service of the pipeline that comes with headrace; nothing is opened before it runs."""
-    kind, build = SERVICES[request.param]
+    kind = SERVICES[request.param]
     pipeline = str(ROOT / "pipelines/card_fraud.yaml")
-    cache = {"cache": tmp_path} if "cache" in kind.model_fields else {}
-    return request.param, build(kind(pipeline=pipeline, member="m", models=str(tmp_path), **cache))
+    cache = {"model_cache": tmp_path} if "model_cache" in kind.settings.model_fields else {}
+    return request.param, kind.build(kind.settings(pipeline=pipeline, member="m", models=str(tmp_path), **cache))
 
 
 def topic_of(logical: str) -> str:
@@ -69,7 +52,7 @@ def test_a_service_reads_all_that_its_topics_take(runner: tuple[str, Runner]) ->
     _, made = runner
     for channel in (*made.wiring.inputs, *made.wiring.outputs.values()):
         limit = int(TOPICS[topic_of(channel.logical)].config["max.message.bytes"])
-        assert (channel.codec.max_bytes < limit) == (channel.logical == "events")
+        assert (channel.codec.max_bytes < limit) == (channel.logical in ("events", "labels"))
 
 
 def test_no_topic_is_nobodys() -> None:
