@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from loadtests.arena import Arena, arena, collected, console
+from loadtests.arena import Arena, alive, arena, collected, console
 from loadtests.bench import machine
 from loadtests.latency import await_rows, during, summary
 from loadtests.load import Load, write_events
+from loadtests.meters import Meter
 from loadtests.report import number, table
 from loadtests.throughput import flow
 from services.inference.package import ModelPackage, pack
@@ -91,7 +93,7 @@ def isolation(ground: Arena, size: Size) -> dict[str, Any]:
             plan(ground, project, arms)
             if with_shadow:
                 busy_shadow(project)
-            speed[with_shadow].append(float(backlog(ground, project, size.events)))
+            speed[with_shadow].append(backlog(ground, project, size.events))
     waits = live(ground, size, arms, order)
     return {
         "slower": times,
@@ -139,10 +141,13 @@ def live(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) 
 
 
 def busy_shadow(project: Project) -> None:
-    """Start the shadow, and return once it scores: its start is not what is measured."""
-    before = project.count("shadow-predictions")
+    """Start the shadow, and return once it has its partitions and models: its start is not what is measured."""
     project.start("shadow-0", HEADRACE_BATCH_ROWS="256")
-    project.await_count("shadow-predictions", before + 1)
+    meter, end = Meter(project, "shadow-0"), time.monotonic() + 60
+    while not meter.metrics().get(("headrace_ready", "")):
+        assert time.monotonic() < end, f"the shadow does not get ready\n{project.logs()}"
+        alive(project)
+        time.sleep(0.2)  # Polls its metrics: there is no event to wait for.
 
 
 def paired(without: Sequence[float], with_it: Sequence[float]) -> dict[str, Any]:
