@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models:app", "The packages of the model store: list, show, verify."),
     "plan": ("plan:app", "What scores what in a pipeline: show and set."),
     "predictions": ("predictions:predictions", "Show predictions, the last ones or as they come."),
+    "why": ("why:why", "All that is known of one event or prediction."),
+    "duel": ("duel:duel", "Compare two models on the same events, and say which is better."),
     "export": ("export:export", "Write a topic's records to a Parquet file."),
     "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),
 }

@@ -11,7 +11,7 @@ import pyarrow as pa
 from services.kit.channels import Channel
 from services.kit.errors import Transient
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Connection, Consumer, TopicPartition, place
+from services.kit.kafka import Connection, Consumer, Message, TopicPartition, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,32 @@ def ranges(connection: Connection, topic: str, start_ms: int | None = None, stop
 
 def read(connection: Connection, channel: Channel, wanted: list[Range], timeout: float = 60.0) -> Iterator[Intake]:
     """The records of the ranges, in batches, each partition in order. Transient when nothing comes for `timeout` s."""
+    for records in messages(connection, channel.name, wanted, timeout):
+        yield take_in(channel, records)
+
+
+def messages(connection: Connection, topic: str, wanted: list[Range], timeout: float = 60.0) -> Iterator[list[Message]]:
+    """As `read`, without decoding anything: for whoever looks for few records among many."""
     consumer = Consumer(connection)
-    open_ranges = {part.partition: part for part in wanted if part.stop > part.start}
+    stops = {part.partition: part.stop for part in wanted if part.stop > part.start}
     try:
-        consumer.assign([TopicPartition(channel.name, part.partition, part.start) for part in open_ranges.values()])
+        consumer.assign(
+            [TopicPartition(topic, part.partition, part.start) for part in wanted if part.partition in stops]
+        )
         waited = 0.0
-        while open_ranges:
-            messages = consumer.poll(10_000, 0.1)
-            waited = 0.0 if messages else waited + 0.1
+        while stops:
+            polled = consumer.poll(10_000, 0.1)
+            waited = 0.0 if polled else waited + 0.1
             if waited > timeout:
-                raise Transient(f"{channel.name} was not read to its end within {timeout:g} s")
-            records = []
-            for message in messages:
+                raise Transient(f"{topic} was not read to its end within {timeout:g} s")
+            records = [m for m in polled if m.error() is None and place(m)[1] < stops.get(place(m)[0], 0)]
+            for message in polled:
                 partition, offset = place(message)
-                part = open_ranges.get(partition)
-                if part is None:
-                    continue
-                if message.error() is None and offset < part.stop:
-                    records.append(message)
                 # The offsets at the end of a range may be control records, which are never delivered.
-                if message.error() is not None or offset >= part.stop - 1:
-                    del open_ranges[part.partition]
+                if message.error() is not None or offset >= stops.get(partition, 0) - 1:
+                    stops.pop(partition, None)
             if records:
-                yield take_in(channel, records)
+                yield records
     finally:
         consumer.close()
 
