@@ -13,84 +13,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.inference.package import Input, Manifest, ModelPackage, pack
-from services.inference.plans import Arm, Plan
-from services.inference.store import ModelStore
-from services.kit.kafka import Producer
+from services.inference.package import pack
 from tests.inference import graphs
+from tests.inference.live import INPUTS, logistic, manifest, plan, publish
 from tests.project import ROOT, Project
-
-PARTITIONS = 3
 
 
 @pytest.fixture
 def project(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -> Iterator[Project]:
     """The card fraud pipeline under a name of its own."""
     source = ROOT / "pipelines/card_fraud.yaml"
-    made = Project(source, pipeline_name, tmp_path / "project", kafka, redis_server, PARTITIONS)
+    made = Project(source, pipeline_name, tmp_path / "project", kafka, redis_server, 3)
     yield made
     made.close()
 
 
-INPUTS = ("amount", "customer.nb_tx_1d", "customer.avg_amount_7d")
-
-
-def manifest(version: str) -> Manifest:
-    """A manifest over features of the pipeline."""
-    inputs = tuple(Input(name=name) for name in INPUTS)
-    return Manifest(name="rival", version=version, inputs=inputs)
-
-
-def logistic(version: str) -> ModelPackage:
-    """A small model that weighs a little differently in each version."""
-    return pack(manifest(version), graphs.logistic((0.01, -0.1, float(version) / 100)))
-
-
 BROKEN = pack(manifest("66"), b"no graph")
 SLOW = pack(manifest("99"), graphs.deep(len(INPUTS), 1024, 5))
-
-
-def send(project: Project, logical: str, rows: pa.RecordBatch, keys: list[str]) -> None:
-    """Write records to a topic."""
-    channel = project.contracts.channel(logical)
-    producer = Producer(project.connection)
-    producer.send(channel.name, keys, channel.codec.encode(rows))
-    producer.flush()
-
-
-def plan(project: Project, version: int, **arms: tuple[ModelPackage, str, int]) -> None:
-    """Publish a plan: by any name (package, arm, priority)."""
-    store = ModelStore(str(project.directory / "models"), project.directory / "put")
-    made = tuple(
-        Arm(kind, p.manifest.name, p.manifest.version, p.digest, store.put(p), priority=priority)
-        for p, kind, priority in arms.values()
-    )
-    fact = Plan(project.name, version, made).fact(version, "test", "a test")
-    schema = project.contracts.channel("plans").codec.reader.arrow
-    send(project, "plans", pa.RecordBatch.from_pylist([fact], schema=schema), [project.name])
-
-
-def publish(project: Project, first: int, count: int) -> None:
-    """Write so many feature records, of 100 entities, with ids from `first` on."""
-    schema = project.contracts.channel("features").codec.reader.arrow
-    draw = np.random.default_rng(first)
-    columns = [made_up(field, first, count, draw) for field in schema]
-    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-    send(project, "features", batch, batch["entity"].to_pylist())
-
-
-def made_up(field: pa.Field, first: int, count: int, draw: np.random.Generator) -> pa.Array:
-    """Values of one column."""
-    if pa.types.is_struct(field.type):
-        parts = [made_up(part, first, count, draw) for part in field.type]
-        return pa.StructArray.from_arrays(parts, fields=list(field.type))
-    if field.name == "event_id":
-        return pa.array([str(number) for number in range(first, first + count)])
-    if field.name == "entity":
-        return pa.array([str(number % 100) for number in range(count)])
-    if pa.types.is_timestamp(field.type):
-        return pa.array(np.arange(first, first + count) * 1000).cast(field.type)
-    return pa.array(draw.integers(0, 50, count)).cast(field.type)
 
 
 def events(project: Project) -> list[dict[str, Any]]:
@@ -104,10 +43,10 @@ def test_exactly_once_through_kills_and_a_broken_model(project: Project) -> None
     plan(
         project,
         1,
-        champion=(logistic("1"), "champion", 0),
-        one=(logistic("2"), "challenger", 0),
-        broken=(BROKEN, "shadow", 0),
-        two=(logistic("3"), "shadow", 0),
+        (logistic("1"), "champion", {}),
+        (logistic("2"), "challenger", {}),
+        (BROKEN, "shadow", {}),
+        (logistic("3"), "shadow", {}),
     )
     rows = 30_000
     publish(project, 0, rows // 2)
@@ -141,9 +80,9 @@ def test_what_is_shed_is_said_to_the_offset(project: Project) -> None:
     plan(
         project,
         1,
-        champion=(logistic("1"), "champion", 0),
-        quick=(logistic("2"), "challenger", 1),
-        slow=(SLOW, "shadow", 0),
+        (logistic("1"), "champion", {}),
+        (logistic("2"), "challenger", {"priority": 1}),
+        (SLOW, "shadow", {}),
     )
     rows = 20_000
     publish(project, 0, rows)

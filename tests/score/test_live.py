@@ -1,0 +1,51 @@
+"""Score on a real broker: a canary whose share grows while members are killed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from services.score.split import shares
+from tests.inference.live import logistic, plan, publish
+from tests.project import ROOT, Project
+
+
+@pytest.fixture
+def project(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -> Iterator[Project]:
+    """The card fraud pipeline under a name of its own."""
+    source = ROOT / "pipelines/card_fraud.yaml"
+    made = Project(source, pipeline_name, tmp_path / "project", kafka, redis_server, 3)
+    yield made
+    made.close()
+
+
+def test_a_share_grows_while_members_are_killed(project: Project) -> None:
+    """Each event is answered once, by the arm that the hash and its plan say; nobody goes back to the champion."""
+    rows, part = 30_000, 7_500
+    champion, canary = (logistic("1"), "champion", {}), logistic("2")
+    for version, share in enumerate((0.2, 0.5), 1):
+        plan(project, version, champion, (canary, "canary", {"share": share}))
+        begin = (version - 1) * 2 * part
+        publish(project, begin, part)
+        project.start("score-0", HEADRACE_BATCH_ROWS="500", HEADRACE_COMMIT_MS="20")
+        project.await_count("predictions", begin + 3_000)
+        project.stop("score-0", signal.SIGKILL)
+        project.start("score-0", HEADRACE_BATCH_ROWS="500", HEADRACE_COMMIT_MS="20")
+        publish(project, begin + part, part)
+        project.await_count("predictions", begin + 2 * part)
+        assert project.stop("score-0") == 0
+    found = project.read("predictions")
+    assert sorted(map(int, found["event_id"].to_pylist())) == list(range(rows))
+    places = shares(pa.concat_arrays(found["entity"].chunks), project.name)
+    met: dict[str, set[str]] = {"champion": set(), "canary": set()}
+    for row, place in zip(found.select(["arm", "plan_version", "entity", "event_id"]).to_pylist(), places, strict=True):
+        assert row["arm"] == ("canary" if place < (0.2, 0.5)[row["plan_version"] - 1] else "champion")
+        assert row["plan_version"] == 1 + (int(row["event_id"]) >= rows // 2)
+        met[row["arm"]].add(f"{row['entity']}/{row['plan_version']}")
+    before = {entity for entity in met["canary"] if entity.endswith("/1")}
+    assert before
+    assert {entity.replace("/1", "/2") for entity in before} < met["canary"]
