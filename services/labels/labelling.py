@@ -26,7 +26,7 @@ from services.labels.layout import (
 from services.labels.outcomes import STATES, Outcomes, entities_of
 from services.labels.packed import Packed
 from services.labels.routing import TIMES, Mark, Router, checked
-from services.labels.telling import Changes, reached, updates
+from services.labels.telling import Changes, joined, reached, updates
 from services.labels.telling import Mark as ViewMark
 from services.labels.told import KINDS, Told
 from services.pipeline.spec import Pipeline
@@ -36,6 +36,8 @@ FATES = {
     "MATCHED": "matched", "EARLY": "early", "DUPLICATE": "duplicate", "CORRECTING": "correcting",
     "CONFLICT": "conflicting", "OUTDATED": "outdated", "LATE": "late", "ORPHANED": "orphaned",
 }  # fmt: skip  # registers and their names in metrics
+MOST_ITEMS = 50_000
+"""Labels, events and predictions that are folded at once: what a view is told of them fits into a record."""
 
 
 class Labelling(Service):
@@ -96,21 +98,26 @@ class Labelling(Service):
         """Send rows of labels and predictions on; fold those of the exchange."""
         if batch.topic != "exchange":
             return self._send_on(batch, now)
-        told, emits = self._told(batch), []
-        changes: list[Changes] = []
-        for mark, (partition, join, found) in enumerate(self._folded(batch, told, live=True)):
-            if len(found.outcomes):
-                emits.append(self._answered(partition, join, found.outcomes))
-            changes += self._changed(batch, join, found.entries, mark)
-            join.settle()
-        emits += self._tell(batch, changes)
+        emits: list[Emit] = []
+        quiet = True
+        for part in _parts(batch):
+            told = self._told(part)
+            quiet &= told.quiet
+            changes: list[Changes] = []
+            for partition, join, found in self._folded(part, told, live=True):
+                if len(found.outcomes):
+                    emits.append(self._answered(partition, join, found.outcomes))
+                changes += self._changed(part, join, found.entries)
+                join.settle()
+            emits += self._tell(part, told, changes)
         self._show()
-        return Output(tuple(emits), housekeeping=told.quiet and not any(emit.topic == "outcomes" for emit in emits))
+        return Output(tuple(emits), housekeeping=quiet and not any(emit.topic == "outcomes" for emit in emits))
 
     def replay(self, batch: Batch) -> None:
         """Fold records of the exchange that were answered in an earlier life."""
-        for _, join, _ in self._folded(batch, self._told(batch), live=False):
-            join.settle()
+        for part in _parts(batch):
+            for _, join, _ in self._folded(part, self._told(part), live=False):
+                join.settle()
 
     # ---- to the exchange ----------------------------------------------------------------------------------------
 
@@ -183,7 +190,7 @@ class Labelling(Service):
         self._figures.delay.observe(delays / 1000)
         return Emit("outcomes", columns, columns["entity"], np.full(len(found), partition, np.int32))
 
-    def _changed(self, batch: Batch, join: Join, entries: Ints, mark: int) -> list[Changes]:
+    def _changed(self, batch: Batch, join: Join, entries: Ints) -> list[Changes]:
         """For each view that folds labels what is to be told it."""
         if not self._views:
             return []
@@ -191,30 +198,26 @@ class Labelling(Service):
         value, former = (np.ascontiguousarray(entries[:, at]).view(np.float64) for at in (V_VALUE, V_FORMER))
         values = np.column_stack([entries[:, V_NEW].astype(np.float64), value - former])
         offsets = batch.offset[entries[:, V_ROW]]
-        return [
-            Changes(entities[view.name], times, entries[:, V_KNOWN], values, offsets, np.full(len(times), mark))
-            for view in self._views
-        ]
+        return [Changes(entities[view.name], times, entries[:, V_KNOWN], values, offsets) for view in self._views]
 
-    def _tell(self, batch: Batch, changes: list[Changes]) -> Iterator[Emit]:
-        """Tell every view how far the partitions of this batch are, and what changed in them."""
+    def _tell(self, batch: Batch, told: Told, changes: list[Changes]) -> Iterator[Emit]:
+        """Tell every view how far the partitions are that heard of labels or events, and what changed in them.
+
+        How far predictions are is none of their business: they wait for views.
+        """
         labels, events = (slice(self._firsts[n], self._firsts[n] + self._counts[n]) for n in ("labels", "events"))
         lateness = self.pipeline.events.allowed_lateness
         for place, view in enumerate(self._views):
-            marks = []
-            for partition, rows in batch.runs():
-                sources = self._joins[partition].sources
-                progress, time, idle = reached(view, lateness, sources[labels], sources[events])
-                marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle))
-            own = changes[place :: len(self._views)]
-            together = Changes(
-                pa.concat_arrays([part.entities for part in own]),
-                *(
-                    np.concatenate([getattr(part, name) for part in own])
-                    for name in ("times", "known", "values", "offsets", "mark")
-                ),
-            )
-            yield updates(view, self._view_partitions[view.name], marks, together)
+            marks: list[ViewMark] = []
+            own: list[Changes] = []
+            for run, (partition, rows) in enumerate(batch.runs()):
+                if told.of_labels[rows].any():
+                    sources = self._joins[partition].sources
+                    progress, time, idle = reached(view, lateness, sources[labels], sources[events])
+                    own.append(changes[run * len(self._views) + place].marked(len(marks)))
+                    marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle))
+            if marks:
+                yield updates(view, self._view_partitions[view.name], marks, joined(own))
 
     def _show(self) -> None:
         joins, figures = self._joins.values(), self._figures
@@ -259,3 +262,15 @@ class Labelling(Service):
         """See `Service`."""
         for known in (self._joins, self._progress, self._offsets, self._idle):
             known.pop(partition, None)
+
+
+def _parts(batch: Batch) -> Iterator[Batch]:
+    """The records of a batch in their order, in parts of not too many items; a part has one record at least."""
+    columns = batch.columns
+    lists = (columns["predictions"], columns["labels"], columns["events"].field("event_ids"))
+    items = np.cumsum(sum(part.value_lengths().to_numpy(zero_copy_only=False) for part in lists))
+    start = done = 0
+    while start < len(batch):
+        stop = max(int(np.searchsorted(items, done + MOST_ITEMS, "right")), start + 1)
+        yield batch.slice(slice(start, stop))
+        start, done = stop, int(items[stop - 1])

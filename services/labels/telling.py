@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ _PROGRESS, _IDLE, _HEARD = range(3)
 class Changes:
     """Changes of labels: whose (null: nobody's), of an event at `times`, known from `known` on; values (rows, 2).
 
-    `mark`: which mark each belongs to; `offsets`: of the exchange records that led to them.
+    `offsets`: of the exchange records that led to them; `mark`: which mark each belongs to.
     """
 
     entities: pa.StringArray
@@ -37,7 +37,11 @@ class Changes:
     known: Ints
     values: Floats
     offsets: Ints
-    mark: Ints
+    mark: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def marked(self, mark: int) -> Changes:
+        """The same, all of one mark."""
+        return replace(self, mark=np.full(len(self.times), mark))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ class Mark:
     progress: int
     time: int
     idle: bool
+
+
+def joined(parts: Sequence[Changes]) -> Changes:
+    """All of them, one after the other; at least one."""
+    names = ("times", "known", "values", "offsets", "mark")
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Changes(arrays.concat_arrays([part.entities for part in parts]), *columns)
 
 
 def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int, int, bool]:

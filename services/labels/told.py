@@ -48,6 +48,7 @@ class Told:
         given: int64, by the names of `GIVEN`; codes of models and label sources are for the join to set.
         models, sources: for it to number: what predictions and labels name.
         quiet: nothing but marks.
+        of_labels: by record, whether it came from labels, or from events that views fold labels of.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class Told:
         partition = columns["source_partition"].to_numpy()
         if np.any(partition >= np.array([counts[name] for name in names])[which]):
             raise ContractError(f"the exchange tells of partitions beyond {counts}: topics grew; restart all members")
-        self.set("KIND", np.array([KINDS.index(name) for name in names])[which])
+        kind = np.array([KINDS.index(name) for name in names])[which]
+        self.of_labels = (kind == KINDS.index("labels")) | (kind == KINDS.index("events"))
+        self.set("KIND", kind)
         self.set("PARTITION", np.array([firsts[name] for name in names])[which] + partition)
         self.set("PROGRESS", _numbers(columns["progress"]))
         self.set("IDLE", columns["idle"].to_numpy(zero_copy_only=False).astype(np.int64))
