@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.project import Project, differences, handbook_transactions, ties
+from tests.project import Project, differences, handbook_labels, handbook_transactions, ties
 
 ROWS = 120_000
 
@@ -34,14 +34,29 @@ def assert_parity(project: Project, shared_data: Path, events: pa.RecordBatch) -
     assert differences(found, wanted, np.flatnonzero(tied)) == {}
 
 
-@pytest.mark.parametrize("members", [1, 3])
-def test_features_equal_the_handbooks(card_fraud: Project, shared_data: Path, members: int) -> None:
-    """A backfill at full speed gives the published features, whatever the number of members."""
-    events = handbook_transactions(shared_data / "fraud/transactions.parquet", slice(0, ROWS))
-    card_fraud.publish(events, "customer_id")
+def publish_interleaved(project: Project, events: pa.RecordBatch, labels: pa.RecordBatch) -> None:
+    """Write events and labels side by side, as they would come when a week were a moment."""
+    for start in range(0, events.num_rows, 10_000):
+        project.publish(events.slice(start, 10_000), "customer_id")
+        project.publish(labels.slice(start, 10_000), "event_id", "labels")
+
+
+@pytest.mark.parametrize(("members", "first"), [(1, True), (3, False)])
+def test_features_equal_the_handbooks(card_fraud: Project, shared_data: Path, members: int, first: bool) -> None:
+    """A backfill at full speed gives the published features, whatever the number of members; labels come `first`, or
+    while the events do.
+    """
+    path, rows = shared_data / "fraud/transactions.parquet", slice(0, ROWS)
+    events, labels = handbook_transactions(path, rows), handbook_labels(path, rows)
+    if first:
+        card_fraud.publish(labels, "event_id", "labels")
+        card_fraud.publish(events, "customer_id")
     for member in range(members):
         card_fraud.start(f"enrich-{member}")
-    card_fraud.start("views-0")
+    for member in ("views-0", "labels-0"):
+        card_fraud.start(member)
+    if not first:
+        publish_interleaved(card_fraud, events, labels)
     card_fraud.await_count("features", ROWS)
     assert_parity(card_fraud, shared_data, events)
 
@@ -50,15 +65,16 @@ def test_kills_joins_and_leaves_change_nothing(card_fraud: Project, shared_data:
     """Every service is killed at least three times mid-run, members of enrich join and leave: features are the
     published ones, and each event has exactly one prediction.
     """
-    events = handbook_transactions(shared_data / "fraud/transactions.parquet", slice(0, ROWS))
+    path, rows = shared_data / "fraud/transactions.parquet", slice(0, ROWS)
+    events, labels = handbook_transactions(path, rows), handbook_labels(path, rows)
     card_fraud.champion()
     # Small batches and commits make the run long enough to be struck often.
     card_fraud.settings = {"HEADRACE_BATCH_ROWS": "500", "HEADRACE_CHECKPOINT_S": "1"}
-    members = ["enrich-0", "enrich-1", "views-0", "score-0"]
+    members = ["enrich-0", "enrich-1", "views-0", "labels-0", "score-0"]
     for member in members:
         card_fraud.start(member)
     part = ROWS // (3 * len(members) + 1)
-    card_fraud.publish(events.slice(0, part), "customer_id")
+    publish_interleaved(card_fraud, events.slice(0, part), labels.slice(0, part))
     card_fraud.await_count("predictions", 1)
     draw = random.Random(11)
     strikes = [member for member in members for _ in range(3)]
@@ -67,7 +83,7 @@ def test_kills_joins_and_leaves_change_nothing(card_fraud: Project, shared_data:
         start = (number + 1) * part
         stop = ROWS if number == len(strikes) - 1 else start + part
         answered = card_fraud.count("predictions")
-        card_fraud.publish(events.slice(start, stop - start), "customer_id")
+        publish_interleaved(card_fraud, events.slice(start, stop - start), labels.slice(start, stop - start))
         time.sleep(draw.uniform(0, 1))  # Strikes fall anywhere in a batch, a commit or a restore.
         card_fraud.stop(member, signal.SIGKILL)
         card_fraud.start(member)

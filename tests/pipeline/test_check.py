@@ -65,7 +65,7 @@ MISTAKES = [
     (VIEW, LABELLED.replace("key: station", "key: rider"), 4, "rider keys the events", "a view of another key"),
     (VIEW, LABELLED.replace("mean(", "max("), 4, "max of labels is not kept", "count, sum, mean"),
     (VIEW, LABELLED.replace("(label)", "(faulty)"), 4, "no field faulty", "mean(label)"),
-    (VIEW, LABELLED.replace("delay: 1d", "delay: 1h"), 4, "1h before the event, when a missing label does not mean 0", "delay: 1d"),
+    (VIEW, LABELLED.replace("delay: 1d", "delay: 1h"), 4, "when a missing label does not mean 0 yet", "delay: 1d"),
     (VIEW, LABELLED.replace(", delay: 1d", ""), 4, "windows end 0s before the event", "delay: 1d"),
     (VIEW, VIEW.replace("sum(minutes)", "a + b"), 4, "not an aggregation", "mean(amount)"),
     (VIEW, VIEW.replace("trips: count", "Trips: count"), 4, "not a legal name", "such as trips"),

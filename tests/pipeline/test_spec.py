@@ -33,13 +33,14 @@ def bike_demand() -> Pipeline:
 
 
 def test_card_fraud_has_the_handbooks_features(card_fraud: Pipeline) -> None:
-    """The model reads amount, two flags, customer counts and means and terminal counts over 1, 7 and 30 days."""
+    """The model reads amount, two flags, customer counts and means, terminal counts and risks over 1, 7 and 30 days."""
     assert expand(card_fraud) == [
         "amount",
         "calendar.weekend", "calendar.night",
         "customer.nb_tx_1d", "customer.avg_amount_1d", "customer.nb_tx_7d", "customer.avg_amount_7d",
         "customer.nb_tx_30d", "customer.avg_amount_30d",
-        "terminal.nb_tx_1d", "terminal.nb_tx_7d", "terminal.nb_tx_30d",
+        "terminal.nb_tx_1d", "terminal.risk_1d", "terminal.nb_tx_7d", "terminal.risk_7d",
+        "terminal.nb_tx_30d", "terminal.risk_30d",
     ]  # fmt: skip
 
 
