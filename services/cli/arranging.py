@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.cli.plan_changes import PRIORITIES
 from services.cli.recipes import ensemble
 from services.inference import ensembles
 from services.inference.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan
@@ -95,7 +94,7 @@ def _arm(kind: str, text: str, before: Plan, makers: Mapping[str, Arm], find: Fi
         share=1.0,
         # Where the threshold lies belongs to the model: it comes along when the model gets another part.
         threshold=held.threshold if held else model.threshold,
-        priority=same.priority if same else PRIORITIES.get(kind, 0),
+        priority=same.priority if same else 0,
     )
 
 

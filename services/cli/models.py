@@ -12,7 +12,6 @@ from typing import Annotated
 
 import pyarrow as pa
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from services.cli.main import home
@@ -20,7 +19,7 @@ from services.cli.options import Bootstrap, Json, contracts_of
 from services.cli.packages import choose, is_digest
 from services.cli.planning import facts_of
 from services.cli.progress import counted
-from services.cli.sheets import WIDE, listing, sheet, summary, uses
+from services.cli.sheets import listing, paper, sheet, summary, uses
 from services.inference.package import FILES
 from services.inference.planning import PlanFact, newest
 from services.inference.store import ModelStore, Stored
@@ -57,10 +56,12 @@ def list_(
     if json:
         typer.echo(codec.dumps(rows))
     elif rows:
-        console = _console()
+        console = paper(soft_wrap=True)
         console.print(listing(rows, pipeline is not None, console.width))
     else:
-        _console().print(f"the model store {models} is empty; headrace train PIPELINE fills it", markup=False)
+        paper(soft_wrap=True).print(
+            f"the model store {models} is empty; headrace train PIPELINE fills it", markup=False
+        )
 
 
 @app.command()
@@ -81,7 +82,7 @@ def show(
         typer.echo(codec.dumps({**own, **manifest.model_dump(mode="json"), "plans": used if pipeline else None}))
         return
     for part in sheet(stored, manifest, used if pipeline else None):
-        _console().print(part)
+        paper(soft_wrap=True).print(part)
 
 
 @app.command("verify")
@@ -101,11 +102,11 @@ def check(
     checks = []
     with _subject(model, models) as subject:
         if not json:
-            _console().print(f"[bold]{escape(subject.name)}[/]")
+            paper(soft_wrap=True).print(f"[bold]{escape(subject.name)}[/]")
         for one in verify(subject.folder, subject.digest, subject.title, features, subject.earlier):
             checks.append(one)
             if not json:
-                _console().print(line(one))
+                paper(soft_wrap=True).print(line(one))
     failed = any(one.state == "failed" for one in checks)
     if json:
         told = {"package": subject.name, "passed": not failed, "checks": [asdict(one) for one in checks]}
@@ -167,8 +168,3 @@ def copied(store: ModelStore, stored: Stored) -> Iterator[Path]:
 
 def _facts(pipeline: str | None, bootstrap: str | None) -> list[PlanFact]:
     return facts_of(*contracts_of(pipeline, bootstrap)) if pipeline else []
-
-
-def _console() -> Console:
-    terminal = Console(highlight=False, soft_wrap=True)
-    return terminal if terminal.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDE)

@@ -21,6 +21,7 @@ from services.cli.plan_changes import changes, moved
 from services.cli.plan_sheet import COLOURS, plan_sheet, told
 from services.cli.planning import facts_of, now
 from services.cli.recipes import numbers, share_of
+from services.cli.sheets import paper
 from services.inference.planning import Contested, PlanFact, newest, publish
 from services.inference.plans import Plan
 from services.kit.errors import ConfigurationError
@@ -56,7 +57,7 @@ def show(
             f"{name} has no plan: headrace train {name}, or headrace plan set {name} --champion MODEL", soft_wrap=True
         )
     else:
-        console = Console(highlight=False)
+        console = paper()
         for part in plan_sheet(held):
             console.print(part, soft_wrap=isinstance(part, str))
     if history and not json:

@@ -6,10 +6,7 @@ from typing import Any
 
 from services.cli.packages import percent, short
 from services.inference.ensembles import WEIGHTED
-from services.inference.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, SINGLE, Arm, Plan
-
-PRIORITIES = {CHALLENGER: 1, SHADOW: 0}
-"""When some dark models must go, shadows go first."""
+from services.inference.plans import CANARY, CHAMPION, SINGLE, Arm, Plan
 
 
 def changes(before: Plan | None, after: Plan) -> list[dict[str, Any]]:
@@ -47,7 +44,7 @@ def _facts(plan: Plan | None) -> dict[str, str]:
             found["canary's share"] = percent(arm.share)
         if arm.threshold is not None:
             found[f"threshold of {where}"] = f"{arm.threshold:g}"
-        if arm.priority != PRIORITIES.get(arm.arm, 0):
+        if arm.priority:
             found[f"priority of {where}"] = str(arm.priority)
     return {**found, "salt": plan.salt or f"{plan.pipeline} (the pipeline's name)"}
 

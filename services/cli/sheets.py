@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -134,6 +134,12 @@ def uses(facts: Sequence[PlanFact], digest: str) -> list[dict[str, Any]]:
         for fact in facts
         if (played := parts(fact.plan).get(digest))
     ]
+
+
+def paper(soft_wrap: bool = False) -> Console:
+    """Where tables are printed: as wide as the terminal, or wide enough where there is none."""
+    terminal = Console(highlight=False, soft_wrap=soft_wrap)
+    return terminal if terminal.is_terminal else Console(highlight=False, soft_wrap=soft_wrap, width=WIDE)
 
 
 def moment(ms: int) -> str:

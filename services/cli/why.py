@@ -14,9 +14,7 @@ from services.cli.models import Store, store_at
 from services.cli.narrating import narrate
 from services.cli.options import Bootstrap, FromTime, Json, ToTime, contracts_of, milliseconds
 from services.cli.recounting import recount
-
-WIDE = 160
-"""Columns where no terminal says how many."""
+from services.cli.sheets import paper
 
 
 def why(
@@ -61,7 +59,6 @@ def why(
     if json:
         typer.echo(codec.dumps({"found": True, **story}))
         return
-    terminal = Console(highlight=False)
-    console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
+    console = paper()
     for part in narrate(story):
         console.print(part, soft_wrap=isinstance(part, str))
