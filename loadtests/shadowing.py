@@ -79,13 +79,17 @@ def cost(ground: Arena, size: Size) -> dict[str, Any]:
 
 
 def isolation(ground: Arena, size: Size) -> dict[str, Any]:
-    """Champion throughput (events/s) and p99 (ms) without and with a shadow of a model `SLOWER` times as slow."""
+    """The champion without and with a shadow of a model `SLOWER` times as slow.
+
+    `throughput` is events per second of wall time over a backlog, which is what anybody's load on the machine changes;
+    `us_per_event` is the champion's own CPU for them; `p99_ms` is of a live stream.
+    """
     package, uri = ground.model
     slow, times = slow_model(package)
     arms = [arm(package, uri, CHAMPION), dark(ground, slow)]
     features = made_features(ground, size.events)
     order = [with_shadow for turn in range(size.rounds) for with_shadow in ((False, True), (True, False))[turn % 2]]
-    speed: dict[bool, list[float]] = {False: [], True: []}
+    runs: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for with_shadow in order:
         ground.say(f"isolation, backlog {'with' if with_shadow else 'without'} the slow shadow")
         with ground.project(HEADRACE_SHED_AFTER_S="0") as project:
@@ -93,23 +97,19 @@ def isolation(ground: Arena, size: Size) -> dict[str, Any]:
             plan(ground, project, arms)
             if with_shadow:
                 busy_shadow(project)
-            speed[with_shadow].append(backlog(ground, project, size.events))
+            runs[with_shadow].append(flow(ground, project, ["score-0"], size.events))
+            if with_shadow:
+                project.stop("shadow-0")
+    speed = {kind: [float(run["wall_events_per_s"]) for run in by] for kind, by in runs.items()}
+    work = {kind: [float(run["score"]["us_per_event"]) for run in by] for kind, by in runs.items()}
     waits = live(ground, size, arms, order)
     return {
         "slower": times,
         "rate": size.rate,
         "throughput": paired(speed[False], speed[True]),
+        "us_per_event": paired(work[False], work[True]),
         "p99_ms": paired(waits[False], waits[True]),
     }
-
-
-def backlog(ground: Arena, project: Project, rows: int) -> float:
-    """Events per second of wall time that `score` answers, alone or beside what runs already."""
-    running = dict(project.processes)
-    found = flow(ground, project, ["score-0"], rows)["wall_events_per_s"]
-    for member in running:
-        project.stop(member)
-    return float(found)
 
 
 def live(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) -> dict[bool, list[float]]:
@@ -243,7 +243,12 @@ def show(figures: Mapping[str, Any]) -> None:
         by = figures["isolation"]
         title = f"champion beside a shadow {by['slower']:.0f} times as slow, live at {by['rate']:,} events/s"
         beside = table(title, "figure", "without", "with", "with / without", "noise", "within")
-        for name, what in (("throughput", "events/s over a backlog"), ("p99_ms", "p99, ms, live")):
+        shown_as = {
+            "throughput": "events/s over a backlog",
+            "us_per_event": "CPU us per event over it",
+            "p99_ms": "p99, ms, live",
+        }
+        for name, what in shown_as.items():
             pair = by[name]
             runs = [" ".join(map(number, pair[kind])) for kind in ("without", "with")]
             beside.add_row(what, *runs, f"{pair['effect']:.3f}", f"{pair['noise']:.3f}", str(pair["within"]))

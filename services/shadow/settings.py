@@ -13,4 +13,4 @@ class ShadowSettings(InferenceSettings):
     shed_after_s: float = Field(
         30.0, ge=0, description="leave dark models out, lowest priority first, when further behind than this; 0: never"
     )
-    nice: int = Field(10, ge=0, le=19, description="how far the process gives way to others for CPU")
+    nice: int = Field(19, ge=0, le=19, description="how far the process gives way to others for CPU")
