@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.predictions import HEADER, line
+from services.cli.scores import SHOWN, Standing
 from services.cli.watching import Floats, Seen
 
 
@@ -68,14 +69,23 @@ def line_of(picture: Picture) -> str:
     return (
         f"{picture.left:4.0f} s left   in {picture.rate:,.0f}/s   out {seen.rate:,.0f}/s   p50 / p99 {latency}   "
         f"lag {lag:.1f} s   {picture.published:,} events, {seen.predictions:,} predictions, "
-        f"{seen.dead_letters:,} dead letters" + "".join(f"   {each}" for each in troubled)
+        f"{seen.dead_letters:,} dead letters, {sum(seen.outcomes.values()):,} outcomes"
+        + "".join(f"   {each}" for each in troubled)
     )
 
 
 def panel_of(picture: Picture) -> RenderableType:
     """A picture for a terminal."""
     return Panel(
-        Group(_figures(picture), Text(), _services(picture.services), Text(), _last(picture.seen.last)),
+        Group(
+            _figures(picture),
+            Text(),
+            _services(picture.services),
+            Text(),
+            standings_of(picture.seen.standings, picture.seen.outcomes),
+            Text(),
+            _last(picture.seen.last),
+        ),
         title=f"[bold]{picture.pipeline}[/]  events in, predictions out, exactly once",
         subtitle=f"ends by itself in {max(picture.left, 0):.0f} s; Ctrl-C ends it now",
         box=box.ROUNDED,
@@ -113,6 +123,24 @@ def _services(services: Sequence[ServiceState]) -> Table:
         state = Text(each.state, style="green" if each.good else "yellow")
         table.add_row(each.name, state, f"{each.lag:.1f} s", f"{each.rate:,.0f}", str(each.restarts))
     return table
+
+
+def standings_of(standings: Sequence[Standing], outcomes: Mapping[str, int]) -> RenderableType:
+    """How models do, as far as labels have come."""
+    told = ", ".join(f"{count:,} {state}" for state, count in sorted(outcomes.items())) or "none yet"
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("model and arm")
+    for name in ("mature days", "AUC", "AP", "value", "of", "AUC expected today"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in standings:
+        figures = [_number(each.figures.get(name), digits) for name, digits in zip(SHOWN, (3, 3, 0), strict=True)]
+        expected = _number(each.estimated, 3)
+        table.add_row(each.who, f"{each.mature} of {each.windows}", *figures, each.day or "-", expected)
+    return Group(Text.assemble(("outcomes  ", "dim"), told), *([table] if standings else []))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _last(rows: Sequence[Mapping[str, Any]]) -> Group:

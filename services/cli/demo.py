@@ -61,7 +61,7 @@ def demo(
             until = time.monotonic() + 60 * minutes
             show = last.enter_context(_show(pipeline, directory, parts, stop, report))
             try:
-                plot = show.write(int(rate * 60 * minutes), seed)
+                plot = show.write(int(rate * 60 * minutes), rate, seed)
                 show.publish_history(plot)
                 show.await_features()
                 show.train()
@@ -69,7 +69,7 @@ def demo(
             except Stopped:
                 console.print("stopped during the set-up: no live events went in")
                 raise typer.Exit(130) from None
-        show.play(plot.live, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
+        show.play(plot, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
         with console.status("waiting for the last answers"):
             account = show.settle()
         _summary(console, account, len(plot.history.times), show.watch.latencies(), json)

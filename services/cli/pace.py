@@ -34,6 +34,28 @@ class Steady:
 
 
 @dataclass(frozen=True, slots=True)
+class Alongside:
+    """Beside events that are sent at `rate` a second: a record is due when the first event of its time or later is sent.
+
+    Attributes:
+        events: int64, the events' times in ms, ascending.
+        lead: seconds by which it is sent earlier, so that it is known by the time that such an event comes.
+
+    >>> Alongside(np.array([10, 20, 30]), rate=2).due(0, np.array([20, 25])).tolist()
+    [0.5, 1.0]
+    """
+
+    events: npt.NDArray[np.int64]
+    rate: float
+    lead: float = 0.0
+
+    def due(self, first: int, times: npt.NDArray[np.int64]) -> Seconds:
+        """As `Pace.due`."""
+        due: Seconds = np.searchsorted(self.events, times) / self.rate - self.lead
+        return due
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """As the events happened, `speedup` times as fast; `start` is the first one's time in milliseconds.
 

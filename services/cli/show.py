@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,15 +23,17 @@ from services.cli.dashboard import Picture, ServiceState, line_of, panel_of
 from services.cli.fleet import Fleet, MemberState, ask, scrape
 from services.cli.lagging import inputs, measure
 from services.cli.members import members
-from services.cli.pace import Steady
-from services.cli.planning import publish_plan
+from services.cli.pace import Alongside, Steady
+from services.cli.planning import now
 from services.cli.publishing import Publisher
 from services.cli.run import GRACE_S
 from services.cli.services import needed
 from services.cli.supervisor import told
 from services.cli.tables import Rows
-from services.cli.train import revision, used
+from services.cli.train import between, revision, used
 from services.cli.watching import WINDOW_S, Account, Watch
+from services.inference.planning import publish
+from services.inference.plans import CHALLENGER, CHAMPION, Arm, Plan
 from services.inference.store import ModelStore
 from services.kit.errors import HeadraceError
 from services.kit.reading import read_topic
@@ -39,13 +42,23 @@ from services.parts.maven import Report
 from services.pipeline.wiring import Contracts
 from services.simulation.simulators import World, simulate
 from services.training.bootstrap import train_offline
+from services.training.fitting import MANY
 
 WORLD = World(entities=2_000, others=4_000)
 HISTORY_DAYS = 30
+LEARNT_DAYS = 16
+"""Of the history, its first part: what comes after is judged by models that have not seen it."""
+LEAD_S = 1.5
+"""Labels are sent earlier than the events of their time, as nobody wants to wait for the way that they go."""
 EVENTS_A_DAY = 1.8
 """Of an entity, at the least; a world that makes fewer ends the show early."""
 DAY_MS = 86_400_000
 TREES = 100
+CONTENDERS: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
+    CHAMPION: ("first", "decision_tree", {"max_depth": 3}),
+    CHALLENGER: ("rival", "lightgbm", {}),
+}
+"""By arm: version, trainer, its parameters."""
 TURN_S = 0.2
 LINE_EVERY_S = 5.0
 SETUP_S = 600.0
@@ -60,11 +73,12 @@ class Stopped(HeadraceError):
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What will be published: `history` in one go with the `labels` known by its end, then `live` at a pace."""
+    """What will be published: `history` in one go with the labels `known` by its end, then `live` with `labels`."""
 
     history: Rows
-    labels: Rows
+    known: Rows
     live: Rows
+    labels: Rows
 
 
 class Show:
@@ -99,9 +113,8 @@ class Show:
         services = needed(pipeline)
         self.fleet = Fleet(members(pipeline, services, {}), directory / "logs", env, time.monotonic)
         events = (contracts.channel("events").codec, pipeline.events.id)
-        self.watch = Watch(
-            settings.connection, contracts.channel("predictions"), contracts.channel("dead-letters"), events
-        )
+        names = ("predictions", "dead-letters", "outcomes", "scorecards")
+        self.watch = Watch(settings.connection, events, *(contracts.channel(name) for name in names))
         self.fleet.start()
 
     def close(self) -> None:
@@ -111,8 +124,8 @@ class Show:
 
     # ---- set-up ----------------------------------------------------------------------------------------------------
 
-    def write(self, live: int, seed: int) -> Plot:
-        """Make events up: some weeks of history, and `live` more that follow."""
+    def write(self, live: int, rate: float, seed: int) -> Plot:
+        """Make events up: some weeks of history, and `live` more that follow at `rate` a second."""
         pipeline, what = self.contracts.pipeline, "making up events"
         self.report(what, 0.0)
         days = HISTORY_DAYS + ceil(live / (WORLD.entities * EVENTS_A_DAY))
@@ -123,11 +136,14 @@ class Show:
         labels = tables.labels(table, pipeline, schema, {}, "simulation")
         split = WORLD.start + HISTORY_DAYS * DAY_MS
         self.report(what, 1.0)
-        return Plot(events.between(None, split), labels.between(None, split), events.between(split, None))
+        following = events.between(split, None)
+        ahead = min(int(LEAD_S * rate), len(following.times) - 1)
+        known = int(following.times[ahead])
+        return Plot(events.between(None, split), labels.between(None, known), following, labels.between(known, None))
 
     def publish_history(self, plot: Plot) -> None:
         """Write history and labels as fast as the broker takes them."""
-        total = len(plot.history.times) + len(plot.labels.times)
+        total = len(plot.history.times) + len(plot.known.times)
         what, done = f"publishing {total:,} events and labels of {HISTORY_DAYS} days", 0
 
         def more(count: int) -> None:
@@ -135,7 +151,7 @@ class Show:
             done += count
             self.report(what, min(done / total, 0.99))
 
-        for topic, rows in (("events", plot.history), ("labels", plot.labels)):
+        for topic, rows in (("labels", plot.known), ("events", plot.history)):
             publisher = self._publisher(topic)
             self._meanwhile(partial(publisher.publish, rows, None, more))
             if topic == "events":
@@ -155,10 +171,13 @@ class Show:
 
         self._await(f"computing features of {total:,} events", total, left)
 
-    def train(self) -> str:
-        """Train the first model from the topics and make it the champion; returns its title."""
+    def train(self) -> tuple[str, ...]:
+        """Train two models from the first part of the history, the simpler one to answer, the other one for the dark.
+
+        Returns their titles.
+        """
         pipeline, connection = self.contracts.pipeline, self.settings.connection
-        what = "training the first model"
+        what = "training two models"
         self.report(what, 0.0)
         trees = 0
 
@@ -169,28 +188,46 @@ class Show:
             trees += 1
             self.report(what, min(trees / TREES, 0.99))
 
-        def work() -> str:
+        def work() -> tuple[str, ...]:
+            until = WORLD.start + LEARNT_DAYS * DAY_MS
             features, _ = read_topic(connection, self.contracts.channel("features"))
+            features = between(features, None, until)
             labels, _ = read_topic(connection, self.contracts.channel("labels"))
             offsets = {f"{pipeline.name}.{name}": used(t) for name, t in (("features", features), ("labels", labels))}
             store = ModelStore(self.settings.models, self.directory / "fetched")
-            package, uri = train_offline(
-                pipeline,
-                features,
-                labels,
-                store,
-                "first",
-                trees=TREES,
-                revision=revision(),
-                offsets=offsets,
-                progress=grown,
+            known = until + (pipeline.labels.matures_after if pipeline.labels else 0)
+            arms = []
+            for arm, (version, trainer, parameters) in CONTENDERS.items():
+                package, uri = train_offline(
+                    pipeline,
+                    features,
+                    labels,
+                    store,
+                    version,
+                    trainer=trainer,
+                    parameters=parameters,
+                    trees=TREES if trainer in MANY else None,
+                    as_of=known,
+                    revision=revision(),
+                    offsets=offsets,
+                    progress=grown,
+                )
+                manifest = package.manifest
+                arms.append(Arm(arm, manifest.name, manifest.version, package.digest, uri))
+            publish(
+                connection,
+                self.contracts.channel("plans"),
+                pipeline.name,
+                lambda _: Plan(pipeline.name, 0, tuple(arms)),
+                time=now(),
+                actor=getpass.getuser(),
+                reason="the demo's first",
             )
-            publish_plan(connection, self.contracts.channel("plans"), pipeline.name, package, uri, "the demo's first")
-            return package.title
+            return tuple(arm.title for arm in arms)
 
-        title = self._meanwhile(work)
+        titles = self._meanwhile(work)
         self.report(what, 1.0)
-        return title
+        return titles
 
     def await_predictions(self) -> None:
         """Until the history is answered."""
@@ -199,17 +236,19 @@ class Show:
 
     # ---- live ------------------------------------------------------------------------------------------------------
 
-    def play(self, rows: Rows, rate: float, until: float, console: Console) -> None:
-        """Publish at a steady rate until a moment of the monotonic clock, and show what happens."""
+    def play(self, plot: Plot, rate: float, until: float, console: Console) -> None:
+        """Publish at a steady rate until a moment of the monotonic clock, labels as their time comes, and show it."""
         self.watch.measure()
         over = threading.Event()
         publisher = self._publisher("events", over)
         steps: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         before = sum(len(ids) for ids in self.published)
         gauges = _Gauges(self.fleet)
-        with ThreadPoolExecutor(1) as pool, _Screen(console) as screen:
+        telling = self._publisher("labels", over)
+        with ThreadPoolExecutor(2) as pool, _Screen(console) as screen:
             try:
-                writing = pool.submit(publisher.publish, rows, Steady(rate))
+                writing = pool.submit(publisher.publish, plot.live, Steady(rate))
+                labelling = pool.submit(telling.publish, plot.labels, Alongside(plot.live.times, rate, LEAD_S))
                 while not writing.done():
                     now = time.monotonic()
                     if now >= until or self.stop.is_set():
@@ -224,9 +263,10 @@ class Show:
                     screen.show(Picture(name, until - now, before + publisher.sent, lately, seen, gauges.read(now)))
                     over.wait(TURN_S)
                 writing.result()
+                labelling.result()
             finally:
                 over.set()
-        self._note(rows, publisher.sent)
+        self._note(plot.live, publisher.sent)
 
     def settle(self) -> Account:
         """The account of all events, as soon as all are answered, or after a bounded wait for that."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.cli.following import Follower, documents
+from services.cli.scores import Standing, Standings
 from services.kit.batch import Batch
 from services.kit.channels import Channel
 from services.kit.codec import Codec
@@ -36,6 +37,8 @@ class Seen:
         rate: predictions a second, lately.
         latencies: seconds from an event's Kafka time stamp to the moment its prediction could be read, lately.
         last: the newest predictions, oldest first.
+        outcomes: how many by state; corrections under `corrected`.
+        standings: what the scorecards say of each model.
     """
 
     predictions: int
@@ -43,6 +46,8 @@ class Seen:
     rate: float
     latencies: Floats
     last: Sequence[dict[str, Any]]
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    standings: Sequence[Standing] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +77,31 @@ class Account:
 
 
 class Watch:
-    """Reads predictions and dead letters from the beginning of their topics, as a consumer outside would.
+    """Reads what comes out from the beginning of its topics, as a consumer outside would.
 
     Args:
-        predictions, dead_letters: the topics.
         events: the codec of events and the name of their id, to know the events in dead letters.
+        predictions, dead_letters, outcomes, scorecards: the topics.
     """
 
     def __init__(
-        self, connection: Connection, predictions: Channel, dead_letters: Channel, events: tuple[Codec, str]
+        self,
+        connection: Connection,
+        events: tuple[Codec, str],
+        predictions: Channel,
+        dead_letters: Channel,
+        outcomes: Channel,
+        scorecards: Channel,
     ) -> None:
         self.events = events
         self._sources = (
             (Follower(connection, predictions), self._predictions),
             (Follower(connection, dead_letters), self._dead_letters),
+            (Follower(connection, outcomes), self._take_outcomes),
+            (Follower(connection, scorecards), self._take_scorecards),
         )
+        self._outcomes: Counter[str] = Counter()
+        self._standings = Standings()
         self._lock = threading.Lock()
         self._answered: list[pa.Array] = []
         self._refused: list[pa.Array] = []
@@ -116,7 +131,8 @@ class Watch:
             recent = [latencies for _, latencies in self._recent]
             joined = np.concatenate(recent) if recent else np.empty(0)
             predictions, dead_letters = self._counts
-            return Seen(predictions, dead_letters, len(joined) / WINDOW_S, joined, tuple(self._last))
+            rate, outcomes, standings = len(joined) / WINDOW_S, dict(self._outcomes), self._standings.now()
+            return Seen(predictions, dead_letters, rate, joined, tuple(self._last), outcomes, standings)
 
     def latencies(self) -> Floats:
         """All latencies since `measure`, in seconds."""
@@ -139,8 +155,8 @@ class Watch:
     def _run(self) -> None:
         try:
             while not self._ending.is_set():
-                # Only predictions are waited for: a wait for dead letters would show as latency.
-                for (follower, take), wait in zip(self._sources, (WAIT_S, 0.0), strict=True):
+                # Only predictions are waited for: a wait for anything else would show as latency.
+                for (follower, take), wait in zip(self._sources, (WAIT_S, 0.0, 0.0, 0.0), strict=True):
                     batch = follower.poll(wait)
                     if batch is not None:
                         take(batch, time.time())
@@ -161,6 +177,16 @@ class Watch:
             if self._measuring:
                 self._latencies.append(latencies)
             self._last = [*self._last, *last][-SHOWN:]
+
+    def _take_outcomes(self, batch: Batch, now: float) -> None:
+        first = pc.equal(batch.columns.column("revision"), 0)
+        states = pc.if_else(first, batch.columns.column("state"), "corrected").value_counts().to_pylist()
+        with self._lock:
+            self._outcomes.update({entry["values"]: entry["counts"] for entry in states})
+
+    def _take_scorecards(self, batch: Batch, now: float) -> None:
+        with self._lock:
+            self._standings.take(batch.columns.to_pylist())
 
     def _dead_letters(self, batch: Batch, now: float) -> None:
         codec, name = self.events
