@@ -35,7 +35,7 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Alongside:
-    """Beside events that are sent at `rate` a second: a record is due when the first event of its time or later is sent.
+    """Beside events sent at `rate` a second: a record is due when the first event of its time or later is sent.
 
     Attributes:
         events: int64, the events' times in ms, ascending.
