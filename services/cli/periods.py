@@ -31,7 +31,9 @@ class Span:
 
     @property
     def text(self) -> str:
-        """`2018-04-01 00:00 to 2018-04-08 00:00`; an open end is three dots."""
+        """`2018-04-01 00:00 to 2018-04-08 00:00`; an open end is three dots, two of them `all times`."""
+        if self == Span():
+            return "all times"
         ends = [minute(end) if abs(end) < FOREVER else "..." for end in (self.start, self.stop)]
         return f"{ends[0]} to {ends[1]}"
 

@@ -1,0 +1,145 @@
+"""`headrace duel`: two models on the same events."""
+
+from __future__ import annotations
+
+import json as codec
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services.cli.answers import TOPICS, Read, Truths, extent, newest, read_answers, read_truths
+from services.cli.duel_sheet import duel_sheet
+from services.cli.judging import Judge
+from services.cli.meeting import Meeting, meet
+from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from services.cli.periods import Last, Span, Window, asked
+from services.cli.progress import counted
+from services.cli.rivals import HOW, chosen, rival
+from services.cli.verdicts import verdict
+from services.kit.errors import ConfigurationError
+from services.kit.settings import Settings
+from services.pipeline.document import closest
+from services.pipeline.spec import Pipeline
+from services.pipeline.wiring import Contracts
+from services.scorecards.windows import Identity
+
+OUTCOMES = "outcomes"
+Side = Annotated[str, typer.Argument(metavar="SIDE", help=f"{HOW[0].upper()}{HOW[1:]}.")]
+SegmentOption = Annotated[
+    str | None, typer.Option("--segment", metavar="NAME", help="Tell also each group of this segment.")
+]
+
+
+def duel(
+    pipeline: PipelineName,
+    a: Side,
+    b: Side,
+    window: Window = None,
+    last: Last = None,
+    segment: SegmentOption = None,
+    top: Annotated[int, typer.Option(min=0, help="How many events to show that they disagree on most.")] = 10,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of the bootstrap; 0: influence functions instead. [default: 1000, or 0 past 100,000 labelled events]",
+        ),
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Compare two models on the events that both scored: decisions, scores, latency, cost, and who is better.
+
+    Who is better is told by mature outcomes alone. A champion and its canary answer different entities and are compared
+    as independent groups; play the canary's model as a shadow too, and compare that, for the same events.
+    """
+    sides = rival(a), rival(b)
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    spec = contracts.pipeline
+    if segment is not None and segment not in spec.segments:
+        raise ConfigurationError(f"{spec.name} has no segment {segment}: {closest(segment, spec.segments)}")
+    wanted = asked(window, last)
+    channels = [contracts.channel(topic) for topic in TOPICS]
+    span = Span() if wanted is None else wanted.span
+    if wanted is not None and wanted.length is not None:
+        end = newest(settings.connection, channels)
+        span = span if end is None else wanted.settled(end)
+    console = Console(stderr=True, quiet=json)
+    extents = [(channel, extent(settings.connection, channel, span)) for channel in channels]
+    total = sum(part.stop - part.start for _, parts in extents for part in parts)
+    with counted("predictions", total, quiet=json) as told:
+
+        def keeps(who: Identity) -> bool:
+            return sides[0].means(who) or sides[1].means(who)
+
+        read = read_answers(settings.connection, extents, span, keeps, spec, segment, told)
+    first, second = (chosen(side, read.answered, spec.name, span.text) for side in sides)
+    if first == second:
+        raise ConfigurationError(f"both sides are {first.text}: name two")
+    truths = _truths(settings, contracts, span, (first, second), json)
+    with console.status("comparing"):
+        document = compared(spec, read, truths, (first, second), Judge(spec, replicates), segment, top)
+    document = {"pipeline": spec.name, "window": span.told(), "unreadable": read.unreadable, **document}
+    if json:
+        typer.echo(codec.dumps(document))
+    else:
+        out = Console(highlight=False)
+        for part in duel_sheet(document, span.text, spec, out.width):
+            out.print(part)
+    if read.unreadable:
+        Console(stderr=True).print(f"{read.unreadable:,} records could not be read and are left out", style="red")
+    raise typer.Exit(1 if read.unreadable else 0)
+
+
+def compared(
+    pipeline: Pipeline,
+    read: Read,
+    truths: Truths,
+    who: tuple[Identity, Identity],
+    judge: Judge,
+    segment: str | None,
+    top: int,
+) -> dict[str, Any]:
+    """All that a duel tells, as JSON has it."""
+    a, b = read.of(who[0]), read.of(who[1])
+    meeting = meet(a, b, truths, pipeline.labels.matures_after if pipeline.labels else 0)
+    once = meeting.own_a, meeting.own_b
+    rows = (meeting.rows_a, meeting.rows_b) if meeting.paired else once
+    sides = [
+        {**_named(each), "topic": read.topics[each], **judge.side(own, *places)}
+        for each, own, *places in zip(who, (a, b), once, rows, strict=True)
+    ]
+    quality = judge.quality(a, b, meeting) if meeting.paired else judge.unpaired(a, b, meeting)
+    return {
+        "same_events": meeting.paired,
+        "a": sides[0],
+        "b": sides[1],
+        "events": _events(meeting),
+        **(judge.alike(a, b, meeting) or {"decisions": None, "scores": None}),
+        "apart": None if meeting.paired else judge.apart(a, b, meeting),
+        "horizon": meeting.horizon,
+        "quality": quality,
+        "verdict": verdict(quality, pipeline),
+        "segment": segment,
+        "groups": judge.groups(a, b, meeting) if segment is not None and meeting.paired else [],
+        "disagreements": judge.disagreements(a, b, meeting, top),
+    }
+
+
+def _events(meeting: Meeting) -> dict[str, int]:
+    both = len(meeting.rows_a)
+    return {"both": both, "only_a": len(meeting.own_a) - both, "only_b": len(meeting.own_b) - both}
+
+
+def _named(who: Identity) -> dict[str, str]:
+    return {"model": who.name, "version": who.version, "digest": who.digest, "arm": who.arm}
+
+
+def _truths(
+    settings: Settings, contracts: Contracts, span: Span, who: tuple[Identity, Identity], quiet: bool
+) -> Truths:
+    channel = contracts.channel(OUTCOMES)
+    wanted = extent(settings.connection, channel, span)
+    with counted("outcomes", sum(part.stop - part.start for part in wanted), quiet=quiet) as told:
+        return read_truths(settings.connection, channel, wanted, span, who, told)
