@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from services.enrich.admitting import text_of, times_of
 from services.enrich.entities import Features, question_of
-from services.enrich.entries import Flags, Ints
+from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.shelves import ALWAYS, Progress, Shelf, Truth, read_progress
 from services.enrich.timelines import Timelines
 from services.enrich.truth import LabelQuestion, label_question_of
@@ -209,18 +209,16 @@ class Lookups:
         present = frozenset(partition for partition, _ in batch.runs())
         behind: dict[int, str] = {}
         for view in self._views:
-            told = progress[view.name]
+            told, name = progress[view.name], f"the view {view.name}"
             if told is None:
-                behind = dict.fromkeys(
-                    present, f"the view {view.name}: views has told nothing of a partition of it yet"
-                )
+                behind = dict.fromkeys(present, f"{name}: views has told nothing of one of its partitions yet")
                 break
             rows = self._entries_behind(view, batch, times, told)
-            behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"entries of the view {view.name}")
+            behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name}: views is behind with entries")
             if told.labels is not None:
                 rows = self._labels_behind(view, batch, times, told.labels)
-                reason = f"labels that {view.name} folds, from labels or views"
-                behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), reason)
+                how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"
+                behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name} folds labels: {how}")
         for partition in present:
             if partition not in behind:
                 self._since.pop(partition, None)

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 from services.enrich.enriching import Enrich
+from services.enrich.viewing import Views
 from services.kit.online_store import MemoryStore
 from services.pipeline.spec import Aggregation, Labels, Pipeline
 from tests.enrich import cases
 from tests.enrich.cases import Reading
-from tests.enrich.simulation import World, with_views
+from tests.enrich.joining import Source, told
+from tests.enrich.simulation import World, batch_of, with_views
 
 FEATURES = {
     "n": Aggregation("count"),
@@ -23,6 +25,7 @@ FEATURES = {
     "risk": Aggregation("mean", of_label=True),
     "heat": Aggregation("sum", "heat"),
 }
+ROOM = replace(cases.ROOM, features=FEATURES, missing=-1.0)
 DELAY, LAG = 50, 40
 Label = tuple[str, float, int]
 """Event id, value, label time."""
@@ -30,9 +33,8 @@ Label = tuple[str, float, int]
 
 def pipeline(unlabelled: float | None = None) -> Pipeline:
     """Rooms whose readings turn out to be faults or not."""
-    room = replace(cases.ROOM, features=FEATURES, missing=-1.0)
     return replace(
-        cases.pipeline(views=(cases.SENSOR, room)), labels=Labels("reading", "fault", 0, unlabelled_is=unlabelled)
+        cases.pipeline(views=(cases.SENSOR, ROOM)), labels=Labels("reading", "fault", 0, unlabelled_is=unlabelled)
     )
 
 
@@ -168,11 +170,22 @@ def test_what_is_told() -> None:
 
 def test_what_rows_wait_for_is_said() -> None:
     """Rows that wait for long say for what: the service that is missing can be named."""
-    world = World(pipeline(0.0), MemoryStore(), seed=3, now=1_000.0)
-    enrich = world.enrich
-    admission = enrich.admit(cases.batch(cases.events([(100, "a", "hall", 1.0)])), world.now)
-    for now, reason in ((0.0, None), (3.9, None), (4.1, "views has told nothing")):
-        assert enrich.process(admission.batch, now).held == {0}
-        enrich.tick(now, {})
-        assert reason is None or reason in str(enrich.ready())
-        assert (reason is None) == (enrich.ready() is None)
+    enrich, views = Enrich(pipeline(0.0), store := MemoryStore()), Views(pipeline(0.0), ROOM, store, behind_s=0.0)
+    for service in (enrich, views):
+        service.start({"events": 1, "view.room": 1, "exchange": 1})
+    admission = enrich.admit(cases.batch(cases.events([(100, "a", "hall", 1.0)])), 0.0)
+
+    def waits(since: float, reason: str) -> None:
+        for now, said in ((since, False), (since + 3.9, False), (since + 4.1, True)):
+            assert enrich.process(admission.batch, now).held == {0}
+            enrich.tick(now, {})
+            assert (reason in str(enrich.ready())) == said
+
+    waits(0.0, "views has told nothing of one of its partitions yet")
+    views.process(batch_of("view.room", admission.emits[0].columns, 0), 1.0)
+    waits(10.0, "the view room folds labels: labels has told nothing yet")
+    mark = Source(progress=100, time=100)
+    views.process(batch_of("view.room", told(ROOM, 1, 0, 1, mark, []).columns, 0, 1), 2.0)
+    assert not enrich.process(admission.batch, 20.0).held
+    enrich.tick(20.0, {})
+    assert enrich.ready() is None
