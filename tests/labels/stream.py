@@ -38,13 +38,13 @@ def flood(events: int, predictions: pa.Schema, labels: pa.Schema, expires: int, 
     shadows = draw.permutation(np.concatenate([draw.choice(events, events // 10, replace=False)] * 2))
     arm = (champions % 5 == 0).astype(np.int64)
     return Flood(
-        _predictions(champions, times, arm, predictions),
-        _predictions(shadows, times, np.full(len(shadows), 2), predictions),
+        predictions_of(champions, times, arm, predictions),
+        predictions_of(shadows, times, np.full(len(shadows), 2), predictions),
         _labels(events, times, labels, expires, draw),
     )
 
 
-def _predictions(
+def predictions_of(
     events: npt.NDArray[np.int64], times: npt.NDArray[np.int64], arm: npt.NDArray[np.int64], schema: pa.Schema
 ) -> pa.RecordBatch:
     """One prediction a row; whatever is in it follows from its event and arm, so that a repeat says the same."""
