@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from loadtests import latency, memory, recovery, report, throughput
+from loadtests import joining, latency, memory, recovery, report, throughput
 from loadtests.arena import Arena, arena, console
 from services.parts.maven import java
 
@@ -70,6 +70,7 @@ PARTS: Mapping[str, Part] = {
     "recovery": Part(
         lambda ground, size: recovery.measure(ground, size.month_days, size.trials, size.checkpointed), report.recovery
     ),
+    "joining": Part(lambda ground, size: joining.measure(ground, size.events), report.joining),
 }
 
 

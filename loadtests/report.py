@@ -104,3 +104,14 @@ def recovery(figures: Figures) -> list[RenderableType]:
         for trial in trials:
             shown.add_row(named[member], *[number(trial.get(phase)) for phase in phases])
     return [shown]
+
+
+def joining(figures: Figures) -> list[RenderableType]:
+    """What a label costs."""
+    shown = table(f"labels, {figures['predictions']:,} predictions and as many labels", "", "")
+    shown.add_row("records per CPU-second, steady", number(figures["steady"]))
+    shown.add_row("records per CPU-second, whole life", number(figures["whole"]))
+    shown.add_row("bytes an open prediction", number(figures["bytes_an_open_prediction"]))
+    shown.add_row(f"seconds to replay {figures['replay_days']:.0f} days", number(figures["replay_s"]))
+    shown.add_row("seconds to replay a month", number(figures["month_s"]))
+    return [shown]
