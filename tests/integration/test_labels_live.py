@@ -1,0 +1,102 @@
+"""Views that fold labels, while events flow: who waits for the service `labels`, and for how long."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.integration import bikes
+from tests.project import Project
+
+LABELLED = {"mean(electric)}": "mean(electric), full: mean(label)}", "    max_age: 2s\n": ""}
+IDLE_AFTER_MS = 3_000
+"""As in the stranger's pipeline."""
+
+
+@pytest.fixture
+def project(kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Project]:
+    """The stranger's pipeline with a station's share of trips after which it was full; all services but score run."""
+    source = bikes.source(tmp_path / "source", LABELLED)
+    one = Project(source, f"test_{uuid.uuid4().hex[:12]}", tmp_path / "project", kafka, redis_server, 3)
+    one.settings = {"HEADRACE_IDLE_AFTER_S": "3"}
+    for member in ("enrich-0", "views-0", "labels-0"):
+        one.start(member)
+    yield one
+    one.close()
+
+
+def trips_of_now(count: int, seed: int, first: int) -> pa.RecordBatch:
+    """Trips that end at this moment."""
+    trips = bikes.trips(count, seed, first)
+    now = int(time.time() * 1000)
+    times = pa.array(np.full(count, now), pa.timestamp("ms", "UTC"))
+    return trips.set_column(trips.schema.get_field_index("returned_at"), "returned_at", times)
+
+
+def labels_of(trips: pa.RecordBatch, value: float, ago_ms: int) -> pa.RecordBatch:
+    """Labels that became known a while ago."""
+    count = trips.num_rows
+    known = pa.array(np.full(count, int(time.time() * 1000) - ago_ms), pa.timestamp("ms", "UTC"))
+    columns = {"event_id": trips["trip"], "value": pa.array([value] * count), "label_time": known}
+    return pa.RecordBatch.from_pydict({**columns, "source": pa.array([""] * count)})
+
+
+def answered_within(project: Project, trips: pa.RecordBatch, seconds: float) -> pa.Table:
+    """Publish trips and wait for their features; the table of all so far."""
+    before = project.count("features")
+    project.publish(trips, "rider")
+    return project.await_count("features", before + trips.num_rows, seconds)
+
+
+def said(project: Project) -> str:
+    """What enrich says on /readyz."""
+    lines = (project.directory / "enrich-0.log").read_text().splitlines()
+    port = next(entry["port"] for entry in map(json.loads, lines) if entry.get("event") == "listening")
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return str(answer.read().decode())
+    except HTTPError as error:
+        return error.read().decode()
+
+
+def until(what: Callable[[], bool], seconds: float) -> None:
+    """Wait for something to come true."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.1)  # Asks a process over HTTP: there is no event to wait for.
+
+
+def test_live_events_wait_for_labels_that_are_there_and_no_others(project: Project) -> None:
+    """A live event is answered at once, whatever label comes late; without the service `labels` it waits and enrich
+    says for what; once that is back, it is answered, with the labels.
+    """
+    history = bikes.trips(200, seed=1)
+    project.publish(labels_of(history, 1.0, bikes.HOUR), "event_id", "labels")
+    project.publish(history, "rider")
+    project.await_count("features", 200)
+    for part in range(5):  # All the while, labels arrive that were known for hours.
+        project.publish(labels_of(history.slice(part * 10, 10), 0.0, bikes.HOUR // 2), "event_id", "labels")
+        found = answered_within(project, trips_of_now(20, seed=part, first=1_000 + 20 * part), seconds=2.5)
+    ages = [age for age in found["station_age"].to_pylist()[200:] if age is not None]
+    assert max(ages) <= 2 * IDLE_AFTER_MS
+
+    project.stop("labels-0", signal.SIGKILL)
+    time.sleep(2 * IDLE_AFTER_MS / 1000 + 1)  # What labels told last is too old then.
+    late = trips_of_now(20, seed=9, first=2_000)
+    project.publish(late, "rider")
+    until(lambda: "labels or views is behind" in said(project), 4 * IDLE_AFTER_MS / 1000 + 5)
+    assert project.count("features") == 300
+    project.start("labels-0")
+    project.await_count("features", 320)
+    until(lambda: said(project) == "ready\n", 5)
