@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.cli.absence import NEWS, silent
 from services.cli.planning import facts_of
 from services.cli.seeking import Found, Seeker, equal, number_pattern, text_pattern
 from services.inference.package import Manifest
@@ -89,6 +90,9 @@ def gather(
             records[logical] = search.answers(logical)
     records["labels"] = search.labels(max((found.row["reports"] for found in records["outcomes"] or ()), default=0))
     gathered = Gathered(search.event_id, text if asked else None, records, facts_of(settings, contracts))
+    answers = gathered.of("features") and gathered.of("predictions")
+    if any(silent(gathered.facts, answers, gathered.of("shadow-predictions"))):
+        records["control"] = search.news()
     gathered.packages.update(_packages(store, gathered))
     return gathered
 
@@ -142,6 +146,16 @@ class _Search:
         if found is not None and len(found) < reports:  # Somebody keys them by something else.
             found = self._seeker.seek(channel, [pattern], wanted)
         return found
+
+    def news(self) -> list[Found] | None:
+        """What dark models told of themselves, in the topic's order."""
+        wanted = pa.array(NEWS)
+        found = self._seeker.seek(
+            self._contracts.channel("control"),
+            [text_pattern(kind) for kind in NEWS],
+            lambda columns: kernels.is_in(columns.column("type").cast(pa.string()), value_set=wanted),
+        )
+        return sorted(found or (), key=lambda record: (record.partition, record.offset))
 
     def _remember(self, entity: str, time: int) -> None:
         self.entity = entity

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from services.cli.absence import because, gap, silent
 from services.cli.following import plain
 from services.cli.gathering import Gathered
 from services.cli.packages import percent
@@ -206,23 +207,23 @@ def _notes(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
             yield f"it {answered}" + ("" if predictions else f": headrace lag {name} says how far enrich is behind")
         elif not predictions:
             yield f"no prediction yet: headrace lag {name} says how far score is behind, plan show {name} what plays"
-    yield from _dark(gathered, predictions)
+    yield from _dark(gathered)
     yield from _truth(pipeline, gathered, document)
     if gathered.prediction_id and not any(one["asked"] for one in (*predictions, *document["shadow_predictions"])):
         yield f"{gathered.prediction_id} itself is not there; what is told is of its event"
 
 
-def _dark(gathered: Gathered, predictions: Sequence[Document]) -> Iterator[str]:
-    """What dark models of the answer's plan have not said."""
-    said = {(found.row["arm"], found.row["model"]["digest"]) for found in gathered.of("shadow-predictions")}
-    for fact in gathered.facts:
-        if fact.plan is None or fact.version not in {one["plan_version"] for one in predictions}:
-            continue
-        silent = [arm.place for arm in fact.plan.dark if (arm.arm, arm.digest) not in said]
-        if silent:
-            yield f"nothing from {', '.join(silent)}: shadow is behind, was shed, or did not run"
-        elif not fact.plan.dark:
-            yield f"plan {fact.version} has neither challengers nor shadows"
+def _dark(gathered: Gathered) -> Iterator[str]:
+    """What dark models of the answer's plan have not said, and why."""
+    answers = gathered.of("predictions")
+    features = next(iter(gathered.of("features")), None)
+    for _, arm in silent(gathered.facts, answers, gathered.of("shadow-predictions")):
+        news = gathered.of("control")
+        began = gap(news, arm, features.partition, features.offset) if features is not None else None
+        yield f"nothing from {arm.place}: {because(began)}"
+    for version in sorted({found.row["plan_version"] for found in answers}):
+        if any(fact.version == version and fact.plan and not fact.plan.dark for fact in gathered.facts):
+            yield f"plan {version} has neither challengers nor shadows"
 
 
 def _truth(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterator[str]:

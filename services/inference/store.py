@@ -26,7 +26,7 @@ class Stored:
         name, version, digest: what its place in the store says that it is.
         uri: its place.
         files: those of a package that are there; all of them unless somebody took one away.
-        stored: when the newest of them was written, milliseconds since the epoch; 0 where the store does not say.
+        stored: when the oldest of them was written, milliseconds since the epoch; 0 where the store does not say.
     """
 
     name: str
@@ -128,7 +128,7 @@ class ModelStore:
                 f"sha256:{digest}",
                 str(self._files.unstrip_protocol("/".join((self._root, name, version, digest)))),
                 tuple(sorted(files)),
-                max(files.values()),
+                min(files.values()),
             )
             for (name, version, digest), files in folders.items()
         ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from services.cli.seeking import number_pattern, text_pattern
+from services.cli.absence import because, gap
+from services.cli.seeking import Found, number_pattern, text_pattern
 from services.inference.planning import publish
 from services.inference.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
 from services.kit.kafka import Producer
@@ -19,6 +21,7 @@ from tests.cli.terminal import Terminal
 from tests.project import Project
 
 T0 = 1_522_540_800_000
+AT = datetime(2018, 4, 1, tzinfo=UTC)
 HOUR = 3_600_000
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -82,7 +85,7 @@ def _blank(kind: pa.DataType) -> Any:
     """A value of an Arrow type, nothing where that is allowed."""
     if pa.types.is_struct(kind):
         return {field.name: _blank(field.type) for field in kind}
-    if pa.types.is_list(kind):
+    if pa.types.is_list(kind) or pa.types.is_map(kind):
         return []
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return ""
@@ -125,6 +128,8 @@ def test_a_whole_story(writer: Writer, headrace: Terminal, project: Project) -> 
     writer.label(64, 1.0, 48, "court")
     writer.outcome(64, 0, None, 0)
     writer.outcome(64, 1, 1.0, 2)
+    evidence = {"arm": "shadow", "digest": shadow.digest, "offsets": json.dumps({"0": 0, "1": 0}), "problem": "broken"}
+    writer.write("control", project.name, {"type": "model_failed", "time": T0, "evidence": [*evidence.items()]})
     writer.producer.flush()
 
     story = headrace.json("why", "64/m@1/champion", "--pipeline", project.path)
@@ -151,6 +156,9 @@ def test_a_whole_story(writer: Writer, headrace: Terminal, project: Project) -> 
     ]
     assert story["notes"] == []
 
+    (missing,) = (note for note in headrace.json("why", 65, "--pipeline", project.path)["notes"] if "m@3" in note)
+    assert missing == "nothing from m@3/shadow: it failed at 2018-04-01 00:00:00: broken"
+
     code, out, errors = headrace.run("why", "64", "--pipeline", project.path)
     assert code == 0, errors
     for part in (TRACE, "250 ms behind", "m@1 as champion", "threshold 0.6", "in the dark", "court", "2, conflicting"):
@@ -174,6 +182,28 @@ def test_what_is_not_there_is_said(writer: Writer, headrace: Terminal, project: 
     assert "nothing from m@3/shadow" in notes
     assert "no label: it matures at 2018-04-08 00:00:00; if none has come by then, it counts as 0" in notes
     assert "no canary" in story["choice"]["because"]
+
+
+def news(kind: str, model: Arm, first: int, **others: str) -> Found:
+    """A control event of shadow about partition 1."""
+    evidence = {"arm": model.arm, "digest": model.digest, "offsets": json.dumps({"1": first}), **others}
+    return Found("p.control", 0, first, 0, [], {"type": kind, "time": AT, "evidence": [*evidence.items()]})
+
+
+def test_a_dark_model_that_was_left_out_is_told_so() -> None:
+    """A gap lasts from a shed or failed event's offset to that of the next restored one, by model and partition."""
+    shadow, other = arm(SHADOW, "3"), arm(SHADOW, "4")
+    told = [
+        news("model_shed", shadow, 100, lag_s="31.000"),
+        news("model_restored", shadow, 200),
+        news("model_failed", other, 10, problem="it is broken"),
+    ]
+    began = [gap(told, shadow, 1, offset) for offset in (99, 100, 199, 200)]
+    assert [event is not None for event in began] == [False, True, True, False]
+    assert because(began[1]) == "it was shed at 2018-04-01 00:00:00: 31.000 s behind"
+    assert because(gap(told, other, 1, 500)) == "it failed at 2018-04-01 00:00:00: it is broken"
+    assert gap(told, shadow, 2, 150) is None
+    assert because(None) == "shadow is behind, or did not run"
 
 
 def test_nothing_found_is_an_exit_code_with_hints(writer: Writer, headrace: Terminal, project: Project) -> None:
