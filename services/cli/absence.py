@@ -1,4 +1,4 @@
-"""Why a dark model said nothing of an event: shadow tells the control topic whom it leaves out, from which offset on."""
+"""Why a dark model said nothing of an event: shadow tells the control topic whom it leaves out, from where on."""
 
 from __future__ import annotations
 
