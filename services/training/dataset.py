@@ -56,30 +56,54 @@ def known_by(labels: pa.Table, as_of: int) -> pa.Table:
 
 
 def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -> npt.NDArray[np.float64]:
-    """The label of each event, float64 [n]; NaN where it is not known.
+    """The label of each event, float64 [n]; NaN where it is not known. The order of the labels makes no difference.
+
+    Of several labels of an event the newest holds; of equally new ones that whose source the pipeline file names first,
+    of sources that it does not name the first by name, and then the larger value. So it is with outcomes, too.
 
     Where silence means something (`unlabelled_is`), an event counts once it has matured, labelled or not: among
     younger ones those with a label are a choice, of positives mostly, and would teach a rate that is none.
 
     Args:
         events: `event_id`, `event_time`.
-        labels: `event_id`, `value`, `label_time`; of several labels of an event the newest holds, and of equally new
-            ones the last.
-        rule: what an event without a label is, once it is old enough.
+        labels: `event_id`, `value`, `label_time`, and `source` where there are several. Values that are no finite
+            numbers count as if they were not there.
+        rule: what an event without a label is, once it is old enough; when labels come too late; whom to believe.
         as_of: milliseconds; labels from later on are not known, and an event that is `matures_after` older has had its
             time.
     """
-    labels = known_by(labels, as_of)
-    labels = labels.append_column("place", pa.array(np.arange(labels.num_rows)))
-    labels = labels.sort_by([("label_time", "ascending"), ("place", "ascending")])
-    last = labels.group_by("event_id", use_threads=False).aggregate([("value", "last")])
-    place = kernels.index_in(events["event_id"], last["event_id"])
-    known: Any = last["value_last"].combine_chunks().take(place.combine_chunks())
-    found: npt.NDArray[np.float64] = known.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+    ids = events["event_id"].combine_chunks().dictionary_encode()
+    codes = ids.indices.to_numpy()
+    times = milliseconds(events["event_time"])
+    labels = known_by(labels.filter(kernels.is_finite(labels["value"])), as_of)
+    place = kernels.index_in(labels["event_id"], ids.dictionary)
+    labels, place = labels.filter(place.is_valid()), place.drop_null().to_numpy()
+    value, when, rank = labels["value"].to_numpy(), milliseconds(labels["label_time"]), _ranks(labels, rule)
+    if rule is not None:
+        _, first = np.unique(codes, return_index=True)
+        timely = when <= times[first][place] + rule.expires_after
+        place, value, when, rank = place[timely], value[timely], when[timely], rank[timely]
+    order = np.lexsort((value, -rank, when))  # what holds stands last, and the last one written stays
+    by_event = np.full(len(ids.dictionary), np.nan)
+    by_event[place[order]] = value[order]
+    found: npt.NDArray[np.float64] = by_event[codes]
     if rule is not None and rule.unlabelled_is is not None:
-        mature = milliseconds(events["event_time"]) + rule.matures_after <= as_of
+        mature = times + rule.matures_after <= as_of
         found[np.isnan(found)] = rule.unlabelled_is
         found[~mature] = np.nan
+    return found
+
+
+def _ranks(labels: pa.Table, rule: Labels | None) -> npt.NDArray[np.int64]:
+    """How far behind the source of each label stands, int64 [n]; 0 is believed first."""
+    if "source" not in labels.column_names:
+        return np.zeros(len(labels), np.int64)
+    sources = labels["source"].combine_chunks().dictionary_encode()
+    names = sources.dictionary.to_pylist()
+    listed = {name: place for place, name in enumerate(rule.sources if rule is not None else ())}
+    ordered = sorted(names, key=lambda name: (listed.get(name, len(listed)), name))
+    ranks = np.array([ordered.index(name) for name in names], np.int64)
+    found: npt.NDArray[np.int64] = ranks[sources.indices.to_numpy()]
     return found
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from services.kit.batch import slot
 from services.kit.errors import ConfigurationError
 from services.pipeline.spec import Labels
 from services.training.dataset import assemble, known_by, newest, truth
+from tests.labels.cases import EXCHANGE, EXPIRES, MATURES, SOURCES, Case, pipeline
 
 DAY = 86_400_000
 SILENT = Labels("id", "fraud", matures_after=7 * DAY, unlabelled_is=0.0)
@@ -25,22 +27,70 @@ def events(**times: int) -> pa.Table:
     return pa.table({"event_id": pa.array(list(times), pa.string()), "event_time": stamps(*times.values())})
 
 
-def labels(*rows: tuple[str, float, int]) -> pa.Table:
-    """Labels: of whom, which, known when."""
-    ids, values, times = zip(*rows, strict=True) if rows else ((), (), ())
+def labels(*rows: tuple[str, float, int] | tuple[str, float, int, str]) -> pa.Table:
+    """Labels: of whom, which, known when, and who says so."""
+    ids, values, times = zip(*(row[:3] for row in rows), strict=True) if rows else ((), (), ())
     return pa.table(
         {
             "event_id": pa.array(ids, pa.string()),
             "value": pa.array(values, pa.float64()),
             "label_time": stamps(*times),
+            "source": pa.array([row[3] if len(row) > 3 else "" for row in rows], pa.string()),
         }
     )
 
 
 def test_newest_label_holds() -> None:
-    """Of several labels the newest holds, in whatever order they came; of equally new ones the last."""
-    told = labels(("a", 1, 9), ("b", 1, 5), ("a", 0, 3), ("c", 0, 4), ("c", 1, 4), ("x", 1, 1))
+    """Of several labels the newest holds, in whatever order they came; of equally new ones of a source the larger."""
+    told = labels(("a", 1, 9), ("b", 1, 5), ("a", 0, 3), ("c", 1, 4), ("c", 0, 4), ("x", 1, 1))
     np.testing.assert_array_equal(truth(events(a=0, b=0, c=0), told, SPOKEN, as_of=10), [1, 1, 1])
+
+
+def test_whom_to_believe() -> None:
+    """Of equally new labels that of the source named first holds; those not named come after, by name."""
+    rule = Labels("id", "fraud", sources=("police", "bank"))
+    told = labels(("a", 1, 4, "bank"), ("a", 0, 4, "police"), ("b", 0, 4, "x"), ("b", 1, 4, "bank"),
+                  ("c", 1, 4, "y"), ("c", 0, 4, "x"), ("d", 1, 5, "y"), ("d", 0, 4, "police"))  # fmt: skip  # by event
+    asked = events(a=0, b=0, c=0, d=0)
+    np.testing.assert_array_equal(truth(asked, told, rule, as_of=9), [0, 1, 0, 1])
+    nameless = truth(asked, told.drop_columns(["source"]), rule, as_of=9)
+    np.testing.assert_array_equal(nameless, [1, 1, 1, 1], "the larger, where nobody is named")
+
+
+def test_labels_that_come_too_late() -> None:
+    """A label later than its event's time plus `expires_after` is as if it were not there; so is one that is NaN."""
+    rule = Labels("id", "fraud", matures_after=2, unlabelled_is=0.0, expires_after=5)
+    told = labels(("a", 1, 6), ("b", 1, 7), ("c", 1, 7), ("c", np.nan, 8), ("b", 0, 4))
+    np.testing.assert_array_equal(truth(events(a=1, b=1, c=2), told, rule, as_of=9), [1, 0, 1])
+
+
+def test_truth_is_what_outcomes_say() -> None:
+    """Labels that differ in every way give training rows the value that the labels service writes into outcomes."""
+    draw = np.random.default_rng(3)
+    case = Case(pipeline(unlabelled=None))
+    times = {f"e{number}": int(time) for number, time in enumerate(draw.integers(1_000, 1_600, 60))}
+    names, delays = draw.choice(list(times), 600), draw.choice([3, 5, 50, MATURES, EXPIRES, EXPIRES + 1, 700], 600)
+    values, sources = draw.choice([0.0, 1.0, -1.0, 2.5], 600).tolist(), draw.choice([*SOURCES, "a", "z"], 600).tolist()
+    when = [times[name] + delay for name, delay in zip(names.tolist(), delays.tolist(), strict=True)]
+    rows = list(zip(names.tolist(), values, when, sources, strict=True))
+    given = [case.prediction(name, time) for name, time in times.items()]
+    told = [
+        case.record("predictions", 0, 1_600, 1, predictions=given[::2]),
+        case.record("labels", 0, 2_300, 2, labels=rows),
+        case.record("predictions", 1, 1_600, 3, predictions=given[1::2]),
+    ]
+    service = case.service()
+    service.restore(slot(EXCHANGE, 0), None)
+    emits = service.process(case.batch(told), 0.0).emits
+    found: dict[str, float] = {}
+    for emit in emits:
+        if emit.topic == "outcomes":
+            # In their order: a correction comes after what it corrects.
+            found |= dict(zip(*(emit.columns[name].to_pylist() for name in ("event_id", "label")), strict=True))
+    rule = case.pipeline.labels
+    value = truth(events(**times), labels(*rows), rule, as_of=10_000)
+    assert {name: v for name, v in zip(times, value, strict=True) if not np.isnan(v)} == found
+    assert len(found) > 30
 
 
 def test_labels_from_later_on_are_not_known() -> None:
