@@ -40,9 +40,9 @@ from tests.project import Project
 DARK = 3
 COST_BAR = 3.3
 SLOWER = 100
-WIDTH = 64
+WIDTH = 256
 """Of the slow model's layers: it is slow by their number, and small enough for a core's own cache. A model that streams
-tens of megabytes of weights takes memory bandwidth from whatever shares the machine, which no priority can give back."""
+tens of megabytes of weights takes memory bandwidth from all who share the machine; no priority gives that back."""
 HISTORY = 5_000
 
 
@@ -179,7 +179,7 @@ def slow_model(champion: ModelPackage) -> tuple[ModelPackage, float]:
     light = open_session(champion, settings).batch.seconds_per_row
     inputs = len(champion.manifest.inputs)
     manifest = champion.manifest.model_copy(update={"version": "slow"})
-    layers, times = 32, 0.0
+    layers, times = 16, 0.0
     while times < SLOWER:
         layers *= 2
         package = pack(manifest, deep(inputs, WIDTH, layers))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -56,17 +55,18 @@ def package(**others: object) -> ModelPackage:
 
 
 def deep(inputs: int, width: int, layers: int) -> bytes:
-    """A network of `layers` square layers over one tensor: as slow as one likes, and never wrong."""
+    """A network of `layers` square layers that share their weights: as slow as one likes, small, and never wrong."""
     rng = np.random.default_rng(0)
-    sizes = [inputs, *[width] * layers, 1]
-    nodes, weights, last = [], [], "features"
-    for layer, (rows, columns) in enumerate(pairwise(sizes)):
-        scale = np.sqrt(2 / rows)
-        weights.append(numpy_helper.from_array(rng.normal(0, scale, (rows, columns)).astype(np.float32), f"w{layer}"))
-        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [f"m{layer}"]))
+    shapes = {"first": (inputs, width), "square": (width, width), "last": (width, 1)}
+    weights = [
+        numpy_helper.from_array(rng.normal(0, np.sqrt(2 / shape[0]), shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    weights += [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("low", 0), ("high", 1))]
+    nodes, last = [], "features"
+    for layer, name in enumerate(["first", *["square"] * layers, "last"]):
+        nodes.append(helper.make_node("MatMul", [last, name], [f"m{layer}"]))
         last = f"a{layer}"
         nodes.append(helper.make_node("Clip", [f"m{layer}", "low", "high"], [last]))
-    for name, value in (("low", 0.0), ("high", 1.0)):
-        weights.append(numpy_helper.from_array(np.array(value, np.float32), name))
     nodes[-1].output[0] = "probability"
     return serialise(nodes, [vector("features", inputs)], weights)

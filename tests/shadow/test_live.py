@@ -29,7 +29,7 @@ def project(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -
 
 
 BROKEN = pack(manifest("66"), b"no graph")
-SLOW = pack(manifest("99"), graphs.deep(len(INPUTS), 1024, 5))
+SLOW = pack(manifest("99"), graphs.deep(len(INPUTS), 1024, 8))
 
 
 def events(project: Project) -> list[dict[str, Any]]:
