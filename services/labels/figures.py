@@ -22,15 +22,13 @@ class Figures:
         self.repeated = Counter("predictions_repeated", "predictions that came before with the same id", **where)
         self.outcomes = Counter("outcomes", "outcomes written, by state", ["state"], **where)
         self.corrections = Counter("outcome_corrections", "outcomes that correct an earlier one", **where)
-        self.matured = Counter(
-            "events_matured", "events that had their time, by whether a label came", ["labelled"], **where
-        )
+        self.matured = Counter("events_matured", "events with predictions that had their time", **where)
+        labelled = "matured events that were labelled, before or after"
+        self.labelled = Counter("matured_events_labelled", labelled, **where)
         self.events = Gauge("open_events", "events that a label may still count for, and labels that wait", **where)
         self.open = Gauge("open_predictions", "predictions that a label may still count for", **where)
         self.bytes = Gauge("open_bytes", "memory of open predictions and waiting labels", **where)
-        self.coverage = Gauge(
-            "label_coverage", "share of the events that matured in this life that had a label", **where
-        )
+        self.coverage = Gauge("label_coverage", "share of the matured events that were labelled", **where)
         self.delay = BatchHistogram(
             "headrace_label_delay_seconds", "from an event to the label time of its label", DELAY_BUCKETS
         )

@@ -176,8 +176,8 @@ class Labelling(Service):
         for register, fate in FATES.items():
             figures.labels.labels(fate).inc(news[register])
         figures.repeated.inc(news["REPEATED"])
-        figures.matured.labels("yes").inc(max(news["GROWN_LABELLED"], 0))
-        figures.matured.labels("no").inc(max(news["GROWN"] - news["GROWN_LABELLED"], 0))
+        figures.matured.inc(news["GROWN"])
+        figures.labelled.inc(news["GROWN_LABELLED"])
 
     def _answered(self, partition: int, join: Join, found: Ints) -> Emit:
         columns = self._outcomes.of(join, found, self.rule.unlabelled_is)

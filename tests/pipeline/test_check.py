@@ -30,6 +30,7 @@ EVENTS = "{schema: bike_trip, id: trip, time: returned_at, key: rider}"
 MODEL = "{name: small, inputs: [minutes, rider.*]}"
 
 # What is replaced in SMALL, what it is replaced by, the line of the mistake, and parts of the message and the remedy.
+LONG_WAIT = "labels: {id: trip, value: x, matures_after: 7d, expires_after: 1d}"
 MISTAKES = [
     ("pipeline: small", "pipelin: small", 1, "pipeline is missing", "pipeline: card_fraud"),
     ("pipeline: small", "pipelin: small", 1, "unknown key pipelin", "did you mean pipeline?"),
@@ -103,6 +104,8 @@ MISTAKES = [
     (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], value: 1}}", 6, "without else: impute", "else: impute"),
     (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], else: drop}}", 6, "else cannot be drop", "reject"),
     (MODEL, MODEL + "\nlabels: {value: x}", 6, "id is missing", "id: transaction_id"),
+    (MODEL, MODEL + f"\n{LONG_WAIT}", 6, "labels expire after 1d, before events have matured", "at least 7d"),
+    (MODEL, MODEL + "\nlabels: {id: trip, value: x, sources: [a, a]}", 6, "a stands there twice", "the most trusted"),
     (MODEL, MODEL + "\nsegments: {band: {of: minutes, cuts: [3, 2]}}", 6, "2 does not come after 3", "low to high"),
     (MODEL, MODEL + "\nsegments: {band: {of: minutes}}", 6, "either cuts or values", "cuts: [10, 50]"),
     (MODEL, MODEL + "\nsegments: {band: {of: tariff, cuts: [1]}}", 6, "cannot be cut", "values: [a, b]"),

@@ -76,6 +76,7 @@ def test_every_section_is_read(card_fraud: Pipeline) -> None:
     """Sections that only later services use are checked and kept."""
     assert card_fraud.labels is not None
     assert card_fraud.labels.matures_after == 7 * DAY
+    assert (card_fraud.labels.expires_after, card_fraud.labels.sources) == (90 * DAY, ())
     assert card_fraud.segments["amount_band"].cuts == (10, 50, 200)
     assert card_fraud.value is not None
     assert card_fraud.value.false_negative == -100
