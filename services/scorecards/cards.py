@@ -91,12 +91,16 @@ def referred(tallies: Sequence[Tally], cap: int) -> Reference:
     )
 
 
-def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE) -> Card:
-    """The card of one group. Figures on outcomes are given only when the window is mature."""
+def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE, estimated: bool = True) -> Card:
+    """The card of one group. Figures on outcomes are given only when the window is mature.
+
+    `estimated`: whether to estimate them as well once they are known, to tell how estimates fare.
+    """
     complete = mature(tally)
     figures = list(_operational(tally))
     probability = pipeline.model.output == "probability"
-    guessed = dict(_estimated(tally, pipeline, reference)) if probability else {}
+    wanted = probability and (estimated or not complete)
+    guessed = dict(_estimated(tally, pipeline, reference)) if wanted else {}
     if complete:
         known = [*(_classified(tally, pipeline, reference) if probability else _measured(tally)), *_labels(tally)]
         realised = {figure.name: figure for figure in known}

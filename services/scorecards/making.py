@@ -46,7 +46,8 @@ class Maker:
                 made = {}
                 for group, tally in tallies.items():
                     earlier = [each[group] for each in before if group in each]
-                    made[group] = card(tally, self._pipeline, referred(earlier, self._cap) if earlier else NO_REFERENCE)
+                    reference = referred(earlier, self._cap) if earlier else NO_REFERENCE
+                    made[group] = card(tally, self._pipeline, reference, estimated=group == WHOLE)
                 for segment in self._pipeline.segments:
                     made[segment, ""] = Card(made[WHOLE].tally, made[WHOLE].mature, gaps(made, segment, self._pipeline))
                 yield who, start, made

@@ -21,8 +21,10 @@ from services.scorecards.segmenting import WHOLE
 from services.scorecards.windows import SAMPLED, Identity, Windows
 
 PARTS, CARDS = "scorecard-parts", "scorecards"
-SHARE = 0.02
-"""Of the time may go into publishing: what takes long is published less often."""
+SHARE = 0.25
+"""Of the time may go into publishing while there is more to read: what takes long is published less often."""
+SLICE_S = 0.5
+"""No longer at a time: the rest of the cards waits for the next."""
 
 
 class Scorecards(Service):
@@ -69,7 +71,7 @@ class Scorecards(Service):
         self._windows: dict[int, Windows] = {}
         self._assemblies: dict[int, Assembly] = {}
         self._partitions: Mapping[str, int] = {}
-        self._due = 0.0
+        self._due = {PARTS: 0.0, CARDS: 0.0}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
@@ -103,15 +105,18 @@ class Scorecards(Service):
 
     def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
         """Publish what changed, every `publish_s`, or less often when that takes long."""
-        if now < self._due:
-            return Output()
-        began = self._clock()
-        emits = tuple(emit for emit in (self._parts(), self._cards(now)) if emit is not None)
-        self._due = now + max(self._publish_s, (self._clock() - began) / SHARE)
+        emits = []
+        for topic, publish in ((PARTS, self._parts), (CARDS, self._cards)):
+            if now >= self._due[topic]:
+                began = self._clock()
+                emit = publish(now)
+                took = self._clock() - began
+                self._due[topic] = now + max(self._publish_s if took < SLICE_S else 0.0, took / SHARE)
+                emits += [] if emit is None else [emit]
         self._figures.windows.labels("sums").set(sum(map(len, self._windows.values())))
-        return Output(emits)
+        return Output(tuple(emits))
 
-    def _parts(self) -> Emit | None:
+    def _parts(self, now: float) -> Emit | None:
         rows, keys, sources, who = [], [], [], []
         for number, windows in self._windows.items():
             place, partition = unslot(number)
@@ -143,6 +148,7 @@ class Scorecards(Service):
 
     def _cards(self, now: float) -> Emit | None:
         rows, keys, sources = [], [], []
+        began = self._clock()
         for number, assembly in self._assemblies.items():
             for who, start, made in self._maker.cards(assembly):
                 self._tell(who, start, made[WHOLE])
@@ -150,6 +156,8 @@ class Scorecards(Service):
                     rows.append(self._row(who, start, segment, group, each, now))
                     keys.append(f"{who.text}/{start}/{segment}/{group}")
                     sources.append(number)
+                if self._clock() - began > SLICE_S:
+                    break
         if not rows:
             return None
         self._figures.cards.inc(len(rows))

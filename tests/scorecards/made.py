@@ -176,10 +176,13 @@ class Member:
         )
 
     def publish(self) -> None:
-        """What is due, twice: parts, then the cards that follow from them."""
-        for _ in range(2):
+        """Parts, and the cards that follow from them, until nothing is left to tell."""
+        while True:
             self.now += 10_000
-            for emit in self.made.tick(self.now, {}).emits:
+            emits = self.made.tick(self.now, {}).emits
+            if not emits:
+                return
+            for emit in emits:
                 self._led(emit)
 
     def restart(self) -> None:
