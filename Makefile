@@ -11,6 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
+SEEDS ?= 10
 JSON ?=
 ARGS ?=
 
@@ -21,7 +22,7 @@ REGISTRY := $(VENV)/.stamps/registry
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
-	@echo; echo 'MINUTES=$(MINUTES) for demo, JSON=path for bench, ARGS="-k name" for test'
+	@echo; echo 'MINUTES=$(MINUTES) for demo, SEEDS=$(SEEDS) for handbook, JSON=path for bench, ARGS="-k name" for test'
 
 .PHONY: setup
 setup: $(BROKER) $(REGISTRY) ## virtual environment, packages, broker and registry jars
@@ -44,6 +45,10 @@ lint: $(PACKAGES) ## style, format, types and import contracts
 .PHONY: parity
 parity: $(BROKER) ## all real transactions of a quarter through Kafka against the published features
 	$(BIN)/python -m loadtests.parity $(ARGS)
+
+.PHONY: handbook
+handbook: $(BROKER) ## the Handbook's table of models, trained, played and judged online; writes docs/handbook.md
+	$(BIN)/python -m loadtests.handbook --seeds $(SEEDS) --page docs/handbook.md $(ARGS)
 
 .PHONY: bench
 bench: $(BROKER) ## throughput, latency, memory and recovery; figures to JSON=path
