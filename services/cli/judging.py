@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from services.cli.answers import Answers, Flags, Ints
 from services.cli.following import plain
+from services.cli.grouping import in_order
 from services.cli.meeting import Judged, Meeting
 from services.cli.verdicts import verdict
 from services.pipeline.spec import Pipeline
@@ -104,7 +104,7 @@ class Judge:
         names, codes = column.dictionary.to_pylist(), column.indices.to_numpy(zero_copy_only=False)
         first, second = a.flagged[meeting.rows_a], b.flagged[meeting.rows_b]
         found = []
-        for name in self._in_order([names[code] for code in np.unique(codes)]):
+        for name in in_order([names[code] for code in np.unique(codes)]):
             rows = codes == names.index(name)
             agreed = agreement_of(first[rows], second[rows])
             quality = self.quality(a, b, meeting, rows)
@@ -174,20 +174,6 @@ class Judge:
             else:
                 found[name] = _told(each, "influence")
         return found
-
-    def _in_order(self, names: Sequence[str]) -> list[str]:
-        """Groups as a person would order them: bands by their lower end, others by name."""
-
-        def start(name: str) -> tuple[float, str]:
-            number = name.removeprefix("<").removeprefix(">=").split("-")[0]
-            if name.startswith("<"):
-                return -math.inf, name
-            try:
-                return float(number), name
-            except ValueError:
-                return math.inf, name
-
-        return sorted(names, key=start)
 
 
 def agreement_of(first: Flags, second: Flags) -> Agreement:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan:app", "What scores what in a pipeline: show and set."),
     "predictions": ("predictions:predictions", "Show predictions, the last ones or as they come."),
     "why": ("why:why", "All that is known of one event or prediction."),
+    "scorecard": ("scorecard:scorecard", "Figures of each model and arm: operational, quality, estimates, gaps."),
     "duel": ("duel:duel", "Compare two models on the same events, and say which is better."),
     "export": ("export:export", "Write a topic's records to a Parquet file."),
     "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),

@@ -1,0 +1,160 @@
+"""`headrace scorecard`: figures of each model and arm over a span of windows."""
+
+from __future__ import annotations
+
+import json as codec
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services.cli.figures import KEY, picked
+from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from services.cli.periods import Last, Span, Window, asked
+from services.cli.progress import counted
+from services.cli.rivals import ARMS
+from services.cli.scorecard_sheet import scorecard_sheet
+from services.cli.sums import Summary, Sums, read_sums
+from services.kit.errors import ConfigurationError
+from services.kit.reading import ranges
+from services.pipeline.document import closest
+from services.pipeline.spec import Pipeline
+from services.scorecards.cards import Card, Figure
+from services.scorecards.scorecards import PARTS
+from services.scorecards.windows import Identity
+
+
+def scorecard(
+    pipeline: PipelineName,
+    window: Window = None,
+    last: Last = None,
+    segment: Annotated[
+        str | None, typer.Option("--segment", metavar="NAME", help="A column for each group of it, and the gaps.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME@VERSION", help="This model alone.")] = None,
+    arm: Annotated[str | None, typer.Option("--arm", metavar="ARM", help=f"{', '.join(ARMS)}: this arm alone.")] = None,
+    figures: Annotated[
+        str | None, typer.Option("--figures", metavar="A,B", help="These figures alone; `all` shows every one.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="OUT.png", help="Draw windows over time, and calibration.")
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Show figures of each model and arm, side by side: over the newest windows, or those of a span.
+
+    Operational figures cover all windows of the span; quality covers the mature ones, in which every prediction has its
+    outcome; the others are estimated without labels. Windows are summed up exactly, whatever the span.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    spec = contracts.pipeline
+    if segment is not None and segment not in spec.segments:
+        raise ConfigurationError(f"{spec.name} has no segment {segment}: {closest(segment, spec.segments)}")
+    wanted = asked(window, last)
+    channel = contracts.channel(PARTS)
+    parts = ranges(settings.connection, channel.name)
+    with counted("parts", sum(part.stop - part.start for part in parts), quiet=json) as told:
+        sums = Sums(spec, read_sums(settings.connection, channel, parts, told))
+    with Console(stderr=True, quiet=json).status("summing up"):
+        chosen = _chosen(sums.models, model, arm, spec.name)
+        span = sums.span(chosen, wanted)
+        found = [each for who in chosen if (each := sums.summary(who, span, segment)) is not None]
+        if not found:
+            raise ConfigurationError(f"{spec.name} has no windows of {span.text}: name others with --window or --last")
+        names = picked(figures, found)
+        if plot is not None:
+            _draw(found, spec, span, plot)
+    if json:
+        typer.echo(codec.dumps(document(found, spec, span, segment, names)))
+        return
+    console = Console(highlight=False)
+    for part in scorecard_sheet(found, spec, span, segment, names or KEY, console.width):
+        console.print(part)
+    if plot is not None:
+        console.print(f"\ndrawn in {plot}", markup=False)
+
+
+def document(
+    found: Sequence[Summary], pipeline: Pipeline, span: Span, segment: str | None, names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Scorecards as JSON has them; `names`: figures, None for all."""
+    arms = []
+    for each in found:
+        groups = [{"group": name, **_card(made, names)} for name, made in each.groups.items()]
+        windows = [
+            {"window_start": start, "window_end": start + pipeline.scorecards.window, **_card(made, names)}
+            for start, made in each.windows.items()
+        ]
+        arms.append(
+            {
+                "model": each.who.name,
+                "version": each.who.version,
+                "digest": each.who.digest,
+                "arm": each.who.arm,
+                "windows": len(each.starts),
+                "mature_windows": len(each.complete),
+                "immature_share": each.immature,
+                "matures_by": matures_by(each, pipeline),
+                "predictions": each.whole.tally["predictions"],
+                "outcomes": each.whole.tally["outcomes"],
+                "figures": _figures(each.figures.values(), names),
+                "estimates": {name: asdict(fared) for name, fared in each.fared.items()},
+                "by_window": windows,
+                "segment": None
+                if segment is None
+                else {"name": segment, "groups": groups, "gaps": _figures(each.gaps.values(), None)},
+            }
+        )
+    return {"pipeline": pipeline.name, "window": span.told(), "window_ms": pipeline.scorecards.window, "arms": arms}
+
+
+def matures_by(summary: Summary, pipeline: Pipeline) -> int | None:
+    """By which label time the last window should be mature, milliseconds; None when all are."""
+    rest = [start for start in summary.starts if start not in summary.complete]
+    if not rest:
+        return None
+    matures = pipeline.labels.matures_after if pipeline.labels else 0
+    return max(rest) + pipeline.scorecards.window + matures
+
+
+def _chosen(known: Sequence[Identity], model: str | None, arm: str | None, pipeline: str) -> list[Identity]:
+    if not known:
+        raise ConfigurationError(
+            f"{pipeline} has no scorecards yet: `headrace run {pipeline}` runs the service that makes them, and "
+            f"`headrace lag {pipeline}` says how far it is"
+        )
+    titles = sorted({f"{who.name}@{who.version}" for who in known})
+    arms = sorted({who.arm for who in known})
+    if model is not None and model not in titles:
+        raise ConfigurationError(f"--model {model} has no scorecards: {closest(model, titles)}")
+    if arm is not None and arm not in arms:
+        raise ConfigurationError(f"--arm {arm} has no scorecards: {closest(arm, arms)}")
+    found = [w for w in known if model in (None, f"{w.name}@{w.version}") and arm in (None, w.arm)]
+    if not found:
+        raise ConfigurationError(f"{model} was no {arm}: known are {', '.join(who.text for who in known)}")
+    return sorted(found, key=lambda who: (ARMS.index(who.arm) if who.arm in ARMS else len(ARMS), who))
+
+
+def _draw(found: Sequence[Summary], pipeline: Pipeline, span: Span, out: Path) -> None:
+    try:
+        from services.cli.scorecard_plot import draw  # what draws is an extra, and takes a second to load
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"--plot needs {missing.name}: install the extra that brings it (pip install 'headrace[plot]')"
+        ) from missing
+    draw(found, pipeline, span, out)
+
+
+def _card(made: Card, names: Sequence[str] | None) -> dict[str, Any]:
+    tally = made.tally
+    counts = {name: tally[name] for name in ("predictions", "outcomes", "labelled", "presumed")}
+    return {**counts, "mature": made.mature, "figures": _figures(made.figures.values(), names)}
+
+
+def _figures(figures: Any, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    found: Sequence[Figure] = list(figures)
+    return [asdict(figure) for figure in found if names is None or figure.name in names]

@@ -1,0 +1,233 @@
+"""Scorecards of any span, from the sums that `scorecards` writes: exact, for sums add up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.cli.grouping import in_order
+from services.cli.periods import Asked, Span
+from services.kit.channels import Channel
+from services.kit.kafka import Connection
+from services.kit.reading import Range, read
+from services.pipeline.spec import Pipeline
+from services.quality.score_table import CAP
+from services.scorecards.assembling import Assembly, Window
+from services.scorecards.cards import (
+    ESTIMATED,
+    FARED,
+    NO_REFERENCE,
+    Card,
+    Figure,
+    Reference,
+    card,
+    gaps,
+    mature,
+    referred,
+)
+from services.scorecards.making import REFERENCES
+from services.scorecards.segmenting import WHOLE
+from services.scorecards.tallies import Group, Tally, merged
+from services.scorecards.windows import Identity
+
+NEWEST = 7
+"""Mature windows that are told when nobody asks for a span, and all that came after them."""
+_NOTHING: Mapping[Group, Tally] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fared:
+    """How estimates of one figure did, once outcomes came: over `windows`, mean error, mean size of it, and how often
+    the 95% interval held the truth.
+    """
+
+    windows: int
+    bias: float
+    mean_absolute: float
+    within: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A model and arm in a span.
+
+    Attributes:
+        starts: the windows, milliseconds since the epoch.
+        complete: those of them that are mature.
+        whole: the card of all windows together; operational figures are read from it.
+        known: that of the mature windows; None without any.
+        guessed: that of the others, for its estimates; None without any.
+        groups: cards of each group of a segment, of the mature windows; of all windows while none is.
+        gaps: between those groups.
+        windows: the card of each window.
+        fared: estimates of mature windows, by figure.
+    """
+
+    who: Identity
+    starts: Sequence[int]
+    complete: Sequence[int]
+    whole: Card
+    known: Card | None
+    guessed: Card | None
+    groups: Mapping[str, Card]
+    gaps: Mapping[str, Figure]
+    windows: Mapping[int, Card]
+    fared: Mapping[str, Fared]
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """Operational figures of all windows, quality of the mature ones, estimates of the others."""
+        found = {name: figure for name, figure in self.whole.figures.items() if figure.basis == "predictions"}
+        if self.known is not None:
+            found |= {name: figure for name, figure in self.known.figures.items() if figure.basis == "outcomes"}
+        if self.guessed is not None:
+            found |= {name: f for name, f in self.guessed.figures.items() if name.startswith(ESTIMATED)}
+        return found
+
+    @property
+    def immature(self) -> float:
+        """Share of predictions in windows that are not mature."""
+        known = self.known.tally["predictions"] if self.known else 0
+        return 1 - known / self.whole.tally["predictions"]
+
+
+def read_sums(connection: Connection, channel: Channel, wanted: list[Range], told: Callable[[int], None]) -> Assembly:
+    """All that was told of every model's windows; of what a source told twice the later."""
+    assembly = Assembly()
+    for intake in read(connection, channel, wanted):
+        told(len(intake.batch) + len(intake.rejects))
+        assembly.fold(intake.batch.columns)
+    return assembly
+
+
+@dataclass(slots=True)
+class _Model:
+    """The windows of one model and arm; each is unpacked once."""
+
+    windows: Mapping[int, Window]
+    depth: int
+    _tallies: dict[int, Mapping[Group, Tally]] = field(default_factory=dict)
+
+    def tallies(self, start: int) -> Mapping[Group, Tally]:
+        if start not in self._tallies:
+            self._tallies[start] = self.windows[start].tallies(CAP, self.depth)
+        return self._tallies[start]
+
+    def complete(self, start: int) -> bool:
+        whole = self.tallies(start).get(WHOLE)
+        return whole is not None and mature(whole)
+
+    def predicted(self, start: int) -> bool:
+        whole = self.tallies(start).get(WHOLE)
+        return whole is not None and whole["predictions"] > 0
+
+    def together(self, starts: Iterable[int], group: Group) -> Tally | None:
+        parts = [found for start in starts if (found := self.tallies(start).get(group)) is not None]
+        return merged(parts, CAP, self.depth) if parts else None
+
+    def before(self, start: int, group: Group = WHOLE) -> Reference:
+        """What the newest complete windows before one tell of a group."""
+        found: list[Tally] = []
+        for earlier in sorted((each for each in self.windows if each < start), reverse=True):
+            if len(found) < REFERENCES and self.complete(earlier) and group in self.tallies(earlier):
+                found.append(self.tallies(earlier)[group])
+        return referred(found, CAP) if found else NO_REFERENCE
+
+
+class Sums:
+    """Sums of a pipeline's models.
+
+    Parameters:
+        pipeline: its windows, segments, value matrix.
+        assembly: what was read.
+    """
+
+    def __init__(self, pipeline: Pipeline, assembly: Assembly) -> None:
+        self._pipeline = pipeline
+        depth = max(pipeline.scorecards.precision_at)
+        self._models = {who: _Model(windows, depth) for who, windows in assembly.models.items()}
+
+    @property
+    def models(self) -> list[Identity]:
+        """Who answered."""
+        return sorted(self._models)
+
+    def span(self, who: Sequence[Identity], asked: Asked | None) -> Span:
+        """The span that is asked for, in whole windows; by default the newest mature windows and all after them."""
+        length = self._pipeline.scorecards.window
+        starts = sorted({start for each in who for start in self._models[each].windows})
+        stop = starts[-1] + length
+        if asked is None:
+            complete = sorted(
+                {
+                    s
+                    for each in who
+                    for s in starts
+                    if s in self._models[each].windows and self._models[each].complete(s)
+                }
+            )
+            first = complete[-NEWEST:][0] if complete else starts[-NEWEST:][0]
+            return Span(first, stop)
+        span = asked.settled(stop - 1)
+        if span.stop <= starts[0] or span.start >= stop:
+            return span
+        low, high = max(span.start, starts[0]), min(span.stop, stop)
+        return Span(low // length * length, -(-high // length) * length)
+
+    def summary(self, who: Identity, span: Span, segment: str | None) -> Summary | None:
+        """One model and arm; None when it predicted nothing in the span."""
+        model, pipeline = self._models[who], self._pipeline
+        starts = [s for s in sorted(model.windows) if span.start <= s < span.stop and model.predicted(s)]
+        if not starts:
+            return None
+        complete = [start for start in starts if model.complete(start)]
+        rest = [start for start in starts if start not in complete]
+
+        def of(some: Sequence[int], group: Group = WHOLE) -> Card | None:
+            tally = model.together(some, group)
+            return None if tally is None else card(tally, pipeline, model.before(some[0], group))
+
+        whole = of(starts)
+        assert whole is not None, "each of them has predictions"
+        cards = {start: card(model.tallies(start)[WHOLE], pipeline, model.before(start)) for start in starts}
+        groups: dict[str, Card] = {}
+        found: dict[str, Figure] = {}
+        if segment is not None:
+            some = complete or starts
+            names = {group for start in some for name, group in model.tallies(start) if name == segment and group}
+            groups = {name: made for name in in_order(names) if (made := of(some, (segment, name))) is not None}
+            known = of(some)
+            assert known is not None, "each of them has predictions"
+            found = gaps({WHOLE: known, **{(segment, name): each for name, each in groups.items()}}, segment, pipeline)
+        return Summary(
+            who,
+            starts,
+            complete,
+            whole,
+            of(complete) if complete else None,
+            of(rest) if rest else None,
+            groups,
+            found,
+            cards,
+            dict(_fared([cards[start] for start in complete])),
+        )
+
+
+def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, Fared]]:
+    names = dict.fromkeys(name for each in cards for name in each.figures if name.startswith(FARED))
+    for name in names:
+        errors = [f for each in cards if (f := each.figures.get(name)) is not None and f.value is not None]
+        if not errors:
+            continue
+        values = [figure.value for figure in errors if figure.value is not None]
+        banded = [f.low <= 0 <= f.high for f in errors if f.low is not None and f.high is not None]
+        yield (
+            name.removeprefix(FARED),
+            Fared(
+                len(values),
+                math.fsum(values) / len(values),
+                math.fsum(map(abs, values)) / len(values),
+                sum(banded) / len(banded) if banded else None,
+            ),
+        )

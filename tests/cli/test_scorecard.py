@@ -1,0 +1,191 @@
+"""`headrace scorecard`: sums of windows read from a real broker, against scikit-learn on the same rows."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from sklearn.metrics import average_precision_score, log_loss, precision_score, roc_auc_score
+
+from services.cli import figures, grouping, scorecard_sheet
+from services.cli.scorecard import scorecard
+from services.kit.errors import ConfigurationError
+from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
+from tests.cli.terminal import Terminal
+from tests.project import ROOT, Project
+
+DAYS = 10
+EVENTS = contest(6_000, seed=3, days=DAYS)
+MATURE = EVENTS.times < START + 3 * DAY
+CANARYS = np.arange(6_000) % 5 == 0
+SPAN = "2018-06-01..2018-06-04"
+
+
+@pytest.fixture(scope="module")
+def told(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A champion, a canary and a challenger over ten days, of which three are mature."""
+    source = ROOT / "pipelines" / "card_fraud.yaml"
+    project = Project(source, f"scorecard_{START}", tmp_path_factory.mktemp("card") / "p", kafka, "redis://none", 2)
+    answers, truth = (project.contracts.channel(name).codec.reader.arrow for name in ("predictions", "outcomes"))
+    sides = ((CHAMPION, ~CANARYS), (CANARY, CANARYS), (CHALLENGER, CANARYS | True))
+    known = [outcomes(truth, model, EVENTS.at(MATURE & rows), START + DAYS * DAY) for model, rows in sides]
+    live = [predictions(answers, model, EVENTS.at(rows)) for model, rows in sides[:2]]
+    dark = [predictions(answers, CHALLENGER, EVENTS)]
+    sums = {"predictions": live, "shadow-predictions": dark, "outcomes": known}
+    write_sums(project.contracts, kafka, sums)
+    yield project
+    project.close()
+
+
+Card = Callable[..., Any]
+
+
+@pytest.fixture
+def card_of(told: Project, capsys: pytest.CaptureFixture[str]) -> Card:
+    """What a scorecard prints with --json, in this process."""
+
+    def call(**options: Any) -> Any:
+        scorecard(str(told.path), bootstrap=told.bootstrap, json=True, **options)
+        return json.loads(capsys.readouterr().out)
+
+    return call
+
+
+@pytest.fixture
+def command(terminal: Terminal, told: Project) -> Terminal:
+    """The command line at that broker, 80 columns wide."""
+    return Terminal(terminal.directory, {**terminal.env, "HEADRACE_BOOTSTRAP": told.bootstrap, "COLUMNS": "80"})
+
+
+def by_name(given: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures by name."""
+    return {figure["name"]: figure for figure in given}
+
+
+def test_days_sum_up_exactly(card_of: Card) -> None:
+    """Quality over three days is scikit-learn's on all their rows together, not a mean of daily figures."""
+    (arm,) = card_of(window=SPAN, arm="challenger")["arms"]
+    labels, scores = EVENTS.truth[MATURE], EVENTS.scores[1][MATURE]
+    found = by_name(arm["figures"])
+    assert (arm["windows"], arm["mature_windows"], arm["immature_share"], arm["matures_by"]) == (3, 3, 0, None)
+    assert found["auc_roc"]["value"] == pytest.approx(roc_auc_score(labels, scores))
+    assert found["average_precision"]["value"] == pytest.approx(average_precision_score(labels, scores))
+    assert found["log_loss"]["value"] == pytest.approx(log_loss(labels, scores))
+    assert found["precision"]["value"] == pytest.approx(precision_score(labels, scores >= 0.25))
+    assert found["auc_roc"]["low"] < found["auc_roc"]["value"] < found["auc_roc"]["high"]
+    assert found["auc_roc"]["basis"] == "outcomes"
+    assert not any(name.startswith("estimated_") for name in found)
+
+
+def test_quality_is_of_mature_windows_alone(card_of: Card) -> None:
+    """By default the newest windows are told; operational figures cover all of them, quality the mature ones."""
+    told = card_of()
+    assert [arm["arm"] for arm in told["arms"]] == ["champion", "canary", "challenger"]
+    arm = told["arms"][2]
+    assert (arm["windows"], arm["mature_windows"], arm["predictions"]) == (DAYS, 3, 6_000)
+    assert arm["immature_share"] == pytest.approx(1 - MATURE.mean())
+    assert arm["matures_by"] == START + (DAYS + 7) * DAY
+    found = by_name(arm["figures"])
+    assert found["decision_rate"]["value"] == pytest.approx(np.mean(EVENTS.scores[1] >= 0.25))
+    assert found["auc_roc"]["value"] == pytest.approx(roc_auc_score(EVENTS.truth[MATURE], EVENTS.scores[1][MATURE]))
+    assert found["estimated_auc_roc"]["basis"] == "estimate"
+    assert arm["estimates"]["auc_roc"]["windows"] == 3
+    assert [window["mature"] for window in arm["by_window"]] == [True] * 3 + [False] * 7
+
+
+def test_spans_are_of_whole_windows(card_of: Card) -> None:
+    """A span takes in every window that it touches; --last counts from the end of the newest."""
+    told = card_of(window="2018-06-02T12:00..2018-06-03T01:00", arm="champion")
+    assert told["window"] == {"from": START + DAY, "to": START + 3 * DAY}
+    assert card_of(last="2d", arm="champion")["window"] == {"from": START + 8 * DAY, "to": START + 10 * DAY}
+    assert card_of(window="5d", arm="champion")["window"]["from"] % (5 * DAY) == 0
+
+
+def test_groups_stand_beside_each_other(card_of: Card) -> None:
+    """Each group of a segment has figures of its own rows, and the gaps are between the groups."""
+    (arm,) = card_of(window=SPAN, arm="challenger", segment="amount_band")["arms"]
+    groups = {group["group"]: group for group in arm["segment"]["groups"]}
+    assert list(groups) == ["<10", "10-50", "50-200", ">=200"]
+    inside = MATURE & (EVENTS.amounts < 10)
+    assert groups["<10"]["predictions"] == inside.sum()
+    found = by_name(groups["<10"]["figures"])["auc_roc"]["value"]
+    assert found == pytest.approx(roc_auc_score(EVENTS.truth[inside], EVENTS.scores[1][inside]))
+    gaps = by_name(arm["segment"]["gaps"])
+    assert gaps["gap_selection_rate"]["value"] >= 0
+    assert "highest" in gaps["gap_selection_rate"]["note"]
+
+
+def test_figures_are_chosen_by_name(card_of: Card) -> None:
+    """A figure brings its estimate along; nothing else is told."""
+    (arm,) = card_of(figures="auc_roc", model="fraud@2", arm="challenger")["arms"]
+    assert set(by_name(arm["figures"])) == {"auc_roc", "estimated_auc_roc"}
+
+
+def test_the_sheet_fits_a_terminal(command: Terminal, told: Project) -> None:
+    """Arms stand side by side within 80 columns; what is not mature is said, and until when."""
+    code, out, errors = command.run("scorecard", told.path)
+    assert code == 0, errors
+    assert max(map(len, out.splitlines())) <= 80
+    for part in ("champion", "canary", "challenger", "AUC ROC", "3 of 10", "mature", "by 2018-06-18 00:00", "▁"):
+        assert part in out
+    code, out, errors = command.run("scorecard", told.path, "--arm", "challenger", "--segment", "amount_band")
+    assert code == 0, errors
+    assert max(map(len, out.splitlines())) <= 80
+    assert "largest gap" in out
+
+
+def test_a_plot_is_drawn(told: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture is there, large enough to read, and not blank."""
+    out = tmp_path / "card.png"
+    scorecard(str(told.path), bootstrap=told.bootstrap, plot=out)
+    picture = imread(out)
+    assert picture.shape[:2] == (912, 1560)
+    assert picture.std() > 0.05
+    assert f"drawn in {out}" in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "told_of"),
+    [
+        ({"model": "fraud@9"}, "--model fraud@9 has no scorecards: did you mean"),
+        ({"arm": "shadow"}, "--arm shadow has no scorecards: known are"),
+        ({"model": "fraud@1", "arm": "canary"}, "fraud@1 was no canary"),
+        ({"segment": "amount"}, "did you mean amount_band?"),
+        ({"figures": "auc"}, "there is no figure auc"),
+        ({"window": "2017-01-01..2017-02-01"}, "has no windows of 2017-01-01"),
+        ({"window": "1d", "last": "1d"}, "exclude each other"),
+        ({"plot": Path("card.doc")}, "name a file that ends with .png"),
+        ({"plot": Path("/nowhere/card.png")}, "cannot be written"),
+    ],
+)
+def test_mistakes_are_explained(told: Project, options: dict[str, Any], told_of: str) -> None:
+    """What is wrong is said with what to write instead."""
+    with pytest.raises(ConfigurationError) as mistake:
+        scorecard(str(told.path), bootstrap=told.bootstrap, **options)
+    assert told_of in str(mistake.value)
+
+
+def test_a_missing_library_is_named(told: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without the extra, the remedy says how to install it."""
+    monkeypatch.setitem(sys.modules, "services.cli.scorecard_plot", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'headrace\[plot\]'"):
+        scorecard(str(told.path), bootstrap=told.bootstrap, plot=tmp_path / "card.png")
+
+
+def test_without_scorecards_the_remedy_is_said(project: Project) -> None:
+    """An empty topic is no error of the command, but nothing to show either."""
+    with pytest.raises(ConfigurationError, match="has no scorecards yet: `headrace run"):
+        scorecard(str(project.path), bootstrap=project.bootstrap)
+
+
+@pytest.mark.parametrize("module", [figures, grouping, scorecard_sheet], ids=lambda module: module.__name__)
+def test_examples(module: Any) -> None:
+    """Every example gives the answer that stands below it."""
+    assert doctest.testmod(module).failed == 0
