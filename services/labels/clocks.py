@@ -39,6 +39,7 @@ from services.labels.layout import (
     TAIL,
     TIMES,
 )
+from services.labels.records import raise_to
 
 _FOREVER = 2**62
 
@@ -49,11 +50,11 @@ def mark(r: int, given: int, row: int) -> None:
     source = load64(r + SOURCES) + S_SIZE * load64(load64(given + G_PARTITION) + 8 * row)
     progress = load64(load64(given + G_PROGRESS) + 8 * row)
     time = load64(load64(given + G_CLOCKS) + 8 * row)
-    _raise(source + S_HEARD, time)
+    raise_to(source + S_HEARD, time)
     if progress > 0:  # 0: no record was seen there yet.
-        _raise(source + S_PROGRESS, progress)
+        raise_to(source + S_PROGRESS, progress)
     if load64(load64(given + G_IDLE) + 8 * row):
-        _raise(source + S_IDLE, time)
+        raise_to(source + S_IDLE, time)
     else:
         store64(source + S_IDLE, NEVER)
     if load64(load64(given + G_KIND) + 8 * row) < 2:
@@ -61,20 +62,14 @@ def mark(r: int, given: int, row: int) -> None:
 
 
 @compiled
-def _raise(at: int, value: int) -> None:
-    if load64(at) < value:
-        store64(at, value)
-
-
-@compiled
 def _set_clocks(r: int) -> None:
     labels = load64(r + LABEL_SOURCES)
     reached, at = _reached(r, 0, labels)
-    _raise(r + AS_OF, reached)
-    _raise(r + LABELS_AT, at)
+    raise_to(r + AS_OF, reached)
+    raise_to(r + LABELS_AT, at)
     predicted, at = _reached(r, labels, load64(r + PREDICTION_SOURCES))
-    _raise(r + PREDICTIONS_AT, at)
-    _raise(r + MATURITY, min(reached, predicted))
+    raise_to(r + PREDICTIONS_AT, at)
+    raise_to(r + MATURITY, min(reached, predicted))
 
 
 @compiled

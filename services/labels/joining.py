@@ -13,6 +13,7 @@ from services.kit import packing
 from services.kit.errors import ContractError
 from services.labels import layout
 from services.labels.layout import (
+    C_FIELDS,
     DONE,
     FATES,
     NEED_BLOCK,
@@ -33,7 +34,7 @@ from services.labels.layout import (
 from services.labels.names import LabelSources, Models
 from services.labels.records import block_size, rebuild, rehash
 from services.labels.told import Named, Told
-from services.labels.walking import C_FIELDS, walk
+from services.labels.walking import walk
 
 Ints = npt.NDArray[np.int64]
 

@@ -68,6 +68,13 @@ def set_time(at: int, time: int) -> None:
 
 
 @compiled
+def raise_to(at: int, value: int) -> None:
+    """Store a value where a smaller one stands."""
+    if load64(at) < value:
+        store64(at, value)
+
+
+@compiled
 def where(r: int, address: int) -> int:
     """Where a record lies in memory."""
     return load64(load64(r + BLOCKS) + 8 * (address >> SLOT_BITS)) + ((address & _PLACE) << 1)
