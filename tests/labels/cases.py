@@ -45,7 +45,8 @@ class Case:
     def __init__(self, case: Pipeline) -> None:
         self.pipeline = case
         workspace = Workspace.of(FILE)
-        self.exchange = load_schema(exchange(case, workspace)).arrow
+        self.exchange_definition = exchange(case, workspace)
+        self.exchange = load_schema(self.exchange_definition).arrow
         self.outcomes = load_schema(outcomes(case)).arrow
         self.predictions = load_schema(predictions(case)).arrow
         self.registry = CollectorRegistry()
