@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,6 +184,22 @@ def test_without_scorecards_the_remedy_is_said(project: Project) -> None:
     """An empty topic is no error of the command, but nothing to show either."""
     with pytest.raises(ConfigurationError, match="has no scorecards yet: `headrace run"):
         scorecard(str(project.path), bootstrap=project.bootstrap)
+
+
+def test_every_figure_is_explained(card_of: Card) -> None:
+    """The page of scorecards has a row for each figure that there is."""
+    page = (ROOT / "docs" / "scorecards.md").read_text()
+    explained = set(re.findall(r"`([a-zA-Z0-9_]+)`", page))
+    (arm,) = card_of(arm="challenger", segment="amount_band")["arms"]
+    every = {f["name"] for window in arm["by_window"] for f in window["figures"]}
+    every |= {figure["name"] for figure in arm["segment"]["gaps"]}
+    for name in every:
+        general = re.sub(r"_at_\d+", "_at_K", name)
+        for prefix in ("estimated_", "estimate_error_", "gap_"):
+            if general.startswith(prefix):
+                assert f"{prefix}NAME" in explained
+                general = general.removeprefix(prefix)
+        assert general in explained, name
 
 
 @pytest.mark.parametrize("module", [figures, grouping, scorecard_sheet], ids=lambda module: module.__name__)
