@@ -19,7 +19,7 @@ from services.training.evaluation import evaluate
 from services.training.fitting import MANY, Choice, Fitted, trainer_of
 from services.training.graphs import OUTPUT, REMEDY
 
-PARITY = 1e-5  # largest difference allowed between the library's probability and the graph's, on any row given
+PARITY = 5e-5  # most that the graph may differ from the library on any row: sums of 32 bits lose 1e-5 with large leaves
 QUANTILES = tuple(np.linspace(0, 1, 41).tolist())
 LEAST_ROWS = 100
 LIBRARIES = ("numpy", "onnx")
