@@ -1,8 +1,10 @@
 """How far the sources are, and what follows: which event times have matured, and which blocks are of no use any more.
 
 Three clocks stand beside one another:
-- maturity: what happened up to it has had its predictions and labels read. The least, over all source partitions of
-  labels and predictions, of the largest time seen there; of an idle one, of when it was last seen at its end.
+- maturity: what happened up to it has had its predictions and labels read. The least, over the source partitions of
+  labels and predictions that are awake, of the largest time seen there; when all are idle, the largest time seen
+  anywhere. An idle source holds nothing back, and it moves nothing on: events of a backfill lie years behind the wall
+  clock, and the labels of its last days may be published an hour after it.
 - the data clocks of labels and of predictions: the least of the largest times seen, whatever the wall clock says. They
   alone decide, while data flows, what is forgotten: somebody may publish a quarter of events in a minute, and their
   labels afterwards.
@@ -63,29 +65,34 @@ def mark(r: int, given: int, row: int) -> None:
 
 @compiled
 def _set_clocks(r: int) -> None:
-    labels = load64(r + LABEL_SOURCES)
-    reached, at = _reached(r, 0, labels)
-    raise_to(r + AS_OF, reached)
-    raise_to(r + LABELS_AT, at)
-    predicted, at = _reached(r, labels, load64(r + PREDICTION_SOURCES))
-    raise_to(r + PREDICTIONS_AT, at)
-    raise_to(r + MATURITY, min(reached, predicted))
+    labels, predictions = load64(r + LABEL_SOURCES), load64(r + PREDICTION_SOURCES)
+    awake, least, most = _reached(r, 0, labels)
+    raise_to(r + AS_OF, most if awake == _FOREVER else awake)
+    raise_to(r + LABELS_AT, least)
+    predicted, least, newest = _reached(r, labels, predictions)
+    raise_to(r + PREDICTIONS_AT, least)
+    all_idle = awake == _FOREVER and predicted == _FOREVER
+    raise_to(r + MATURITY, max(most, newest) if all_idle else min(awake, predicted))
 
 
 @compiled
-def _reached(r: int, first: int, count: int) -> tuple[int, int]:
-    """Of some sources: the time that all have passed, and that their data has (those that never had any left out)."""
-    reached, data, some = _FOREVER, _FOREVER, False
+def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
+    """Of some sources: the least time that those awake have seen, the least and the largest that any has.
+
+    The first is _FOREVER when all are idle, and NEVER before all were heard of; those that never had data have no part
+    in the others, which are NEVER without any.
+    """
+    awake, least, most = _FOREVER, _FOREVER, NEVER
     for number in range(first, first + count):
         source = load64(r + SOURCES) + S_SIZE * number
         progress = load64(source + S_PROGRESS)
         if load64(source + S_HEARD) == NEVER:
-            return NEVER, NEVER
-        reached = min(reached, max(progress, load64(source + S_IDLE)))
+            return NEVER, NEVER, NEVER
+        if load64(source + S_IDLE) == NEVER:
+            awake = min(awake, progress)
         if progress != NEVER:
-            some = True
-            data = min(data, progress)
-    return reached, data if some else NEVER
+            least, most = min(least, progress), max(most, progress)
+    return awake, least if most != NEVER else NEVER, most
 
 
 @compiled

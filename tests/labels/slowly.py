@@ -10,6 +10,7 @@ from typing import Any
 from services.labels.layout import MOST_MATURED, NEVER
 from services.pipeline.spec import Labels
 
+FOREVER = 2**62
 Report = tuple[int, str, float]
 """Label time, source, value."""
 
@@ -136,8 +137,10 @@ class Slow:
         progress = max(progress, record["progress"] or NEVER)
         self.sources[place] = progress, record["time"] if record["idle"] else NEVER
         labels, predictions = self.reached("labels"), self.reached("predictions")
-        self.as_of = max(self.as_of, labels)
-        self.maturity = max(self.maturity, min(labels, predictions))
+        self.as_of = max(self.as_of, self.seen("labels") if labels == FOREVER else labels)
+        all_idle = labels == predictions == FOREVER
+        newest = max(self.seen("labels"), self.seen("predictions"))
+        self.maturity = max(self.maturity, newest if all_idle else min(labels, predictions))
         due = [event for event in self.events.values() if event.predictions and not event.matured]
         limit = self.maturity - self.rule.matures_after
         due = [event for event in due if event.time is not None and event.time <= limit]
@@ -149,9 +152,17 @@ class Slow:
                     self.answer(event, prediction, None)
 
     def reached(self, topic: str) -> int:
-        """The time that all partitions of a source have passed."""
-        found = [self.sources.get((topic, partition), (NEVER, NEVER)) for partition in range(self.counts[topic])]
-        return min(max(progress, idle) for progress, idle in found)
+        """The time that all partitions of a source that are awake have passed; FOREVER when all are idle."""
+        found = [self.sources.get((topic, partition)) for partition in range(self.counts[topic])]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found):
+            return NEVER
+        return min((progress for progress, idle in known if idle == NEVER), default=FOREVER)
+
+    def seen(self, topic: str) -> int:
+        """The largest time seen in a source; NEVER before all partitions were heard of."""
+        found = [self.sources.get((topic, partition)) for partition in range(self.counts[topic])]
+        return NEVER if None in found else max(progress for progress, _ in filter(None, found))
 
     def known(self, event: Event, moment: int) -> float | None:
         """The label of an event as it was known at a moment."""

@@ -191,7 +191,7 @@ def test_presumed_then_corrected() -> None:
 
 
 def test_a_silent_source_is_waited_for() -> None:
-    """Nothing matures before all partitions of labels and predictions were heard of; idle ones count by the clock."""
+    """Nothing matures before all partitions of labels and predictions were heard of; idle ones hold nothing back."""
     case = Case(pipeline())
     told = [case.record("predictions", 0, 1_000, 9_000, [case.prediction("a", 1_000)])]
     told += [case.record("labels", 0, 5_000, 9_000), case.record("predictions", 1, 5_000, 9_000)]
@@ -199,6 +199,16 @@ def test_a_silent_source_is_waited_for() -> None:
     assert run(case, told, [])[1] == []
     told.append(case.record("labels", 1, 0, 9_000, idle=True))
     assert [row[2] for row in plain(run(case, told, [])[1])] == ["presumed"]
+
+
+def test_when_all_is_quiet_only_what_data_has_passed_matures() -> None:
+    """With every source idle, time stands where the newest record left it, not where the wall clock is."""
+    case = Case(pipeline())
+    newest = 1_000 + MATURES
+    told = [case.record("predictions", 0, newest, 1, [case.prediction("old", 1_000), case.prediction("new", newest)])]
+    told += [case.record(topic, part, 0, 9_000_000, idle=True) for topic in ("labels", "predictions") for part in (0, 1)]
+    _, outcomes, _ = run(case, told, [])
+    assert [(row["event_id"], row["state"]) for row in outcomes] == [("old", "presumed")]
 
 
 def test_a_late_label_is_counted_and_ignored() -> None:
@@ -231,8 +241,9 @@ def test_old_blocks_are_given_up_when_labels_have_passed() -> None:
         case.record("labels", 0, 1_000 + EXPIRES - 1, 2),
         case.record("predictions", 0, 3_000, 2),
     ]
-    kept, outcomes, _ = run(case, [*first, *passing, case.record("labels", 0, 1_400, 3, labels=[label])], [])
-    assert [row["state"] for row in outcomes if row["event_id"] == "a"] == ["labelled"]
+    told = case.record("labels", 0, 1_000 + EXPIRES - 1, 3, labels=[label])
+    kept, outcomes, _ = run(case, [*first, *passing, told], [])
+    assert [row["state"] for row in outcomes if row["event_id"] == "a"] == ["presumed", "labelled"]
     blocks = len(kept._joins[PLACE]._blocks)
     assert blocks > 1
     idle = [case.record("predictions", 1, 0, 5_000, idle=True), case.record("labels", 1, 0, 5_000, idle=True)]
