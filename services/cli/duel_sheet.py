@@ -49,6 +49,8 @@ def duel_sheet(duel: Mapping[str, Any], span: str, pipeline: Pipeline, width: in
         yield "\n[bold]alike[/]"
         yield _alike(duel["decisions"], duel["scores"])
     yield from _quality(duel, pipeline)
+    if duel["segment"] is not None and not duel["same_events"]:
+        yield f"[yellow]groups of {escape(duel['segment'])} are compared only on the same events[/]"
     if duel["groups"]:
         yield from _groups(duel["segment"], duel["groups"])
     if duel["disagreements"]:

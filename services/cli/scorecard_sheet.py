@@ -120,7 +120,8 @@ def _trends(table: Table, arms: Sequence[Summary], names: Sequence[str]) -> None
             rows.append((name, [bars(course[-ARM_WIDTH + 2 :], min(known), max(known)) for course in courses]))
     if rows:
         table.add_section()
-        table.add_row("[bold]by window[/] [dim]· not mature[/]")
+        dots = any("·" in drawn for _, courses in rows for drawn in courses)
+        table.add_row("[bold]by window[/]" + " [dim]· not mature[/]" * dots)
         for name, drawn in rows:
             table.add_row(f"  {title(name)}", *drawn)
 

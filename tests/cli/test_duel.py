@@ -175,6 +175,32 @@ def test_a_canary_is_compared_as_an_independent_group(told_of: Duel) -> None:
     assert (figure["b"], figure["method"]) == (pytest.approx(wanted), "independent")
 
 
+def test_different_events_are_said(
+    played: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet of a champion and its canary says what cannot be compared, within 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(typer.Exit):
+        duel(str(played.path), "champion", "canary", segment="amount_band", bootstrap=played.bootstrap)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for part in ("Different events", "value per event", "of independent groups", "only on the same events"):
+        assert part in out
+
+
+def test_events_ahead_of_the_clock_are_found(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """A simulation may tell of next century: a span of it is read from the beginning of the topic."""
+    later = replace(EVENTS.at(slice(0, 50)), times=EVENTS.times[:50] + 80 * 365 * DAY)
+    for topic, model in (("predictions", CHAMPION), ("shadow-predictions", CHALLENGER)):
+        kind = project.contracts.channel(topic).codec.reader.arrow
+        write(project.contracts, project.bootstrap, topic, [predictions(kind, model, later)])
+    with pytest.raises(typer.Exit):
+        duel(str(project.path), "champion", "challenger", window="2090-01-01..", bootstrap=project.bootstrap, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["events"]["both"] == 50
+    assert told["horizon"] is None
+
+
 def test_the_sheet_fits_a_terminal(command: Terminal, played: Project) -> None:
     """Nothing is wider than 80 columns, and the verdict stands at the top."""
     code, out, errors = command.run("duel", played.path, "champion", "challenger", "--segment", "amount_band")
