@@ -17,7 +17,8 @@ from pathlib import Path
 
 from loadtests.arena import arena, console
 from loadtests.bench import machine
-from loadtests.campaign import Entry, play, weeks
+from loadtests.campaign import play, weeks
+from loadtests.entrants import Entry
 from loadtests.protocol import CONTENDERS
 from loadtests.report import table
 from loadtests.standing import Result, results
@@ -55,7 +56,7 @@ def main() -> int:
         options.page.write_text(page(found, played, where, options.sample))
     if options.json:
         figures = [asdict(result) | {"within": list(result.within)} for result in found]
-        own = {"seconds": played.seconds, "events": played.events, "outcomes": played.outcomes}
+        own = {"seconds": played.seconds, "events": played.events, "outcomes": played.outcomes, "cards": played.cards}
         options.json.write_text(json.dumps({"machine": where, **own, "results": figures}, indent=2) + "\n")
     return 0 if all(all(result.within) for result in found) else 1
 

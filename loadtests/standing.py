@@ -8,7 +8,8 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from loadtests.campaign import Entry, Played
+from loadtests.campaign import Played
+from loadtests.entrants import Entry
 from loadtests.protocol import Contender, Figures, judged
 
 ROUNDING = 5e-4

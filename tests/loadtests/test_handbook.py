@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadtests.campaign import FIRST, Entry, Played, weeks
+from loadtests.campaign import FIRST, Played, weeks
+from loadtests.entrants import Entry
 from loadtests.handbook import CHAMPION, entered
-from loadtests.protocol import AS_OF, CONTENDERS, DAY, START, TESTED, TRAINED, Figures, judged
+from loadtests.protocol import AS_OF, CONTENDERS, DAY, DAYS, START, TESTED, TRAINED, Figures, judged
 from loadtests.standing import Result, results
 from loadtests.standing_page import page
 from loadtests.stream import DATA
@@ -23,7 +24,7 @@ MACHINE = {
     "date": "2026-11-21T00:00:00", "cores": 2, "processor": "p", "memory_gib": 4.0, "system": "s", "python": "3.11",
     "libraries": {"numpy": "2"}, "load_before": [1.0, 2.0, 3.0],
 }  # fmt: skip  # as bench.machine says it
-SECONDS = dict.fromkeys(("history", "training", "plan", "test", "outcomes"), 2.0)
+SECONDS = dict.fromkeys(("history", "training", "plan", "test", "outcomes", "cards"), 2.0)
 EVENTS = {"history": 400, "test": 1_000, "scores": 2_000}
 
 
@@ -48,6 +49,7 @@ def played(entries: list[Entry]) -> Played:
         trained=(67_240, 598),
         outcomes={"labelled": 990, "presumed": 10},
         outcome_labels_differ=0,
+        cards={TESTED[0]: {"auc_roc": 0.5, "average_precision": 0.1}},
         events=EVENTS,
         seconds=SECONDS,
     )
@@ -74,7 +76,7 @@ def test_each_seed_is_judged_by_its_own_scores(played: Played, entries: list[Ent
 def test_page(played: Played, entries: list[Entry]) -> None:
     """The page has a line for each figure, says plainly what is outside, and how the week's outcomes stand."""
     text = page(results(played, entries), played, MACHINE)
-    assert text.count("\n| ") == 1 + 3 + 1 + 5, "two headings, three figures, five steps"
+    assert text.count("\n| ") == 1 + 3 + 1 + 1 + 1 + 6, "three headings, three figures, a day, six steps"
     assert "**Outside of the spread: " in text
     assert "990 labelled, 10 presumed, 0 of them with another label" in text
     assert "rehearsal" not in text
@@ -116,5 +118,6 @@ def test_a_rehearsal_goes_all_the_way(kafka: str, tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [each["contender"]["title"] for each in figures["results"]] == [each.title for each in CONTENDERS]
     assert figures["outcomes"] == {"labelled": figures["events"]["test"]}
+    assert len(figures["cards"]) == DAYS
     text = (tmp_path / "page.md").read_text()
     assert "0 of them with another label" in text
