@@ -115,6 +115,8 @@ class _Model:
         return self._tallies[start]
 
     def complete(self, start: int) -> bool:
+        if start not in self.windows:
+            return False
         whole = self.tallies(start).get(WHOLE)
         return whole is not None and mature(whole)
 
@@ -159,16 +161,11 @@ class Sums:
         starts = sorted({start for each in who for start in self._models[each].windows})
         stop = starts[-1] + length
         if asked is None:
-            complete = sorted(
-                {
-                    s
-                    for each in who
-                    for s in starts
-                    if s in self._models[each].windows and self._models[each].complete(s)
-                }
-            )
-            first = complete[-NEWEST:][0] if complete else starts[-NEWEST:][0]
-            return Span(first, stop)
+            complete: list[int] = []
+            for start in reversed(starts):  # from the newest on: those that are not looked at need not be unpacked
+                if len(complete) < NEWEST and any(self._models[each].complete(start) for each in who):
+                    complete.append(start)
+            return Span(complete[-1] if complete else starts[-NEWEST:][0], stop)
         span = asked.settled(stop - 1)
         if span.stop <= starts[0] or span.start >= stop:
             return span

@@ -96,5 +96,5 @@ def _why_unknown(quality: Mapping[str, Any]) -> str:
 
 def _rounded(count: float) -> int:
     """To two digits: it is a rough number."""
-    size = max(math.floor(math.log10(max(count, 1))) - 1, 0)
-    return max(round(count / 10**size), 1) * 10**size
+    step = int(10 ** max(math.floor(math.log10(max(count, 1))) - 1, 0))
+    return max(round(count / step), 1) * step

@@ -115,7 +115,7 @@ def write(contracts: Contracts, bootstrap: str, logical: str, records: Sequence[
             part = batch.slice(start, 10_000)
             producer.send(channel.name, part["entity"].to_pylist(), channel.codec.encode(part))
             producer.poll()
-    producer.flush()
+    producer.close()
 
 
 def _answers(schema: pa.Schema, model: Model, events: Contest) -> dict[str, Any]:
@@ -180,4 +180,4 @@ def write_sums(
         channel = channels[emit.topic]
         where = None if emit.partition is None else emit.partition.tolist()
         producer.send(channel.name, emit.key.to_pylist(), channel.codec.encode(emit.columns), where)
-    producer.flush()
+    producer.close()
