@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.kit.errors import Transient
@@ -37,15 +37,20 @@ class Lag:
     seconds: float
 
 
-def inputs(pipeline: Pipeline) -> dict[str, str]:
-    """The topic that each consumer group of a pipeline reads."""
+def inputs(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """The topics that each consumer group of a pipeline reads."""
+    read: dict[str, tuple[str, ...]] = {"enrich": ("events",)}
+    read |= {f"views.{view.name}": (f"view.{view.name}",) for view in pipeline.foreign_views}
+    read |= {"score": ("features",), "shadow": ("features",)}
+    if pipeline.labels is not None:
+        read["labels"] = ("labels", "predictions", "shadow-predictions", "exchange")
+    read["scorecards"] = ("predictions", "shadow-predictions", "outcomes", "scorecard-parts")
     name = pipeline.name
-    views = {f"{name}.views.{view.name}": f"{name}.view.{view.name}" for view in pipeline.foreign_views}
-    return {f"{name}.enrich": f"{name}.events", **views, f"{name}.score": f"{name}.features"}
+    return {f"{name}.{group}": tuple(f"{name}.{topic}" for topic in topics) for group, topics in read.items()}
 
 
-def measure(connection: Connection, groups: Mapping[str, str], now: float) -> list[Lag]:
-    """The lag of groups by the topic that each reads; `now` in seconds since the epoch.
+def measure(connection: Connection, groups: Mapping[str, Sequence[str]], now: float) -> list[Lag]:
+    """The lag of groups by the topics that each reads; `now` in seconds since the epoch.
 
     Raises:
         ContractError: a topic does not exist.
@@ -55,7 +60,7 @@ def measure(connection: Connection, groups: Mapping[str, str], now: float) -> li
     consumer = Consumer(connection)
     try:
         found = []
-        for group, topic in groups.items():
+        for group, topic in ((group, topic) for group, topics in groups.items() for topic in topics):
             done = {partition: offset for (name, partition), offset in admin.committed(group).items() if name == topic}
             bounds = {part: consumer.watermarks(topic, part) for part in range(consumer.partitions(topic))}
             starts = {part: max(done.get(part, low), low) for part, (low, _) in bounds.items()}
@@ -77,6 +82,8 @@ def _heads(
     found: dict[int, tuple[int, int | None]] = dict.fromkeys(starts, (0, None))
     waiting = set(starts)
     consumer.assign([TopicPartition(topic, part, start) for part, start in starts.items()])
+    # Another group's turn paused them, if it reads the same topic: librdkafka remembers that over an assignment.
+    consumer.resume([TopicPartition(topic, part) for part in starts])
     waited = 0.0
     while waiting:
         messages = consumer.poll(5_000, POLL_S)

@@ -78,6 +78,9 @@ def run(
     settings = check_settings(env)
     chosen = members(spec, services, scales(scale or []), member_prefix)
     idle = None if until_idle is None else seconds(until_idle)
+    if "enrich" in services and "labels" not in services and spec.label_views:
+        views = ", ".join(view.name for view in spec.label_views)
+        typer.echo(f"labels are folded into {views}: enrich waits unless the service labels runs somewhere", err=True)
     if sys.stderr.isatty() and logs is None:
         env.setdefault("HEADRACE_LOG", "console")
     stop = threading.Event()

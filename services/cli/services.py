@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from services.enrich.settings import EnrichSettings, ViewsSettings
 from services.kit.runner import Runner
@@ -38,7 +38,7 @@ class Kind:
     def build(self, settings: Settings) -> Runner:
         """A member as it is before it opens anything; imports all that the service needs."""
         made: Callable[[Any], Runner] = getattr(import_module(f"{self.module}.app"), self.builder)
-        return cast(Runner, made(settings))
+        return made(settings)
 
 
 SERVICES: Mapping[str, Kind] = {

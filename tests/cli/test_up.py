@@ -29,7 +29,14 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
     try:
         up = terminal.json("up", own, "--partitions", 2, timeout=240)
         members = {member["name"]: member for member in up["members"]}
-        assert set(members) == {"enrich-0", "views-terminal-0", "score-0"}
+        assert set(members) == {
+            "enrich-0",
+            "views-terminal-0",
+            "score-0",
+            "shadow-0",
+            "labels-0",
+            "scorecards-0",
+        }
         assert members["enrich-0"]["ready"]
         assert "no plan" in members["score-0"]["missing"]
         again = terminal.json("up", own, timeout=120)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.lagging import inputs
 from services.cli.services import SERVICES
 from services.kit.runner import Runner
 from services.kit.topics import load_topics
+from services.pipeline.check import load
+from services.pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 TOPICS = load_topics([ROOT / "topics"])
@@ -45,6 +48,13 @@ def test_a_service_reads_what_the_files_say(runner: tuple[str, Runner]) -> None:
     assert tuple(channel.logical for channel in made.wiring.inputs) == made.service.inputs
     assert {*made.service.stateful} <= {*made.service.inputs}
     assert set(made.wiring.facts) == set(made.service.facts)
+
+
+def test_lag_is_measured_where_a_service_reads(runner: tuple[str, Runner]) -> None:
+    """`headrace lag` knows the group of every service, and all that it reads."""
+    _, made = runner
+    read = inputs(load(ROOT / "pipelines/card_fraud.yaml", Workspace.of(ROOT / "pipelines/card_fraud.yaml")))
+    assert read[made.wiring.group] == tuple(channel.name for channel in made.wiring.inputs)
 
 
 def test_a_service_reads_all_that_its_topics_take(runner: tuple[str, Runner]) -> None:
