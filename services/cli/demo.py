@@ -5,13 +5,15 @@ from __future__ import annotations
 import json as codec
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -35,6 +37,11 @@ from services.pipeline.workspace import resolve
 PARTITIONS = 4
 LEAST_LIVE_S = 20.0
 """Events come in for at least this long, whatever the set-up took."""
+JUDGEMENTS: Mapping[str, tuple[str, ...]] = {
+    "scorecard": ("scorecard",),
+    "duel": ("duel", "champion", "challenger", "--top", "3"),
+}
+"""Commands that tell at the end what became of the predictions."""
 FROM_OUTSIDE = ("BOOTSTRAP", "REDIS", "REGISTRY", "KAFKA", "SCHEMA_IDS", "MODELS")
 
 
@@ -72,7 +79,11 @@ def demo(
         show.play(plot, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
         with console.status("waiting for the last answers"):
             account = show.settle()
-        _summary(console, account, len(plot.history.times), show.watch.latencies(), json)
+        judged = {} if json is False else {name: told(show, words) for name, words in JUDGEMENTS.items()}
+        _summary(console, account, len(plot.history.times), show.watch.latencies(), judged, json)
+        if not json:
+            for words in JUDGEMENTS.values():
+                say(show, words, console)
         console.print("draining", style="dim")
     if not account.balanced:
         console.print(f"logs and topics are kept in {directory}", style="red")
@@ -114,13 +125,32 @@ def _show(
         show.close()
 
 
-def _summary(console: Console, account: Account, history: int, latencies: Floats, json: bool) -> None:
+def say(show: Show, words: Sequence[str], console: Console) -> None:
+    """Run a command on the show's topics as its user would, in sight."""
+    console.print(f"\n$ headrace {' '.join([words[0], show.contracts.pipeline.name, *words[1:]])}", style="bold")
+    console.file.flush()
+    subprocess.run(_command(show, words), env={**os.environ, **show.env, "COLUMNS": str(console.width)}, check=False)
+
+
+def told(show: Show, words: Sequence[str]) -> Any:
+    """What a command on the show's topics says as JSON; None when it fails."""
+    ran = subprocess.run([*_command(show, words), "--json"], env={**os.environ, **show.env}, stdout=subprocess.PIPE)
+    return codec.loads(ran.stdout) if ran.returncode == 0 else None
+
+
+def _command(show: Show, words: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "services.cli", words[0], show.settings.pipeline, *words[1:]]
+
+
+def _summary(
+    console: Console, account: Account, history: int, latencies: Floats, judged: Mapping[str, Any], json: bool
+) -> None:
     both = percentiles(latencies)
     difference = account.unanswered + account.repeated + account.strange + account.both
     if json:
         latency = None if both is None else {"p50_ms": both[0], "p99_ms": both[1]}
-        told = {**asdict(account), "difference": difference, "history": history, "latency": latency}
-        typer.echo(codec.dumps(told))
+        document = {**asdict(account), "difference": difference, "history": history, "latency": latency, **judged}
+        typer.echo(codec.dumps(document))
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -105,6 +105,7 @@ class Show:
     ) -> None:
         self.settings = settings
         self.contracts = contracts
+        self.env = env
         self.directory = directory
         self.stop = stop
         self.report = report
