@@ -9,7 +9,7 @@ import numpy as np
 from services.inference.answers import Answers
 from services.inference.arms import Pass
 from services.kit.batch import Batch, Emit, Output
-from services.kit.errors import ContractError
+from services.kit.errors import ContractError, Transient
 from services.kit.service import Service
 from services.shadow.dark import Dark, Model
 from services.shadow.figures import Figures
@@ -55,6 +55,10 @@ class Shadow(Service):
         """Take up the newest plan, when there is a newer one; the next batch is scored by it, whole."""
         self._dark.learn(facts, now)
 
+    def ready(self) -> str | None:
+        """None once there is a plan. Before it rows wait, as they do for the champion, so that none is left out."""
+        return None if self._dark.plan is not None else "no plan"
+
     def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
         """Try failed models again; with nothing to do, take shed ones back."""
         self._dark.retry(now)
@@ -64,6 +68,8 @@ class Shadow(Service):
 
     def process(self, batch: Batch, now: float) -> Output:
         """One shadow prediction for each row and model that is scored."""
+        if self._dark.plan is None:
+            raise Transient("no plan, so nobody knows yet whom to score in the dark")
         if not len(batch):
             return Output()
         self._worked_at = now

@@ -18,6 +18,7 @@ from services.inference.package import ModelPackage, pack
 from services.inference.plans import Arm, Member
 from services.inference.store import ModelStore
 from services.kit.batch import Batch, Output
+from services.kit.errors import Transient
 from services.shadow.news import NO_PARTITION
 from services.shadow.scoring import Shadow
 from tests.inference import graphs
@@ -88,9 +89,11 @@ def test_every_dark_model_scores_every_event(start: Start, store: ModelStore, da
 
 
 def test_nothing_in_the_dark(start: Start, dark: Callable[..., list[Arm]]) -> None:
-    """Without a plan, and without dark models in it, records are read and nothing is written."""
+    """Without a plan rows wait, as they do for the champion; without dark models in it they are read past."""
     service = start()
-    assert service.process(features([1.0], [1]), now=0.0).emits == ()
+    assert service.ready() == "no plan"
+    with pytest.raises(Transient):
+        service.process(features([1.0], [1]), now=0.0)
     service.learn(plans(("p", 1, dark())), now=0.0)
     assert service.process(features([1.0], [1]), now=0.0).emits == ()
     assert service.ready() is None
