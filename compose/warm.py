@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
+from services.cli.tables import labels
 from services.enrich.enriching import Enrich
 from services.enrich.viewing import Views
-from services.kit.batch import Batch, Emit
+from services.kit.batch import Batch, Emit, slot
 from services.kit.online_store import MemoryStore
 from services.kit.settings import Settings, read_settings
+from services.labels.app import build_labels
+from services.labels.labelling import Labelling
+from services.labels.settings import LabelsSettings
 from services.pipeline.wiring import Contracts, read_contracts
 from services.simulation.simulators import World, simulate
 
@@ -25,39 +30,103 @@ ROWS = 500
 
 
 def main() -> None:
-    """Events through the codec, enrich and views, there and back."""
+    """Events, labels and predictions through the codec and all services that have kernels, there and back."""
     started = time.monotonic()
-    contracts = read_contracts(read_settings(Settings, pipeline=PIPELINE))
-    pipeline, store = contracts.pipeline, MemoryStore()
-    topics = {"events": 1} | {f"view.{view.name}": 1 for view in pipeline.foreign_views}
-    enrich = Enrich(pipeline, store)
-    enrich.start(topics)
-    enrich.restore(0, None)
-    folds = [Views(pipeline, view, store, behind_s=0.0) for view in pipeline.foreign_views]
-    for views in folds:
-        views.start(topics)
-        views.restore(0, None)
-    events = simulate(pipeline, WORLD).combine_chunks()
-    features = 0
-    for start in range(0, events.num_rows, ROWS):
-        batch = through(contracts, "events", events.slice(start, ROWS), start, pipeline.events.key)
-        admission = enrich.admit(batch, now=0.0)
-        for emit in admission.emits:
-            for views in folds:
+    system = System()
+    table = simulate(system.pipeline, WORLD).combine_chunks()
+    schema = system.contracts.channel("labels").codec.reader.arrow
+    known = labels(table, system.pipeline, schema, {}, "warm")
+    system.labels(known.columns.combine_chunks().to_batches()[0])
+    for start in range(0, table.num_rows, ROWS):
+        system.events(table.slice(start, ROWS), start)
+    system.restart()
+    if not system.features or not system.outcomes:
+        raise SystemExit("no features, or no outcomes, came out: the kernels were not run")
+    sys.stderr.write(
+        f"{system.features} features, {system.outcomes} outcomes, kernels compiled in "
+        f"{time.monotonic() - started:.1f} s\n"
+    )
+
+
+class System:
+    """The services in one process, one partition each."""
+
+    def __init__(self) -> None:
+        self.contracts = read_contracts(read_settings(Settings, pipeline=PIPELINE))
+        self.pipeline, store = self.contracts.pipeline, MemoryStore()
+        self.features = self.outcomes = self.offset = 0
+        topics = dict.fromkeys(("events", *Labelling.inputs), 1)
+        topics |= {f"view.{view.name}": 1 for view in self.pipeline.foreign_views}
+        self.enrich = Enrich(self.pipeline, store)
+        self.folds = [Views(self.pipeline, view, store, behind_s=0.0) for view in self.pipeline.foreign_views]
+        self.labelling = build_labels(read_settings(LabelsSettings, pipeline=PIPELINE)).service
+        for service in (self.enrich, *self.folds, self.labelling):
+            service.start(topics)
+            service.restore(slot(service.inputs.index(service.stateful[0]), 0), None)
+
+    def labels(self, rows: pa.RecordBatch) -> None:
+        """Take labels."""
+        self.deliver(self.labelling.process(self.batch("labels", rows), now=0.0).emits)
+
+    def events(self, rows: pa.Table, first: int) -> None:
+        """Take events: features, and predictions made of them."""
+        batch = through(self.contracts, "events", rows, first, self.pipeline.events.key)
+        admission = self.enrich.admit(batch, now=0.0)
+        self.deliver(admission.emits)
+        for emit in self.enrich.process(admission.batch, now=0.0).emits:
+            self.features += emit.columns.num_rows
+            answers = self.batch("predictions", answered(emit.columns, self.contracts))
+            self.deliver(self.labelling.process(answers, now=0.0).emits)
+
+    def deliver(self, emits: Iterable[Emit]) -> None:
+        """Give what a service wrote to whoever reads it."""
+        for emit in emits:
+            self.outcomes += emit.columns.num_rows if emit.topic == "outcomes" else 0
+            for views in self.folds:
                 if emit.topic in views.inputs:
-                    views.process(again(contracts, emit, start), now=float(start))
-        for emit in enrich.process(admission.batch, now=0.0).emits:
-            features += len(again(contracts, emit, start))
-    enrich.restore(0, enrich.snapshot(0))
-    for views in folds:
-        views.restore(0, views.snapshot(0))
-    if not features:
-        raise SystemExit("no features came out: the kernels were not run")
-    sys.stderr.write(f"{features} features, kernels compiled in {time.monotonic() - started:.1f} s\n")
+                    views.process(self.batch(emit.topic, emit.columns), now=float(self.offset))
+            if emit.topic == "exchange":
+                self.deliver(self.labelling.process(self.batch("exchange", emit.columns), now=0.0).emits)
+
+    def batch(self, topic: str, rows: pa.RecordBatch) -> Batch:
+        """Rows as the next of a topic's only partition."""
+        inputs = self.labelling.inputs
+        number = slot(inputs.index(topic), 0) if topic in inputs else 0
+        self.offset += rows.num_rows
+        return through(self.contracts, topic, rows, self.offset - rows.num_rows, number=number)
+
+    def restart(self) -> None:
+        """Every service from its own snapshot."""
+        for service in (self.enrich, *self.folds, self.labelling):
+            number = slot(service.inputs.index(service.stateful[0]), 0)
+            service.restore(number, service.snapshot(number))
+
+
+def answered(features: pa.RecordBatch, contracts: Contracts) -> pa.RecordBatch:
+    """Predictions of a model that always says the same."""
+    schema, count = contracts.channel("predictions").codec.reader.arrow, features.num_rows
+    ids = pa.array([f"{name}/warm@1/champion" for name in features["event_id"].to_pylist()])
+    same = {
+        "prediction_id": ids,
+        "predicted_time": features["ingest_time"],
+        "model": pa.array([{"name": "warm", "version": "1", "digest": ""}] * count, schema.field("model").type),
+        "arm": pa.array(["champion"] * count),
+        "plan_version": pa.array([1] * count),
+        "score": pa.array([0.5] * count),
+        "decision": pa.array([True] * count),
+        "compute_micros": pa.array([1.0] * count, pa.float32()),
+    }
+    columns = [same[name] if name in same else features[name] for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def through(
-    contracts: Contracts, topic: str, rows: pa.Table | pa.RecordBatch, first: int, key: str | None = None
+    contracts: Contracts,
+    topic: str,
+    rows: pa.Table | pa.RecordBatch,
+    first: int,
+    key: str | None = None,
+    number: int = 0,
 ) -> Batch:
     """Rows as they come back from a topic."""
     codec = contracts.channel(topic).codec
@@ -71,12 +140,9 @@ def through(
     count = decoded.columns.num_rows
     keys = pa.nulls(count, pa.binary()) if key is None else decoded.columns[key].cast(pa.string()).cast(pa.binary())
     stamps = np.full(count, 4_000_000_000_000, np.int64)
-    return Batch(topic, decoded.columns, keys, np.zeros(count, np.int32), np.arange(first, first + count), stamps)
-
-
-def again(contracts: Contracts, emit: Emit, first: int) -> Batch:
-    """What a service wrote, as its reader gets it."""
-    return through(contracts, emit.topic, emit.columns, first)
+    return Batch(
+        topic, decoded.columns, keys, np.full(count, number, np.int32), np.arange(first, first + count), stamps
+    )
 
 
 if __name__ == "__main__":

@@ -25,12 +25,14 @@ def build_labels(settings: LabelsSettings) -> Runner:
     views = [f"view.{view.name}" for view in pipeline.label_views]
     wiring = contracts.wiring("labels", settings, Labelling.inputs, ["exchange", "outcomes", *views], beside=["events"])
     metrics = Metrics()
+    # A view that waits for less must be told in less.
+    idle_after = min([settings.idle_after_s, *(view.idle_after / 1000 for view in pipeline.label_views)])
     service = Labelling(
         pipeline,
         {name: wiring.outputs[name].codec.reader.arrow for name in ("exchange", "outcomes")},
         shared(pipeline),
         entities(pipeline),
         Figures(metrics.registry),
-        settings.idle_after_s,
+        idle_after,
     )
     return Runner(service, wiring, settings, metrics, time.time)
