@@ -206,7 +206,8 @@ def test_when_all_is_quiet_only_what_data_has_passed_matures() -> None:
     case = Case(pipeline())
     newest = 1_000 + MATURES
     told = [case.record("predictions", 0, newest, 1, [case.prediction("old", 1_000), case.prediction("new", newest)])]
-    told += [case.record(topic, part, 0, 9_000_000, idle=True) for topic in ("labels", "predictions") for part in (0, 1)]
+    places = [(topic, part) for topic in ("labels", "predictions") for part in (0, 1)]
+    told += [case.record(*place, 0, 9_000_000, idle=True) for place in places]
     _, outcomes, _ = run(case, told, [])
     assert [(row["event_id"], row["state"]) for row in outcomes] == [("old", "presumed")]
 
