@@ -29,7 +29,7 @@ from loadtests.protocol import AS_OF, DAY, DAYS, START, TESTED, TRAINED
 from loadtests.stream import DATA
 from services.cli.planning import now
 from services.inference.planning import publish
-from services.inference.plans import Arm, Plan
+from services.inference.plans import CHAMPION, Arm, Plan
 from services.kit.reading import read_topic
 from services.training.dataset import milliseconds, newest, truth
 from tests.project import Project, handbook_labels, handbook_transactions
@@ -141,22 +141,24 @@ def play(ground: Arena, entries: Sequence[Entry], champion: Entry, given: Weeks)
         with watch.step("history", f"{len(past):,} events up to the day of training, through enrich, views and labels"):
             project.publish(given.labels_of(FIRST, AS_OF), "event_id", "labels")
             project.publish(past, "customer_id")
-            for member in ("labels-0", "enrich-0", "views-0", "shadow-0"):
+            for member in ("labels-0", "enrich-0", "views-0"):
                 project.start(member)
-            shadow = Meter(project, "shadow-0", whole_log=True)
             features = gathered(project, "features", training_rows, given.count(*TRAINED))
-            # The shadow passes features while it has no model: what comes from then on is scored, what was is not.
-            _await(project, lambda: shadow.sample().records >= len(past), "the shadow does not read all features")
         with watch.step("training", f"training {len(entries)} models on {given.count(*TRAINED):,} of them"):
             arms, rows = trained(project, entries, champion, features, ground.say)
-        with watch.step("plan", f"a plan of a champion and {len(arms) - 1} shadows"):
+        with watch.step("plan", f"a plan of the champion, then one with {len(arms) - 1} shadows beside it"):
+            _play(project, [arm for arm in arms if arm.arm == CHAMPION])
+            for member in ("score-0", "shadow-0"):
+                project.start(member)
+            shadow = Meter(project, "shadow-0", whole_log=True)
+            # By a plan without dark models the shadow passes what was: what comes after the next plan is scored.
+            _await(project, lambda: shadow.sample().records >= len(past), "the shadow does not read all features")
             _play(project, arms)
             playing = ("headrace_dark_models", "playing")
             _await(project, lambda: shadow.metrics().get(playing) == len(arms) - 1, "the shadow does not play all")
         with watch.step("test", f"{len(week):,} events of the test week, scored by {len(arms)} models"):
             project.publish(given.labels_of(AS_OF, KNOWN), "event_id", "labels")
             project.publish(week, "customer_id")
-            project.start("score-0")
             answers = gathered(project, "predictions", answers_from(START), given.count(START, TESTED[1]))
             shadows = gathered(project, "shadow-predictions", answers_from(TESTED[0]), len(week) * (len(arms) - 1))
         with watch.step("outcomes", "the champion's outcomes of the week"):
@@ -193,18 +195,19 @@ def play(ground: Arena, entries: Sequence[Entry], champion: Entry, given: Weeks)
 
 
 def _play(project: Project, arms: Sequence[Arm]) -> None:
-    """Make them the plan."""
-    plan, channel = Plan(project.name, 1, tuple(arms)), project.contracts.channel("plans")
+    """Make them the plan, after the one before."""
+    plan, channel = Plan(project.name, 0, tuple(arms)), project.contracts.channel("plans")
     told: dict[str, Any] = {"time": now(), "actor": "load test", "reason": "the Handbook's table"}
     publish(project.connection, channel, project.name, lambda _: plan, **told)
 
 
 def _await(project: Project, done: Callable[[], bool], otherwise: str) -> None:
     end = time.monotonic() + QUIET_S
+    alive(project)
     while not done():
         assert time.monotonic() < end, f"{otherwise}\n{project.logs()}"
-        alive(project)
         time.sleep(0.5)  # Polls its metrics: there is no event to wait for.
+        alive(project)
 
 
 def _ids(rows: pa.Table) -> npt.NDArray[np.int64]:

@@ -54,7 +54,8 @@ def _done(found: Sequence[Result], played: Played) -> Iterator[str]:
         f"{models} models were trained on the {rows:,} features of 2018-07-25 to 2018-07-31 ({frauds:,} frauds) by "
         "what `headrace train --from 2018-07-25 --to 2018-08-01 --as-of 2018-08-08 --holdout 0` calls, from the topics "
         "read once. The champion was trained by the command itself as well: the same model, to the byte.",
-        f"A plan made {played.champion} the champion and all others shadows.",
+        f"A plan made {played.champion} the champion. Once `score` and `shadow` had gone through the past by it, the "
+        "next plan made all others shadows.",
         f"The {events['test']:,} transactions of 2018-08-08 to 2018-08-14 were published, and the labels that "
         "followed. `score` answered by the champion, `shadow` scored the same features by all others: "
         f"{events['scores']:,} scores, each model one of each event.",
@@ -164,8 +165,8 @@ def _machine(played: Played, where: Mapping[str, Any]) -> Iterator[str]:
             f"{rate:,.0f} events/s, with the start of all members",
         ),
         "training": (f"training {len(played.scores)} models", "one after the other"),
-        "plan": ("taking up the plan", "until `shadow` had loaded all models"),
-        "test": ("the test week", f"{week}; the champion scored the weeks before, too"),
+        "plan": ("taking up the plan", "the past by the champion alone; then until `shadow` had loaded all models"),
+        "test": ("the test week", week),
         "outcomes": ("outcomes", "from then until the champion's were all there"),
         "cards": ("scorecards", "from the start of `scorecards` to the champion's seven cards"),
     }
