@@ -98,7 +98,7 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     planned = runner.invoke(app, ["topics", "plan", *options])
     assert planned.exit_code == 0, planned.output
     assert f"+ {pipeline_name}.view.station" in planned.output
-    assert "9 changes to apply" in planned.output
+    assert "14 changes to apply" in planned.output
     assert runner.invoke(app, ["topics", "plan", *options, "--detailed-exitcode"]).exit_code == 2
 
     applied = runner.invoke(app, ["topics", "apply", *options, "--json"])
