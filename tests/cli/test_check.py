@@ -105,7 +105,7 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     assert applied.exit_code == 0, applied.output
     answer = json.loads(applied.output)
     assert answer["applied"]
-    assert len(answer["changes"]) == 9
+    assert len(answer["changes"]) == 14
 
     again = runner.invoke(app, ["topics", "apply", *options])
     assert (again.exit_code, again.output.strip()) == (0, "no changes")
