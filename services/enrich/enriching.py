@@ -18,6 +18,7 @@ from services.enrich.lookups import Lookup, Lookups, needed
 from services.enrich.updates import EXCHANGE, Entries, Mark, updates
 from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
+from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.logs import logger
 from services.kit.online_store import Store
@@ -154,33 +155,33 @@ class Enrich(Service):
             least = min(least, asked_from)
         return Mark(partition, state.next_offset, watermark, least - view.span - lateness, time, idle)
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Tell the views which partitions stand at their end for so long that nobody should wait for them.
 
         It is said again while they do, so that readers know until when nothing came.
         """
         emits = []
         for view in self._foreign:
-            if marks := self._quiet(view, view.name, now, at_end):
+            if marks := self._quiet(view, view.name, at_end):
                 emits.append(updates(view, self._partitions[f"view.{view.name}"], marks))
         if self._labelled:
             hasty = min(self._labelled, key=lambda view: view.idle_after)
-            if marks := self._quiet(hasty, EXCHANGE, now, at_end):
+            if marks := self._quiet(hasty, EXCHANGE, at_end):
                 emits.append(exchanges(self._partitions[EXCHANGE], marks, self._nothing))
         self._note_waiting(now)
         return Output(tuple(emits))
 
-    def _quiet(self, view: View, listener: str, now: float, at_end: Mapping[int, float]) -> list[Mark]:
+    def _quiet(self, view: View, listener: str, at_end: Mapping[int, Quiet]) -> list[Mark]:
         """Marks of partitions that are idle, as the listener has not been told for a while."""
         quiet = [
             partition
-            for partition, since in at_end.items()
-            if now - since >= view.idle_after / 1000 and self._state(partition).asked_from() is None
-            if now - self._state(partition).idle.get(listener, -inf) >= self._repeats[listener]
+            for partition, (since, until) in at_end.items()
+            if until - since >= view.idle_after / 1000 and self._state(partition).asked_from() is None
+            if until - self._state(partition).idle.get(listener, -inf) >= self._repeats[listener]
         ]
         for partition in quiet:
-            self._state(partition).idle[listener] = now
-        return [self._mark(view, partition, int(now * 1000), idle=True) for partition in quiet]
+            self._state(partition).idle[listener] = at_end[partition].until
+        return [self._mark(view, partition, int(at_end[partition].until * 1000), idle=True) for partition in quiet]
 
     def _note_waiting(self, now: float) -> None:
         """Say what is waited for, once it has been for so long that somebody had better look."""

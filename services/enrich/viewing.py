@@ -19,6 +19,7 @@ from services.enrich.truth import LABEL, LABELLED, label_question_of
 from services.enrich.updates import EXCHANGE, read
 from services.kit import packing
 from services.kit.batch import Batch, Output
+from services.kit.ends import Quiet
 from services.kit.errors import ContractError, Transient
 from services.kit.logs import logger
 from services.kit.online_store import Publication, Store
@@ -96,7 +97,7 @@ class Views(Service):
         self._publish_when_due(now)
         return Output(housekeeping=not pc.any(pc.greater(pc.list_value_length(batch.columns["keys"]), 0)).as_py())
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Publish what is left, once it is time. An unreachable store is tried again, and makes the service unready."""
         try:
             self._publish_when_due(now)

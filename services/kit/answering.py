@@ -148,6 +148,7 @@ class Answering:
         """Keep rows for later and read no further in their partitions."""
         for partition, rows in batch.runs():
             self.owned[partition].held.append(Pending(batch.slice(rows), records))
+            self.owned[partition].end_told_at = None  # Nobody looks any more: the end is told again after `resume`.
         self.consumer.pause(map(self._place, partitions))
 
     def _place(self, partition: int) -> TopicPartition:

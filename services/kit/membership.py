@@ -95,7 +95,7 @@ class Membership:
         commitment = Commitment(low, low) if fresh else Commitment.read(found.offset, found.metadata)
         kept = self._parked.pop(partition, None)
         if kept is not None and kept.committed == commitment and kept.processed == commitment.offset:
-            kept.at_end_since = None
+            kept.still_since = kept.end_told_at = None
             return kept
         if commitment.offset < low:
             raise ContractError(

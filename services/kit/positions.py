@@ -76,6 +76,9 @@ class Owned:
 
     Offsets: `read` (next to come from the consumer) >= `admitted` >= `processed` (below it everything is answered).
     Records below `replay_until` were answered in an earlier life; those below `readmit_until` were admitted in it.
+
+    `still_since` is when `read` moved last; `end_told_at` when that was told to be the end of the log. It is None while
+    there is more, and from a pause on: only what is told again after it says that nothing came meanwhile.
     """
 
     partition: int
@@ -88,7 +91,8 @@ class Owned:
     place: Place | None = None
     held: list[Pending] = field(default_factory=list)
     stuck_since: float | None = None
-    at_end_since: float | None = None
+    still_since: float | None = None
+    end_told_at: float | None = None
     committed: Commitment | None = None
     rows_since_checkpoint: int = 0
     last_checkpoint: float = 0.0

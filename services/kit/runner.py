@@ -17,6 +17,7 @@ from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
 from services.kit.dead_letters import RejectShare
 from services.kit.delivery import open_delivery
+from services.kit.ends import Lookout, Quiet
 from services.kit.errors import ContractError, Fenced, HeadraceError, Transient
 from services.kit.facts import Facts
 from services.kit.health import Health
@@ -57,6 +58,7 @@ class Runner:
         self.owned: dict[int, Owned] = {}
         self._stop = threading.Event()
         self._backlog: list[Message] = []
+        self._lookout = Lookout()
         self._unreadable_since: float | None = None
         self._tick_at = 0.0
         self._gauge_at = 0.0
@@ -161,20 +163,30 @@ class Runner:
         for facts in self.facts:
             for batch in facts.news():
                 self.service.learn(batch, self.clock())
+        begun, looked = self.clock(), not self._backlog
         messages, self._backlog = self._backlog or self.poll(), []
         self.take(messages)
+        self._lookout.looked(begun, looked and len(messages) < self.settings.batch_rows and not self._backlog)
         now = self.clock()
         self.answering.retry(now)
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
-            at_end = {part: own.at_end_since for part, own in self.owned.items() if own.at_end_since is not None}
-            self.outbox.deliver(self.service.tick(now, at_end).emits)
+            self.outbox.deliver(self.service.tick(now, self._at_end()).emits)
         if self.commits.due(self.clock(), len(messages)):
             self.commits.commit()
         if now >= self._gauge_at:
             self._gauge_at = now + GAUGE_S
             self.report(now)
         self.note_idle(now)
+
+    def _at_end(self) -> dict[int, Quiet]:
+        """The partitions that were at their end for a while."""
+        until = self._lookout.until
+        return {
+            own.partition: Quiet(own.still_since, until)
+            for own in self.owned.values()
+            if own.still_since is not None and own.end_told_at is not None and own.end_told_at <= until
+        }
 
     def poll(self) -> list[Message]:
         """Messages that are there, or come soon; when there are few, waits `linger_ms` for more of them."""
@@ -232,8 +244,10 @@ class Runner:
         for partition, end in ends.items():
             own = self.owned.get(partition)
             if own is not None and own.read <= end:
+                if own.still_since is None or own.read < end:
+                    own.still_since = now
                 own.read = end  # Past the control records at the end.
-                own.at_end_since = now
+                own.end_told_at = None if own.held else now  # Of a paused log nothing more is heard.
 
     def _answered(self, records: list[Message], now: float) -> bool:
         """Decode and answer; False when the registry must be asked again first, a bounded number of times."""
@@ -251,7 +265,7 @@ class Runner:
         self._unreadable_since = None
         self.metrics.batch_rows.observe(len(records))
         for intake in intakes:
-            self._advance(intake)
+            self._advance(intake, now)
             self.answering.take(intake, now)
         return True
 
@@ -266,7 +280,7 @@ class Runner:
             if part := [record for record, topic in zip(records, topics, strict=True) if topic == channel.name]:
                 yield number, channel, part
 
-    def _advance(self, intake: Intake) -> None:
+    def _advance(self, intake: Intake, now: float) -> None:
         """Move the reading positions; a step back would fold records twice."""
         for partition, (first, last, newest) in intake.ends.items():
             own = self.owned[partition]
@@ -274,7 +288,7 @@ class Runner:
                 channel, number = self.wiring.input(partition)
                 raise ContractError(f"{channel.name}[{number}] went back from {own.read} to {first}")
             own.read = last + 1
-            own.at_end_since = None
+            own.still_since, own.end_told_at = now, None
             own.newest_timestamp = newest
 
     # ---- telling -------------------------------------------------------------------------------------------------
@@ -295,7 +309,7 @@ class Runner:
         for own in self.owned.values():
             channel, number = self.wiring.input(own.partition)
             high = self.consumer.high_watermark(channel.name, number)
-            behind = max(high - own.processed, 0) if own.at_end_since is None or own.held else 0
+            behind = max(high - own.processed, 0) if own.end_told_at is None or own.held else 0
             age = max(now - own.newest_timestamp / 1000, 0) if behind and own.newest_timestamp else 0
             self.metrics.lag_records.labels(channel.logical, str(number)).set(behind)
             self.metrics.lag_seconds.labels(channel.logical, str(number)).set(age)
@@ -304,7 +318,7 @@ class Runner:
         """Idle: every owned partition read to its end, nothing held, and no row of the user's for a while."""
         if not self.membership.joined:
             self._joined_at = now
-        at_end = all(own.at_end_since is not None and not own.held for own in self.owned.values())
+        at_end = all(own.end_told_at is not None and not own.held for own in self.owned.values())
         idle = now - max(self._joined_at, self.answering.worked_at) if at_end else 0.0
         self.metrics.idle.set(idle)
         if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.kit.batch import Admission, Batch, Output
+from services.kit.ends import Quiet
 
 
 class Service:
@@ -49,10 +50,11 @@ class Service:
     def replay(self, batch: Batch) -> None:
         """Fold admitted rows into state, answering nothing: they were answered in an earlier life."""
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Called at least every second between batches.
 
-        `at_end`: for each owned partition whose log is read to its end, the time since when.
+        `at_end`: for each owned partition whose log is read to its end, since when and until when that is certain. What
+        is made known of it holds for that time, not for `now`.
         """
         return Output()
 

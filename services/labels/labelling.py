@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from services.kit import packing
 from services.kit.batch import Batch, Emit, Output, unslot
+from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.service import Service
 from services.labels.figures import Figures
@@ -139,20 +140,21 @@ class Labelling(Service):
         offset, progress = self._offsets.get(partition, 0), self._progress.get(partition, 0)
         return Mark(partition, offset, progress, int(now * 1000), idle)
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Say which sources stand at their end for so long that nothing should wait for them, again and again."""
         emits = []
         for place, topic in enumerate(self.inputs[:3]):
             quiet = [
                 partition
-                for partition, since in at_end.items()
+                for partition, (since, until) in at_end.items()
                 if unslot(partition)[0] == place
-                if now - since >= self._idle_after_s
-                if now - self._idle.get(partition, -inf) >= self._idle_after_s / 2
+                if until - since >= self._idle_after_s
+                if until - self._idle.get(partition, -inf) >= self._idle_after_s / 2
             ]
-            self._idle |= dict.fromkeys(quiet, now)
+            marks = [self._mark(partition, at_end[partition].until, idle=True) for partition in quiet]
+            self._idle |= {partition: at_end[partition].until for partition in quiet}
             if quiet:
-                emits.append(self._router.marks(topic, [self._mark(partition, now, idle=True) for partition in quiet]))
+                emits.append(self._router.marks(topic, marks))
         return Output(tuple(emits))
 
     # ---- from the exchange --------------------------------------------------------------------------------------

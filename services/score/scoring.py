@@ -16,6 +16,7 @@ from services.inference.plans import Plan, latest
 from services.inference.sessions import SessionSettings
 from services.inference.store import ModelStore
 from services.kit.batch import Batch, Emit, Output, Reject
+from services.kit.ends import Quiet
 from services.kit.errors import ConfigurationError, ContractError, Transient
 from services.kit.service import Service
 from services.score.figures import Figures
@@ -81,7 +82,7 @@ class Score(Service):
             self._wanted = plan
             self._take_up(now)
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Try again a plan whose models could not be had."""
         if self._wanted is not None and now >= self._retry_at:
             self._take_up(now)

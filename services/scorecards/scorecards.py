@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from services.kit.batch import Batch, Emit, Output, unslot
+from services.kit.ends import Quiet
 from services.kit.partitioning import partitions_of
 from services.kit.service import Service
 from services.pipeline.spec import Pipeline
@@ -103,7 +104,7 @@ class Scorecards(Service):
 
     # ---- sums and cards go out -----------------------------------------------------------------------------------
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Publish what changed, every `publish_s`, or less often when that takes long."""
         emits = []
         for topic, publish in ((PARTS, self._parts), (CARDS, self._cards)):

@@ -9,6 +9,7 @@ import numpy as np
 from services.inference.answers import Answers
 from services.inference.arms import Pass
 from services.kit.batch import Batch, Emit, Output
+from services.kit.ends import Quiet
 from services.kit.errors import ContractError, Transient
 from services.kit.service import Service
 from services.shadow.dark import Dark, Model
@@ -59,7 +60,7 @@ class Shadow(Service):
         """None once there is a plan. Before it rows wait, as they do for the champion, so that none is left out."""
         return None if self._dark.plan is not None else "no plan"
 
-    def tick(self, now: float, at_end: Mapping[int, float]) -> Output:
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Try failed models again; with nothing to do, take shed ones back."""
         self._dark.retry(now)
         if now - self._worked_at >= IDLE_AFTER and self._dark.at.keys() <= at_end.keys():

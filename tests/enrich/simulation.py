@@ -12,6 +12,7 @@ import pyarrow as pa
 from services.enrich.enriching import Enrich
 from services.enrich.viewing import Views
 from services.kit.batch import Batch, Emit, Reject
+from services.kit.ends import Quiet
 from services.kit.online_store import Store
 from services.kit.partitioning import partitions_of
 from services.pipeline.spec import Pipeline
@@ -250,7 +251,7 @@ class World:
         else:
             self.step_updates(log)
         self.arrive()
-        at_end = {p.partition: p.at_end_since for p in self.events if p.at_end_since is not None}
+        at_end = {p.partition: Quiet(p.at_end_since, self.now) for p in self.events if p.at_end_since is not None}
         for joiner in self.joiners:
             if self.random.random() < 0.7 and (emit := joiner.step()) is not None:
                 self.write((emit,))

@@ -11,6 +11,7 @@ import pytest
 
 from services.enrich.enriching import Enrich
 from services.enrich.viewing import Views
+from services.kit.ends import Quiet
 from services.kit.online_store import MemoryStore
 from services.pipeline.spec import Aggregation, Labels, Pipeline
 from tests.enrich import cases
@@ -160,10 +161,10 @@ def test_what_is_told() -> None:
     assert {part["entities"][0]["view"] for part in events} == {"room"}
     keys = {n: k for p in events for n, k in zip(p["event_ids"], p["entities"][0]["keys"], strict=True)}
     assert keys == {"r0": "hall", "r1": None, "r2": "attic"}
-    emits = enrich.tick(50.0, {0: 40.0}).emits
+    emits = enrich.tick(50.0, {0: Quiet(40.0, 50.0)}).emits
     assert not emits  # Its rows wait.
     enrich.drop(0)
-    view, idle = enrich.tick(50.0, {0: 40.0}).emits
+    view, idle = enrich.tick(50.0, {0: Quiet(40.0, 50.0)}).emits
     assert view.topic == "view.room"
     assert idle.columns["idle"].to_pylist() == [True] * 3
 

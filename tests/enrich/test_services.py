@@ -15,6 +15,7 @@ from services.enrich.enriching import Enrich
 from services.enrich.shelves import Shelf
 from services.enrich.viewing import Views
 from services.kit.batch import Batch
+from services.kit.ends import Quiet
 from services.kit.errors import ContractError, Transient
 from services.kit.online_store import MemoryStore, OnlineStore, Publication, Store, Values
 from services.pipeline.spec import Pipeline
@@ -354,17 +355,18 @@ def test_idle() -> None:
     enrich, views, _ = prepared()
     batch, update = told(enrich, views, [(100, "a", "hall", 1.0)], 0)
     assert update.columns["time"].cast(pa.int64()).to_pylist() == [100]
-    assert not enrich.tick(10.0, {0: 0.0}).emits
+    assert not enrich.tick(10.0, {0: Quiet(0.0, 10.0)}).emits
     views.process(update, 1.0)
     enrich.process(batch, 1.0)
-    assert not enrich.tick(10.0, {0: 0.0}).emits
+    assert not enrich.tick(10.0, {0: Quiet(0.0, 10.0)}).emits
     enrich.durable()
-    assert not enrich.tick(10.0, {0: 9.5}).emits
+    assert not enrich.tick(10.0, {0: Quiet(9.5, 10.0)}).emits
+    assert not enrich.tick(90.0, {0: Quiet(9.0, 9.9)}).emits, "nobody has looked for a while"
     for now in (10.0, 10.3):
-        (emit,) = enrich.tick(now, {0: 9.0}).emits
+        (emit,) = enrich.tick(now + 0.1, {0: Quiet(9.0, now)}).emits
         assert emit.columns["idle"].to_pylist() == [True]
         assert emit.columns["time"].cast(pa.int64()).to_pylist() == [now * 1000]
-        assert not enrich.tick(now + 0.2, {0: 9.0}).emits
+        assert not enrich.tick(now + 0.2, {0: Quiet(9.0, now + 0.2)}).emits
     assert not enrich.tick(20.0, {}).emits
     _, update = told(enrich, views, [(101, "a", "hall", 1.0)], 1)
     assert update.columns["idle"].to_pylist() == [False]
@@ -435,5 +437,5 @@ def test_no_foreign_view() -> None:
     admission = enrich.admit(cases.batch(cases.events([(1, "a", None, 1.0)])), 0.0)
     assert not admission.emits
     assert enrich.process(admission.batch, 0.0).emits[0].columns.schema.names[-1] == "sensor"
-    assert not enrich.tick(100.0, {0: 0.0}).emits
+    assert not enrich.tick(100.0, {0: Quiet(0.0, 100.0)}).emits
     assert isinstance(admission.batch.keys, pa.BinaryArray)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from services.kit.batch import Batch, slot
+from services.kit.ends import Quiet
 from services.kit.partitioning import partitions_of
 from services.kit.schemas import load_schema
 from services.labels import routing
@@ -108,9 +109,13 @@ def test_sources_at_their_end_say_so_again_and_again() -> None:
     """After `idle_after` at its end a source is told as idle, repeatedly, until a row comes; the exchange never is."""
     service = Case(pipeline()).service()
     service.process(labels([("a", 1.0, 5_000)]), 100.0)
-    at_end = {slot(0, 0): 101.0, slot(1, 1): 109.0, slot(EXCHANGE, 0): 0.0}
-    assert service.tick(110.5, at_end).emits == ()
-    (emit,) = service.tick(111.0, at_end).emits
+    since = {slot(0, 0): 101.0, slot(1, 1): 109.0, slot(EXCHANGE, 0): 0.0}
+
+    def at_end(until: float) -> dict[int, Quiet]:
+        return {partition: Quiet(begun, until) for partition, begun in since.items()}
+
+    assert service.tick(112.0, at_end(110.5)).emits == ()
+    (emit,) = service.tick(112.0, at_end(111.0)).emits
     row = emit.columns.to_pylist()[0]
     assert (row["source"], row["idle"], row["progress"].timestamp(), row["time"].timestamp()) == (
         "labels",
@@ -118,13 +123,13 @@ def test_sources_at_their_end_say_so_again_and_again() -> None:
         5,
         111,
     )
-    assert service.tick(115.9, at_end).emits == ()
-    assert [emit.columns["source"][0].as_py() for emit in service.tick(119.5, at_end).emits] == [
+    assert service.tick(116.0, at_end(115.9)).emits == ()
+    assert [emit.columns["source"][0].as_py() for emit in service.tick(119.5, at_end(119.5)).emits] == [
         "labels",
         "predictions",
     ]
     service.process(labels([("b", 1.0, 6_000)], first=1), 120.0)
-    (emit,) = service.tick(131.0, {slot(0, 0): 121.0}).emits
+    (emit,) = service.tick(131.0, {slot(0, 0): Quiet(121.0, 131.0)}).emits
     assert emit.columns["progress"][0].as_py().timestamp() == 6
 
 

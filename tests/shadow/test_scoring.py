@@ -18,6 +18,7 @@ from services.inference.package import ModelPackage, pack
 from services.inference.plans import Arm, Member
 from services.inference.store import ModelStore
 from services.kit.batch import Batch, Output
+from services.kit.ends import Quiet
 from services.kit.errors import Transient
 from services.shadow.news import NO_PARTITION
 from services.shadow.scoring import Shadow
@@ -172,7 +173,7 @@ def test_a_model_named_twice(start: Start, dark: Callable[..., list[Arm]]) -> No
     output = service.process(features([1.0], [1]), now=0.0)
     assert len(predictions(output)) == 1
     assert "names m@2/challenger twice" in told(output)[0]["evidence"]["problem"]
-    assert service.tick(1e6, {0: 0.0}).emits == ()
+    assert service.tick(1e6, {0: Quiet(0.0, 1e6)}).emits == ()
 
 
 def test_a_batch_that_takes_too_long(start: Start, dark: Callable[..., list[Arm]]) -> None:
@@ -305,6 +306,6 @@ def test_idle_members_take_models_back(
     cost[0] = 0.02
     stream.play(until=100)
     now = clock[0]
-    found = [told(service.tick(now + second, {0: now})) for second in range(60)]
+    found = [told(service.tick(now + second, {0: Quiet(now, now + second)})) for second in range(60)]
     assert [event["type"] for events in found for event in events] == ["model_restored"]
     assert told(service.tick(now + 100, {})) == [], "a partition that is not at its end is not idle"
