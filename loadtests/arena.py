@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from loadtests.following import Follower
+from loadtests.meters import Meter, watched
 from loadtests.stream import Stream, transactions
 from services.cli.planning import publish_plan
 from services.inference.package import ModelPackage
@@ -27,7 +28,7 @@ from services.parts.kafka import Kafka
 from services.parts.redis import Redis
 from services.training.bootstrap import train_offline
 from services.training.dataset import labels_of
-from tests.project import ROOT, Project
+from tests.project import ROOT, WEEK, Project
 
 PARTITIONS = 4
 TRAINED_ON = 60_000
@@ -99,6 +100,7 @@ class Arena:
         stream = self.stream(self.model_rows)
         self.say(f"training {TREES} trees on {len(stream):,} events")
         with self.project() as project:
+            self.label(project, stream)
             project.publish(stream.events, "customer_id")
             project.start("enrich-0")
             project.start("views-0")
@@ -108,6 +110,23 @@ class Arena:
             store = ModelStore(str(self.directory / "models"), self.directory / "cache")
             labels = labels_of(pipeline, events)
             return train_offline(pipeline, features, labels, store, "1", trees=TREES)
+
+    def label(self, project: Project, stream: Stream) -> None:
+        """Publish what all events of a stream turn out to be, each a week after it, and start `labels-0` on that.
+
+        Returns when it has read them: from then on no event of the stream waits for a label, nor for a sign of life.
+        """
+        known = stream.events["tx_datetime"].cast(pa.int64()).to_numpy() + WEEK
+        columns = {
+            "event_id": stream.events["transaction_id"].cast(pa.string()),
+            "value": stream.fraud.cast(pa.float64()),
+            "label_time": pa.array(known).cast(pa.timestamp("ms", tz="UTC")),
+            "source": pa.array(["load test"] * len(stream)),
+        }
+        project.publish(pa.RecordBatch.from_pydict(columns), "event_id", "labels")
+        project.start("labels-0")
+        meter = Meter(project, "labels-0")
+        watched([meter], lambda newest: newest[0].records >= len(stream), 60 + len(stream) / 2_000, project.logs)
 
     def plan(self, project: Project) -> None:
         """Make the model the champion of a project."""

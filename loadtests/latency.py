@@ -48,6 +48,7 @@ def measure(
             warm, rows = int(rate * warm_seconds), int(rate * seconds)
             with ground.project(HEADRACE_MODE=mode) as project:
                 ground.plan(project)
+                ground.label(project, stream)
                 project.publish(stream.events.slice(0, history), "customer_id")
                 for member in ("enrich-0", "views-0", "score-0"):
                     project.start(member)

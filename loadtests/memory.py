@@ -36,6 +36,7 @@ def measure(ground: Arena, days: int, minutes: float, rate: int) -> dict[str, An
     with ground.project() as project:
         figures["held"] = held(project.contracts.pipeline, stream.events.slice(0, rows))
         ground.plan(project)
+        ground.label(project, stream)
         ground.say(f"{rows:,} events")
         for member in MEMBERS:
             project.start(member)

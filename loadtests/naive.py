@@ -62,10 +62,10 @@ class Model:
         seen = self.terminals.setdefault(event["terminal_id"], [])
         seen.append(now)
         last = bisect_right(seen, now - DELAY)
-        terminal = {
-            f"nb_tx_{name}": last - bisect_right(seen, now - DELAY - window)
-            for window, name in zip(WINDOWS, ("1d", "7d", "30d"), strict=True)
-        }
+        terminal: dict[str, Any] = {}
+        for window, name in zip(WINDOWS, ("1d", "7d", "30d"), strict=True):
+            terminal[f"nb_tx_{name}"] = last - bisect_right(seen, now - DELAY - window)
+            terminal[f"risk_{name}"] = 0.0  # It knows no labels: that would be another loop.
         calendar = {"weekend": int(moment.weekday() >= 5), "night": int(moment.hour <= 6)}
         return {"event": {"amount": event["amount"]}, "calendar": calendar, "customer": customer, "terminal": terminal}
 

@@ -39,6 +39,7 @@ def measure(ground: Arena, days: int, trials: int, checkpointed: bool = True) ->
     found: dict[str, list[dict[str, float]]] = {"cold": [], **{member: [] for member in ANSWERS}}
     with ground.project() as project:
         ground.plan(project)
+        ground.label(project, stream)
         project.publish(stream.events.slice(0, rows), "customer_id")
         for member in ("enrich-0", "views-0", "score-0"):
             project.start(member)

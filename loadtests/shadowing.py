@@ -122,6 +122,7 @@ def live(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) 
     found: dict[bool, list[float]] = {False: [], True: []}
     with ground.project(HEADRACE_SHED_AFTER_S="0") as project:
         plan(ground, project, arms)
+        ground.label(project, stream)
         project.publish(stream.events.slice(0, HISTORY), "customer_id")
         for member in ("enrich-0", "views-0", "score-0"):
             project.start(member)
@@ -191,6 +192,7 @@ def made_features(ground: Arena, rows: int) -> pa.Table:
     """The features of the stream's first events, made once by `enrich`."""
     stream = ground.stream(rows)
     with ground.project() as project:
+        ground.label(project, stream)
         project.publish(stream.events, "customer_id")
         project.start("enrich-0")
         project.start("views-0")

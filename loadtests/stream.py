@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,6 +16,9 @@ DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "fraud"
 """The Handbook's transactions and features, in a folder beside the repository."""
 A_DAY = 9_400
 """Transactions of 5,000 simulated customers in a day, about."""
+WEEK = 7 * 86_400_000
+"""After which the truth about a transaction is known, milliseconds."""
+TIME = "tx_datetime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,27 @@ class Stream:
     def part(self, start: int, stop: int) -> Stream:
         """Rows [start, stop), without copying."""
         return Stream(self.events.slice(start, stop - start), self.fraud.slice(start, stop - start), self.source)
+
+    def ending(self, at: int) -> Stream:
+        """The same transactions moved in time, so that the last one happens at `at`, milliseconds since the epoch."""
+        place, times = self.events.schema.get_field_index(TIME), self._times()
+        moved = pa.array(times + (at - int(times[-1])), self.events.schema.field(TIME).type)
+        return Stream(self.events.set_column(place, TIME, moved), self.fraud, self.source)
+
+    def labels(self, until: int | None = None) -> pa.RecordBatch:
+        """What each turned out to be, a week later, in time order; `until`: those known by then, milliseconds."""
+        known = self._times() + WEEK
+        count = len(known) if until is None else int(np.searchsorted(known, until, "right"))
+        columns = {
+            "event_id": self.events["transaction_id"].slice(0, count).cast(pa.string()),
+            "value": self.fraud.slice(0, count).cast(pa.float64()),
+            "label_time": pa.array(known[:count], pa.timestamp("ms", "UTC")),
+            "source": pa.array([""] * count, pa.string()),
+        }
+        return pa.RecordBatch.from_pydict(columns)
+
+    def _times(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return self.events[TIME].cast(pa.int64()).to_numpy()
 
 
 def transactions(rows: int, made_up: bool = False) -> Stream:

@@ -2,7 +2,8 @@
 
 Everything is published before anything is measured, so services run at their full batches. A service's steady cost is
 the CPU time of its whole process, user and system, all threads, from the moment when it is given partitions (what
-it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker is apart.
+it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker is apart, and
+so is `labels`, which has read all labels before and joins what comes beside: `joining` measures it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def measure(ground: Arena, rows: int, modes: Sequence[str] = MODES, rounds: int 
         for mode in modes:
             ground.say(f"{mode}, round {turn + 1} of {rounds}: {rows:,} events")
             with ground.project(HEADRACE_MODE=mode) as project:
+                ground.label(project, stream)
                 project.publish(stream.events, "customer_id")
                 ground.plan(project)
                 found = {
@@ -49,6 +51,7 @@ def measure(ground: Arena, rows: int, modes: Sequence[str] = MODES, rounds: int 
                 if mode == modes[-1]:
                     slow.append(naive(ground, project, max(rows // NAIVE_SHARE, 1_000)))
             with ground.project(HEADRACE_MODE=mode) as project:
+                ground.label(project, stream)
                 project.publish(stream.events, "customer_id")
                 ground.plan(project)
                 found["together"] = flow(ground, project, ["enrich-0", "views-0", "score-0"], rows)
