@@ -179,7 +179,8 @@ class Lookups:
         labels = self._labels[view.name]
         if told.labels is not None:
             live = np.minimum(times, self._written(batch, times)) - told.labels.alive
-            ages = np.maximum(ages, np.where(self._backfill(view, batch, times), times - told.labels.known, live))
+            known = max(told.labels.known, told.labels.sure)
+            ages = np.maximum(ages, np.where(self._backfill(view, batch, times), times - known, live))
         nobody = which == len(packed)
         return _Read(
             Timelines([*packed, None], len(view.fields), 0 if labels is None else labels.columns),
@@ -237,7 +238,9 @@ class Lookups:
     def _labels_behind(self, view: View, batch: Batch, times: Ints, told: Truth) -> Flags:
         # A live row is no older than its record: a time ahead of the clock must not be waited for.
         live = np.minimum(times, self._written(batch, times)) - LIVE * view.idle_after - view.max_age
-        back = (times - view.max_age > told.known) | (batch.timestamp + view.idle_after > told.seen)
+        need = times - view.max_age
+        # What idle sources had told before they fell silent is told: only beyond that may they hold something.
+        back = (need > told.sure) & ((need > told.known) | (batch.timestamp + view.idle_after > told.seen))
         return np.where(self._backfill(view, batch, times), back, live > told.alive)
 
     def _backfill(self, view: View, batch: Batch, times: Ints) -> Flags:

@@ -57,11 +57,13 @@ class Truth:
         known: all labels up to this label time are told, but for those that idle sources may hold.
         seen: by the clock; when idle sources were last seen at their end, ALWAYS when none is idle.
         alive: by the clock; all that could be read then is told.
+        sure: all labels up to this label time are told, whatever idle sources hold.
     """
 
     known: int
     seen: int
     alive: int
+    sure: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = F
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    size = 16 * sources + (24 if labels else 0)
+    size = 16 * sources + (32 if labels else 0)
     if any(len(value) != size for value in known):
         raise ContractError(f"online store: a progress has not the {size} bytes of {sources} sources")
     numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), -1)

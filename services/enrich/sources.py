@@ -72,16 +72,17 @@ class Sources:
         """
         return self._progress, np.where(self._idle, self._time, ALWAYS)
 
-    def told(self) -> tuple[int, int, int]:
+    def told(self) -> tuple[int, int, int, int]:
         """What all sources have told, where each is joined from others (`exchange`) and speaks for these.
 
         The time up to which all was told by those that are not idle; when idle ones were last seen at their end
         (ALWAYS: none is idle); and up to when by the clock all was told that could be read then: a source that is
-        awake was heard of then at the latest, however old what it tells may be.
+        awake was heard of then at the latest, however old what it tells may be. At last the time up to which all was
+        told by all, idle or not: their floor.
         """
         seen = np.where(self._idle, self._time, ALWAYS)
         alive = np.where(self._idle, self._time, np.maximum(self._progress, self._time))
-        return int(self._progress.min()), int(seen.min()), int(alive.min())
+        return int(self._progress.min()), int(seen.min()), int(alive.min()), int(self._floor.min())
 
     def horizon(self) -> int:
         """Nothing at or before this time is asked for any more."""

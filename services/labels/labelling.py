@@ -215,9 +215,9 @@ class Labelling(Service):
             for run, (partition, rows) in enumerate(batch.runs()):
                 if told.of_labels[rows].any():
                     sources = self._joins[partition].sources
-                    progress, time, idle = reached(view, lateness, sources[labels], sources[events])
+                    progress, time, idle, sure = reached(view, lateness, sources[labels], sources[events])
                     own.append(changes[run * len(self._views) + place].marked(len(marks)))
-                    marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle))
+                    marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle, sure))
             if marks:
                 yield updates(view, self._view_partitions[view.name], marks, joined(own))
 

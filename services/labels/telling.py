@@ -46,13 +46,17 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a partition of the exchange is, for one view; `progress` and the rest as in the view update's schema."""
+    """How far a partition of the exchange is, for one view; `progress` and the rest as in the view update's schema.
+
+    `sure`: all labels up to this label time are told, whoever is idle.
+    """
 
     slot: int
     next_offset: int
     progress: int
     time: int
     idle: bool
+    sure: int
 
 
 def joined(parts: Sequence[Changes]) -> Changes:
@@ -62,8 +66,8 @@ def joined(parts: Sequence[Changes]) -> Changes:
     return Changes(arrays.concat_arrays([part.entities for part in parts]), *columns)
 
 
-def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int, int, bool]:
-    """Progress, clock and idleness that follow from sources (rows as `Join.sources`).
+def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int, int, bool, int]:
+    """Progress, clock, idleness and what is sure that follow from sources (rows as `Join.sources`).
 
     Labels up to `progress` are told, of events that may be as late as `lateness`, as far as sources are awake. When
     some are idle, the clock says when the one longest out of sight was last seen at its end; else when the source that
@@ -75,10 +79,11 @@ def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int,
     )
     seen = np.concatenate([labels, events])
     idle = seen[:, _IDLE] != NEVER
+    sure = max(int(known.min()), 0)
     if not idle.any():
-        return max(int(known.min()), 0), max(int(seen[:, _HEARD].min()), 0), False
+        return sure, max(int(seen[:, _HEARD].min()), 0), False, sure
     time = int(seen[idle, _IDLE].min())
-    return (time if idle.all() else max(int(known[~idle].min()), 0)), time, True
+    return (time if idle.all() else max(int(known[~idle].min()), 0)), time, True, sure
 
 
 def updates(view: View, partitions: int, marks: Sequence[Mark], changes: Changes) -> Emit:
@@ -105,7 +110,7 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], changes: Changes
         "source_partition": of_marks([unslot(mark.slot)[1] for mark in marks]).cast(pa.int32()),
         "next_offset": of_marks([mark.next_offset for mark in marks]),
         "progress": of_marks([mark.progress for mark in marks], _MILLIS),
-        "floor": of_marks([0] * len(marks), _MILLIS),
+        "floor": of_marks([mark.sure for mark in marks], _MILLIS),
         "idle": of_marks([mark.idle for mark in marks]),
         "time": of_marks([mark.time for mark in marks], _MILLIS),
         "keys": pa.ListArray.from_arrays(ends, kept.take(pa.array(order))),
