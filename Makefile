@@ -51,7 +51,7 @@ handbook: $(BROKER) ## the Handbook's table of models, trained, played and judge
 	$(BIN)/python -m loadtests.handbook --seeds $(SEEDS) --page docs/handbook.md $(ARGS)
 
 .PHONY: bench
-bench: $(BROKER) ## throughput, latency, memory and recovery; figures to JSON=path
+bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels; figures to JSON=path
 	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)
 
 # Hashed and without index lines: the same files install from any mirror. `--universal` covers every platform at once.

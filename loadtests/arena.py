@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,11 +28,13 @@ from services.parts.kafka import Kafka
 from services.parts.redis import Redis
 from services.training.bootstrap import train_offline
 from services.training.dataset import labels_of
-from tests.project import ROOT, WEEK, Project
+from tests.project import ROOT, Project
 
 PARTITIONS = 4
 TRAINED_ON = 60_000
 TREES = 100
+SERVING = ("enrich-0", "views-0", "labels-0", "score-0")
+"""Members that predictions need: the terminals' risk folds labels."""
 
 kernels: Any = pc  # its stubs know too few of the overloads
 
@@ -100,10 +102,8 @@ class Arena:
         stream = self.stream(self.model_rows)
         self.say(f"training {TREES} trees on {len(stream):,} events")
         with self.project() as project:
-            self.label(project, stream)
-            project.publish(stream.events, "customer_id")
-            project.start("enrich-0")
-            project.start("views-0")
+            self.publish(project, stream)
+            begin(project, ("enrich-0", "views-0"))
             features = collected(project, "features", len(stream))
             events = pa.Table.from_batches([stream.events]).append_column("fraud", stream.fraud)
             pipeline = project.contracts.pipeline
@@ -111,20 +111,15 @@ class Arena:
             labels = labels_of(pipeline, events)
             return train_offline(pipeline, features, labels, store, "1", trees=TREES)
 
-    def label(self, project: Project, stream: Stream) -> None:
-        """Publish what all events of a stream turn out to be, each a week after it, and start `labels-0` on that.
+    def publish(self, project: Project, stream: Stream) -> None:
+        """Publish a stream and what all its events turn out to be, each a week after it; start `labels-0` on that.
 
-        Returns when it has read them: from then on no event of the stream waits for a label, nor for a sign of life.
+        Returns when it has read all labels. A backfill waits, once, until idle labels were seen at their end
+        `idle_after` after the events were written: that is over by then, or soon, as idleness is told after a second.
         """
-        known = stream.events["tx_datetime"].cast(pa.int64()).to_numpy() + WEEK
-        columns = {
-            "event_id": stream.events["transaction_id"].cast(pa.string()),
-            "value": stream.fraud.cast(pa.float64()),
-            "label_time": pa.array(known).cast(pa.timestamp("ms", tz="UTC")),
-            "source": pa.array(["load test"] * len(stream)),
-        }
-        project.publish(pa.RecordBatch.from_pydict(columns), "event_id", "labels")
-        project.start("labels-0")
+        project.publish(stream.events, "customer_id")
+        project.publish(stream.labels(), "event_id", "labels")
+        project.start("labels-0", HEADRACE_IDLE_AFTER_S="1")
         meter = Meter(project, "labels-0")
         watched([meter], lambda newest: newest[0].records >= len(stream), 60 + len(stream) / 2_000, project.logs)
 
@@ -168,6 +163,12 @@ def collected(
             project.stop(member)
         batches += [intake.batch.columns for intake in follower.rest()]
     return pa.Table.from_batches(batches)
+
+
+def begin(project: Project, members: Iterable[str]) -> None:
+    """Start members."""
+    for member in members:
+        project.start(member)
 
 
 def alive(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Throughput, latency, memory and recovery of headrace on this machine, on a real Kafka and Redis.
+"""What headrace costs and how fast it is on this machine, on a real Kafka and Redis.
 
     python -m loadtests.bench [--only throughput,latency] [--quick] [--json PATH]
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from loadtests import joining, latency, memory, recovery, report, throughput
+from loadtests import joining, latency, memory, recovery, report, shadowing, throughput
 from loadtests.arena import Arena, arena, console
 from services.parts.maven import java
 
@@ -43,9 +43,12 @@ class Size:
     trials: int = 3
     checkpointed: bool = True
     modes: tuple[str, ...] = throughput.MODES
+    dark: shadowing.Size = shadowing.WHOLE
 
 
-QUICK = Size(4_000, 1, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1])
+QUICK = Size(
+    4_000, 1, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1], shadowing.QUICK
+)  # fmt: skip  # one a field
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ PARTS: Mapping[str, Part] = {
     "recovery": Part(
         lambda ground, size: recovery.measure(ground, size.month_days, size.trials, size.checkpointed), report.recovery
     ),
+    "shadowing": Part(lambda ground, size: shadowing.measure(ground, size.dark), report.shadowing),
     "joining": Part(lambda ground, size: joining.measure(ground, size.events), report.joining),
 }
 

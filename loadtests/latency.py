@@ -2,6 +2,8 @@
 
 Readable is read_committed: what a consumer that wants no doubles sees. Beside it, in the same run, the broker's own two
 hops: the same generator and reader around two bare copying loops with the same modes, clients and commit rhythm.
+
+Events happen when they are sent, while labels of earlier ones trickle in; then again while no label comes at all.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from loadtests.arena import Arena, alive
+from loadtests.arena import SERVING, Arena, alive, begin
 from loadtests.following import Follower
+from loadtests.living import live, remember, trickle
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.throughput import MODES
 from services.kit.channels import Channel
@@ -36,10 +39,10 @@ HISTORY = 20_000
 def measure(
     ground: Arena, rates: Sequence[int], seconds: float, warm_seconds: float, modes: Sequence[str] = MODES
 ) -> dict[str, Any]:
-    """Milliseconds at p50, p99 and p99.9 by mode and rate, ours and the bare loops'."""
+    """Milliseconds at p50, p99 and p99.9 by mode and rate: ours with labels and without, and the bare loops'."""
     _, _ = ground.model
     history = HISTORY if seconds >= 10 else HISTORY // 20
-    stream = ground.stream(history + int(max(rates) * (seconds + warm_seconds)))
+    stream = ground.stream(history + 2 * int(max(rates) * (seconds + warm_seconds)))
     path = write_events(ground.directory / "latency.arrow", stream.events)
     figures: dict[str, Any] = {"seconds": seconds, "source": stream.source, "modes": {}}
     for mode in modes:
@@ -48,17 +51,17 @@ def measure(
             warm, rows = int(rate * warm_seconds), int(rate * seconds)
             with ground.project(HEADRACE_MODE=mode) as project:
                 ground.plan(project)
-                ground.label(project, stream)
-                project.publish(stream.events.slice(0, history), "customer_id")
-                for member in ("enrich-0", "views-0", "score-0"):
-                    project.start(member)
-                await_rows(project, history)
-                load = Load(
-                    ground.bootstrap, str(project.path), project.contracts.channel("events").name, str(path),
-                    history, warm + rows, rate, 0.0,
-                )  # fmt: skip  # where, what
-                ground.say(f"{mode}: {rate:,} events/s for {seconds:g} s")
-                ours = during(project, load, project.contracts.channel("predictions"), "event_id")
+                past = remember(ground, project, stream, history)
+                begin(project, SERVING)
+                load = live(project, path, history, warm + rows, rate)
+                predictions = project.contracts.channel("predictions")
+                with trickle(project, past, 2 * PATIENCE_S + load.seconds):
+                    await_rows(project, history)
+                    ground.say(f"{mode}: {rate:,} events/s for {seconds:g} s")
+                    ours = during(project, load, predictions, "event_id")
+                ground.say(f"{mode}: {rate:,} events/s, no labels")
+                load = replace(load, first=load.first + load.rows)
+                silent = during(project, load, predictions, "event_id")
                 for member in list(project.processes):
                     project.stop(member)
                 ground.say(f"{mode}: {rate:,} events/s, two bare hops")
@@ -67,6 +70,7 @@ def measure(
                     bare = during(project, replace(load, topic=first), channel, "transaction_id")
             by_rate[str(rate)] = {
                 "headrace": summary(ours[warm:]),
+                "without_labels": summary(silent[warm:]),
                 "bare": summary(bare[warm:]),
                 "ratio": ratio(ours[warm:], bare[warm:]),
             }

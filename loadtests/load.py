@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from services.kit.kafka import Connection, Producer
@@ -34,6 +35,8 @@ class Load:
         first, rows: the part of it that is sent.
         rate: events per second.
         begin: when the first one is due, `time.monotonic` seconds, which all processes of a machine share.
+        logical: what they are, "events" or "labels".
+        live: they happen, or become known, at the moment at which they are due, whatever the file says.
     """
 
     bootstrap: str
@@ -44,6 +47,8 @@ class Load:
     rows: int
     rate: float
     begin: float
+    logical: str = "events"
+    live: bool = False
 
     @property
     def seconds(self) -> float:
@@ -56,8 +61,14 @@ def send(load: Load) -> None:
     with pa.memory_map(load.events) as file:
         table = pa.ipc.open_file(file).read_all().slice(load.first, load.rows)
     [batch] = table.combine_chunks().to_batches()
-    values = contracts.channel("events").codec.encode(batch)
-    keys = batch[contracts.pipeline.events.key].cast(pa.string()).to_pylist()
+    spec = contracts.pipeline.events
+    key, when = (spec.key, spec.time) if load.logical == "events" else ("event_id", "label_time")
+    if load.live:
+        place = batch.schema.get_field_index(when)
+        moments = (time.time() - time.monotonic() + load.begin + np.arange(load.rows) / load.rate) * 1000
+        batch = batch.set_column(place, when, pa.array(moments.astype(np.int64), batch.schema.field(when).type))
+    values = contracts.channel(load.logical).codec.encode(batch)
+    keys = batch[key].cast(pa.string()).to_pylist()
     producer = Producer(Connection(load.bootstrap), linger_ms=1)
     done = 0
     while done < load.rows:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from loadtests.arena import PARTITIONS, Arena, alive
+from loadtests.arena import PARTITIONS, SERVING, Arena, alive, begin
 from loadtests.latency import await_rows
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.meters import resident_mib
@@ -19,28 +20,28 @@ from services.kit.partitioning import partitions_of
 from services.pipeline.spec import Pipeline
 from tests.project import Project
 
-MEMBERS = ("enrich-0", "views-0", "score-0")
-
 
 def measure(ground: Arena, days: int, minutes: float, rate: int) -> dict[str, Any]:
     """MiB of each process after so many days of events, and the trend over a soak that goes on from there.
 
-    The soak's events follow the days, faster than they happened, so windows slide and entries go as others come.
+    The soak's events follow the days, faster than they happened, so windows slide and entries go as others come. Each
+    has its label beside it, known a week later by its own time.
     """
     _, _ = ground.model
     rows = min(days, 37) * A_DAY
     soak = int(rate * minutes * 60)
     stream = ground.stream(rows + soak)
+    labels = stream.labels()
     path = write_events(ground.directory / "memory.arrow", stream.events)
+    told = write_events(ground.directory / "memory.labels.arrow", labels)
     figures: dict[str, Any] = {"events": rows, "days": days, "source": stream.source}
     with ground.project() as project:
         figures["held"] = held(project.contracts.pipeline, stream.events.slice(0, rows))
         ground.plan(project)
-        ground.label(project, stream)
         ground.say(f"{rows:,} events")
-        for member in MEMBERS:
-            project.start(member)
+        begin(project, SERVING)
         figures["started_mib"] = resident(project)
+        project.publish(labels.slice(0, rows), "event_id", "labels")
         project.publish(stream.events.slice(0, rows), "customer_id")
         await_rows(project, rows)
         figures["filled_mib"] = resident(project)
@@ -49,22 +50,24 @@ def measure(ground: Arena, days: int, minutes: float, rate: int) -> dict[str, An
             ground.bootstrap, str(project.path), project.contracts.channel("events").name, str(path), rows, soak, rate,
             time.monotonic() + LEAD_S,
         )  # fmt: skip  # where, what, when
-        generator = started(load)
+        topic = project.contracts.channel("labels").name
+        generator, beside = started(load), started(replace(load, topic=topic, events=str(told), logical="labels"))
         taken: list[tuple[float, dict[str, float]]] = []
         while generator.is_alive():
             alive(project)
             taken.append((time.monotonic(), resident(project)))
             generator.join(max(minutes * 60 / 200, 0.2))
-        assert generator.exitcode == 0
+        beside.join()
+        assert generator.exitcode == beside.exitcode == 0
         await_rows(project, rows + soak)
         taken.append((time.monotonic(), resident(project)))
-    figures["soak"] = {"minutes": minutes, "rate": rate, **{member: trend(taken, member) for member in MEMBERS}}
+    figures["soak"] = {"minutes": minutes, "rate": rate, **{member: trend(taken, member) for member in SERVING}}
     return figures
 
 
 def resident(project: Project) -> dict[str, float]:
     """MiB of each member."""
-    return {member: resident_mib(project.processes[member].pid) for member in MEMBERS}
+    return {member: resident_mib(project.processes[member].pid) for member in SERVING}
 
 
 def trend(taken: Sequence[tuple[float, dict[str, float]]], member: str) -> dict[str, float]:

@@ -6,10 +6,11 @@ import signal
 import time
 from typing import Any
 
-from loadtests.arena import PARTITIONS, Arena, alive
+from loadtests.arena import PARTITIONS, SERVING, Arena, alive, begin
 from loadtests.following import Follower
 from loadtests.latency import await_rows
-from loadtests.load import LEAD_S, Load, started, write_events
+from loadtests.living import live, remember, trickle
+from loadtests.load import LEAD_S, started, write_events
 from loadtests.meters import Meter, log_lines, moment
 from loadtests.stream import A_DAY
 from tests.project import Project
@@ -24,8 +25,8 @@ ANSWERS = {"enrich-0": "features", "score-0": "predictions"}
 def measure(ground: Arena, days: int, trials: int, checkpointed: bool = True) -> dict[str, Any]:
     """Seconds by killed member, one entry a trial, each with its phases, under `trials`.
 
-    Events go on at 500 a second all the while. The member is restarted at once under its own name. `cold` is an enrich
-    that was killed before its first checkpoint and folds everything again.
+    Events of now go on at 500 a second all the while, after a past that ends now. The member is restarted at once under
+    its own name. `cold` is an enrich that was killed before its first checkpoint and folds everything again.
 
     Args:
         checkpointed: wait for enrich's first checkpoints before the other trials, as after the first half minute.
@@ -39,34 +40,36 @@ def measure(ground: Arena, days: int, trials: int, checkpointed: bool = True) ->
     found: dict[str, list[dict[str, float]]] = {"cold": [], **{member: [] for member in ANSWERS}}
     with ground.project() as project:
         ground.plan(project)
-        ground.label(project, stream)
-        project.publish(stream.events.slice(0, rows), "customer_id")
-        for member in ("enrich-0", "views-0", "score-0"):
-            project.start(member)
+        past = remember(ground, project, stream, rows)
+        begin(project, SERVING)
         ground.say(f"{rows:,} events of state")
-        await_rows(project, rows)
-        load = Load(
-            ground.bootstrap, str(project.path), project.contracts.channel("events").name, str(path), rows,
-            int(RATE * seconds), RATE, time.monotonic() + LEAD_S,
-        )  # fmt: skip  # where, what, when
-        generator = started(load)
-        try:
-            settle(project, LEAD_S + BETWEEN_S)
-            ground.say("kill -9 enrich-0 before its first checkpoint")
-            found["cold"].append(killed(project, "enrich-0"))
-            settle(project, BETWEEN_S)
-            if checkpointed:
-                ground.say("waiting for checkpoints")
-                await_checkpoints(project, "enrich-0")
-            for member in ANSWERS:
-                for trial in range(trials):
-                    ground.say(f"kill -9 {member}, {trial + 1} of {trials}")
-                    found[member].append(killed(project, member))
-                    settle(project, BETWEEN_S)
-        finally:
-            generator.terminate()
-            generator.join()
+        with trickle(project, past, 2 * PATIENCE_S + seconds):
+            await_rows(project, rows)
+            generator = started(live(project, path, rows, int(RATE * seconds), RATE, time.monotonic() + LEAD_S))
+            try:
+                trials_of(ground, project, found, trials, checkpointed)
+            finally:
+                generator.terminate()
+                generator.join()
     return {**figures, "trials": found}
+
+
+def trials_of(
+    ground: Arena, project: Project, found: dict[str, list[dict[str, float]]], trials: int, checkpointed: bool
+) -> None:
+    """Kill one member after the other; into `found` goes what each trial gave."""
+    settle(project, LEAD_S + BETWEEN_S)
+    ground.say("kill -9 enrich-0 before its first checkpoint")
+    found["cold"].append(killed(project, "enrich-0"))
+    settle(project, BETWEEN_S)
+    if checkpointed:
+        ground.say("waiting for checkpoints")
+        await_checkpoints(project, "enrich-0")
+    for member in ANSWERS:
+        for trial in range(trials):
+            ground.say(f"kill -9 {member}, {trial + 1} of {trials}")
+            found[member].append(killed(project, member))
+            settle(project, BETWEEN_S)
 
 
 def await_checkpoints(project: Project, member: str) -> None:

@@ -9,6 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 Figures = Mapping[str, Any]
+COST_BAR = 3.3
+"""Of `shadow` with three models by `score` with one."""
 
 
 def table(title: str, *headings: str) -> Table:
@@ -39,6 +41,8 @@ def throughput(figures: Figures) -> list[RenderableType]:
         "enrich alone: enrich + views": ("enrich", "all"),
         "score alone": ("score", "score"),
         "enrich + views + score": ("together", "all"),
+        "labels beside enrich + views": ("enrich", "labels"),
+        "labels beside all, joining predictions": ("together", "labels"),
     }
     for name, (run, what) in rows.items():
         cells = [number(by[run][what][key]) for key in ("steady", "whole") for by in modes.values()]
@@ -68,13 +72,14 @@ def _each(modes: Figures, run: str, what: str, stage: str) -> str:
 
 
 def latency(figures: Figures) -> list[RenderableType]:
-    """Milliseconds, ours beside two bare hops."""
-    shown = table("ms from intended send time to readable, read_committed", "mode, events/s", "p50", "p99", "p99.9",
-                  "bare p50", "p99", "p99.9", "ratio p50", "p99", "p99.9")  # fmt: skip  # the title, the columns
+    """Milliseconds, ours with and without labels beside two bare hops."""
+    quantiles = ("p50", "p99", "p99.9")
+    headings = [f"{who}{name}" for who in ("", "no labels ", "bare ", "ratio ") for name in quantiles]
+    shown = table("ms from intended send time to readable, read_committed", "mode, events/s", *headings)
     for mode, by_rate in figures["modes"].items():
         for rate, by in by_rate.items():
-            cells = [number(by[who][f"{p}_ms"]) for who in ("headrace", "bare") for p in ("p50", "p99", "p99.9")]
-            cells += [f"{by['ratio'][p]:.1f}" for p in ("p50", "p99", "p99.9")]
+            cells = [number(by[who][f"{p}_ms"]) for who in ("headrace", "without_labels", "bare") for p in quantiles]
+            cells += [f"{by['ratio'][p]:.1f}" for p in quantiles]
             shown.add_row(f"{mode.replace('_', ' ')}, {int(rate):,}", *cells)
     return [shown]
 
@@ -104,6 +109,28 @@ def recovery(figures: Figures) -> list[RenderableType]:
         for trial in trials:
             shown.add_row(named[member], *[number(trial.get(phase)) for phase in phases])
     return [shown]
+
+
+def shadowing(figures: Figures) -> list[RenderableType]:
+    """What dark models cost, and what the champion feels of them."""
+    by = figures["cost"]
+    costs = table("CPU microseconds per event", "service", *(f"round {n + 1}" for n in range(len(by["ratios"]))))
+    for name, runs in by["us_per_event"].items():
+        costs.add_row(f"{name}, {'one model' if name == 'score' else 'three models'}", *map(number, runs))
+    costs.add_row(f"ratio, bar {COST_BAR}", *(f"{ratio:.2f}" for ratio in by["ratios"]))
+    by = figures["isolation"]
+    title = f"champion beside a shadow {by['slower']:.0f} times as slow, live at {by['rate']:,} events/s"
+    beside = table(title, "figure", "without", "with", "with / without", "noise", "within")
+    shown_as = {
+        "throughput": "events/s over a backlog",
+        "us_per_event": "CPU us per event over it",
+        "p99_ms": "p99, ms, live",
+    }
+    for name, what in shown_as.items():
+        pair = by[name]
+        runs = [" ".join(map(number, pair[kind])) for kind in ("without", "with")]
+        beside.add_row(what, *runs, f"{pair['effect']:.3f}", f"{pair['noise']:.3f}", str(pair["within"]))
+    return [costs, beside]
 
 
 def joining(figures: Figures) -> list[RenderableType]:

@@ -1,7 +1,5 @@
 """What dark models cost, and that they cost the champion nothing.
 
-    python -m loadtests.shadowing [--only cost,isolation] [--rounds N] [--quick] [--json PATH]
-
 Cost: CPU of `shadow` with three models beside that of `score` with one, over the same features, in turn. Isolation: the
 champion's throughput over a backlog and its p99 on a live stream, by turns without and with a shadow whose model takes
 a hundred times as long as the champion and never sheds; runs are paired, each with its neighbour, and the difference is
@@ -10,24 +8,19 @@ held against that of runs of one kind among themselves.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from loadtests.arena import Arena, alive, arena, collected, console
-from loadtests.bench import machine
-from loadtests.latency import await_rows, during, summary
-from loadtests.load import Load, write_events
+from loadtests.arena import SERVING, Arena, alive, begin, collected
+from loadtests.latency import PATIENCE_S, await_rows, during, summary
+from loadtests.living import live, remember, trickle
+from loadtests.load import write_events
 from loadtests.meters import Meter
-from loadtests.report import number, table
 from loadtests.throughput import flow
 from services.inference.package import ModelPackage, pack
 from services.inference.plans import CHALLENGER, CHAMPION, SHADOW, Arm, Plan
@@ -38,7 +31,6 @@ from tests.inference.graphs import deep
 from tests.project import Project
 
 DARK = 3
-COST_BAR = 3.3
 SLOWER = 100
 WIDTH = 256
 """Of the slow model's layers: it is slow by their number, and small enough for a core's own cache. A model that streams
@@ -55,15 +47,20 @@ class Size:
     rate: int = 1_000
     seconds: float = 20.0
     warm_seconds: float = 5.0
-    model_rows: int = 60_000
 
 
-QUICK = Size(4_000, 1, 200, 2.0, 1.0, 12_000)
+WHOLE = Size()
+QUICK = Size(4_000, 1, 200, 2.0, 1.0)
 
 
-def cost(ground: Arena, size: Size) -> dict[str, Any]:
-    """CPU microseconds per event of `score` with one model and of `shadow` with three, and their ratio by round."""
+def measure(ground: Arena, size: Size) -> dict[str, Any]:
+    """Cost and isolation; see there."""
     features = made_features(ground, size.events)
+    return {"cost": cost(ground, size, features), "isolation": isolation(ground, size, features)}
+
+
+def cost(ground: Arena, size: Size, features: pa.Table) -> dict[str, Any]:
+    """CPU microseconds per event of `score` with one model and of `shadow` with three, and their ratio by round."""
     package, uri = ground.model
     rivals = [pack(package.manifest.model_copy(update={"version": f"dark-{n}"}), package.graph) for n in range(DARK)]
     found: dict[str, list[dict[str, Any]]] = {"score": [], "shadow": []}
@@ -80,7 +77,7 @@ def cost(ground: Arena, size: Size) -> dict[str, Any]:
     return {"us_per_event": each, "ratios": ratios, "ratio": float(np.median(ratios)), "stages_us": stages}
 
 
-def isolation(ground: Arena, size: Size) -> dict[str, Any]:
+def isolation(ground: Arena, size: Size, features: pa.Table) -> dict[str, Any]:
     """The champion without and with a shadow of a model `SLOWER` times as slow.
 
     `throughput` is events per second of wall time over a backlog, which is what anybody's load on the machine changes;
@@ -89,7 +86,6 @@ def isolation(ground: Arena, size: Size) -> dict[str, Any]:
     package, uri = ground.model
     slow, times = slow_model(package)
     arms = [arm(package, uri, CHAMPION), dark(ground, slow)]
-    features = made_features(ground, size.events)
     order = [with_shadow for turn in range(size.rounds) for with_shadow in ((False, True), (True, False))[turn % 2]]
     runs: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for with_shadow in order:
@@ -104,17 +100,17 @@ def isolation(ground: Arena, size: Size) -> dict[str, Any]:
                 project.stop("shadow-0")
     speed = {kind: [float(run["wall_events_per_s"]) for run in by] for kind, by in runs.items()}
     work = {kind: [float(run["score"]["us_per_event"]) for run in by] for kind, by in runs.items()}
-    waits = live(ground, size, arms, order)
+    delays = waits(ground, size, arms, order)
     return {
         "slower": times,
         "rate": size.rate,
         "throughput": paired(speed[False], speed[True]),
         "us_per_event": paired(work[False], work[True]),
-        "p99_ms": paired(waits[False], waits[True]),
+        "p99_ms": paired(delays[False], delays[True]),
     }
 
 
-def live(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) -> dict[bool, list[float]]:
+def waits(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) -> dict[bool, list[float]]:
     """The p99 of each run of a live stream through enrich, views and score, by whether the slow shadow runs."""
     warm, rows = int(size.rate * size.warm_seconds), int(size.rate * size.seconds)
     stream = ground.stream(HISTORY + len(order) * (warm + rows))
@@ -122,24 +118,20 @@ def live(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool]) 
     found: dict[bool, list[float]] = {False: [], True: []}
     with ground.project(HEADRACE_SHED_AFTER_S="0") as project:
         plan(ground, project, arms)
-        ground.label(project, stream)
-        project.publish(stream.events.slice(0, HISTORY), "customer_id")
-        for member in ("enrich-0", "views-0", "score-0"):
-            project.start(member)
-        await_rows(project, HISTORY)
-        load = Load(
-            ground.bootstrap, str(project.path), project.contracts.channel("events").name, str(path),
-            HISTORY, warm + rows, size.rate, 0.0,
-        )  # fmt: skip  # where, what
-        for with_shadow in order:
-            ground.say(f"isolation, live {'with' if with_shadow else 'without'} the slow shadow")
-            if with_shadow:
-                busy_shadow(project)
-            latencies = during(project, load, project.contracts.channel("predictions"), "event_id")
-            if with_shadow:
-                project.stop("shadow-0")
-            found[with_shadow].append(summary(latencies[warm:])["p99_ms"])
-            load = replace(load, first=load.first + warm + rows)
+        past = remember(ground, project, stream, HISTORY)
+        begin(project, SERVING)
+        load = live(project, path, HISTORY, warm + rows, size.rate)
+        with trickle(project, past, PATIENCE_S + len(order) * (PATIENCE_S + load.seconds)):
+            await_rows(project, HISTORY)
+            for with_shadow in order:
+                ground.say(f"isolation, live {'with' if with_shadow else 'without'} the slow shadow")
+                if with_shadow:
+                    busy_shadow(project)
+                latencies = during(project, load, project.contracts.channel("predictions"), "event_id")
+                if with_shadow:
+                    project.stop("shadow-0")
+                found[with_shadow].append(summary(latencies[warm:])["p99_ms"])
+                load = replace(load, first=load.first + warm + rows)
     return found
 
 
@@ -192,10 +184,8 @@ def made_features(ground: Arena, rows: int) -> pa.Table:
     """The features of the stream's first events, made once by `enrich`."""
     stream = ground.stream(rows)
     with ground.project() as project:
-        ground.label(project, stream)
-        project.publish(stream.events, "customer_id")
-        project.start("enrich-0")
-        project.start("views-0")
+        ground.publish(project, stream)
+        begin(project, ("enrich-0", "views-0"))
         return collected(project, "features", rows)
 
 
@@ -231,61 +221,3 @@ def plan(ground: Arena, project: Project, arms: Sequence[Arm]) -> None:
     producer = Producer(project.connection)
     producer.send(channel.name, [project.name], channel.codec.encode(rows))
     producer.flush()
-
-
-def show(figures: Mapping[str, Any]) -> None:
-    """Print the tables."""
-    shown = console()
-    if "cost" in figures:
-        by = figures["cost"]
-        costs = table("CPU microseconds per event", "service", *(f"round {n + 1}" for n in range(len(by["ratios"]))))
-        for name, runs in by["us_per_event"].items():
-            costs.add_row(f"{name}, {'one model' if name == 'score' else f'{DARK} models'}", *map(number, runs))
-        costs.add_row(f"ratio, bar {COST_BAR}", *(f"{ratio:.2f}" for ratio in by["ratios"]))
-        shown.print(costs)
-    if "isolation" in figures:
-        by = figures["isolation"]
-        title = f"champion beside a shadow {by['slower']:.0f} times as slow, live at {by['rate']:,} events/s"
-        beside = table(title, "figure", "without", "with", "with / without", "noise", "within")
-        shown_as = {
-            "throughput": "events/s over a backlog",
-            "us_per_event": "CPU us per event over it",
-            "p99_ms": "p99, ms, live",
-        }
-        for name, what in shown_as.items():
-            pair = by[name]
-            runs = [" ".join(map(number, pair[kind])) for kind in ("without", "with")]
-            beside.add_row(what, *runs, f"{pair['effect']:.3f}", f"{pair['noise']:.3f}", str(pair["within"]))
-        shown.print(beside)
-
-
-def main() -> int:
-    """Run the parts, show and write the figures."""
-    parts = {"cost": cost, "isolation": isolation}
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default=",".join(parts), help="parts, comma separated: " + ", ".join(parts))
-    parser.add_argument("--rounds", type=int, help="pairs of runs (4)")
-    parser.add_argument("--events", type=int, help="of a backlog (200,000)")
-    parser.add_argument("--made-up", action="store_true", help="simulated transactions although real ones are there")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    options = parser.parse_args()
-    names = options.only.split(",")
-    if unknown := sorted(set(names) - set(parts)):
-        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
-    asked = {name: getattr(options, name) for name in ("rounds", "events")}
-    size = replace(QUICK if options.quick else Size(), **{name: value for name, value in asked.items() if value})
-    figures: dict[str, Any] = {"machine": machine()}
-    with arena(options.made_up, console().print) as ground:
-        ground.model_rows = size.model_rows
-        for name in names:
-            figures[name] = parts[name](ground, size)
-            show({name: figures[name]})
-            # After every part: a part that fails takes nothing with it.
-            if options.json:
-                options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

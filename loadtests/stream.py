@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -60,8 +61,9 @@ class Stream:
         }
         return pa.RecordBatch.from_pydict(columns)
 
-    def _times(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return self.events[TIME].cast(pa.int64()).to_numpy()
+    def _times(self) -> npt.NDArray[np.int64]:
+        times: npt.NDArray[np.int64] = self.events[TIME].cast(pa.int64()).to_numpy()
+        return times
 
 
 def transactions(rows: int, made_up: bool = False) -> Stream:

@@ -3,7 +3,8 @@
 Everything is published before anything is measured, so services run at their full batches. A service's steady cost is
 the CPU time of its whole process, user and system, all threads, from the moment when it is given partitions (what
 it fetches ahead counts) to its last answer; its whole cost is all its CPU time, start-up too. The broker is apart, and
-so is `labels`, which has read all labels before and joins what comes beside: `joining` measures it.
+so is `labels`, which has read all labels before and brings events to them: its CPU while the others worked is told
+beside theirs, and `joining` measures it alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from loadtests.meters import Meter, Sample, cpu_seconds, watched
 from tests.project import ROOT, Project
 
 MODES = ("exactly_once", "at_least_once")
+LABELS = "labels-0"
 NAIVE_SHARE = 10
 """The naive loop gets one event in so many: it would take all day."""
 
@@ -28,9 +30,9 @@ def measure(ground: Arena, rows: int, modes: Sequence[str] = MODES, rounds: int 
 
     Rounds alternate between the modes, so that a machine that is busy for a while spoils all alike.
 
-    Returns under `modes`, by mode: `enrich` (with `views` beside it and `all` of both), `score`, `together`, `bare`;
-    and `naive`. Numbers are events per CPU-second, `steady` and `whole`; `stages_us` microseconds per event; `rounds`
-    the steady number of every round.
+    Returns under `modes`, by mode: `enrich` (with `views` beside it and `all` of both, and `labels`, which is in no
+    sum), `score`, `together`, `bare`; and `naive`. Numbers are events per CPU-second, `steady` and `whole`; `stages_us`
+    microseconds per event; `rounds` the steady number of every round.
     """
     stream = ground.stream(rows)
     _, _ = ground.model  # Trained before anything is measured.
@@ -40,21 +42,19 @@ def measure(ground: Arena, rows: int, modes: Sequence[str] = MODES, rounds: int 
         for mode in modes:
             ground.say(f"{mode}, round {turn + 1} of {rounds}: {rows:,} events")
             with ground.project(HEADRACE_MODE=mode) as project:
-                ground.label(project, stream)
-                project.publish(stream.events, "customer_id")
+                ground.publish(project, stream)
                 ground.plan(project)
                 found = {
-                    "enrich": flow(ground, project, ["enrich-0", "views-0"], rows),
+                    "enrich": flow(ground, project, ["enrich-0", "views-0"], rows, LABELS),
                     "score": flow(ground, project, ["score-0"], rows),
                     "bare": bare(ground, project, rows, mode),
                 }
                 if mode == modes[-1]:
                     slow.append(naive(ground, project, max(rows // NAIVE_SHARE, 1_000)))
             with ground.project(HEADRACE_MODE=mode) as project:
-                ground.label(project, stream)
-                project.publish(stream.events, "customer_id")
+                ground.publish(project, stream)
                 ground.plan(project)
-                found["together"] = flow(ground, project, ["enrich-0", "views-0", "score-0"], rows)
+                found["together"] = flow(ground, project, ["enrich-0", "views-0", "score-0"], rows, LABELS)
             for name, cost in found.items():
                 tried[mode].setdefault(name, []).append(cost)
     figures: dict[str, Any] = {"events": rows, "source": stream.source, "naive": best(slow)}
@@ -68,8 +68,15 @@ def best(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**costs[found.index(max(found))], "rounds": found}
 
 
-def flow(ground: Arena, project: Project, members: Sequence[str], rows: int) -> dict[str, Any]:
-    """Start members on what is published, let them answer all of it, stop them; what it cost, each and in sum."""
+def flow(
+    ground: Arena, project: Project, members: Sequence[str], rows: int, beside: str | None = None
+) -> dict[str, Any]:
+    """Start members on what is published, let them answer all of it, stop them; what it cost, each and in sum.
+
+    Args:
+        beside: a member that runs already, and is stopped with them; it is not in the sum.
+    """
+    before = cpu_seconds(project.processes[beside].pid) if beside is not None else 0.0
     for member in members:
         project.start(member)
     meters = [Meter(project, member) for member in members]
@@ -85,9 +92,14 @@ def flow(ground: Arena, project: Project, members: Sequence[str], rows: int) -> 
 
     watch = watched(meters, done, 60 + rows / 500, project.logs)
     broker = cpu_seconds(ground.broker_pid) - broker
+    found: dict[str, Any] = {}
+    if beside is not None:
+        whole = cpu_seconds(project.processes[beside].pid)
+        cost = {"steady": rows / (whole - before), "whole": rows / whole, "us_per_event": (whole - before) / rows * 1e6}
+        found[beside.partition("-")[0]] = cost
+        project.stop(beside)
     for member in members:
         project.stop(member)
-    found: dict[str, Any] = {}
     inverse = whole = 0.0
     for place, meter in enumerate(meters):
         events, last = watch[clocks[place]][-1].records, watch[place][-1]

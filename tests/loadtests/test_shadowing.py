@@ -1,30 +1,10 @@
-"""The benchmark of dark models runs: tiny sizes, so that the figures mean nothing, but every part is gone through."""
+"""Whether a neighbour is felt: paired runs compared."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from loadtests.shadowing import paired
-from tests.project import ROOT
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_dark_models_gives_figures(kafka: str, tmp_path: Path) -> None:
-    """Cost and isolation run and are written with the figures of the machine."""
-    assert kafka  # Skips, or fails in CI, where no broker can be had; the benchmark starts one of its own.
-    path = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "loadtests.shadowing", "--quick", "--made-up", "--json", str(path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
-    figures = json.loads(path.read_text())
-    assert set(figures) == {"machine", "cost", "isolation"}
-    assert figures["isolation"]["slower"] >= 100
-    assert {"throughput", "p99_ms"} <= set(figures["isolation"])
 
 
 def test_noise_and_effect() -> None:
