@@ -120,7 +120,7 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     assert "nothing was changed" in refused.output
     allowed = runner.invoke(app, ["topics", "apply", *options, "--allow-repartition"])
     assert allowed.exit_code == 0, allowed.output
-    assert "7 changes applied" in allowed.output
+    assert "12 changes applied" in allowed.output
 
 
 def test_a_script_tells_pending_from_broken(app: typer.Typer, project: Path) -> None:
