@@ -132,7 +132,7 @@ class ModelStore:
             )
             for (name, version, digest), files in folders.items()
         ]
-        return sorted(packages, key=lambda stored: (stored.name, stored.stored, stored.version))
+        return sorted(packages, key=lambda stored: (stored.name, stored.stored, _counted(stored.version)))
 
     def manifest(self, stored: Stored) -> Manifest:
         """What a package says of itself; its digest is not checked, for that takes the whole package.
@@ -207,6 +207,11 @@ def _written(told: dict[str, Any]) -> int:
 
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def _counted(version: str) -> list[tuple[int, str]]:
+    """A version by which 10 comes after 9."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", version)]
 
 
 def _hex(digest: str) -> str:
