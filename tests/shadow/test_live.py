@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def test_what_is_shed_is_said_to_the_offset(project: Project) -> None:
     )
     rows = 20_000
     publish(project, 0, rows)
-    project.start("shadow-0", HEADRACE_SHED_AFTER_S="3", HEADRACE_BATCH_ROWS="200")
+    time.sleep(2.0)  # Records are as old as this when they are read, on however fast a machine: older than the bound.
+    project.start("shadow-0", HEADRACE_SHED_AFTER_S="1", HEADRACE_BATCH_ROWS="200")
     await_event(project, "model_restored", "rival@99")
     before = project.count("shadow-predictions")
     publish(project, rows, 100)
