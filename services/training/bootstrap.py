@@ -1,4 +1,4 @@
-"""From tables to a stored model and the plan that plays it."""
+"""From tables to a stored model."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from services.inference.package import ModelPackage
-from services.inference.plans import CHAMPION, Arm, Plan
 from services.inference.store import ModelStore
 from services.inference.trial import admit
 from services.pipeline.spec import Pipeline, Retrain, expand
 from services.training.dataset import assemble, newest
 from services.training.trainer import Recipe, train
-
-kernels: Any = pc  # its stubs know too few of the overloads
 
 
 def train_offline(
@@ -70,18 +66,3 @@ def train_offline(
     package = train(data, recipe, progress)
     admit(package)
     return package, store.put(package)
-
-
-def champion_plan(
-    pipeline: str, package: ModelPackage, uri: str, *, version: int, now: float, actor: str, reason: str
-) -> dict[str, Any]:
-    """The plan fact that makes a package the only champion, in the shape of `schemas/plan.avsc`."""
-    manifest = package.manifest
-    arm = Arm(CHAMPION, manifest.name, manifest.version, package.digest, uri)
-    return Plan(pipeline, version, (arm,)).fact(int(now * 1000), actor, reason)
-
-
-def next_version(plans: pa.Table, pipeline: str) -> int:
-    """One more than the highest plan version of the pipeline on the plans topic; 1 for the first."""
-    mine = plans.filter(kernels.equal(plans["pipeline"], pipeline))
-    return int(kernels.max(mine["plan_version"]).as_py() or 0) + 1

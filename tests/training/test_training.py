@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.inference.package import Input, Manifest, load, pack
+from services.inference.plans import CHAMPION, Arm, Plan
 from services.inference.sessions import SessionSettings, open_session
 from services.inference.store import ModelStore
 from services.kit.errors import ConfigurationError, ContractError
 from services.pipeline.spec import Event, Labels, Model, Pipeline
 from services.training import trainer
-from services.training.bootstrap import champion_plan, next_version, train_offline
+from services.training.bootstrap import train_offline
 from services.training.conversion import convert
 from services.training.dataset import Dataset, labels_of, split
 from services.training.evaluation import auc_roc, average_precision, evaluate
@@ -195,7 +196,8 @@ def test_from_tables_to_a_plan(tmp_path: Path) -> None:
     assert grown == list(range(1, 21))
     assert load(store.fetch(uri, package.digest)) == package
     assert package.manifest.input_names == ("amount", "who.n")
-    fact = champion_plan("p", package, uri, version=3, now=1.5, actor="me", reason="first")
+    champion = Arm(CHAMPION, package.manifest.name, package.manifest.version, package.digest, uri)
+    fact = Plan("p", 3, (champion,)).fact(1500, actor="me", reason="first")
     assert (fact["plan_version"], fact["time"], fact["arms"][0]["digest"]) == (3, 1500, package.digest)
 
 
@@ -213,9 +215,3 @@ def test_events_without_labels() -> None:
     """Events whose truth is no column of theirs cannot be trained on directly."""
     with pytest.raises(ConfigurationError, match="carry no labels"):
         labels_of(pipeline(), pa.table({"id": ["a"]}))
-
-
-def test_next_version() -> None:
-    """Plan versions of a pipeline count up from 1, whatever others do."""
-    plans = pa.table({"pipeline": ["p", "q", "p"], "plan_version": [2, 9, 1]})
-    assert (next_version(plans, "p"), next_version(plans, "q"), next_version(plans, "r")) == (3, 10, 1)
