@@ -31,7 +31,7 @@ def find(text: str) -> Stored:
 def arm(kind: str, version: str, **others: object) -> Arm:
     """A part of one of these models."""
     named = find(f"m@{version}")
-    return replace(Arm(kind, "m", version, named.digest, named.uri), **others)  # type: ignore[arg-type]
+    return replace(Arm(kind, "m", version, named.digest, named.uri), **others)  # type: ignore[arg-type]  # named by the caller
 
 
 HELD = Plan(
@@ -49,7 +49,7 @@ HELD = Plan(
 
 def arranged(plan: Plan | None = HELD, **wishes: object) -> Plan:
     """The plan that comes of wishes."""
-    return arrange(plan, Wish(**wishes), "p", 0.5, find)  # type: ignore[arg-type]
+    return arrange(plan, Wish(**wishes), "p", 0.5, find)  # type: ignore[arg-type]  # named by the caller
 
 
 def test_only_what_is_named_changes() -> None:

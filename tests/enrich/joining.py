@@ -74,7 +74,7 @@ class Joiner:
         entries = [*self._events(record), *self._labels(record)]
         self.read += 1
         numbers = (record["progress"], record["idle"], record["time"])
-        self.sources[record["source"], record["source_partition"]] = Source(*numbers)  # type: ignore[index,arg-type]
+        self.sources[record["source"], record["source_partition"]] = Source(*numbers)  # type: ignore[index,arg-type]  # a record
         return told(self.view, self.view_partitions, self.partition, self.read, self._mark(), entries)
 
     def _events(self, record: Mapping[str, object]) -> list[tuple[str, int, Change]]:

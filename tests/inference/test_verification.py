@@ -16,7 +16,7 @@ from tests.inference.parts import FEATURES
 def states(made: ModelPackage, folder: Path, **others: object) -> dict[str, tuple[str, str]]:
     """What comes of each check of a saved package."""
     save(made, folder)
-    return {check.name: (check.state, check.detail) for check in verify(folder, **others)}  # type: ignore[arg-type]
+    return {check.name: (check.state, check.detail) for check in verify(folder, **others)}  # type: ignore[arg-type]  # the caller names them
 
 
 def test_a_whole_package_holds_all(tmp_path: Path) -> None:
