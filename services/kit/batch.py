@@ -99,7 +99,7 @@ class Emit:
         columns: one row a record, in the schema of the topic (struct columns for nested records).
         key: Kafka keys, utf-8 strings or binary; None writes null keys.
         source: int32; the input partition (`Batch.partition`) that each record answers for. It decides whose
-            transaction, redo and ownership the record follows.
+            transaction, redo and ownership the record follows; -1 is the member's own, which follows no partition.
         partition: int32; explicit output partitions, or None to let the key decide (murmur2, like Java's producer).
     """
 

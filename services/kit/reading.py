@@ -65,11 +65,14 @@ def messages(connection: Connection, topic: str, wanted: list[Range], timeout: f
             waited = 0.0 if polled else waited + 0.1
             if waited > timeout:
                 raise Transient(f"{topic} was not read to its end within {timeout:g} s")
-            records = [m for m in polled if m.error() is None and place(m)[1] < stops.get(place(m)[0], 0)]
+            records = []
             for message in polled:
                 partition, offset = place(message)
+                stop = stops.get(partition, 0)
+                if message.error() is None and offset < stop:
+                    records.append(message)
                 # The offsets at the end of a range may be control records, which are never delivered.
-                if message.error() is not None or offset >= stops.get(partition, 0) - 1:
+                if message.error() is not None or offset >= stop - 1:
                     stops.pop(partition, None)
             if records:
                 yield records

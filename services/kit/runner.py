@@ -275,10 +275,12 @@ class Runner:
         if len(inputs) == 1:
             yield 0, inputs[0], records
             return
-        topics = [record.topic() for record in records]
+        parts: dict[str | None, list[Message]] = {}
+        for record in records:
+            parts.setdefault(record.topic(), []).append(record)
         for number, channel in enumerate(inputs):
-            if part := [record for record, topic in zip(records, topics, strict=True) if topic == channel.name]:
-                yield number, channel, part
+            if channel.name in parts:
+                yield number, channel, parts[channel.name]
 
     def _advance(self, intake: Intake, now: float) -> None:
         """Move the reading positions; a step back would fold records twice."""
