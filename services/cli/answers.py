@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from services.cli.following import tail
 from services.cli.periods import FOREVER, Span
@@ -18,18 +17,16 @@ from services.kit.kafka import Connection
 from services.kit.reading import Range, ranges, read
 from services.pipeline.spec import Pipeline
 from services.scorecards.segmenting import Segments
-from services.scorecards.windows import Identity
+from services.scorecards.windows import Identity, identities
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Told = Callable[[int], None]
-kernels: Any = pc  # its stubs know too few of the overloads
 
 TOPICS = ("predictions", "shadow-predictions")
 _PEEKED = 50
 """Records at the end of each partition that say how far event time has come."""
-_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +200,9 @@ def _by_identity(columns: pa.RecordBatch) -> Iterator[tuple[Identity, pa.RecordB
     """The rows of each model and arm."""
     if not columns.num_rows:
         return
-    model = columns.column("model")
-    named = [model.field(name) for name in ("name", "version", "digest")]
-    joined = kernels.binary_join_element_wise(*named, columns.column("arm"), _SEPARATOR).dictionary_encode()
-    for code, text in enumerate(joined.dictionary.to_pylist()):
-        whole = len(joined.dictionary) == 1
-        yield (
-            Identity(*text.split(_SEPARATOR)),
-            columns if whole else columns.filter(kernels.equal(joined.indices, code)),
-        )
+    codes, known = identities(columns)
+    for code, who in enumerate(known):
+        yield who, columns if len(known) == 1 else columns.filter(pa.array(codes == code))
 
 
 def _columns(parts: Sequence[Any]) -> Iterator[list[Any]]:

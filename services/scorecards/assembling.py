@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -85,13 +85,6 @@ class Assembly:
             del windows[old]
         return True
 
-    def changed(self) -> Iterator[tuple[Identity, int, Window]]:
-        """The windows of which cards are to be made."""
-        for who, windows in self.models.items():
-            for start, window in sorted(windows.items()):
-                if window.dirty:
-                    yield who, start, window
-
     def snapshot(self) -> bytes:
         """The state as bytes."""
         rows = [
@@ -108,11 +101,11 @@ class Assembly:
             for start, window in windows.items()
             for source, told in window.told.items()
         ]
-        return stream(rows, _STATE)
+        return stream(pa.Table.from_pylist(rows, schema=_STATE))
 
     def load(self, data: bytes) -> None:
         """Take over what `snapshot` gave; cards are made of all of it again."""
-        for row in streamed(data):
+        for row in streamed(data).to_pylist():
             who = Identity(row["name"], row["version"], row["digest"], row["arm"])
             window = self.models.setdefault(who, {}).setdefault(row["window"], Window())
             source = Source(row["topic"], row["partition"], row["generation"])

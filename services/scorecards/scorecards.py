@@ -96,10 +96,9 @@ class Scorecards(Service):
                 self._figures.late.inc(self._assemblies[partition].fold(part.columns))
                 continue
             sampled = part.offset % SAMPLED == 0
-            measured = batch.topic != OUTCOMES and sampled.any()
-            sizes = self._measure(part.columns.filter(pa.array(sampled))) if measured else np.zeros(0, np.int64)
-            if not measured:
-                sizes = np.zeros(int(sampled.sum()), np.int64)
+            sizes = np.zeros(int(sampled.sum()), np.int64)
+            if batch.topic != OUTCOMES and len(sizes):
+                sizes = self._measure(part.columns.filter(pa.array(sampled)))
             self._windows[partition].fold(part.columns, part.offset, sizes)
 
     # ---- sums and cards go out -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,12 +122,12 @@ def pack(tallies: dict[Group, Tally]) -> bytes:
         }
         for (segment, group), tally in tallies.items()
     ]
-    return stream(rows, _SCHEMA)
+    return stream(pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
 def unpack(data: bytes) -> dict[Group, Tally]:
     """What `pack` took; ContractError for other bytes."""
-    return {(row["segment"], row["group"]): _tally(row) for row in streamed(data)}
+    return {(row["segment"], row["group"]): _tally(row) for row in streamed(data).to_pylist()}
 
 
 def _tally(row: dict[str, Any]) -> Tally:
@@ -145,18 +145,17 @@ def _tally(row: dict[str, Any]) -> Tally:
     )
 
 
-def stream(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
-    """Rows as an Arrow stream."""
+def stream(table: pa.Table) -> bytes:
+    """A table as an Arrow stream."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_pylist(list(rows), schema=schema))
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
     return bytes(sink.getvalue().to_pybytes())
 
 
-def streamed(data: bytes) -> list[dict[str, Any]]:
-    """The rows of an Arrow stream; ContractError when it is none."""
+def streamed(data: bytes) -> pa.Table:
+    """The table of an Arrow stream; ContractError when it is none."""
     try:
-        rows: list[dict[str, Any]] = pa.ipc.open_stream(data).read_all().to_pylist()
+        return pa.ipc.open_stream(data).read_all()
     except (pa.ArrowInvalid, OSError) as broken:
         raise ContractError(f"scorecard sums: the bytes are none of ours, or damaged: {broken}") from None
-    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from services.quality.regression import Errors, measured
 from services.quality.score_table import ScoreTable, tabulated
 from services.quality.sums import ExactSum
 from services.scorecards.segmenting import WHOLE, Segments
-from services.scorecards.tallies import NOTHING, Group, Tally, counted, merged, pack, stream, streamed, unpack
+from services.scorecards.tallies import Group, Tally, counted, merged, pack, stream, streamed, unpack
 
 kernels: Any = pc  # its stubs know too few of the overloads
 Floats = npt.NDArray[np.float64]
@@ -107,12 +107,13 @@ class Windows:
         generations = np.maximum((before - windows - self._window) // self._keep, 0)
         self._progress = max(self._progress, int(times.max(initial=_NEVER)))
         self.next_offset = int(offsets[-1]) + 1
-        codes, known = _identities(columns)
+        codes, known = identities(columns)
         sampled = np.zeros(len(offsets), np.int64)
         sampled[offsets % SAMPLED == 0] = sizes
         keys = np.stack([windows, codes, generations], axis=1)
-        for window, code, generation in np.unique(keys, axis=0).tolist():
-            rows = np.flatnonzero((windows == window) & (codes == code) & (generations == generation))
+        found, which = np.unique(keys, axis=0, return_inverse=True)
+        for number, (window, code, generation) in enumerate(found.tolist()):
+            rows = np.flatnonzero(which.ravel() == number)
             whole = len(rows) == len(offsets)
             part = self._parts.setdefault(Place(window, known[code], generation), _Part())
             part.dirty = True
@@ -128,10 +129,6 @@ class Windows:
                 yield place, pack(self._settled(part))
             if self._over(place):
                 del self._parts[place]
-
-    def changed(self) -> bool:
-        """Whether `published` has anything to give."""
-        return any(part.dirty for part in self._parts.values())
 
     def _over(self, place: Place) -> bool:
         """Whether no row can come for it any more: the next one would be of another generation."""
@@ -170,7 +167,7 @@ class Windows:
                 **place.who._asdict(),
                 "generation": place.generation,
                 "tallies": pack(self._settled(part)),
-                "entities": _packed(_highest(part.entities)) if part.entities else b"",
+                "entities": stream(_highest(part.entities)) if part.entities else b"",
                 "progress": self._progress,
                 "next_offset": self.next_offset,
             }
@@ -178,18 +175,18 @@ class Windows:
         ]
         if not rows:  # what is remembered of a partition without parts
             rows = [{"window": None, "progress": self._progress, "next_offset": self.next_offset}]
-        return stream(rows, _STATE)
+        return stream(pa.Table.from_pylist(rows, schema=_STATE))
 
     def load(self, data: bytes) -> None:
         """Take over what `snapshot` gave. What was published before is not known, so all is published again."""
-        for row in streamed(data):
+        for row in streamed(data).to_pylist():
             self._progress, self.next_offset = row["progress"], row["next_offset"]
             if row["window"] is None:
                 continue
             who = Identity(row["name"], row["version"], row["digest"], row["arm"])
             part = _Part({group: [tally] for group, tally in unpack(row["tallies"]).items()})
             if row["entities"]:
-                part.entities = [pa.ipc.open_stream(row["entities"]).read_all()]
+                part.entities = [streamed(row["entities"])]
             self._parts[Place(row["window"], who, row["generation"])] = part
 
 
@@ -206,7 +203,7 @@ _STATE = pa.schema(
 )
 
 
-def _identities(columns: pa.RecordBatch) -> tuple[Ints, list[Identity]]:
+def identities(columns: pa.RecordBatch) -> tuple[Ints, list[Identity]]:
     """A number for each row's identity, and the identities by number."""
     model = columns.column("model")
     parts = [model.field(name) for name in ("name", "version", "digest")] + [columns.column("arm")]
@@ -351,23 +348,4 @@ def _with_days(tally: Tally, found: pa.Table, depth: int) -> Tally:
     for day in sorted(set(found["day"].to_pylist())):
         rows = found.filter(kernels.equal(found["day"], day))
         days[day] = entities.ranked(rows["entity"], rows["score"].to_numpy(), rows["positives"].to_numpy(), depth)
-    return Tally(
-        tally.counts,
-        tally.predicted,
-        tally.known,
-        tally.errors,
-        tally.latency,
-        tally.delay,
-        tally.least_flagged,
-        days,
-    )
-
-
-def _packed(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-__all__ = ["DAY", "NOTHING", "SAMPLED", "Identity", "Place", "Windows"]
+    return replace(tally, days=days)
