@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import onnx
 from numba.cpython.unsafe import numbers
 
 from services.inference.admission import ML
+from services.kit.compiled import kernel
 
 MOST_LEAVES = 64
 trailing_zeros: Any = numbers.trailing_zeros  # an intrinsic, whose type in Python is not the one it has in a kernel
@@ -192,7 +192,7 @@ def _pack(trees: list[_Tree], base: float, sigmoid: bool) -> Forest:
     )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _score(
     columns: npt.NDArray[np.float32],
     feature: npt.NDArray[np.int32],

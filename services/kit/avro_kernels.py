@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.kit.avro_memory import compiled, load8, load32, load64, store8, store32, store64
+from services.kit.avro_memory import load8, load32, load64, store8, store32, store64
+from services.kit.compiled import kernel
 
 # A line of a program: operation, buffer, scope, argument, target. The operations stand in this module because the
 # machine code on disk is renewed when this file changes, not when one that it imports does.
@@ -25,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 
-@compiled
+@kernel
 def headers(base: int, offsets: int, n: int, max_bytes: int, status: Bytes, ids: Ints) -> None:
     """Read the Confluent header of n records (int32 offsets [n + 1] into base); status and ids [n] are written.
 
@@ -47,7 +48,7 @@ def headers(base: int, offsets: int, n: int, max_bytes: int, status: Bytes, ids:
             ids[record] = (load8(at + 1) << 24) | (load8(at + 2) << 16) | (load8(at + 3) << 8) | load8(at + 4)
 
 
-@compiled
+@kernel
 def _utf8(at: int, end: int) -> bool:
     """Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing past U+10FFFF)."""
     high = 0
@@ -89,7 +90,7 @@ def _utf8(at: int, end: int) -> bool:
     return True
 
 
-@compiled
+@kernel
 def _varint(at: int, end: int) -> tuple[int, int]:
     """A zigzag integer and the address after it; (0, -reason) when it cannot be read."""
     if at >= end:
@@ -110,7 +111,7 @@ def _varint(at: int, end: int) -> tuple[int, int]:
     return 0, -MALFORMED
 
 
-@compiled
+@kernel
 def _block(at: int, end: int, least: int) -> tuple[int, int, int]:
     """The head of a block of items: count, address after it, and where the block must end (0: not said).
 
@@ -134,7 +135,7 @@ def _block(at: int, end: int, least: int) -> tuple[int, int, int]:
     return count, at, must
 
 
-@compiled
+@kernel
 def decode(
     base: int,
     offsets: int,
@@ -320,7 +321,7 @@ def decode(
     return n
 
 
-@compiled
+@kernel
 def measure(packed: int, n: int, offsets: int) -> int:
     """Turn n packed strings into int32 offsets [n + 1]; returns the bytes in all."""
     total = 0
@@ -331,13 +332,13 @@ def measure(packed: int, n: int, offsets: int) -> int:
     return total
 
 
-@compiled
+@kernel
 def span(offsets: int, n: int) -> int:
     """The bytes that n strings take, from their int32 offsets [n + 1]."""
     return load32(offsets + 4 * n) - load32(offsets)
 
 
-@compiled
+@kernel
 def gather(base: int, packed: int, n: int, out: int) -> None:
     """Copy n packed strings one behind the other."""
     for index in range(n):
@@ -345,7 +346,7 @@ def gather(base: int, packed: int, n: int, out: int) -> None:
         out = _copy(base + (value >> 32), value & 0xFFFF_FFFF, out)
 
 
-@compiled
+@kernel
 def _copy(source: int, size: int, out: int) -> int:
     """Copy bytes, eight at a time; returns the address after them."""
     end = out + size
@@ -360,7 +361,7 @@ def _copy(source: int, size: int, out: int) -> int:
     return out
 
 
-@compiled
+@kernel
 def _put(value: int, out: int) -> int:
     """Write a zigzag integer; returns the address after it."""
     value = (value << 1) ^ (value >> 63)
@@ -372,12 +373,12 @@ def _put(value: int, out: int) -> int:
     return out + 1
 
 
-@compiled
+@kernel
 def _bit(buffer: int, position: int) -> int:
     return (load8(buffer + (position >> 3)) >> (position & 7)) & 1
 
 
-@compiled
+@kernel
 def encode(n: int, number: int, program: int, table: int, scopes: int, out: int, ends: int) -> int:
     """Write n records with their headers, one behind the other; the room must suffice for the worst case.
 

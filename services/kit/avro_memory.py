@@ -7,19 +7,11 @@ kernels take one table of addresses and reach the buffers through these. Nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
 import numba
 import numba.extending
 from llvmlite import ir
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Machine code of the function, kept on disk beside its module, so that a process starts without a compiler."""
-    return cast("Callable[P, R]", numba.njit(function, cache=True, nogil=True))
 
 
 def _load(bits: int, result: Any) -> Any:

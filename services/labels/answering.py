@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load64, store64
+from services.kit.avro_memory import load64, store64
+from services.kit.compiled import kernel
 from services.labels.layout import (
     AS_OF,
     CONFLICTING,
@@ -42,13 +43,13 @@ from services.labels.records import set_u16, time_at, u16, u32, where
 from services.labels.reports import count
 
 
-@compiled
+@kernel
 def unlabelled(r: int) -> int:
     """The state of an outcome for which no label came."""
     return PRESUMED if load64(r + PRESUMES) else UNKNOWN
 
 
-@compiled
+@kernel
 def note_grown(r: int, event: int) -> None:
     """Note that an event with a prediction has matured."""
     set_u16(event + E_FLAGS, u16(event + E_FLAGS) | MATURED)
@@ -57,7 +58,7 @@ def note_grown(r: int, event: int) -> None:
         store64(r + GROWN_LABELLED, load64(r + GROWN_LABELLED) + 1)
 
 
-@compiled
+@kernel
 def answer_all(r: int, row: int, address: int, former: int, former_value: int, outcomes: int) -> None:
     """Tell an outcome of each of an event's predictions."""
     made = u32(where(r, address) + E_FIRST)
@@ -66,7 +67,7 @@ def answer_all(r: int, row: int, address: int, former: int, former_value: int, o
         made = u32(where(r, made) + P_NEXT)
 
 
-@compiled
+@kernel
 def answer(r: int, row: int, address: int, made: int, former: int, former_value: int, outcomes: int) -> None:
     """Tell an outcome of a prediction; what it was before matters only if it had one."""
     event, prediction = where(r, address), where(r, made)

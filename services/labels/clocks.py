@@ -13,7 +13,8 @@ Three clocks stand beside one another:
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load64, store64
+from services.kit.avro_memory import load64, store64
+from services.kit.compiled import kernel
 from services.labels.layout import (
     ARRIVALS,
     AS_OF,
@@ -46,7 +47,7 @@ from services.labels.records import raise_to
 _FOREVER = 2**62
 
 
-@compiled
+@kernel
 def mark(r: int, given: int, row: int) -> None:
     """Take up what a record says of its source partition."""
     source = load64(r + SOURCES) + S_SIZE * load64(load64(given + G_PARTITION) + 8 * row)
@@ -63,7 +64,7 @@ def mark(r: int, given: int, row: int) -> None:
         _set_clocks(r)
 
 
-@compiled
+@kernel
 def _set_clocks(r: int) -> None:
     labels, predictions = load64(r + LABEL_SOURCES), load64(r + PREDICTION_SOURCES)
     awake, least, most = _reached(r, 0, labels)
@@ -75,7 +76,7 @@ def _set_clocks(r: int) -> None:
     raise_to(r + MATURITY, max(most, newest) if all_idle else min(awake, predicted))
 
 
-@compiled
+@kernel
 def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
     """Of some sources: the least time that those awake have seen, the least and the largest that any has.
 
@@ -95,7 +96,7 @@ def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
     return awake, least if most != NEVER else NEVER, most
 
 
-@compiled
+@kernel
 def expired(r: int) -> bool:
     """Whether the oldest block may go: no label may count for its events any more, nor find an event for its labels.
 
@@ -113,7 +114,7 @@ def expired(r: int) -> bool:
     return load64(r + PREDICTIONS_AT) - expires >= load64(load64(r + LABEL_TIMES) + 8 * slot)
 
 
-@compiled
+@kernel
 def advance(r: int) -> bool:
     """Where the wall clock ends a block, maturity moves on past its events first; whether it had to."""
     newest = load64(load64(r + TIMES) + 8 * load64(r + FIRST))

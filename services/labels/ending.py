@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load64, store64
+from services.kit.avro_memory import load64, store64
+from services.kit.compiled import kernel
 from services.labels.answering import answer_all, note_grown
 from services.labels.clocks import advance, expired
 from services.labels.layout import (
@@ -39,7 +40,7 @@ from services.labels.records import forget, size_of, time_at, u32, where
 from services.labels.reports import count
 
 
-@compiled
+@kernel
 def mature(r: int, cursor: int, row: int, outcomes: int) -> int:
     """Answer events whose time has passed, then give up blocks that nobody can ask for any more."""
     while True:
@@ -68,7 +69,7 @@ def mature(r: int, cursor: int, row: int, outcomes: int) -> int:
             _give_up(r)
 
 
-@compiled
+@kernel
 def _give_up(r: int) -> None:
     """Forget the oldest block with the events that begin in it."""
     slot = load64(r + FIRST)

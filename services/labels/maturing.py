@@ -6,7 +6,8 @@ bytes an event and no sorting. Only events of the span in which time stands now 
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load64, store32, store64
+from services.kit.avro_memory import load64, store32, store64
+from services.kit.compiled import kernel
 from services.labels.layout import (
     BUCKET_COUNT,
     BUCKET_FIRST,
@@ -25,7 +26,7 @@ from services.labels.records import set_u16, time_at, u16, u32, where
 _LOW = 0xFFFF_FFFF
 
 
-@compiled
+@kernel
 def queue(r: int, address: int) -> None:
     """Put an event into the bucket of its time; the caller made sure that there is room for one more bucket."""
     at = where(r, address)
@@ -55,7 +56,7 @@ def queue(r: int, address: int) -> None:
     store64(buckets + 16 * low + 8, (head & ~_LOW) + (1 << 32) | address)
 
 
-@compiled
+@kernel
 def due_bucket(r: int, limit: int) -> int:
     """How many events the oldest bucket holds if its time has come; 0 otherwise."""
     if load64(r + BUCKET_COUNT) == 0:
@@ -66,7 +67,7 @@ def due_bucket(r: int, limit: int) -> int:
     return load64(bucket + 8) >> 32
 
 
-@compiled
+@kernel
 def open_bucket(r: int) -> None:
     """Move the oldest bucket into the heap, which has room for it."""
     bucket = load64(r + BUCKETS) + 16 * load64(r + BUCKET_FIRST)
@@ -79,13 +80,13 @@ def open_bucket(r: int) -> None:
     store64(r + BUCKET_COUNT, load64(r + BUCKET_COUNT) - 1)
 
 
-@compiled
+@kernel
 def heap_lacks(r: int, events: int) -> bool:
     """Whether the heap is too small for so many more."""
     return load64(r + HEAP_COUNT) + events > load64(r + HEAP_ROOM)
 
 
-@compiled
+@kernel
 def _push(r: int, time: int, address: int) -> None:
     heap, place = load64(r + HEAP), load64(r + HEAP_COUNT)
     store64(r + HEAP_COUNT, place + 1)
@@ -100,12 +101,12 @@ def _push(r: int, time: int, address: int) -> None:
     store64(heap + 16 * place + 8, address)
 
 
-@compiled
+@kernel
 def _first(time: int, address: int, other_time: int, other: int) -> bool:
     return time < other_time or (time == other_time and address <= other)
 
 
-@compiled
+@kernel
 def pop(r: int, limit: int) -> int:
     """The oldest event of the heap if its time is at or before the limit, taken out; else 0."""
     heap, count = load64(r + HEAP), load64(r + HEAP_COUNT)

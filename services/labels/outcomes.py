@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.kit.avro_memory import compiled, load64, store8, store32, store64
+from services.kit.avro_memory import load64, store8, store32, store64
+from services.kit.compiled import kernel
 from services.labels.joining import Join
 from services.labels.layout import (
     E_ENTITIES,
@@ -146,7 +147,7 @@ def entities_of(join: Join, entries: Ints, packed: Packed) -> tuple[pa.RecordBat
 _HEAD = 8 * (O_PREDICTION + 1)
 
 
-@compiled
+@kernel
 def _measure_outcomes(r: int, found: int, rows: int, id_ends: int, shared_ends: int) -> None:
     ids, shared = 0, 0
     for row in range(rows):
@@ -157,7 +158,7 @@ def _measure_outcomes(r: int, found: int, rows: int, id_ends: int, shared_ends: 
         store32(shared_ends + 4 * row + 4, shared)
 
 
-@compiled
+@kernel
 def _gather_outcomes(
     r: int, found: int, rows: int, id_ends: int, ids: int, shared_ends: int, shared: int, numbers: int
 ) -> None:
@@ -173,7 +174,7 @@ def _gather_outcomes(
         store64(numbers + 8 * (3 * rows + row), load64(made + P_SCORE))
 
 
-@compiled
+@kernel
 def _headed_copy(source: int, size: int, target: int) -> None:
     """Copy a value behind the header that it was kept without."""
     for step in range(HEADER):
@@ -181,7 +182,7 @@ def _headed_copy(source: int, size: int, target: int) -> None:
     copy(source, size, target + HEADER)
 
 
-@compiled
+@kernel
 def _measure_entries(r: int, entries: int, rows: int, ends: int) -> None:
     size = 0
     for row in range(rows):
@@ -190,7 +191,7 @@ def _measure_entries(r: int, entries: int, rows: int, ends: int) -> None:
         store32(ends + 4 * row + 4, size)
 
 
-@compiled
+@kernel
 def _gather_entries(r: int, entries: int, rows: int, ends: int, data: int, times: int) -> None:
     for row in range(rows):
         event = where(r, load64(entries + 8 * (V_FIELDS * row + V_EVENT)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load8, load32, load64, store8, store32, store64
+from services.kit.avro_memory import load8, load32, load64, store8, store32, store64
+from services.kit.compiled import kernel
 from services.labels.layout import (
     BLOCK,
     BLOCKS,
@@ -34,66 +35,66 @@ _PLACE = (1 << SLOT_BITS) - 1
 _SHORT = 0xFFFF
 
 
-@compiled
+@kernel
 def u32(at: int) -> int:
     """The unsigned 32-bit integer at an address."""
     return load32(at) & _LOW
 
 
-@compiled
+@kernel
 def u16(at: int) -> int:
     """The unsigned 16-bit integer at an address."""
     return load32(at) & _SHORT
 
 
-@compiled
+@kernel
 def set_u16(at: int, value: int) -> None:
     """Store an unsigned 16-bit integer."""
     store8(at, value)
     store8(at + 1, value >> 8)
 
 
-@compiled
+@kernel
 def time_at(at: int) -> int:
     """The time at an address; NEVER for UNDATED."""
     time = (load64(at) << 16) >> 16
     return NEVER if time == UNDATED else time
 
 
-@compiled
+@kernel
 def set_time(at: int, time: int) -> None:
     """Store a time."""
     store32(at, time)
     set_u16(at + 4, time >> 32)
 
 
-@compiled
+@kernel
 def raise_to(at: int, value: int) -> None:
     """Store a value where a smaller one stands."""
     if load64(at) < value:
         store64(at, value)
 
 
-@compiled
+@kernel
 def where(r: int, address: int) -> int:
     """Where a record lies in memory."""
     return load64(load64(r + BLOCKS) + 8 * (address >> SLOT_BITS)) + ((address & _PLACE) << 1)
 
 
-@compiled
+@kernel
 def slot_of(address: int) -> int:
     """The block that a record lies in."""
     return address >> SLOT_BITS
 
 
-@compiled
+@kernel
 def lacking(r: int, size: int) -> bool:
     """Whether the block that is being filled has too little room."""
     slot = load64(r + TAIL)
     return slot < 0 or load64(load64(r + USED) + 8 * slot) + size > load64(r + TAIL_ROOM)
 
 
-@compiled
+@kernel
 def allot(r: int, size: int) -> int:
     """The address of so many new bytes; the caller made sure that there is room."""
     slot = load64(r + TAIL)
@@ -103,14 +104,14 @@ def allot(r: int, size: int) -> int:
     return slot << SLOT_BITS | place >> 1
 
 
-@compiled
+@kernel
 def size_of(at: int) -> int:
     """Bytes that the record at this place takes."""
     head = u32(at)
     return R_SIZE if head & 3 == REPORT else ((head >> 2) + 1) & ~1
 
 
-@compiled
+@kernel
 def copy(source: int, size: int, target: int) -> None:
     """Copy bytes."""
     end = target + size
@@ -124,7 +125,7 @@ def copy(source: int, size: int, target: int) -> None:
         target += 1
 
 
-@compiled
+@kernel
 def tag_of(key: int, size: int) -> int:
     """32 bits of a hash of an id (FNV-1a, finished by a multiplication)."""
     value = -0x340D631B7BDDDCDB
@@ -134,7 +135,7 @@ def tag_of(key: int, size: int) -> int:
     return (value >> 32) & _LOW
 
 
-@compiled
+@kernel
 def find(r: int, key: int, size: int, tag: int) -> int:
     """The event of an id, or 0. Ids are compared whole: events whose hashes are equal are not one."""
     table, places = load64(r + TABLE), load64(r + TABLE_SIZE)
@@ -159,7 +160,7 @@ def find(r: int, key: int, size: int, tag: int) -> int:
             place = 0
 
 
-@compiled
+@kernel
 def enter(r: int, address: int, tag: int) -> None:
     """Make an event known; the table must have a free place."""
     table, places = load64(r + TABLE), load64(r + TABLE_SIZE)
@@ -171,7 +172,7 @@ def enter(r: int, address: int, tag: int) -> None:
     store64(table + 8 * place, tag << 32 | address)
 
 
-@compiled
+@kernel
 def forget(r: int, address: int) -> None:
     """Take an event out of the table, moving up those behind it that were pushed away from their places."""
     at = where(r, address)
@@ -197,7 +198,7 @@ def forget(r: int, address: int) -> None:
     store64(table + 8 * hole, 0)
 
 
-@compiled
+@kernel
 def new_event(r: int, key: int, size: int, tag: int) -> int:
     """A record for an event of which nothing is known but its id."""
     address = allot(r, E_SIZE + size)
@@ -214,7 +215,7 @@ def new_event(r: int, key: int, size: int, tag: int) -> int:
     return address
 
 
-@compiled
+@kernel
 def rebuild(r: int, first: int, blocks: int, slots: int) -> None:
     """Enter every event of so many blocks, from slot `first` on, into the empty table."""
     used = load64(r + USED)
@@ -229,7 +230,7 @@ def rebuild(r: int, first: int, blocks: int, slots: int) -> None:
             place += size_of(base + place)
 
 
-@compiled
+@kernel
 def rehash(r: int, old: int, old_size: int) -> None:
     """Enter all that the old table holds into the new, empty one."""
     for place in range(old_size):

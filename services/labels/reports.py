@@ -7,7 +7,8 @@ first whose label time is not after u.
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load64, store32, store64
+from services.kit.avro_memory import load64, store32, store64
+from services.kit.compiled import kernel
 from services.labels.layout import (
     CONFLICTING,
     E_FLAGS,
@@ -34,13 +35,13 @@ from services.labels.records import allot, set_time, set_u16, time_at, u16, u32,
 _MAGNITUDE = 0x7FFF_FFFF_FFFF_FFFF
 
 
-@compiled
+@kernel
 def _order(bits: int) -> int:
     """An integer that is ordered as the float64 of these bits is."""
     return bits ^ ((bits >> 63) & _MAGNITUDE)
 
 
-@compiled
+@kernel
 def holds_more(r: int, time: int, source: int, value: int, at: int) -> bool:
     """Whether a report (value: bits) holds more than the one at this place."""
     other = time_at(at + R_TIME)
@@ -53,7 +54,7 @@ def holds_more(r: int, time: int, source: int, value: int, at: int) -> bool:
     return _order(value) > _order(load64(at + R_VALUE))
 
 
-@compiled
+@kernel
 def known(r: int, event: int, time: int, source: int, value: int) -> bool:
     """Whether the event has this very report already."""
     address = u32(event + E_REPORTS)
@@ -65,13 +66,13 @@ def known(r: int, event: int, time: int, source: int, value: int) -> bool:
     return False
 
 
-@compiled
+@kernel
 def count(event: int) -> int:
     """How many different reports the event has."""
     return u16(event + E_FLAGS) >> FLAG_BITS
 
 
-@compiled
+@kernel
 def add(r: int, event: int, time: int, source: int, value: int) -> None:
     """Put a report in its place. When there are too many, the one that holds least makes room, or the new one does."""
     before, after = 0, u32(event + E_REPORTS)
@@ -106,7 +107,7 @@ def add(r: int, event: int, time: int, source: int, value: int) -> None:
         store32(where(r, before) + R_NEXT, address)
 
 
-@compiled
+@kernel
 def drop_late(r: int, event: int, last: int) -> int:
     """Take out the reports with a label time after `last`; returns how many. They stand first."""
     gone = 0
@@ -119,7 +120,7 @@ def drop_late(r: int, event: int, last: int) -> int:
     return gone
 
 
-@compiled
+@kernel
 def weigh(r: int, event: int) -> bool:
     """Set the event's flag: do the newest reports of different sources disagree? Returns it."""
     first = u32(event + E_REPORTS)
@@ -140,7 +141,7 @@ def weigh(r: int, event: int) -> bool:
     return disagree
 
 
-@compiled
+@kernel
 def tell_change(r: int, entries: int, row: int, address: int, time: int, source: int, value: int) -> None:
     """Tell views what changes when this report, not yet among the event's, is added.
 
@@ -164,7 +165,7 @@ def tell_change(r: int, entries: int, row: int, address: int, time: int, source:
         _entry(r, entries, row, address, time_at(where(r, after) + R_TIME), -new, former, value)
 
 
-@compiled
+@kernel
 def tell_all(r: int, entries: int, row: int, address: int) -> None:
     """Tell views all that is known of an event's label, for the first time."""
     event = where(r, address)
@@ -181,7 +182,7 @@ def tell_all(r: int, entries: int, row: int, address: int) -> None:
         place = below
 
 
-@compiled
+@kernel
 def _entry(r: int, entries: int, row: int, address: int, known_from: int, new: int, value: int, former: int) -> None:
     told = load64(r + ENTRIES)
     at = entries + 8 * V_FIELDS * told

@@ -5,7 +5,8 @@ Each does all of its work, or nothing where there is no room for it, and says wh
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load32, load64, store32, store64
+from services.kit.avro_memory import load32, load64, store32, store64
+from services.kit.compiled import kernel
 from services.labels.answering import answer, answer_all, note_grown, unlabelled
 from services.labels.layout import (
     ARRIVALS,
@@ -107,7 +108,7 @@ _MARGIN = 256
 """Bytes that a step takes beside ids and what it copies, at most."""
 
 
-@compiled
+@kernel
 def _need(r: int, size: int) -> int:
     """What a step lacks that copies so many bytes."""
     if lacking(r, size + _MARGIN):
@@ -124,7 +125,7 @@ def _need(r: int, size: int) -> int:
     return DONE
 
 
-@compiled
+@kernel
 def take_prediction(r: int, given: int, row: int, item: int, outcomes: int) -> int:
     """Keep a prediction, unless it came before, and answer it if its label or its time has come."""
     offsets = load64(given + GP_KEYS) + 4 * item
@@ -170,7 +171,7 @@ def take_prediction(r: int, given: int, row: int, item: int, outcomes: int) -> i
     return DONE
 
 
-@compiled
+@kernel
 def _last_but_this(r: int, event: int, code: int) -> int:
     """The event's last prediction (0: none); -1 when it has this one already, or too many."""
     suffixes = load64(r + SUFFIXES)
@@ -186,7 +187,7 @@ def _last_but_this(r: int, event: int, code: int) -> int:
     return last
 
 
-@compiled
+@kernel
 def _date(r: int, address: int, time: int) -> None:
     """Note when an event happened, the first time that it is said; reports that came too late are forgotten."""
     event = where(r, address)
@@ -202,7 +203,7 @@ def _date(r: int, address: int, time: int) -> None:
         weigh(r, event)
 
 
-@compiled
+@kernel
 def take_label(r: int, given: int, row: int, item: int, outcomes: int, entries: int) -> int:
     """Keep a label that is news, and answer its event's predictions (again) if it changes what holds."""
     offsets = load64(given + GL_KEYS) + 4 * item
@@ -256,7 +257,7 @@ def take_label(r: int, given: int, row: int, item: int, outcomes: int, entries: 
     return DONE
 
 
-@compiled
+@kernel
 def take_event(r: int, given: int, row: int, item: int, entries: int) -> int:
     """Keep whom an event belongs to, and tell views what is known of its label already."""
     offsets = load64(given + GN_KEYS) + 4 * item

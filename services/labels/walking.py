@@ -6,7 +6,8 @@ what it does depends on the records alone and not on how they are cut into batch
 
 from __future__ import annotations
 
-from services.kit.avro_memory import compiled, load32, load64, store64
+from services.kit.avro_memory import load32, load64, store64
+from services.kit.compiled import kernel
 from services.labels.clocks import mark
 from services.labels.ending import mature
 from services.labels.layout import (
@@ -27,7 +28,7 @@ from services.labels.records import raise_to
 from services.labels.steps import take_event, take_label, take_prediction
 
 
-@compiled
+@kernel
 def walk(r: int, given: int, cursor: int, end: int, outcomes: int, entries: int) -> int:
     """Fold the records up to row `end`; returns DONE, or what is needed before it can go on."""
     while load64(cursor + C_RECORD) < end:
@@ -48,7 +49,7 @@ def walk(r: int, given: int, cursor: int, end: int, outcomes: int, entries: int)
     return DONE
 
 
-@compiled
+@kernel
 def _walk_lists(r: int, given: int, cursor: int, row: int, outcomes: int, entries: int) -> int:
     stop = load32(load64(given + GP_ENDS) + 4 * (row + 1))
     while load64(cursor + C_PREDICTION) < stop:

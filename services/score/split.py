@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from services.kit.compiled import kernel
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -54,7 +55,7 @@ def xxh64(value: bytes, seed: int) -> np.uint64:
     return np.uint64(_hash(letters, 0, len(letters), np.uint64(seed)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _places(letters: Bytes, starts: npt.NDArray[np.int64], seed: np.uint64) -> npt.NDArray[np.float64]:
     places = np.empty(len(starts) - 1, np.float64)
     for row in range(len(places)):
@@ -62,7 +63,7 @@ def _places(letters: Bytes, starts: npt.NDArray[np.int64], seed: np.uint64) -> n
     return places
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash(letters: Bytes, start: int, stop: int, seed: np.uint64) -> np.uint64:
     place = start
     if stop - start >= 32:
@@ -93,7 +94,7 @@ def _hash(letters: Bytes, start: int, stop: int, seed: np.uint64) -> np.uint64:
     return np.uint64(value ^ (value >> np.uint64(32)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _word(letters: Bytes, place: int, count: int) -> np.uint64:
     """So many bytes as a little-endian number."""
     word = np.uint64(0)
@@ -102,11 +103,11 @@ def _word(letters: Bytes, place: int, count: int) -> np.uint64:
     return word
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _turned(value: np.uint64, bits: int) -> np.uint64:
     return np.uint64((value << np.uint64(bits)) | (value >> np.uint64(64 - bits)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
     return np.uint64(_turned(lane + word * P2, 31) * P1)
