@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import index
 from typing import Any
@@ -44,7 +45,7 @@ class Commitment:
             spoken["admitted"] = self.admitted
         if self.place:
             spoken["checkpoint"] = self.place.at
-            spoken["chunks"] = [list(chunk) for chunk in self.place.chunks]
+            spoken["chunks"] = _runs(self.place.chunks)
         return json.dumps(spoken, separators=(",", ":")) if spoken else ""
 
     @classmethod
@@ -56,10 +57,26 @@ class Commitment:
             spoken: dict[str, Any] = dict(json.loads(metadata))
             place = None
             if "checkpoint" in spoken:
-                place = Place(index(spoken["checkpoint"]), tuple((index(p), index(at)) for p, at in spoken["chunks"]))
+                place = Place(index(spoken["checkpoint"]), tuple(_chunks(spoken["chunks"])))
             return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
+
+
+def _runs(chunks: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """[partition, first offset, how many] for chunks in a row: they are written in one go, and brokers take 4 KiB."""
+    runs: list[list[int]] = []
+    for partition, offset in chunks:
+        if runs and [partition, offset] == [runs[-1][0], runs[-1][1] + runs[-1][2]]:
+            runs[-1][2] += 1
+        else:
+            runs.append([partition, offset, 1])
+    return runs
+
+
+def _chunks(runs: Iterable[Sequence[Any]]) -> Iterator[tuple[int, int]]:
+    for partition, first, count in runs:
+        yield from ((index(partition), index(first) + step) for step in range(index(count)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from services.kit.errors import ContractError
 from services.kit.positions import Commitment, Owned, Place
 
 OFFSETS = st.integers(0, 2**62)
-PLACES = st.builds(Place, OFFSETS, st.lists(st.tuples(st.integers(0, 99), OFFSETS), min_size=1, max_size=9).map(tuple))
+RUNS = st.tuples(st.integers(0, 99), OFFSETS, st.integers(1, 9)).map(lambda r: [(r[0], r[1] + n) for n in range(r[2])])
+PLACES = st.builds(Place, OFFSETS, st.lists(RUNS, min_size=1, max_size=9).map(lambda runs: tuple(chain(*runs))))
 LARGEST = 4096
 """Characters of metadata that a broker takes by default (offset.metadata.max.bytes)."""
 
@@ -39,9 +42,9 @@ def test_an_offset_without_metadata_says_it_all(metadata: str | None) -> None:
         '"text"',
         "[1]",
         '{"checkpoint":5}',
-        '{"checkpoint":"5","chunks":[[0,1]]}',
-        '{"checkpoint":5,"chunks":[[0]]}',
-        '{"checkpoint":5,"chunks":[["0","1"]]}',
+        '{"checkpoint":"5","chunks":[[0,1,1]]}',
+        '{"checkpoint":5,"chunks":[[0,1]]}',
+        '{"checkpoint":5,"chunks":[["0","1","1"]]}',
         '{"checkpoint":5,"chunks":7}',
         '{"admitted":"9"}',
         '{"admitted":9.5}',
@@ -59,8 +62,8 @@ def test_nothing_is_admitted_less_than_answered() -> None:
 
 
 def test_metadata_of_a_large_state_fits() -> None:
-    """The places of 130 MB of checkpoint chunks fit into what a broker takes."""
-    chunks = tuple((number % 50, 10**12 + number) for number in range(150))
+    """The places of 9 GB of chunks fit into what a broker takes, also with a stranger's chunk in each hundred."""
+    chunks = tuple((49, 10**12 + number + number // 100) for number in range(10_000))
     assert len(Commitment(10**12, 10**12 + 9, Place(10**12 - 1, chunks)).metadata()) < LARGEST
 
 
