@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pyarrow as pa
+from polars.testing import assert_frame_equal
 
 from tests.project import Project
 
@@ -66,29 +66,27 @@ def trips(count: int, seed: int, first: int = 0, disorder_ms: int = 0, late: flo
     return pa.RecordBatch.from_pydict(columns).take(pa.array(np.argsort(written, kind="stable")))
 
 
-def expected(events: pa.Table, rules: Rules) -> pd.DataFrame:
-    """The features of every event, by its id, from the events topic as it lies there.
+def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
+    """The features of every event, by its id, from the events topic as it lies there; NaN for none.
 
     A trip is late when it is more than the lateness behind the newest before it in its partition; late ones are
     answered and never counted. Of its rider it sees what stands before it in the log; of a station what happened by its
     time less the delay, wherever that was written.
     """
-    rows = events.to_pandas().sort_values(["_partition", "_offset"]).reset_index(drop=True)
-    rows["time"] = rows["returned_at"].astype("datetime64[ms, UTC]").astype("int64")
-    rows["minutes"] = rows["minutes"].where(rows["minutes"].between(0, 1440), 0)
-    rows["charge"] = rows["charge"].fillna(1.0)
-    newest = rows.groupby("_partition")["time"].transform(lambda times: times.cummax().shift(fill_value=times.iloc[0]))
-    late = (rows["time"] < newest - rules.lateness).to_numpy()
-    kept_from = np.maximum(newest, rows["time"]).to_numpy() - rules.lateness
-    kept_from -= max(length for _, length in rules.rider_windows)
-    time, minutes, charge = (rows[name].to_numpy() for name in ("time", "minutes", "charge"))
-    rider, station, electric = (rows[name].to_numpy() for name in ("rider", "station", "electric"))
-    local = pd.to_datetime(rows["time"], unit="ms", utc=True).dt.tz_convert(ZoneInfo("Europe/Paris")).dt
-    answers = {
-        "clock.rush": local.hour.between(7, 9).to_numpy(),
-        "clock.guest": (rows["tariff"] == "guest").to_numpy(),
-        "clock.month": local.month.to_numpy(),
-    }
+    rows = pl.DataFrame(pl.from_arrow(events)).sort("_partition", "_offset")
+    rows = rows.with_columns(
+        time=pl.col("returned_at").dt.epoch("ms"),
+        minutes=pl.when(pl.col("minutes").is_between(0, 1440)).then("minutes").otherwise(0),
+        charge=pl.col("charge").fill_null(1.0),
+        local=pl.col("returned_at").dt.convert_time_zone("Europe/Paris"),
+    )
+    before = pl.col("time").cum_max().shift().fill_null(pl.col("time")).over("_partition")
+    newest = rows.select(before).to_series().to_numpy()
+    time, minutes, charge, rider, station, electric = (
+        rows[name].to_numpy() for name in ("time", "minutes", "charge", "rider", "station", "electric")
+    )
+    late = time < newest - rules.lateness
+    kept_from = np.maximum(newest, time) - rules.lateness - max(length for _, length in rules.rider_windows)
     place = np.arange(len(rows))
     windows = []
     for row in place:
@@ -97,38 +95,44 @@ def expected(events: pa.Table, rules: Rules) -> pd.DataFrame:
         for name, length in rules.rider_windows:
             # A late trip looks no further back than entries are kept.
             window = mine & (time > max(time[row] - length, kept_from[row]))
-            answer[f"rider.trips_{name}"] = window.sum()
-            answer[f"rider.longest_{name}"] = minutes[window].max() if window.any() else np.nan
-            answer[f"rider.shortest_{name}"] = minutes[window].min() if window.any() else np.nan
+            answer[f"rider.trips_{name}"] = float(window.sum())
+            answer[f"rider.longest_{name}"] = float(minutes[window].max()) if window.any() else np.nan
+            answer[f"rider.shortest_{name}"] = float(minutes[window].min()) if window.any() else np.nan
         end = time[row] - rules.delay
         there = ~late & (station == station[row]) & (time <= end)
         for name, length in rules.station_windows:
             window = there & (time > end - length)
-            answer[f"station.returns_{name}"] = window.sum()
-            answer[f"station.ridden_{name}"] = minutes[window].sum() if window.any() else -1
-            answer[f"station.least_charge_{name}"] = charge[window].min() if window.any() else -1
-            answer[f"station.electric_{name}"] = electric[window].mean() if window.any() else -1
+            answer[f"station.returns_{name}"] = float(window.sum())
+            answer[f"station.ridden_{name}"] = float(minutes[window].sum()) if window.any() else -1.0
+            answer[f"station.least_charge_{name}"] = float(charge[window].min()) if window.any() else -1.0
+            answer[f"station.electric_{name}"] = float(electric[window].mean()) if window.any() else -1.0
         windows.append(answer)
-    return pd.DataFrame(answers).join(pd.DataFrame(windows)).set_index(pd.Index(rows["trip"], name="id")).astype(float)
+    calendar = rows.select(
+        pl.col("trip").alias("id"),
+        pl.col("local").dt.hour().is_between(7, 9).cast(pl.Float64).alias("clock.rush"),
+        (pl.col("tariff") == "guest").cast(pl.Float64).alias("clock.guest"),
+        pl.col("local").dt.month().cast(pl.Float64).alias("clock.month"),
+    )
+    return calendar.hstack(pl.DataFrame(windows)).sort("id")
 
 
-def found(features: pa.Table) -> pd.DataFrame:
-    """The features of every event, by its id, as they were published; fails when one was twice."""
-    columns = {}
+def found(features: pa.Table) -> pl.DataFrame:
+    """The features of every event, by its id, as they were published, NaN for none; fails when one was twice."""
+    columns = {"id": features["event_id"].combine_chunks()}
     for field in features.schema:
         if pa.types.is_struct(field.type) and field.name not in ("event", "model"):
             struct = features[field.name].combine_chunks()
-            columns |= {f"{field.name}.{part.name}": struct.field(part.name).to_pandas() for part in field.type}
-    table = pd.DataFrame(columns).set_index(pd.Index(features["event_id"].to_pylist(), name="id")).astype(float)
-    assert not table.index.has_duplicates
+            for part in field.type:
+                columns[f"{field.name}.{part.name}"] = struct.field(part.name).cast(pa.float64()).fill_null(np.nan)
+    table = pl.DataFrame(pl.from_arrow(pa.table(columns))).sort("id")
+    assert table["id"].is_unique().all()
     return table
 
 
-def assert_exact(project: Project, rules: Rules) -> pd.DataFrame:
+def assert_exact(project: Project, rules: Rules) -> pl.DataFrame:
     """Every event has its features once, and they are those of the brute force; which they are."""
-    wanted = expected(project.read("events"), rules).sort_index()
-    got = found(project.read("features")).sort_index()
-    assert list(got.index) == list(wanted.index)
-    pd.testing.assert_frame_equal(got[wanted.columns], wanted, rtol=1e-9, check_dtype=False)
+    wanted = expected(project.read("events"), rules)
+    got = found(project.read("features"))
     assert set(got.columns) == set(wanted.columns)
+    assert_frame_equal(got.select(wanted.columns), wanted, check_exact=False, rel_tol=1e-9, abs_tol=0)
     return wanted

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -106,10 +107,10 @@ def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project:
     truth = dict(zip(known.columns["event_id"].to_pylist(), known.columns["value"].to_pylist(), strict=True))
     assert [truth[name] for name in outcomes["event_id"].to_pylist()] == outcomes["label"].to_pylist()
 
-    rows = outcomes.select(["arm", "score", "label", "decision"]).to_pandas()
-    rows["window"] = outcomes["event_time"].cast(pa.int64()).to_numpy() // 86_400_000 * 86_400_000
+    rows = pl.DataFrame(pl.from_arrow(outcomes.select(["arm", "score", "label", "decision", "event_time"])))
+    rows = rows.with_columns(window=pl.col("event_time").dt.epoch("ms") // 86_400_000 * 86_400_000)
     assert set(rows["arm"]) == {CHAMPION, CANARY, CHALLENGER}
-    wanted = dict(list(rows.groupby(["arm", "window"])))
+    wanted = rows.partition_by("arm", "window", as_dict=True)
     end = time.monotonic() + 120
     while True:
         cards = cards_of(project)
@@ -121,7 +122,7 @@ def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project:
     for key, part in wanted.items():
         card = cards[key]
         assert (card["mature"], card["predictions"]) == (True, len(part)), key
-        if part["label"].nunique() == 2:
+        if part["label"].n_unique() == 2:
             area = metrics.roc_auc_score(part["label"], part["score"])
             assert np.isclose(card["auc_roc"], area, rtol=1e-9), key
             average = metrics.average_precision_score(part["label"], part["score"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -12,10 +12,10 @@ from services.quality.ranking import precision_at
 from services.quality.score_table import EMPTY
 
 
-def handbook(frame: pd.DataFrame, k: int) -> float:
+def handbook(frame: pl.DataFrame, k: int) -> float:
     """Precision top-k of one day as the Handbook computes it (`card_precision_top_k_day`)."""
-    best = frame.groupby("entity").max().sort_values(by="score", ascending=False).head(k)
-    return float((best.label == 1).sum() / k)
+    best = frame.group_by("entity").max().sort("score", descending=True).head(k)
+    return float((best["label"] == 1).sum() / k)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -23,15 +23,17 @@ def handbook(frame: pd.DataFrame, k: int) -> float:
 def test_handbook(seed: int, k: int) -> None:
     """Whatever the partitions, a day's figure is the Handbook's."""
     random = np.random.default_rng(seed)
-    frame = pd.DataFrame({"entity": random.integers(0, 500, 2000), "score": random.random(2000)})
-    frame["label"] = (random.random(2000) < frame.score**3).astype(int)
-    parts = [part for _, part in frame.groupby(frame.entity % 5)]
-    tables = [ranked(pa.array(p.entity.astype(str)), p.score.to_numpy(), p.label.to_numpy(), k) for p in parts]
-    whole = ranked(pa.array(frame.entity), frame.score.to_numpy(), frame.label.to_numpy(), k)
+    who, scores = random.integers(0, 500, 2000), random.random(2000)
+    labels = (random.random(2000) < scores**3).astype(int)
+    parts = [np.flatnonzero(who % 5 == remainder) for remainder in range(5)]
+    tables = [ranked(pa.array(who[part].astype(str)), scores[part], labels[part], k) for part in parts]
+    whole = ranked(pa.array(who), scores, labels, k)
     day = merged(tables, k)
     assert day == merged(tables[::-1], k) == merged([merged(tables[:2], k), *tables[2:]], k) == whole
     assert len(day) <= k
-    assert precision_at(day, k) == pytest.approx(handbook(frame, k))
+    assert precision_at(day, k) == pytest.approx(
+        handbook(pl.DataFrame({"entity": who, "score": scores, "label": labels}), k)
+    )
 
 
 def test_ties_at_the_border() -> None:
