@@ -48,6 +48,8 @@ class Arena:
         bootstrap, redis: where the parts answer.
         made_up: play made-up transactions although the real ones are there.
         say: told what is going on.
+        model_rows: events that the model is trained on.
+        idle_after: of the pipeline's view, where it is not the pipeline's own: every backfill waits so long, once.
     """
 
     directory: Path
@@ -57,6 +59,7 @@ class Arena:
     made_up: bool
     say: Callable[[str], None]
     model_rows: int = TRAINED_ON
+    idle_after: str | None = None
 
     @property
     def connection(self) -> Connection:
@@ -73,9 +76,7 @@ class Arena:
         `settings`: variables of its members' processes (HEADRACE_MODE="...").
         """
         name = f"bench_{uuid.uuid4().hex[:8]}"
-        project = Project(
-            ROOT / "pipelines/card_fraud.yaml", name, self.directory / name, self.bootstrap, self.redis, PARTITIONS
-        )
+        project = Project(self._source(), name, self.directory / name, self.bootstrap, self.redis, PARTITIONS)
         # Installed packages come with their byte code; a shell that forbids to write it would have every start compile.
         project.settings = {"PYTHONDONTWRITEBYTECODE": "", **settings}
         try:
@@ -84,6 +85,20 @@ class Arena:
             project.close()
             admin = Admin(self.connection)
             admin.delete([topic for topic in admin.topics() if topic.startswith(name)])
+
+    def _source(self) -> Path:
+        """The pipeline file, or a copy that waits less."""
+        path = ROOT / "pipelines/card_fraud.yaml"
+        if self.idle_after is None:
+            return path
+        text, line = path.read_text(), "    delay: 7d\n"
+        assert line in text, "the view with a delay is not where it was"
+        copy = self.directory / "source" / "pipelines" / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text.replace(line, f"    idle_after: {self.idle_after}\n{line}"))
+        if not (copy.parents[1] / "schemas").exists():
+            shutil.copytree(ROOT / "schemas", copy.parents[1] / "schemas")
+        return copy
 
     def topic(self, project: Project, name: str) -> str:
         """A further topic, which goes with the project; its name on the broker."""

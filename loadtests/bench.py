@@ -44,10 +44,11 @@ class Size:
     checkpointed: bool = True
     modes: tuple[str, ...] = throughput.MODES
     dark: shadowing.Size = shadowing.WHOLE
+    idle_after: str | None = None
 
 
 QUICK = Size(
-    4_000, 1, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1], shadowing.QUICK
+    4_000, 1, 12_000, (200,), 2.0, 1.0, 1, 0.05, 200, 1, 1, False, throughput.MODES[:1], shadowing.QUICK, "1s"
 )  # fmt: skip  # one a field
 
 
@@ -119,7 +120,7 @@ def main() -> int:
     shown = console()
     figures: dict[str, Any] = {"machine": machine()}
     with arena(options.made_up, lambda text: shown.print(f"[dim]{text}[/]")) as ground:
-        ground.model_rows = size.model_rows
+        ground.model_rows, ground.idle_after = size.model_rows, size.idle_after
         for name in names:
             shown.rule(name)
             figures[name] = PARTS[name].measure(ground, size)
