@@ -251,6 +251,7 @@ class Labelling(Service):
                 )
             join.load(columns)
         self._joins[partition] = join
+        self._show()
 
     def snapshot(self, partition: int) -> bytes:
         """The join of a partition."""
@@ -264,6 +265,7 @@ class Labelling(Service):
         """See `Service`."""
         for known in (self._joins, self._progress, self._offsets, self._idle):
             known.pop(partition, None)
+        self._show()
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:
