@@ -28,7 +28,8 @@ from services.parts.kafka import Kafka
 from services.parts.redis import Redis
 from services.training.bootstrap import train_offline
 from services.training.dataset import labels_of
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 PARTITIONS = 4
 TRAINED_ON = 60_000

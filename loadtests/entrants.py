@@ -18,7 +18,8 @@ from services.inference.plans import CHAMPION, SHADOW, Arm
 from services.inference.store import ModelStore
 from services.kit.reading import read_topic
 from services.training.bootstrap import train_offline
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from loadtests.living import live, remember, trickle
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.throughput import MODES
 from services.kit.channels import Channel
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 QUANTILES = (0.5, 0.99, 0.999)
 PATIENCE_S = 60.0

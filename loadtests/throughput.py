@@ -17,7 +17,8 @@ from typing import Any
 
 from loadtests.arena import Arena
 from loadtests.meters import Meter, Sample, cpu_seconds, watched
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 MODES = ("exactly_once", "at_least_once")
 LABELS = "labels-0"

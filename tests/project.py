@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,12 +23,12 @@ from services.kit.topic_changes import apply as apply_changes
 from services.kit.topic_changes import plan
 from services.pipeline.wiring import Contracts, read_contracts
 from services.training.bootstrap import train_offline
+from tests.members import Members
 
-ROOT = Path(__file__).parents[1]
 WEEK = 7 * 86_400_000
 
 
-class Project:
+class Project(Members):
     """A copy of a pipeline under a name of its own, with topics, pinned ids and a model store.
 
     Args:
@@ -46,12 +42,9 @@ class Project:
     def __init__(
         self, source: Path, name: str, directory: Path, bootstrap: str, redis: str, partitions: int = 4
     ) -> None:
+        super().__init__(bootstrap, directory)
         self.name = name
-        self.directory = directory
-        self.bootstrap = bootstrap
         self.redis = redis
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.settings: dict[str, str] = {}
         (directory / "pipelines").mkdir(parents=True)
         self.path = directory / "pipelines" / f"{name}.yaml"
         lines = source.read_text().splitlines()
@@ -72,52 +65,19 @@ class Project:
     def connection(self) -> Connection:
         return Connection(self.bootstrap)
 
+    def command(self, member: str) -> list[str]:
+        """Of the service that the member's name begins with (`enrich-0`)."""
+        kind = SERVICES[member.partition("-")[0]]
+        return [kind.module, *kind.arguments]
+
     def environment(self, member: str, **settings: str) -> dict[str, str]:
-        """The variables of a member's process."""
-        return {
-            **os.environ,
+        own = {
             "HEADRACE_PIPELINE": str(self.path),
-            "HEADRACE_BOOTSTRAP": self.bootstrap,
             "HEADRACE_REDIS": self.redis,
             "HEADRACE_MODELS": str(self.directory / "models"),
             "HEADRACE_MODEL_CACHE": str(self.directory / "cache"),
-            "HEADRACE_MEMBER": member,
-            "HEADRACE_SESSION_TIMEOUT_MS": "6000",
-            **self.settings,
-            **settings,
         }
-
-    def start(self, member: str, **settings: str) -> subprocess.Popen[bytes]:
-        """Start a member; its name begins with its service's (`enrich-0`)."""
-        kind = SERVICES[member.partition("-")[0]]
-        command = [sys.executable, "-m", kind.module, *kind.arguments]
-        with (self.directory / f"{member}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment(member, **settings), stdout=log, stderr=log
-            )
-        self.processes[member] = process
-        return process
-
-    def stop(self, member: str, how: signal.Signals = signal.SIGTERM) -> int:
-        """End a member and wait for it."""
-        process = self.processes.pop(member)
-        process.send_signal(how)
-        return process.wait(60)
-
-    def close(self) -> None:
-        """Kill what still runs."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-    def revive(self) -> None:
-        """Start members again that ended by themselves, as a supervisor would; a wrong contract is a failure."""
-        for member, process in list(self.processes.items()):
-            if process.poll() is not None:
-                assert process.returncode in (1, 70, 75, -signal.SIGKILL), (
-                    f"{member}: {process.returncode}\n{self.logs()}"
-                )
-                self.start(member)
+        return super().environment(member, **{**own, **self.settings, **settings})
 
     def publish(self, rows: pa.RecordBatch, key: str, logical: str = "events") -> None:
         """Write events, or records of another topic, in their order, keyed by a column."""
@@ -164,16 +124,8 @@ class Project:
             if table.num_rows >= count:
                 return table
             assert time.monotonic() < end, f"{table.num_rows} of {count} {logical} after {seconds:g} s\n{self.logs()}"
-            (between or self._assert_alive)()
+            (between or self.assert_alive)()
             time.sleep(0.3)  # Polls the broker: there is no event to wait for.
-
-    def _assert_alive(self) -> None:
-        for member, process in self.processes.items():
-            assert process.poll() is None, f"{member} ended with {process.returncode}\n{self.logs()}"
-
-    def logs(self) -> str:
-        """What the members said last, for a failing assertion."""
-        return "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in sorted(self.directory.glob("*.log")))
 
 
 def _made_up(kind: pa.DataType, count: int, draw: np.random.Generator) -> pa.Array:

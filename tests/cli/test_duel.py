@@ -37,7 +37,8 @@ from tests.cli.contests import (
     write,
 )
 from tests.cli.terminal import Terminal
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 EVENTS = contest(4_000)
 DARK = EVENTS.at(slice(200, None))  # the challenger came a little later

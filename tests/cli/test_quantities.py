@@ -17,7 +17,8 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from services.cli.duel import duel
 from services.cli.scorecard import scorecard
 from tests.cli.contests import CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write, write_sums
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 EVENTS = contest(2_000, seed=5, days=2)
 TRUTH = EVENTS.scores[0] * 40 + np.random.default_rng(6).normal(0, 1, 2_000)

@@ -20,7 +20,8 @@ from services.cli.scorecard import scorecard
 from services.kit.errors import ConfigurationError
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
 from tests.cli.terminal import Terminal
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 DAYS = 10
 EVENTS = contest(6_000, seed=3, days=DAYS)

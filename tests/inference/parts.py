@@ -12,7 +12,7 @@ from services.inference.package import ModelPackage
 from services.inference.plans import Arm, Plan
 from services.kit.batch import Batch
 from services.kit.schemas import load_schema
-from tests.project import ROOT
+from tests.members import ROOT
 
 MILLIS = pa.timestamp("ms", "UTC")
 EVENT = pa.struct([pa.field("amount", pa.float64()), pa.field("channel", pa.string())])

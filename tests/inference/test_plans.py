@@ -14,7 +14,7 @@ from services.inference.plans import Arm, Member, Plan, latest
 from services.kit.codec import Codec
 from services.kit.schemas import PinnedIds, load_schema, pinned, read_pins, write_pins
 from tests.inference.parts import PLANS
-from tests.project import ROOT
+from tests.members import ROOT
 
 ONE = Arm("champion", "m", "1", "sha256:01", "file:///m/1")
 CANARY = replace(ONE, arm="canary", version="2", digest="sha256:02", share=0.05)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 
 @pytest.fixture

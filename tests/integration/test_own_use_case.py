@@ -18,7 +18,8 @@ from services.inference.store import ModelStore
 from services.pipeline.spec import expand
 from services.training.bootstrap import train_offline
 from tests.integration import bikes
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 COUNT = 2_000
 RULES = bikes.Rules()

@@ -20,7 +20,8 @@ from services.inference.plans import CANARY, CHALLENGER, CHAMPION, Arm, Plan
 from services.inference.store import ModelStore
 from services.simulation.simulators import World, simulate
 from services.training.bootstrap import train_offline
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 DAYS = 12
 TOLD = ["prediction_id", "revision", "event_id", "event_time", "arm", "score", "decision", "label"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT
+from tests.members import ROOT
 
 CALLER = """
 from services.kit.compiled import kernel

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,23 +17,20 @@ from services.kit.errors import Transient
 from services.kit.kafka import Admin, Connection, Producer
 from services.kit.reading import read_topic
 from tests.kit import tally
+from tests.members import Members
 
-ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 
 
-class Stage:
+class Stage(Members):
     """Topics of one test, and the tally processes that run on them."""
 
     module = "tests.kit.tally"
     inputs = ("events",)
 
     def __init__(self, bootstrap: str, pipeline: str, directory: Path, replication: int = 1) -> None:
-        self.bootstrap = bootstrap
+        super().__init__(bootstrap, directory)
         self.pipeline = pipeline
-        self.directory = directory
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.settings: dict[str, str] = {}
         admin = Admin(bootstrap)
         for name in (*self.inputs, "tallies", "notes", "dead-letters"):
             admin.create(f"{pipeline}.{name}", PARTITIONS, replication, {"max.message.bytes": "4000000"})
@@ -52,34 +46,12 @@ class Stage:
         producer.send(f"{self.pipeline}.{topic}", [key for _, key, _ in events], values)
         producer.flush()
 
-    def start(self, member: str, **settings: str) -> subprocess.Popen[bytes]:
-        """Start a member; its log is kept beside the test."""
-        environment = {
-            **os.environ,
-            "HEADRACE_PIPELINE": self.pipeline,
-            "HEADRACE_BOOTSTRAP": self.bootstrap,
-            "HEADRACE_MEMBER": member,
-            "HEADRACE_SESSION_TIMEOUT_MS": "6000",
-            "HEADRACE_CHECKPOINT_S": "1",
-            "HEADRACE_SILENCE_S": "20",
-            **self.settings,
-            **settings,
-        }
-        with (self.directory / f"{member}.log").open("ab") as log:
-            command = [sys.executable, "-m", self.module]
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
-        self.processes[member] = process
-        return process
+    def command(self, member: str) -> list[str]:
+        return [self.module]
 
-    def stop(self, member: str, how: signal.Signals = signal.SIGTERM) -> int:
-        """End a member and wait for it."""
-        process = self.processes.pop(member)
-        process.send_signal(how)
-        return process.wait(60)
-
-    def logs(self) -> str:
-        """What the members said last, for a failing assertion."""
-        return "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self.directory.glob("*.log"))
+    def environment(self, member: str, **settings: str) -> dict[str, str]:
+        own = {"HEADRACE_PIPELINE": self.pipeline, "HEADRACE_CHECKPOINT_S": "1", "HEADRACE_SILENCE_S": "20"}
+        return super().environment(member, **{**own, **self.settings, **settings})
 
     def answers(self) -> list[dict[str, object]]:
         """All tallies that a read_committed consumer sees."""
@@ -92,24 +64,6 @@ class Stage:
         channel = tally.channel(self.pipeline, "dead-letters", tally.DEAD, 4_000_000)
         rows: list[dict[str, object]] = read_topic(Connection(self.bootstrap), channel)[0].to_pylist()
         return rows
-
-    def revive(self) -> None:
-        """Start members again that ended by themselves, as a supervisor would."""
-        for member, process in list(self.processes.items()):
-            if process.poll() is not None:
-                assert process.returncode in (1, 70, 75), self.logs()
-                self.start(member)
-
-    def close(self) -> None:
-        """Kill what still runs."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-    def assert_alive(self) -> None:
-        """No member has ended."""
-        for member, process in self.processes.items():
-            assert process.poll() is None, f"{member} ended with {process.returncode}\n{self.logs()}"
 
     def await_answers(
         self, count: int, seconds: float = 120, between: Callable[[], None] | None = None

@@ -15,7 +15,8 @@ import pytest
 from services.kit.kafka import Producer
 from services.kit.reading import read_topic
 from tests.labels.stream import COMPARED, flood, joined, millis
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 EVENTS = 200_000
 

@@ -13,7 +13,7 @@ import pytest
 from loadtests.bench import PARTS
 from loadtests.meters import Meter
 from loadtests.stream import DATA, transactions
-from tests.project import ROOT
+from tests.members import ROOT
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from loadtests.protocol import AS_OF, CONTENDERS, DAY, DAYS, START, TESTED, TRAI
 from loadtests.standing import Result, results
 from loadtests.standing_page import page
 from loadtests.stream import DATA
-from tests.project import ROOT
+from tests.members import ROOT
 
 MACHINE = {
     "date": "2026-11-21T00:00:00", "cores": 2, "processor": "p", "memory_gib": 4.0, "system": "s", "python": "3.11",

@@ -11,7 +11,8 @@ import pytest
 
 from services.score.split import shares
 from tests.inference.live import logistic, plan, publish
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from services.shadow.news import News
 from services.shadow.scoring import Shadow
 from services.shadow.shedding import Shedding
 from tests.inference.parts import FEATURES, PREDICTIONS
-from tests.project import ROOT
+from tests.members import ROOT
 
 CONTROL = load_schema(ROOT / "schemas/control_event.avsc").arrow
 

@@ -17,7 +17,8 @@ import pytest
 from services.inference.package import pack
 from tests.inference import graphs
 from tests.inference.live import INPUTS, logistic, manifest, plan, publish
-from tests.project import ROOT, Project
+from tests.members import ROOT
+from tests.project import Project
 
 
 @pytest.fixture
