@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from services.kit.answering import RETRY_S, Answering
 from services.kit.channels import Channel, Wiring
 from services.kit.checkpoints import Checkpoints
@@ -36,6 +38,8 @@ POLL_S = 0.05
 TICK_S = 0.01
 GAUGE_S = 1.0
 GC_THRESHOLD = 100_000
+BATCH_BYTES = 8 << 20
+"""Values of one batch: what is made of them on the way out, dead letters above all, holds them several times over."""
 UNREADABLE_RETRY_S = 0.2
 END_OF_PARTITION = "_PARTITION_EOF"
 LOG_CUT_OFF = "_AUTO_OFFSET_RESET"
@@ -164,7 +168,7 @@ class Runner:
             for batch in facts.news():
                 self.service.learn(batch, self.clock())
         begun, looked = self.clock(), not self._backlog
-        messages, self._backlog = self._backlog or self.poll(), []
+        messages, self._backlog = bounded(self._backlog or self.poll())
         self.take(messages)
         self._lookout.looked(begun, looked and len(messages) < self.settings.batch_rows and not self._backlog)
         now = self.clock()
@@ -239,7 +243,7 @@ class Runner:
             else:
                 log.warning("consumer", error=str(error))  # librdkafka goes on trying by itself.
         if records and not self._answered(records, now):
-            self._backlog = messages
+            self._backlog = [*messages, *self._backlog]
             return
         for partition, end in ends.items():
             own = self.owned.get(partition)
@@ -325,3 +329,12 @@ class Runner:
         self.metrics.idle.set(idle)
         if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:
             self.stop()
+
+
+def bounded(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """The first of some messages, whose values have `BATCH_BYTES` together, one message at least; and the rest."""
+    if sum(map(len, messages)) <= BATCH_BYTES:
+        return messages, []
+    sizes = np.cumsum(np.fromiter(map(len, messages), np.int64, len(messages)))
+    stop = max(int(np.searchsorted(sizes, BATCH_BYTES, "right")), 1)
+    return messages[:stop], messages[stop:]

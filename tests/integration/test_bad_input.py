@@ -206,7 +206,7 @@ def test_memory_stays_bounded(running: Project) -> None:
         running.await_count("dead-letters", refused + len(bad))
         sizes.append(resident(running))
     for member, before in sizes[0].items():
-        assert max(size[member] for size in sizes) - before < 512 << 20, sizes
+        assert max(size[member] for size in sizes) - before < 256 << 20, sizes
 
 
 def test_the_limit_stops_before_it_commits(kafka: str, redis_server: str, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 from services.kit.errors import Transient
-from services.kit.kafka import Admin, Connection, Producer
+from services.kit.kafka import Admin, Connection, Message, Producer
 from services.kit.reading import read_topic
+from services.kit.runner import BATCH_BYTES, bounded
 from tests.kit import tally
 from tests.members import Members
 
@@ -196,3 +197,21 @@ def test_kills_joins_and_zombies_change_nothing(stage: Stage, protocol: str) -> 
         disturb(stage, draw)
         stage.revive()
     assert_exact(stage.await_answers(len(published), between=stage.revive), expected(published))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first"),
+    [
+        ([10] * 5, 5),
+        ([BATCH_BYTES, 1], 1),
+        ([BATCH_BYTES + 1, 1], 1),
+        ([1, BATCH_BYTES - 1, 0, 1], 3),
+        ([1, BATCH_BYTES, 1], 1),
+    ],
+)
+def test_a_batch_has_so_many_bytes_and_one_record_at_least(sizes: list[int], first: int) -> None:
+    """Large records are taken a few at a time, in their order, and none is left out."""
+    polled = [Message("t", 0, offset, None, bytes(size)) for offset, size in enumerate(sizes)]
+    taken, later = bounded(polled)
+    assert len(taken) == first
+    assert taken + later == polled
