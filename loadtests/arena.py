@@ -200,10 +200,10 @@ def console() -> Console:
 
 
 @contextmanager
-def arena(made_up: bool = False, say: Callable[[str], None] = print) -> Iterator[Arena]:
-    """Start the parts, and take them down with everything that was made on them."""
+def arena(made_up: bool = False, say: Callable[[str], None] = print, brief: bool = False) -> Iterator[Arena]:
+    """Start the parts, and take them down with everything that was made on them; `brief`: they measure nothing."""
     directory = Path(tempfile.mkdtemp(prefix="headrace-load-"))
-    broker = Kafka(directory / "kafka", with_parent=True)
+    broker = Kafka(directory / "kafka", brief=brief, with_parent=True)
     store = Redis(directory / "redis", with_parent=True)
     try:
         say("starting Kafka and Redis")

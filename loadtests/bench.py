@@ -119,7 +119,7 @@ def main() -> int:
     size = replace(base, **{name: value for name, value in asked.items() if value is not None})
     shown = console()
     figures: dict[str, Any] = {"machine": machine()}
-    with arena(options.made_up, lambda text: shown.print(f"[dim]{text}[/]")) as ground:
+    with arena(options.made_up, lambda text: shown.print(f"[dim]{text}[/]"), brief=options.quick) as ground:
         ground.model_rows, ground.idle_after = size.model_rows, size.idle_after
         for name in names:
             shown.rule(name)

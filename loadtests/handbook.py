@@ -47,7 +47,7 @@ def main() -> int:
         return 2
     where = machine()
     entries = entered(options.seeds)
-    with arena(say=shown.print) as ground:
+    with arena(say=shown.print, brief=options.sample > 1) as ground:
         champion = next(entry for entry in entries if entry.contender.title == CHAMPION)
         played = play(ground, entries, champion, weeks(options.sample))
     found = results(played, entries)

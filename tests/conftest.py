@@ -33,7 +33,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # The consumer protocol's session time-out is the broker's, 45 s by default: tests that kill members wait it out.
     sessions = {"group.consumer.min.session.timeout.ms": "6000", "group.consumer.session.timeout.ms": "6000"}
     intervals = {"group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
-    broker = Kafka(directory, overrides=sessions | intervals, with_parent=True)
+    broker = Kafka(directory, brief=True, overrides=sessions | intervals, with_parent=True)
     started(broker.start)
     yield broker.address
     broker.stop()

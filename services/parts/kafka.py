@@ -23,6 +23,7 @@ _LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
 )
+_BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 class Kafka(Part):
@@ -32,6 +33,7 @@ class Kafka(Part):
         directory: takes `kafka-N.*` and `data-N` of each node; an existing cluster there is taken over with its data.
         nodes: how many, each broker and controller at once; replication factors follow (3 from three nodes on).
         heap: of each node's Java machine, as in `-Xmx`.
+        brief: compile the broker's code soon and not well, which is less work for a cluster that lives for minutes.
         overrides: broker settings beside or instead of ours.
         with_parent: the kernel kills the nodes when the process that started them ends.
     """
@@ -45,11 +47,13 @@ class Kafka(Part):
         nodes: int = 1,
         *,
         heap: str = "1g",
+        brief: bool = False,
         overrides: Mapping[str, str] | None = None,
         with_parent: bool = False,
     ) -> None:
         super().__init__(directory, nodes, with_parent=with_parent)
         self.heap = heap
+        self.brief = brief
         self.overrides = dict(overrides or {})
 
     @property
@@ -72,8 +76,9 @@ class Kafka(Part):
         settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings(node).items()))
         base = [java(), "-cp", f"{jars}/*", *_LOGGING]
         if not (self.directory / f"data-{node}" / "meta.properties").exists():
-            self._format([*base, "-XX:TieredStopAtLevel=1"], settings)
-        argv = [*base, "-Xms256m", f"-Xmx{self.heap}", "kafka.Kafka", str(settings)]
+            self._format([*base, *_BRIEF], settings)
+        brief = _BRIEF if self.brief else ()
+        argv = [*base, *brief, "-Xms256m", f"-Xmx{self.heap}", "kafka.Kafka", str(settings)]
         return process.start(f"kafka-{node}", argv, self.directory, with_parent=self.with_parent)
 
     def _format(self, java_argv: list[str], settings: Path) -> None:

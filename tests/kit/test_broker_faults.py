@@ -16,7 +16,7 @@ from tests.kit.test_runner import Stage, assert_exact, events, expected
 def cluster(tmp_path: Path) -> Iterator[Kafka]:
     """Three brokers of this test's own, quick to notice that one is gone."""
     overrides = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
-    kafka = Kafka(tmp_path / "kafka", 3, heap="512m", overrides=overrides, with_parent=True)
+    kafka = Kafka(tmp_path / "kafka", 3, heap="512m", brief=True, overrides=overrides, with_parent=True)
     started(kafka.start)
     yield kafka
     kafka.stop()

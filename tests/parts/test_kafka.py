@@ -59,7 +59,7 @@ def test_records_survive_a_killed_broker(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cluster_bears_the_loss_of_a_node(tmp_path: Path) -> None:
     """Of three nodes one is killed: the others take writes and give all records; the lost one comes back."""
-    cluster = Kafka(tmp_path, nodes=3, heap="400m", overrides=SHORT_SESSION, with_parent=True)
+    cluster = Kafka(tmp_path, nodes=3, heap="400m", brief=True, overrides=SHORT_SESSION, with_parent=True)
     cluster.start()
     create(cluster.address, "numbers", 3)
     write(cluster.address, "numbers", [b"before"])
