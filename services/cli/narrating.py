@@ -97,12 +97,13 @@ def _origin(origin: Document) -> str:
 
 def _outcomes(outcomes: Sequence[Document]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("  arm", "revision", "state", "label", "known at", "source", "reports"):
+    for name in ("  model", "arm", "revision", "state", "label", "known at", "source", "reports"):
         table.add_column(name)
     for one in outcomes:
         reports = f"{one['reports']}, conflicting" if one["conflicting"] else str(one["reports"])
         table.add_row(
-            f"  {one['arm']}",
+            f"  {escape(one['model'])}",
+            one["arm"],
             str(one["revision"]),
             one["state"],
             _value(one["label"]),

@@ -99,7 +99,7 @@ def _prediction(gathered: Gathered, found: Found) -> Document:
         **_place(found),
         **told,
         "asked": row["prediction_id"] == gathered.prediction_id,
-        "model": f"{model['name']}@{model['version']}",
+        "model": _title(model),
         "digest": model["digest"],
         "threshold": _threshold(gathered, arm, model["digest"]),
         "latency_ms": _ms(row["predicted_time"]) - _ms(row["ingest_time"]),
@@ -183,7 +183,10 @@ def _outcomes(gathered: Gathered) -> list[Document]:
         "prediction_id", "arm", "revision", "state", "label", "label_time", "label_source", "reports", "conflicting",
         "as_of",
     )  # fmt: skip
-    told = [{**_place(found), **{name: plain(found.row[name]) for name in names}} for found in gathered.of("outcomes")]
+    told = [
+        {**_place(found), "model": _title(found.row["model"]), **{name: plain(found.row[name]) for name in names}}
+        for found in gathered.of("outcomes")
+    ]
     newest = {one["prediction_id"]: one["revision"] for one in sorted(told, key=lambda one: int(one["revision"]))}
     told.sort(key=lambda one: (one["prediction_id"], one["revision"]))
     return [{**one, "holds": one["revision"] == newest[one["prediction_id"]]} for one in told]
@@ -241,6 +244,10 @@ def _truth(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
         yield f"no label: it matures at {matures}; if none has come by then, {then}"
     if document["predictions"] and not document["outcomes"] and gathered.records.get("outcomes") is not None:
         yield "no outcome yet: one is written when a label comes, or when the event matures"
+
+
+def _title(model: Document) -> str:
+    return f"{model['name']}@{model['version']}"
 
 
 def _ms(time: datetime) -> int:

@@ -65,7 +65,9 @@ class Writer:
 
     def outcome(self, number: int, revision: int, label: float | None, reports: int, customer: int = 42) -> None:
         """What became of the champion's answer."""
-        said = {"prediction_id": f"{number}/m@1/champion", "arm": "champion", "revision": revision, "label": label}
+        model = {"name": "m", "version": "1", "digest": f"sha256:{'1' * 64}"}
+        said = {"prediction_id": f"{number}/m@1/champion", "model": model, "arm": "champion"}
+        said |= {"revision": revision, "label": label}
         state = {"state": "presumed" if label is None else "labelled", "reports": reports, "conflicting": reports > 1}
         self.write("outcomes", str(customer), self._identity(number, customer) | said | state)
 
@@ -150,9 +152,9 @@ def test_a_whole_story(writer: Writer, headrace: Terminal, project: Project) -> 
     assert "not below the canary's share of 0%" in story["choice"]["because"]
     assert [one["model"] for one in story["shadow_predictions"]] == ["m@3"]
     assert [(one["value"], one["source"]) for one in story["labels"]] == [(0.0, "bank"), (1.0, "court")]
-    assert [(one["revision"], one["state"], one["holds"]) for one in story["outcomes"]] == [
-        (0, "presumed", False),
-        (1, "labelled", True),
+    assert [(one["model"], one["revision"], one["state"], one["holds"]) for one in story["outcomes"]] == [
+        ("m@1", 0, "presumed", False),
+        ("m@1", 1, "labelled", True),
     ]
     assert story["notes"] == []
 
