@@ -33,7 +33,7 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=2 $(ARGS)
 
 .PHONY: lint
 lint: $(PACKAGES) ## style, format, types and import contracts

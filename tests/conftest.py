@@ -7,13 +7,30 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from services.kit.errors import ConfigurationError
 from services.parts.kafka import Kafka
 from services.parts.redis import Redis
 from services.parts.registry import Registry
+
+
+class Kinds(LoadScopeScheduling):
+    """Load tests in small in one process, all others in another, each in its order.
+
+    Load tests have processes and brokers of their own; the others share a broker, a store and a registry.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "load" if nodeid.startswith("tests/loadtests/") else "others"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Kinds:
+    """How `make test` shares tests out."""
+    return Kinds(config, log)
 
 
 def started(start: Callable[[], None]) -> None:
