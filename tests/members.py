@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RESTARTED = (1, 70, 75, -signal.SIGKILL)
-"""Exit codes after which a supervisor starts a member again; 2 and 3 are for people to look at."""
 
 
 class Members:
@@ -24,7 +22,10 @@ class Members:
     Attributes:
         processes: those that run, by member.
         settings: variables of all of them.
+        restarted: exit codes after which a supervisor starts a member again; 2 and 3 are for people to look at.
     """
+
+    restarted: tuple[int, ...] = (1, 70, 75)
 
     def __init__(self, bootstrap: str, directory: Path) -> None:
         self.bootstrap = bootstrap
@@ -37,6 +38,10 @@ class Members:
         """The module that a member runs, and its arguments."""
         raise NotImplementedError
 
+    def own(self) -> dict[str, str]:
+        """The variables that all members have, unless `settings` say otherwise."""
+        raise NotImplementedError
+
     def environment(self, member: str, **settings: str) -> dict[str, str]:
         """The variables of a member's process."""
         return {
@@ -44,6 +49,7 @@ class Members:
             "HEADRACE_BOOTSTRAP": self.bootstrap,
             "HEADRACE_MEMBER": member,
             "HEADRACE_SESSION_TIMEOUT_MS": "6000",
+            **self.own(),
             **self.settings,
             **settings,
         }
@@ -68,7 +74,7 @@ class Members:
         end = time.monotonic() + 60
         while how != signal.SIGKILL and not self._listens(member) and process.poll() is None:
             assert time.monotonic() < end, f"{member} does not listen\n{self.logs()}"
-            time.sleep(0.05)  # Its log is all that tells.
+            time.sleep(0.05)  # Reads its log, which is all that tells: there is no event to wait for.
         del self.processes[member]
         process.send_signal(how)
         return process.wait(60)
@@ -88,7 +94,7 @@ class Members:
         """Start members again that ended by themselves, as a supervisor would; a wrong contract is a failure."""
         for member, process in list(self.processes.items()):
             if process.poll() is not None:
-                assert process.returncode in RESTARTED, f"{member}: {process.returncode}\n{self.logs()}"
+                assert process.returncode in self.restarted, f"{member}: {process.returncode}\n{self.logs()}"
                 self.start(member)
 
     def assert_alive(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -39,6 +40,8 @@ class Project(Members):
         partitions: of every topic that has no fixed number.
     """
 
+    restarted = (*Members.restarted, -signal.SIGKILL)  # where memory is short, the kernel kills
+
     def __init__(
         self, source: Path, name: str, directory: Path, bootstrap: str, redis: str, partitions: int = 4
     ) -> None:
@@ -70,14 +73,13 @@ class Project(Members):
         kind = SERVICES[member.partition("-")[0]]
         return [kind.module, *kind.arguments]
 
-    def environment(self, member: str, **settings: str) -> dict[str, str]:
-        own = {
+    def own(self) -> dict[str, str]:
+        return {
             "HEADRACE_PIPELINE": str(self.path),
             "HEADRACE_REDIS": self.redis,
             "HEADRACE_MODELS": str(self.directory / "models"),
             "HEADRACE_MODEL_CACHE": str(self.directory / "cache"),
         }
-        return super().environment(member, **{**own, **self.settings, **settings})
 
     def publish(self, rows: pa.RecordBatch, key: str, logical: str = "events") -> None:
         """Write events, or records of another topic, in their order, keyed by a column."""

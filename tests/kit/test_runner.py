@@ -50,9 +50,8 @@ class Stage(Members):
     def command(self, member: str) -> list[str]:
         return [self.module]
 
-    def environment(self, member: str, **settings: str) -> dict[str, str]:
-        own = {"HEADRACE_PIPELINE": self.pipeline, "HEADRACE_CHECKPOINT_S": "1", "HEADRACE_SILENCE_S": "20"}
-        return super().environment(member, **{**own, **self.settings, **settings})
+    def own(self) -> dict[str, str]:
+        return {"HEADRACE_PIPELINE": self.pipeline, "HEADRACE_CHECKPOINT_S": "1", "HEADRACE_SILENCE_S": "20"}
 
     def answers(self) -> list[dict[str, object]]:
         """All tallies that a read_committed consumer sees."""

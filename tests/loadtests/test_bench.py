@@ -34,9 +34,8 @@ def test_every_part_of_the_benchmark_gives_figures(kafka: str, tmp_path: Path) -
         return figures
 
     halves = list(PARTS)[::2], list(PARTS)[1::2]
-    with (
-        ThreadPoolExecutor() as pool
-    ):  # Side by side: these figures mean nothing, and each half waits most of its time.
+    # Side by side: these figures mean nothing.
+    with ThreadPoolExecutor() as pool:
         found = list(pool.map(rehearsed, halves))
     assert {"date", "cores", "python", "libraries", "load_before"} <= set(found[0]["machine"])  # type: ignore[call-overload]  # JSON
 
