@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from services.enrich.enriching import Enrich
+from services.enrich.figures import Figures
 from services.enrich.settings import EnrichSettings, ViewsSettings
 from services.enrich.viewing import Views
-from services.kit.errors import ConfigurationError
+from services.kit.errors import ConfigurationError, Transient
 from services.kit.metrics import Metrics
-from services.kit.online_store import OnlineStore
+from services.kit.online_store import MemoryStore, OnlineStore
 from services.kit.runner import Runner
+from services.kit.settings import Settings
 from services.pipeline.wiring import read_contracts
 
 
@@ -22,8 +25,10 @@ def build_enrich(settings: EnrichSettings) -> Runner:
     if pipeline.label_views:
         writes.append("exchange")
     wiring = contracts.wiring("enrich", settings, "events", writes)
-    service = Enrich(pipeline, OnlineStore(settings.redis.get_secret_value()), int(settings.ahead_s * 1000))
-    return Runner(service, wiring, settings, Metrics(), time.time)
+    metrics = Metrics()
+    store = _store(settings) if pipeline.foreign_views else MemoryStore()
+    service = Enrich(pipeline, store, int(settings.ahead_s * 1000), Figures(metrics.registry))
+    return Runner(service, wiring, settings, metrics, time.time)
 
 
 def build_views(settings: ViewsSettings) -> Runner:
@@ -37,6 +42,14 @@ def build_views(settings: ViewsSettings) -> Runner:
         raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
     beside = ["events", "exchange"] if views[name].folds_labels else ["events"]
     wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
+    metrics = Metrics()
+    service = Views(pipeline, views[name], _store(settings), settings.behind_ms / 1000, Figures(metrics.registry))
+    return Runner(service, wiring, settings, metrics, time.time)
+
+
+def _store(settings: Settings) -> OnlineStore:
+    """The online store. Raises ConfigurationError when it may drop what is written to it, if it can be asked now."""
     store = OnlineStore(settings.redis.get_secret_value())
-    service = Views(pipeline, views[name], store, settings.behind_ms / 1000)
-    return Runner(service, wiring, settings, Metrics(), time.time)
+    with suppress(Transient):
+        store.check()
+    return store

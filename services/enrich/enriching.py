@@ -14,6 +14,7 @@ from services.enrich.admitting import DAY, Gate, entities_of, late_rows, times_o
 from services.enrich.entities import EntityWindows, Features, question_of, values_of
 from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.exchanges import Labelled, exchanges
+from services.enrich.figures import Figures
 from services.enrich.lookups import Lookup, Lookups, needed
 from services.enrich.updates import EXCHANGE, Entries, Mark, updates
 from services.kit import packing
@@ -64,15 +65,16 @@ class Enrich(Service):
         pipeline: whose events these are.
         store: where views that another entity keys are read from.
         ahead_ms: see `Gate`.
+        figures: where losses of the store are counted.
     """
 
     inputs = ("events",)
     stateful = ("events",)
 
-    def __init__(self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY) -> None:
+    def __init__(self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY, figures: Figures | None = None) -> None:
         self.pipeline = pipeline
         self.gate = Gate(pipeline, ahead_ms)
-        self._lookups = Lookups(pipeline, store)
+        self._lookups = Lookups(pipeline, store, figures)
         self._own = pipeline.own_views
         self._foreign = pipeline.foreign_views
         self._features = {view.name: Features(view) for view in self._own}

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from prometheus_client import CollectorRegistry
 
-from services.enrich.admitting import text_of, times_of
+from services.enrich.admitting import times_of
+from services.enrich.asking import Reader, entities_in
 from services.enrich.entities import Features, question_of
 from services.enrich.entries import NEVER, Flags, Ints
-from services.enrich.shelves import ALWAYS, Progress, Shelf, Truth, read_progress
+from services.enrich.figures import Figures
+from services.enrich.shelves import ALWAYS, PROGRESS, Progress, Shelves, Truth, read_progress
 from services.enrich.timelines import Timelines
 from services.enrich.truth import LabelQuestion, label_question_of
 from services.enrich.windows import Question
 from services.kit.batch import Batch
-from services.kit.online_store import Store
+from services.kit.online_store import Found, Store
 from services.pipeline.spec import Pipeline, View
 
 Columns = dict[str, npt.NDArray[np.generic]]
@@ -96,18 +98,21 @@ class Lookups:
     told, so that the answer does not depend on who was quick. A live row does not wait for labels as young as itself:
     it waits until all that could be read `LIVE` times `idle_after` before it is told, and its age says for how long
     labels may be missing.
+
+    An entity that the store does not know has no entries, for sure: a store that lost something says so, and then rows
+    wait until views has written it again.
     """
 
-    def __init__(self, pipeline: Pipeline, store: Store) -> None:
+    def __init__(self, pipeline: Pipeline, store: Store, figures: Figures | None = None) -> None:
         self._views = pipeline.foreign_views
         self._events = pipeline.events
-        self._store = store
-        self._shelves = {view.name: Shelf(pipeline.name, view.name, view.version) for view in self._views}
+        self._reader = Reader(store, figures or Figures(CollectorRegistry()))
         self._questions = {view.name: question_of(view, pipeline.events.allowed_lateness) for view in self._views}
         self._labels = {view.name: label_question_of(pipeline, view) for view in self._views}
         self._features = {view.name: Features(view) for view in self._views}
+        self._pipeline = pipeline.name
         self._sources = 0
-        self._progress: dict[str, list[bytes]] = {}
+        self._shelves: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
         self._since: dict[int, tuple[float, str]] = {}
 
@@ -115,8 +120,8 @@ class Lookups:
         """Told once: the number of partitions of every topic, by logical name."""
         self._sources = partitions["events"]
         for view in self._views:
-            shelf, count = self._shelves[view.name], partitions[f"view.{view.name}"]
-            self._progress[view.name] = [shelf.progress(partition) for partition in range(count)]
+            shelves, count = Shelves(self._pipeline, view.name, view.version), partitions[f"view.{view.name}"]
+            self._shelves[view.name] = [shelves.of(partition, count) for partition in range(count)]
 
     def read(self, batch: Batch, now: float) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read.
@@ -127,17 +132,21 @@ class Lookups:
             return Lookup(batch, frozenset())
         times = times_of(batch.columns, self._events.time)
         present = frozenset(partition for partition, _ in batch.runs())
-        marks = [key for keys in self._progress.values() for key in keys]
         waiting: frozenset[int] = frozenset()
         if self._held:
-            waiting = self._behind(batch, times, self._split(self._store.read(marks)), now)
+            marks = [(shelf, [PROGRESS]) for shelves in self._shelves.values() for shelf in shelves]
+            waiting = self._behind(batch, times, self._split(self._reader.read(marks, whole=False)), now)
             self._held = (self._held - present) | waiting
             if waiting == present:
                 return Lookup(batch.slice(slice(0)), waiting)
             batch, times = _without(batch, times, waiting)
-        entities = {view.name: self._entities(batch, view) for view in self._views}
-        keys = [self._shelves[name].timelines(distinct) for name, (distinct, _) in entities.items()]
-        values = self._store.read([*marks, *chain.from_iterable(keys)])
+        entities = {view.name: entities_in(batch, view, len(self._shelves[view.name])) for view in self._views}
+        asked = [
+            (shelf, [PROGRESS, *fields])
+            for name, own in entities.items()
+            for shelf, fields in zip(self._shelves[name], own.fields, strict=True)
+        ]
+        values = self._reader.read(asked)
         progress = self._split(values)
         held = self._behind(batch, times, progress, now)
         go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
@@ -146,17 +155,15 @@ class Lookups:
         held |= waiting
         self._held = (self._held - present) | held
         found = {}
-        at = len(marks)
+        at = 0
         for view in self._views:
-            distinct, which = entities[view.name]
-            told = progress[view.name]
+            own, told = entities[view.name], progress[view.name]
             if told is None:
                 break  # Then every partition is held.
-            read = self._read(
-                view, batch, times, told, values[at : at + len(distinct)], which if go is None else which[go]
-            )
-            found[view.name] = read
-            at += len(distinct)
+            end = at + len(own.fields)
+            packed = [value for part in values[at:end] if part is not None for value in part[1:]]
+            found[view.name] = self._read(view, batch, times, told, packed, own.which if go is None else own.which[go])
+            at = end
         return Lookup(batch, held, found)
 
     def forget(self, partition: int) -> None:
@@ -191,18 +198,12 @@ class Lookups:
             self._features[view.name],
         )
 
-    def _entities(self, batch: Batch, view: View) -> tuple[pa.StringArray, Ints]:
-        """The distinct entities of a batch, and for each row the place of its own, their number where it has none."""
-        assert view.key is not None, "an entity view has a key"
-        coded = batch.columns.column(view.key).dictionary_encode()
-        places = coded.indices.fill_null(len(coded.dictionary)) if coded.null_count else coded.indices
-        return text_of(coded.dictionary), places.to_numpy(zero_copy_only=False).astype(np.int64)
-
-    def _split(self, values: list[bytes | None]) -> dict[str, Progress | None]:
+    def _split(self, values: Found) -> dict[str, Progress | None]:
         progress, at = {}, 0
-        for name, keys in self._progress.items():
-            progress[name] = read_progress(values[at : at + len(keys)], self._sources, self._labels[name] is not None)
-            at += len(keys)
+        for name, shelves in self._shelves.items():
+            marks = [None if part is None else part[0] for part in values[at : at + len(shelves)]]
+            progress[name] = read_progress(marks, self._sources, self._labels[name] is not None)
+            at += len(shelves)
         return progress
 
     def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None], now: float) -> frozenset[int]:
@@ -212,7 +213,10 @@ class Lookups:
         for view in self._views:
             told, name = progress[view.name], f"the view {view.name}"
             if told is None:
-                behind = dict.fromkeys(present, f"{name}: views has told nothing of one of its partitions yet")
+                lost = self._reader.lost.intersection(self._shelves[view.name])
+                told_nothing = "views has told nothing of one of its partitions yet"
+                why = "the online store lost one of its partitions, views writes it again" if lost else told_nothing
+                behind = dict.fromkeys(present, f"{name}: {why}")
                 break
             rows = self._entries_behind(view, batch, times, told)
             behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name}: views is behind with entries")

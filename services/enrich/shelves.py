@@ -8,45 +8,44 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from services.enrich.entries import Ints
 from services.kit.errors import ContractError
+from services.kit.online_store import RESERVED
 
 ALWAYS = 2**62
 """A time after all times."""
 
 
+PROGRESS = RESERVED + b"progress"
+"""Field of a shelf: how far every source is as far as this partition knows; see `write_progress`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Keys of one version of a view: `card_fraud:terminal.v1:` and what follows."""
+class Shelves:
+    """Keys of one version of a view: `card_fraud:terminal.v1:3/12` is the fourth of twelve partitions.
+
+    A shelf has a field for each entity, its timeline, and `PROGRESS`. The number of partitions belongs to the key:
+    with another one entities belong to other partitions.
+    """
 
     pipeline: str
     view: str
     version: int = 1
 
     @property
-    def prefix(self) -> str:
+    def prefix(self) -> bytes:
         """What all its keys begin with."""
-        return f"{self.pipeline}:{self.view}.v{self.version}:"
+        return f"{self.pipeline}:{self.view}.v{self.version}:".encode()
 
-    def guard(self, partition: int) -> bytes:
-        """Offset of the view topic's partition up to which its timelines are folded, in decimal."""
-        return f"{self.prefix}offset:{partition}".encode()
+    def of(self, partition: int, partitions: int) -> bytes:
+        """The key of one of so many partitions."""
+        return self.prefix + f"{partition}/{partitions}".encode()
 
-    def progress(self, partition: int) -> bytes:
-        """How far every source is as far as this partition knows; see `write_progress`."""
-        return f"{self.prefix}progress:{partition}".encode()
 
-    @property
-    def entities(self) -> bytes:
-        """What the keys of timelines begin with; the entity's name follows."""
-        return f"{self.prefix}of:".encode()
-
-    def timelines(self, entities: pa.StringArray) -> list[bytes]:
-        """Keys of entities' timelines."""
-        named = pc.binary_join_element_wise(pa.scalar(self.entities.decode()), entities, "")
-        return cast(list[bytes], named.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist())
+def fields_of(entities: pa.StringArray) -> list[bytes]:
+    """The fields of entities' timelines: their names."""
+    return cast(list[bytes], entities.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist())
 
 
 @dataclass(frozen=True, slots=True)

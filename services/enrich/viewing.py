@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from prometheus_client import CollectorRegistry
 
-from services.enrich.clearing import clear
 from services.enrich.entities import SWEEPS, question_of
 from services.enrich.entries import NEVER, Flags, Ints
+from services.enrich.figures import Figures
 from services.enrich.ledgers import Ledger
-from services.enrich.shelves import Shelf, write_progress
+from services.enrich.shelves import PROGRESS, Shelves, fields_of, write_progress
 from services.enrich.sources import Sources
 from services.enrich.truth import LABEL, LABELLED, label_question_of
 from services.enrich.updates import EXCHANGE, read
@@ -33,6 +34,9 @@ BEHIND_S = 0.03
 RETRY_S = 1.0
 """Further pause after the store was out of reach, seconds."""
 
+CHECK_S = 1.0
+"""Between two looks whether the store still has what was written, seconds: readers wait for what it lost."""
+
 
 @dataclass(slots=True)
 class _State:
@@ -40,9 +44,9 @@ class _State:
 
     `sources` are those of entries, `exchange` those of labels; `offset` is where the fold is; `dirty` (by slot) which
     entities the store does not have as they are; `written` the offset that the store is known to hold, None before it
-    was asked; `whole_from` the offset of the snapshot that the state began with: a store behind that lacks entities
-    that will not change again; `end` where the log ended when it was taken over, None if nobody said: a store beyond
-    that was written from another log.
+    was asked; `anew` whether it is to be written without anything that was there before; `whole_from` the offset of the
+    snapshot that the state began with: a store behind that lacks entities that will not change again; `end` where the
+    log ended when it was taken over, None if nobody said: a store beyond that was written from another log.
     """
 
     ledger: Ledger
@@ -51,6 +55,7 @@ class _State:
     offset: int = 0
     whole_from: int = 0
     written: int | None = None
+    anew: bool = False
     dirty: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
     changed: bool = False
     swept: int = NEVER
@@ -67,17 +72,21 @@ class Views(Service):
         pipeline, view: whose view it is.
         store: where it is published.
         behind_s: least time between two publications of a partition, seconds.
+        figures: where losses of the store are counted.
     """
 
-    def __init__(self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S) -> None:
+    def __init__(
+        self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S, figures: Figures | None = None
+    ) -> None:
         self.inputs = self.stateful = (f"view.{view.name}",)
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
         self._labels = label_question_of(pipeline, view)
-        self._shelf = Shelf(pipeline.name, view.name, view.version)
+        self._shelves = Shelves(pipeline.name, view.name, view.version)
         self._store = store
         self._behind_s = behind_s
-        self._published_at = 0.0
+        self._figures = figures or Figures(CollectorRegistry())
+        self._published_at = self._checked_at = 0.0
         self._trouble: str | None = None
         self._source_count = self._exchange_count = self._partitions = 0
         self._ends: dict[int, int] = {}
@@ -152,20 +161,43 @@ class Views(Service):
     def _publish_when_due(self, now: float) -> None:
         if now - self._published_at < self._behind_s:
             return
+        if now - self._checked_at >= CHECK_S:
+            self._look_for_losses()
+            self._checked_at = now
         for partition, state in self._states.items():
             if state.changed:
                 self._publish(partition, state)
         self._published_at = now
         self._trouble = None
 
+    def _look_for_losses(self) -> None:
+        """Readers wait for a shelf that the store lost, so nothing may come that would have it written again."""
+        written = {
+            partition: state
+            for partition, state in self._states.items()
+            if (-1 if state.written is None else state.written) >= 0
+        }
+        held = self._store.offsets([self._shelves.of(partition, self._partitions) for partition in written])
+        for (partition, state), offset in zip(written.items(), held, strict=True):
+            if offset is None:
+                self._note_loss(partition, state)
+
+    def _note_loss(self, partition: int, state: _State) -> None:
+        """Have a shelf written anew that the store lost, or has no longer whole."""
+        self._figures.rebuilt.inc()
+        log.warning("the store lost a shelf", view=self.view.name, partition=partition, written=state.written)
+        self._soil(state)
+        state.written = -1
+
     def _publish(self, partition: int, state: _State) -> None:
         """Write changed entities and progress, as one step, if the store is not ahead of us."""
-        guard = self._shelf.guard(partition)
+        shelf = self._shelves.of(partition, self._partitions)
         if state.written is None:
-            held = self._store.offset(guard)
+            (held,) = self._store.offsets([shelf])
             if held is not None and state.end is not None and held > state.end:
                 log.warning("clearing", view=self.view.name, partition=partition, store=held, end=state.end)
-                clear(self._store, self._shelf, partition, self._partitions, held)
+                if not self._store.drop(shelf, held):
+                    raise Transient("online store: another member writes what is being cleared")
                 held = None
             if held is None or held < state.whole_from:
                 self._soil(state)
@@ -173,25 +205,25 @@ class Views(Service):
         gone = self._sweep(state)
         values = self._changed(state, gone)
         truth = () if self._labels is None else state.exchange.told()
-        values[self._shelf.progress(partition)] = write_progress(*state.sources.progress(), truth)
-        outcome = self._store.publish(guard, state.offset, values, max(state.written, 0) or None)
+        values[PROGRESS] = write_progress(*state.sources.progress(), truth)
+        outcome = self._store.publish(shelf, state.offset, values, max(state.written, 0) or None, state.anew)
         if outcome is Publication.LOST:
-            self._soil(state)
-            state.written = -1
+            self._note_loss(partition, state)
             self._publish(partition, state)
             return
         state.changed = False
         if outcome is Publication.WRITTEN:
             state.written = state.offset
+            state.anew = False
             state.dirty[:] = False
             state.ledger.release(gone)
 
     def _soil(self, state: _State) -> None:
-        """Have every entity written."""
+        """Have every entity written, and nothing stay that was there before."""
         live = state.ledger.live()
         state.dirty = np.zeros(int(live[-1]) + 1 if len(live) else 0, np.bool_)
         state.dirty[live] = True
-        state.changed = True
+        state.changed = state.anew = True
 
     def _sweep(self, state: _State) -> Ints:
         """Slots of entities that have no entries left, each time that enough time has passed; else none."""
@@ -204,9 +236,9 @@ class Views(Service):
     def _changed(self, state: _State, gone: Ints) -> dict[bytes, bytes | None]:
         dirty = np.setdiff1d(np.flatnonzero(state.dirty), gone, assume_unique=True)
         values: dict[bytes, bytes | None] = {}
-        keys = self._shelf.timelines(state.ledger.names(dirty))
-        values.update(zip(keys, state.ledger.timelines(dirty), strict=True))
-        values.update(dict.fromkeys(self._shelf.timelines(state.ledger.names(gone))))
+        fields = fields_of(state.ledger.names(dirty))
+        values.update(zip(fields, state.ledger.timelines(dirty), strict=True))
+        values.update(dict.fromkeys(fields_of(state.ledger.names(gone))))
         return values
 
     # ---- state comes and goes -----------------------------------------------------------------------------------

@@ -10,14 +10,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from services.enrich.enriching import Enrich
-from services.enrich.shelves import Shelf
+from services.enrich.figures import Figures
+from services.enrich.shelves import PROGRESS, Shelves
 from services.enrich.viewing import Views
 from services.kit.batch import Batch
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError, Transient
-from services.kit.online_store import MemoryStore, OnlineStore, Publication, Store, Values
+from services.kit.online_store import RESERVED, MemoryStore, OnlineStore, Store
 from services.pipeline.spec import Pipeline
 from tests.enrich import cases
 from tests.enrich.cases import Reading
@@ -243,19 +245,51 @@ def test_lost_store() -> None:
     enrich, views, store = prepared()
     _, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "b", "attic", 1.0)], 0)
     views.process(update, 1.0)
-    whole = dict(store.values)
-    store.values.clear()
+    (whole,) = store.shelves.values()
+    store.shelves.clear()
     _, update = told(enrich, views, [(102, "a", "hall", 1.0)], 2)
     views.process(update, 2.0)
-    assert set(store.values) == set(whole)
+    (again,) = store.shelves.values()
+    assert set(again) == set(whole)
     snapshot = views.snapshot(0)
-    before = dict(store.values)
-    store.values.clear()
+    store.shelves.clear()
     fresh = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0)
     fresh.start({"events": 1, "view.room": 1})
     fresh.restore(0, snapshot)
     fresh.tick(3.0, {})
-    assert store.values == before
+    assert list(store.shelves.values()) == [again]
+
+
+@pytest.mark.parametrize("lost", ["all of it", "an entity", "progress"])
+def test_store_that_loses_some(lost: str) -> None:
+    """An entity that the store lost is not taken for one without history: rows wait until views wrote it again."""
+    store, registry = MemoryStore(), CollectorRegistry()
+    figures = Figures(registry)
+    enrich = Enrich(cases.pipeline(), store, figures=figures)
+    views = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0, figures=figures)
+    for service in (enrich, views):
+        service.start({"events": 1, "view.room": 1})
+    batch, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "b", "attic", 1.0)], 0)
+    views.process(update, 1.0)
+    enrich.process(batch, 1.0)
+    batch, update = told(enrich, views, [(170, "a", "hall", 1.0), (171, "a", "cellar", 1.0)], 2)
+    views.process(update, 2.0)
+    (key,) = store.shelves
+    if lost == "all of it":
+        del store.shelves[key]
+    else:
+        del store.shelves[key][b"hall" if lost == "an entity" else PROGRESS]
+    for _ in range(3):
+        output = enrich.process(batch, 2.1)
+        assert output.held == {0}
+        assert not output.emits
+    assert registry.get_sample_value("headrace_store_losses_total") == 1
+    views.tick(2.2, {})  # Nothing new is told: it looks, though not every time.
+    views.tick(3.1, {})
+    assert registry.get_sample_value("headrace_store_rebuilds_total") == 1
+    (emit,) = enrich.process(batch, 3.2).emits
+    assert emit.columns["room"].field("n_100ms").to_pylist() == [1, 0]
+    assert registry.get_sample_value("headrace_store_losses_total") == 1
 
 
 def test_store_ahead() -> None:
@@ -266,15 +300,15 @@ def test_store_ahead() -> None:
         if number == 2:
             snapshot = views.snapshot(0)
         views.process(update, float(number))
-    ahead = dict(store.values)
+    ahead = dict(store.shelves)
     fresh = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0)
     fresh.start({"events": 1, "view.room": 1})
     fresh.restore(0, snapshot)
     for number, update in enumerate(updates[2:]):
         fresh.process(update, 10.0 + number)
-        assert store.values == ahead
+        assert store.shelves == ahead
     fresh.process(told(enrich, views, [(150, "a", "hall", 1.0)], 5)[1], 20.0)
-    assert store.values != ahead
+    assert store.shelves != ahead
 
 
 def fold_log(pipeline: Pipeline, store: Store, rooms: Sequence[str], end: int) -> None:
@@ -295,47 +329,23 @@ def test_topic_created_anew(kind: str, request: pytest.FixtureRequest, unique: C
     """What was folded from a topic that was deleted leaves the store when a member takes the new one over."""
     store = MemoryStore() if kind == "memory" else OnlineStore(request.getfixturevalue("redis_server"))
     pipeline = replace(cases.pipeline(), name=unique("rooms"))
-    shelf = Shelf(pipeline.name, "room")
+    shelves = Shelves(pipeline.name, "room")
     rooms = [f"room {n}" for n in range(40)]
     fold_log(pipeline, store, rooms, end=100)
-    assert stored(store, shelf) == set(rooms)
+    assert stored(store, shelves, [*rooms, "attic"]) == set(rooms)
     fold_log(pipeline, store, ["room 7", "attic"], end=101)
-    assert stored(store, shelf) == {*rooms, "attic"}
+    assert stored(store, shelves, [*rooms, "attic"]) == {*rooms, "attic"}
     fold_log(pipeline, store, ["room 7", "attic"], end=1)
-    assert stored(store, shelf) == {"room 7", "attic"}
-    assert [store.offset(shelf.guard(partition)) for partition in (0, 1)] == [1, 1]
+    assert stored(store, shelves, [*rooms, "attic"]) == {"room 7", "attic"}
+    assert store.offsets([shelves.of(partition, 2) for partition in (0, 1)]) == [1, 1]
 
 
-def stored(store: Store, shelf: Shelf) -> set[str]:
-    """Entities that have a timeline in the store."""
-    return {key.removeprefix(shelf.entities).decode() for part in store.keys(shelf.entities) for key in part}
-
-
-@pytest.mark.parametrize("steps", [1, 2])
-def test_clearing_cut_short(steps: int) -> None:
-    """A clearing that ends half way is begun again; meanwhile there is no progress, so readers wait."""
-
-    class Leaving(MemoryStore):
-        """Goes out of reach after some writes."""
-
-        left = 1_000
-
-        def publish(self, guard: bytes, offset: int, values: Values, previous: int | None = None) -> Publication:
-            self.left -= 1
-            if self.left < 0:
-                raise Transient("gone")
-            return super().publish(guard, offset, values, previous)
-
-    store, pipeline = Leaving(), cases.pipeline()
-    shelf = Shelf(pipeline.name, "room")
-    fold_log(pipeline, store, [f"room {n}" for n in range(40)], end=100)
-    store.left = steps
-    with pytest.raises(Transient):
-        fold_log(pipeline, store, ["attic"], end=1)
-    assert store.read([shelf.progress(0)]) == [None]
-    store.left = 1_000
-    fold_log(pipeline, store, ["attic"], end=1)
-    assert stored(store, shelf) == {"attic"}
+def stored(store: Store, shelves: Shelves, rooms: Sequence[str]) -> set[str]:
+    """Those of some entities that have a timeline in the store."""
+    asked = [(shelves.of(partition, 2), [room.encode() for room in rooms]) for partition in (0, 1)]
+    parts = store.read(asked)
+    assert None not in parts
+    return {room for part in parts for room, value in zip(rooms, part or [], strict=True) if value is not None}
 
 
 def test_vanished() -> None:
@@ -346,7 +356,8 @@ def test_vanished() -> None:
         views.process(update, float(number))
         enrich.process(batch, 0.0)
         enrich.durable()
-    assert len(store.values) < 40
+    (shelf,) = store.shelves.values()
+    assert len([field for field in shelf if not field.startswith(RESERVED)]) < 40
     assert len(views._state(0).ledger) < 40
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
+from redis import Redis as Server
 
+from services.kit.online_store import RESERVED
+from services.parts.process import free_ports
 from services.parts.redis import Redis
 from tests.conftest import started
 from tests.integration import bikes
@@ -143,5 +148,84 @@ def test_views_killed_joined_and_lost_with_the_store(make: Make, tmp_path: Path)
                 project.start("views-0")
         project.await_count("features", 1_500, between=project.revive)
         bikes.assert_exact(project, RULES)
+    finally:
+        redis.stop()
+
+
+def test_keys_deleted_one_by_one(make: Make, tmp_path: Path) -> None:
+    """Whatever key is deleted while trips come, features stay exact: enrich waits until it is written again."""
+    redis = Redis(tmp_path / "redis", with_parent=True)
+    started(redis.start)
+    try:
+        project = make(redis.address, NO_DELAY)
+        (port,) = free_ports(1)
+        project.start("enrich-0", HEADRACE_PORT=str(port))
+        project.start("views-0")
+        server, random = Server.from_url(redis.address), np.random.default_rng(3)
+
+        def delete() -> None:
+            project.assert_alive()
+            if keys := sorted(server.keys()):
+                key = keys[random.integers(len(keys))]
+                stations = [name for name in server.hkeys(key) if not name.startswith(RESERVED)]
+                if stations and random.random() < 0.5:
+                    server.hdel(key, stations[random.integers(len(stations))])
+                else:
+                    server.delete(key)
+
+        for part in range(8):
+            project.publish(bikes.trips(150, seed=40 + part, first=150 * part), "rider")
+            project.await_count("features", max(150 * part, 1), between=delete)
+            delete()
+        # Nothing is deleted any more, and nothing new comes that would have anything written.
+        project.await_count("features", 1_200)
+        bikes.assert_exact(project, RULES)
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            losses = re.search(r"^headrace_store_losses_total (\S+)", answer.read().decode(), re.MULTILINE)
+        assert losses is not None
+        assert float(losses.group(1)) > 0
+    finally:
+        redis.stop()
+
+
+def test_a_store_that_evicts(make: Make, tmp_path: Path) -> None:
+    """Memory runs short under a policy that drops keys: rows wait, and features are exact once that is mended."""
+    redis = Redis(tmp_path / "redis", with_parent=True)
+    started(redis.start)
+    try:
+        project = make(redis.address, NO_DELAY)
+        for member in ("enrich-0", "views-0"):
+            project.start(member)
+        project.publish(bikes.trips(600, seed=50), "rider")
+        project.await_count("features", 600)
+        server = Server.from_url(redis.address)
+        evicted = server.info("stats")["evicted_keys"]
+        server.config_set("maxmemory-policy", "allkeys-lru")
+        server.config_set("maxmemory", server.info("memory")["used_memory"] - 20_000)
+        for part in range(4):
+            project.publish(bikes.trips(300, seed=51 + part, first=600 + 300 * part), "rider")
+            end = time.monotonic() + 120
+            while (now := server.info("stats")["evicted_keys"]) == evicted:
+                assert time.monotonic() < end
+                time.sleep(0.05)  # Asks again: there is no event to wait for.
+            evicted = now
+        server.config_set("maxmemory", 0)
+        server.config_set("maxmemory-policy", "noeviction")
+        project.await_count("features", 1_800)
+        bikes.assert_exact(project, RULES)
+    finally:
+        redis.stop()
+
+
+def test_a_store_that_may_evict_is_refused(make: Make, tmp_path: Path) -> None:
+    """Enrich and views do not start on a store that may drop their keys: code 2, and what to set."""
+    redis = Redis(tmp_path / "redis", with_parent=True)
+    started(redis.start)
+    try:
+        project = make(redis.address, NO_DELAY)
+        Server.from_url(redis.address).config_set("maxmemory-policy", "allkeys-random")
+        for member in ("enrich-0", "views-0"):
+            assert project.start(member).wait(60) == 2
+        assert project.logs().count("CONFIG SET maxmemory-policy noeviction") == 2
     finally:
         redis.stop()
