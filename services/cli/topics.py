@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.cli.check import PIPELINE
+from services.cli.options import Bootstrap
 from services.kit.errors import HeadraceError
 from services.kit.kafka import Admin
+from services.kit.settings import Settings, read_settings
 from services.kit.topic_changes import Change, Wanted, plan, unwanted, wanted
 from services.kit.topic_changes import apply as apply_changes
 from services.kit.topics import load_topics
@@ -24,21 +26,17 @@ from services.pipeline.workspace import Workspace, resolve
 app = typer.Typer(help="The topics of a pipeline: what a broker lacks of them.", no_args_is_help=True)
 
 Name = Annotated[str, PIPELINE]
-Bootstrap = Annotated[
-    str, typer.Option(help="Kafka's address, HOST:PORT.", envvar="HEADRACE_BOOTSTRAP", show_default=True)
-]
 Partitions = Annotated[int | None, typer.Option(min=1, help="Partitions of every topic that may have more than one.")]
 Replication = Annotated[int | None, typer.Option(min=1, help="Replicas of every partition; 1 on a single broker.")]
 Repartition = Annotated[bool, typer.Option("--allow-repartition", help="Add partitions although keys will move.")]
 DataLoss = Annotated[bool, typer.Option("--allow-data-loss", help="Set properties although records will be deleted.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-LOCAL = "localhost:9092"
 
 
 @app.command("plan")
 def show(
     pipeline: Name,
-    bootstrap: Bootstrap = LOCAL,
+    bootstrap: Bootstrap = None,
     partitions: Partitions = None,
     replication: Replication = None,
     allow_repartition: Repartition = False,
@@ -51,7 +49,7 @@ def show(
     Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one is refused (or anything is wrong).
     """
     try:
-        admin = Admin(bootstrap)
+        admin = _admin(pipeline, bootstrap)
         changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
     except HeadraceError as error:
         if not detailed_exitcode:
@@ -68,7 +66,7 @@ def show(
 @app.command()
 def apply(
     pipeline: Name,
-    bootstrap: Bootstrap = LOCAL,
+    bootstrap: Bootstrap = None,
     partitions: Partitions = None,
     replication: Replication = None,
     allow_repartition: Repartition = False,
@@ -79,7 +77,7 @@ def apply(
 
     Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted.
     """
-    admin = Admin(bootstrap)
+    admin = _admin(pipeline, bootstrap)
     changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
     refused = any(change.refused for change in changes)
     if not refused:
@@ -101,6 +99,11 @@ def topics_of(pipeline: str, partitions: int | None = None, replication: int | N
     return found.name, wanted(load_topics(workspace.topic_folders()), found.name, views, partitions, replication)
 
 
+def _admin(pipeline: str, bootstrap: str | None) -> Admin:
+    """The cluster that services of this environment would use: HEADRACE_KAFKA says how to get in."""
+    return Admin(read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap).connection)
+
+
 def _changes(
     admin: Admin,
     pipeline: str,
@@ -112,7 +115,13 @@ def _changes(
     """What is to be done, and the topics under the pipeline's name that nobody needs."""
     name, topics = topics_of(pipeline, partitions, replication)
     existing = admin.topics()
-    changes = plan(existing, topics, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss)
+    changes = plan(
+        existing,
+        topics,
+        brokers=admin.brokers(),
+        allow_repartition=allow_repartition,
+        allow_data_loss=allow_data_loss,
+    )
     return changes, unwanted(existing, topics, name)
 
 

@@ -29,7 +29,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported wi
     ResourceType,
 )
 
+from services.kit.entrance import Entrance
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
+from services.kit.properties import refusals
 
 __all__ = [
     "Admin",
@@ -126,6 +128,8 @@ PASSING = {
     KafkaError.UNKNOWN_TOPIC_ID,
 }
 T = TypeVar("T")
+SEND_S = 30.0
+"""How long the first record of a producer waits for a cluster to answer."""
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -193,9 +197,17 @@ class Connection:
     bootstrap: str
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """ConfigurationError for a property that would undo what headrace promises."""
+        if found := refusals(self.properties):
+            raise ConfigurationError("HEADRACE_KAFKA: " + "; ".join(found))
+
+    def _entrance(self) -> Entrance:
+        return Entrance(self.bootstrap, KafkaException)
+
     def _client(self, **properties: Any) -> dict[str, Any]:
         spoken = {
-            name if name == "on_delivery" else name.replace("_", "."): value
+            name if name in ("on_delivery", "error_cb") else name.replace("_", "."): value
             for name, value in properties.items()
             if value is not None
         }
@@ -223,6 +235,7 @@ class Consumer:
         """
         classic = group is not None and protocol == "classic"
         self.incremental = protocol == "consumer"
+        self._entrance = connection._entrance()
         # Any: the library's own types leave out the None that its calls may answer.
         self._consumer: Any = _construct(
             confluent_kafka.Consumer,
@@ -244,6 +257,7 @@ class Consumer:
                 queued_max_messages_kbytes=32_768,
                 socket_nagle_disable=True,
                 allow_auto_create_topics=False,
+                error_cb=self._entrance.heard,
             ),
         )
 
@@ -255,6 +269,7 @@ class Consumer:
         on_lost: Callable[[list[TopicPartition]], None],
     ) -> None:
         """Join the group. The callbacks run inside `poll`; `on_assign` must call `take_over`."""
+        self._enter()
         _call(
             self._consumer.subscribe,
             list(topics),
@@ -271,6 +286,7 @@ class Consumer:
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read exactly these partitions from the offsets that they carry, without a group."""
+        self._enter()
         _call(self._consumer.assign, partitions)
 
     def poll(self, most: int, timeout: float) -> list[Message]:
@@ -280,9 +296,13 @@ class Consumer:
         """
         if most == 1:
             message = _call(self._consumer.poll, timeout)
+            self._entrance.stay(self._consumer)
             return [] if message is None else [message]
         messages: list[Message] = _call(self._consumer.consume, most, timeout)
         return messages
+
+    def _enter(self, timeout: float = 30.0) -> None:
+        self._entrance.enter(self._consumer, timeout)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         _call(self._consumer.pause, list(partitions))
@@ -292,6 +312,7 @@ class Consumer:
 
     def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
         """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""
+        self._enter(timeout)
         answers: list[TopicPartition] = _ask(self._consumer.committed, partitions, timeout)
         for answer in answers:
             if answer.error is not None:
@@ -300,6 +321,7 @@ class Consumer:
 
     def watermarks(self, topic: str, partition: int, timeout: float = 10.0) -> tuple[int, int]:
         """(first offset in the log, offset after the last record), asked of the broker."""
+        self._enter(timeout)
         answer = _ask(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
         if answer is None:
             raise Transient(f"no answer about the offsets of {topic}[{partition}]")
@@ -312,11 +334,13 @@ class Consumer:
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
+        self._enter(timeout)
         found: list[TopicPartition] = _ask(self._consumer.offsets_for_times, partitions, timeout)
         return found
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""
+        self._enter(timeout)
         found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
         if found.error is not None:
             raise _missing(topic, found.error)
@@ -351,6 +375,7 @@ class Producer:
         # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
         watch = {} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": not reports}
         self.failure: KafkaError | None = None
+        self._entrance = connection._entrance()
         self._producer: Any = _construct(
             confluent_kafka.Producer,
             connection._client(
@@ -369,6 +394,7 @@ class Producer:
                 retry_backoff_ms=1,
                 retry_backoff_max_ms=10,
                 socket_nagle_disable=True,
+                error_cb=self._entrance.heard,
                 **watch,
             ),
         )
@@ -379,6 +405,7 @@ class Producer:
 
     def init_transactions(self, timeout: float = 30.0) -> None:
         """Take over the transactional id; an older holder's open transaction is aborted."""
+        self._entrance.enter(self._producer, timeout)
         _call(self._producer.init_transactions, timeout)
 
     def begin(self) -> None:
@@ -392,6 +419,7 @@ class Producer:
         partitions: Sequence[int] | None = None,
     ) -> None:
         """Queue records, in order. Raises what `translate` says when the queue refuses them for good."""
+        self._entrance.enter(self._producer, SEND_S)
         produce = self._producer.produce
         where = partitions if partitions is not None else [-1] * len(values)
         done = 0
@@ -425,6 +453,7 @@ class Producer:
             elif delivered is not None:
                 delivered(*place(message))
 
+        self._entrance.enter(self._producer, SEND_S)
         options: dict[str, Any] = {"on_delivery": report} if delivered else {}
         while True:
             try:
@@ -483,11 +512,19 @@ class Admin:
 
     def __init__(self, connection: Connection | str) -> None:
         self.connection = Connection(connection) if isinstance(connection, str) else connection
-        self._admin: Any = _construct(AdminClient, self.connection._client())
+        self._entrance = self.connection._entrance()
+        self._client: Any = _construct(AdminClient, self.connection._client(error_cb=self._entrance.heard))
+
+    @property
+    def _admin(self) -> Any:
+        """The client, once the cluster has answered it."""
+        self._entrance.enter(self._client, 15.0)
+        return self._client
 
     def topics(self, timeout: float = 15.0) -> dict[str, TopicState]:
         """Every topic that is not Kafka's own."""
-        listed = _call(self._admin.list_topics, timeout=timeout).topics
+        self._entrance.enter(self._client, timeout)
+        listed = _call(self._client.list_topics, timeout=timeout).topics
         names = sorted(name for name in listed if not name.startswith("__"))
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         # An entry's source is an int, in spite of its type.
@@ -503,6 +540,10 @@ class Admin:
             found = listed[resource.name].partitions
             states[resource.name] = TopicState(len(found), len(found[0].replicas) if found else 0, own)
         return states
+
+    def brokers(self, timeout: float = 15.0) -> int:
+        """How many brokers the cluster has now."""
+        return len(_ask(self._admin.list_topics, timeout=timeout).brokers)
 
     def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
         topic = NewTopic(name, partitions, replication, config=dict(config))

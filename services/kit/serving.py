@@ -76,6 +76,9 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
     except DeadLetterLimit as error:
         log.error("dead-letter limit", error=str(error))
         return LIMIT_REACHED
+    except ConfigurationError as error:
+        log.error("misconfigured", error=str(error))
+        return MISCONFIGURED
     except ContractError as error:
         log.error("contract broken", error=str(error), exc_info=True)
         return MISCONFIGURED

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Connection
+from services.kit.properties import refusals
 
 
 class Settings(BaseSettings):
@@ -70,6 +71,13 @@ class Settings(BaseSettings):
         if not member or not all(letter.isalnum() or letter in "._-" for letter in member):
             raise ValueError("use letters, digits, '.', '_' and '-'")
         return member
+
+    @field_validator("kafka")
+    @classmethod
+    def _kafka_leaves_promises_alone(cls, kafka: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if found := refusals(kafka):
+            raise ValueError("; ".join(found))
+        return kafka
 
     @property
     def connection(self) -> Connection:

@@ -86,19 +86,21 @@ def plan(
     existing: Mapping[str, TopicState],
     topics: Iterable[Wanted],
     *,
+    brokers: int | None = None,
     allow_repartition: bool = False,
     allow_data_loss: bool = False,
 ) -> list[Change]:
     """What has to be done so that a broker has all wanted topics, refusals included; empty when it has.
 
-    Properties that somebody else set and we say nothing of are left alone, as are topics that are not wanted.
+    `brokers`: how many there are, for a replica needs one of its own; None does not ask. Properties that somebody else
+    set and we say nothing of are left alone, as are topics that are not wanted.
     """
     changes: list[Change] = []
     for topic in topics:
         state = existing.get(topic.name)
         if state is None:
             settings = {"partitions": str(topic.partitions), "replication": str(topic.replication), **topic.config}
-            changes.append(Change(topic.name, "create", {}, settings))
+            changes.append(Change(topic.name, "create", {}, settings, *_homeless(topic, brokers)))
             continue
         changes += _partitions(topic, state, allow_repartition)
         if topic.replication_asked and topic.replication != state.replication:
@@ -114,6 +116,17 @@ def plan(
             )
         changes += _config(topic, state, allow_data_loss)
     return changes
+
+
+def _homeless(topic: Wanted, brokers: int | None) -> tuple[str, str]:
+    """Why a new topic would have replicas without a broker, and what to do; empty where each has one."""
+    if brokers is None or topic.replication <= brokers:
+        return "", ""
+    there = "1 broker" if brokers == 1 else f"{brokers} brokers"
+    return (
+        f"{topic.replication} replicas need as many brokers, and there {'is' if brokers == 1 else 'are'} {there}",
+        f"pass --replication {brokers}, or start more brokers",
+    )
 
 
 def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:

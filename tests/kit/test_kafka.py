@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError
 from services.kit import kafka as door
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
 from services.kit.kafka import Admin, Connection, Consumer, Producer, TopicPartition, TransactionAborted, translate
+from services.kit.properties import DECIDED
 from services.kit.reading import ranges
 
 CODES = {
@@ -111,6 +113,47 @@ def test_refused_settings_are_a_persons_mistake(properties: dict[str, str]) -> N
     for kind in (Producer, Consumer, Admin):
         with pytest.raises(ConfigurationError, match="Kafka refuses the settings"):
             kind(Connection("127.0.0.1:1", properties))
+
+
+TUNABLE = {
+    "compression.type",
+    "batch.size",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "linger.ms",
+    "log_level",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "socket.nagle.disable",
+}
+"""What the clients set and an operator may set otherwise: it makes them faster or slower, and nothing else."""
+
+
+class Recorded(Connection):
+    """A connection that keeps what clients are made with."""
+
+    seen: ClassVar[set[str]] = set()
+
+    def _client(self, **properties: Any) -> dict[str, Any]:
+        made = super()._client(**properties)
+        Recorded.seen |= {name for name, value in made.items() if not callable(value)}
+        return made
+
+
+def test_every_property_of_the_clients_is_decided_or_tunable() -> None:
+    """What a client sets anew must be put into one of the two: an operator could undo a promise with it."""
+    connection = Recorded("127.0.0.1:1")
+    Consumer(connection, group="g", member="m").close()
+    Consumer(connection, group="g", member="m", protocol="consumer").close()
+    Producer(connection).close()
+    Producer(connection, transactional_id="t").close()
+    Admin(connection)
+    assert Recorded.seen - TUNABLE - set(DECIDED) == set()
+    assert TUNABLE & set(DECIDED) == set()
 
 
 def test_a_broker_that_is_not_there_may_come() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from pydantic import ValidationError
 
 from services.cli.services import SERVICES
 from services.kit.errors import ConfigurationError
+from services.kit.kafka import Connection
+from services.kit.properties import DECIDED
 from services.kit.serving import MISCONFIGURED
 from services.kit.settings import Settings, read_settings
 
@@ -76,6 +80,16 @@ def test_a_mistake_names_its_variable(bare: pytest.MonkeyPatch, variable: str, v
     bare.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=f"{variable}: "):
         read_settings(Settings)
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_what_headrace_promises_cannot_be_set_otherwise(bare: pytest.MonkeyPatch, name: str) -> None:
+    """A property on which a promise rests is refused by name, with the reason or what to set instead."""
+    bare.setenv("HEADRACE_KAFKA", json.dumps({"client.rack": "a", name: "1"}))
+    with pytest.raises(ConfigurationError, match=rf"HEADRACE_KAFKA: .*{re.escape(name)} is decided by headrace: .+"):
+        read_settings(Settings)
+    with pytest.raises(ConfigurationError, match=re.escape(name)):
+        Connection("127.0.0.1:1", {name: "1"})
 
 
 def test_all_mistakes_are_told_at_once(bare: pytest.MonkeyPatch) -> None:
