@@ -11,7 +11,7 @@ from services.inference.ensembles import STACKING, check_stacking
 from services.inference.package import load
 from services.inference.plans import Arm, Plan
 from services.inference.store import ModelStore, Stored
-from services.inference.verification import verify
+from services.inference.verification import Output, verify
 from services.kit.errors import ContractError
 
 
@@ -21,6 +21,7 @@ def admitted(
     before: Plan | None,
     after: Plan,
     features: pa.Schema,
+    output: Output,
     progress: Callable[[str], None],
 ) -> None:
     """Return when every package that has another part than before passes `verification.verify`.
@@ -30,6 +31,7 @@ def admitted(
         packages: what lies there.
         before, after: the plans.
         features: schema of the features topic.
+        output: what the pipeline takes scores for.
         progress: told the title of the package that is checked next.
 
     Raises:
@@ -49,7 +51,7 @@ def admitted(
             if stored is None:
                 raise ContractError(f"{title} ({digest}) is not in the model store any more")
             with copied(store, stored) as folder:
-                checks = verify(folder, digest, title, features, store.fetched(digest))
+                checks = verify(folder, digest, title, features, store.fetched(digest), output)
                 faults = [f"{check.name}: {check.detail}" for check in checks if check.state == "failed"]
                 if faults:
                     raise ContractError(f"{title} cannot be {arm.arm}: {'; '.join(faults)}")

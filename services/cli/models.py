@@ -94,16 +94,18 @@ def check(
     models: Store = "models",
     json: Json = False,
 ) -> None:
-    """Check a package: files, digest, manifest, operators, a trial under limits, parity of its executors, inputs.
+    """Check a package: files, digest, manifest, operators, a trial under limits, its answer, parity, inputs.
 
     Exit code 1 when a check fails.
     """
-    features = features_of(pipeline) if pipeline else None
+    contracts = contracts_of(pipeline, None)[1] if pipeline else None
+    features = None if contracts is None else contracts.channel("features").codec.reader.arrow
+    output = None if contracts is None else contracts.pipeline.model.output
     checks = []
     with _subject(model, models) as subject:
         if not json:
             paper(soft_wrap=True).print(f"[bold]{escape(subject.name)}[/]")
-        for one in verify(subject.folder, subject.digest, subject.title, features, subject.earlier):
+        for one in verify(subject.folder, subject.digest, subject.title, features, subject.earlier, output):
             checks.append(one)
             if not json:
                 paper(soft_wrap=True).print(line(one))

@@ -126,7 +126,15 @@ def set_(
     if differing:
         features = contracts.channel("features").codec.reader.arrow
         with Console(stderr=True, quiet=json).status("checking the models") as status:
-            admitted(store, packages, before, plan, features, lambda title: status.update(f"checking {title}"))
+            admitted(
+                store,
+                packages,
+                before,
+                plan,
+                features,
+                spec.model.output,
+                lambda title: status.update(f"checking {title}"),
+            )
         if not dry_run:
             plan = _publish(settings, contracts, before, plan, actor or getpass.getuser(), reason)
     written = bool(differing) and not dry_run

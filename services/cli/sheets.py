@@ -100,6 +100,10 @@ def sheet(stored: Stored, manifest: Manifest, used: Sequence[Mapping[str, Any]] 
         "code": manifest.revision or "no revision was told",
         "output": f"{manifest.output}, yes from {manifest.threshold:g}",
     }
+    if manifest.positive is not None:
+        own["positive class"] = str(manifest.positive)
+    if manifest.classes is not None:
+        own["classes"] = ", ".join(map(str, manifest.classes))
     if training.rows:
         own["trained on"] = f"events of {moment(training.start)} to {moment(training.end)}"
         own["rows"] = f"{training.rows:,}, {training.positives:,} positive ({training.positives / training.rows:.2%})"

@@ -7,8 +7,9 @@ rows within bounded memory are allowed. `trial` then runs the graph once under l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -47,7 +48,11 @@ _DTYPES = {"float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE
 
 
 def inspect(package: ModelPackage) -> onnx.ModelProto:
-    """The graph, parsed, when nothing in it is forbidden and it takes what the package says.
+    """What runs of the graph, parsed, when nothing in it is forbidden and it takes what the package says.
+
+    That is what the package's output is made of, and this is the one output of what is returned: labels that converters
+    write beside probabilities, and the maps that they make of these (`ZipMap`), are left out. What is not run may be
+    anything.
 
     Raises:
         ContractError: it is no ONNX, too large, has an operator outside `ALLOWED`, control flow, functions, external or
@@ -60,10 +65,61 @@ def inspect(package: ModelPackage) -> onnx.ModelProto:
         model: onnx.ModelProto = onnx.ModelProto.FromString(package.graph)
     except DecodeError as error:
         raise ContractError(f"{title}: model.onnx is not an ONNX file: {error}") from error
+    if len(model.graph.node) > MOST_NODES:
+        raise ContractError(f"{title}: {len(model.graph.node)} nodes; {MOST_NODES} are allowed")
+    outputs, output = _outputs(model.graph), package.manifest.output
+    if output not in outputs:
+        raise ContractError(f"{title}: the graph answers {outputs}, model.yaml names the output {output!r}")
+    _keep(model.graph, output)
     for fault in _faults(model):
         raise ContractError(f"{title}: {fault}")
     _check_signature(package, model.graph)
     return model
+
+
+def answer_of(graph: onnx.GraphProto, output: str) -> str:
+    """The tensor that an output is: its own, or the one that a `ZipMap` makes maps of."""
+    for node in graph.node:
+        if output in node.output and (node.domain, node.op_type) == (ML, "ZipMap") and node.input:
+            return node.input[0]
+    return output
+
+
+def _keep(graph: onnx.GraphProto, output: str) -> None:
+    """Take away what an output is not made of; it becomes the only one, a tensor."""
+    answer = answer_of(graph, output)
+    makers: dict[str, list[int]] = {}
+    for place, node in enumerate(graph.node):
+        for name in node.output:
+            makers.setdefault(name, []).append(place)
+    pending, wanted, kept = [answer], {answer}, set[int]()
+    while pending:
+        for place in makers.get(pending.pop(), ()):
+            if place not in kept:
+                kept.add(place)
+                fresh = set(graph.node[place].input) - wanted
+                wanted |= fresh
+                pending += fresh
+    nodes = [node for place, node in enumerate(graph.node) if place in kept]
+    if len(nodes) == len(graph.node) and _outputs(graph) == [answer]:
+        return
+    wanted |= {value.name for value in graph.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    found = [value for value in graph.output if value.name == answer]
+    found = found or [onnx.helper.make_tensor_value_info(answer, onnx.TensorProto.FLOAT, None)]
+    fields: tuple[tuple[Any, Sequence[Any]], ...] = (
+        (graph.node, nodes),
+        (graph.initializer, tensors),
+        (graph.output, found[:1]),
+    )
+    for field, values in fields:
+        copies = [type(value).FromString(value.SerializeToString()) for value in values]
+        del field[:]
+        field.extend(copies)
+
+
+def _outputs(graph: onnx.GraphProto) -> list[str]:
+    return [value.name for value in graph.output]
 
 
 def _faults(model: onnx.ModelProto) -> Iterator[str]:
@@ -73,8 +129,6 @@ def _faults(model: onnx.ModelProto) -> Iterator[str]:
     for opset in model.opset_import:
         if _domain(opset.domain) not in ("", ML):
             yield f"operator domain {opset.domain!r} is not allowed"
-    if len(graph.node) > MOST_NODES:
-        yield f"{len(graph.node)} nodes; {MOST_NODES} are allowed"
     if graph.sparse_initializer:
         yield "sparse initializers are not allowed"
     for node in graph.node:
@@ -117,10 +171,7 @@ def _check_signature(package: ModelPackage, graph: onnx.GraphProto) -> None:
         for declared, given in zip(manifest.inputs, inputs, strict=True):
             _check_tensor(title, given, declared.dtype, 1)
     _check_trees(title, graph, inputs[0].name, len(manifest.inputs))
-    outputs = [o.name for o in graph.output]
-    if manifest.output not in outputs:
-        raise ContractError(f"{title}: the graph answers {outputs}, model.yaml names the output {manifest.output!r}")
-    answer = graph.output[outputs.index(manifest.output)]
+    answer = graph.output[0]
     if not answer.type.HasField("tensor_type"):
         raise ContractError(f"{title}: output {answer.name!r} is no tensor (convert with zipmap off)")
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
 
 from services.kit.errors import ContractError
 
@@ -31,6 +31,8 @@ FILES = (GRAPH, MANIFEST)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
+Class = StrictBool | StrictInt | StrictStr
+"""Name of a class, as labels have it."""
 
 
 class Input(BaseModel):
@@ -65,7 +67,9 @@ class Manifest(BaseModel):
 
     Attributes:
         inputs: in the order in which the graph takes them.
-        output: name of the graph output that holds the probability of the positive class.
+        output: name of the graph output that holds the probability of the positive class, or of every class.
+        classes: names of the output's columns, in their order; None where the graph says them, or there is one column.
+        positive: the class whose probability is the score; None where the graph's own names leave no doubt.
         threshold: a score at or above it is a positive decision.
         reference: per input, its values at `QUANTILES` over the training rows; NaN-free; the profile that drift is
             measured against, and the material of trial rows.
@@ -78,6 +82,8 @@ class Manifest(BaseModel):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     inputs: tuple[Input, ...] = Field(min_length=1)
     output: str = "probability"
+    classes: tuple[Class, ...] | None = Field(default=None, min_length=1)
+    positive: Class | None = None
     threshold: float = Field(default=0.5, allow_inf_nan=False)
     training: Training = Training()
     parameters: dict[str, Any] = {}
@@ -95,6 +101,11 @@ class Manifest(BaseModel):
         strange = sorted(set(self.reference) - set(names))
         if strange:
             raise ValueError(f"reference profile of {', '.join(strange)}, no inputs of the model")
+        texts = [str(name) for name in self.classes or ()]
+        if len(set(texts)) < len(texts):
+            raise ValueError(f"classes are named twice: {', '.join(texts)}")
+        if texts and self.positive is not None and str(self.positive) not in texts:
+            raise ValueError(f"positive is {self.positive}, which is none of the classes {', '.join(texts)}")
         return self
 
     @property
@@ -210,4 +221,7 @@ def parse(text: bytes, path: str | Path) -> Manifest:
 
 
 def _render(manifest: Manifest) -> bytes:
-    return yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
+    said = manifest.model_dump(mode="json")
+    # What came later and says nothing is left out: a package that has none of it keeps the identity that it had.
+    said = {name: value for name, value in said.items() if name not in ("classes", "positive") or value is not None}
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from services.inference import classes
 from services.inference.admission import inspect
 from services.inference.batching import SIZES, InnerBatch, tune
 from services.inference.forest import Forest, read
@@ -126,20 +127,30 @@ class OnnxSession:
         settings: see `SessionSettings`.
         cuda_helps: False for tree ensembles, which have no CUDA kernel: `auto` then stays on the CPU, where it would
             otherwise copy rows to the device and back for nothing.
+
+    Attributes:
+        columns: of the graph's output.
     """
 
     def __init__(self, package: ModelPackage, settings: SessionSettings, *, cuda_helps: bool = True) -> None:
         self._title = package.title
         self._session = _load(package, _providers(settings.device, cuda_helps), settings)
         self._dtype = np.dtype(package.manifest.inputs[0].dtype)
-        self._output = package.manifest.output
+        self._output = self._session.get_outputs()[0].name
         self._width = len(package.manifest.inputs)
         inputs = self._session.get_inputs()
         self._names = [i.name for i in inputs]
         self._flat = [len(i.shape) == 1 for i in inputs]
         self._dtypes = [np.dtype(i.dtype) for i in package.manifest.inputs]
-        self._pick = _column(self._answer(package.sample(3)), 3, self._title)
+        first = self._answer(package.sample(3))
+        self._pick = _column(first, 3, package)
+        self.columns = 1 if self._pick is None else first.shape[1]
         self.batch = measured(self._answer, package, settings)
+
+    @property
+    def place(self) -> int:
+        """The column that is the score, from 0."""
+        return self._pick or 0
 
     def run(self, matrix: Matrix) -> Scores:
         """Scores of a [n, inputs] matrix in inner batches; see `Session.run`."""
@@ -147,6 +158,8 @@ class OnnxSession:
         step = self.batch.rows
         for start in range(0, len(matrix), step):
             answer = self._answer(matrix[start : start + step])
+            if len(answer) != len(scores[start : start + step]):
+                raise ContractError(f"{self._title} does not give one score a row")
             scores[start : start + step] = answer if self._pick is None else answer[:, self._pick]
         return scores
 
@@ -174,7 +187,7 @@ def _load(package: ModelPackage, providers: list[str], settings: SessionSettings
     for pool in ("intra_op", "inter_op"):
         options.add_session_config_entry(f"session.{pool}.allow_spinning", "1" if settings.spinning else "0")
     try:
-        return ort.InferenceSession(package.graph, options, providers=providers)
+        return ort.InferenceSession(inspect(package).SerializeToString(), options, providers=providers)
     except _RUNTIME_ERRORS as error:
         raise ContractError(f"{package.title} does not load: {_first_line(error)}") from error
 
@@ -187,15 +200,25 @@ def _providers(device: str, cuda_helps: bool) -> list[str]:
     return [*(["CUDAExecutionProvider"] if wanted else []), "CPUExecutionProvider"]
 
 
-def _column(answer: object, rows: int, title: str) -> int | None:
+def _column(answer: object, rows: int, package: ModelPackage) -> int | None:
     """Which column of the output is the positive class; None for a vector."""
+    title = package.title
     if not isinstance(answer, np.ndarray) or answer.dtype.kind != "f":
-        raise ContractError(f"{title} answers {type(answer).__name__}; expected a tensor of floats (zipmap off)")
+        raise ContractError(
+            f"{title}: the output {package.manifest.output} is {_kind(answer)}; name the one that holds probabilities"
+        )
     if answer.shape == (rows,):
         return None
-    if answer.shape in ((rows, 1), (rows, 2)):
-        return int(answer.shape[1]) - 1
-    raise ContractError(f"{title} answers shape {answer.shape} for {rows} rows; expected [n], [n, 1] or [n, 2]")
+    if answer.ndim != 2 or len(answer) != rows or not answer.shape[1]:
+        raise ContractError(f"{title} answers shape {answer.shape} for {rows} rows; expected [n] or [n, classes]")
+    width = answer.shape[1]
+    if width > 1 or package.manifest.classes is not None:
+        return classes.column(package, width)
+    return 0
+
+
+def _kind(answer: object) -> str:
+    return f"a tensor of {answer.dtype}" if isinstance(answer, np.ndarray) else f"no tensor ({type(answer).__name__})"
 
 
 def _first_line(error: Exception) -> str:

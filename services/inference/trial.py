@@ -1,7 +1,8 @@
 """A candidate's first run, in a process of its own that may not take more memory or time than it is given.
 
 `admission` reads a graph; some harm shows only when it runs (a product of broadcasts, a slow load). So whoever puts a
-model forward tries it here first: loaded once, run once at the largest inner batch, under limits of the kernel's.
+model forward tries it here first: loaded once, run at the largest inner batch, and held to giving every row a score of
+its own (`independence`), under limits of the kernel's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from signal import Signals
 
 from services.inference.admission import inspect
 from services.inference.batching import SIZES
+from services.inference.independence import check_rows
 from services.inference.package import ModelPackage, load, save
 from services.inference.sessions import SessionSettings, open_session
 from services.kit.errors import ContractError, HeadraceError
@@ -33,7 +35,8 @@ def admit(package: ModelPackage, limits: Limits | None = None) -> None:
     """Return when the model loads and scores trial rows within the limits.
 
     Raises:
-        ContractError: its graph is not allowed, or it fails, crashes, or runs out of memory or time.
+        ContractError: its graph is not allowed, or it fails, crashes, runs out of memory or time, or a row's score
+            depends on the rows that are scored with it.
     """
     limits = limits or Limits()
     inspect(package)
@@ -68,7 +71,9 @@ def _try(folder: Path, memory: int, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (end, end))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     # All rows in one call: a graph whose memory grows faster than its rows shows it here.
-    open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows))).run(rows)
+    session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows)))
+    session.run(rows)
+    check_rows(session.run, rows, package.title)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ from services.inference.admission import inspect
 from services.inference.forest import read
 from services.inference.matrix import FeatureMatrix
 from services.inference.package import FILES, LARGEST, ModelPackage, digest_of, load
-from services.inference.sessions import PARITY, SessionSettings, open_session
+from services.inference.sessions import PARITY, OnnxSession, Scores, SessionSettings
 from services.inference.trial import Limits, admit
 from services.kit.errors import ContractError
 
 SAMPLE = 1_024
 """Rows that both executors score."""
 
+
+Output = Literal["probability", "value"]
 
 REMEDY = "Take the directory away and store the package anew from where it was made"
 
@@ -40,6 +42,7 @@ def verify(
     title: str | None = None,
     features: pa.Schema | None = None,
     earlier: Path | None = None,
+    output: Output | None = None,
 ) -> Iterator[Check]:
     """Check a package from its bytes up to its scores; what cannot be checked any more is skipped.
 
@@ -49,6 +52,7 @@ def verify(
         title: `name@version` under which it is kept.
         features: schema of the features topic that it should fit.
         earlier: a verified copy with that digest; tells which file was changed since.
+        output: what the pipeline takes scores for.
     """
     files, faults = _files(folder)
     if faults:
@@ -68,11 +72,11 @@ def verify(
         yield Check("manifest", "passed", f"{package.title}, {len(package.manifest.inputs)} inputs")
     else:
         yield Check("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
-    yield from _graph(package)
+    yield from _graph(package, output)
     yield _inputs(package, features)
 
 
-RUNNING = ("operators", "trial", "parity", "inputs")
+RUNNING = ("operators", "trial", "answer", "parity", "inputs")
 """Checks that need a manifest and a graph."""
 
 
@@ -102,12 +106,12 @@ def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -
     return Check("digest", "failed", f"{' and '.join(changed)} changed since it was last fetched: {both}. {REMEDY}")
 
 
-def _graph(package: ModelPackage) -> Iterator[Check]:
+def _graph(package: ModelPackage, output: Output | None) -> Iterator[Check]:
     try:
         model = inspect(package)
     except ContractError as fault:
         yield Check("operators", "failed", _brief(fault, package.title))
-        yield from (Check(name, "skipped", "the graph is not allowed to run") for name in ("trial", "parity"))
+        yield from (Check(name, "skipped", "the graph is not allowed to run") for name in RUNNING[1:4])
         return
     kinds = sorted({node.op_type for node in model.graph.node})
     yield Check("operators", "passed", f"{len(model.graph.node)} nodes: {', '.join(kinds)}")
@@ -116,23 +120,48 @@ def _graph(package: ModelPackage) -> Iterator[Check]:
         admit(package, limits)
     except ContractError as fault:
         yield Check("trial", "failed", _brief(fault, package.title))
-        yield Check("parity", "skipped", "it does not run")
+        yield from (Check(name, "skipped", "it does not run") for name in RUNNING[2:4])
         return
     memory = f"{limits.memory >> 20:,} MiB"
     yield Check("trial", "passed", f"loaded and ran within {memory} and {limits.seconds:g} s of its own process")
+    rows = package.sample(SAMPLE)
+    session = OnnxSession(package, SessionSettings(device="cpu", rows=SAMPLE))
+    scores = session.run(rows)
+    yield _answer(package, session, scores, output)
     forest = read(model)
     if forest is None:
         yield Check("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
         return
-    rows = package.sample(SAMPLE)
-    session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=SAMPLE))
-    worst = float(np.abs(forest.score(rows) - session.run(rows)).max())
+    worst = float(np.abs(forest.score(rows) - scores).max())
     told = f"forest and ONNX Runtime differ by {worst:.1g} at most on {SAMPLE:,} rows"
     if worst <= PARITY:
         yield Check("parity", "passed", told)
     else:
         # Not a failure: whoever runs it finds the same and takes ONNX Runtime.
         yield Check("parity", "passed", f"{told}, more than {PARITY:g}: ONNX Runtime will run it")
+
+
+def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output: Output | None) -> Check:
+    """Whether the answer is a score, and which part of it."""
+    manifest = package.manifest
+    told = "one score a row"
+    if session.columns > 1:
+        name = "" if manifest.positive is None else f", class {manifest.positive}"
+        told = f"column {session.place + 1} of {session.columns} is the score{name}"
+    finite = np.isfinite(scores)
+    if not finite.any():
+        return Check("answer", "failed", f"no trial row gets a finite score ({scores[0]:g}): nothing would be answered")
+    most, least = float(scores[finite].max()), float(scores[finite].min())
+    if output == "probability" and not (least >= -PARITY and most <= 1 + PARITY):
+        return Check(
+            "answer",
+            "failed",
+            f"trial rows get scores from {least:g} to {most:g}, which are no probabilities: name an output that is "
+            "one, or say output: value in the pipeline file's model",
+        )
+    if not finite.all():
+        told += f"; {int((~finite).sum()):,} of {len(scores):,} trial rows get no finite score: such events are refused"
+    return Check("answer", "passed", told)
 
 
 def _inputs(package: ModelPackage, features: pa.Schema | None) -> Check:

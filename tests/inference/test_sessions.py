@@ -107,9 +107,9 @@ def test_width() -> None:
 
 
 def test_wrong_output_shape() -> None:
-    """An output of three columns is no probability."""
-    nodes = [helper.make_node("Concat", ["features", "features", "features"], ["probability"], axis=1)]
-    with pytest.raises(ContractError, match=r"\(3, 6\)"):
+    """An output that is no row of columns for each row is no probability."""
+    nodes = [helper.make_node("Concat", ["features", "features", "features"], ["probability"], axis=0)]
+    with pytest.raises(ContractError, match=r"\(9, 2\)"):
         open_session(pack(graphs.manifest(), graphs.serialise(nodes, [graphs.vector("features", 2)])), SETTINGS)
 
 

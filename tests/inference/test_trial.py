@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from services.inference.admission import inspect
 from services.inference.package import pack
@@ -56,3 +58,73 @@ def test_model_that_does_not_load() -> None:
     node = helper.make_node("MatMul", ["features", "nothing"], ["probability"])
     with pytest.raises(ContractError, match="does not load"):
         admit(pack(graphs.manifest(), graphs.serialise([node], [graphs.vector("features", 2)])))
+
+
+def margins(*rest: NodeProto, **constants: Sequence[float]) -> bytes:
+    """A linear model whose `margin` goes through some more nodes to `probability`."""
+    nodes = [helper.make_node("MatMul", ["features", "w"], ["margin"]), *rest]
+    tensors = {name: np.array(value, np.float32) for name, value in constants.items()}
+    tensors |= {"w": np.array(graphs.WEIGHTS, np.float32)[:, None], "rows": np.array([0], np.int64)}
+    made = [numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    return graphs.serialise(nodes, [graphs.vector("features", 2)], made)
+
+
+def scaled(kind: str, **attributes: object) -> bytes:
+    """A score that is divided by what an operator makes of all rows' scores."""
+    inputs = ["big", "rows"] if kind == "ReduceSum" else ["big"]
+    return margins(
+        helper.make_node("Abs", ["margin"], ["size"]),
+        helper.make_node("Add", ["size", "one"], ["big"]),
+        helper.make_node(kind, inputs, ["every"], **attributes),
+        helper.make_node("Div", ["margin", "every"], ["probability"]),
+        one=[1.0],
+    )
+
+
+TOGETHER = {
+    "the largest of the rows": scaled("ReduceMax", axes=[0]),
+    "the least of the rows": scaled("ReduceMin", axes=[0]),
+    "the mean of the rows": scaled("ReduceMean", axes=[0]),
+    "the largest of all": scaled("ReduceMax"),
+    "the sum of the rows": scaled("ReduceSum"),
+    "a softmax along the rows": margins(helper.make_node("Softmax", ["margin"], ["probability"], axis=0)),
+    "a softmax along no other axis": margins(
+        helper.make_node("Transpose", ["margin"], ["t"]),
+        helper.make_node("Softmax", ["t"], ["s"], axis=-1),
+        helper.make_node("Transpose", ["s"], ["probability"]),
+    ),
+    "the first row": margins(
+        helper.make_node("Gather", ["margin", "rows"], ["first"], axis=0),
+        helper.make_node("Sub", ["margin", "first"], ["probability"]),
+    ),
+    "only a row that is very large": margins(
+        helper.make_node("ReduceMax", ["features"], ["most"]),
+        helper.make_node("Clip", ["most", "low", "high"], ["far"]),
+        helper.make_node("Add", ["margin", "far"], ["probability"]),
+        low=1e6,  # type: ignore[arg-type]  # a scalar
+        high=2e6,  # type: ignore[arg-type]  # a scalar
+    ),
+}
+
+
+@pytest.mark.parametrize("graph", TOGETHER.values(), ids=TOGETHER)
+def test_scores_that_depend_on_other_rows(graph: bytes) -> None:
+    """A model whose score of a row hangs on the rows beside it is refused, and the message says what to look for."""
+    package = pack(graphs.manifest(), graph)
+    inspect(package)
+    with pytest.raises(ContractError, match=r"the rows beside it: .*Reduce, Softmax"):
+        admit(package)
+
+
+def test_a_row_that_would_take_others_along() -> None:
+    """A model that does not run on some values is refused: all rows of a batch would fail with one of them."""
+    table = numpy_helper.from_array(np.linspace(0, 1, 5, dtype=np.float32)[:, None], "table")
+    zero = numpy_helper.from_array(np.array(0), "zero")
+    nodes = [
+        helper.make_node("Gather", ["features", "zero"], ["amount"], axis=1),
+        helper.make_node("Cast", ["amount"], ["code"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "code"], ["probability"], axis=0),
+    ]
+    graph = graphs.serialise(nodes, [graphs.vector("features", 2)], [table, zero])
+    with pytest.raises(ContractError, match="does not run"):
+        admit(pack(graphs.manifest(reference={"amount": [0, 1, 2]}), graph))

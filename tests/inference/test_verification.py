@@ -24,7 +24,7 @@ def test_a_whole_package_holds_all(tmp_path: Path) -> None:
     made = package()
     found = states(made, tmp_path, digest=made.digest, title="m@1", features=FEATURES)
     assert {name: state for name, (state, _) in found.items()} == {
-        **dict.fromkeys(("files", "digest", "manifest", "operators", "trial", "inputs"), "passed"),
+        **dict.fromkeys(("files", "digest", "manifest", "operators", "trial", "answer", "inputs"), "passed"),
         "parity": "skipped",
     }
 
@@ -35,6 +35,45 @@ def test_what_may_not_run_is_not_tried(tmp_path: Path) -> None:
     found = states(pack(manifest(), serialise([node], [vector("features", 2)])), tmp_path)
     assert found["operators"] == ("failed", "operator ai.onnx.RandomNormalLike is not allowed")
     assert (found["trial"][0], found["parity"][0]) == ("skipped", "skipped")
+
+
+def test_the_answer_is_told(tmp_path: Path) -> None:
+    """Which column is the score is said; a doubt about it fails the trial, scores that are no numbers the answer."""
+    node = helper.make_node(
+        "LinearClassifier",
+        ["features"],
+        ["label", "probability"],
+        domain="ai.onnx.ml",
+        coefficients=[0.1, 0.2, -0.1, -0.2],
+        intercepts=[0.0, 0.0],
+        classlabels_strings=["fraud", "legit"],
+        post_transform="LOGISTIC",
+    )
+    graph = serialise([node], [vector("features", 2)], output=vector("probability", 2))
+    found = states(pack(manifest(positive="fraud"), graph), tmp_path / "named")
+    assert found["answer"][0] == "passed"
+    assert found["answer"][1].startswith("column 1 of 2 is the score, class fraud")
+    found = states(pack(manifest(), graph), tmp_path / "unnamed")
+    assert found["trial"][0] == "failed"
+    assert "nothing says which is yes; say in model.yaml" in found["trial"][1]
+    nodes = [
+        helper.make_node("Sub", ["features", "features"], ["none"]),
+        helper.make_node("Div", ["none", "none"], ["nothing"]),
+        helper.make_node("ReduceSum", ["nothing"], ["sum"], keepdims=1),
+        helper.make_node("ReduceMean", ["nothing"], ["probability"], axes=[1], keepdims=1),
+    ]
+    found = states(pack(manifest(), serialise(nodes, [vector("features", 2)])), tmp_path / "nan")
+    assert (found["trial"][0], found["answer"][0]) == ("passed", "failed")
+
+
+def test_scores_that_are_no_probabilities_are_told(tmp_path: Path) -> None:
+    """A margin is no probability; a pipeline of another quantity takes it."""
+    node = helper.make_node("ReduceMean", ["features"], ["probability"], axes=[1], keepdims=1)
+    made = pack(manifest(), serialise([node], [vector("features", 2)]))
+    found = states(made, tmp_path, output="probability")
+    assert found["answer"][0] == "failed"
+    assert "output: value" in found["answer"][1]
+    assert states(made, tmp_path, output="value")["answer"][0] == "passed"
 
 
 def test_a_package_in_the_wrong_place_is_told(tmp_path: Path) -> None:
