@@ -50,7 +50,7 @@ ENV HEADRACE_CODE_VERSION=${REVISION}
 
 USER 10001:10001
 WORKDIR /home/headrace
-# Machine code of the kernels for this kind of CPU; on another kind they are compiled once more, when they first run, so
+# Machine code of the kernels for this kind of CPU; on another kind services compile it once more before they begin, so
 # the folder must stay writable: compose mounts a volume there, which begins with what is made here.
 COPY compose/warm.py /opt/headrace/warm.py
 RUN python /opt/headrace/warm.py

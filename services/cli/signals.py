@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from services.kit.signals import STOPPING, heard
+
 SAME_S = 0.5
 """Some senders signal a process and its group, so one signal comes twice: within this time the second is the first."""
 
@@ -15,25 +17,18 @@ SAME_S = 0.5
 @contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     """Inside, the first SIGINT or SIGTERM sets `stop`; another one ends the process as it would have."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
     first = float("inf")
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def on_signal(number: int, _: object) -> None:
         nonlocal first
         now = time.monotonic()
         if now - first > SAME_S:
-            restore()
+            for each, handler in before.items():
+                signal.signal(each, handler)
             signal.raise_signal(number)
         first = min(first, now)
-        stop.set()
 
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
+    # The event is set by the listening thread: this one may hold its lock just now, for it waits for it.
+    with heard(lambda _: stop.set(), on_signal):
         yield
-    finally:
-        restore()

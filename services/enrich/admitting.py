@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.rules import Finding, Rules
 from services.kit.batch import Batch, Reject
-from services.kit.compiled import kernel
+from services.kit.compiled import frozen, kernel
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
@@ -64,7 +64,7 @@ class Gate:
         late = np.zeros(len(batch), np.bool_)
         for partition, rows in batch.runs():
             before = watermarks.get(partition, NEVER)
-            after = late_rows(times[rows], good[rows], self._events.allowed_lateness, before, late[rows])
+            after = late_rows(frozen(times[rows]), good[rows], self._events.allowed_lateness, before, late[rows])
             if after != NEVER:
                 watermarks[partition] = after
         if self._events.late == "reject" and late.any():
@@ -102,7 +102,7 @@ def text_of(entities: pa.Array) -> pa.StringArray:
     return cast(pa.StringArray, entities if entities.type == pa.string() else entities.cast(pa.string()))
 
 
-@kernel
+@kernel("~i8[::1] b1[::1] i8 i8 b1[::1]")
 def late_rows(times: Ints, good: Flags, lateness: int, watermark: int, late: Flags) -> int:
     """Mark good rows that are older than the watermark before them less `lateness`; returns the watermark after all."""
     for row in range(len(times)):

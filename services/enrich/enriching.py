@@ -19,6 +19,7 @@ from services.enrich.lookups import Lookup, Lookups, needed
 from services.enrich.updates import EXCHANGE, Entries, Mark, updates
 from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
+from services.kit.compiled import frozen
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.logs import logger
@@ -260,7 +261,7 @@ class Enrich(Service):
             late = np.zeros(len(at), np.bool_)
             good = np.ones(len(at), np.bool_)
             # Late rows are found again by the rule that admitted them, so that nothing but rows need be remembered.
-            state.folded = late_rows(at, good, events.allowed_lateness, state.folded, late)
+            state.folded = late_rows(frozen(at), good, events.allowed_lateness, state.folded, late)
             if not answered:
                 least = int(at.min())
                 state.fresh = least if state.fresh is None else min(least, state.fresh)

@@ -311,7 +311,10 @@ def look(
                 sums[row, window, column, 3] = result[3]
 
 
-@kernel
+@kernel(
+    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] b1[::1] i8 i8 i8 "
+    "i8[::1] i8 i8[:,::1] f8[:,:,:,::1]",
+)
 def fold_and_look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
     slots: Ints, at: Ints, given: Floats, folded: Flags, begin: int,
@@ -332,7 +335,9 @@ def fold_and_look(
     return len(slots), watermark
 
 
-@kernel
+@kernel(
+    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] i8 i8",
+)
 def fold(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
     slots: Ints, at: Ints, given: Floats, begin: int, horizon: int,
@@ -344,7 +349,7 @@ def fold(
     return len(slots)
 
 
-@kernel
+@kernel("i8[::1] i8[:,::1] i8 i8")
 def evict_all(times: Ints, spans: Ints, used: int, horizon: int) -> int:
     """Evict in every slot; returns the number of live entries."""
     live = 0
@@ -354,7 +359,7 @@ def evict_all(times: Ints, spans: Ints, used: int, horizon: int) -> int:
     return live
 
 
-@kernel
+@kernel("i8[:,::1] i8 i8[:,::1]")
 def lay_out(spans: Ints, used: int, planned: Ints) -> int:
     """Plan a pool without gaps: the spans that slots will have; returns the places taken."""
     cursor = 0
@@ -377,7 +382,7 @@ def lay_out(spans: Ints, used: int, planned: Ints) -> int:
     return cursor
 
 
-@kernel
+@kernel("i8[::1] i8[::1] i8[::1] i8[::1] i8[::1]", "i8[::1] i8[::1] i8[:] i8[:] i8[:]")
 def copy_times(source: Ints, target: Ints, old: Ints, new: Ints, length: Ints) -> None:
     """Copy runs of times from their old starts to their new ones in another array."""
     for run in range(len(length)):
@@ -385,7 +390,7 @@ def copy_times(source: Ints, target: Ints, old: Ints, new: Ints, length: Ints) -
             target[new[run] + step] = source[old[run] + step]
 
 
-@kernel
+@kernel("f8[:,::1] f8[:,::1] i8[::1] i8[::1] i8[::1]", "f8[:,::1] f8[:,::1] i8[:] i8[:] i8[:]")
 def copy_values(source: Floats, target: Floats, old: Ints, new: Ints, length: Ints) -> None:
     """Copy runs of values from their old starts to their new ones in another array."""
     for run in range(len(length)):
@@ -394,7 +399,7 @@ def copy_values(source: Floats, target: Floats, old: Ints, new: Ints, length: In
                 target[new[run] + step, column] = source[old[run] + step, column]
 
 
-@kernel
+@kernel("f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8")
 def refresh_all(values: Floats, blocks: Floats, spans: Ints, used: int) -> None:
     """Take the block sums of every large region again."""
     for slot in range(used):

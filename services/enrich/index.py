@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.kit.compiled import kernel
+from services.kit.compiled import frozen, kernel
 from services.kit.partitioning import Keys
 
 Bytes = npt.NDArray[np.uint8]
@@ -46,10 +46,10 @@ class EntityIndex:
         """The slot of every key, new ones for keys not seen yet; int64 (rows,)."""
         rows = len(keys.ends) - 1
         slots = np.empty(rows, np.int64)
-        row = 0
+        row, data = 0, frozen(keys.data)
         while True:
             row = _assign(
-                keys.data, keys.ends, row, slots, self._table, self._hashes, self._places, self._sizes, self._arena,
+                data, keys.ends, row, slots, self._table, self._hashes, self._places, self._sizes, self._arena,
                 self._spare, self._state,
             )  # fmt: skip  # rows, then the table
             if row == rows:
@@ -120,7 +120,9 @@ def _hash(data: Bytes, start: int, stop: int) -> np.uint64:
     return value ^ (value >> np.uint64(29))
 
 
-@kernel
+@kernel(
+    "~u1[::1] i8[::1] i8 i8[::1] i4[::1] u8[::1] i8[::1] i4[::1] u1[::1] i8[::1] i8[::1]",
+)
 def _assign(
     data: Bytes, ends: Ints, row: int, slots: Ints, table: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64],
     places: Ints, sizes: npt.NDArray[np.int32], arena: Bytes, spare: Ints, state: Ints,
@@ -172,7 +174,7 @@ def _assign(
     return len(ends) - 1
 
 
-@kernel
+@kernel("i8[::1] i4[::1] u8[::1] i4[::1] i8[::1] i8[::1]", "i8[:] i4[::1] u8[::1] i4[::1] i8[::1] i8[::1]")
 def _release(
     slots: Ints, table: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64], sizes: npt.NDArray[np.int32],
     spare: Ints, state: Ints,
@@ -188,7 +190,7 @@ def _release(
         state[3] += 1
 
 
-@kernel
+@kernel("i8[::1] u8[::1] i4[::1]")
 def _refill(live: Ints, hashes: npt.NDArray[np.uint64], table: npt.NDArray[np.int32]) -> None:
     mask = np.uint64(len(table) - 1)
     for slot in live:
@@ -198,7 +200,7 @@ def _refill(live: Ints, hashes: npt.NDArray[np.uint64], table: npt.NDArray[np.in
         table[place] = slot
 
 
-@kernel
+@kernel("u1[::1] i8[::1] i8[::1] u1[::1]")
 def _gather(arena: Bytes, places: Ints, ends: Ints, data: Bytes) -> None:
     for at in range(len(places)):
         for step in range(ends[at + 1] - ends[at]):

@@ -19,7 +19,7 @@ import pyarrow as pa
 from services.enrich.entries import Floats, Ints, after
 from services.enrich.truth import LabelAnswers, LabelQuestion
 from services.enrich.windows import Answers, Question
-from services.kit.compiled import kernel
+from services.kit.compiled import frozen, kernel
 from services.kit.errors import ContractError
 from services.kit.partitioning import keys_of
 
@@ -80,7 +80,17 @@ class Timelines:
         sums = np.zeros((*shape, self._columns, 4 if question.extremes else 2), np.float64)
         durations = np.asarray(question.durations, np.int64)
         numbers = self._words.view(np.float64)
-        _look(self._words, numbers, self._starts, self._length, which, times - question.delay, durations, count, sums)
+        _look(
+            self._words,
+            numbers,
+            self._starts,
+            self._length,
+            which,
+            frozen(times - question.delay),
+            durations,
+            count,
+            sums,
+        )
         return Answers(count, sums)
 
     def labels(self, which: Ints, times: Ints, question: LabelQuestion, count: Ints) -> LabelAnswers:
@@ -90,7 +100,8 @@ class Timelines:
         durations = np.asarray(question.durations, np.int64)
         numbers = self._words.view(np.float64)
         starts = self._starts + 1 + self._length * (1 + self._columns)
-        _look_at_labels(self._words, numbers, starts, self._labels, which, times, question.delay, durations, sums)
+        at = frozen(times)
+        _look_at_labels(self._words, numbers, starts, self._labels, which, at, question.delay, durations, sums)
         return LabelAnswers(question, count, sums)
 
 
@@ -98,7 +109,7 @@ def _head(columns: int, label_columns: int) -> int:
     return VERSION | columns << 8 | label_columns << 16
 
 
-@kernel
+@kernel("i8[::1] i8[::1] i8[::1] i8[::1] i8[:,::1]")
 def _fill(words: Ints, places: Ints, length: Ints, times: Ints, values: Ints) -> None:
     """Lay out each entity's entries from its place on: times, then values, those of one time by their bits."""
     columns = values.shape[1]
@@ -126,7 +137,7 @@ def _fill(words: Ints, places: Ints, length: Ints, times: Ints, values: Ints) ->
         entry += count
 
 
-@kernel
+@kernel("~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8[::1] i8[:,::1] f8[:,:,:,::1]")
 def _look(
     words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, ends: Ints,
     durations: Ints, counts: Ints, sums: Floats,
@@ -155,7 +166,9 @@ def _look(
                     sums[row, window, column, 3] = most
 
 
-@kernel
+@kernel(
+    "~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8 i8[::1] f8[:,:,::1]",
+)
 def _look_at_labels(
     words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, times: Ints, delay: int,
     durations: Ints, sums: Floats,

@@ -26,6 +26,7 @@ from services.enrich.entries import (
     lay_out,
     refresh_all,
 )
+from services.kit.compiled import frozen
 
 SPARE = 512
 """Least number of free places in a pool after it was laid out anew."""
@@ -115,7 +116,7 @@ class Windows:
         if folded is None:
             folded = np.ones(rows, np.bool_)
         self.reach(slots)
-        row, question = 0, self.question
+        row, question, times = 0, self.question, frozen(times)
         while True:
             row, self.watermark = fold_and_look(
                 *self._pool, self._cursor, slots, times, values, folded, row,
@@ -133,7 +134,7 @@ class Windows:
         self.reach(slots)
         if len(times):
             self.watermark = max(self.watermark, int(times.max()))
-        row = 0
+        row, times = 0, frozen(times)
         while (row := fold(*self._pool, self._cursor, slots, times, values, row, horizon)) < len(slots):
             self._make_room(horizon)
 

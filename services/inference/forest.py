@@ -192,7 +192,10 @@ def _pack(trees: list[_Tree], base: float, sigmoid: bool) -> Forest:
     )
 
 
-@kernel
+@kernel(
+    "f4[:,::1] i4[::1] f4[::1] u4[::1] i8[::1] i8[::1] f8[:,::1] f8 f8[::1]",
+    "f4[:,::1] i4[::1] f4[::1] u8[::1] i8[::1] i8[::1] f8[:,::1] f8 f8[::1]",
+)
 def _score(
     columns: npt.NDArray[np.float32],
     feature: npt.NDArray[np.int32],

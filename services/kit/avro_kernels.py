@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 
-@kernel
+@kernel("i8 i8 i8 i8 u1[::1] i8[::1]")
 def headers(base: int, offsets: int, n: int, max_bytes: int, status: Bytes, ids: Ints) -> None:
     """Read the Confluent header of n records (int32 offsets [n + 1] into base); status and ids [n] are written.
 
@@ -135,7 +135,7 @@ def _block(at: int, end: int, least: int) -> tuple[int, int, int]:
     return count, at, must
 
 
-@kernel
+@kernel("i8 i8 i8 i8 u1[::1] i8[::1] i8 i8 i8 i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1]")
 def decode(
     base: int,
     offsets: int,
@@ -321,7 +321,7 @@ def decode(
     return n
 
 
-@kernel
+@kernel("i8 i8 i8")
 def measure(packed: int, n: int, offsets: int) -> int:
     """Turn n packed strings into int32 offsets [n + 1]; returns the bytes in all."""
     total = 0
@@ -332,13 +332,13 @@ def measure(packed: int, n: int, offsets: int) -> int:
     return total
 
 
-@kernel
+@kernel("i8 i8")
 def span(offsets: int, n: int) -> int:
     """The bytes that n strings take, from their int32 offsets [n + 1]."""
     return load32(offsets + 4 * n) - load32(offsets)
 
 
-@kernel
+@kernel("i8 i8 i8 i8")
 def gather(base: int, packed: int, n: int, out: int) -> None:
     """Copy n packed strings one behind the other."""
     for index in range(n):
@@ -378,7 +378,7 @@ def _bit(buffer: int, position: int) -> int:
     return (load8(buffer + (position >> 3)) >> (position & 7)) & 1
 
 
-@kernel
+@kernel("i8 i8 i8 i8 i8 i8 i8")
 def encode(n: int, number: int, program: int, table: int, scopes: int, out: int, ends: int) -> int:
     """Write n records with their headers, one behind the other; the room must suffice for the worst case.
 

@@ -71,6 +71,9 @@ class Metrics:
             "lag_seconds", "age of the oldest record not yet answered", ["topic", "partition"], **in_registry
         )
         self.ready = Gauge("ready", "1 when /readyz says so", **in_registry)
+        self.late_kernels = Counter(
+            "kernels_compiled_late", "kernels compiled inside the loop, which waited for them", **in_registry
+        )
         self.idle = Gauge("idle_seconds", "how long all input has been read and answered", **in_registry)
         self.lag_records = Gauge("lag_records", "offsets not yet answered", ["topic", "partition"], **in_registry)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.kit.compiled import kernel
+from services.kit.compiled import frozen, kernel
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -28,12 +28,14 @@ def keys_of(column: pa.Array) -> Keys:
     """The bytes of a string, binary or integer column without nulls: utf-8, as they are, or 8 bytes little-endian."""
     if pa.types.is_integer(column.type):
         numbers = column.to_numpy(zero_copy_only=False).astype("<i8", copy=False)
-        return Keys(np.ascontiguousarray(numbers).view(np.uint8), np.arange(len(column) + 1, dtype=np.int64) * 8)
+        return Keys(
+            frozen(np.ascontiguousarray(numbers).view(np.uint8)), np.arange(len(column) + 1, dtype=np.int64) * 8
+        )
     width = np.int64 if pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type) else np.int32
     _, ends, data = column.buffers()
     offsets = np.frombuffer(ends, width, len(column) + 1, column.offset * np.dtype(width).itemsize)
     raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-    return Keys(raw, offsets.astype(np.int64))
+    return Keys(frozen(raw), offsets.astype(np.int64))
 
 
 def partitions_of(column: pa.Array, partitions: int) -> npt.NDArray[np.int32]:
@@ -52,11 +54,11 @@ def murmur2(key: bytes) -> int:
     >>> murmur2(b"21") == 0xFFFFFFFF & -973932308
     True
     """
-    data = np.frombuffer(key, np.uint8) if key else np.zeros(0, np.uint8)
+    data = np.frombuffer(key, np.uint8) if key else frozen(np.zeros(0, np.uint8))
     return int(_murmur2(data, 0, len(key)))
 
 
-@kernel
+@kernel("~u1[::1] i8 i8")
 def _murmur2(data: Bytes, start: int, stop: int) -> np.int64:
     size = stop - start
     full = np.int64(0xFFFFFFFF)
@@ -87,7 +89,7 @@ def _murmur2(data: Bytes, start: int, stop: int) -> np.int64:
     return value ^ (value >> 15)
 
 
-@kernel
+@kernel("~u1[::1] i8[::1] i8")
 def _partitions(data: Bytes, ends: Ints, partitions: int) -> npt.NDArray[np.int32]:
     chosen = np.empty(len(ends) - 1, np.int32)
     for row in range(len(chosen)):

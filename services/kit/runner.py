@@ -17,6 +17,7 @@ from services.kit.answering import RETRY_S, Answering
 from services.kit.channels import Channel, Wiring
 from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
+from services.kit.compiled import late, prepare
 from services.kit.dead_letters import RejectShare
 from services.kit.delivery import open_delivery
 from services.kit.ends import Lookout, Quiet
@@ -111,6 +112,7 @@ class Runner:
         connection = settings.connection
         port = self.health.serve(settings.host, settings.port)
         log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
+        self._prepare()
         # The producer comes first: taking over the transactional id aborts what a dead predecessor left open.
         delivery = open_delivery(settings.mode, connection, wiring.transactional_id)
         self.consumer = Consumer(
@@ -158,6 +160,19 @@ class Runner:
         gc.freeze()  # What start-up built stays: the collector need not walk it for every batch,
         gc.set_threshold(GC_THRESHOLD)  # nor look for cycles among the messages of a batch: they have none.
         self.membership.join()
+
+    def _prepare(self) -> None:
+        """Have all kernels compiled before there is a loop that they could hold up."""
+        begun = time.monotonic()
+
+        def beat(done: int, total: int) -> None:
+            self.health.beat()
+            if done < total:
+                self.health.missing = f"kernels are being compiled, {done} of {total} are ready"
+
+        prepare(beat)
+        self.health.missing = "starting"
+        log.info("kernels ready", seconds=round(time.monotonic() - begun, 1))
 
     # ---- one turn ------------------------------------------------------------------------------------------------
 
@@ -307,6 +322,9 @@ class Runner:
         if missing is None and any(own.restoring() for own in self.owned.values()):
             missing = "state is being rebuilt"
         self.health.missing = missing
+        for call in late():
+            log.warning("a kernel was compiled late", call=call)
+            self.metrics.late_kernels.inc()
         self.metrics.ready.set(missing is None)
         self.metrics.owned.set(len(self.owned))
         self.metrics.held.set(sum(1 for own in self.owned.values() if own.held))

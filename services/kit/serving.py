@@ -13,6 +13,7 @@ from services.kit.errors import ConfigurationError, ContractError, Fenced
 from services.kit.logs import configure, logger
 from services.kit.runner import Runner
 from services.kit.settings import Settings, read_settings
+from services.kit.signals import heard
 
 DONE = 0
 CRASHED = 1
@@ -20,6 +21,8 @@ MISCONFIGURED = 2
 LIMIT_REACHED = 3
 RESTART = 75
 STUCK = 70
+LAST_WORDS_S = 5.0
+"""How long a process that is to end may take to say why."""
 
 
 def main(service: str, kind: type[Settings], build: Callable[[Any], Runner]) -> int:
@@ -47,21 +50,19 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
     except (ConfigurationError, ContractError) as error:
         log.error("cannot start", error=str(error))
         return MISCONFIGURED
+    told: list[signal.Signals] = []
 
-    def on_signal(number: int, _: object) -> None:
-        if runner.stopping:
+    def on_signal(number: signal.Signals) -> None:
+        told.append(number)
+        if len(told) > 1:
             os._exit(128 + number)
-        log.info("stopping", signal=signal.Signals(number).name)
-        runner.stop()
         # librdkafka's close has been seen to hang on an overloaded machine; what is durable by then stays durable.
-        watchdog = threading.Timer(settings.drain_s + 4, os._exit, [STUCK])
-        watchdog.daemon = True
-        watchdog.start()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+        end_in(settings.drain_s + 4, STUCK)
+        runner.stop()
+        log.info("stopping", signal=number.name)
 
     def on_silence() -> None:
+        end_in(LAST_WORDS_S, STUCK)  # The loop may hang in a write to the log, whose lock it then holds.
         log.error(
             "hung", seconds=round(runner.health.silent_for()), last_words="the loop is silent; restarting frees it"
         )
@@ -69,7 +70,8 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
 
     runner.health.watch(on_silence)
     try:
-        runner.run()
+        with heard(on_signal):
+            runner.run()
     except Fenced as error:
         log.error("fenced", error=str(error))
         return RESTART
@@ -87,3 +89,10 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
         return CRASHED
     log.info("drained")
     return DONE
+
+
+def end_in(seconds: float, code: int) -> None:
+    """End the process after so long, whatever it does then."""
+    watchdog = threading.Timer(seconds, os._exit, [code])
+    watchdog.daemon = True
+    watchdog.start()

@@ -147,7 +147,7 @@ def entities_of(join: Join, entries: Ints, packed: Packed) -> tuple[pa.RecordBat
 _HEAD = 8 * (O_PREDICTION + 1)
 
 
-@kernel
+@kernel("i8 i8 i8 i8 i8")
 def _measure_outcomes(r: int, found: int, rows: int, id_ends: int, shared_ends: int) -> None:
     ids, shared = 0, 0
     for row in range(rows):
@@ -158,7 +158,7 @@ def _measure_outcomes(r: int, found: int, rows: int, id_ends: int, shared_ends: 
         store32(shared_ends + 4 * row + 4, shared)
 
 
-@kernel
+@kernel("i8 i8 i8 i8 i8 i8 i8 i8")
 def _gather_outcomes(
     r: int, found: int, rows: int, id_ends: int, ids: int, shared_ends: int, shared: int, numbers: int
 ) -> None:
@@ -182,7 +182,7 @@ def _headed_copy(source: int, size: int, target: int) -> None:
     copy(source, size, target + HEADER)
 
 
-@kernel
+@kernel("i8 i8 i8 i8")
 def _measure_entries(r: int, entries: int, rows: int, ends: int) -> None:
     size = 0
     for row in range(rows):
@@ -191,7 +191,7 @@ def _measure_entries(r: int, entries: int, rows: int, ends: int) -> None:
         store32(ends + 4 * row + 4, size)
 
 
-@kernel
+@kernel("i8 i8 i8 i8 i8 i8")
 def _gather_entries(r: int, entries: int, rows: int, ends: int, data: int, times: int) -> None:
     for row in range(rows):
         event = where(r, load64(entries + 8 * (V_FIELDS * row + V_EVENT)))

@@ -215,7 +215,7 @@ def new_event(r: int, key: int, size: int, tag: int) -> int:
     return address
 
 
-@kernel
+@kernel("i8 i8 i8 i8")
 def rebuild(r: int, first: int, blocks: int, slots: int) -> None:
     """Enter every event of so many blocks, from slot `first` on, into the empty table."""
     used = load64(r + USED)
@@ -230,7 +230,7 @@ def rebuild(r: int, first: int, blocks: int, slots: int) -> None:
             place += size_of(base + place)
 
 
-@kernel
+@kernel("i8 i8 i8")
 def rehash(r: int, old: int, old_size: int) -> None:
     """Enter all that the old table holds into the new, empty one."""
     for place in range(old_size):

@@ -204,7 +204,7 @@ def headed(heads: pa.StringArray, texts: pa.StringArray) -> npt.NDArray[np.bool_
     return found
 
 
-@kernel
+@kernel("~u1[::1] i8[::1] u1[::1] i8[::1]")
 def _copy_tails(data: npt.NDArray[np.uint8], ends: Ints, target: npt.NDArray[np.uint8], wanted: Ints) -> None:
     for row in range(len(wanted) - 1):
         size = wanted[row + 1] - wanted[row]
@@ -213,7 +213,7 @@ def _copy_tails(data: npt.NDArray[np.uint8], ends: Ints, target: npt.NDArray[np.
             target[wanted[row] + step] = data[start + step]
 
 
-@kernel
+@kernel("~u1[::1] i8[::1] ~u1[::1] i8[::1] b1[::1]")
 def _headed(
     head: npt.NDArray[np.uint8], head_ends: Ints, text: npt.NDArray[np.uint8], text_ends: Ints,
     found: npt.NDArray[np.bool_],

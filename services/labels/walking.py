@@ -28,7 +28,7 @@ from services.labels.records import raise_to
 from services.labels.steps import take_event, take_label, take_prediction
 
 
-@kernel
+@kernel("i8 i8 i8 i8 i8 i8")
 def walk(r: int, given: int, cursor: int, end: int, outcomes: int, entries: int) -> int:
     """Fold the records up to row `end`; returns DONE, or what is needed before it can go on."""
     while load64(cursor + C_RECORD) < end:

@@ -64,7 +64,7 @@ def expectation(rows: int, positives: Counts, of: Counts, level: float = 0.95) -
     return Expectation(rate, Interval(low / rows, high / rows), correlation)
 
 
-@kernel
+@kernel("i8 f8 f8 f8[::1]")
 def _quantiles(rows: int, a: float, b: float, levels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Least counts at which the beta-binomial's distribution function reaches each of `levels` (ascending).
 

@@ -51,7 +51,7 @@ def _tied(places: Ints) -> int:
     return int(np.sum(sizes * (sizes - 1) // 2))
 
 
-@kernel
+@kernel("i8[::1]")
 def _inversions(values: Ints) -> int:
     """Pairs of which the earlier is greater, counted while merging ever longer sorted runs."""
     size, width, count = len(values), 1, 0

@@ -122,7 +122,7 @@ def _descending(scores: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
     return order, np.append(np.diff(scores[order]) != 0, True)
 
 
-@kernel
+@kernel("i8[::1] b1[::1] i8[::1] b1[::1] b1[::1] f8[::1] i8 u8")
 def _replicates(
     order_a: Ints, last_a: npt.NDArray[np.bool_], order_b: Ints, last_b: npt.NDArray[np.bool_],
     positive: npt.NDArray[np.bool_], gain: Floats, replicates: int, seed: np.uint64,

@@ -45,7 +45,7 @@ def fitted(reference: Graded) -> Calibrator:
     return Calibrator(reference.scores[some][~flat], pooled[~flat])
 
 
-@kernel
+@kernel("f8[::1] f8[::1]")
 def _pooled(rates: Floats, weights: Floats) -> Floats:
     size = len(rates)
     mean, weight, start = np.empty(size), np.empty(size), np.empty(size, np.int64)

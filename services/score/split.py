@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.kit.compiled import kernel
+from services.kit.compiled import frozen, kernel
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def shares(entities: pa.Array[Any], salt: str) -> npt.NDArray[np.float64]:
     _, offsets, data = wide.buffers()
     starts = np.frombuffer(offsets, np.int64)[wide.offset : wide.offset + len(wide) + 1]
     letters = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-    return _places(letters, starts, xxh64(salt.encode(), 0))
+    return _places(frozen(letters), frozen(starts), xxh64(salt.encode(), 0))
 
 
 def xxh64(value: bytes, seed: int) -> np.uint64:
@@ -55,7 +55,7 @@ def xxh64(value: bytes, seed: int) -> np.uint64:
     return np.uint64(_hash(letters, 0, len(letters), np.uint64(seed)))
 
 
-@kernel
+@kernel("~u1[::1] ~i8[::1] u8")
 def _places(letters: Bytes, starts: npt.NDArray[np.int64], seed: np.uint64) -> npt.NDArray[np.float64]:
     places = np.empty(len(starts) - 1, np.float64)
     for row in range(len(places)):
@@ -63,7 +63,7 @@ def _places(letters: Bytes, starts: npt.NDArray[np.int64], seed: np.uint64) -> n
     return places
 
 
-@kernel
+@kernel("~u1[::1] i8 i8 u8")
 def _hash(letters: Bytes, start: int, stop: int, seed: np.uint64) -> np.uint64:
     place = start
     if stop - start >= 32:
