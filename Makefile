@@ -11,6 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
+KEEP ?=
 SEEDS ?= 10
 JSON ?=
 ARGS ?=
@@ -22,14 +23,14 @@ REGISTRY := $(VENV)/.stamps/registry
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
-	@echo; echo 'MINUTES=$(MINUTES) for demo, SEEDS=$(SEEDS) for handbook, JSON=path for bench, ARGS="-k name" for test'
+	@echo; echo 'MINUTES=$(MINUTES) and KEEP=1 for demo, SEEDS=$(SEEDS) for handbook, JSON=path for bench, ARGS="-k name" for test'
 
 .PHONY: setup
 setup: $(BROKER) $(REGISTRY) ## virtual environment, packages, broker and registry jars
 
 .PHONY: demo
-demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events in, predictions out
-	$(BIN)/headrace demo --minutes $(MINUTES)
+demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events in, predictions out; KEEP=1 leaves it up
+	$(BIN)/headrace demo --minutes $(MINUTES) $(if $(KEEP),--keep)
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
@@ -88,15 +89,17 @@ requirements-of-machine:
 
 $(PACKAGES): requirements/dev.txt pyproject.toml
 	@$(MAKE) requirements-of-machine
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python requirements/quietly.py "installing packages into $(VENV)" Collecting "$$(grep -c == requirements/dev.txt)" \
+		$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python requirements/quietly.py "installing headrace" Building 2 \
+		$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@mkdir -p $(@D) && touch $@
 
 $(BROKER): services/parts/poms/kafka.xml $(PACKAGES)
-	$(BIN)/python -m services.parts fetch kafka
+	@$(BIN)/python -m services.parts fetch kafka
 	@touch $@
 
 $(REGISTRY): services/parts/poms/registry.xml $(PACKAGES)
-	$(BIN)/python -m services.parts fetch registry
+	@$(BIN)/python -m services.parts fetch registry
 	@touch $@

@@ -26,6 +26,7 @@ class Lag:
         end: the offset after the last committed record.
         records: not yet processed; exact up to COUNTED, else the difference of offsets, control records and all.
         seconds: age of the oldest record not yet processed, by its Kafka time stamp; 0 when there is none.
+        exact: whether the records were counted.
     """
 
     group: str
@@ -35,6 +36,7 @@ class Lag:
     end: int
     records: int
     seconds: float
+    exact: bool = True
 
 
 def inputs(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
@@ -69,7 +71,8 @@ def measure(connection: Connection, groups: Mapping[str, Sequence[str]], now: fl
             for part, (_, high) in bounds.items():
                 records, stamp = heads.get(part, (0, None))
                 seconds = 0.0 if stamp is None else max(now - stamp / 1000, 0.0)
-                found.append(Lag(group, topic, part, done.get(part), high, records, seconds))
+                exact = high - starts[part] <= COUNTED
+                found.append(Lag(group, topic, part, done.get(part), high, records, seconds, exact))
         return found
     finally:
         consumer.close()
