@@ -42,12 +42,13 @@ def lag(
     else:
         terminal = Console(highlight=False)
         console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
-        console.print(_each(found) if partitions else _together(found))
+        console.print(each(found) if partitions else together(found))
     worst = max((each.seconds for each in found), default=0.0)
     raise typer.Exit(3 if limit is not None and worst > limit else 0)
 
 
-def _together(found: Sequence[Lag]) -> Table:
+def together(found: Sequence[Lag]) -> Table:
+    """A line for each group."""
     table = _table(("group",), ("partitions", "records", "seconds"), ("furthest behind",))
     for name, lags, worst in _groups(found):
         records = sum(each.records for each in lags)
@@ -67,13 +68,14 @@ def _groups(found: Sequence[Lag]) -> Iterator[tuple[str, list[Lag], Lag]]:
         yield name, held, max(held, key=lambda each: (each.seconds, each.records))
 
 
-def _each(found: Sequence[Lag]) -> Table:
+def each(found: Sequence[Lag]) -> Table:
+    """A line for each partition."""
     table = _table(("group", "topic"), ("partition", "committed", "end", "records", "seconds"))
-    for each in found:
-        done = "never" if each.committed is None else f"{each.committed:,}"
-        records = f"{'' if each.exact else 'about '}{each.records:,}"
-        numbers = (str(each.partition), done, f"{each.end:,}", records, f"{each.seconds:,.1f}")
-        table.add_row(each.group, each.topic, *numbers, style=_style(each))
+    for lag in found:
+        done = "never" if lag.committed is None else f"{lag.committed:,}"
+        records = f"{'' if lag.exact else 'about '}{lag.records:,}"
+        numbers = (str(lag.partition), done, f"{lag.end:,}", records, f"{lag.seconds:,.1f}")
+        table.add_row(lag.group, lag.topic, *numbers, style=_style(lag))
     return table
 
 

@@ -46,7 +46,11 @@ def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Proj
     assert all(lag.committed is None and 0 < lag.seconds < 120 for lag in before)
     project.champion()
     services = ("enrich", "views", "score", "labels")
-    told = headrace.json("run", *services, f"--pipeline={project.path}", "--until-idle=2s", "--scale=enrich=2")
+    options = (f"--pipeline={project.path}", "--until-idle=2s", "--scale=enrich=2", "--json")
+    code, out, errors = headrace.run("run", *services, *options, timeout=240)
+    assert code == 0, errors
+    assert "compiled late" not in errors
+    told = json.loads(out)
     names = [member["name"] for member in told["members"]]
     assert names == ["enrich-0", "enrich-1", "views-terminal-0", "score-0", "labels-0"]
     assert all(member["fate"]["code"] == 0 for member in told["members"])
@@ -58,6 +62,12 @@ def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Proj
     }  # did not run, or on its own marks
     assert {lag["group"] for lag in after} == set(groups)
     assert all((lag["records"], lag["seconds"]) == (0, 0) for lag in after if lag["group"] not in idle)
+    code, out, _ = headrace.run("lag", project.path)
+    lines = out.splitlines()
+    assert (code, [line.split()[0] for line in lines[1:]]) == (0, list(groups))
+    assert "has never committed" in next(line for line in lines if f"{project.name}.shadow " in line)
+    code, out, _ = headrace.run("lag", project.path, "--partitions")
+    assert (code, len(out.splitlines())) == (0, 1 + len(after))
     code, out, _ = headrace.run("predictions", project.path, "--limit", 3, "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     newest = sorted(documents(predictions), key=lambda row: row["_timestamp"])[-3:]
