@@ -64,7 +64,7 @@ def values_of(view: View, columns: pa.RecordBatch) -> Floats:
     for at, name in enumerate(fields):
         column = columns.column(name)
         if column.type != pa.float64():
-            column = column.cast(pa.float64())
+            column = column.cast(pa.float64(), safe=False)  # whole numbers that would be rounded were refused
         values[:, at] = column.to_numpy(zero_copy_only=False)
     return values
 

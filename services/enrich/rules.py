@@ -19,6 +19,8 @@ EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
 """Milliseconds of the years 1 to 9999: no calendar goes further, and windows can be subtracted without overflow."""
 
 
+EXACT = 2**53
+"""Up to here every whole number is a float64 of its own; beyond, neighbours become one."""
 LONGEST = 1_000
 """Bytes of an identity: it stands several times in records, and thousands of them in one view update."""
 
@@ -51,8 +53,9 @@ class Rules:
     """All rules of a pipeline: those written down, and those that need no writing.
 
     Unwritten: the event's id, time and key are there; its time lies in the years 1 to 9999; its id and entities have at
-    most `LONGEST` bytes; numbers that the pipeline reads and has no rule for are finite. A written range may allow an
-    infinity by an open end; NaN is in no range.
+    most `LONGEST` bytes; numbers that the pipeline reads and has no rule for are finite; whole numbers that it computes
+    with as float64 (a view aggregates them, a segment cuts them, an expression reads them beside nulls) are within
+    `EXACT`, after all rules. A written range may allow an infinity by an open end; NaN is in no range.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -67,6 +70,7 @@ class Rules:
             *pipeline.rules,
             *(Rule(name, "number") for name in sorted(read - written) if events.fields[name].type == "number"),
         )
+        self._exact = _computed_with(pipeline)
 
     def judge(self, columns: pa.RecordBatch) -> Judgement:
         """Check every row against every rule."""
@@ -88,6 +92,11 @@ class Rules:
         for rule in self._rules:
             for finding in _check(rule, judgement.columns.column(rule.field)):
                 self._apply(rule, finding, judgement)
+        for name in self._exact:
+            beyond = _beyond(judgement.columns.column(name))
+            if beyond.any():
+                detail = f"{name} is beyond 2**53, up to which whole numbers are told apart when they are computed with"
+                judgement.refused.append(Finding(beyond, "too_large", f"{detail}: write it as a text, or give a rule"))
         return judgement
 
     def _apply(self, rule: Rule, finding: Finding, judgement: Judgement) -> None:
@@ -119,6 +128,25 @@ def _check(rule: Rule, column: pa.Array) -> list[Finding]:
         if strange.any():
             found.append(Finding(strange, "not_allowed", f"{rule.field} is none of {', '.join(map(str, rule.one_of))}"))
     return found
+
+
+def _computed_with(pipeline: Pipeline) -> tuple[str, ...]:
+    """Whole numbers of 64 bits that become float64 on the way to a feature or a group."""
+    fields = pipeline.events.fields
+    read = {name for view in pipeline.views.values() for name in view.fields}
+    read |= {segment.of for segment in pipeline.segments.values() if segment.cuts}
+    for view in pipeline.calendar_views:
+        read |= {name for expression in view.expressions.values() for name in expression.nullable}
+    return tuple(sorted(name for name in read if name in fields and fields[name].type == "integer"))
+
+
+def _beyond(column: pa.Array) -> Flags:
+    """Rows whose whole number is further from 0 than `EXACT`; a null is not."""
+    if column.type.bit_width < 64:
+        return np.zeros(len(column), np.bool_)
+    numbers = column.fill_null(0) if column.null_count else column
+    values = numbers.to_numpy(zero_copy_only=False)
+    return cast(Flags, (values > EXACT) | (values < -EXACT))
 
 
 def _outside(rule: Rule, column: pa.Array) -> Flags:

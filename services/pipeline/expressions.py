@@ -5,7 +5,8 @@ numbers, strings, fields of the event, and the names in `CALENDAR`, which are re
 parser reads the text; a strict allow-list decides what may stay, and types are checked before any event is seen.
 
 Zones other than UTC follow Arrow's tables, whose daylight saving ends with 2037.
-A comparison with a null is false and arithmetic with one gives NaN. Integers are int64 and wrap at its ends.
+A comparison with a null is false and arithmetic with one gives NaN. Integers are int64 and wrap at its ends; those that
+may be null are float64 in every batch, whether it holds a null or not.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ class Expression:
         type: of the result: `boolean` (bool), `integer` (int64) or `number` (float64).
         fields: event fields that it reads, in the order they are met.
         timezone: IANA name of the zone that the calendar names are in.
+        nullable: those of `fields` that are whole numbers and may be null: they are read as float64.
     """
 
     text: str
     type: Type
     fields: tuple[str, ...]
     timezone: str = "UTC"
+    nullable: tuple[str, ...] = ()
     _calendar: tuple[str, ...] = field(default=(), repr=False)
     _tree: ast.expr = field(default_factory=lambda: ast.Constant(True), repr=False, compare=False)
 
@@ -60,7 +63,7 @@ class Expression:
         Returns:
             One value a row: bool, int64 or float64, by `type`.
         """
-        names: dict[str, Column] = {name: _numbers(columns.column(name)) for name in self.fields}
+        names: dict[str, Column] = {name: _numbers(columns.column(name), name in self.nullable) for name in self.fields}
         if self._calendar:
             names |= _calendar(self._calendar, time_ms, self.timezone)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -94,19 +97,19 @@ def compile(text: str, fields: Mapping[str, Typed], timezone: str = "UTC") -> Ex
     found = check.type(tree)
     if found == "string":
         raise ExpressionError(1, "a feature cannot be a string", 'compare it with something: channel == "web"')
-    return Expression(text, found, tuple(check.fields), timezone, tuple(check.calendar), tree)
+    return Expression(text, found, tuple(check.fields), timezone, tuple(check.nullable), tuple(check.calendar), tree)
 
 
-def _numbers(column: pa.Array[Any]) -> Column:
-    """Strings stay Arrow's; the rest becomes NumPy, floats with NaN where integers or floats have nulls."""
+def _numbers(column: pa.Array[Any], nullable: bool) -> Column:
+    """Strings stay Arrow's; the rest becomes NumPy: floats, NaN for null, where integers may be null."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return column
     if pa.types.is_dictionary(column.type):
         return column.cast(pa.string())
     if pa.types.is_boolean(column.type):
         return column.fill_null(False).to_numpy(zero_copy_only=False)
-    if column.null_count:
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    if nullable or column.null_count:
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     values = column.to_numpy(zero_copy_only=False)
     return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64, copy=False)
 

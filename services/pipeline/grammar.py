@@ -42,17 +42,22 @@ class Typed(Protocol):
     def type(self) -> str:
         """`integer`, `number`, `string`, `boolean`, or something that expressions cannot use."""
 
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be null."""
+
 
 @dataclass(slots=True)
 class Check:
     """Walks a tree, refusing all that is not allowed, and gives each node its type.
 
-    `fields` and `calendar` collect the names met, in order.
+    `fields` and `calendar` collect the names met, in order; `nullable` those of whole numbers that may be null.
     """
 
     known: Mapping[str, Typed]
     fields: dict[str, None] = field(default_factory=dict)
     calendar: dict[str, None] = field(default_factory=dict)
+    nullable: dict[str, None] = field(default_factory=dict)
 
     def type(self, node: ast.expr, depth: int = 0) -> Type:
         """The type of what a tree gives; ExpressionError where it gives nothing."""
@@ -103,6 +108,9 @@ class Check:
             raise _error(node, f"unknown name {name}", f"known names are {names}")
         self.fields[name] = None
         match self.known[name].type:
+            case "integer" if self.known[name].nullable:
+                self.nullable[name] = None
+                return "number"  # only a float can say that a value is missing (NaN)
             case "boolean" | "integer" | "number" | "string" as known:
                 return known
             case "time":

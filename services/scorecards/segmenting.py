@@ -41,12 +41,22 @@ class Segments:
 
 def _bands(segment: Segment, column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
     cuts = segment.cuts
-    names = [f"<{cuts[0]:g}", *(f"{low:g}-{high:g}" for low, high in pairwise(cuts))]
-    names += [f">={cuts[-1]:g}", MISSING]
-    numbers = column.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    named = [_written(cut) for cut in cuts]
+    names = [f"<{named[0]}", *(f"{low}-{high}" for low, high in pairwise(named)), f">={named[-1]}", MISSING]
+    numbers = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     codes = np.searchsorted(np.array(cuts), numbers, side="right")
     codes[np.isnan(numbers)] = len(names) - 1
     return codes, names
+
+
+def _written(cut: float) -> str:
+    """A cut in few digits, in all of them where few would name another number.
+
+    >>> _written(10.0), _written(1234567.0)
+    ('10', '1234567.0')
+    """
+    short = f"{cut:g}"
+    return short if float(short) == cut else repr(cut)
 
 
 def _values(segment: Segment, column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -327,7 +327,7 @@ def _less(errors: Errors, gone: Errors) -> Errors:
 
 def _numbers(column: Any) -> Floats:
     """float64, NaN for null."""
-    found: Floats = column.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    found: Floats = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     return found
 
 
