@@ -8,7 +8,8 @@ from types import TracebackType
 
 from services.kit.channels import Channel
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Connection, Consumer, TopicPartition, place
+from services.kit.kafka import Connection, Consumer, TopicPartition
+from services.kit.polled import told_apart
 
 
 class Follower:
@@ -38,11 +39,8 @@ class Follower:
         if messages:
             messages += self._consumer.poll(10_000, 0)
         now = time.monotonic()
-        for message in messages:
-            if message.error() is not None:
-                partition, end = place(message)
-                self._ends[partition] = end
-        messages = [message for message in messages if message.error() is None]
+        messages, ends = told_apart(messages, self.channel.name)
+        self._ends |= ends
         return now, take_in(self.channel, messages) if messages else None
 
     def rest(self) -> Iterator[Intake]:

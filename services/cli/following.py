@@ -13,6 +13,7 @@ from services.kit.batch import Batch
 from services.kit.channels import Channel
 from services.kit.intake import take_in
 from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, TopicPartition
+from services.kit.polled import told_apart
 from services.kit.reading import Range, ranges
 
 SLACK = 4
@@ -34,11 +35,14 @@ class Follower:
         self._consumer.assign([TopicPartition(channel.name, partition, start) for partition, start in starts.items()])
 
     def poll(self, timeout: float, most: int = 5_000) -> Batch | None:
-        """What is there, waiting up to `timeout` seconds for the first; None when nothing came."""
+        """What is there, waiting up to `timeout` seconds for the first; None when nothing came.
+
+        Raises ContractError when the topic cannot be read any more.
+        """
         messages = self._consumer.poll(1, timeout)
         if messages:
             messages += self._consumer.poll(most - 1, 0)
-        readable = [message for message in messages if message.error() is None]
+        readable, _ = told_apart(messages, self.channel.name)
         return take_in(self.channel, readable).batch if readable else None
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.kit.errors import Transient
 from services.kit.kafka import Admin, Connection, Consumer, TopicPartition, place
+from services.kit.polled import Patience, told_apart
 from services.pipeline.spec import Pipeline
 
 COUNTED = 10_000
@@ -55,7 +55,7 @@ def measure(connection: Connection, groups: Mapping[str, Sequence[str]], now: fl
     """The lag of groups by the topics that each reads; `now` in seconds since the epoch.
 
     Raises:
-        ContractError: a topic does not exist.
+        ContractError: a topic does not exist, or cannot be read.
         Transient: the broker does not answer.
     """
     admin = Admin(connection)
@@ -87,27 +87,25 @@ def _heads(
     consumer.assign([TopicPartition(topic, part, start) for part, start in starts.items()])
     # Another group's turn paused them, if it reads the same topic: librdkafka remembers that over an assignment.
     consumer.resume([TopicPartition(topic, part) for part in starts])
-    waited = 0.0
+    patience = Patience(topic, PATIENCE_S)
     while waiting:
-        messages = consumer.poll(5_000, POLL_S)
-        waited = 0.0 if messages else waited + POLL_S
-        if waited > PATIENCE_S:
-            raise Transient(f"{topic} could not be read within {PATIENCE_S:g} s")
+        messages, at_end = told_apart(consumer.poll(5_000, POLL_S), topic)
+        patience.note(bool(messages or at_end))
         done = set()
         for message in messages:
-            part = message.partition()
-            if part is None or part not in waiting:
+            part, offset = place(message)
+            if part not in waiting:
                 continue
-            if message.error() is None:
-                records, stamp = found[part]
-                span = ends[part] - starts[part]
-                stamp = message.timestamp()[1] if stamp is None else stamp
-                found[part] = (span if span > COUNTED else records + 1, stamp)
-                if span <= COUNTED and place(message)[1] < ends[part] - 1:
-                    continue
-            # All is known: it was counted, or is too long to count, or its end came, behind which nothing is committed.
-            done.add(part)
-            waiting.discard(part)
+            records, stamp = found[part]
+            span = ends[part] - starts[part]
+            stamp = message.timestamp()[1] if stamp is None else stamp
+            found[part] = (span if span > COUNTED else records + 1, stamp)
+            if span > COUNTED or offset >= ends[part] - 1:
+                done.add(part)
+                waiting.discard(part)
+        # All is known: it was counted, or is too long to count, or its end came, behind which nothing is committed.
+        done |= waiting & at_end.keys()
+        waiting -= done
         consumer.pause([TopicPartition(topic, part) for part in done])
     consumer.assign([])
     return found

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from services.kit.batch import Batch
 from services.kit.channels import Channel
-from services.kit.errors import ContractError, Transient
+from services.kit.errors import ContractError
 from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, Message, TopicPartition, place
+from services.kit.polled import Patience, told_apart
 
 
 class Facts:
@@ -25,23 +26,21 @@ class Facts:
         )
 
     def whole(self, timeout: float = 60.0) -> Iterator[Batch]:
-        """Everything that is there now; Transient when the topic's end is not reached in time."""
+        """Everything that is there now; Transient when nothing comes for `timeout` seconds before the topic's end."""
         ended: set[int] = set()
-        waited = 0.0
+        patience = Patience(self.channel.name, timeout)
         while len(ended) < self.partitions:
-            messages = self.consumer.poll(1_000, 0.1)
-            waited = 0.0 if messages else waited + 0.1
-            if waited > timeout:
-                raise Transient(f"{self.channel.name} was not read to its end within {timeout:g} s")
-            ended.update(place(message)[0] for message in messages if message.error() is not None)
-            yield from self._decoded(messages)
+            records, ends = told_apart(self.consumer.poll(1_000, 0.1), self.channel.name)
+            patience.note(bool(records or ends))
+            ended.update(ends)
+            yield from self._decoded(records)
 
     def news(self) -> Iterator[Batch]:
         """What came since."""
-        yield from self._decoded(self.consumer.poll(1_000, 0))
+        yield from self._decoded(told_apart(self.consumer.poll(1_000, 0), self.channel.name)[0])
 
     def _decoded(self, messages: list[Message]) -> Iterator[Batch]:
-        records = [message for message in messages if message.error() is None and message.value() is not None]
+        records = [message for message in messages if message.value() is not None]
         if not records:
             return
         decoded = self.channel.codec.decode([record.value() for record in records])

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from services.kit.channels import Channel
-from services.kit.errors import Transient
 from services.kit.intake import Intake, take_in
 from services.kit.kafka import Connection, Consumer, Message, TopicPartition, place
+from services.kit.polled import Patience, told_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,11 @@ def ranges(connection: Connection, topic: str, start_ms: int | None = None, stop
 
 
 def read(connection: Connection, channel: Channel, wanted: list[Range], timeout: float = 60.0) -> Iterator[Intake]:
-    """The records of the ranges, in batches, each partition in order. Transient when nothing comes for `timeout` s."""
+    """The records of the ranges, all of them, in batches, each partition in order.
+
+    Raises Transient when nothing comes for `timeout` seconds, ContractError when a partition cannot be read: a topic
+    that is gone, records that were deleted meanwhile, a right that is missing.
+    """
     for records in messages(connection, channel.name, wanted, timeout):
         yield take_in(channel, records)
 
@@ -59,20 +63,22 @@ def messages(connection: Connection, topic: str, wanted: list[Range], timeout: f
         consumer.assign(
             [TopicPartition(topic, part.partition, part.start) for part in wanted if part.partition in stops]
         )
-        waited = 0.0
+        patience = Patience(topic, timeout)
         while stops:
-            polled = consumer.poll(10_000, 0.1)
-            waited = 0.0 if polled else waited + 0.1
-            if waited > timeout:
-                raise Transient(f"{topic} was not read to its end within {timeout:g} s")
+            polled, ends = told_apart(consumer.poll(10_000, 0.1), topic)
+            patience.note(bool(polled or ends))
             records = []
             for message in polled:
                 partition, offset = place(message)
                 stop = stops.get(partition, 0)
-                if message.error() is None and offset < stop:
+                if offset < stop:
                     records.append(message)
-                # The offsets at the end of a range may be control records, which are never delivered.
-                if message.error() is not None or offset >= stop - 1:
+                if offset >= stop - 1:
+                    stops.pop(partition, None)
+            # The offsets at the end of a range may be control records, which are never delivered. An end before the
+            # range's is none of ours: a transaction is still open there, or a broker that took over lags behind.
+            for partition, end in ends.items():
+                if end >= stops.get(partition, 0):
                     stops.pop(partition, None)
             if records:
                 yield records

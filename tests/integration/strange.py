@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from services.kit.kafka import Connection, Consumer, Message, Producer, TopicPartition
+from services.kit.polled import told_apart
 from services.kit.reading import ranges
 from tests.project import Project
 
@@ -192,11 +193,10 @@ def _messages(connection: Connection, project: Project, logical: str) -> list[Me
     try:
         consumer.assign([TopicPartition(topic, part.partition, part.start) for part in open_ranges.values()])
         while open_ranges:
-            for message in consumer.poll(1_000, 0.1):
-                if message.error() is None:
-                    found.append(message)
-                else:  # The only error without a broken broker: the end of a partition.
-                    open_ranges.pop(int(message.partition() or 0), None)
+            records, ends = told_apart(consumer.poll(1_000, 0.1), topic)
+            found += records
+            for partition in ends:
+                open_ranges.pop(partition, None)
     finally:
         consumer.close()
     return found

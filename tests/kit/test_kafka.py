@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError
 from services.kit import kafka as door
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
 from services.kit.kafka import Admin, Connection, Consumer, Producer, TopicPartition, TransactionAborted, translate
+from services.kit.polled import told_apart
 from services.kit.properties import DECIDED
 from services.kit.reading import ranges
 
@@ -193,11 +194,9 @@ def everything(connection: Connection, consumer: Consumer, topic: str) -> list[b
     consumer.assign([TopicPartition(topic, partition, 0) for partition in open_ranges])
     found = []
     while open_ranges:
-        for message in consumer.poll(100, 0.1):
-            if message.error() is None:
-                found.append((message.partition(), message.offset(), message.value()))
-            else:
-                open_ranges.discard(message.partition() or 0)
+        records, ends = told_apart(consumer.poll(100, 0.1), topic)
+        found += [(message.partition(), message.offset(), message.value()) for message in records]
+        open_ranges -= ends.keys()
     return [value for _, _, value in sorted(found)]
 
 
