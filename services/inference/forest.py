@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from services.inference.admission import ML
 from services.kit.compiled import kernel
 
 MOST_LEAVES = 64
+LARGEST_SUM = 1e4  # of a forest's leaves: beyond, ONNX Runtime's sums of 32 bits are too far from ours
 trailing_zeros: Any = numbers.trailing_zeros  # an intrinsic, whose type in Python is not the one it has in a kernel
 BLOCK = 256  # rows that are scored together: masks and columns of a block stay in the first-level cache
 
@@ -70,23 +72,31 @@ def read(model: onnx.ModelProto) -> Forest | None:
     """The forest that a graph is; None when it is anything else, or has a tree of more than 64 leaves.
 
     Understood is one `TreeEnsembleRegressor` on the graph's only input (32 bits), one target, sums, tests `<=` or `<`,
-    with or without a `Sigmoid` behind it: what `headrace train` writes.
+    with or without a `Sigmoid` behind it: what `headrace train` writes. Whatever a converter may not have meant as it
+    stands there (nodes that are met twice or never, leaves without a value or with two, thresholds and values that are
+    no numbers, trees that are not one after the other) is left to ONNX Runtime, whose reading of it is the one that
+    counts.
     """
     nodes = list(model.graph.node)
     ensemble = nodes[0] if nodes else None
     if ensemble is None or (ensemble.domain, ensemble.op_type) != (ML, "TreeEnsembleRegressor"):
         return None
-    if [n.op_type for n in nodes[1:]] not in ([], ["Sigmoid"]) or len(model.graph.input) != 1:
+    if [(n.domain, n.op_type) for n in nodes[1:]] not in ([], [("", "Sigmoid")]) or len(model.graph.input) != 1:
+        return None
+    if any((len(n.input), len(n.output)) != (1, 1) for n in nodes) or model.graph.initializer:
         return None
     chained = [n.input[0] for n in nodes] == [model.graph.input[0].name, *(n.output[0] for n in nodes[:-1])]
     if not chained or model.graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         return None
     given = {a.name: onnx.helper.get_attribute_value(a) for a in ensemble.attribute}
     width = model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value
-    if not _plain(given) or not all(0 <= column < width for column in given["nodes_featureids"]):
+    if len(given) != len(ensemble.attribute) or not _plain(given):
+        return None
+    if not all(0 <= column < width for column in given["nodes_featureids"]):
         return None
     trees = _trees(given)
-    return _pack(trees, float(sum(given["base_values"])), len(nodes) == 2) if trees else None
+    base = float(sum(given["base_values"]))
+    return _pack(trees, base, len(nodes) == 2) if trees and _moderate(trees, base) else None
 
 
 _NODES = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
@@ -101,13 +111,22 @@ def _plain(given: dict[str, Any]) -> bool:
     single = {"aggregate_function": b"SUM", "post_transform": b"NONE", "n_targets": 1}
     lists = {f"nodes_{name}": count for name in (*_NODES, "missing_value_tracks_true")}
     lists |= {f"target_{name}": len(given.get("target_ids", ())) for name in _TARGETS}
+    trees, tracks = given.get("nodes_treeids", ()), given["nodes_missing_value_tracks_true"]
     return (
         set(given) <= {*single, *lists, "base_values", "nodes_hitrates"}
         and all(given.get(name, value) == value for name, value in single.items())
         and all(name in given and len(given[name]) == length for name, length in lists.items())
         and len(given["base_values"]) <= 1
         and not any(given["target_ids"])
+        and all(before <= after for before, after in itertools.pairwise(trees))
+        and set(tracks) <= {0, 1}
+        and min(*given["nodes_nodeids"], *trees, 0) == 0
     )
+
+
+def _moderate(trees: list[_Tree], base: float) -> bool:
+    """Whether sums of 32 bits and of 64 come to the same, but for a rounding; false for what is no number."""
+    return bool(abs(base) + sum(np.abs(tree.leaves).max() for tree in trees) <= LARGEST_SUM)
 
 
 @dataclass(slots=True)
@@ -136,6 +155,7 @@ def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
         return None  # a node or a leaf is given twice
     tracks = given["nodes_missing_value_tracks_true"]
     trees: dict[int, _Tree] = {}
+    met: set[int] = set()
     for root in range(len(places)):
         number = given["nodes_treeids"][root]
         if number in trees:
@@ -147,24 +167,30 @@ def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
             place = places.get((number, node))
             if of_left is not None:
                 of_left.right = len(tree.leaves)  # all leaves left of this right child have been met
-            if place is None or len(tree.leaves) >= MOST_LEAVES:
-                return None
+            if place is None or place in met or len(tree.leaves) >= MOST_LEAVES:
+                return None  # beyond the tree, or met before: in a cycle, or below two nodes
+            met.add(place)
             mode = given["nodes_modes"][place]
             if mode == b"LEAF":
-                tree.leaves.append(weights.get((number, node), 0.0))
+                if (number, node) not in weights:
+                    return None
+                tree.leaves.append(weights.pop((number, node)))
                 continue
             threshold = np.float32(given["nodes_values"][place])
+            if np.isnan(threshold):
+                return None  # ONNX Runtime sends all values right, and so do no tests of ours
             if mode == b"BRANCH_LT":
+                if threshold == -np.inf:
+                    return None  # nothing is below it, and there is no number before it
                 threshold = np.nextafter(threshold, np.float32(-np.inf))
             elif mode != b"BRANCH_LEQ":
                 return None
-            if len(tree.tests) >= MOST_LEAVES:
-                return None  # more tests than leaves: a cycle
             test = _Test(given["nodes_featureids"][place], float(threshold), bool(tracks[place]), len(tree.leaves))
             tree.tests.append(test)
             pending.append((given["nodes_falsenodeids"][place], test))
             pending.append((given["nodes_truenodeids"][place], None))
-    return list(trees.values())
+    # A node that no root leads to, or a value of a node that is no leaf, was meant for something.
+    return None if weights or len(met) < len(places) else list(trees.values())
 
 
 def _pack(trees: list[_Tree], base: float, sigmoid: bool) -> Forest:

@@ -6,16 +6,20 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import structlog
 from fsspec.core import split_protocol, url_to_fs
 
 from services.inference.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
 from services.kit.errors import ConfigurationError, ContractError, Transient
+
+_log = structlog.get_logger()  # a proxy: configured by the time it is first used
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +82,17 @@ class ModelStore:
         return str(self._files.unstrip_protocol(at))
 
     def fetch(self, uri: str, digest: str) -> Path:
-        """A local directory with exactly this package; downloaded at most once into the cache.
+        """A local directory with exactly this package; downloaded into the cache unless a whole copy lies there.
+
+        A copy that was damaged meanwhile (a full disk, somebody's hand) is fetched again, and the log says so.
 
         Raises:
             ContractError: the uri lies outside this store, nothing is there, or its digest is another one.
             Transient: the store does not answer.
         """
         local = self._cache / _hex(digest)
-        if local.is_dir():
+        damage = self._damage(digest)
+        if damage is None:
             return local
         at = self._inside(uri)
         self._cache.mkdir(parents=True, exist_ok=True)
@@ -94,15 +101,33 @@ class ModelStore:
             for name in FILES:
                 self._copy(f"{at}/{name}", partial / name)
             load(partial, digest)
+            if damage:
+                _log.warning("damaged copy of a model package replaced", path=str(local), damage=damage)
+                self._set_aside(local)
             # The rename is the commit: nobody ever sees half a package, and whoever comes second finds it done.
             try:
                 partial.rename(local)
             except OSError:
-                if not local.is_dir():
+                if self._damage(digest) is not None:
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return local
+
+    def _damage(self, digest: str) -> str | None:
+        """What is wrong with the copy in the cache: an empty text when there is none, None when it is whole."""
+        local = self._cache / _hex(digest)
+        if not local.exists():
+            return ""
+        try:
+            load(local, digest)
+        except (ContractError, OSError) as fault:
+            return str(fault)
+        return None
+
+    def _set_aside(self, local: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=".damaged-", dir=self._cache) as aside, suppress(FileNotFoundError):
+            local.rename(Path(aside) / local.name)
 
     def packages(self) -> list[Stored]:
         """Every package of the store, whole or not, by name and by the time at which it was stored.
@@ -162,9 +187,8 @@ class ModelStore:
             self._copy(f"{at}/{name}", into / name)
 
     def fetched(self, digest: str) -> Path | None:
-        """The copy of a package that was fetched and verified earlier, if the cache has one."""
-        local = self._cache / _hex(digest)
-        return local if local.is_dir() else None
+        """The copy of a package that was fetched earlier, if the cache has one that is whole."""
+        return self._cache / _hex(digest) if self._damage(digest) is None else None
 
     def _inside(self, uri: str) -> str:
         # A plan may name any string; this process reads its model store, not any address that somebody wrote.

@@ -51,7 +51,8 @@ def expectation(rows: int, positives: Counts, of: Counts, level: float = 0.95) -
     if rows <= 0 or not total > 0:
         return None
     rate = (float(positives.sum()) + 0.5) / (total + 1)
-    spread = float(np.sum((positives - of * rate) ** 2 / (of * rate * (1 - rate))))
+    rest = (float((of - positives).sum()) + 0.5) / (total + 1)  # not 1 - rate, which has no digits left near 1
+    spread = float(np.sum((positives - of * rate) ** 2 / (of * rate * rest)))
     free = len(of) - 1
     weight = float(np.sum((of - 1) * (1 - of / total)))
     correlation = min(0.99, max(0.0, (spread - free) / weight)) if weight > 0 else 0.0
@@ -60,7 +61,7 @@ def expectation(rows: int, positives: Counts, of: Counts, level: float = 0.95) -
         doubt *= spread / free
     concentration = 1 / min(0.999, correlation + doubt) - 1
     ends = np.array([(1 - level) / 2, (1 + level) / 2])
-    low, high = _quantiles(rows, rate * concentration, (1 - rate) * concentration, ends)
+    low, high = _quantiles(rows, rate * concentration, rest * concentration, ends)
     return Expectation(rate, Interval(low / rows, high / rows), correlation)
 
 
@@ -70,8 +71,10 @@ def _quantiles(rows: int, a: float, b: float, levels: npt.NDArray[np.float64]) -
 
     Chances follow from their neighbours, outwards from the mode, so that no term underflows before it is negligible.
     """
-    single_peaked = a > 1 and b > 1
-    mode = min(rows, max(0, int((rows + 1) * (a - 1) / (a + b - 2)))) if single_peaked else 0
+    single_peaked = a > 1 or b > 1  # else there is a peak at either end
+    mode = 0
+    if a > 1:  # with b up to 1 chances grow to the end: walking up to it from below would overflow
+        mode = rows if b <= 1 else min(rows, max(0, int((rows + 1) * (a - 1) / (a + b - 2))))
     first, chance, total = mode, 1.0, 1.0
     while first > 0:
         chance *= first * (rows - first + b) / ((rows - first + 1) * (first - 1 + a))

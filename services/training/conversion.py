@@ -1,8 +1,11 @@
 """LightGBM to ONNX, with the library's scores to the last bit but for the sum's 32-bit rounding.
 
-Two pitfalls of 32-bit graphs are closed here. A split `x <= t` with a 64-bit threshold sends a 32-bit x the other way
-when t rounds up past it; rounding t *down* to 32 bits keeps every 32-bit x on its side. And a missing value goes where
-LightGBM sends it: to the split's default side, or, where the feature had none missing in training, wherever zero goes.
+Pitfalls of 32-bit graphs are closed here. A split `x <= t` with a 64-bit threshold sends a 32-bit x the other way when
+t rounds up past it; rounding t *down* to 32 bits keeps every 32-bit x on its side. A missing value goes where LightGBM
+sends it: to the split's default side, or, where the feature had none missing in training, wherever zero goes. LightGBM
+takes all between -1e-35 and 1e-35, both included, for zero (`kZeroThreshold`, a 32-bit number), so they go there too.
+And it writes an infinite threshold, which parts all values from missing ones, as 1e300 (`AvoidInf`): an infinite value
+stays on its side only where it is made infinite again.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ import numpy as np
 
 from services.kit.errors import ContractError
 from services.training.graphs import Tree, forest, round_down
+
+ZERO = float(np.float32(1e-35))
+WRITTEN_FOR_INFINITY = 1e300
 
 
 def convert(booster: lgb.Booster) -> bytes:
@@ -34,6 +40,15 @@ def convert(booster: lgb.Booster) -> bytes:
     return forest(trees, dump["max_feature_idx"] + 1, sigmoid=True)
 
 
+def _as_compared(threshold: float) -> float:
+    """What the library compares 32-bit values with, where a dump or a comparison of ours would say otherwise."""
+    if abs(threshold) >= WRITTEN_FOR_INFINITY:
+        return float(np.copysign(np.inf, threshold))
+    if not -ZERO <= threshold <= ZERO:
+        return threshold
+    return ZERO if threshold >= 0 else float(np.nextafter(np.float32(-ZERO), np.float32(-np.inf)))
+
+
 def _tree(root: dict[str, Any]) -> Tree:
     nodes: list[tuple[int, float, bool, float]] = []
     sides: list[list[int]] = []
@@ -49,7 +64,7 @@ def _tree(root: dict[str, Any]) -> Tree:
             continue
         if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
             raise ContractError("categorical splits and zero_as_missing cannot be converted; train without them")
-        threshold = float(node["threshold"])
+        threshold = _as_compared(float(node["threshold"]))
         left = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0
         nodes.append((node["split_feature"], threshold, left, 0.0))
         pending += [(node["right_child"], place, 1), (node["left_child"], place, 0)]

@@ -180,3 +180,68 @@ def test_both_sessions_agree() -> None:
         open_session(package, SessionSettings(executor=e, device="cpu")).run(matrix) for e in ("forest", "onnxruntime")
     )
     np.testing.assert_allclose(by_forest, by_onnx, atol=1e-6)
+
+
+NUMBERS = [0.0, -0.0, 0.5, -0.5, 1.0, 1e-45, -1e-45, 3.4e38, -3.4e38, float("inf"), float("-inf"), float("nan")]
+
+
+@st.composite
+def ensembles(draw: st.DrawFn) -> dict[str, Any]:
+    """Attributes of an ensemble that is mostly sound, with anything in them that their types allow."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    found = grow(rng, draw(st.integers(1, 4)), draw(st.integers(1, 6)))
+    for _ in range(draw(st.integers(0, 4))):
+        name = draw(st.sampled_from([*(f"nodes_{n}" for n in COLUMNS), "target_weights", "target_nodeids"]))
+        values = list(found[name])
+        place = draw(st.integers(0, len(values) - 1))
+        if name in ("nodes_values", "target_weights"):
+            values[place] = draw(st.sampled_from([*NUMBERS, 1e10, -1e10]))
+        elif name == "nodes_modes":
+            values[place] = draw(st.sampled_from(["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_EQ", "LEAF"]))
+        elif name == f"nodes_{TRACKS}":
+            values[place] = draw(st.integers(-1, 2))
+        else:
+            values[place] = draw(st.integers(0, WIDTH - 1 if name == "nodes_featureids" else 8))
+        found[name] = values
+    shape = draw(st.sampled_from(["as it is", "thresholds", "falling trees", "falling nodes", "woven", "turned"]))
+    count = len(found["nodes_treeids"])
+    order = list(range(count))
+    if shape == "thresholds":
+        found["nodes_values"] = [draw(st.sampled_from(NUMBERS)) for _ in range(count)]
+    elif shape == "falling trees":
+        highest = max(found["nodes_treeids"])
+        for name in ("nodes_treeids", "target_treeids"):
+            found[name] = [highest - tree for tree in found[name]]
+    elif shape == "falling nodes":
+        highest = max(found["nodes_nodeids"])
+        for name in ("nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids", "target_nodeids"):
+            found[name] = [highest - node for node in found[name]]
+    elif shape == "woven":
+        order.sort(key=lambda place: (found["nodes_nodeids"][place], found["nodes_treeids"][place]))
+    elif shape == "turned":
+        order.reverse()
+    for name in COLUMNS:
+        found[f"nodes_{name}"] = [found[f"nodes_{name}"][place] for place in order]
+    base = draw(st.sampled_from([None, 0.5, *NUMBERS]))
+    return found if base is None else {**found, "base_values": [base]}
+
+
+def test_any_attributes() -> None:
+    """Whatever the attributes of an ensemble, the forest answers as ONNX Runtime does, or leaves it alone."""
+    taken = {True: 0, False: 0}
+
+    @given(ensembles(), st.booleans(), st.integers(0, 1000))
+    @settings(max_examples=400, deadline=None)
+    def sweep(attributes: dict[str, Any], sigmoid: bool, seed: int) -> None:
+        package = pack(graphs.manifest(NAMES), graph(attributes, sigmoid=sigmoid))
+        forest = read(inspect(package))
+        taken[forest is not None] += 1
+        if forest is None:
+            return
+        edges = np.array([*NUMBERS, *attributes["nodes_values"]], np.float32)
+        matrix = np.random.default_rng(seed).choice(edges, (200, WIDTH))
+        reference = OnnxSession(package, SessionSettings(device="cpu", rows=256)).run(matrix)
+        np.testing.assert_allclose(forest.score(matrix), reference, atol=1e-5)
+
+    sweep()
+    assert min(taken.values()) > 40, f"a sweep that takes all or nothing proves nothing: {taken}"

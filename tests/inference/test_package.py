@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,36 @@ class TestStore:
         package = graphs.package()
         path = store.fetch(store.put(package), package.digest)
         assert store.fetch("nowhere", package.digest) == path
+
+    @pytest.mark.parametrize("damage", ["changed", "cut", "missing", "graph missing", "a file in its place"])
+    def test_damaged_copies_are_fetched_again(self, store: ModelStore, damage: str) -> None:
+        """A copy in the cache that is no longer what it was is replaced by what the store has."""
+        package = graphs.package()
+        uri = store.put(package)
+        path = store.fetch(uri, package.digest)
+        match damage:
+            case "changed":
+                (path / MANIFEST).write_text((path / MANIFEST).read_text().replace("0.5", "0.6"))
+            case "cut":
+                (path / GRAPH).write_bytes(package.graph[:10])
+            case "missing" | "graph missing":
+                (path / (GRAPH if "graph" in damage else MANIFEST)).unlink()
+            case _:
+                shutil.rmtree(path)
+                path.write_bytes(b"")
+        assert store.fetched(package.digest) is None
+        assert load(store.fetch(uri, package.digest), package.digest) == package
+        assert store.fetched(package.digest) == path
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_damage_that_cannot_be_mended(self, store: ModelStore) -> None:
+        """Without the package in the store a damaged copy is not played, and stays where it can be looked at."""
+        package = graphs.package()
+        path = store.fetch(store.put(package), package.digest)
+        (path / GRAPH).write_bytes(b"")
+        with pytest.raises(ContractError, match="outside the model store"):
+            store.fetch("nowhere", package.digest)
+        assert (path / MANIFEST).exists()
 
     def test_another_digest(self, store: ModelStore, tmp_path: Path) -> None:
         """A package other than the one named is refused and leaves nothing in the cache."""

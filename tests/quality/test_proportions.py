@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from services.quality.bands import _quantiles, expectation
@@ -45,6 +47,51 @@ def test_beta_binomial(rows: int, a: float, b: float) -> None:
     for level, count in zip(levels, found.tolist(), strict=True):
         assert stats.betabinom.cdf(count, rows, a, b) >= level - 1e-9
         assert count == 0 or stats.betabinom.cdf(count - 1, rows, a, b) <= level + 1e-9
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1000, 50_000])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [(0.9, 90_000.0), (0.02, 50.0), (1.0, 1e6), (1e4, 1.0), (3.0, 0.01), (0.01, 0.01), (1e-4, 0.9), (7e5, 0.5)],
+)
+def test_both_sides_are_alike(rows: int, a: float, b: float) -> None:
+    """Near 0 and near 1, with a peak at an end or at both, the quantiles are scipy's, on either side."""
+    levels = np.array([0.001, 0.025, 0.5, 0.975, 0.999])
+    for first, second in ((a, b), (b, a)):
+        for level, count in zip(levels, _quantiles(rows, first, second, levels).tolist(), strict=True):
+            assert stats.betabinom.cdf(count, rows, first, second) >= level - 1e-7
+            assert count == 0 or stats.betabinom.cdf(count - 1, rows, first, second) <= level + 1e-7
+
+
+@given(
+    st.sampled_from([0.0, 1e-6, 1e-5, 1e-3, 0.094, 0.5, 0.9, 0.999, 0.99999, 1 - 1e-6, 1.0]),
+    st.integers(1, 200_000),
+    st.integers(1, 8),
+    st.integers(1, 200_000),
+    st.integers(0, 1000),
+)
+@settings(max_examples=300, deadline=None)
+def test_bands_of_any_rate(rate: float, rows: int, windows: int, of: int, seed: int) -> None:
+    """A band lies about the rate that it was made from, holds it, and is that of the negatives turned round."""
+    random = np.random.default_rng(seed)
+    sizes = random.integers(1, of + 1, windows)
+    positives = random.binomial(sizes, rate)
+    found, turned = expectation(rows, positives, sizes), expectation(rows, sizes - positives, sizes)
+    assert found is not None
+    assert turned is not None
+    assert found.rate == pytest.approx(1 - turned.rate, abs=1e-12)
+    low, high = found.band
+    assert 0 <= low <= high <= 1
+    assert low - 1 / rows <= found.rate <= high + 1 / rows
+    # Counts are whole, so either end may be one further out.
+    assert (1 - turned.band.high, 1 - turned.band.low) == pytest.approx((low, high), abs=1.001 / rows)
+
+
+def test_nearly_all_are_positive() -> None:
+    """Where one in 100,000 is negative, a window of as many rows is expected to be like that."""
+    found = expectation(100_000, np.array([99_999] * 7), np.array([100_000] * 7))
+    assert found is not None
+    assert 0.9999 < found.band.low <= 0.99999 <= found.band.high == 1.0
 
 
 def held(rates: np.ndarray, sizes: np.ndarray, seed: int) -> tuple[float, float]:
