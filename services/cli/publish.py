@@ -9,21 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
 from services.cli import tables
+from services.cli.moments import MICROS, Reading
 from services.cli.options import Bootstrap, FromTime, Json, PipelineName, contracts_of, milliseconds
 from services.cli.pace import Pace, Replay, Steady
 from services.cli.progress import counted
 from services.cli.publishing import Publisher
 from services.cli.signals import stopped_by_signals
-from services.cli.tables import Rows
+from services.cli.tables import BY_SIZE, Rows
 from services.kit.channels import Channel
-from services.kit.errors import ConfigurationError
+from services.kit.errors import ConfigurationError, Transient
+from services.pipeline.document import closest
 from services.pipeline.spec import Pipeline
 
 KINDS = ("events", "labels")
+DAY = 86_400_000
 
 
 def publish(
@@ -40,14 +44,23 @@ def publish(
         list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="A field whose column has another name.")
     ] = None,
     source: Annotated[str, typer.Option(help="Of labels: who says so, where the file does not.")] = "file",
+    time_unit: Annotated[
+        str | None,
+        typer.Option(metavar="s|ms|us|ns", help="Of times that are numbers since 1970. [default: told by their size]"),
+    ] = None,
+    any_time: Annotated[bool, typer.Option("--any-time", help="Take times outside of 1980 to 2100, too.")] = False,
+    skip: Annotated[
+        int, typer.Option(min=0, metavar="ROWS", help="Leave out so many, in time order: those written before.")
+    ] = 0,
     bootstrap: Bootstrap = None,
     json: Json = False,
 ) -> None:
     """Write a file of events or labels to their topic, in time order, keyed and encoded as the pipeline says.
 
     Without --rate or --speedup it goes as fast as the broker takes it; --from and --to TIME choose by the records' own
-    times. The producer is idempotent and the command ends when the broker has everything. Ctrl-C ends it early: what
-    was begun is made durable and counted, the exit code is 130.
+    times. The whole file is checked before the first record is sent: a refusal names row and column, and nothing was
+    written. The producer is idempotent and the command ends when the broker has everything. Ctrl-C ends it early: what
+    was begun is made durable and counted, the exit code is 130; --skip goes on from there.
     """
     kind, until = destination(to or [])
     if rate is not None and speedup is not None:
@@ -55,24 +68,39 @@ def publish(
     settings, contracts = contracts_of(pipeline, bootstrap)
     channel = contracts.channel(kind)
     names = renamed(map_ or [])
-    rows = read_rows(file, kind, contracts.pipeline, channel, names, source)
+    rows = read_rows(file, kind, contracts.pipeline, channel, names, source, reading(time_unit, any_time))
     rows = rows.between(milliseconds(from_), milliseconds(until))
+    rows = rows.part(min(skip, len(rows.times)), len(rows.times))
     pace: Pace | None = Steady(rate) if rate is not None else None
     if speedup is not None and len(rows.times):
         pace = Replay(int(rows.times[0]), speedup)
     stop = threading.Event()
     publisher = Publisher(settings.connection, channel, time.monotonic, stop, linger_ms=20 if pace is None else 1)
+    publisher.check(rows)
+    if kind == "labels" and pace is None:
+        check_known(rows, time.time())
+    console = Console(stderr=True, quiet=json, soft_wrap=True, highlight=False)
+    for note in rows.notes:
+        console.print(note, style="yellow", markup=False)
     started = time.monotonic()
     with stopped_by_signals(stop), counted(f"to {channel.name}", len(rows.times), quiet=json) as told:
-        sent = publisher.publish(rows, pace, told)
+        try:
+            sent = publisher.publish(rows, pace, told)
+        except Transient as error:
+            raise Transient(
+                f"{error}. {publisher.sent:,} of {len(rows.times):,} records were handed to the broker, and it is not "
+                "known of all of them whether they are on the topic: a repeat may write some twice"
+            ) from None
     seconds = time.monotonic() - started
     if json:
-        typer.echo(codec.dumps({"topic": channel.name, "rows": len(rows.times), "sent": sent, "seconds": seconds}))
+        figures = {"topic": channel.name, "rows": len(rows.times), "sent": sent, "seconds": seconds}
+        typer.echo(codec.dumps({**figures, "notes": rows.notes}))
     else:
         rest = "" if sent == len(rows.times) else f" of {len(rows.times):,}"
         pace_held = f"{seconds:.1f} s, {sent / max(seconds, 1e-9):,.0f}/s"
         Console(highlight=False).print(f"{sent:,}{rest} records written to {channel.name} ({pace_held})")
     if stop.is_set():
+        console.print(f"The rest: the same command with --skip {skip + sent}")
         raise typer.Exit(130)
 
 
@@ -100,17 +128,52 @@ def renamed(pairs: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigurationError: one is not FIELD=COLUMN.
     """
+    found: dict[str, str] = {}
     for pair in pairs:
-        if "=" not in pair:
+        name, equals, column = pair.partition("=")
+        if not equals or not name or not column:
             raise ConfigurationError(f"--map {pair}: write FIELD=COLUMN, such as --map amount=tx_amount")
-    return dict(pair.split("=", 1) for pair in pairs)
+        if name in found:
+            raise ConfigurationError(f"--map {name} is given twice: {found[name]} and {column}; keep one")
+        found[name] = column
+    return found
+
+
+def reading(unit: str | None, any_time: bool) -> Reading:
+    """How times of the file are read; ConfigurationError for an unknown unit."""
+    if unit is not None and unit not in MICROS:
+        raise ConfigurationError(f"--time-unit cannot be {unit}: {closest(unit, MICROS)}")
+    return Reading(unit, any_time)
+
+
+def check_known(rows: Rows, now: float) -> None:
+    """Refuse labels that the service `labels` would: known later than a day after they are written, at `now` (s)."""
+    late = rows.times > now * 1000 + DAY
+    if late.any():
+        row = int(late.argmax())
+        when = np.datetime64(int(rows.times[row]), "ms").astype("datetime64[m]")
+        raise ConfigurationError(
+            f"row {rows.numbers[row]:,}: its label becomes known at {when}Z, and {int(late.sum()):,} labels in all "
+            f"later than a day from now, which none can be; leave them out with --to {when}, or give the file a "
+            "column label_time"
+        )
 
 
 def read_rows(
-    file: Path, kind: str, pipeline: Pipeline, channel: Channel, names: dict[str, str], source: str = "file"
+    file: Path,
+    kind: str,
+    pipeline: Pipeline,
+    channel: Channel,
+    names: dict[str, str],
+    source: str = "file",
+    reading: Reading = BY_SIZE,
 ) -> Rows:
     """A file as rows of the events or labels topic; ConfigurationError when it does not fit."""
     table, schema = tables.read_table(file), channel.codec.reader.arrow
-    if kind == "labels":
-        return tables.labels(table, pipeline, schema, names, source)
-    return tables.events(table, pipeline, schema, names)
+    try:
+        if kind == "labels":
+            return tables.labels(table, pipeline, schema, names, source, reading)
+        return tables.events(table, pipeline, schema, names, reading)
+    except ConfigurationError as error:
+        told = str(error)
+        raise ConfigurationError(told if told.startswith(str(file)) else f"{file}: {told}") from None

@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.cli.pace import Pace
 from services.cli.progress import Told
 from services.cli.tables import Rows
 from services.kit.channels import Channel
+from services.kit.codec import Codec
+from services.kit.errors import ConfigurationError, ContractError
 from services.kit.kafka import Connection, Producer
 
 BLOCK = 8_192
@@ -46,6 +49,28 @@ class Publisher:
         self.linger_ms = linger_ms
         self.sent = 0
 
+    def check(self, rows: Rows) -> None:
+        """See before the first record is sent that all of them can be: encodes them once, a block at a time.
+
+        Raises:
+            ConfigurationError: one cannot; names the file's row.
+        """
+        first, codec = 0, self.channel.codec
+        for columns in rows.columns.combine_chunks().to_batches(max_chunksize=BLOCK):
+            try:
+                values = codec.encode(columns)
+            except ContractError as error:
+                wrong, why = _wrong(codec, columns, error)
+                raise ConfigurationError(f"row {rows.numbers[first + wrong]:,}: {why}") from None
+            sizes = np.fromiter(map(len, values), np.int64, len(values))
+            if sizes.max(initial=0) > codec.max_bytes:
+                row = int(sizes.argmax())
+                raise ConfigurationError(
+                    f"row {rows.numbers[first + row]:,} takes {sizes[row]:,} bytes, and {self.channel.name} takes "
+                    f"{codec.max_bytes:,} a record; shorten it, or take it out"
+                )
+            first += len(values)
+
     def publish(self, rows: Rows, pace: Pace | None = None, told: Told = lambda _: None) -> int:
         """Write rows in their order; returns how many are durable when it ends: all, unless `stop` was set.
 
@@ -55,10 +80,12 @@ class Publisher:
 
         Raises:
             Transient: the broker did not acknowledge in time; a repeat may write some twice.
-            ContractError: the broker or the schema refuses a record.
+            ContractError: there is no such topic, or the broker or the schema refuses a record.
         """
         producer = Producer(self.connection, linger_ms=self.linger_ms)
         try:
+            # Connected before the first record is due; a topic that is not there is said now.
+            producer.partitions(self.channel.name)
             self._publish(producer, rows, pace, told)
             producer.flush()
         finally:
@@ -100,3 +127,16 @@ class Publisher:
                 done = ready
             else:
                 self.stop.wait(min(max(due[done] - now, GRAIN), HEED_S))
+
+
+def _wrong(codec: Codec, columns: pa.RecordBatch, error: ContractError) -> tuple[int, ContractError]:
+    """The first row that cannot be written, of rows of which one cannot, and why."""
+    low, high = 0, columns.num_rows
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            codec.encode(columns.slice(low, middle - low))
+            low = middle
+        except ContractError as nearer:
+            high, error = middle, nearer
+    return low, error

@@ -23,6 +23,7 @@ from services.inference.package import ModelPackage
 from services.inference.store import ModelStore
 from services.kit.errors import ConfigurationError
 from services.kit.reading import read_topic
+from services.pipeline.truth import said_of
 from services.training import dataset
 from services.training.bootstrap import train_offline
 from services.training.fitting import TRAINERS, trainer_of
@@ -77,6 +78,10 @@ def train(
         labels, _ = read_topic(connection, contracts.channel("labels"))
     if moment is not None:
         labels = dataset.known_by(labels, moment)
+    silent = labels.num_rows - dataset.meaningful(labels, spec.labels).num_rows
+    if silent:
+        why = said_of(spec.labels) if spec.labels is not None else "is no finite number"
+        console.print(f"{silent:,} labels are left out: each {why}", style="yellow", highlight=False)
     offsets = {f"{spec.name}.{name}": used(rows) for name, rows in (("features", features), ("labels", labels))}
     store = ModelStore(settings.models, home() / "models")
     with counted(f"training on {features.num_rows:,} events", None, quiet=json) as told:
@@ -104,7 +109,7 @@ def train(
             progress=progress,
         )
     played = publish_plan(connection, contracts.channel("plans"), spec.name, package, uri, reason) if plan else None
-    _report(package, uri, played, json)
+    _report(package, uri, played, silent, json)
 
 
 def parameters_of(given: Sequence[str]) -> dict[str, Any]:
@@ -169,13 +174,14 @@ def revision() -> str | None:
     return f"{head}+changes" if head and git("status", "--porcelain", "--untracked-files=no") else head
 
 
-def _report(package: ModelPackage, uri: str, plan: int | None, json: bool) -> None:
+def _report(package: ModelPackage, uri: str, plan: int | None, silent: int, json: bool) -> None:
     manifest = package.manifest
     if json:
         told = {"model": manifest.name, "version": manifest.version, "digest": package.digest, "uri": uri}
         told["trainer"] = manifest.parameters["trainer"]
         trained = manifest.training.model_dump(mode="json")
-        typer.echo(codec.dumps({**told, "plan_version": plan, "metrics": manifest.metrics, "training": trained}))
+        more = {"plan_version": plan, "labels_left_out": silent}
+        typer.echo(codec.dumps({**told, **more, "metrics": manifest.metrics, "training": trained}))
         return
     table = Table(show_header=False, box=None)
     table.add_row("model", f"[bold]{package.title}[/]")

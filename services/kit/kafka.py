@@ -464,6 +464,13 @@ class Producer:
             except KafkaException as raised:
                 raise _refused(raised.args[0]) from raised
 
+    def partitions(self, topic: str, timeout: float = 10.0) -> int:
+        """The number of partitions of a topic; ContractError when it does not exist. Connects, if nothing has yet."""
+        found = _ask(self._producer.list_topics, topic, timeout).topics[topic]
+        if found.error is not None:
+            raise _missing(topic, found.error)
+        return len(found.partitions)
+
     def poll(self) -> None:
         """Serve delivery reports."""
         self._producer.poll(0)

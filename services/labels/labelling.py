@@ -123,7 +123,7 @@ class Labelling(Service):
     # ---- to the exchange ----------------------------------------------------------------------------------------
 
     def _send_on(self, batch: Batch, now: float) -> Output:
-        good, rejects = checked(batch)
+        good, rejects = checked(batch, self.rule)
         times = good.columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
         marks = []
         for partition, rows in good.runs():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from services.kit.batch import Batch, Emit, Reject, unslot
 from services.kit.partitioning import partitions_of
 from services.labels.layout import LEAST_TIME, MOST_TIME
 from services.labels.told import headed
+from services.pipeline.spec import Labels
+from services.pipeline.truth import said_of, truths
 
 arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc
@@ -42,8 +44,8 @@ class Mark:
     idle: bool = False
 
 
-def checked(batch: Batch) -> tuple[Batch, list[Reject]]:
-    """The rows that can be joined, and the others: those that no event could ever have."""
+def checked(batch: Batch, rule: Labels) -> tuple[Batch, list[Reject]]:
+    """The rows that can be joined, labels as what they say, and the others: those that no event could ever have."""
     columns = batch.columns
     size = kernels.binary_length(columns["event_id"]).to_numpy()
     faults = [("event_id", f"an event id has 1 to {MOST_ID} bytes", (size < 1) | (size > MOST_ID))]
@@ -51,8 +53,13 @@ def checked(batch: Batch) -> tuple[Batch, list[Reject]]:
     strange = (time < LEAST_TIME) | (time > MOST_TIME)
     if batch.topic == "labels":
         value = columns["value"].to_numpy()
+        said, nothing = truths(value, rule)
+        if said is not value:
+            place = columns.schema.get_field_index("value")
+            batch = replace(batch, columns=columns.set_column(place, columns.schema.field(place), arrays.array(said)))
         faults += [
             ("not_finite", "a label is a finite number", ~np.isfinite(value)),
+            ("no_class", f"the label {said_of(rule)}", nothing),
             (
                 "label_time",
                 "a label was known when it was written, or a day later at most, and after the year 1",

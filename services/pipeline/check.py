@@ -59,7 +59,7 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     rules = events.read_rules(form.entries.get("rules"), fields, problems)
     # Read here for what views make of it; what is wrong with it is said with the other sections below.
     truth = form.entries.get("labels")
-    labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""))
+    labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""), sections.classes(form))
     readable = Readable(_after(rules, fields), event.key if event is not None else None, labels)
     views = read_views(form.entries.get("views"), readable, problems)
     rest = sections.read_rest(form, fields, views, problems)

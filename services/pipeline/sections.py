@@ -61,6 +61,13 @@ def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View
     )
 
 
+def classes(root: Form) -> bool:
+    """Whether the file's model gives the probability of a class."""
+    node = root.entries.get("model")
+    output = (node.entries or {}).get("output") if node is not None else None
+    return output is None or output.text != "value"
+
+
 def _check_input(
     node: Node, text: str, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems
 ) -> None:
@@ -95,13 +102,19 @@ def _check_field(
         problems.add(node, f"{name} is not a number", "use another field")
 
 
-def read_labels(form: Form) -> Labels:
-    """The `labels` section."""
+def read_labels(form: Form, classes: bool) -> Labels:
+    """The `labels` section; `classes`: whether the model gives the probability of one."""
     form.require("id", "name the column of label files that holds the event's id, such as id: transaction_id")
     form.require("value", "name the column of label files that holds the truth, such as value: fraud")
     unlabelled = None
     if "unlabelled_is" in form and form.node_of("unlabelled_is").text not in ("null", "~", ""):
         unlabelled = form.number("unlabelled_is")
+    positive = form.number("positive")
+    if positive is not None and not classes:
+        form.problems.add(
+            form.node_of("positive"), "a quantity has no positive class", "take it out, or write output: probability"
+        )
+    unlabelled = _class_of_silence(form, unlabelled, positive) if classes else unlabelled
     matures, expires = form.duration("matures_after") or 0, form.duration("expires_after", least=1)
     if expires is not None and expires < matures:
         form.problems.add(
@@ -123,7 +136,23 @@ def read_labels(form: Form) -> Labels:
         unlabelled,
         max(matures, LABELS_EXPIRE) if expires is None else expires,
         tuple(sources),
+        classes,
+        positive,
     )
+
+
+def _class_of_silence(form: Form, unlabelled: float | None, positive: float | None) -> float | None:
+    """`unlabelled_is` as 0 or 1: written as labels are, where the file says which of them is positive."""
+    if unlabelled is None or (positive is None and unlabelled in (0, 1)):
+        return unlabelled
+    if positive is not None:
+        return float(unlabelled == positive)
+    form.problems.add(
+        form.node_of("unlabelled_is"),
+        f"{unlabelled:g} is neither 0 nor 1, and the model gives a probability",
+        "write 0 or 1, or say which label is the positive class, such as positive: 2",
+    )
+    return unlabelled
 
 
 def read_segments(
@@ -254,7 +283,7 @@ def read_latency(form: Form) -> Latency:
 SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "model": (("name", "inputs", "output", "threshold"), MODEL_EXAMPLE),
     "labels": (
-        ("id", "value", "matures_after", "unlabelled_is", "expires_after", "sources"),
+        ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources"),
         "{id: transaction_id, value: fraud}",
     ),
     "scorecards": (("window", "precision_at"), "{window: 1d, precision_at: [100]}"),
@@ -279,7 +308,7 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     if (form := section("model")) is not None:
         found["model"] = read_model(form, fields, views, problems)
     if (form := section("labels")) is not None:
-        found["labels"] = read_labels(form)
+        found["labels"] = read_labels(form, classes(root))
     segments: dict[str, Segment] = {}
     if (node := root.entries.get("segments")) is not None:
         segments = found["segments"] = read_segments(node, fields, views, problems)

@@ -203,6 +203,9 @@ class Labels:
         unlabelled_is: the label of an event that none came for by then; None keeps it unlabelled.
         expires_after: how long after its event a label may be known to count; at least `matures_after`.
         sources: who is believed first where labels of the same time differ; others come after them, by name.
+        classes: whether the truth is one of two classes, 0 or 1, as for a model that gives a probability.
+        positive: the value of a label that means 1, any other meaning 0; None where labels are 0 and 1 themselves.
+            `unlabelled_is` is the class then, whatever the file calls it.
     """
 
     id: str
@@ -211,6 +214,8 @@ class Labels:
     unlabelled_is: float | None = None
     expires_after: int = 90 * 86_400_000
     sources: tuple[str, ...] = ()
+    classes: bool = False
+    positive: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

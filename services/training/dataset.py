@@ -16,6 +16,7 @@ from services.inference.matrix import FeatureMatrix
 from services.inference.package import Input
 from services.kit.errors import ConfigurationError
 from services.pipeline.spec import Labels, Pipeline
+from services.pipeline.truth import truths
 
 kernels: Any = pc  # its stubs know too few of the overloads
 
@@ -66,8 +67,8 @@ def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -
 
     Args:
         events: `event_id`, `event_time`.
-        labels: `event_id`, `value`, `label_time`, and `source` where there are several. Values that are no finite
-            numbers count as if they were not there.
+        labels: `event_id`, `value`, `label_time`, and `source` where there are several. Those that say nothing (see
+            `meaningful`) count as if they were not there.
         rule: what an event without a label is, once it is old enough; when labels come too late; whom to believe.
         as_of: milliseconds; labels from later on are not known, and an event that is `matures_after` older has had its
             time.
@@ -75,7 +76,7 @@ def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -
     ids = events["event_id"].combine_chunks().dictionary_encode()
     codes = ids.indices.to_numpy()
     times = milliseconds(events["event_time"])
-    labels = known_by(labels.filter(kernels.is_finite(labels["value"])), as_of)
+    labels = known_by(meaningful(labels, rule), as_of)
     place = kernels.index_in(labels["event_id"], ids.dictionary)
     labels, place = labels.filter(place.is_valid()), place.drop_null().to_numpy()
     value, when, rank = labels["value"].to_numpy(), milliseconds(labels["label_time"]), _ranks(labels, rule)
@@ -92,6 +93,14 @@ def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -
         found[np.isnan(found)] = rule.unlabelled_is
         found[~mature] = np.nan
     return found
+
+
+def meaningful(labels: pa.Table, rule: Labels | None) -> pa.Table:
+    """The labels that say something, each as what it says; see `pipeline.truth`. `labels` refuses the others, too."""
+    value = labels["value"].to_numpy()
+    said, nothing = truths(value, rule) if rule is not None else (value, ~np.isfinite(value))
+    place = labels.schema.get_field_index("value")
+    return labels.set_column(place, "value", pa.array(said)).filter(pa.array(~nothing))
 
 
 def _ranks(labels: pa.Table, rule: Labels | None) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from services.kit.ends import Quiet
 from services.kit.partitioning import partitions_of
 from services.kit.schemas import load_schema
 from services.labels import routing
+from services.labels.labelling import Labelling
 from services.labels.layout import NEVER
 from services.labels.telling import reached
 from services.labels.told import headed
@@ -94,6 +96,35 @@ def test_what_can_never_be_joined_is_refused() -> None:
     assert refused == [(1, "label_time"), (2, "not_finite"), (3, "event_id"), (4, "event_id"), (5, "label_time")]
     rows = [row["event_id"] for record in output.emits[0].columns.to_pylist() for row in record["labels"]]
     assert sorted(rows) == ["a", "f"]
+
+
+def labelled(**meaning: Any) -> Labelling:
+    """The service where labels mean what is given."""
+    case = Case(pipeline())
+    assert case.pipeline.labels is not None
+    case.pipeline = replace(case.pipeline, labels=replace(case.pipeline.labels, **meaning))
+    return case.service()
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    """Of a probability a label is 0 or 1: others are dead letters, with the remedy, and none of them counts."""
+    values = [0.0, 1.0, 2.0, -1.0, 0.3, float("nan")]
+    told = labels([(f"e{number}", value, 1) for number, value in enumerate(values)])
+    output = labelled(classes=True).process(told, 3.0)
+    refused = [(reject.offset, reject.reason) for reject in output.rejects]
+    assert refused == [(2, "no_class"), (3, "no_class"), (4, "no_class"), (5, "not_finite")]
+    assert "labels: {positive: 2}" in output.rejects[0].detail
+    rows = [row["event_id"] for record in output.emits[0].columns.to_pylist() for row in record["labels"]]
+    assert sorted(rows) == ["e0", "e1"]
+
+
+def test_the_positive_value_is_the_class() -> None:
+    """Where the file says which value is positive, the exchange, and so all that folds labels, is told 1 and 0."""
+    told = labels([("a", 2.0, 1), ("b", 1.0, 1), ("c", -1.0, 1), ("d", float("inf"), 1)])
+    output = labelled(classes=True, positive=2.0).process(told, 3.0)
+    assert [reject.reason for reject in output.rejects] == ["not_finite"]
+    rows = [row for record in output.emits[0].columns.to_pylist() for row in record["labels"]]
+    assert {row["event_id"]: row["value"] for row in rows} == {"a": 1.0, "b": 0.0, "c": 0.0}
 
 
 def test_a_prediction_with_a_strange_id_is_refused() -> None:

@@ -105,6 +105,16 @@ MISTAKES = [
     (MODEL, MODEL + "\nrules: {minutes: {range: [0, 9], else: drop}}", 6, "else cannot be drop", "reject"),
     (MODEL, MODEL + "\nlabels: {value: x}", 6, "id is missing", "id: transaction_id"),
     (MODEL, MODEL + f"\n{LONG_WAIT}", 6, "labels expire after 1d, before events have matured", "at least 7d"),
+    (MODEL, MODEL + "\nlabels: {id: trip, value: x, unlabelled_is: 0.3}", 6, "0.3 is neither 0 nor 1", "positive: 2"),
+    (MODEL, MODEL + "\nlabels: {id: trip, value: x, positive: yes}", 6, "should be a number", ""),
+    (
+        MODEL,
+        MODEL.replace("name: small", "name: small, output: value, threshold: 3")
+        + "\nlabels: {id: trip, value: x, positive: 2}",
+        6,
+        "a quantity has no positive class",
+        "output: probability",
+    ),
     (MODEL, MODEL + "\nlabels: {id: trip, value: x, sources: [a, a]}", 6, "a stands there twice", "the most trusted"),
     (MODEL, MODEL + "\nsegments: {band: {of: minutes, cuts: [3, 2]}}", 6, "2 does not come after 3", "low to high"),
     (MODEL, MODEL + "\nsegments: {band: {of: minutes}}", 6, "either cuts or values", "cuts: [10, 50]"),
@@ -148,6 +158,16 @@ def test_a_mistake_is_told_with_its_line_and_remedy(
 def test_a_good_file_has_no_problems(problems_of: ProblemsOf) -> None:
     """The file that every mistake above is made in is good itself."""
     assert problems_of(SMALL) == []
+
+
+def test_silence_is_written_as_labels_are(project: Path) -> None:
+    """`unlabelled_is` is a label like any other: where 2 is the positive class, 2 is 1 and all else 0."""
+    for rest, silence in (("unlabelled_is: 1", 0.0), ("unlabelled_is: 2", 1.0), ("matures_after: 1d", None)):
+        path = project / "pipelines" / "small.yaml"
+        path.write_text(SMALL.replace(MODEL, MODEL + f"\nlabels: {{id: trip, value: x, positive: 2, {rest}}}"))
+        labels = load(path).labels
+        assert labels is not None
+        assert (labels.classes, labels.positive, labels.unlabelled_is) == (True, 2.0, silence)
 
 
 def test_views_read_labels_by_one_name(project: Path, problems_of: ProblemsOf) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -44,6 +46,15 @@ def test_newest_label_holds() -> None:
     """Of several labels the newest holds, in whatever order they came; of equally new ones of a source the larger."""
     told = labels(("a", 1, 9), ("b", 1, 5), ("a", 0, 3), ("c", 1, 4), ("c", 0, 4), ("x", 1, 1))
     np.testing.assert_array_equal(truth(events(a=0, b=0, c=0), told, SPOKEN, as_of=10), [1, 1, 1])
+
+
+def test_labels_say_what_the_pipeline_file_says_they_say() -> None:
+    """Of classes only 0 and 1 count, or the positive value against all others; what says nothing is as if not there."""
+    told = labels(("a", 2, 1), ("b", 1, 1), ("c", 0, 1), ("d", float("nan"), 1))
+    found = truth(events(a=0, b=0, c=0, d=0), told, replace(SPOKEN, classes=True), as_of=10)
+    np.testing.assert_array_equal(found, [np.nan, 1, 0, np.nan])
+    found = truth(events(a=0, b=0, c=0, d=0), told, replace(SPOKEN, classes=True, positive=2), as_of=10)
+    np.testing.assert_array_equal(found, [1, 0, 0, np.nan])
 
 
 def test_whom_to_believe() -> None:
