@@ -201,7 +201,7 @@ def _notes(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
     if not events:
         yield f"the event itself is not on {name}.events any more, or was not within --from and --to"
     if len(events) > 1:
-        yield f"the event was published {len(events)} times; each is answered as an event of its own"
+        yield f"the event was published {len(events)} times; {_repeats(pipeline, gathered)}"
     if len(events) + len(predictions) and len(predictions) > max(len(events), 1):
         yield f"{len(predictions)} predictions were published: repeats carry the same prediction_id"
     if not document["dead_letters"]:
@@ -214,6 +214,16 @@ def _notes(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
     yield from _truth(pipeline, gathered, document)
     if gathered.prediction_id and not any(one["asked"] for one in (*predictions, *document["shadow_predictions"])):
         yield f"{gathered.prediction_id} itself is not there; what is told is of its event"
+
+
+def _repeats(pipeline: Pipeline, gathered: Gathered) -> str:
+    """What became of an event's repeats."""
+    extra = len(gathered.of("features")) - 1
+    if pipeline.events.repeats == "keep":
+        return "each is answered as an event of its own (repeats: keep)"
+    if extra > 0:
+        return f"{extra} of the repeats came when its id was not known any more, and were answered again"
+    return "repeats are left out (repeats: drop)"
 
 
 def _dark(gathered: Gathered) -> Iterator[str]:

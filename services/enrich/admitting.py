@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -12,21 +12,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.enrich.entries import NEVER, Flags, Ints
+from services.enrich.identities import Checks, Codes, checks_of, codes_of
+from services.enrich.repeats import Ids
 from services.enrich.rules import Finding, Rules
 from services.kit.batch import Batch, Reject
 from services.kit.compiled import frozen, kernel
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
+REPEATED, LATE = "repeated", "late"
+"""Remarks: rows that were left out, and rows that are answered and not folded."""
+CHANGED = "changed_repeat"
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded."""
+    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded.
+
+    `remarks`: how many rows were repeats, and left out; and how many pass although they are late.
+    """
 
     batch: Batch
     late: Flags
     rejects: tuple[Reject, ...]
+    remarks: Counter[str] = field(default_factory=Counter)
 
 
 class Gate:
@@ -34,7 +43,8 @@ class Gate:
 
     The watermark of a partition is the largest event time among its rows that passed; a row older than it by more than
     the allowed lateness is late. A time far beyond the record's own Kafka timestamp is refused, for it would carry the
-    watermark along and make every other row late.
+    watermark along and make every other row late. A row whose id is remembered (see `repeats`) is left out when it says
+    the same as the first, and refused when it does not.
 
     Parameters:
         pipeline: whose events these are.
@@ -45,10 +55,16 @@ class Gate:
         self._events = pipeline.events
         self._rules = Rules(pipeline)
         self._ahead = ahead_ms
+        self._read = _read_by(pipeline)
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
-    def check(self, batch: Batch, watermarks: MutableMapping[int, int]) -> Passed:
-        """Sort a batch's rows, moving the watermarks (by partition; none yet: absent) past those that passed."""
+    def check(
+        self, batch: Batch, watermarks: MutableMapping[int, int], ids: Callable[[int], Ids] | None = None
+    ) -> Passed:
+        """Sort a batch's rows, moving the watermarks (by partition; none yet: absent) past those that passed.
+
+        `ids`: what is remembered of each partition, where repeats are to be left out.
+        """
         judgement = self._rules.judge(batch.columns)
         batch = replace(batch, columns=judgement.columns)
         self.counts += judgement.counts
@@ -61,17 +77,37 @@ class Gate:
         good = np.ones(len(batch), np.bool_)
         for finding in findings:
             good &= ~finding.rows
-        late = np.zeros(len(batch), np.bool_)
+        late, repeated, differing = np.zeros((3, len(batch)), np.bool_)
+        refuses, lateness = self._events.late == "reject", self._events.allowed_lateness
+        known = None if ids is None else self._identified(batch.columns)
         for partition, rows in batch.runs():
             before = watermarks.get(partition, NEVER)
-            after = late_rows(frozen(times[rows]), good[rows], self._events.allowed_lateness, before, late[rows])
+            if ids is None or known is None:
+                after = late_rows(frozen(times[rows]), good[rows], lateness, before, late[rows])
+            else:
+                marks = repeated[rows], differing[rows], late[rows]
+                codes, checks = known[0][rows], known[1][rows]
+                sift = ids(partition).sift
+                after = sift(codes, checks, times[rows], good[rows], lateness, refuses, before, marks)
             if after != NEVER:
                 watermarks[partition] = after
-        if self._events.late == "reject" and late.any():
-            detail = f"{self._events.time} is more than {self._events.allowed_lateness} ms behind its partition"
+        if differing.any():
+            name = self._events.id
+            detail = f"an event of this {name} came before with other values; one that is to count needs its own {name}"
+            findings.append(Finding(differing, CHANGED, detail))
+        if refuses and late.any():
+            detail = f"{self._events.time} is more than {lateness} ms behind its partition"
             findings.append(Finding(late, "too_late", detail))
             good &= ~late
-        return Passed(batch.take(good), late[good], tuple(_rejects(batch, findings)))
+        good &= ~(repeated | differing)
+        passed = Passed(batch.take(good), late[good], tuple(_rejects(batch, findings)))
+        passed.remarks.update({REPEATED: int(repeated.sum()), LATE: int(passed.late.sum())})
+        return passed
+
+    def _identified(self, columns: pa.RecordBatch) -> tuple[Codes, Checks]:
+        """By what each row is known again: its id, and what the pipeline reads of it."""
+        read = [columns.column(name) for name in self._read]
+        return codes_of(columns.column(self._events.id)), checks_of(read, columns.num_rows)
 
     def _keys(self, batch: Batch) -> list[Finding]:
         """Rows whose record key is not their entity: they lie in a partition whose windows are another's."""
@@ -84,6 +120,15 @@ class Gate:
         if not same.all():
             found.append(Finding(~same, "wrong_key", f"the record's key is not its {self._events.key}"))
         return found
+
+
+def _read_by(pipeline: Pipeline) -> tuple[str, ...]:
+    """What the pipeline reads of an event, but for its id."""
+    read = {pipeline.events.time, pipeline.events.key, *(f.name for f in pipeline.event_fields)}
+    for view in pipeline.views.values():
+        read |= {*view.fields, *([] if view.key is None else [view.key])}
+        read |= {name for expression in view.expressions.values() for name in expression.fields}
+    return tuple(sorted(read - {pipeline.events.id}))
 
 
 def times_of(columns: pa.RecordBatch, name: str) -> Ints:

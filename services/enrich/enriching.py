@@ -16,6 +16,7 @@ from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.exchanges import Labelled, exchanges
 from services.enrich.figures import Figures
 from services.enrich.lookups import Lookup, Lookups, needed
+from services.enrich.repeats import MOST, Ids, taken_out
 from services.enrich.updates import EXCHANGE, Entries, Mark, updates
 from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
@@ -38,12 +39,14 @@ LEAST_REPEAT = 250
 class _State:
     """What is known of one partition of the events.
 
-    `folded` is the watermark of the rows answered, NEVER before the first; `waiting` the least event time of each lot
-    of rows that were admitted and not answered yet, by their last offset; `fresh` that of rows answered since
-    everything was durable; `idle` when each view was last told not to wait for it (clock, seconds).
+    `ids` are those of its newest events, of all that were admitted; `folded` is the watermark of the rows answered,
+    NEVER before the first; `waiting` the least event time of each lot of rows that were admitted and not answered
+    yet, by their last offset; `fresh` that of rows answered since everything was durable; `idle` when each view was
+    last told not to wait for it (clock, seconds).
     """
 
     views: dict[str, EntityWindows]
+    ids: Ids
     folded: int = NEVER
     next_offset: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
@@ -87,6 +90,8 @@ class Enrich(Service):
         self._nothing = Labelled(
             nobody, np.zeros(0, np.int64), {view.name: nobody for view in self._labelled}, np.zeros(0, np.int64)
         )
+        drops = pipeline.events.repeats == "drop"
+        self._remembered = (lambda partition: self._state(partition).ids) if drops else None
         self._trouble: str | None = None
         self._partitions: Mapping[str, int] = {}
         self._watermarks: dict[int, int] = {}
@@ -105,7 +110,13 @@ class Enrich(Service):
         written = {partition: int(batch.timestamp[rows].max()) for partition, rows in runs}
         ends = {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in runs}
         states = {partition: self._state(partition) for partition in ends}
-        passed = self.gate.check(batch, self._watermarks)
+        cut = {partition: state.ids.cut for partition, state in states.items()}
+        passed = self.gate.check(batch, self._watermarks, self._remembered)
+        for partition, before in cut.items():
+            if states[partition].ids.cut > before:
+                within = self.pipeline.events.repeats_within
+                forgotten = f"ids before their time: there were more than {MOST}"
+                log.warning("repeats", partition=partition, forgotten=forgotten, within_ms=within)
         good = passed.batch
         times = times_of(good.columns, self.pipeline.events.time)
         for partition, rows in good.runs():
@@ -115,7 +126,7 @@ class Enrich(Service):
             state.next_offset = end
             state.idle.clear()
         emits = self._tell(written, good, times, passed.late) if ends else ()
-        return Admission(good, emits, passed.rejects)
+        return Admission(good, emits, passed.rejects, passed.remarks)
 
     def _tell(
         self, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags
@@ -285,13 +296,15 @@ class Enrich(Service):
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
         lateness = self.pipeline.events.allowed_lateness
-        state = _State({view.name: EntityWindows(question_of(view, lateness)) for view in self._own})
+        ids = Ids(self.pipeline.events.repeats_within)
+        state = _State({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
         self._watermarks.pop(partition, None)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "enrich" not in columns:
                 raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of enrich")
             state.folded, state.next_offset = (int(number) for number in columns.pop("enrich"))
+            self._recall(partition, ids, taken_out(columns))
             for name, windows in state.views.items():
                 start = f"{name}."
                 windows.load({k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)})
@@ -299,10 +312,24 @@ class Enrich(Service):
                 self._watermarks[partition] = state.folded
         self._states[partition] = state
 
-    def snapshot(self, partition: int) -> bytes:
-        """Windows and watermark of a partition whose rows are all answered."""
+    def _recall(self, partition: int, ids: Ids, columns: dict[str, packing.Column]) -> None:
+        if self._remembered is None:
+            return
+        if columns:
+            ids.load(columns)
+        else:
+            within = self.pipeline.events.repeats_within
+            unknown = "ids of events before this checkpoint: their repeats count again"
+            log.warning("repeats", partition=partition, unknown=unknown, within_ms=within)
+
+    def snapshot(self, partition: int) -> bytes | None:
+        """Windows, watermark and ids of a partition; None while rows wait, for ids are of all that were admitted."""
         state = self._state(partition)
+        if state.waiting:
+            return None
         columns: dict[str, packing.Column] = {"enrich": np.array([state.folded, state.next_offset])}
+        if self._remembered is not None:
+            columns |= state.ids.columns()
         for name, windows in state.views.items():
             columns |= {f"{name}.{key}": column for key, column in windows.columns().items()}
         return packing.pack(columns)

@@ -109,6 +109,8 @@ class Answering:
         admission = self.service.admit(batch, now)
         refused = [*rejects, *admission.rejects]
         self.share.note(len(batch) + len(rejects), len(refused))
+        for remark, count in admission.remarks.items():
+            self.metrics.remarks.labels(remark).inc(count)
         self.outbox.refuse(refused, records, now)
         self.outbox.deliver(admission.emits)
         self._answer(admission.batch, records, now)

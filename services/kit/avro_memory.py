@@ -42,6 +42,22 @@ def _store(bits: int) -> Any:
     return store
 
 
+def _fetch() -> Any:
+    @numba.extending.intrinsic
+    def fetch(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+            word = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+            builder.call(prefetch, [pointer, word(1), word(3), word(1)])  # to be written, to stay, data
+            return context.get_dummy_value()
+
+        return numba.types.void(numba.types.int64), generate
+
+    return fetch
+
+
 load8: Callable[[int], int] = _load(8, numba.types.int64)
 """The byte at an address, 0 to 255."""
 load32: Callable[[int], int] = _load(32, numba.types.int64)
@@ -54,3 +70,5 @@ store32: Callable[[int, int], None] = _store(32)
 """Store the low 32 bits of a value at an address."""
 store64: Callable[[int, int], None] = _store(64)
 """Store a 64-bit value at an address."""
+fetch: Callable[[int], None] = _fetch()
+"""Have what lies at an address on its way from memory, without waiting for it; any address will do."""

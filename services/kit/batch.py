@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -128,11 +128,16 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What `Service.admit` let through, with what it wrote and refused on the way."""
+    """What `Service.admit` let through, with what it wrote and refused on the way.
+
+    `remarks`: how many rows it left out without refusing them, or let through with a reservation, by what they are
+    called in metrics.
+    """
 
     batch: Batch
     emits: tuple[Emit, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Metrics:
         self.records = Counter("records", "records read from the input, by fate", ["fate"], **in_registry)
         self.emitted = Counter("emitted", "records written, by logical topic", ["topic"], **in_registry)
         self.dead_letters = Counter("dead_letters", "records refused, by reason", ["reason"], **in_registry)
+        noted = "records left out without being refused, or answered with a reservation, by what they were found to be"
+        self.remarks = Counter("remarks", noted, ["remark"], **in_registry)
         self.batch_rows = Histogram("batch_rows", "records in a batch", buckets=ROWS_BUCKETS, **in_registry)
         self._stages = Counter("stage_seconds", "time spent, by stage of the loop", ["stage"], **in_registry)
         self.latency = BatchHistogram(

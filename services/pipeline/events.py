@@ -7,14 +7,16 @@ from math import inf
 from typing import Any
 
 from services.pipeline import form as forms
+from services.pipeline import units
 from services.pipeline.document import Node, Problems, closest
 from services.pipeline.form import Form
-from services.pipeline.spec import Event, Field, FieldType, Late, Otherwise, Rule, Value
+from services.pipeline.spec import HOUR, Event, Field, FieldType, Late, Otherwise, Repeats, Rule, Value
 from services.pipeline.views import read_field
 
-EVENTS = ("schema", "id", "time", "key", "allowed_lateness", "late")
+EVENTS = ("schema", "id", "time", "key", "allowed_lateness", "late", "repeats", "repeats_within")
 RULE = ("type", "required", "range", "one_of", "else", "value")
 LATE: tuple[Late, ...] = ("reject", "score")
+REPEATS: tuple[Repeats, ...] = ("drop", "keep")
 OTHERWISE: tuple[Otherwise, ...] = ("reject", "impute", "warn")
 EXAMPLE = "{schema: card_transaction, id: transaction_id, time: tx_datetime, key: customer_id}"
 
@@ -64,15 +66,38 @@ def read_events(form: Form, fields: Mapping[str, Field], problems: Problems) -> 
     form.require("time", "name the event's field that says when it happened, such as time: tx_datetime")
     form.require("key", "name the event's field that says whose it is, such as key: customer_id")
     late = form.choice("late", LATE)
+    lateness = form.duration("allowed_lateness") or 0
+    keeps = form.choice("repeats", REPEATS) == "keep"
     return Event(
         schema=form.text("schema") or "",
         id=read_field(form, "id", fields, problems, ("integer", "string"), "an id") or "",
         time=read_field(form, "time", fields, problems, ("time",), "an event time") or "",
         key=read_field(form, "key", fields, problems, ("integer", "string"), "a key") or "",
-        allowed_lateness=form.duration("allowed_lateness") or 0,
+        allowed_lateness=lateness,
         late="score" if late == "score" else "reject",
+        repeats="keep" if keeps else "drop",
+        repeats_within=_repeats_within(form, lateness, keeps),
         fields=fields,
     )
+
+
+def _repeats_within(form: Form, lateness: int, keeps: bool) -> int:
+    """How long ids are remembered: what may still be folded must be known again."""
+    within = form.duration("repeats_within", least=1)
+    if within is None:
+        return max(HOUR, lateness)
+    node = form.node_of("repeats_within")
+    if keeps:
+        form.problems.add(
+            node, "repeats_within has no use where repeats are kept", "write repeats: drop, or take it out"
+        )
+    if within < lateness:
+        form.problems.add(
+            node,
+            f"a repeat may come {units.duration(lateness)} late and be counted twice",
+            f"write at least {units.duration(lateness)}, which is allowed_lateness",
+        )
+    return within
 
 
 def read_rules(node: Node | None, fields: Mapping[str, Field], problems: Problems) -> tuple[Rule, ...]:

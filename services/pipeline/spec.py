@@ -13,6 +13,8 @@ FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
 Function = Literal["count", "sum", "mean", "min", "max"]
 Otherwise = Literal["reject", "impute", "warn"]
 Late = Literal["reject", "score"]
+Repeats = Literal["drop", "keep"]
+HOUR = 3_600_000
 Value = float | int | str | bool
 LABEL = "label"
 """The name by which aggregations of a view call what events turned out to be."""
@@ -38,6 +40,10 @@ class Event:
         allowed_lateness: milliseconds an event may be behind its partition's newest and still be folded exactly.
         late: what becomes of later ones: `reject` sends them to the dead letters, `score` predicts them with what is
             known and leaves windows alone.
+        repeats: what becomes of an event whose id was there before: `drop` leaves it out, `keep` takes it for an event
+            of its own.
+        repeats_within: milliseconds of event time that an id is remembered for, at least; no less than
+            `allowed_lateness`, so that what can be folded is folded once.
         fields: all fields of the schema, in its order.
     """
 
@@ -47,6 +53,8 @@ class Event:
     key: str
     allowed_lateness: int = 0
     late: Late = "reject"
+    repeats: Repeats = "drop"
+    repeats_within: int = HOUR
     fields: Mapping[str, Field] = field(default_factory=dict)
 
 

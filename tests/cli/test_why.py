@@ -180,7 +180,7 @@ def test_what_is_not_there_is_said(writer: Writer, headrace: Terminal, project: 
     assert "no features yet: headrace lag" in notes
     story = headrace.json("why", 8, "--pipeline", project.path)
     notes = " ".join(story["notes"])
-    assert "published 2 times" in notes
+    assert "published 2 times; repeats are left out" in notes
     assert "nothing from m@3/shadow" in notes
     assert "no label: it matures at 2018-04-08 00:00:00; if none has come by then, it counts as 0" in notes
     assert "no canary" in story["choice"]["because"]

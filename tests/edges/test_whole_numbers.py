@@ -26,7 +26,8 @@ PLAIN: dict[str, Any] = {
 def reasons(rows: list[dict[str, Any]]) -> list[str]:
     """Why enrich refuses each row, or `ok`."""
     enrich = members.enrich("probability")
-    batch = enrich.records("events", [PLAIN | row for row in rows], [b"a"] * len(rows))
+    named = [PLAIN | {"id": f"e{number}"} | row for number, row in enumerate(rows)]
+    batch = enrich.records("events", named, [b"a"] * len(rows))
     admission = enrich.service.admit(batch, members.NOW)
     refused = {reject.offset: f"{reject.reason}: {reject.detail.split()[0]}" for reject in admission.rejects}
     return [refused.get(offset, "ok") for offset in range(len(rows))]

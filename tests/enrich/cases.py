@@ -49,9 +49,11 @@ SENSOR = View(
 CLOCK = View("clock", "calendar", expressions={"even": expressions.compile("heat % 2 == 0", FIELDS)})
 
 
-def pipeline(*rules: Rule, views: Sequence[View] = (SENSOR, ROOM, CLOCK), late: str = "reject") -> Pipeline:
-    """The pipeline with the given rules."""
-    events = Event("reading", "reading", "at", "sensor", 10, late, FIELDS)  # type: ignore[arg-type]  # parametrised
+def pipeline(
+    *rules: Rule, views: Sequence[View] = (SENSOR, ROOM, CLOCK), late: str = "reject", repeats: str = "keep"
+) -> Pipeline:
+    """The pipeline with the given rules. Repeats are kept, for most tests count ids from 0 for each batch."""
+    events = Event("reading", "reading", "at", "sensor", 10, late, repeats, 1_000, FIELDS)  # type: ignore[arg-type]  # parametrised
     return Pipeline("rooms", events, Model("m", ("heat",)), rules, {view.name: view for view in views})
 
 
