@@ -51,11 +51,12 @@ def admitted(
             if stored is None:
                 raise ContractError(f"{title} ({digest}) is not in the model store any more")
             with copied(store, stored) as folder:
-                checks = verify(folder, digest, title, features, store.fetched(digest), output)
+                stacking = digest == arm.digest and arm.combination == STACKING
+                checks = verify(folder, digest, title, features, store.fetched(digest), output, stacking)
                 faults = [f"{check.name}: {check.detail}" for check in checks if check.state == "failed"]
                 if faults:
                     raise ContractError(f"{title} cannot be {arm.arm}: {'; '.join(faults)}")
-                if digest == arm.digest and arm.combination == STACKING:
+                if stacking:
                     check_stacking(arm, load(folder, digest))
 
 

@@ -20,7 +20,7 @@ from services.cli.packages import choose, is_digest
 from services.cli.planning import facts_of
 from services.cli.progress import counted
 from services.cli.sheets import listing, paper, sheet, summary, uses
-from services.inference.package import FILES
+from services.inference.package import FILES, load
 from services.inference.planning import PlanFact, newest
 from services.inference.store import ModelStore, Stored
 from services.inference.verification import Check, verify
@@ -113,6 +113,53 @@ def check(
     if json:
         told = {"package": subject.name, "passed": not failed, "checks": [asdict(one) for one in checks]}
         typer.echo(codec.dumps(told))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def add(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A package: model.onnx and model.yaml.")],
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Hold it to this pipeline too.")
+    ] = None,
+    models: Store = "models",
+    json: Json = False,
+) -> None:
+    """Check a package that was made elsewhere, as `verify` does, and put it into the model store as it is.
+
+    It plays no part before `headrace plan set` gives it one. Exit code 1, and nothing is stored, when a check fails.
+    """
+    contracts = contracts_of(pipeline, None)[1] if pipeline else None
+    features = None if contracts is None else contracts.channel("features").codec.reader.arrow
+    output = None if contracts is None else contracts.pipeline.model.output
+    store = store_at(models)
+    checks = list(verify(directory, None, None, features, None, output))
+    failed = [one for one in checks if one.state == "failed"]
+    told: dict[str, object] = {"checks": [asdict(one) for one in checks], "added": False}
+    if not failed:
+        package = load(directory)
+        others = [one for one in store.packages() if one.title == package.title and one.digest != package.digest]
+        if others:
+            raise ConfigurationError(
+                f"another {package.title} is in the model store already ({others[0].digest[:15]}): give this one a "
+                "version of its own in model.yaml"
+            )
+        uri = store.put(package)
+        told |= {"added": True, "model": package.title, "digest": package.digest, "uri": uri}
+    if json:
+        typer.echo(codec.dumps(told))
+    else:
+        console = paper(soft_wrap=True)
+        for one in checks:
+            console.print(line(one))
+        if failed:
+            console.print("[red]nothing was stored[/]")
+        else:
+            console.print(f"[green]{escape(str(told['model']))}[/] stored at {escape(str(told['uri']))}")
+            console.print(
+                f"headrace plan set {pipeline or 'PIPELINE'} --challenger {told['model']} --reason WHY plays it",
+                markup=False,
+            )
     raise typer.Exit(1 if failed else 0)
 
 

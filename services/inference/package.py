@@ -14,16 +14,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
+from services.inference import plain_yaml
 from services.kit.errors import ContractError
 
 GRAPH, MANIFEST = "model.onnx", "model.yaml"
@@ -31,6 +43,10 @@ FILES = (GRAPH, MANIFEST)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
+Time = Annotated[int, Field(ge=-62_135_596_800_000, le=253_402_300_799_999)]  # the years that dates know
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+MOST_INPUTS = 10_000
+_TOLD = 5  # faults of a manifest that are told one by one
 Class = StrictBool | StrictInt | StrictStr
 """Name of a class, as labels have it."""
 
@@ -55,11 +71,22 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    start: int = 0
-    end: int = 0
-    rows: int = 0
-    positives: int = 0
-    offsets: dict[str, dict[int, tuple[int, int]]] = {}
+    start: Time = 0
+    end: Time = 0
+    rows: Count = 0
+    positives: Count = 0
+    offsets: dict[str, dict[Count, tuple[Count, Count]]] = {}
+
+    @model_validator(mode="after")
+    def _ends_after_it_began(self) -> Training:
+        if self.end < self.start:
+            raise ValueError(f"the last training row, at {self.end}, is older than the first, at {self.start}")
+        return self
+
+    @property
+    def known(self) -> bool:
+        """Whether it says which events it was fitted on."""
+        return self.rows > 0
 
 
 class Manifest(BaseModel):
@@ -78,9 +105,9 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    inputs: tuple[Input, ...] = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    inputs: tuple[Input, ...] = Field(min_length=1, max_length=MOST_INPUTS)
     output: str = "probability"
     classes: tuple[Class, ...] | None = Field(default=None, min_length=1)
     positive: Class | None = None
@@ -89,13 +116,13 @@ class Manifest(BaseModel):
     parameters: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     revision: str | None = None
-    metrics: dict[str, float] = {}
-    reference: dict[str, tuple[float, ...]] = {}
+    metrics: dict[str, FiniteFloat] = {}
+    reference: dict[str, tuple[FiniteFloat, ...]] = {}
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Manifest:
         names = [i.name for i in self.inputs]
-        doubled = sorted({n for n in names if names.count(n) > 1})
+        doubled = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubled:
             raise ValueError(f"inputs named twice: {', '.join(doubled)}")
         strange = sorted(set(self.reference) - set(names))
@@ -121,11 +148,13 @@ class ModelPackage:
     Attributes:
         manifest: `model.yaml`, parsed.
         graph: the bytes of `model.onnx`.
+        text: the bytes of `model.yaml`, as whoever wrote it wrote it: they are part of the identity.
         digest: `sha256:` and 64 hex digits, the package's identity.
     """
 
     manifest: Manifest
     graph: bytes
+    text: bytes
     digest: str
 
     @property
@@ -145,7 +174,8 @@ class ModelPackage:
             profile = self.manifest.reference.get(given.name)
             if profile:
                 at = rng.random(rows) * (len(profile) - 1)
-                matrix[:, column] = np.interp(at, np.arange(len(profile)), profile)
+                with np.errstate(over="ignore"):  # a profile may be of 64 bits
+                    matrix[:, column] = np.interp(at, np.arange(len(profile)), profile)
             else:
                 matrix[:, column] = rng.standard_normal(rows)
         matrix[rng.random(matrix.shape) < 0.02] = np.nan
@@ -154,7 +184,8 @@ class ModelPackage:
 
 def pack(manifest: Manifest, graph: bytes) -> ModelPackage:
     """A package of these two parts, with its digest."""
-    return ModelPackage(manifest, graph, digest_of({GRAPH: graph, MANIFEST: _render(manifest)}))
+    text = _render(manifest)
+    return ModelPackage(manifest, graph, text, digest_of({GRAPH: graph, MANIFEST: text}))
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
@@ -181,7 +212,7 @@ def save(package: ModelPackage, path: Path) -> None:
 
 def files_of(package: ModelPackage) -> dict[str, bytes]:
     """The files that the digest covers, the manifest last: it is what makes a directory a package."""
-    return {GRAPH: package.graph, MANIFEST: _render(package.manifest)}
+    return {GRAPH: package.graph, MANIFEST: package.text}
 
 
 def load(path: Path, digest: str | None = None) -> ModelPackage:
@@ -206,18 +237,32 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     found = digest_of(files)
     if digest is not None and digest != found:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
-    return ModelPackage(parse(files[MANIFEST], path), files[GRAPH], found)
+    return ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found)
 
 
 def parse(text: bytes, path: str | Path) -> Manifest:
     """The manifest that a `model.yaml` holds; ContractError says what is wrong with it, `path` where it lies."""
+    where = f"{path}/{MANIFEST}"
+    said = plain_yaml.read(text, where)
     try:
-        return Manifest.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ContractError(f"{path}/{MANIFEST} is not YAML: {error}") from error
+        return Manifest.model_validate(said)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in error.errors())
-        raise ContractError(f"{path}/{MANIFEST} does not describe a model: {faults}") from error
+        # Without what was found there, which may be as long as the file.
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        told = [f"{'.'.join(map(str, f['loc']))[:100] or MANIFEST}: {f['msg'][:300]}" for f in faults[:_TOLD]]
+        told += [f"and {len(faults) - _TOLD:,} more faults"] * (len(faults) > _TOLD)
+        if any(f["type"] == "string_type" and isinstance(_at(said, f["loc"]), int | float) for f in faults[:_TOLD]):
+            told.append("write a text that looks like a number in quotes")
+        raise ContractError(f"{where} does not describe a model: {'; '.join(told)}") from None
+
+
+def _at(said: Any, places: Sequence[str | int]) -> Any:
+    for place in places:
+        try:
+            said = said[place]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return said
 
 
 def _render(manifest: Manifest) -> bytes:

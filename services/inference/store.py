@@ -16,6 +16,7 @@ import fsspec
 import structlog
 from fsspec.core import split_protocol, url_to_fs
 
+from services.inference import plain_yaml
 from services.inference.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
 from services.kit.errors import ConfigurationError, ContractError, Transient
 
@@ -168,6 +169,9 @@ class ModelStore:
         """
         at = f"{self._inside(stored.uri)}/{MANIFEST}"
         try:
+            size = int(self._files.size(at) or 0)
+            if size > plain_yaml.LARGEST:
+                raise ContractError(f"{at} has {size:,} bytes; {plain_yaml.LARGEST:,} are allowed")
             text = self._files.cat_file(at)
         except FileNotFoundError:
             raise ContractError(f"{stored.uri}: {MANIFEST} is missing") from None

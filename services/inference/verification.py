@@ -43,6 +43,7 @@ def verify(
     features: pa.Schema | None = None,
     earlier: Path | None = None,
     output: Output | None = None,
+    stacking: bool | None = None,
 ) -> Iterator[Check]:
     """Check a package from its bytes up to its scores; what cannot be checked any more is skipped.
 
@@ -53,6 +54,7 @@ def verify(
         features: schema of the features topic that it should fit.
         earlier: a verified copy with that digest; tells which file was changed since.
         output: what the pipeline takes scores for.
+        stacking: whether it is to be fed other models' scores; None: as it says itself.
     """
     files, faults = _files(folder)
     if faults:
@@ -73,7 +75,7 @@ def verify(
     else:
         yield Check("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
     yield from _graph(package, output)
-    yield _inputs(package, features)
+    yield _inputs(package, features, stacking)
 
 
 RUNNING = ("operators", "trial", "answer", "parity", "inputs")
@@ -164,8 +166,8 @@ def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output:
     return Check("answer", "passed", told)
 
 
-def _inputs(package: ModelPackage, features: pa.Schema | None) -> Check:
-    if "members" in package.manifest.parameters:
+def _inputs(package: ModelPackage, features: pa.Schema | None, stacking: bool | None) -> Check:
+    if "members" in package.manifest.parameters if stacking is None else stacking:
         return Check("inputs", "skipped", "it stacks the scores of other models; a plan that names it is checked")
     if features is None:
         return Check("inputs", "skipped", "no pipeline was named; say --pipeline")

@@ -11,7 +11,7 @@ from services.cli.packages import choose, short
 from services.inference.store import ModelStore, Stored
 from services.kit.errors import ConfigurationError
 from tests.cli.terminal import Terminal
-from tests.inference.graphs import package
+from tests.inference.graphs import logistic, package
 from tests.project import Project
 
 
@@ -96,6 +96,33 @@ def test_a_whole_package_passes(store: ModelStore, terminal: Terminal) -> None:
     assert {name for name, (state, _) in found.items() if state != "passed"} == {"parity", "inputs"}
     state, detail = checks(terminal, "m", "--pipeline", "card_fraud", code=0)["inputs"]
     assert (state, "all 2" in detail) == ("passed", True)
+
+
+def test_a_package_made_elsewhere_is_added(store: ModelStore, terminal: Terminal, tmp_path: Path) -> None:
+    """A package written by hand is checked and stored as it is; one that fails, or takes another's name, is not."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(logistic())
+    (folder / "model.yaml").write_text(
+        "# by hand\nname: mine\nversion: '1'\ninputs:\n- {name: amount}\n- {name: customer.nb_tx_1d}\n"
+    )
+    code, out, errors = terminal.run("models", "add", str(folder), "--pipeline", "card_fraud")
+    assert code == 0, errors
+    assert "mine@1 stored at" in out
+    assert "--challenger mine@1" in out
+    assert checks(terminal, "mine@1", code=0)["digest"][0] == "passed"
+    assert terminal.json("models", "add", str(folder))["added"]
+    assert [stored.title for stored in store.packages()] == ["m@1", "m@2", "mine@1"]
+    text = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(text.replace("by hand", "by another hand"))
+    code, _, errors = terminal.run("models", "add", str(folder))
+    assert code == 2
+    assert "version of its own" in " ".join(errors.split())
+    (folder / "model.yaml").write_text(text.replace("'1'", "'2'\noutput: score"))
+    code, out, _ = terminal.run("models", "add", str(folder))
+    assert code == 1
+    assert "nothing was stored" in out
+    assert len(store.packages()) == 3
 
 
 def test_a_changed_byte_is_found(store: ModelStore, terminal: Terminal) -> None:
