@@ -11,6 +11,7 @@ from services.kit.errors import Fenced
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.metrics import Metrics
 from services.kit.outbox import REDO_LIMIT, Outbox
+from services.kit.partition_counts import PartitionCounts
 from services.kit.positions import Commitment, Owned, Place
 from services.kit.service import Service
 from services.kit.settings import Settings
@@ -24,6 +25,7 @@ class Commits:
     Args:
         owned: the partitions of this member; shared.
         serve_rebalance: lets a waiting rebalance happen; called between two tries.
+        counts: how many partitions there are; every committed offset says so.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Commits:
         settings: Settings,
         metrics: Metrics,
         serve_rebalance: Callable[[], None],
+        counts: PartitionCounts,
     ) -> None:
         self.service = service
         self.outbox = outbox
@@ -45,6 +48,7 @@ class Commits:
         self.settings = settings
         self.metrics = metrics
         self.serve_rebalance = serve_rebalance
+        self.counts = counts
         self.clock = outbox.clock
         self.delivery = outbox.delivery
 
@@ -107,7 +111,9 @@ class Commits:
 
     def _offset(self, partition: int, commitment: Commitment) -> TopicPartition:
         channel, number = self.outbox.wiring.input(partition)
-        return TopicPartition(channel.name, number, commitment.offset, metadata=commitment.metadata())
+        return TopicPartition(
+            channel.name, number, commitment.offset, metadata=self.counts.stamp(commitment.metadata())
+        )
 
     def _write_checkpoints(self, now: float, every: bool) -> dict[int, Callable[[], Place]]:
         """Queue the checkpoints that are due; a partition whose rows are held was folded to no offset, so has none."""

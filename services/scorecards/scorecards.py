@@ -48,6 +48,7 @@ class Scorecards(Service):
 
     inputs = ("predictions", "shadow-predictions", OUTCOMES, PARTS)
     stateful = inputs
+    counted = (PARTS,)
 
     def __init__(
         self,

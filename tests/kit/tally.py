@@ -102,6 +102,7 @@ class Tally(Service):
 
     def __init__(self, hold_until: float = 0.0) -> None:
         self.hold_until = hold_until
+        self.counted = self.inputs if os.environ.get("TALLY_COUNTED") else ()
         self.state: dict[int, dict[str, list[int]]] = {}
 
     def admit(self, batch: Batch, now: float) -> Admission:
