@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -200,10 +200,20 @@ def console() -> Console:
 
 
 @contextmanager
-def arena(made_up: bool = False, say: Callable[[str], None] = print, brief: bool = False) -> Iterator[Arena]:
-    """Start the parts, and take them down with everything that was made on them; `brief`: they measure nothing."""
+def arena(
+    made_up: bool = False,
+    say: Callable[[str], None] = print,
+    brief: bool = False,
+    overrides: Mapping[str, str] | None = None,
+) -> Iterator[Arena]:
+    """Start the parts, and take them down with everything that was made on them.
+
+    Args:
+        brief: they measure nothing.
+        overrides: settings of the broker beside ours.
+    """
     directory = Path(tempfile.mkdtemp(prefix="headrace-load-"))
-    broker = Kafka(directory / "kafka", brief=brief, with_parent=True)
+    broker = Kafka(directory / "kafka", brief=brief, overrides=overrides, with_parent=True)
     store = Redis(directory / "redis", with_parent=True)
     try:
         say("starting Kafka and Redis")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -16,6 +17,10 @@ from services.kit.errors import ConfigurationError
 from services.parts.kafka import Kafka
 from services.parts.redis import Redis
 from services.parts.registry import Registry
+
+# A time limit is a speed check, which a busy machine fails: speed is measured by `make bench`.
+hypothesis.settings.register_profile("headrace", deadline=None)
+hypothesis.settings.load_profile("headrace")
 
 
 class Kinds(LoadScopeScheduling):

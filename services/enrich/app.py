@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from services.enrich.enriching import Enrich
 from services.enrich.figures import Figures
 from services.enrich.settings import EnrichSettings, ViewsSettings
 from services.enrich.viewing import Views
+from services.kit.clock import SteadyClock
 from services.kit.errors import ConfigurationError, Transient
 from services.kit.metrics import Metrics
 from services.kit.online_store import MemoryStore, OnlineStore
@@ -28,7 +28,7 @@ def build_enrich(settings: EnrichSettings) -> Runner:
     metrics = Metrics()
     store = _store(settings) if pipeline.foreign_views else MemoryStore()
     service = Enrich(pipeline, store, int(settings.ahead_s * 1000), Figures(metrics.registry))
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())
 
 
 def build_views(settings: ViewsSettings) -> Runner:
@@ -44,7 +44,7 @@ def build_views(settings: ViewsSettings) -> Runner:
     wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
     metrics = Metrics()
     service = Views(pipeline, views[name], _store(settings), settings.behind_ms / 1000, Figures(metrics.registry))
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())
 
 
 def _store(settings: Settings) -> OnlineStore:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from services.inference.plans import Plan, parsed
 from services.kit.channels import Channel
-from services.kit.errors import Fenced, HeadraceError, InvalidRecord
+from services.kit.errors import Fenced, HeadraceError, InvalidRecord, Transient
 from services.kit.kafka import Connection, Producer, TransactionAborted
 from services.kit.reading import read_topic
 
@@ -89,7 +89,10 @@ def publish(
         rows = pa.RecordBatch.from_pylist([plan.fact(time, actor, reason)], schema=channel.codec.reader.arrow)
         producer.begin()
         producer.send(channel.name, [pipeline], channel.codec.encode(rows))
-        producer.commit()
+        try:
+            producer.commit()
+        except Transient as unknown:
+            raise Fenced(f"the outcome of the commit is unknown: {unknown}") from unknown
     except (Fenced, TransactionAborted) as fenced:
         raise Contested(
             f"somebody else is changing the plan of {pipeline} at this moment: look at it with `headrace plan show "

@@ -69,18 +69,15 @@ class Answering:
                 past = batch.take(answered)
                 self.service.replay(self.service.admit(past, now).batch)
                 self.metrics.replayed.inc(len(past))
-                for partition, rows in past.runs():
-                    # A checkpoint is due for them as well: a member that is killed often must not replay ever more.
-                    self.owned[partition].rows_since_checkpoint += rows.stop - rows.start
             again = batch.take(admitted & ~answered)
             if len(again):
+                self.share.note(len(again), 0)
                 self._answer(self.service.admit(again, now).batch, intake.records, now)
             news = [r for r in intake.rejects if r.offset >= self.owned[r.partition].readmit_until]
             self._meet(batch.take(~admitted), news, intake.records, now)
         for own in touched:
             own.admitted = max(own.admitted, own.read)
-            if not own.held:
-                own.processed = max(own.processed, own.read)
+            own.worked = True
 
     def retry(self, now: float) -> None:
         """Offer held rows again, in their order, once it is time."""
@@ -88,14 +85,13 @@ class Answering:
             return
         waiting = [own for own in self.owned.values() if own.held]
         for own in waiting:
-            pending, own.held = own.held, []
+            pending, own.held, own.worked = own.held, [], True
             for position, part in enumerate(pending):
                 self._answer(part.batch, part.records, now)
                 if own.held:
                     own.held.extend(pending[position + 1 :])
                     break
             else:
-                own.processed = own.admitted
                 self.consumer.resume([self._place(own.partition)])
         if waiting:
             self._retry_at = now + (STUCK_RETRY_S if any(own.stuck_since for own in waiting) else RETRY_S)
@@ -134,15 +130,14 @@ class Answering:
             return
         if not output.housekeeping:
             self.worked_at = now
+        self.share.note(0, len(output.rejects))
         self.outbox.refuse(output.rejects, records, now)
         self.outbox.deliver(output.emits)
         held = np.isin(batch.partition, list(output.held)) if output.held else np.zeros(len(batch), bool)
         self.outbox.note_answered(batch.timestamp[~held])
-        for partition, rows in batch.runs():
+        for partition, _ in batch.runs():
             if partition not in output.held:
-                own = self.owned[partition]
-                own.stuck_since = None
-                own.rows_since_checkpoint += rows.stop - rows.start
+                self.owned[partition].stuck_since = None
         if output.held:
             self._hold(batch.take(held), records, output.held)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from services.kit.checkpoints import Checkpoints
+from services.kit.checkpoints import Checkpoints, Draft
 from services.kit.delivery import TransactionAborted
-from services.kit.errors import Fenced
+from services.kit.errors import Fenced, HeadraceError
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.metrics import Metrics
 from services.kit.outbox import REDO_LIMIT, Outbox
-from services.kit.partition_counts import PartitionCounts
 from services.kit.positions import Commitment, Owned, Place
 from services.kit.service import Service
 from services.kit.settings import Settings
 
 QUIET_S = 0.01
+IDLE_S = 30.0
+"""Where only control records moved the end of a partition, its offset is committed this often."""
+SLICE_BYTES = 32 << 20
+"""Of checkpoints in one transaction: a broker that takes 1 MB/s has it well before the transaction times out."""
 
 
 class Commits:
@@ -25,7 +28,6 @@ class Commits:
     Args:
         owned: the partitions of this member; shared.
         serve_rebalance: lets a waiting rebalance happen; called between two tries.
-        counts: how many partitions there are; every committed offset says so.
     """
 
     def __init__(
@@ -38,7 +40,6 @@ class Commits:
         settings: Settings,
         metrics: Metrics,
         serve_rebalance: Callable[[], None],
-        counts: PartitionCounts,
     ) -> None:
         self.service = service
         self.outbox = outbox
@@ -48,9 +49,10 @@ class Commits:
         self.settings = settings
         self.metrics = metrics
         self.serve_rebalance = serve_rebalance
-        self.counts = counts
         self.clock = outbox.clock
         self.delivery = outbox.delivery
+        self._drafts: dict[int, Draft] = {}
+        self._idle_since = self.clock()
 
     def due(self, now: float, polled: int) -> bool:
         """Under load every `commit_ms`; when it is quiet, or everything waits, as soon as there is something.
@@ -58,7 +60,10 @@ class Commits:
         `polled`: how many messages the last poll brought.
         """
         if self.outbox.opened_at is None:
-            if all(own.committed == own.commitment() for own in self.owned.values()):
+            changed = [own for own in self.owned.values() if own.committed != own.commitment()]
+            worked = self._drafts or any(own.worked for own in changed)
+            worked = worked or any(self._needs_checkpoint(own, now) for own in self.owned.values())
+            if not worked and not (changed and now - self._idle_since >= IDLE_S):
                 return False
             self.outbox.opened_at = now
         age = now - self.outbox.opened_at
@@ -69,12 +74,16 @@ class Commits:
         quiet = polled == 0 or (polled < self.settings.batch_rows // 16 and age >= QUIET_S)
         return quiet or all(own.held for own in self.owned.values())
 
-    def commit(self, checkpoint: bool = False) -> None:
+    def new(self) -> bool:
+        """Whether there are partitions that no offset was ever committed for."""
+        return any(own.committed is None for own in self.owned.values())
+
+    def commit(self) -> None:
         """Make everything so far durable, redoing the transaction until it commits; Fenced when it never does."""
         started = self.clock()
         for _ in range(REDO_LIMIT):
             try:
-                self.once(started, checkpoint)
+                self.once(started)
             except TransactionAborted as reason:
                 self.outbox.redo(reason)
                 # A stale view of the group aborts commits until the rebalance is served.
@@ -86,51 +95,105 @@ class Commits:
                 return
         raise Fenced(f"the transaction was aborted {REDO_LIMIT} times")
 
-    def once(self, now: float, checkpoint: bool) -> None:
-        """One try. `checkpoint`: of every partition with new state, not only those that are due."""
-        places = self._write_checkpoints(now, checkpoint)
-        if places:
-            self.delivery.flush()
-        fresh = {partition: place() for partition, place in places.items()}
-        offsets, commitments = [], {}
-        for own in self.owned.values():
-            if own.restoring():
-                continue  # Its committed offset stands; nothing of it has been answered in this life.
-            commitment = replace(own.commitment(), place=fresh.get(own.partition, own.place))
-            if commitment != own.committed:
-                commitments[own.partition] = commitment
-                offsets.append(self._offset(own.partition, commitment))
-        self.delivery.commit(self.consumer, offsets, self.consumer.group_metadata())
+    def finish(self) -> None:
+        """Commit with checkpoints of all new state, so that the next member need not replay."""
+        self._draft(self.clock(), every=True)
+        self.commit()
+        while self._drafts:
+            self.commit()
+
+    def leave(self) -> None:
+        """One try to commit what partitions leave behind that are about to go, with the checkpoints that fit.
+
+        Large ones would hold the whole group up: who owns their partitions next reads on from the ones before.
+        """
+        now = self.clock()
+        self._draft(now, every=True, leaving=True)
+        self.once(now)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """Partitions went."""
+        for partition in partitions:
+            self._drafts.pop(partition, None)
+
+    def once(self, now: float) -> None:
+        """One try."""
+        self._draft(now, every=False)
+        try:
+            fresh = self._send_checkpoints()
+            offsets, commitments = [], {}
+            for own in self.owned.values():
+                if own.restoring():
+                    continue  # Its committed offset stands; nothing of it has been answered in this life.
+                commitment = own.commitment()
+                if own.partition in fresh:
+                    commitment = replace(commitment, place=fresh[own.partition])
+                if commitment != own.committed:
+                    commitments[own.partition] = commitment
+                    offsets.append(self._offset(own.partition, commitment))
+            self.delivery.commit(self.consumer, offsets, self.consumer.group_metadata())
+        except HeadraceError:
+            for draft in self._drafts.values():
+                draft.aborted()
+            raise
         for partition, commitment in commitments.items():
-            self.owned[partition].committed = commitment
-        for partition, found in fresh.items():
-            self.owned[partition].note_checkpoint(found, now)
+            own = self.owned[partition]
+            own.committed, own.place = commitment, commitment.place
+        for own in self.owned.values():
+            own.worked = False
+        for draft in self._drafts.values():
+            draft.committed()
+        for partition in fresh:
+            own, draft = self.owned[partition], self._drafts.pop(partition)
+            own.note_checkpoint(own.rows_since_checkpoint - draft.rows, now)
             self.metrics.checkpoints.inc()
+        self._idle_since = now
         self.service.durable()
         self.outbox.committed(self.clock())
 
     def _offset(self, partition: int, commitment: Commitment) -> TopicPartition:
         channel, number = self.outbox.wiring.input(partition)
-        return TopicPartition(
-            channel.name, number, commitment.offset, metadata=self.counts.stamp(commitment.metadata())
-        )
+        return TopicPartition(channel.name, number, commitment.offset, metadata=commitment.metadata())
 
-    def _write_checkpoints(self, now: float, every: bool) -> dict[int, Callable[[], Place]]:
-        """Queue the checkpoints that are due; a partition whose rows are held was folded to no offset, so has none."""
-        places: dict[int, Callable[[], Place]] = {}
+    def _needs_checkpoint(self, own: Owned, now: float, every: bool = False) -> bool:
+        """Whether one is due, or would say anything new; where rows are held, state is the fold to no offset."""
+        if not own.stateful or not own.rows_since_checkpoint or own.held or own.restoring():
+            return False
+        old = now - own.last_checkpoint >= self.settings.checkpoint_s
+        return every or old or own.rows_since_checkpoint >= self.settings.checkpoint_rows
+
+    def _draft(self, now: float, every: bool, leaving: bool = False) -> None:
+        """Begin the checkpoints that are due. `leaving`: but those of states that were large."""
         for own in self.owned.values():
-            if not own.stateful:
+            if own.partition in self._drafts or not self._needs_checkpoint(own, now, every):
                 continue
-            old = now - own.last_checkpoint >= self.settings.checkpoint_s
-            due = every or old or own.rows_since_checkpoint >= self.settings.checkpoint_rows
-            if own.rows_since_checkpoint == 0 or not due or own.held or own.restoring():
+            if leaving and own.checkpoint_bytes > SLICE_BYTES:
                 continue
             snapshot = self.service.snapshot(own.partition)
-            if snapshot is not None:
-                self.delivery.open()
-                channel, number = self.outbox.wiring.input(own.partition)
-                self.metrics.checkpoint_bytes.labels(channel.logical, str(number)).set(len(snapshot))
-                places[own.partition] = self.checkpoints.write(
-                    self.delivery.producer, own.partition, own.processed, snapshot
-                )
-        return places
+            if snapshot is None:
+                own.rows_since_checkpoint = 0  # Rows leave no state behind.
+                continue
+            channel, number = self.outbox.wiring.input(own.partition)
+            self.metrics.checkpoint_bytes.labels(channel.logical, str(number)).set(len(snapshot))
+            draft = self.checkpoints.draft(own.partition, own.processed, snapshot, own.place)
+            draft.rows, own.checkpoint_bytes = own.rows_since_checkpoint, len(snapshot)
+            self._drafts[own.partition] = draft
+
+    def _send_checkpoints(self) -> dict[int, Place]:
+        """Send a slice of the checkpoints on their way; the places of those that are there, once this commits."""
+        if not self._drafts:
+            return {}
+        self.delivery.open()
+        room = SLICE_BYTES
+        for draft in self._drafts.values():
+            if room <= 0:
+                break
+            room -= draft.send(self.delivery.producer, room)
+        self.delivery.flush()
+        whole = {partition: draft for partition, draft in self._drafts.items() if draft.whole}
+        scattered = [draft for draft in whole.values() if draft.scattered]
+        for draft in scattered:
+            draft.index(self.delivery.producer)
+        if scattered:
+            self.delivery.flush()
+        return {partition: draft.place() for partition, draft in whole.items()}

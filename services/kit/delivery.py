@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from services.kit.batch import Partitions
-from services.kit.kafka import Connection, Consumer, Producer, TopicPartition, TransactionAborted
+from services.kit.errors import Fenced, Transient
+from services.kit.kafka import Connection, Consumer, Producer, Stuck, TopicPartition, TransactionAborted
+from services.kit.logs import logger
 
-Column = TypeVar("Column", bound=Sequence[Any])
+log = logger("delivery")
+TRY_S = 5.0
+"""Seconds that one try of a call waits for Kafka."""
+COMMIT_S = 60.0
+"""A commit is over after this: the broker gives a transaction up after as long (transaction.timeout.ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,23 @@ class Parcel:
 
 
 class Delivery(Protocol):
-    """Takes outputs at once and makes them durable, with the input's offsets, at `commit`."""
+    """Takes outputs at once and makes them durable, with the input's offsets, at `commit`.
+
+    A `Transient` from any of these came after bounded patience.
+    """
 
     producer: Producer
+    """Takes checkpoint chunks, once `open` was called."""
     rows: int
     """Records sent since the last commit."""
+    left: Sequence[Producer]
+    """Producers that hang: to let go of one, as the end of the interpreter does, may hang as well."""
 
     def send(self, parcel: Parcel) -> None:
         """Queue outputs. In a transaction that can no longer commit: TransactionAborted, and the outputs are kept."""
 
     def open(self) -> None:
-        """Get ready for records that the caller sends through `producer` itself (checkpoint chunks)."""
+        """Get ready for records that the caller sends through `producer` itself; kept outputs are sent first."""
 
     def flush(self) -> None:
         """Wait until everything sent is acknowledged."""
@@ -74,84 +86,133 @@ class Delivery(Protocol):
         """Make outputs and offsets durable; raises TransactionAborted when that did not happen but may yet."""
 
     def abort(self) -> None:
-        """Give the open transaction up, keeping its outputs."""
-
-    def resend(self) -> None:
-        """Send the kept outputs again, in a new transaction."""
+        """Give the open transaction up, keeping its outputs: they are sent again before anything else is."""
 
     def forget(self, partitions: Collection[int]) -> None:
         """Keep nothing that answers for these partitions: another member will."""
+
+
+class Patience:
+    """Calls that wait for Kafka, repeated while it is out of reach for no longer than `seconds`.
+
+    Args:
+        beat: called between two tries: to wait is no hang.
+    """
+
+    def __init__(self, seconds: float, beat: Callable[[], None], clock: Callable[[], float]) -> None:
+        self.seconds = seconds
+        self.beat = beat
+        self.clock = clock
+
+    def __call__(self, call: Callable[[float], None], most: float | None = None) -> None:
+        """`call(timeout)` until it does not raise Transient, or that has gone on for too long."""
+        end = self.clock() + min(self.seconds, most or self.seconds)
+        while True:
+            self.beat()
+            try:
+                call(TRY_S)
+            except Transient:
+                if self.clock() >= end:
+                    raise
+            else:
+                return
 
 
 class ExactlyOnce:
     """Outputs, checkpoints and offsets in one Kafka transaction.
 
     After an abort it is redo, not undo: a service's state is a fold and stays ahead, so the outputs of the aborted
-    transaction are kept and sent again, for the partitions that are still ours.
+    transaction are kept and sent again, for the partitions that are still ours. A producer that hangs is left behind:
+    a new one of the same name aborts its transaction, and the outputs are sent again through that.
     """
 
-    def __init__(self, connection: Connection, transactional_id: str) -> None:
-        self.producer = Producer(connection, transactional_id=transactional_id, linger_ms=5)
-        self.producer.init_transactions()
+    def __init__(self, connection: Connection, transactional_id: str, patience: Patience) -> None:
+        self.connection = connection
+        self.transactional_id = transactional_id
+        self.patience = patience
         self.kept: list[Parcel] = []
         self.rows = 0
         self.is_open = False
+        self.left: Sequence[Producer] = ()
+        self.producer = self._new()
+
+    def _new(self) -> Producer:
+        producer = Producer(self.connection, transactional_id=self.transactional_id, linger_ms=5)
+        self.patience(producer.init_transactions)
+        return producer
+
+    def replace(self, reason: Stuck) -> None:
+        """Go on with a new producer of the same name; what was sent is sent again through it."""
+        log.warning("producer replaced", reason=str(reason))
+        self.left = [*self.left, self.producer]  # It is fenced by the next one, so it can do nothing any more.
+        self.is_open = False
+        self.producer = self._new()
 
     def open(self) -> None:
         if not self.is_open:
             self.producer.begin()
             self.is_open = True
+            for parcel in self.kept:
+                parcel.send(self.producer)
 
     def send(self, parcel: Parcel) -> None:
         self.kept.append(parcel)
         self.rows += len(parcel.values)
-        self.open()
-        parcel.send(self.producer)
+        if self.is_open:
+            parcel.send(self.producer)
+        else:
+            self.open()
 
     def flush(self) -> None:
-        self.producer.flush()
+        self.patience(self.producer.flush)
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
-        if not offsets and not self.is_open:
+        if not offsets and not self.kept and not self.is_open:
             return
         self.open()
         # Flushed before the offsets go: the other order makes librdkafka wait a back-off for every new partition.
-        self.producer.flush()
+        self.flush()
         if offsets:
-            self.producer.send_offsets(offsets, membership)
-        self.producer.commit()
+            try:
+                self.producer.send_offsets(offsets, membership)
+            except Stuck as reason:
+                self.replace(reason)
+                raise TransactionAborted(str(reason)) from reason
+        try:
+            self.patience(self.producer.commit, COMMIT_S)
+        except Transient as unknown:
+            raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
         self.is_open = False
         self.kept.clear()
         self.rows = 0
 
     def abort(self) -> None:
         if self.is_open:
-            self.producer.abort()
+            try:
+                self.producer.abort()
+            except Stuck as reason:
+                self.replace(reason)
             self.is_open = False
 
-    def resend(self) -> None:
-        for parcel in self.kept:
-            self.open()
-            parcel.send(self.producer)
-
     def forget(self, partitions: Collection[int]) -> None:
-        if self.kept and self.is_open:
-            # What is already in the open transaction cannot be taken out of it singly.
-            self.abort()
-            self.kept = [parcel.without(partitions) for parcel in self.kept]
-            self.resend()
-        else:
-            self.kept = [parcel.without(partitions) for parcel in self.kept]
+        if not self.kept:
+            return
+        # What is already in the open transaction cannot be taken out of it singly; what stays is sent again.
+        self.abort()
+        self.kept = [parcel.without(partitions) for parcel in self.kept]
+        self.kept = [parcel for parcel in self.kept if len(parcel.values)]
 
 
 class AtLeastOnce:
     """Outputs are readable as soon as the broker has them, offsets follow: a crash repeats answers, never loses one."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, patience: Patience) -> None:
+        self.patience = patience
         self._outputs = Producer(connection, linger_ms=2)
         # Checkpoint chunks need delivery reports, outputs only failures: a producer has the one or the other.
         self.producer = Producer(connection, linger_ms=2, reports=True)
         self.rows = 0
+        self.left: Sequence[Producer] = ()
 
     def open(self) -> None:
         """Nothing to open."""
@@ -161,29 +222,28 @@ class AtLeastOnce:
         parcel.send(self._outputs)
 
     def flush(self) -> None:
-        self._outputs.flush()
-        self.producer.flush()
+        self.patience(self._outputs.flush)
+        self.patience(self.producer.flush)
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         # Commit after flush: a crash between the two repeats an answer, never loses one.
         self.flush()
         if offsets:
-            consumer.commit(offsets)
+            self.patience(lambda _: consumer.commit(offsets))
         self.rows = 0
 
     def abort(self) -> None:
         """Nothing to take back."""
 
-    def resend(self) -> None:
-        """What was sent is sent."""
-
     def forget(self, partitions: Collection[int]) -> None:
         """What was sent is sent: the next owner repeats what was not committed."""
 
 
-def open_delivery(mode: str, connection: Connection, transactional_id: str) -> Delivery:
+def open_delivery(mode: str, connection: Connection, transactional_id: str, patience: Patience) -> Delivery:
     """The delivery of a mode, ready to send."""
-    return ExactlyOnce(connection, transactional_id) if mode == "exactly_once" else AtLeastOnce(connection)
+    if mode == "exactly_once":
+        return ExactlyOnce(connection, transactional_id, patience)
+    return AtLeastOnce(connection, patience)
 
 
-__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "TransactionAborted", "open_delivery"]
+__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Patience", "TransactionAborted", "open_delivery"]

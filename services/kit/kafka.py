@@ -10,6 +10,7 @@ librdkafka's errors carry flags; `translate` turns each into one of ours:
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ __all__ = [
     "Headers",
     "Message",
     "Producer",
+    "Stuck",
     "TopicPartition",
     "TransactionAborted",
     "headers",
@@ -130,11 +132,17 @@ PASSING = {
 T = TypeVar("T")
 SEND_S = 30.0
 """How long the first record of a producer waits for a cluster to answer."""
+SEND_OFFSETS_S = 5.0
+"""Offsets that are not taken within this time are sent again by a new producer. Takes milliseconds otherwise."""
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class TransactionAborted(HeadraceError):
     """The open transaction cannot commit: abort it and send its outputs again."""
+
+
+class Stuck(HeadraceError):
+    """A call of the library's did not come back. What it was called on is good for nothing more: use a new one."""
 
 
 def translate(error: KafkaError) -> HeadraceError:
@@ -150,6 +158,11 @@ def translate(error: KafkaError) -> HeadraceError:
     return ContractError(str(error))
 
 
+def log_was_cut(error: KafkaError) -> bool:
+    """Whether a consumer was told that nothing is at its offset: retention took it, or the topic is another."""
+    return error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
 def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     try:
         return function(*arguments, **options)
@@ -157,6 +170,35 @@ def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         raise translate(raised.args[0]) from raised
     except TimeoutError:
         raise Transient("Kafka does not answer") from None  # A future of the admin client's, waited for in vain.
+
+
+def _call_until(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
+    """As `_call`, on a thread of its own; Stuck when it does not come back.
+
+    Some calls of librdkafka outlast their time-outs for ever when a coordinator dies (send_offsets_to_transaction:
+    librdkafka issues 5456 and 5511). The thread stays behind, as does whatever it was called on.
+    """
+    came_back = threading.Event()
+    answers: list[T] = []
+    errors: list[BaseException] = []
+
+    def calling() -> None:
+        try:
+            answers.append(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
+            errors.append(error)
+        came_back.set()
+
+    threading.Thread(target=calling, name="kafka-call", daemon=True).start()
+    if not came_back.wait(seconds):
+        raise Stuck(f"{getattr(function, '__name__', 'a call')} did not come back within {seconds:g} s")
+
+    def answer() -> T:
+        if errors:
+            raise errors[0]
+        return answers[0]
+
+    return _call(answer)
 
 
 def place(message: Message) -> tuple[int, int]:
@@ -211,7 +253,9 @@ class Connection:
             for name, value in properties.items()
             if value is not None
         }
-        return {"bootstrap.servers": self.bootstrap, "log_level": 3, **spoken, **self.properties}
+        # A broker that comes back is found within a second: librdkafka's own ten are most of a short outage.
+        ours = {"bootstrap.servers": self.bootstrap, "log_level": 3, "reconnect.backoff.max.ms": 1_000}
+        return {**ours, **spoken, **self.properties}
 
 
 class Consumer:
@@ -341,18 +385,14 @@ class Consumer:
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""
         self._enter(timeout)
-        found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
-        if found.error is not None:
-            raise _missing(topic, found.error)
-        return len(found.partitions)
-
-    def count(self, topic: str, within: float) -> int | None:
-        """As `partitions`, asked once; None when the broker does not answer within so many seconds, or knows none."""
-        try:
-            found = _call(self._consumer.list_topics, topic, within).topics[topic]
-        except Transient:
-            return None
-        return None if found.error is not None else len(found.partitions)
+        for pause in (*PAUSES_S[:4], None):  # A topic that was just created may not be known to every broker yet.
+            found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
+            if found.error is None:
+                return len(found.partitions)
+            if found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or pause is None:
+                break
+            time.sleep(pause)
+        raise _missing(topic, found.error)
 
     def group_metadata(self) -> Any:
         """The membership as of the last poll; take it after every poll, it fences stale members."""
@@ -495,21 +535,32 @@ class Producer:
         """Flush, and let go of the broker at once instead of when the collector comes by."""
         _call(self._producer.close)
 
-    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float = 30.0) -> None:
-        _call(self._producer.send_offsets_to_transaction, offsets, group_metadata, timeout)
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any) -> None:
+        """Add offsets to the transaction. Stuck when that takes longer than `SEND_OFFSETS_S`."""
+        send = self._producer.send_offsets_to_transaction
+        end = time.monotonic() + SEND_OFFSETS_S
+        while True:
+            try:
+                _call_until(SEND_OFFSETS_S + 1, send, offsets, group_metadata, SEND_OFFSETS_S)
+                return
+            except Transient as reason:
+                if time.monotonic() >= end:
+                    raise Stuck(f"offsets were not taken within {SEND_OFFSETS_S:g} s: {reason}") from reason
+                time.sleep(PAUSES_S[0])
 
     def commit(self, timeout: float = 30.0) -> None:
-        """Commit the transaction. A time-out leaves its outcome unknown: the producer must not be used again."""
+        """Commit the transaction. Transient: it goes on, call again; never use the producer for anything else then."""
         try:
-            _call(self._producer.commit_transaction, timeout)
-        except Transient as unknown:
+            _call_until(timeout + 5, self._producer.commit_transaction, timeout)
+        except Stuck as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
 
-    def abort(self, timeout: float = 30.0) -> None:
+    def abort(self, timeout: float = 10.0) -> None:
+        """Abort the transaction. Stuck when its outcome is unknown: a new producer of the same name aborts it."""
         try:
-            _call(self._producer.abort_transaction, timeout)
+            _call_until(timeout + 5, self._producer.abort_transaction, timeout)
         except Transient as unknown:
-            raise Fenced(f"the outcome of an abort is unknown: {unknown}") from unknown
+            raise Stuck(f"the outcome of an abort is unknown: {unknown}") from unknown
         self.failure = None
 
 
@@ -582,6 +633,11 @@ class Admin:
         """The ids of all consumer groups."""
         listed = _call(self._admin.list_consumer_groups().result, 15.0)
         return sorted(group.group_id for group in listed.valid)
+
+    def members(self, group: str) -> int:
+        """How many members a group has at this moment; none when there is no such group."""
+        asked = _ask(lambda: self._admin.describe_consumer_groups([group])[group].result(15.0))
+        return len(asked.members)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """A group's committed offsets by topic and partition; none when there is no such group."""

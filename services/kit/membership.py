@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from services.kit.channels import Wiring
-from services.kit.checkpoints import Checkpoints
+from services.kit.checkpoints import CheckpointGone, Checkpoints
 from services.kit.commits import Commits
 from services.kit.delivery import TransactionAborted
-from services.kit.errors import ContractError, Transient
+from services.kit.errors import Transient
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
-from services.kit.positions import Commitment, Owned
+from services.kit.positions import Commitment, Owned, Place
+from services.kit.recovery import Recovery
 from services.kit.service import Service
 
 log = logger("membership")
@@ -38,6 +40,7 @@ class Membership:
         consumer: Consumer,
         checkpoints: Checkpoints,
         commits: Commits,
+        recovery: Recovery,
         metrics: Metrics,
         clock: Callable[[], float],
         beat: Callable[[], None],
@@ -47,6 +50,7 @@ class Membership:
         self.consumer = consumer
         self.checkpoints = checkpoints
         self.commits = commits
+        self.recovery = recovery
         self.metrics = metrics
         self.clock = clock
         self.beat = beat
@@ -66,6 +70,11 @@ class Membership:
             on_lost=self._guarded(self._on_lost),
         )
 
+    @property
+    def between(self) -> bool:
+        """Whether partitions were given up and it is not known yet which of them come back."""
+        return bool(self._parked)
+
     def raise_error(self) -> None:
         """Raise what a callback raised: without its state a partition must not be read on."""
         if self._error is not None:
@@ -73,7 +82,6 @@ class Membership:
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self.joined = True
-        self.commits.counts.check(partitions)
         for found in self.consumer.committed(partitions) if partitions else []:
             self.beat()
             started = self.clock()
@@ -98,41 +106,52 @@ class Membership:
         if kept is not None and kept.committed == commitment and kept.processed == commitment.offset:
             kept.still_since = kept.end_told_at = None
             return kept
+        where = f"{found.topic}[{found.partition}]"
+        committed = commitment
         if commitment.offset < low:
-            raise ContractError(
-                f"{found.topic}[{found.partition}] begins at {low}, but only {commitment.offset} was processed: the "
-                "records between were deleted before they were read; raise the topic's retention"
-            )
-        begin = commitment.offset
+            self.recovery.skip_deleted(where, low, commitment.offset)
+            # Rows of before may have been admitted: they are gone, as are those that were not.
+            place = commitment.place and replace(commitment.place, at=low)  # The state goes on behind the gap.
+            commitment = Commitment(low, max(commitment.admitted, low), place)
+        begin, place = commitment.offset, None
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if stateful:
-            place = commitment.place
-            begin = low if place is None else place.at
-            if begin < low:
-                raise ContractError(
-                    f"{found.topic}[{found.partition}] begins at {low}, after its checkpoint at {begin}"
-                )
             self.service.begin(partition, high)
-            self.service.restore(partition, None if place is None else self.checkpoints.read(partition, place))
+            place, snapshot = self._state_of(where, partition, commitment.place, low)
+            begin = low if place is None else place.at
+            self.service.restore(partition, snapshot)
         return Owned(
             partition,
             stateful,
             read=begin,
-            processed=commitment.offset,
             admitted=commitment.admitted,
             replay_until=commitment.offset,
             readmit_until=commitment.admitted,
-            place=commitment.place,
-            committed=None if fresh else commitment,
+            place=place,
+            committed=None if fresh else committed,
+            worked=True,
             last_checkpoint=self.clock(),
         )
+
+    def _state_of(self, where: str, partition: int, place: Place | None, low: int) -> tuple[Place | None, bytes | None]:
+        """(place, snapshot) of the state that a partition has to begin with; of none it is rebuilt from its log."""
+        if place is None:
+            return None, None
+        if place.at < low:
+            self.recovery.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
+            return None, None
+        try:
+            return place, self.checkpoints.read(partition, place, self.beat)
+        except CheckpointGone as gone:
+            self.recovery.rebuild_state(where, low, str(gone))
+            return None, None
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         """Commit what is done, with checkpoints, so that the next owner goes on at once; keep the state for a while."""
         park = not self.dying
         if park:
             try:
-                self.commits.once(self.clock(), checkpoint=True)
+                self.commits.leave()
             except (TransactionAborted, Transient) as reason:
                 # The next owner answers these records; ours must not become visible beside its.
                 log.warning("outputs dropped at revocation", reason=str(reason))
@@ -148,11 +167,13 @@ class Membership:
     def _leave(self, partitions: list[TopicPartition], park: bool) -> None:
         gone = {self._number(tp) for tp in partitions}
         self.gone |= gone
+        self.commits.forget(gone)
         if not self.dying:
             self.commits.delivery.forget(gone)
         for partition in gone & set(self.owned):
             own = self.owned.pop(partition)
-            if park and not own.held and not own.restoring():
+            # What an incremental rebalance takes away moves: it does not come back with the next assignment.
+            if park and not own.held and not own.restoring() and not self.consumer.incremental:
                 self._parked[partition] = own
             else:
                 self.service.drop(partition)

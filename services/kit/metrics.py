@@ -67,6 +67,9 @@ class Metrics:
         )
         self.restore = Histogram("restore_seconds", "time to take over a partition", **in_registry)
         self.replayed = Counter("records_replayed", "records folded again after a restart", **in_registry)
+        self.recoveries = Counter(
+            "recoveries", "times that it went on although the past was not all there, by way", ["way"], **in_registry
+        )
         self.held = Gauge("partitions_held", "partitions that wait for a view, a store or a plan", **in_registry)
         self.owned = Gauge("partitions_owned", "partitions assigned to this member", **in_registry)
         self.lag_seconds = Gauge(

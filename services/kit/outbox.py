@@ -75,12 +75,12 @@ class Outbox:
         """Abort, and send the kept outputs again. Serves no rebalance, so it may stand in the middle of a batch."""
         log.warning("transaction aborted", reason=str(reason))
         self.metrics.aborts.inc()
-        self.delivery.abort()
         for _ in range(REDO_LIMIT):
+            self.delivery.abort()
             try:
-                self.delivery.resend()
-            except TransactionAborted:
-                self.delivery.abort()
+                self.delivery.open()
+            except TransactionAborted as again:
+                reason = again
             else:
                 return
         raise Fenced(f"outputs could not be sent again: {reason}")

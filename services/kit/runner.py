@@ -19,7 +19,7 @@ from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
 from services.kit.compiled import late, prepare
 from services.kit.dead_letters import RejectShare
-from services.kit.delivery import open_delivery
+from services.kit.delivery import Delivery, Patience, open_delivery
 from services.kit.ends import Lookout, Quiet
 from services.kit.errors import ContractError, Fenced, HeadraceError, Transient
 from services.kit.facts import Facts
@@ -30,8 +30,8 @@ from services.kit.logs import logger
 from services.kit.membership import Membership
 from services.kit.metrics import Metrics
 from services.kit.outbox import Outbox
-from services.kit.partition_counts import Grown, PartitionCounts
 from services.kit.positions import Owned
+from services.kit.recovery import Recovery, check_offsets
 from services.kit.service import Service
 from services.kit.settings import Settings
 
@@ -69,6 +69,7 @@ class Runner:
         self._tick_at = 0.0
         self._gauge_at = 0.0
         self._joined_at = 0.0
+        self._delivery: Delivery | None = None
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -76,6 +77,11 @@ class Runner:
     def stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stop.is_set()
+
+    @property
+    def tangled(self) -> bool:
+        """Whether the process may hang when it ends in the ordinary way: a producer that hung was left behind."""
+        return self._delivery is not None and len(self._delivery.left) > 0
 
     def stop(self) -> None:
         """Finish the batch at hand, commit, leave. Safe to call from a signal handler."""
@@ -85,14 +91,10 @@ class Runner:
         """Start, loop, drain. Raises what the loop could not handle; then nothing uncommitted was acknowledged."""
         self.open()
         try:
-            try:
-                while not self.stopping:
-                    self.step()
-            except Grown:
-                self.commits.commit(checkpoint=True)  # What was read until now is right, and is moved from here.
-                raise
+            while not self.stopping:
+                self.step()
             log.info("draining", partitions=sorted(self.owned))
-            self.commits.commit(checkpoint=True)  # With a checkpoint: the next member need not replay.
+            self.commits.finish()
         except BaseException as error:
             self.membership.dying = True  # Closing revokes our partitions: half a batch must not be committed then.
             if not isinstance(error, Fenced):
@@ -119,22 +121,18 @@ class Runner:
         log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
         self._prepare()
         # The producer comes first: taking over the transactional id aborts what a dead predecessor left open.
-        delivery = open_delivery(settings.mode, connection, wiring.transactional_id)
-        channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
-        names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
-        asking = Consumer(connection)
-        counted = {logical: asking.partitions(name) for logical, name in names.items()}
-        asking.close()
-        self.counts = PartitionCounts(wiring, self.service, counted)
+        patience = Patience(settings.patience_s, self.health.beat, time.monotonic)
+        self._delivery = delivery = open_delivery(settings.mode, connection, wiring.transactional_id, patience)
         self.consumer = Consumer(
             connection,
             group=wiring.group,
-            member=self.counts.instance,
+            member=settings.member,
             protocol=settings.group_protocol,
             session_timeout_ms=settings.session_timeout_ms,
         )
-        self.counts.check_group(self.consumer)
-        self.service.start(counted)
+        channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
+        names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
+        self.service.start({logical: self.consumer.partitions(name) for logical, name in names.items()})
         checkpoints = Checkpoints(connection, wiring, self.consumer.partitions(wiring.checkpoints.name))
         share = RejectShare(settings.dead_letter_limit)
         self.outbox = Outbox(wiring, delivery, self.metrics, self.clock)
@@ -150,14 +148,15 @@ class Runner:
             settings,
             self.metrics,
             self._serve_rebalance,
-            self.counts,
         )
+        recovery = Recovery(settings.recover, self.metrics)
         self.membership = Membership(
             wiring,
             self.service,
             self.consumer,
             checkpoints,
             self.commits,
+            recovery,
             self.metrics,
             self.clock,
             self.health.beat,
@@ -167,6 +166,7 @@ class Runner:
             for batch in facts.whole():
                 self.health.beat()
                 self.service.learn(batch, self.clock())
+        check_offsets(connection, self.consumer, wiring, self.service, recovery, self.health.beat)
         gc.collect()
         gc.freeze()  # What start-up built stays: the collector need not walk it for every batch,
         gc.set_threshold(GC_THRESHOLD)  # nor look for cycles among the messages of a batch: they have none.
@@ -194,12 +194,16 @@ class Runner:
             for batch in facts.news():
                 self.service.learn(batch, self.clock())
         begun, looked = self.clock(), not self._backlog
-        messages, self._backlog = bounded(self._backlog or self.poll())
+        self._backlog = self._backlog or self.poll()
+        if self.settings.mode == "at_least_once" and self.commits.new():
+            # Its outputs are readable before their offsets: without any, nobody could tell that the group was here.
+            self.commits.commit()
+        messages, self._backlog = bounded(self._backlog)
         self.take(messages)
         self._lookout.looked(begun, looked and len(messages) < self.settings.batch_rows and not self._backlog)
         now = self.clock()
         self.answering.retry(now)
-        if now >= self._tick_at:
+        if now >= self._tick_at and not self.membership.between:
             self._tick_at = now + TICK_S
             self.outbox.deliver(self.service.tick(now, self._at_end()).emits)
         if self.commits.due(self.clock(), len(messages)):
@@ -207,7 +211,6 @@ class Runner:
         if now >= self._gauge_at:
             self._gauge_at = now + GAUGE_S
             self.report(now)
-            self.counts.look(self.consumer, now)
         self.note_idle(now)
 
     def _at_end(self) -> dict[int, Quiet]:
@@ -294,8 +297,6 @@ class Runner:
             self._stop.wait(UNREADABLE_RETRY_S)
             return False
         self._unreadable_since = None
-        for intake in intakes:
-            self.counts.notice(self.consumer, intake.batch)
         self.metrics.batch_rows.observe(len(records))
         for intake in intakes:
             self._advance(intake, now)
@@ -322,6 +323,7 @@ class Runner:
             if first < own.read:
                 channel, number = self.wiring.input(partition)
                 raise ContractError(f"{channel.name}[{number}] went back from {own.read} to {first}")
+            own.rows_since_checkpoint += last + 1 - first
             own.read = last + 1
             own.still_since, own.end_told_at = now, None
             own.newest_timestamp = newest

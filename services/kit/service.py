@@ -27,8 +27,8 @@ class Service:
     """Logical names of the topics that the consumer group reads."""
     stateful: tuple[str, ...] = ()
     """Inputs whose partitions carry state: it is checkpointed, and rebuilt before a partition's first answer."""
-    counted: tuple[str, ...] = ()
-    """Topics whose number of partitions decides where records of a key, and so its state, are: it may not change."""
+    answers: tuple[str, ...] = ()
+    """Outputs that nobody else writes: by them a group knows that it has been here before."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 

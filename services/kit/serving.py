@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -69,9 +70,19 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
         os._exit(STUCK)
 
     runner.health.watch(on_silence)
+    with heard(on_signal):
+        code = _run(runner)
+    if runner.tangled:
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(runner: Runner) -> int:
+    """The exit code of how it went."""
+    log = logger("serving")
     try:
-        with heard(on_signal):
-            runner.run()
+        runner.run()
     except Fenced as error:
         log.error("fenced", error=str(error))
         return RESTART

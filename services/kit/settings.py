@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     silence_s: float = Field(
         45.0, ge=5, description="a loop that hangs for longer is not live: the process ends, to be started again"
     )
+    recover: Literal["", "answer_again", "rebuild_state", "skip_deleted"] = Field(
+        "", description="go on where the past is not all there (What happens when): for one start"
+    )
     drain_s: float = Field(20.0, gt=0, le=25, description="SIGTERM: finish and commit within this time")
     until_idle_s: float | None = Field(None, gt=0, description="end once all input was read for this long")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from services.kit.clock import SteadyClock
 from services.kit.errors import ConfigurationError
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
@@ -35,4 +34,4 @@ def build_labels(settings: LabelsSettings) -> Runner:
         Figures(metrics.registry),
         idle_after,
     )
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from services.inference.store import ModelStore
+from services.kit.clock import SteadyClock
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
 from services.pipeline.wiring import read_contracts
@@ -30,4 +31,4 @@ def build_score(settings: ScoreSettings) -> Runner:
         Figures(metrics.registry),
         time.perf_counter,
     )
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())

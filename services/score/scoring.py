@@ -48,6 +48,7 @@ class Score(Service):
     """
 
     inputs = ("features",)
+    answers = ("predictions",)
     facts = ("plans",)
 
     def __init__(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.kit.clock import SteadyClock
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
 from services.pipeline.wiring import read_contracts
@@ -36,4 +37,4 @@ def build_scorecards(settings: ScorecardsSettings) -> Runner:
         Figures(metrics.registry),
         time.perf_counter,
     )
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())

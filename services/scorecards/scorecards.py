@@ -48,7 +48,7 @@ class Scorecards(Service):
 
     inputs = ("predictions", "shadow-predictions", OUTCOMES, PARTS)
     stateful = inputs
-    counted = (PARTS,)
+    answers = ("scorecards",)
 
     def __init__(
         self,

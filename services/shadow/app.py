@@ -7,6 +7,7 @@ import time
 from services.inference.answers import Answers
 from services.inference.arms import Opener
 from services.inference.store import ModelStore
+from services.kit.clock import SteadyClock
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
 from services.pipeline.wiring import read_contracts
@@ -43,4 +44,4 @@ def build_shadow(settings: ShadowSettings) -> Runner:
         time.perf_counter,
         settings.silence_s * SHARE_OF_SILENCE,
     )
-    return Runner(service, wiring, settings, metrics, time.time)
+    return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -39,6 +39,7 @@ class Shadow(Service):
     """
 
     inputs = ("features",)
+    answers = ("shadow-predictions",)
     facts = ("plans",)
 
     def __init__(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
 import pyarrow as pa
 
 from services.kit.batch import Batch, Emit, Output, Reject, unslot
 from services.kit.channels import Wiring
+from services.kit.clock import SteadyClock
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
 from services.kit.service import Service
@@ -84,7 +84,7 @@ def build(settings: Settings) -> Runner:
         channel(pipeline, "checkpoints", CHECKPOINT),
         {"tallies": channel(pipeline, "tallies", TALLY), "exchange": exchange},
     )
-    return Runner(Meeting(), wiring, settings, Metrics(), time.time)
+    return Runner(Meeting(), wiring, settings, Metrics(), SteadyClock())
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from services.kit.batch import Admission, Batch, Emit, Output, Reject
 from services.kit.channels import Channel, Wiring
+from services.kit.clock import SteadyClock
 from services.kit.codec import Codec
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
@@ -95,14 +96,20 @@ def wiring(pipeline: str, member: str) -> Wiring:
 
 
 class Tally(Service):
-    """State of a partition: key -> [count, total]. `admit` notes the offsets it saw and refuses amounts below 0."""
+    """State of a partition: key -> [count, total]. `admit` notes the offsets it saw and refuses amounts below 0.
+
+    Partition 0 waits until a time, and before the offset that a file names. `refuses`: every row, in `process`.
+    """
 
     inputs = ("events",)
     stateful = ("events",)
 
-    def __init__(self, hold_until: float = 0.0) -> None:
+    answers = ("tallies",)
+
+    def __init__(self, hold_until: float = 0.0, limit: Path | None = None, refuses: bool = False) -> None:
         self.hold_until = hold_until
-        self.counted = self.inputs if os.environ.get("TALLY_COUNTED") else ()
+        self.limit = limit
+        self.refuses = refuses
         self.state: dict[int, dict[str, list[int]]] = {}
 
     def admit(self, batch: Batch, now: float) -> Admission:
@@ -128,7 +135,13 @@ class Tally(Service):
         return answers
 
     def process(self, batch: Batch, now: float) -> Output:
-        held = frozenset({0} if now < self.hold_until else ())
+        if self.refuses:
+            places = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
+            return Output(rejects=tuple(Reject(*place, "nan", "the answer is no number") for place in places))
+        waits = now < self.hold_until
+        if self.limit is not None and self.limit.exists():
+            waits = waits or bool(np.any((batch.partition == 0) & (batch.offset >= int(self.limit.read_text()))))
+        held = frozenset({0} if waits else ())
         ready = batch.take(~np.isin(batch.partition, list(held)))
         columns = pa.RecordBatch.from_pylist(self.fold(ready), schema=TALLY.arrow)
         return Output((Emit("tallies", columns, columns["key"], ready.partition),), held=held)
@@ -148,8 +161,10 @@ class Tally(Service):
 
 def build(settings: Settings) -> Runner:
     """A runner for one member."""
-    hold = float(os.environ.get("TALLY_HOLD_UNTIL", "0"))
-    return Runner(Tally(hold), wiring(settings.pipeline, settings.member), settings, Metrics(), time.time)
+    told = os.environ
+    limit = Path(told["TALLY_LIMIT"]) if "TALLY_LIMIT" in told else None
+    tally = Tally(float(told.get("TALLY_HOLD_UNTIL", "0")), limit, "TALLY_REFUSES" in told)
+    return Runner(tally, wiring(settings.pipeline, settings.member), settings, Metrics(), SteadyClock())
 
 
 if __name__ == "__main__":

@@ -28,22 +28,24 @@ class Watching(Tally):
     def __init__(self) -> None:
         super().__init__()
         self.told: dict[int, Quiet] = {}
+        self.ticked: set[frozenset[int]] = set()
 
     def process(self, batch: Batch, now: float) -> Output:
         return Output(held=frozenset(batch.partition.tolist())) if self.holding else super().process(batch, now)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         self.told = dict(at_end)
+        self.ticked.add(frozenset(self.state))
         return Output()
 
 
 class Turns:
     """A member of the tally service whose loop the test turns."""
 
-    def __init__(self, stage: Stage, **settings: object) -> None:
+    def __init__(self, stage: Stage, member: str = "a", **settings: object) -> None:
         self.service = Watching()
-        chosen = read_settings(Settings, pipeline=stage.pipeline, bootstrap=stage.bootstrap, member="a", **settings)
-        self.runner = Runner(self.service, wiring(stage.pipeline, "a"), chosen, Metrics(), time.time)
+        chosen = read_settings(Settings, pipeline=stage.pipeline, bootstrap=stage.bootstrap, member=member, **settings)
+        self.runner = Runner(self.service, wiring(stage.pipeline, member), chosen, Metrics(), time.time)
         self.runner.open()
 
     def close(self) -> None:
@@ -136,3 +138,23 @@ def test_slow_turns_are_believed_in_the_end() -> None:
     for turn in range(10):
         lookout.looked(2.0 * turn, drained=True)
     assert lookout.until == 16.0
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_nothing_is_ticked_for_a_partition_that_was_given_up(start: Callable[..., Turns], protocol: str) -> None:
+    """From the moment that partitions are revoked until it is known which come back, no tick sees their state."""
+    first = start(group_protocol=protocol)
+    first.until(lambda: len(first.runner.owned) == PARTITIONS)
+    ticked: list[tuple[frozenset[int], frozenset[int]]] = []
+
+    def turn() -> bool:
+        first.service.ticked.clear()
+        first.runner.step()
+        ticked.extend((seen, frozenset(first.runner.owned)) for seen in first.service.ticked)
+        return len(first.runner.owned) == PARTITIONS // 2
+
+    second = start(member="b", group_protocol=protocol)
+    second.until(turn)
+    second.until(lambda: bool(turn()) and len(second.runner.owned) == PARTITIONS // 2)
+    assert ticked
+    assert [pair for pair in ticked if pair[0] != pair[1]] == []

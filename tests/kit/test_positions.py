@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kit.checkpoints import MOST_RUNS
 from services.kit.errors import ContractError
 from services.kit.positions import Commitment, Owned, Place
 
 OFFSETS = st.integers(0, 2**62)
 RUNS = st.tuples(st.integers(0, 99), OFFSETS, st.integers(1, 9)).map(lambda r: [(r[0], r[1] + n) for n in range(r[2])])
-PLACES = st.builds(Place, OFFSETS, st.lists(RUNS, min_size=1, max_size=9).map(lambda runs: tuple(chain(*runs))))
+CHUNKS = st.lists(RUNS, min_size=1, max_size=9).map(lambda runs: tuple(chain(*runs)))
+PLACES = st.builds(Place, OFFSETS, CHUNKS, st.integers(0, 1), st.booleans())
 LARGEST = 4096
 """Characters of metadata that a broker takes by default (offset.metadata.max.bytes)."""
 
@@ -61,15 +63,15 @@ def test_nothing_is_admitted_less_than_answered() -> None:
     assert Commitment.read(100, '{"admitted":50}') == Commitment(100, 100)
 
 
-def test_metadata_of_a_large_state_fits() -> None:
-    """The places of 9 GB of chunks fit into what a broker takes, also with a stranger's chunk in each hundred."""
-    chunks = tuple((49, 10**12 + number + number // 100) for number in range(10_000))
-    assert len(Commitment(10**12, 10**12 + 9, Place(10**12 - 1, chunks)).metadata()) < LARGEST
+def test_metadata_of_the_most_scattered_chunks_fits() -> None:
+    """As many places as the metadata holds without an index fit into what a broker takes, however large the numbers."""
+    chunks = tuple((9_999, 2**62 + 2 * number) for number in range(MOST_RUNS))
+    assert len(Commitment(2**62, 2**62 + 9, Place(2**62 - 1, chunks, 1)).metadata()) < LARGEST
 
 
 def test_an_owned_partition_restores_until_it_meets_its_past() -> None:
     """Below the committed offset records are folded again; from there on a commit says what was answered."""
-    own = Owned(3, True, read=5, processed=9, admitted=8, replay_until=9, readmit_until=12)
+    own = Owned(3, True, read=5, admitted=8, replay_until=9, readmit_until=12)
     assert own.restoring()
     own.read = 9
     assert not own.restoring()

@@ -37,15 +37,27 @@ class Stage(Members):
             admin.create(f"{pipeline}.{name}", PARTITIONS, replication, {"max.message.bytes": "4000000"})
         admin.create(f"{pipeline}.checkpoints", 2, replication, {"cleanup.policy": "compact"})
 
-    def publish(self, events: list[tuple[str, str, int]], topic: str = "events") -> None:
-        """Write (id, key, amount) events; the key decides the partition."""
+    def publish(
+        self,
+        events: list[tuple[str, str, int]],
+        topic: str = "events",
+        partition: int | None = None,
+        by: str | None = None,
+    ) -> None:
+        """Write (id, key, amount) events; the key decides the partition where none is named. `by`: in a transaction."""
         rows = [{"id": name, "key": key, "amount": amount} for name, key, amount in events]
         values = tally.channel(self.pipeline, "events", tally.EVENT).codec.encode(
             pa.RecordBatch.from_pylist(rows, schema=tally.EVENT.arrow)
         )
-        producer = Producer(Connection(self.bootstrap))
-        producer.send(f"{self.pipeline}.{topic}", [key for _, key, _ in events], values)
+        producer = Producer(Connection(self.bootstrap), transactional_id=by)
+        if by is not None:
+            producer.init_transactions()
+            producer.begin()
+        where = None if partition is None else [partition] * len(events)
+        producer.send(f"{self.pipeline}.{topic}", [key for _, key, _ in events], values, where)
         producer.flush()
+        if by is not None:
+            producer.commit()
 
     def command(self, member: str) -> list[str]:
         return [self.module]

@@ -1,0 +1,138 @@
+"""What is done where the past is not all there: nothing by itself. To go on would lose or double or blur in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from services.kit.channels import Channel, Wiring
+from services.kit.errors import ContractError, Transient
+from services.kit.kafka import OFFSET_BEGINNING, Admin, Connection, Consumer, Message, TopicPartition, translate
+from services.kit.logs import logger
+from services.kit.metrics import Metrics
+from services.kit.service import Service
+
+log = logger("recovery")
+ANSWER_AGAIN = "answer_again"
+REBUILD_STATE = "rebuild_state"
+SKIP_DELETED = "skip_deleted"
+
+
+class Recovery:
+    """Refuses with the remedy, or goes on as an operator said in so many words.
+
+    Args:
+        allowed: what the operator allows (`HEADRACE_RECOVER`), or nothing.
+    """
+
+    def __init__(self, allowed: str, metrics: Metrics) -> None:
+        self.allowed = allowed
+        self.metrics = metrics
+
+    def rebuild_state(self, where: str, low: int, reason: str) -> None:
+        """A partition's state is to be built from its log, which begins at `low`.
+
+        A log from which nothing was ever deleted gives the very state that is gone. Of any other it is a ContractError,
+        unless it is allowed.
+        """
+        if low > 0:
+            self._settle(
+                REBUILD_STATE,
+                f"{where}: {reason}, and its log begins at {low}: the state cannot be rebuilt as it was",
+                "build it from what the log still has. What fell out of the log is missing from it until its longest "
+                "window, and its labels' time to mature, have passed",
+            )
+        log.warning("state is rebuilt from the log", partition=where, reason=reason, begins=low)
+        self.metrics.recoveries.labels(REBUILD_STATE).inc()
+
+    def skip_deleted(self, where: str, low: int, offset: int) -> None:
+        """Retention deleted records below `low` before they were read. ContractError unless that is allowed."""
+        self._settle(
+            SKIP_DELETED,
+            f"{where} begins at {low}, but only {offset} was processed: the records between were deleted before they "
+            "were read (or were control records: then nothing is lost); raise the topic's retention",
+            f"go on at {low}. The {low - offset} offsets between are never answered",
+        )
+        self.metrics.recoveries.labels(SKIP_DELETED).inc()
+
+    def answer_again(self, group: str, evidence: str) -> None:
+        """The group has answered before and no offset says how far. ContractError unless that is allowed."""
+        self._settle(
+            ANSWER_AGAIN,
+            f"the group {group} has no committed offsets, but {evidence}: they expired (a broker forgets those of a "
+            "group without members after offsets.retention.minutes, 7 days by default) or were deleted",
+            "answer all that the input still holds, once more. Readers find a second answer to each event: delete what "
+            "this group wrote before, or begin a new pipeline",
+        )
+        self.metrics.recoveries.labels(ANSWER_AGAIN).inc()
+
+    def _settle(self, way: str, trouble: str, what: str) -> None:
+        if self.allowed != way:
+            raise ContractError(f"{trouble}. Stopped. To {what}: start once with HEADRACE_RECOVER={way}")
+        log.warning("going on as told", way=way, trouble=trouble)
+
+
+def check_offsets(
+    connection: Connection,
+    consumer: Consumer,
+    wiring: Wiring,
+    service: Service,
+    recovery: Recovery,
+    beat: Callable[[], None],
+) -> None:
+    """Refuse to begin anew where this group has been before: asked before it is joined.
+
+    A group that never committed has no outputs and no checkpoints: each partition's first offset is committed with its
+    first answers, or before them.
+    """
+    inputs = [TopicPartition(c.name, number) for c in wiring.inputs for number in range(consumer.partitions(c.name))]
+    if any(found.offset >= 0 for found in consumer.committed(inputs)) or Admin(connection).members(wiring.group):
+        return
+    for logical in service.answers:
+        channel = wiring.outputs[logical]
+        if (count := consumer.partitions(channel.name)) and _was_written(connection, channel, count, beat):
+            recovery.answer_again(wiring.group, f"{channel.name} holds its answers")
+            return
+    if service.stateful:
+        count = consumer.partitions(wiring.checkpoints.name)
+        mine = f"{wiring.group}/".encode()
+        for message in _all(connection, wiring.checkpoints, count, beat):
+            if (message.key() or b"").startswith(mine):
+                recovery.answer_again(wiring.group, f"{wiring.checkpoints.name} holds checkpoints of it")
+                return
+
+
+def _was_written(connection: Connection, channel: Channel, partitions: int, beat: Callable[[], None]) -> bool:
+    """Whether there are records that a reader sees, or were until retention took them."""
+    consumer = Consumer(connection)
+    try:
+        if any(consumer.watermarks(channel.name, partition)[0] > 0 for partition in range(partitions)):
+            return True
+    finally:
+        consumer.close()
+    return next(_all(connection, channel, partitions, beat), None) is not None
+
+
+def _all(
+    connection: Connection, channel: Channel, partitions: int, beat: Callable[[], None], timeout: float = 60.0
+) -> Iterator[Message]:
+    """Every committed record that a topic holds."""
+    consumer = Consumer(connection)
+    try:
+        consumer.assign([TopicPartition(channel.name, number, OFFSET_BEGINNING) for number in range(partitions)])
+        left, waited = set(range(partitions)), 0.0
+        while left:
+            beat()
+            messages = consumer.poll(1_000, 0.1)
+            waited = 0.0 if messages else waited + 0.1
+            if waited > timeout:
+                raise Transient(f"{channel.name} was not read to its end within {timeout:g} s")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.name() == "_PARTITION_EOF":
+                    left.discard(message.partition() or 0)
+                elif not isinstance(named := translate(error), Transient):
+                    raise named
+    finally:
+        consumer.close()
