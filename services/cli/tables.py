@@ -87,6 +87,9 @@ def events(
         wanted.add(part, identity=needed and not pa.types.is_timestamp(part.type), needed=needed)
     found, numbers, notes = _read(file, wanted, reading)
     columns = pa.table([found[name] for name in schema.names], schema=schema)
+    again = columns.num_rows - kernels.count_distinct(columns[event.id]).as_py()
+    if again:
+        notes.append(f"{again:,} rows have a {event.id} that a row before them has: these are repeats of an event")
     return _ordered(columns, event.key, event.time, numbers, notes)
 
 

@@ -20,8 +20,8 @@ def generate(pipeline: Pipeline, entities: int, days: int, start: int, seed: int
     """Events in time order that pass the pipeline's rules; the same arguments give the same table.
 
     Numbers are uniform within the rule's range, else lognormal; categories are uniform over `one_of`, else ten made-up
-    words. Where the pipeline has labels, the column it names for their value is 1 (or `positive`) for the tenth of the
-    events whose numbers, standardised and summed with noise, are the largest: something that a model can learn.
+    words. Where the pipeline has labels, the column it names for their value is 1 for the tenth of the events whose
+    numbers, standardised and summed with noise, are the largest: something that a model can learn.
 
     Args:
         pipeline: whose events.
@@ -52,9 +52,7 @@ def generate(pipeline: Pipeline, entities: int, days: int, start: int, seed: int
             if isinstance(values, np.ndarray) and values.dtype.kind in "if" and values.std() > 0:
                 signal += (values - values.mean()) / values.std()
     if pipeline.labels is not None and pipeline.labels.value not in columns and rows:
-        found = (signal > np.quantile(signal, 0.9)).astype(np.int8)
-        yes = pipeline.labels.positive
-        columns[pipeline.labels.value] = found if yes is None else np.where(found, yes, 0 if yes else 1)
+        columns[pipeline.labels.value] = (signal > np.quantile(signal, 0.9)).astype(np.int8)
     return pa.table(columns)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from services.pipeline.spec import Pipeline
@@ -35,7 +36,7 @@ class Simulator(Protocol):
     """Makes the events of a pipeline."""
 
     def __call__(self, pipeline: Pipeline, world: World) -> pa.Table:
-        """Events in time order, and a column with the label's value where the simulator knows it."""
+        """Events in time order, and a column with the label, 0 or 1, where the simulator knows it."""
 
 
 def _cards(pipeline: Pipeline, world: World) -> pa.Table:
@@ -51,5 +52,10 @@ SIMULATORS: Mapping[str, Simulator] = {"card_transaction": _cards}
 
 
 def simulate(pipeline: Pipeline, world: World) -> pa.Table:
-    """The pipeline's events in this world, in time order."""
-    return SIMULATORS.get(pipeline.events.schema, _generic)(pipeline, world)
+    """The pipeline's events in this world, in time order, with labels as the pipeline file says that they are."""
+    table, rule = SIMULATORS.get(pipeline.events.schema, _generic)(pipeline, world), pipeline.labels
+    if rule is None or rule.positive is None or rule.value not in {*table.column_names} - {*pipeline.events.fields}:
+        return table
+    yes, no = rule.positive, 0.0 if rule.positive else 1.0
+    told = np.where(table[rule.value].to_numpy() != 0, yes, no)
+    return table.set_column(table.column_names.index(rule.value), rule.value, pa.array(told))

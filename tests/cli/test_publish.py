@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,25 @@ def test_a_steady_pace_is_held(headrace: Terminal, project: Project, tmp_path: P
     stamps = np.sort(project.read("events")["_timestamp"].to_numpy())
     early = stamps[0] + np.arange(600) * 1000 / 300 - stamps
     assert early.max() < 500  # the first one may be late itself
+
+
+def test_what_was_interrupted_goes_on_where_it_was(headrace: Terminal, project: Project, tmp_path: Path) -> None:
+    """Ctrl-C makes what was begun durable and says how to write the rest: in all, each row is written once."""
+    transactions(tmp_path / "in.csv", 600)
+    arguments = ("publish", project.path, "in.csv", "--map", "amount=tx_amount", "--rate", 100)
+    with headrace.start(*arguments) as process:
+        end = time.monotonic() + 120
+        while not project.count("events"):
+            assert time.monotonic() < end
+            time.sleep(0.1)  # Polls the broker: there is no event to wait for.
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    (done,) = re.findall(r"the same command with --skip (\d+)", errors)
+    assert f"{done} of 600 records written" in out
+    told = headrace.json(*arguments[:-2], "--skip", done)
+    assert told["sent"] == 600 - int(done)
+    assert sorted(project.read("events")["transaction_id"].to_pylist()) == list(range(600))
 
 
 def test_unreadable_records_are_counted(headrace: Terminal, project: Project) -> None:

@@ -270,6 +270,13 @@ def test_a_field_without_a_column_is_told(written: Any) -> None:
     )
 
 
+def test_repeated_ids_are_told(written: Any) -> None:
+    """An event that stands in a file twice is told; it is for the pipeline to say what becomes of it."""
+    assert not any("repeats" in note for note in written(payments()).notes)
+    (note,) = written(payments().set_column(0, "transaction_id", pa.array(["a", "a"]))).notes
+    assert note == "1 rows have a transaction_id that a row before them has: these are repeats of an event"
+
+
 def test_a_doubled_column_is_refused(pipeline: Pipeline, written: Any) -> None:
     """A column that is there twice is refused if it is read, in a CSV as in a table."""
     with pytest.raises(ConfigurationError, match="2 columns customer_id"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from services.kit.kafka import Producer
 from services.kit.reading import read_topic
+from tests.labels.cases import Case
 from tests.labels.stream import COMPARED, flood, joined, millis
 from tests.members import ROOT
 from tests.project import Project
@@ -108,3 +110,35 @@ def test_what_no_event_could_have_is_a_dead_letter(project: Project) -> None:
     assert letters == {"not_finite": b"b", "label_time": b"c", "event_id": b""}
     labels = [row for record in project.read("exchange").to_pylist() for row in record["labels"]]
     assert [row["event_id"] for row in labels] == ["a"]
+
+
+def test_labels_of_two_classes_become_outcomes_of_0_and_1(
+    kafka: str, pipeline_name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Where the file says that 2 is the positive class, labels 1 and 2 are outcomes 0 and 1, silence as well."""
+    source = tmp_path / "pipelines" / "card_fraud.yaml"
+    source.parent.mkdir()
+    text = (ROOT / "pipelines/card_fraud.yaml").read_text()
+    source.write_text(
+        text.replace("value: fraud,", "value: fraud, positive: 2,").replace("unlabelled_is: 0", "unlabelled_is: 1")
+    )
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    project = Project(source, pipeline_name, tmp_path / "project", kafka, "unused")
+    request.addfinalizer(project.close)
+    project.settings = {"HEADRACE_IDLE_AFTER_S": "2", "HEADRACE_UNTIL_IDLE_S": "6"}
+    contracts, start, week = project.contracts, 1_714_564_800_000, 7 * 86_400_000
+    case = Case(contracts.pipeline)
+    events = [case.prediction(name, start) for name in ("bad", "good", "silent")]
+    events.append(case.prediction("later", start + 2 * week))  # so that the others mature
+    publish(project, "predictions", pa.RecordBatch.from_pylist(events, schema=case.predictions), "entity")
+    rows = [("bad", 2.0, start), ("good", 1.0, start), ("odd", 0.3, start), ("later", 2.0, start + 3 * week)]
+    names = ("event_id", "value", "label_time", "source")
+    table = [dict(zip(names, (*row, "x"), strict=True)) for row in rows]
+    schema = contracts.channel("labels").codec.reader.arrow
+    publish(project, "labels", pa.RecordBatch.from_pylist(table, schema=schema), "event_id")
+    project.start("labels-0")
+    await_drained(project)
+    found = {row["event_id"]: (row["state"], row["label"]) for row in project.read("outcomes").to_pylist()}
+    assert found == {
+        "bad": ("labelled", 1.0), "good": ("labelled", 0.0), "silent": ("presumed", 0.0), "later": ("labelled", 1.0)
+    }  # fmt: skip

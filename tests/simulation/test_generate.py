@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_events_keep_the_rules(meters: Pipeline) -> None:
     assert loads.min() >= 0
     assert loads.max() <= 50
     assert table["fault"].to_numpy().mean() == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(("positive", "negative"), [(2.0, 0.0), (-1.0, 0.0), (0.0, 1.0)])
+def test_labels_are_written_as_the_file_says(meters: Pipeline, positive: float, negative: float) -> None:
+    """Where the pipeline file names a positive value, it is that which made-up labels have."""
+    assert meters.labels is not None
+    plain = simulate(meters, World(10, seed=1))["fault"].to_numpy()
+    told = replace(meters, labels=replace(meters.labels, positive=positive))
+    found = simulate(told, World(10, seed=1))["fault"].to_numpy()
+    np.testing.assert_array_equal(found, np.where(plain, positive, negative))
 
 
 def test_same_world_same_events(meters: Pipeline) -> None:
