@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from services.cli.sums import Summary
 from services.kit.errors import ConfigurationError
 from services.pipeline.document import closest
-from services.scorecards.cards import ESTIMATED, FARED, Figure
+from services.scorecards.cards import ESTIMATED, FARED, UNMATCHED, Figure
 
 ALL = "all"
 KEY = (
     "decision_rate", "mean_score", "latency_p50_ms", "latency_p99_ms", "compute_ms_per_prediction",
-    "bytes_per_prediction", "coverage", "positive_rate", "auc_roc", "average_precision", "precision", "recall", "f1",
+    "bytes_per_prediction", "coverage", UNMATCHED,
+    "positive_rate", "auc_roc", "average_precision", "precision", "recall", "f1",
     "log_loss", "calibration_error", "calibration_bias", "value", "value_per_prediction", "label_delay_p50_hours",
     "bias", "mean_absolute_error", "root_mean_square_error", "r2",
     *(ESTIMATED + name for name in ("positive_rate", "auc_roc", "average_precision", "precision", "recall", "value")),
@@ -93,14 +94,16 @@ def cell(figure: Figure) -> str:
 
 
 def short(value: float, share: bool = False) -> str:
-    """A number in at most seven characters.
+    """A number in few characters.
 
-    >>> short(0.81834), short(-38_012), short(1234.5), short(0.0463, True), short(12.5)
-    ('0.8183', '-38.0k', '1,234', '4.630%', '12.50')
+    >>> short(0.81834), short(-38_012), short(1234.5), short(0.0463, True), short(12.5), short(1e200)
+    ('0.8183', '-38.0k', '1,234', '4.630%', '12.50', '1.0e+200')
     """
     if share:
         return f"{value:.3%}" if abs(value) < 0.1 else f"{value:.2%}" if abs(value) < 1 else f"{value:.0%}"
     size = abs(value)
+    if size >= 1e12:
+        return f"{value:.1e}"
     if size >= 1e6:
         return f"{value / 1e6:,.1f}M"
     if size >= 1e4:

@@ -15,11 +15,12 @@ from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.figures import Figures
 from services.enrich.ledgers import Ledger
 from services.enrich.shelves import PROGRESS, Shelves, fields_of, write_progress
+from services.enrich.soundness import sound
 from services.enrich.sources import Sources
 from services.enrich.truth import LABEL, LABELLED, label_question_of
 from services.enrich.updates import EXCHANGE, read
 from services.kit import packing
-from services.kit.batch import Batch, Output
+from services.kit.batch import Admission, Batch, Output
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError, Transient
 from services.kit.logs import logger
@@ -96,6 +97,11 @@ class Views(Service):
         """See `Service`."""
         self._source_count, self._partitions = partitions["events"], partitions[self.inputs[0]]
         self._exchange_count = partitions["exchange"] if self._labels is not None else 0
+
+    def admit(self, batch: Batch, now: float) -> Admission:
+        """Refuse updates that none of us wrote."""
+        good, rejects = sound(batch)
+        return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:
         """Fold updates; publish when it is time.

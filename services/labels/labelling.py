@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.kit import packing
-from services.kit.batch import Batch, Emit, Output, unslot
+from services.kit.batch import Admission, Batch, Emit, Output, unslot
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.service import Service
@@ -27,6 +27,7 @@ from services.labels.layout import (
 from services.labels.outcomes import STATES, Outcomes, entities_of
 from services.labels.packed import Packed
 from services.labels.routing import TIMES, Mark, Router, checked
+from services.labels.soundness import sound
 from services.labels.telling import Changes, joined, reached, updates
 from services.labels.telling import Mark as ViewMark
 from services.labels.told import KINDS, Told
@@ -95,6 +96,13 @@ class Labelling(Service):
         self._question = Question(
             rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(counts)
         )
+
+    def admit(self, batch: Batch, now: float) -> Admission:
+        """Refuse records of the exchange that none of us wrote."""
+        if batch.topic != "exchange":
+            return Admission(batch)  # what cannot be joined is refused on its way to the exchange
+        good, rejects = sound(batch, self._entities.fields)
+        return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:
         """Send rows of labels and predictions on; fold those of the exchange."""

@@ -70,6 +70,9 @@ def checked(batch: Batch, rule: Labels) -> tuple[Batch, list[Reject]]:
         own = headed(columns["event_id"], columns["prediction_id"])
         faults.append(("prediction_id", "a prediction's id begins with its event's and a slash", ~own))
         faults.append(("event_time", "an event happened between the years 1 and 4199", strange))
+        made = columns["predicted_time"].cast(pa.int64()).to_numpy()
+        made = (made < LEAST_TIME) | (made > MOST_TIME)
+        faults.append(("predicted_time", "a prediction was made between the years 1 and 4199", made))
     bad: Flags = np.any([rows for _, _, rows in faults], axis=0)
     if not bad.any():
         return batch, []

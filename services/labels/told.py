@@ -89,8 +89,6 @@ class Told:
     def _marks(self, columns: pa.RecordBatch, firsts: dict[str, int], counts: dict[str, int]) -> None:
         coded = columns["source"].dictionary_encode()
         names = coded.dictionary.to_pylist()
-        if strange := set(names) - set(KINDS):
-            raise ContractError(f"the exchange tells of {', '.join(sorted(strange))}, which this version does not know")
         which = coded.indices.to_numpy()
         partition = columns["source_partition"].to_numpy()
         if np.any(partition >= np.array([counts[name] for name in names])[which]):
@@ -132,18 +130,27 @@ class Told:
         self._ends("N_ENDS", ids)
         self._text("N_KEYS", ids.flatten())
         self.set("N_TIMES", np.clip(events.field("times").flatten().to_numpy(), LEAST_TIME, MOST_TIME))
-        parts = told.flatten()
         self.events = len(ids.flatten())
-        of_view = []
-        for view in entities.fields:
-            keys = parts.field("keys").filter(kernels.equal(parts.field("view"), view)).flatten()
-            if len(keys) != self.events:
-                raise ContractError(f"the exchange tells {len(keys)} entities of view {view} for {self.events} events")
-            of_view.append(keys)
-        if of_view:
-            self._text("N_ENTITIES", entities.pack(pa.RecordBatch.from_arrays(of_view, names=list(entities.fields))))
-        elif self.events:
-            raise ContractError("the exchange tells of events, and no view folds labels")
+        if not entities.fields:  # events of views that folded labels once
+            self.events = 0
+            self._item_ends[-1][:] = 0
+            return
+        each = [_keys(told, view, ids.value_lengths()) for view in entities.fields]
+        self._text("N_ENTITIES", entities.pack(pa.RecordBatch.from_arrays(each, names=list(entities.fields))))
+
+
+def _keys(told: pa.ListArray, view: str, events: pa.Array) -> pa.Array:
+    """The entity of a view of each event; null where a record says nothing of the view: it folds labels since then."""
+    parts = told.flatten()
+    of_view = kernels.equal(parts.field("view"), view)
+    keys = parts.field("keys").filter(of_view).flatten()
+    many = events.to_numpy(zero_copy_only=False)
+    if len(keys) == many.sum():
+        return keys
+    says = np.zeros(len(told), np.bool_)
+    says[kernels.list_parent_indices(told).filter(of_view).to_numpy(zero_copy_only=False)] = True
+    known = np.repeat(says, many)
+    return keys.take(pa.array(np.cumsum(known) - 1, mask=~known))
 
 
 def _numbers(column: pa.Array) -> Ints:

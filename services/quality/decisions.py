@@ -33,7 +33,10 @@ class Worth(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Decisions by what turned out; counts, or expected counts. A figure that divides by nothing is None."""
+    """Decisions by what turned out; counts, or expected counts.
+
+    A figure that divides by nothing is None, and so is a root of counts below zero.
+    """
 
     true_positive: float
     false_positive: float
@@ -107,7 +110,7 @@ class Confusion:
         """Matthews' correlation coefficient; as `matthews_corrcoef`, but None where that says 0 for dividing by 0."""
         sides = self.flagged * self.positives * self.negatives * (self.true_negative + self.false_negative)
         product = self.true_positive * self.true_negative - self.false_positive * self.false_negative
-        return _share(product, math.sqrt(sides))
+        return _share(product, math.sqrt(sides)) if self._whole else None
 
     def value(self, worth: Worth) -> float:
         """What the decisions were worth, all together."""
@@ -115,10 +118,16 @@ class Confusion:
 
     def value_deviation(self, worth: Worth) -> float | None:
         """Standard deviation of what one decision is worth (of the population: divided by the rows)."""
-        if not self.rows > 0:
+        if not (self.rows > 0 and self._whole):
             return None
         distances = _worths(worth) - self.value(worth) / self.rows
-        return math.sqrt(float(np.dot(self._counts(), distances**2)) / self.rows)
+        scale = float(np.abs(distances).max()) or 1.0  # worths may be as large as numbers are; their squares may not
+        return scale * math.sqrt(float(np.dot(self._counts(), (distances / scale) ** 2)) / self.rows)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether no count is below zero."""
+        return bool(np.all(self._counts() >= 0))
 
     def _counts(self) -> Floats:
         return np.array([self.true_positive, self.false_positive, self.true_negative, self.false_negative])

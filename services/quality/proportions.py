@@ -24,7 +24,7 @@ def deviations(level: float) -> float:
 
 
 def wilson(hits: float, rows: float, level: float = 0.95) -> Interval | None:
-    """Confidence interval of a share, `hits` of `rows`; None without rows.
+    """Confidence interval of a share, `hits` of `rows`; None without rows, and where the hits are no part of them.
 
     References:
         E. B. Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
@@ -32,7 +32,7 @@ def wilson(hits: float, rows: float, level: float = 0.95) -> Interval | None:
     >>> [round(end, 4) for end in wilson(0, 10)]
     [0.0, 0.2775]
     """
-    if not rows > 0:
+    if not (rows > 0 and 0 <= hits <= rows):
         return None
     z, share = deviations(level), hits / rows
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)

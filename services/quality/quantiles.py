@@ -46,8 +46,11 @@ class Buckets:
         return int(self.counts.sum()) + self.zeros
 
     def quantile(self, share: float) -> float | None:
-        """The value of rank floor(share * (rows - 1)) within 1%; None without values."""
-        if not self.rows:
+        """The value of rank floor(share * (rows - 1)) within 1%; None without values.
+
+        None, too, where more was taken back than there was: counts below zero have no ranks.
+        """
+        if not self.rows > 0 or self.zeros < 0 or np.any(self.counts < 0):
             return None
         rank = math.floor(share * (self.rows - 1)) - self.zeros
         if rank < 0:

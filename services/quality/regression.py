@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from services.quality import quantiles
 from services.quality.quantiles import Buckets, bucketed
 from services.quality.sums import ZERO, ExactSum, squares, summed
 
-_HEAD = struct.Struct("<4sQ10H")  # magic, rows, then of each sum its zero bits and its bytes
+_HEAD = struct.Struct("<4sq10H")  # magic, rows, then of each sum its zero bits and its bytes
 _MAGIC = b"hre\x01"
 
 
@@ -37,17 +36,17 @@ class Errors:
     @property
     def bias(self) -> float | None:
         """Mean error: above zero when scores are too high."""
-        return float(self.error) / self.rows if self.rows else None
+        return self.error.mean(self.rows) if self.rows > 0 else None
 
     @property
     def mean_absolute(self) -> float | None:
         """As scikit-learn's `mean_absolute_error`."""
-        return float(self.absolute) / self.rows if self.rows else None
+        return self.absolute.mean(self.rows) if self.rows > 0 else None
 
     @property
     def root_mean_square(self) -> float | None:
         """As `root_mean_squared_error`."""
-        return math.sqrt(float(self.squared) / self.rows) if self.rows else None
+        return self.squared.root_mean(self.rows) if self.rows > 0 and self.squared.units >= 0 else None
 
     @property
     def median_absolute(self) -> float | None:
@@ -56,11 +55,17 @@ class Errors:
 
     @property
     def r2(self) -> float | None:
-        """Share of the labels' variance that scores explain, as `r2_score`; None where all labels are the same."""
-        if not self.rows:
+        """Share of the labels' variance that scores explain, as `r2_score`; None where all labels are the same.
+
+        None, too, where it is below all float64: errors beyond measure, of labels that hardly differ.
+        """
+        if not self.rows > 0:
             return None
         variation = self.label_squared.fraction - self.label.fraction**2 / self.rows
-        return float(1 - self.squared.fraction / variation) if variation > 0 else None
+        try:
+            return float(1 - self.squared.fraction / variation) if variation > 0 else None
+        except OverflowError:
+            return None
 
 
 def measured(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> Errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 _UNIT = 1 << 1074  # the least float64 above zero is one of so many parts of 1
 _HALF = 26  # bits in which mantissas are split: sums of halves of 2**26 rows stay whole numbers in float64
 _MOST = 1 << _HALF
+_SQUARED = 1e140
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,26 @@ class ExactSum:
         return ExactSum(self.units - other.units)
 
     def __float__(self) -> float:
-        """The nearest float64."""
-        return self.units / _UNIT
+        """The nearest float64; infinity beyond the largest."""
+        return self.mean(1)
+
+    def mean(self, rows: int) -> float:
+        """The float64 nearest to the sum by `rows`; infinity beyond the largest."""
+        try:
+            return self.units / (_UNIT * rows)
+        except OverflowError:
+            return math.inf if self.units > 0 else -math.inf
+
+    def root_mean(self, rows: int) -> float:
+        """The square root of the sum by `rows`, also where that mean itself is beyond float64; the sum is not negative.
+
+        >>> ExactSum(_UNIT * 10**400).root_mean(1) == 1e200
+        True
+        """
+        whole, parts = self.units, _UNIT * rows
+        halves = (whole.bit_length() - parts.bit_length()) // 2
+        scaled = whole / (parts << 2 * halves) if halves >= 0 else (whole << -2 * halves) / parts
+        return math.ldexp(math.sqrt(scaled), halves)
 
     @property
     def fraction(self) -> Fraction:
@@ -61,11 +81,19 @@ def summed(values: npt.NDArray[np.float64]) -> ExactSum:
 
 
 def squares(values: npt.NDArray[np.float64]) -> ExactSum:
-    """The sum of the squares of `values`, exact for those between 1e-140 and 1e140, and 0.
+    """The sum of the squares of `values`, exact for those of at least 1e-140, and 0. Smaller ones may lose digits.
+
+    Raises ValueError when one is not finite.
 
     A square is the nearest float64 and what that lacks (T. J. Dekker: A Floating-Point Technique for Extending the
     Available Precision, Numerische Mathematik 18, 1971).
     """
+    large = np.abs(values) > _SQUARED  # few, if any: their squares or the halves of these may be beyond float64
+    if large.any():
+        if not np.all(np.isfinite(values)):
+            raise ValueError("a value to sum is not finite")
+        units = sum(int(value) ** 2 for value in values[large].tolist())
+        return squares(values[~large]) + ExactSum(units * _UNIT)
     square = values * values
     scaled = values * 134_217_729.0  # 2**27 + 1
     high = scaled - (scaled - values)

@@ -65,7 +65,8 @@ class Assembly:
         """Take parts up in their order; how many came too late to be."""
         late = 0
         starts = columns.column("window_start").cast(pa.int64()).to_pylist()
-        for start, row in zip(starts, columns.to_pylist(), strict=True):  # a row stands for thousands of predictions
+        rest = columns.select([name for name in columns.schema.names if not name.startswith("window_")])
+        for start, row in zip(starts, rest.to_pylist(), strict=True):  # a row stands for thousands of predictions
             late += not self._take(start, row)
         return late
 

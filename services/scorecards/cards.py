@@ -25,6 +25,8 @@ LEVEL = 0.95
 ESTIMATED = "estimated_"
 FARED = "estimate_error_"
 GAP = "gap_"
+UNMATCHED = "unmatched_corrections"
+WITHHELD = "more outcomes were corrected than there are: those first told are on the topic no more, or never were"
 _BINARY = (
     "precision", "recall", "specificity", "false_positive_rate", "f1", "accuracy", "balanced_accuracy", "mcc",
 )  # fmt: skip
@@ -78,8 +80,19 @@ NO_REFERENCE = Reference()
 
 
 def mature(tally: Tally) -> bool:
-    """Whether every prediction has its outcome: only then are those without trouble not under-represented."""
-    return 0 < tally["predictions"] <= tally["outcomes"]
+    """Whether every prediction has its outcome: only then are those without trouble not under-represented.
+
+    Never, where more was corrected than there is: the sums are no sums of rows then.
+    """
+    return 0 < tally["predictions"] <= tally["outcomes"] and whole(tally)
+
+
+def whole(tally: Tally) -> bool:
+    """Whether nothing was taken back that is not there: corrections of outcomes that are on no topic any more."""
+    tables = (tally.predicted, tally.known)
+    counts = [tally.counts, *(each for t in tables for each in (t.positives, t.negatives, t.unlabelled))]
+    counts += [np.array([tally.errors.rows]), tally.errors.sizes.counts]
+    return all(bool(np.all(each >= 0)) for each in counts)
 
 
 def referred(tallies: Sequence[Tally], cap: int) -> Reference:
@@ -98,8 +111,10 @@ def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE, 
     """
     complete = mature(tally)
     figures = list(_operational(tally))
+    if not whole(tally):
+        figures.append(Figure(UNMATCHED, float(tally["corrected"]), "outcomes", note=WITHHELD))
     probability = pipeline.model.output == "probability"
-    wanted = probability and (estimated or not complete)
+    wanted = probability and (estimated or not complete) and whole(tally)
     guessed = dict(_estimated(tally, pipeline, reference)) if wanted else {}
     if complete:
         known = [*(_classified(tally, pipeline, reference) if probability else _measured(tally)), *_labels(tally)]

@@ -15,6 +15,8 @@ class Figures:
         self.parts = Counter("scorecard_parts", "sums published", **where)
         self.cards = Counter("scorecards", "cards published", **where)
         self.late = Counter("scorecard_late_parts", "sums of windows that are forgotten already", **where)
+        unmatched = "cards without figures on outcomes: more was corrected than there is"
+        self.withheld = Counter("scorecards_withheld", unmatched, **where)
         self.windows = Gauge("scorecard_windows", "windows of models held, by kind", ["kind"], **where)
         self.value = Gauge(
             "scorecard",

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from services.kit.batch import Batch, Emit, Output, unslot
+from services.kit.batch import Admission, Batch, Emit, Output, unslot
 from services.kit.ends import Quiet
 from services.kit.partitioning import partitions_of
 from services.kit.service import Service
 from services.pipeline.spec import Pipeline
 from services.scorecards.assembling import OUTCOMES, Assembly
-from services.scorecards.cards import Card
+from services.scorecards.cards import Card, whole
 from services.scorecards.figures import Figures
 from services.scorecards.making import Maker
 from services.scorecards.segmenting import WHOLE
+from services.scorecards.soundness import sound
 from services.scorecards.windows import SAMPLED, Identity, Windows
 
 PARTS, CARDS = "scorecard-parts", "scorecards"
@@ -80,6 +81,11 @@ class Scorecards(Service):
         self._partitions = partitions
 
     # ---- rows come in --------------------------------------------------------------------------------------------
+
+    def admit(self, batch: Batch, now: float) -> Admission:
+        """Refuse what cannot be counted: it would be in no figure, or stop them all."""
+        good, rejects = sound(batch, PARTS)
+        return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:
         """Fold; what follows from it is published by `tick`."""
@@ -153,6 +159,7 @@ class Scorecards(Service):
         for number, assembly in self._assemblies.items():
             for who, start, made in self._maker.cards(assembly):
                 self._tell(who, start, made[WHOLE])
+                self._figures.withheld.inc(not whole(made[WHOLE].tally))
                 for (segment, group), each in made.items():
                     rows.append(self._row(who, start, segment, group, each, now))
                     keys.append(f"{who.text}/{start}/{segment}/{group}")

@@ -207,9 +207,15 @@ def identities(columns: pa.RecordBatch) -> tuple[Ints, list[Identity]]:
     """A number for each row's identity, and the identities by number."""
     model = columns.column("model")
     parts = [model.field(name) for name in ("name", "version", "digest")] + [columns.column("arm")]
-    joined = kernels.binary_join_element_wise(*parts, "\x1f").dictionary_encode()
-    known = [Identity(*text.split("\x1f")) for text in joined.dictionary.to_pylist()]
-    return joined.indices.to_numpy().astype(np.int64), known
+    code, words = np.zeros(len(columns), np.int64), []
+    for part in parts:
+        coded = part.dictionary_encode()
+        words.append(coded.dictionary.to_pylist())
+        code = code * max(len(words[-1]), 1) + coded.indices.to_numpy()
+    found, which = np.unique(code, return_inverse=True)
+    places = np.unravel_index(found, [max(len(word), 1) for word in words])
+    known = [Identity(*(word[at] for word, at in zip(words, row, strict=True))) for row in zip(*places, strict=True)]
+    return which, known
 
 
 class _Predictions:

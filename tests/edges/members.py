@@ -248,6 +248,6 @@ def scorecards(output: str) -> Swept:
 
         figures = CardFigures(CollectorRegistry())
         parts, cards = schemas[PARTS].arrow, schemas[CARDS].arrow
-        return Scorecards(found, measure, parts, cards, 64, 1.0, figures, lambda: 0.0)
+        return Scorecards(found, measure, parts, cards, 4_096, 1.0, figures, lambda: 0.0)
 
     return Swept(output, make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -219,3 +220,43 @@ def test_metrics_tell_what_became_of_labels() -> None:
     assert value("label_delay_seconds_count") == 3
     service.replay(case.batch(told, 3))
     assert value("labels_total", fate="early") == 1
+
+
+def test_events_of_views_that_come_and_go() -> None:
+    """A view that folds labels since today finds nobody in older events; one that no longer does is not asked for."""
+    case = Case(pipeline())
+    service = case.service()
+    rows = [
+        case.record("events", 0, 1_000, 1_000, events=[("a", 1_000, "t1"), ("b", 1_000, "t2")]),
+        case.record("events", 0, 1_000, 1_000, events=[("c", 1_000, "t3")]),
+    ]
+    rows[0]["events"]["entities"] = []
+    service.process(service.admit(case.batch(rows), 0.0).batch, 0.0)
+    assert len(service._joins[slot(EXCHANGE, 0)]) == 3
+    without = Case(replace(pipeline(), views={}))
+    service = without.service()
+    output = service.process(without.batch(rows), 0.0)
+    assert not output.rejects
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: row["events"]["times"].append(1),
+        lambda row: row["events"]["entities"][0]["keys"].pop(),
+        lambda row: row["events"]["entities"].append(row["events"]["entities"][0]),
+        lambda row: row.update(source="strangers"),
+        lambda row: row.update(source_partition=-1),
+        lambda row: row.update(progress=2**62),
+        lambda row: row["labels"].append({"event_id": "", "value": 1.0, "label_time": 5, "source": "bank"}),
+        lambda row: row["labels"].append({"event_id": "a", "value": 1.0, "label_time": 2**60, "source": "bank"}),
+    ],
+)
+def test_a_record_that_cannot_be_folded(spoil: Callable[[dict[str, Any]], None]) -> None:
+    """A record of the exchange whose columns do not fit is refused, and its neighbours are folded."""
+    case = Case(pipeline())
+    good, bad = (case.record("events", 0, 1_000, 1_000, events=[(name, 1_000, "t")]) for name in ("a", "b"))
+    spoil(bad)
+    admission = case.service().admit(case.batch([bad, good]), 0.0)
+    assert [reject.reason for reject in admission.rejects] == ["not_foldable"]
+    assert admission.batch.offset.tolist() == [1]

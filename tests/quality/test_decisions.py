@@ -102,3 +102,16 @@ def test_flagging_nothing_may_be_best() -> None:
 def test_expected_counts() -> None:
     """Counts may be fractions, as an estimate's are."""
     assert Confusion(0.5, 0.5, 2.0, 1.0).precision == 0.5
+
+
+def test_counts_below_zero() -> None:
+    """Where more was taken back than there was no figure is made up, and none raises."""
+    short = Confusion(3.0, -1.0, 2.0, -2.0)
+    assert short.mcc is None
+    assert short.value_deviation(Worth(1.0, 2.0, 3.0, 4.0)) is None
+
+
+def test_worth_beyond_squares() -> None:
+    """The spread of worths as large as numbers are is told."""
+    found = Confusion(1.0, 1.0, 0.0, 0.0).value_deviation(Worth(1e200, -1e200, 0.0, 0.0))
+    assert found == pytest.approx(1e200)

@@ -128,3 +128,9 @@ def test_nothing_to_expect() -> None:
     assert expectation(0, np.array([1]), np.array([10])) is None
     only = expectation(10, np.array([0]), np.array([100]))
     assert only.band.low == 0 < only.band.high
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(-1, 10), (11, 10), (1, -3), (0, 0), (float("nan"), 2)])
+def test_no_part(hits: float, rows: float) -> None:
+    """Hits that are no part of the rows are no share of them, so there is no interval."""
+    assert wilson(hits, rows) is None

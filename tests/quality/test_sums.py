@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from services.quality.sums import ZERO, squares, summed
 
 NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=40)
-MODERATE = st.lists(st.floats(1e-140, 1e140) | st.floats(-1e140, -1e-140) | st.just(0.0), max_size=40)
+LARGE = st.floats(1e-140, 1.7e308) | st.floats(-1.7e308, -1e-140) | st.just(0.0)
+MODERATE = st.lists(LARGE, max_size=40)
 
 
 @given(NUMBERS)
@@ -42,3 +43,21 @@ def test_no_number(bad: float) -> None:
     """What is not finite has no exact sum."""
     with pytest.raises(ValueError, match="not finite"):
         summed(np.array([1.0, bad]))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-100, 1e150, 1e200, 1.7e308])
+def test_means_of_large_numbers(size: float) -> None:
+    """A mean, and the root of a mean square, are told even where the sum or the square is beyond float64."""
+    values = np.array([size, size, size, size])
+    assert summed(values).mean(4) == size
+    assert squares(values).root_mean(4) == pytest.approx(size, rel=1e-15)
+    assert float(squares(np.array([1e200]))) == np.inf
+    assert ZERO.root_mean(3) == 0.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_square(bad: float) -> None:
+    """Nor has what is not finite a sum of squares, whatever stands beside it."""
+    for beside in (1.0, 1e200):
+        with pytest.raises(ValueError, match="not finite"):
+            squares(np.array([beside, bad]))

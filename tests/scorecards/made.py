@@ -137,14 +137,15 @@ class Member:
     """A member of the service with all partitions, its own topic led back to it."""
 
     def __init__(self, cap: int = 65_536) -> None:
+        self.registry = CollectorRegistry()
         self.made: Scorecards = self._start(cap)
         self.cap = cap
         self.offsets: dict[int, int] = {}
         self.cards: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 
-    @staticmethod
-    def _start(cap: int) -> Scorecards:
+    def _start(self, cap: int) -> Scorecards:
+        self.registry = CollectorRegistry()
         service = Scorecards(
             pipeline(),
             lambda rows: np.full(rows.num_rows, 200, np.int64),
@@ -152,7 +153,7 @@ class Member:
             schema(CARDS),
             cap,
             1.0,
-            Figures(CollectorRegistry()),
+            Figures(self.registry),
             perf_counter,
         )
         service.start({PARTS: 2})
@@ -192,6 +193,10 @@ class Member:
         self.made = self._start(self.cap)
         for number, state in states.items():
             self.made.restore(number, state)
+
+    def withheld(self) -> float:
+        """Cards without figures on outcomes, since the last start."""
+        return self.registry.get_sample_value("headrace_scorecards_withheld_total") or 0.0
 
     def _led(self, emit: Emit) -> None:
         if emit.topic == PARTS:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn import metrics
 
 from services.scorecards.segmenting import Segments
+from services.scorecards.windows import identities
 from tests.scorecards.made import DAY, PARTITIONS, START, Member, World, outcomes, pieces, pipeline, predictions, world
 
 ROWS = 6_000
@@ -229,3 +231,49 @@ def test_values_outside_a_segment_have_groups_too() -> None:
     made.amounts[:2] = [np.nan, 5]
     found = dict(Segments(pipeline()).groups(predictions(made, np.arange(2))))
     assert set(found) == {("", ""), ("amount_band", "missing"), ("amount_band", "<10")}
+
+
+def test_corrections_of_outcomes_that_are_not_there() -> None:
+    """Where more is corrected than there is, figures on outcomes are withheld, and the card says why."""
+    made = world(1_000, days=1)
+    rows = np.arange(1_000)
+    member = Member()
+    member.take("predictions", 0, predictions(made, rows))
+    member.take("outcomes", 0, outcomes(made, rows, made.label))
+    found = np.flatnonzero(made.label > 0)
+    gone = World(made.times[found], *(getattr(made, name)[found] for name in World.__slots__[1:]))
+    for _ in range(3):
+        member.take("outcomes", 0, outcomes(gone, np.arange(len(found)), np.zeros(len(found)), 1, np.ones(len(found))))
+    member.publish()
+    card = member.card(0)
+    assert not card["mature"]
+    assert card["figures"]["unmatched_corrections"]["value"] == 3 * len(found)
+    assert "corrected than there are" in card["figures"]["unmatched_corrections"]["note"]
+    assert "recall" not in card["figures"]
+    assert card["figures"]["decision_rate"]["value"] == pytest.approx((made.scores >= 0.5).mean())
+    assert member.withheld() == 1
+
+
+def test_such_a_window_is_no_reference() -> None:
+    """What later windows are compared with holds no counts below zero."""
+    made = world(3_000, days=3)
+    member = Member()
+    feed(member, made, 4)
+    first = day(made, 0)
+    wrong = first[made.label[first] > 0]
+    for _ in range(2):
+        member.take("outcomes", 0, outcomes(made, wrong, np.zeros(len(wrong)), 1, np.ones(len(wrong))))
+    member.publish()
+    assert not member.card(0)["mature"]
+    assert member.card(2)["mature"]
+
+
+def test_names_with_any_letter() -> None:
+    """Models are told apart by their names alone, whatever letters these hold."""
+    columns = predictions(world(4, days=1), np.arange(4))
+    kind = columns.schema.field("model").type
+    named = [{"name": name, "version": version, "digest": ""} for name, version in (("a\x1fb", ""), ("a", "b\x1f"))]
+    model = columns.schema.get_field_index("model")
+    columns = columns.set_column(model, columns.schema.field(model), pa.array(named * 2, kind))
+    codes, known = identities(columns)
+    assert [known[code][:2] for code in codes.tolist()] == [("a\x1fb", ""), ("a", "b\x1f")] * 2
