@@ -50,3 +50,39 @@ def test_a_share_grows_while_members_are_killed(project: Project) -> None:
     before = {entity for entity in met["canary"] if entity.endswith("/1")}
     assert before
     assert {entity.replace("/1", "/2") for entity in before} < met["canary"]
+
+
+@pytest.mark.parametrize("mode", ["at_least_once", "exactly_once"])
+def test_a_plan_changes_between_a_crash_and_the_repeat(project: Project, mode: str) -> None:
+    """Repeats of at_least_once are the newer plan's, later in the partition; exactly_once shows one answer an event."""
+    champions = logistic("1"), logistic("2")
+    settings = {"HEADRACE_MODE": mode, "HEADRACE_COMMIT_MS": "10000" if mode == "at_least_once" else "20"}
+    plan(project, 1, (champions[0], "champion", {}))
+    publish(project, 0, 6_000)
+    project.start("score-0", **settings)
+    project.await_count("predictions", 6_000)
+    project.stop("score-0", signal.SIGKILL)
+    plan(project, 2, (champions[1], "champion", {}))
+    publish(project, 6_000, 1_000)
+    project.start("score-0", **settings | {"HEADRACE_COMMIT_MS": "20"})
+    count = 7_000
+    while (table := project.await_count("predictions", count)) is not None:
+        # In each partition repeats come before what is new.
+        if sum(int(event) >= 6_000 for event in table["event_id"].to_pylist()) == 1_000:
+            break
+        count = table.num_rows + 1
+    assert project.stop("score-0") == 0
+    answers: dict[str, list[tuple[int, str]]] = {}
+    table = project.read("predictions").sort_by([("_partition", "ascending"), ("_offset", "ascending")])
+    for row in table.select(["event_id", "plan_version", "prediction_id"]).to_pylist():
+        answers.setdefault(row["event_id"], []).append((row["plan_version"], row["prediction_id"]))
+    assert sorted(map(int, answers)) == list(range(7_000))
+    for event, found in answers.items():
+        versions = [version for version, _ in found]
+        if int(event) >= 6_000:
+            assert versions == [2]
+        else:
+            assert versions in ([[1], [1, 2]] if mode == "at_least_once" else [[1]])
+        assert len({name for _, name in found}) == len(found), "another model is another prediction"
+    if mode == "at_least_once":
+        assert any(len(found) == 2 for found in answers.values()), "nothing was repeated, so nothing was proven"

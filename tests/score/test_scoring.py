@@ -83,6 +83,19 @@ def test_repeats_carry_the_same_identity(start: Start) -> None:
     assert (again[0]["prediction_id"], again[0]["score"]) == (whole[1]["prediction_id"], whole[1]["score"])
 
 
+def test_a_repeat_under_a_newer_plan_says_so(start: Start, store: ModelStore) -> None:
+    """What is answered again after a plan changed is that plan's answer: the event's id joins them, no other does."""
+    batch = features([100.0, 10.0], [0, 4])
+    service = start(graphs.package())
+    before = rows(service.process(batch, now=0.0))
+    service.learn(plans(("p", 2, [arm(OTHER, store.put(OTHER))])), now=1.0)
+    after = rows(service.process(batch, now=1.0))
+    assert [row["event_id"] for row in before] == [row["event_id"] for row in after]
+    assert not {row["prediction_id"] for row in before} & {row["prediction_id"] for row in after}
+    assert {row["plan_version"] for row in before} == {1}
+    assert {row["plan_version"] for row in after} == {2}
+
+
 def test_new_plan_between_batches(start: Start, store: ModelStore) -> None:
     """A newer plan is played from the next batch on, without a restart."""
     service = start(graphs.package())
