@@ -85,6 +85,9 @@ class Enrich(Service):
         self._features = {view.name: Features(view) for view in self._own}
         self._kinds = {view.name: {c.name: c.type for c in view.columns} for view in pipeline.views.values()}
         self._labelled = pipeline.label_views
+        self.counted = (*self.inputs, *(f"view.{view.name}" for view in self._foreign))
+        if self._labelled:
+            self.counted = (*self.counted, EXCHANGE)
         self._repeats = {view.name: _repeats_s(view, pipeline.events.allowed_lateness) for view in self._foreign}
         self._repeats[EXCHANGE] = min((view.idle_after / 2_000 for view in self._labelled), default=inf)
         nobody = pa.array([], pa.string())

@@ -108,14 +108,18 @@ class Sources:
         return dict(zip(COLUMNS, marks, strict=True)) | {"horizon": horizons}
 
     def load(self, columns: dict[str, packing.Column]) -> None:
-        """Take over what `columns` gave. Raises ContractError when the number of source partitions changed."""
-        if len(columns["next_offset"]) != len(self.next_offset):
+        """Take over what `columns` gave; of source partitions that were added since, nothing was heard.
+
+        Raises ContractError when there are fewer than then.
+        """
+        known = len(columns["next_offset"])
+        if known > len(self.next_offset):
             raise ContractError(
-                f"state snapshot: of {len(columns['next_offset'])} source partitions, now there are "
-                f"{len(self.next_offset)}; windows cannot be moved between partitions, rebuild the state"
+                f"state snapshot: of {known} source partitions, now there are {len(self.next_offset)}: "
+                "the topic was made anew"
             )
-        self.next_offset, self._progress, self._floor, self._idle, self._time = (
-            columns[name].astype(np.int64) for name in COLUMNS
-        )
+        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time)
+        for name, mark in zip(COLUMNS, marks, strict=True):
+            mark[:known] = columns[name]
         horizons = (int(number) for number in columns["horizon"])
         self._horizon, self._next_horizon, self._next_since, self._newest = horizons

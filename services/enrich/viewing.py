@@ -80,6 +80,7 @@ class Views(Service):
         self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S, figures: Figures | None = None
     ) -> None:
         self.inputs = self.stateful = (f"view.{view.name}",)
+        self.counted = self.inputs
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
         self._labels = label_question_of(pipeline, view)

@@ -11,6 +11,7 @@ from services.kit.errors import Fenced, HeadraceError
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.metrics import Metrics
 from services.kit.outbox import REDO_LIMIT, Outbox
+from services.kit.partition_counts import PartitionCounts
 from services.kit.positions import Commitment, Owned, Place
 from services.kit.service import Service
 from services.kit.settings import Settings
@@ -28,6 +29,7 @@ class Commits:
     Args:
         owned: the partitions of this member; shared.
         serve_rebalance: lets a waiting rebalance happen; called between two tries.
+        counts: how many partitions there are; every committed offset says so.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Commits:
         settings: Settings,
         metrics: Metrics,
         serve_rebalance: Callable[[], None],
+        counts: PartitionCounts,
     ) -> None:
         self.service = service
         self.outbox = outbox
@@ -49,6 +52,7 @@ class Commits:
         self.settings = settings
         self.metrics = metrics
         self.serve_rebalance = serve_rebalance
+        self.counts = counts
         self.clock = outbox.clock
         self.delivery = outbox.delivery
         self._drafts: dict[int, Draft] = {}
@@ -153,7 +157,9 @@ class Commits:
 
     def _offset(self, partition: int, commitment: Commitment) -> TopicPartition:
         channel, number = self.outbox.wiring.input(partition)
-        return TopicPartition(channel.name, number, commitment.offset, metadata=commitment.metadata())
+        return TopicPartition(
+            channel.name, number, commitment.offset, metadata=self.counts.stamp(commitment.metadata())
+        )
 
     def _needs_checkpoint(self, own: Owned, now: float, every: bool = False) -> bool:
         """Whether one is due, or would say anything new; where rows are held, state is the fold to no offset."""

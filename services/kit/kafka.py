@@ -394,6 +394,14 @@ class Consumer:
             time.sleep(pause)
         raise _missing(topic, found.error)
 
+    def count(self, topic: str, within: float) -> int | None:
+        """As `partitions`, asked once; None when the broker does not answer within so many seconds, or knows none."""
+        try:
+            found = _call(self._consumer.list_topics, topic, within).topics[topic]
+        except Transient:
+            return None
+        return None if found.error is not None else len(found.partitions)
+
     def group_metadata(self) -> Any:
         """The membership as of the last poll; take it after every poll, it fences stale members."""
         return _call(self._consumer.consumer_group_metadata)

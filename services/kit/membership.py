@@ -82,6 +82,7 @@ class Membership:
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self.joined = True
+        self.commits.counts.check(partitions)
         for found in self.consumer.committed(partitions) if partitions else []:
             self.beat()
             started = self.clock()

@@ -30,6 +30,7 @@ from services.kit.logs import logger
 from services.kit.membership import Membership
 from services.kit.metrics import Metrics
 from services.kit.outbox import Outbox
+from services.kit.partition_counts import Grown, PartitionCounts
 from services.kit.positions import Owned
 from services.kit.recovery import Recovery, check_offsets
 from services.kit.service import Service
@@ -91,8 +92,12 @@ class Runner:
         """Start, loop, drain. Raises what the loop could not handle; then nothing uncommitted was acknowledged."""
         self.open()
         try:
-            while not self.stopping:
-                self.step()
+            try:
+                while not self.stopping:
+                    self.step()
+            except Grown:
+                self.commits.finish()  # What was read until now is right, and is moved from here.
+                raise
             log.info("draining", partitions=sorted(self.owned))
             self.commits.finish()
         except BaseException as error:
@@ -123,16 +128,21 @@ class Runner:
         # The producer comes first: taking over the transactional id aborts what a dead predecessor left open.
         patience = Patience(settings.patience_s, self.health.beat, time.monotonic)
         self._delivery = delivery = open_delivery(settings.mode, connection, wiring.transactional_id, patience)
+        channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
+        names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
+        asking = Consumer(connection)
+        counted = {logical: asking.partitions(name) for logical, name in names.items()}
+        asking.close()
+        self.counts = PartitionCounts(wiring, self.service, counted)
         self.consumer = Consumer(
             connection,
             group=wiring.group,
-            member=settings.member,
+            member=self.counts.instance,
             protocol=settings.group_protocol,
             session_timeout_ms=settings.session_timeout_ms,
         )
-        channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
-        names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
-        self.service.start({logical: self.consumer.partitions(name) for logical, name in names.items()})
+        self.counts.check_group(self.consumer)
+        self.service.start(counted)
         checkpoints = Checkpoints(connection, wiring, self.consumer.partitions(wiring.checkpoints.name))
         share = RejectShare(settings.dead_letter_limit)
         self.outbox = Outbox(wiring, delivery, self.metrics, self.clock)
@@ -148,6 +158,7 @@ class Runner:
             settings,
             self.metrics,
             self._serve_rebalance,
+            self.counts,
         )
         recovery = Recovery(settings.recover, self.metrics)
         self.membership = Membership(
@@ -211,6 +222,7 @@ class Runner:
         if now >= self._gauge_at:
             self._gauge_at = now + GAUGE_S
             self.report(now)
+            self.counts.look(self.consumer, now)
         self.note_idle(now)
 
     def _at_end(self) -> dict[int, Quiet]:
@@ -297,6 +309,8 @@ class Runner:
             self._stop.wait(UNREADABLE_RETRY_S)
             return False
         self._unreadable_since = None
+        for intake in intakes:
+            self.counts.notice(self.consumer, intake.batch)
         self.metrics.batch_rows.observe(len(records))
         for intake in intakes:
             self._advance(intake, now)

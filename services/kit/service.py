@@ -29,6 +29,8 @@ class Service:
     """Inputs whose partitions carry state: it is checkpointed, and rebuilt before a partition's first answer."""
     answers: tuple[str, ...] = ()
     """Outputs that nobody else writes: by them a group knows that it has been here before."""
+    counted: tuple[str, ...] = ()
+    """Topics whose number of partitions decides where records of a key, and so its state, are: it may not change."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 

@@ -258,6 +258,7 @@ class Join:
             "registers": registers[STATE],
             "names": np.frombuffer(names, np.uint8),
             "sources": self._sources.ravel(),
+            "partitions": np.array(self.question.partitions, np.int64),
             "queue": self._queue().ravel(),
             "heap": self._heap[: self.get("HEAP_COUNT")].ravel(),
             "sizes": np.array([len(self._blocks[slot]) - SLACK for slot in slots], np.int64),
@@ -266,17 +267,27 @@ class Join:
         }
 
     def load(self, columns: dict[str, packing.Column]) -> None:
-        """Take over what `columns` gave. Raises ContractError when source topics have other partitions now."""
-        if len(columns["sources"]) != self._sources.size or len(columns["registers"]) != len(self.registers[STATE]):
+        """Take over what `columns` gave; of source partitions that were added since, nothing was heard.
+
+        Raises ContractError when source topics have fewer now.
+        """
+        now = self.question.partitions
+        then = tuple(columns["partitions"].tolist()) if "partitions" in columns else now
+        fewer = len(then) != len(now) or any(before > count for before, count in zip(then, now, strict=False))
+        alike = len(columns["registers"]) == len(self.registers[STATE])
+        if fewer or not alike or columns["sources"].size != sum(then) * self._sources.shape[1]:
             raise ContractError(
-                f"state snapshot: of other source partitions than {self.question.partitions}, or of another version; "
-                "joins cannot be moved between partitions, rebuild the state"
+                f"state snapshot: of source partitions {then}, now there are {now}: a topic was made anew, or the "
+                "state is of another version"
             )
         self.registers[STATE] = columns["registers"]
         labellers, models = json.loads(columns["names"].tobytes())
         self.labellers = LabelSources(self.question.sources, labellers)
         self.models = Models(models)
-        self._sources[:] = columns["sources"].reshape(self._sources.shape)
+        heard, at, place = columns["sources"].reshape(-1, self._sources.shape[1]), 0, 0
+        for before, count in zip(then, now, strict=True):
+            self._sources[place : place + before] = heard[at : at + before]
+            at, place = at + before, place + count
         self._buckets = np.concatenate([columns["queue"].reshape(-1, 2), np.zeros((64, 2), np.int64)]).astype(np.int64)
         self._heap = np.concatenate([columns["heap"].reshape(-1, 2), np.zeros((64, 2), np.int64)]).astype(np.int64)
         sizes, meta = columns["sizes"].tolist(), columns["blocks"].reshape(4, -1)

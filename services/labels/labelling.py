@@ -80,6 +80,7 @@ class Labelling(Service):
         self._figures = figures
         self._idle_after_s = idle_after_s
         self._views = pipeline.label_views
+        self.counted = ("exchange", *(f"view.{view.name}" for view in self._views))
         self._progress: dict[int, int] = {}
         self._offsets: dict[int, int] = {}
         self._idle: dict[int, float] = {}

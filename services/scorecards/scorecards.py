@@ -50,6 +50,7 @@ class Scorecards(Service):
     inputs = ("predictions", "shadow-predictions", OUTCOMES, PARTS)
     stateful = inputs
     answers = ("scorecards",)
+    counted = (PARTS,)
 
     def __init__(
         self,

@@ -118,4 +118,16 @@ def test_snapshot() -> None:
     for name, column in sources.columns().items():
         assert np.array_equal(copy.columns()[name], column)
     with pytest.raises(ContractError, match="source partitions"):
-        Sources(3, IDLE_AFTER).load(sources.columns())
+        Sources(1, IDLE_AFTER).load(sources.columns())
+
+
+def test_sources_that_were_added() -> None:
+    """Of a source partition that was added since, nothing was heard: nobody goes on without it."""
+    sources = heard((50, 5, False, 100), (30, 3, False, 100))
+    copy = Sources(3, IDLE_AFTER)
+    copy.load(sources.columns())
+    assert copy.progress()[0].tolist() == [50, 30, NEVER]
+    copy.mark(0, 2, 500, 400, False, 120)
+    assert copy.horizon() == sources.horizon(), "it may still ask for what the others do not"
+    copy.mark(2, 1, 40, 4, False, 120)
+    assert copy.horizon() == 3
