@@ -16,19 +16,22 @@ from services.enrich.identities import Checks, Codes, checks_of, codes_of
 from services.enrich.repeats import Ids
 from services.enrich.rules import Finding, Rules
 from services.kit.batch import Batch, Reject
-from services.kit.compiled import frozen, kernel
+from services.kit.timing import Clock, Seen
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
 REPEATED, LATE = "repeated", "late"
 """Remarks: rows that were left out, and rows that are answered and not folded."""
 CHANGED = "changed_repeat"
+FIRM = "~firm"
+"""Column beside an event's own (no Avro name begins like this): what was firm of its partition's time before it, ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
     """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded.
 
+    The batch has one column more, `FIRM`, by which lateness is found again when the rows are folded.
     `remarks`: how many rows were repeats, and left out; and how many pass although they are late.
     """
 
@@ -39,12 +42,11 @@ class Passed:
 
 
 class Gate:
-    """Checks rows. Deterministic: it depends on the rows and the watermarks alone, never on the clock.
+    """Checks rows. Deterministic: it depends on the rows and their partitions' clocks alone, never on the wall clock.
 
-    The watermark of a partition is the largest event time among its rows that passed; a row older than it by more than
-    the allowed lateness is late. A time far beyond the record's own Kafka timestamp is refused, for it would carry the
-    watermark along and make every other row late. A row whose id is remembered (see `repeats`) is left out when it says
-    the same as the first, and refused when it does not.
+    A row is late when it is older than its partition's watermark, what is `firm` of its clock, by more than the allowed
+    lateness. No single row moves that, see `timing`. A time far beyond the record's own Kafka timestamp is refused.
+    A row whose id is remembered (see `repeats`) is left out when it says the same as the first, and refused when not.
 
     Parameters:
         pipeline: whose events these are.
@@ -59,9 +61,9 @@ class Gate:
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def check(
-        self, batch: Batch, watermarks: MutableMapping[int, int], ids: Callable[[int], Ids] | None = None
+        self, batch: Batch, clocks: MutableMapping[int, Clock], ids: Callable[[int], Ids] | None = None
     ) -> Passed:
-        """Sort a batch's rows, moving the watermarks (by partition; none yet: absent) past those that passed.
+        """Sort a batch's rows, advancing the clocks of their partitions (none yet: absent) past those that passed.
 
         `ids`: what is remembered of each partition, where repeats are to be left out.
         """
@@ -78,25 +80,26 @@ class Gate:
         for finding in findings:
             good &= ~finding.rows
         late, repeated, differing = np.zeros((3, len(batch)), np.bool_)
+        firm = np.full(len(batch), NEVER)
         refuses, lateness = self._events.late == "reject", self._events.allowed_lateness
         known = None if ids is None else self._identified(batch.columns)
         for partition, rows in batch.runs():
-            before = watermarks.get(partition, NEVER)
+            if partition not in clocks:
+                clocks[partition] = Clock()
+            created = np.zeros(rows.stop - rows.start, np.bool_) if batch.created is None else batch.created[rows]
+            seen = Seen(times[rows], batch.timestamp[rows], created, batch.offset[rows], good[rows])
             if ids is None or known is None:
-                after = late_rows(frozen(times[rows]), good[rows], lateness, before, late[rows])
+                clocks[partition].advance(seen, lateness, late[rows], firm[rows])
             else:
-                marks = repeated[rows], differing[rows], late[rows]
-                codes, checks = known[0][rows], known[1][rows]
-                sift = ids(partition).sift
-                after = sift(codes, checks, times[rows], good[rows], lateness, refuses, before, marks)
-            if after != NEVER:
-                watermarks[partition] = after
+                marks = repeated[rows], differing[rows], late[rows], firm[rows]
+                ids(partition).sift(known[0][rows], known[1][rows], seen, clocks[partition], lateness, refuses, marks)
+        batch = replace(batch, columns=batch.columns.append_column(FIRM, pa.array(firm)))
         if differing.any():
             name = self._events.id
             detail = f"an event of this {name} came before with other values; one that is to count needs its own {name}"
             findings.append(Finding(differing, CHANGED, detail))
         if refuses and late.any():
-            detail = f"{self._events.time} is more than {lateness} ms behind its partition"
+            detail = f"{self._events.time} is more than {lateness} ms behind its partition's watermark"
             findings.append(Finding(late, "too_late", detail))
             good &= ~late
         good &= ~(repeated | differing)
@@ -147,14 +150,10 @@ def text_of(entities: pa.Array) -> pa.StringArray:
     return cast(pa.StringArray, entities if entities.type == pa.string() else entities.cast(pa.string()))
 
 
-@kernel("~i8[::1] b1[::1] i8 i8 b1[::1]")
-def late_rows(times: Ints, good: Flags, lateness: int, watermark: int, late: Flags) -> int:
-    """Mark good rows that are older than the watermark before them less `lateness`; returns the watermark after all."""
-    for row in range(len(times)):
-        if good[row]:
-            late[row] = times[row] < watermark - lateness
-            watermark = max(watermark, times[row])
-    return watermark
+def late_rows(times: Ints, firm: Ints, lateness: int) -> Flags:
+    """Rows that are further behind what was firm before them than is allowed."""
+    late: Flags = (firm != NEVER) & (times < firm - lateness)
+    return late
 
 
 def _rejects(batch: Batch, findings: Iterable[Finding]) -> list[Reject]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.enrich.admitting import DAY, Gate, entities_of, late_rows, times_of
+from services.enrich.admitting import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from services.enrich.entities import EntityWindows, Features, question_of, values_of
 from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.exchanges import Labelled, exchanges
@@ -20,12 +20,12 @@ from services.enrich.repeats import MOST, Ids, taken_out
 from services.enrich.updates import EXCHANGE, Entries, Mark, updates
 from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
-from services.kit.compiled import frozen
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.logs import logger
 from services.kit.online_store import Store
 from services.kit.service import Service
+from services.kit.timing import Clock
 from services.pipeline.spec import Pipeline, View
 
 log = logger("enrich")
@@ -39,19 +39,20 @@ LEAST_REPEAT = 250
 class _State:
     """What is known of one partition of the events.
 
-    `ids` are those of its newest events, of all that were admitted; `folded` is the watermark of the rows answered,
-    NEVER before the first; `waiting` the least event time of each lot of rows that were admitted and not answered
-    yet, by their last offset; `fresh` that of rows answered since everything was durable; `idle` when each view was
-    last told not to wait for it (clock, seconds).
+    `ids` are those of its newest events, and `clock` the fold of their times, of all that were admitted; `waiting` the
+    least event time of each lot of rows that were admitted and not answered yet, by their last offset; `fresh` that of
+    rows answered since everything was durable; `idle` when each view was last told not to wait for it (clock, seconds);
+    `told` how many records ahead of their partition's time were told of.
     """
 
     views: dict[str, EntityWindows]
     ids: Ids
-    folded: int = NEVER
+    clock: Clock = field(default_factory=Clock)
     next_offset: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
     fresh: int | None = None
     idle: dict[str, float] = field(default_factory=dict)
+    told: int = 0
 
     def asked_from(self) -> int | None:
         """The least event time of rows that are not answered for good."""
@@ -69,7 +70,7 @@ class Enrich(Service):
         pipeline: whose events these are.
         store: where views that another entity keys are read from.
         ahead_ms: see `Gate`.
-        figures: where losses of the store are counted.
+        figures: metrics, None for none.
     """
 
     inputs = ("events",)
@@ -98,7 +99,7 @@ class Enrich(Service):
         self._remembered = (lambda partition: self._state(partition).ids) if drops else None
         self._trouble: str | None = None
         self._partitions: Mapping[str, int] = {}
-        self._watermarks: dict[int, int] = {}
+        self._figures = figures
         self._states: dict[int, _State] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
@@ -115,7 +116,9 @@ class Enrich(Service):
         ends = {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in runs}
         states = {partition: self._state(partition) for partition in ends}
         cut = {partition: state.ids.cut for partition, state in states.items()}
-        passed = self.gate.check(batch, self._watermarks, self._remembered)
+        passed = self.gate.check(
+            batch, {partition: state.clock for partition, state in states.items()}, self._remembered
+        )
         for partition, before in cut.items():
             if states[partition].ids.cut > before:
                 within = self.pipeline.events.repeats_within
@@ -129,6 +132,7 @@ class Enrich(Service):
             state = states[partition]
             state.next_offset = end
             state.idle.clear()
+            self._note_ahead(partition, state)
         emits = self._tell(written, good, times, passed.late) if ends else ()
         return Admission(good, emits, passed.rejects, passed.remarks)
 
@@ -163,15 +167,17 @@ class Enrich(Service):
         those whose answers are not durable, for they come again after a crash.
         """
         state = self._state(partition)
-        watermark = self._watermarks.get(partition, NEVER)
-        if watermark == NEVER:
+        progress, firm = state.clock.credible, state.clock.firm
+        if progress == NEVER:
             return Mark(partition, state.next_offset, 0, 0, time, idle)
         lateness = self.pipeline.events.allowed_lateness
-        least = watermark - lateness
+        if firm == NEVER:  # As long as nothing is firm nothing is late, however old.
+            return Mark(partition, state.next_offset, progress, 0, time, idle)
+        least = firm - lateness
         asked_from = state.asked_from()
         if asked_from is not None:
             least = min(least, asked_from)
-        return Mark(partition, state.next_offset, watermark, least - view.span - lateness, time, idle)
+        return Mark(partition, state.next_offset, progress, least - view.span - lateness, time, idle)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Tell the views which partitions stand at their end for so long that nobody should wait for them.
@@ -201,6 +207,18 @@ class Enrich(Service):
             self._state(partition).idle[listener] = at_end[partition].until
         return [self._mark(view, partition, int(at_end[partition].until * 1000), idle=True) for partition in quiet]
 
+    def _note_ahead(self, partition: int, state: _State) -> None:
+        """Say that records were dated ahead of all that their partition, or the broker's clock, knows of."""
+        clock = state.clock
+        if self._figures is not None:
+            self._figures.note(partition, clock, clock.ahead - state.told)
+        if clock.ahead > state.told:
+            log.warning(
+                "ahead", partition=partition, records=clock.ahead - state.told, below=state.next_offset,
+                watermark=None if clock.firm == NEVER else clock.firm,
+            )  # fmt: skip  # two lines of facts
+        state.told = clock.ahead
+
     def _note_waiting(self, now: float) -> None:
         """Say what is waited for, once it has been for so long that somebody had better look."""
         trouble = self._lookups.waits_for(now)
@@ -224,7 +242,8 @@ class Enrich(Service):
 
         Raises Transient, with nothing changed, when the online store cannot be read.
         """
-        lookup = self._lookups.read(batch, now)
+        credible = {partition: self._state(partition).clock.credible for partition, _ in batch.runs()}
+        lookup = self._lookups.read(batch, now, credible)
         if not len(lookup.batch):
             return Output(held=lookup.held)
         return Output((self._answer(lookup),), held=lookup.held)
@@ -273,10 +292,8 @@ class Enrich(Service):
             state = self._state(partition)
             columns = batch.columns.slice(rows.start, rows.stop - rows.start)
             at = times[rows]
-            late = np.zeros(len(at), np.bool_)
-            good = np.ones(len(at), np.bool_)
-            # Late rows are found again by the rule that admitted them, so that nothing but rows need be remembered.
-            state.folded = late_rows(frozen(at), good, events.allowed_lateness, state.folded, late)
+            firm = columns.column(FIRM).to_numpy()
+            late = late_rows(at, firm, events.allowed_lateness)
             if not answered:
                 least = int(at.min())
                 state.fresh = least if state.fresh is None else min(least, state.fresh)
@@ -286,7 +303,7 @@ class Enrich(Service):
             features: dict[str, Columns] = {}
             for view in self._own:
                 values = values_of(view, columns)
-                answers = state.views[view.name].fold_and_answer(entities, at, values, ~late)
+                answers = state.views[view.name].fold_and_answer(entities, at, values, ~late, firm)
                 features[view.name] = self._features[view.name].of(answers)
             yield features
 
@@ -302,18 +319,16 @@ class Enrich(Service):
         lateness = self.pipeline.events.allowed_lateness
         ids = Ids(self.pipeline.events.repeats_within)
         state = _State({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
-        self._watermarks.pop(partition, None)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "enrich" not in columns:
                 raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of enrich")
-            state.folded, state.next_offset = (int(number) for number in columns.pop("enrich"))
+            state.clock, state.next_offset = _clock_of(columns)
+            state.told = state.clock.ahead
             self._recall(partition, ids, taken_out(columns))
             for name, windows in state.views.items():
                 start = f"{name}."
                 windows.load({k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)})
-            if state.folded != NEVER:
-                self._watermarks[partition] = state.folded
         self._states[partition] = state
 
     def _recall(self, partition: int, ids: Ids, columns: dict[str, packing.Column]) -> None:
@@ -327,11 +342,11 @@ class Enrich(Service):
             log.warning("repeats", partition=partition, unknown=unknown, within_ms=within)
 
     def snapshot(self, partition: int) -> bytes | None:
-        """Windows, watermark and ids of a partition; None while rows wait, for ids are of all that were admitted."""
+        """Windows, clock and ids of a partition; None while rows wait: clock and ids are of all that came."""
         state = self._state(partition)
         if state.waiting:
             return None
-        columns: dict[str, packing.Column] = {"enrich": np.array([state.folded, state.next_offset])}
+        columns: dict[str, packing.Column] = {"enrich": np.array([state.next_offset]), "clock": state.clock.state}
         if self._remembered is not None:
             columns |= state.ids.columns()
         for name, windows in state.views.items():
@@ -341,8 +356,17 @@ class Enrich(Service):
     def drop(self, partition: int) -> None:
         """See `Service`."""
         self._states.pop(partition, None)
-        self._watermarks.pop(partition, None)
+        if self._figures is not None:
+            self._figures.forget(partition)
         self._lookups.forget(partition)
+
+
+def _clock_of(columns: dict[str, packing.Column]) -> tuple[Clock, int]:
+    """Clock and next offset of a snapshot, taken out of it; one of an older version holds a mere watermark."""
+    *watermark, next_offset = (int(number) for number in columns.pop("enrich"))
+    if watermark:
+        return Clock() if watermark[0] == NEVER else Clock.at(watermark[0]), next_offset
+    return Clock(columns.pop("clock").astype(np.int64)), next_offset
 
 
 def _array(values: npt.NDArray[np.generic], kind: str) -> pa.Array:

@@ -81,9 +81,11 @@ class EntityWindows:
         self.windows = Windows(question)
         self._swept = NEVER
 
-    def fold_and_answer(self, entities: pa.Array, times: Ints, values: Floats, folded: Flags) -> Answers:
+    def fold_and_answer(
+        self, entities: pa.Array, times: Ints, values: Floats, folded: Flags, watermarks: Ints | None = None
+    ) -> Answers:
         """See `Windows.fold_and_answer`; `entities` has no nulls."""
-        answers = self.windows.fold_and_answer(self.index.slots(keys_of(entities)), times, values, folded)
+        answers = self.windows.fold_and_answer(self.index.slots(keys_of(entities)), times, values, folded, watermarks)
         watermark, slack = self.windows.watermark, self.windows.question.slack
         if watermark - self._swept > slack // SWEEPS:
             self._swept = watermark

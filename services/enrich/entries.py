@@ -312,25 +312,25 @@ def look(
 
 
 @kernel(
-    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] b1[::1] i8 i8 i8 "
-    "i8[::1] i8 i8[:,::1] f8[:,:,:,::1]",
+    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] b1[::1] i8 "
+    "~i8[::1] i8 i8 i8[::1] i8 i8[:,::1] f8[:,:,:,::1]",
 )
 def fold_and_look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
     slots: Ints, at: Ints, given: Floats, folded: Flags, begin: int,
-    watermark: int, slack: int, durations: Ints, delay: int, counts: Ints, sums: Floats,
+    watermarks: Ints, watermark: int, slack: int, durations: Ints, delay: int, counts: Ints, sums: Floats,
 ) -> tuple[int, int]:  # fmt: skip  # three lines: the state, the rows, the question
     """Fold row by row and answer each at once; stops before a row for which the pool has no room.
 
-    Returns the next row and the watermark (largest folded time). Entries at or before watermark - slack are evicted.
+    Returns the next row and the watermark. Entries at or before watermark - slack are evicted.
     """
     for row in range(begin, len(slots)):
         time = at[row]
-        if folded[row]:
-            raised = max(watermark, time)
-            if not insert(times, values, blocks, spans, cursor, slots[row], time, given, row, raised - slack):
-                return row, watermark
-            watermark = raised
+        watermark = max(watermark, watermarks[row])
+        if folded[row] and not insert(
+            times, values, blocks, spans, cursor, slots[row], time, given, row, watermark - slack
+        ):
+            return row, watermark
         look(times, values, blocks, spans, slots[row], time - delay, durations, watermark - slack, row, counts, sums)
     return len(slots), watermark
 

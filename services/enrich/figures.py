@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.kit.timing import NEVER, Clock
 
 
 class Figures:
@@ -16,3 +18,30 @@ class Figures:
         self.lost = Counter("store_losses", lost, **where)
         rebuilt = "partitions of a view written to the online store anew because it had lost them"
         self.rebuilt = Counter("store_rebuilds", rebuilt, **where)
+        ahead = "events whose time was ahead of what was believed of their partition's; they moved no watermark alone"
+        self.ahead = Counter("events_ahead", ahead, ["partition"], **where)
+        self.watermark = Gauge(
+            "watermark_seconds", "event time that a partition has reached, seconds since 1970", ["partition"], **where
+        )
+        self.behind = Gauge(
+            "watermark_behind_seconds",
+            "by how much a partition's watermark lies before its newest Kafka timestamp; negative: it went astray",
+            ["partition"],
+            **where,
+        )
+        self._shown: set[int] = set()
+
+    def note(self, partition: int, clock: Clock, ahead: int) -> None:
+        """Show where a partition's time stands, and count events that came ahead of it."""
+        self.ahead.labels(str(partition)).inc(ahead)
+        if clock.firm != NEVER:
+            self._shown.add(partition)
+            self.watermark.labels(str(partition)).set(clock.firm / 1000)
+            self.behind.labels(str(partition)).set((clock.stamp - clock.firm) / 1000)
+
+    def forget(self, partition: int) -> None:
+        """Show no time of a partition that belongs to another member now."""
+        if partition in self._shown:
+            self._shown.discard(partition)
+            for gauge in (self.watermark, self.behind):
+                gauge.remove(str(partition))

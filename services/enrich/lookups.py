@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +55,39 @@ class _Read:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asking:
+    """What the rows of a batch ask for.
+
+    Attributes:
+        times: int64, ms; up to when all must be told: their own times, but none after the record was written, for
+            nobody can know what has not happened yet.
+        credible: int64; what is credible of their partition's time, ms. A row beyond it may be dated wrongly, and its
+            own source's mark will not come that far for its sake.
+    """
+
+    batch: Batch
+    times: Ints
+    credible: Ints
+
+    def take(self, rows: Ints) -> _Asking:
+        """The named rows."""
+        return _Asking(self.batch.take(rows), self.times[rows], self.credible[rows])
+
+    def within(self, partitions: Collection[int]) -> _Asking:
+        """The same, where rows of these partitions ask for no more than is credible."""
+        capped = np.minimum(self.times, self.credible)
+        rows = np.isin(self.batch.partition, list(partitions))
+        return _Asking(self.batch, np.where(rows, capped, self.times), self.credible)
+
+    def reached(self, told: Progress) -> Ints:
+        """The event time that sources have reached, as far as each row has to wait for them."""
+        partition = self.batch.partition
+        alone = (self.times > self.credible) & (told.offsets[partition] > self.batch.offset)
+        reached: Ints = np.where(alone, told.others[partition], told.passed[partition])
+        return reached
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """What one read of the store gave for the rows of a batch that need not wait.
 
@@ -99,6 +132,10 @@ class Lookups:
     it waits until all that could be read `LIVE` times `idle_after` before it is told, and its age says for how long
     labels may be missing.
 
+    A row that is dated far beyond its partition's other rows may be the first after a gap, or dated wrongly, which only
+    rows behind it will tell. It waits until all other sources have come as far; when these have stood still for
+    `idle_after`, it is answered with what there is, and its age says how far they lacked.
+
     An entity that the store does not know has no entries, for sure: a store that lost something says so, and then rows
     wait until views has written it again.
     """
@@ -115,6 +152,9 @@ class Lookups:
         self._shelves: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
         self._since: dict[int, tuple[float, str]] = {}
+        self._still: dict[int, tuple[float, bytes]] = {}
+        self.unproven = 0
+        """Lots, ever, that were answered though they were dated ahead of all that other sources have reached."""
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """Told once: the number of partitions of every topic, by logical name."""
@@ -123,23 +163,28 @@ class Lookups:
             shelves, count = Shelves(self._pipeline, view.name, view.version), partitions[f"view.{view.name}"]
             self._shelves[view.name] = [shelves.of(partition, count) for partition in range(count)]
 
-    def read(self, batch: Batch, now: float) -> Lookup:
+    def read(self, batch: Batch, now: float, credible: Mapping[int, int]) -> Lookup:
         """Look a batch up: one round trip. Raises Transient when the store cannot be read.
 
-        While rows are held the views lag behind; then progress is asked for first, and timelines only of rows that go.
+        `credible`: of each partition present, what is credible of its time (see `timing`). While rows are held
+        the views lag behind; then progress is asked for first, and timelines only of rows that go.
         """
         if not self._views:
             return Lookup(batch, frozenset())
         times = times_of(batch.columns, self._events.time)
+        asking = _Asking(batch, np.minimum(times, self._written(batch, times)), np.zeros(len(batch), np.int64))
+        for partition, rows in batch.runs():
+            asking.credible[rows] = credible[partition]
         present = frozenset(partition for partition, _ in batch.runs())
         waiting: frozenset[int] = frozenset()
         if self._held:
             marks = [(shelf, [PROGRESS]) for shelves in self._shelves.values() for shelf in shelves]
-            waiting = self._behind(batch, times, self._split(self._reader.read(marks, whole=False)), now)
+            waiting, asking = self._behind(asking, self._split(self._reader.read(marks, whole=False)), now)
             self._held = (self._held - present) | waiting
             if waiting == present:
                 return Lookup(batch.slice(slice(0)), waiting)
-            batch, times = _without(batch, times, waiting)
+            asking = _without(asking, waiting)
+            batch = asking.batch
         entities = {view.name: entities_in(batch, view, len(self._shelves[view.name])) for view in self._views}
         asked = [
             (shelf, [PROGRESS, *fields])
@@ -148,10 +193,11 @@ class Lookups:
         ]
         values = self._reader.read(asked)
         progress = self._split(values)
-        held = self._behind(batch, times, progress, now)
+        held, asking = self._behind(asking, progress, now)
         go = None if not held else np.flatnonzero(~np.isin(batch.partition, list(held)))
         if go is not None:
-            batch, times = batch.take(go), times[go]
+            asking = asking.take(go)
+            batch = asking.batch
         held |= waiting
         self._held = (self._held - present) | held
         found = {}
@@ -162,7 +208,7 @@ class Lookups:
                 break  # Then every partition is held.
             end = at + len(own.fields)
             packed = [value for part in values[at:end] if part is not None for value in part[1:]]
-            found[view.name] = self._read(view, batch, times, told, packed, own.which if go is None else own.which[go])
+            found[view.name] = self._read(view, asking, told, packed, own.which if go is None else own.which[go])
             at = end
         return Lookup(batch, held, found)
 
@@ -170,6 +216,7 @@ class Lookups:
         """A partition that is no longer ours waits no more."""
         self._held -= {partition}
         self._since.pop(partition, None)
+        self._still.pop(partition, None)
 
     def waits_for(self, now: float) -> str | None:
         """What rows have been waiting for, when they have for much longer than idle sources explain."""
@@ -179,15 +226,16 @@ class Lookups:
                 return f"events[{partition}] waits for {reason}"
         return None
 
-    def _read(
-        self, view: View, batch: Batch, times: Ints, told: Progress, packed: list[bytes | None], which: Ints
-    ) -> _Read:
-        ages = needed(view, times, self._events.allowed_lateness) - told.passed[batch.partition]
+    def _read(self, view: View, asking: _Asking, told: Progress, packed: list[bytes | None], which: Ints) -> _Read:
+        batch = asking.batch
+        asked = np.minimum(times_of(batch.columns, self._events.time), self._written(batch, asking.times))
+        whole = _Asking(batch, asked, asking.credible)
+        ages = needed(view, asked, self._events.allowed_lateness) - whole.reached(told)
         labels = self._labels[view.name]
         if told.labels is not None:
-            live = np.minimum(times, self._written(batch, times)) - told.labels.alive
             known = max(told.labels.known, told.labels.sure)
-            ages = np.maximum(ages, np.where(self._backfill(view, batch, times), times - known, live))
+            late = np.where(self._backfill(view, batch), asked - known, asked - told.labels.alive)
+            ages = np.maximum(ages, late)
         nobody = which == len(packed)
         return _Read(
             Timelines([*packed, None], len(view.fields), 0 if labels is None else labels.columns),
@@ -206,9 +254,39 @@ class Lookups:
             at += len(shelves)
         return progress
 
-    def _behind(self, batch: Batch, times: Ints, progress: Mapping[str, Progress | None], now: float) -> frozenset[int]:
-        """Partitions with a row that needs more of some view than there is."""
-        present = frozenset(partition for partition, _ in batch.runs())
+    def _behind(
+        self, asking: _Asking, progress: Mapping[str, Progress | None], now: float
+    ) -> tuple[frozenset[int], _Asking]:
+        """Partitions with a row that needs more of some view than there is; and what the rows ask for after all."""
+        behind = self._lacking(asking, progress)
+        ahead = np.unique(asking.batch.partition[asking.times > asking.credible]).tolist()
+        if patient := [p for p in ahead if p in behind and self._stood(p, progress, now)]:
+            asking = asking.within(patient)
+            without = self._lacking(asking, progress)
+            self.unproven += len(behind.keys() - without.keys())
+            behind = without
+        for partition, _ in asking.batch.runs():
+            if partition not in behind:
+                self._since.pop(partition, None)
+                self._still.pop(partition, None)
+            elif self._since.get(partition, (0.0, ""))[1] != behind[partition] or self._since[partition][0] > now:
+                self._since[partition] = now, behind[partition]
+        return frozenset(behind), asking
+
+    def _stood(self, partition: int, progress: Mapping[str, Progress | None], now: float) -> bool:
+        """Whether all that other sources told has stood still for `idle_after` while a partition waited."""
+        told = [told for told in progress.values() if told is not None]
+        if len(told) < len(progress) or any(each.offsets.min() < 0 for each in told):
+            return False  # Somebody was never heard of: whoever reads those partitions has not begun.
+        signature = b"".join(each.others.tobytes() + each.offsets.tobytes() for each in told)
+        since, last = self._still.get(partition, (now, b""))
+        if signature != last or since > now:  # A clock that was set back begins anew.
+            self._still[partition] = since, _ = now, signature
+        return now - since >= max(view.idle_after for view in self._views) / 1000
+
+    def _lacking(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> dict[int, str]:
+        """Partitions with a row that needs more of some view than there is, and what it is that lacks."""
+        batch = asking.batch
         behind: dict[int, str] = {}
         for view in self._views:
             told, name = progress[view.name], f"the view {view.name}"
@@ -216,39 +294,33 @@ class Lookups:
                 lost = self._reader.lost.intersection(self._shelves[view.name])
                 told_nothing = "views has told nothing of one of its partitions yet"
                 why = "the online store lost one of its partitions, views writes it again" if lost else told_nothing
-                behind = dict.fromkeys(present, f"{name}: {why}")
-                break
-            rows = self._entries_behind(view, batch, times, told)
+                return dict.fromkeys((partition for partition, _ in batch.runs()), f"{name}: {why}")
+            rows = self._entries_behind(view, asking, told)
             behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name}: views is behind with entries")
             if told.labels is not None:
-                rows = self._labels_behind(view, batch, times, told.labels)
+                rows = self._labels_behind(view, asking, told.labels)
                 how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"
                 behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name} folds labels: {how}")
-        for partition in present:
-            if partition not in behind:
-                self._since.pop(partition, None)
-            elif self._since.get(partition, (0.0, ""))[1] != behind[partition]:
-                self._since[partition] = now, behind[partition]
-        return frozenset(behind)
-
-    def _entries_behind(self, view: View, batch: Batch, times: Ints, told: Progress) -> Flags:
-        need = needed(view, times, self._events.allowed_lateness) - view.max_age
-        behind: Flags = need > told.passed[batch.partition]
-        if told.seen < ALWAYS:
-            backfill = self._backfill(view, batch, times)
-            behind |= np.where(backfill, batch.timestamp + view.idle_after, need) > told.seen
         return behind
 
-    def _labels_behind(self, view: View, batch: Batch, times: Ints, told: Truth) -> Flags:
-        # A live row is no older than its record: a time ahead of the clock must not be waited for.
-        live = np.minimum(times, self._written(batch, times)) - LIVE * view.idle_after - view.max_age
-        need = times - view.max_age
-        # What idle sources had told before they fell silent is told: only beyond that may they hold something.
-        back = (need > told.sure) & ((need > told.known) | (batch.timestamp + view.idle_after > told.seen))
-        return np.where(self._backfill(view, batch, times), back, live > told.alive)
+    def _entries_behind(self, view: View, asking: _Asking, told: Progress) -> Flags:
+        need = needed(view, asking.times, self._events.allowed_lateness) - view.max_age
+        behind: Flags = need > asking.reached(told)
+        if told.seen < ALWAYS:
+            backfill = self._backfill(view, asking.batch)
+            behind |= np.where(backfill, asking.batch.timestamp + view.idle_after, need) > told.seen
+        return behind
 
-    def _backfill(self, view: View, batch: Batch, times: Ints) -> Flags:
+    def _labels_behind(self, view: View, asking: _Asking, told: Truth) -> Flags:
+        live = asking.times - LIVE * view.idle_after - view.max_age
+        need = asking.times - view.max_age
+        # What idle sources had told before they fell silent is told: only beyond that may they hold something.
+        back = (need > told.sure) & ((need > told.known) | (asking.batch.timestamp + view.idle_after > told.seen))
+        return np.where(self._backfill(view, asking.batch), back, live > told.alive)
+
+    def _backfill(self, view: View, batch: Batch) -> Flags:
         """Rows that were written long after they happened."""
+        times = times_of(batch.columns, self._events.time)
         return batch.timestamp - times > self._events.allowed_lateness + view.idle_after
 
     def _written(self, batch: Batch, times: Ints) -> Ints:
@@ -256,9 +328,8 @@ class Lookups:
         return np.where(batch.timestamp < 0, times, batch.timestamp)
 
 
-def _without(batch: Batch, times: Ints, partitions: frozenset[int]) -> tuple[Batch, Ints]:
+def _without(asking: _Asking, partitions: frozenset[int]) -> _Asking:
     """The rows of all other partitions."""
     if not partitions:
-        return batch, times
-    others = np.flatnonzero(~np.isin(batch.partition, list(partitions)))
-    return batch.take(others), times[others]
+        return asking
+    return asking.take(np.flatnonzero(~np.isin(asking.batch.partition, list(partitions))))

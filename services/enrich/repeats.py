@@ -20,8 +20,9 @@ from services.enrich.entries import NEVER, Flags, Ints
 from services.enrich.identities import Checks, Codes
 from services.kit import packing
 from services.kit.avro_memory import fetch, load8, load64, store8, store64
-from services.kit.compiled import frozen, kernel
+from services.kit.compiled import kernel
 from services.kit.errors import ContractError
+from services.kit.timing import CREDIBLE, FIRM, Clock, Seen, columns_of, is_late, take
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -54,9 +55,9 @@ class Ids:
         fewest, most: see `FEWEST` and `MOST`.
 
     Attributes:
-        state: int64; the watermark when the newer table was begun (NEVER: it is empty), the ids in it, those in the
-            older one, and how often a table was full before its time, so that ids were remembered for less than the
-            horizon.
+        state: int64; what was credible of event time when the newer table was begun (NEVER: nothing), the ids in it,
+            those in the older one, and how often a table was full before its time, so that ids were remembered for less
+            than the horizon.
     """
 
     def __init__(self, horizon: int, fewest: int = FEWEST, most: int = MOST) -> None:
@@ -81,37 +82,38 @@ class Ids:
         self,
         codes: Codes,
         checks: Checks,
-        times: Ints,
-        good: Flags,
+        seen: Seen,
+        clock: Clock,
         lateness: int,
         refuses: bool,
-        watermark: int,
-        marks: tuple[Flags, Flags, Flags],
-    ) -> int:
-        """Take good rows up in their order; returns the watermark after them.
+        marks: tuple[Flags, Flags, Flags, Ints],
+    ) -> None:
+        """Take good rows up in their order.
 
-        A row whose id is remembered changes nothing: neither what is remembered nor the watermark. Nor does one that is
+        A row whose id is remembered changes nothing: neither what is remembered nor the clock. Nor does one that is
         too late, where these are refused; for whoever publishes it again must not be told that it is a repeat.
 
         Args:
             codes, checks: of ids, and of what the pipeline reads.
-            times, good: as in `admitting.late_rows`.
+            seen: the rows.
+            clock: of their partition.
             lateness: the allowed one.
             refuses: whether late rows are refused.
-            watermark: before the rows.
-            marks: to be set: rows that are repeats, rows that differ from the first of their id, rows that are late.
+            marks: to be set: rows that are repeats, rows that differ from the first of their id, rows that are late;
+                and for each row what was firm before it.
         """
-        row, at = 0, frozen(times)
+        row, columns = 0, columns_of(seen)
         while True:
-            row, watermark = _sift(
-                codes, checks, at, good, row, lateness, refuses, watermark, *marks, self._table.places,
+            row = _sift(
+                codes, checks, *columns, row, lateness, refuses, clock.state, *marks, self._table.places,
                 self._table.homes, self._former.places, self._former.homes, self.state, self._limits,
             )  # fmt: skip  # rows, then the tables
             if row == len(codes):
-                return watermark
-            self._make_room(watermark)
+                return
+            self._make_room(clock)
 
-    def _make_room(self, watermark: int) -> None:
+    def _make_room(self, clock: Clock) -> None:
+        watermark = clock.firm
         count, former = int(self.state[_COUNT]), int(self.state[_FORMER])
         if not _over(self.state, watermark, self._limits):
             if 4 * count < 3 * self._table.homes:
@@ -122,7 +124,7 @@ class Ids:
             return
         self.state[_CUT] += watermark - self.state[_STARTED] < self._limits[0]
         self._former, self._table = self._table, _Table(max(count * 33 // 64, FEWEST))
-        self.state[:_CUT] = watermark, 0, count
+        self.state[:_CUT] = clock.credible, 0, count
 
     def columns(self) -> dict[str, packing.Column]:
         """The state as columns, for `packing.pack`."""
@@ -271,13 +273,14 @@ def _move(source: Bytes, target: Bytes, count: int) -> bool:
 
 
 @kernel(
-    "u8[::1] u2[::1] ~i8[::1] b1[::1] i8 i8 b1 i8 b1[::1] b1[::1] b1[::1] u1[::1] i8 u1[::1] i8 i8[::1] i8[::1]",
+    "u8[::1] u2[::1] ~i8[::1] ~i8[::1] ~b1[::1] ~i8[::1] ~b1[::1] i8 i8 b1 i8[::1] b1[::1] b1[::1] b1[::1] i8[::1] "
+    "u1[::1] i8 u1[::1] i8 i8[::1] i8[::1]",
 )
 def _sift(
-    codes: Codes, checks: Checks, times: Ints, good: Flags, begin: int, lateness: int, refuses: bool, watermark: int,
-    repeated: Flags, differing: Flags, late: Flags, newer: Bytes, newer_homes: int, former: Bytes, former_homes: int,
-    state: Ints, limits: Ints,
-) -> tuple[int, int]:  # fmt: skip  # rows, marks, tables
+    codes: Codes, checks: Checks, times: Ints, stamps: Ints, created: Flags, offsets: Ints, good: Flags, begin: int,
+    lateness: int, refuses: bool, clock: Ints, repeated: Flags, differing: Flags, late: Flags, firm: Ints,
+    newer: Bytes, newer_homes: int, former: Bytes, former_homes: int, state: Ints, limits: Ints,
+) -> int:  # fmt: skip  # rows, marks, tables
     table, older = newer.ctypes.data, former.ctypes.data
     end, homes, older_homes = table + len(newer), np.uint64(newer_homes), np.uint64(former_homes)
     rows = len(codes)
@@ -285,10 +288,11 @@ def _sift(
         if row + AHEAD < rows:
             fetch(table + _home(codes[row + AHEAD], homes))
             fetch(older + _home(codes[row + AHEAD], older_homes))
+        firm[row] = clock[FIRM]
         if not good[row]:
             continue
-        if 4 * state[_COUNT] >= 3 * newer_homes or _over(state, watermark, limits):
-            return row, watermark
+        if 4 * state[_COUNT] >= 3 * newer_homes or _over(state, clock[FIRM], limits):
+            return row
         code, check = codes[row], int(checks[row])
         at = _find(older, older_homes, code)
         if np.uint64(load64(at)) != code:
@@ -297,14 +301,14 @@ def _sift(
             repeated[row] = _check(at) == check
             differing[row] = not repeated[row]
             continue
-        is_late = times[row] < watermark - lateness
-        late[row] = is_late
-        if is_late and refuses:
+        late[row] = is_late(clock, times[row], lateness)
+        if late[row] and refuses:
             continue
         if not _put(at, end, code, check):
-            return row, watermark
-        watermark = max(watermark, times[row])
+            return row
+        if not late[row]:
+            take(clock, times[row], stamps[row], created[row], offsets[row], lateness)
         if state[_STARTED] == NEVER:
-            state[_STARTED] = watermark
+            state[_STARTED] = clock[CREDIBLE]
         state[_COUNT] += 1
-    return rows, watermark
+    return rows

@@ -73,22 +73,27 @@ class Progress:
         passed: int64, by source partition; the event time up to which everything is known that its own rows may wait
             for: told by it and by all that are not idle. Its own mark counts even when it is idle in the view: it has
             rows, so the mark that says so is on its way.
+        others: int64, the same without its own mark: what all others that are not idle have told.
+        offsets: int64, by source partition; its records below this offset are told.
         seen: milliseconds of the clock; when each idle source was still seen at its end. ALWAYS when none is idle.
         labels: the same of labels; None for a view that folds none.
     """
 
     passed: Ints
+    others: Ints
+    offsets: Ints
     seen: int
     labels: Truth | None = None
 
 
-def write_progress(reached: Ints, seen: Ints, labels: Sequence[int] = ()) -> bytes:
-    """What a partition of the view knows: of each source the event time reached, and when it was last seen at its end.
+def write_progress(reached: Ints, seen: Ints, offsets: Ints, labels: Sequence[int] = ()) -> bytes:
+    """What a partition of the view knows: of each source the event time reached, when it was last seen at its end, and
+    the offset below which its records are told.
 
     `seen` is ALWAYS for a source that is not idle; `labels` is what `Sources.told` says of those of labels. Eight bytes
     a number, little-endian.
     """
-    return np.concatenate([reached, seen, np.array(labels, np.int64)]).astype("<i8", copy=False).tobytes()
+    return np.concatenate([reached, seen, offsets, np.array(labels, np.int64)]).astype("<i8", copy=False).tobytes()
 
 
 def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = False) -> Progress | None:
@@ -96,11 +101,17 @@ def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = F
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    size = 16 * sources + (32 if labels else 0)
+    size = 24 * sources + (32 if labels else 0)
+    if any(len(value) == size - 8 * sources for value in known):
+        return None  # Told by a version that said less; this one tells anew as soon as it runs.
     if any(len(value) != size for value in known):
         raise ContractError(f"online store: a progress has not the {size} bytes of {sources} sources")
     numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), -1)
-    reached, seen = numbers[:, :sources], numbers[:, sources : 2 * sources]
-    awake = int(np.where(seen == ALWAYS, reached, ALWAYS).min())
-    truth = Truth(*numbers[:, 2 * sources :].min(axis=0).tolist()) if labels else None
-    return Progress(np.minimum(reached.min(axis=0), awake), int(seen.min()), truth)
+    reached, seen, offsets = (numbers[:, part * sources : (part + 1) * sources] for part in range(3))
+    awake = np.append(np.where(seen == ALWAYS, reached, ALWAYS).min(axis=0), ALWAYS)
+    order = np.argsort(awake, kind="stable")
+    others = np.full(sources, awake[order[0]])
+    others[order[0]] = awake[order[1]]
+    truth = Truth(*numbers[:, 3 * sources :].min(axis=0).tolist()) if labels else None
+    passed = np.minimum(reached.min(axis=0), awake.min())
+    return Progress(passed, others, offsets.min(axis=0), int(seen.min()), truth)

@@ -65,12 +65,13 @@ class Sources:
                 told[at] = before
         return told
 
-    def progress(self) -> tuple[Ints, Ints]:
-        """Of every source the event time that it reached, and when it was last seen at its end (ALWAYS: not idle).
+    def progress(self) -> tuple[Ints, Ints, Ints]:
+        """Of every source the event time that it reached, when it was last seen at its end (ALWAYS: not idle), and the
+        offset below which all its records are told.
 
         A source that was never heard of counts as one that has reached nothing.
         """
-        return self._progress, np.where(self._idle, self._time, ALWAYS)
+        return self._progress, np.where(self._idle, self._time, ALWAYS), self.next_offset
 
     def told(self) -> tuple[int, int, int, int]:
         """What all sources have told, where each is joined from others (`exchange`) and speaks for these.

@@ -104,23 +104,29 @@ class Windows:
         self._cursor = np.zeros(1, np.int64)
         self._used = 0
 
-    def fold_and_answer(self, slots: Ints, times: Ints, values: Floats, folded: Flags | None = None) -> Answers:
+    def fold_and_answer(
+        self, slots: Ints, times: Ints, values: Floats, folded: Flags | None = None, watermarks: Ints | None = None
+    ) -> Answers:
         """Fold rows in order, answering each as of its own time.
 
         Rows that are not `folded` are answered from what is known, looking no further back than
-        watermark - lateness - delay - longest window, where entries may be gone.
+        watermark - lateness - delay - longest window, where entries may be gone. `watermarks` are those that hold for
+        each row, and never fall; left out, they are the largest times folded.
         """
         rows = len(slots)
         count = np.zeros((rows, len(self._durations)), np.int64)
         sums = np.zeros((rows, len(self._durations), self.question.columns, self._kinds), np.float64)
         if folded is None:
             folded = np.ones(rows, np.bool_)
+        if watermarks is None:
+            reached = np.maximum.accumulate(np.append(self.watermark, np.where(folded, times, NEVER)))
+            watermarks = reached[1:]
         self.reach(slots)
-        row, question, times = 0, self.question, frozen(times)
+        row, question, times, watermarks = 0, self.question, frozen(times), frozen(watermarks)
         while True:
             row, self.watermark = fold_and_look(
                 *self._pool, self._cursor, slots, times, values, folded, row,
-                self.watermark, question.slack, self._durations, question.delay, count, sums,
+                watermarks, self.watermark, question.slack, self._durations, question.delay, count, sums,
             )  # fmt: skip  # as the kernel has it
             if row == rows:
                 break

@@ -41,6 +41,7 @@ class Batch:
         partition: int32; the partition each row came from, as `slot` numbers it.
         offset: int64; the offset each row came from.
         timestamp: int64, milliseconds since the epoch, Kafka's own record timestamp.
+        created: which of these were written by producers and not by the broker; None: no one's.
     """
 
     topic: str
@@ -49,6 +50,7 @@ class Batch:
     partition: Partitions
     offset: Ints
     timestamp: Ints
+    created: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return int(self.columns.num_rows)
@@ -75,6 +77,7 @@ class Batch:
             partition=self.partition[rows],
             offset=self.offset[rows],
             timestamp=self.timestamp[rows],
+            created=None if self.created is None else self.created[rows],
         )
 
     def slice(self, rows: slice) -> Batch:
@@ -87,6 +90,7 @@ class Batch:
             partition=self.partition[start:stop],
             offset=self.offset[start:stop],
             timestamp=self.timestamp[start:stop],
+            created=None if self.created is None else self.created[start:stop],
         )
 
 

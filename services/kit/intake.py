@@ -11,6 +11,9 @@ from services.kit.batch import Batch, Reject, slot
 from services.kit.channels import Channel
 from services.kit.kafka import Message
 
+CREATED = 1
+"""What Kafka calls a timestamp that the producer wrote (TIMESTAMP_CREATE_TIME)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -39,7 +42,8 @@ def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake
         messages = [messages[row] for row in order.tolist()]
         partition = partition[order]
     offset = np.fromiter(map(Message.offset, messages), np.int64, count)
-    timestamp = np.array([stamp for _, stamp in map(Message.timestamp, messages)], np.int64)
+    kinds, timestamp = np.array(list(map(Message.timestamp, messages)), np.int64).reshape(-1, 2).T.copy()
+    created = kinds == CREATED
     decoded = channel.codec.decode(list(map(Message.value, messages)))
     keys = pa.array(list(map(Message.key, messages)), pa.binary())
     partition += np.int32(slot(place, 0))
@@ -52,4 +56,7 @@ def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake
     if decoded.bad:
         rows = decoded.rows
         keys, partition, offset, timestamp = keys.take(pa.array(rows)), partition[rows], offset[rows], timestamp[rows]
-    return Intake(Batch(channel.logical, decoded.columns, keys, partition, offset, timestamp), rejects, messages, ends)
+        created = created[rows]
+    written = created if created.any() else None
+    batch = Batch(channel.logical, decoded.columns, keys, partition, offset, timestamp, written)
+    return Intake(batch, rejects, messages, ends)

@@ -3,8 +3,9 @@
 Three clocks stand beside one another:
 - maturity: what happened up to it has had its predictions and labels read. The least, over the source partitions of
   labels and predictions that are awake, of the largest time seen there; when all are idle, the largest time seen
-  anywhere. An idle source holds nothing back, and it moves nothing on: events of a backfill lie years behind the wall
-  clock, and the labels of its last days may be published an hour after it.
+  anywhere. A time far beyond most of the newest ones is not seen before others confirm it (see `timing`): a label known
+  today among those of last year moves nothing. An idle source holds nothing back, and it moves nothing on: events of
+  a backfill lie years behind the wall clock, and the labels of its last days may be published an hour after it.
 - the data clocks of labels and of predictions: the least of the largest times seen, whatever the wall clock says. They
   alone decide, while data flows, what is forgotten: somebody may publish a quarter of events in a minute, and their
   labels afterwards.
@@ -45,6 +46,8 @@ from services.labels.layout import (
 from services.labels.records import raise_to
 
 _FOREVER = 2**62
+EVENTS = 3
+"""The kind of records that tell events, see `told.KINDS`."""
 
 
 @kernel
@@ -55,7 +58,10 @@ def mark(r: int, given: int, row: int) -> None:
     time = load64(load64(given + G_CLOCKS) + 8 * row)
     raise_to(source + S_HEARD, time)
     if progress > 0:  # 0: no record was seen there yet.
-        raise_to(source + S_PROGRESS, progress)
+        if load64(load64(given + G_KIND) + 8 * row) == EVENTS:
+            store64(source + S_PROGRESS, progress)  # Events may take back what turned out to be no progress.
+        else:
+            raise_to(source + S_PROGRESS, progress)
     if load64(load64(given + G_IDLE) + 8 * row):
         raise_to(source + S_IDLE, time)
     else:

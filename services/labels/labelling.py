@@ -14,6 +14,7 @@ from services.kit.batch import Admission, Batch, Emit, Output, unslot
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.service import Service
+from services.kit.timing import NEVER, Recent
 from services.labels.figures import Figures
 from services.labels.joining import Found, Join, Question
 from services.labels.layout import (
@@ -26,7 +27,7 @@ from services.labels.layout import (
 )
 from services.labels.outcomes import STATES, Outcomes, entities_of
 from services.labels.packed import Packed
-from services.labels.routing import TIMES, Mark, Router, checked
+from services.labels.routing import DAY, TIMES, Mark, Router, checked
 from services.labels.soundness import sound
 from services.labels.telling import Changes, joined, reached, updates
 from services.labels.telling import Mark as ViewMark
@@ -81,7 +82,7 @@ class Labelling(Service):
         self._idle_after_s = idle_after_s
         self._views = pipeline.label_views
         self.counted = ("exchange", *(f"view.{view.name}" for view in self._views))
-        self._progress: dict[int, int] = {}
+        self._recent: dict[int, Recent] = {}
         self._offsets: dict[int, int] = {}
         self._idle: dict[int, float] = {}
         self._joins: dict[int, Join] = {}
@@ -135,10 +136,11 @@ class Labelling(Service):
     def _send_on(self, batch: Batch, now: float) -> Output:
         good, rejects = checked(batch, self.rule)
         times = good.columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
+        if good.created is None:  # What has not happened yet when the broker takes it is no time that has passed.
+            times = np.minimum(times, good.timestamp)
         marks = []
         for partition, rows in good.runs():
-            newest = max(int(times[rows].max()), 1)  # 0 stands for nothing seen
-            self._progress[partition] = max(self._progress.get(partition, 0), newest)
+            self._recent.setdefault(partition, Recent()).take(times[rows])
         for partition, rows in batch.runs():
             self._offsets[partition] = int(batch.offset[rows.stop - 1]) + 1
             self._idle.pop(partition, None)
@@ -147,7 +149,9 @@ class Labelling(Service):
         return Output(tuple(emits), tuple(rejects))
 
     def _mark(self, partition: int, now: float, idle: bool = False) -> Mark:
-        offset, progress = self._offsets.get(partition, 0), self._progress.get(partition, 0)
+        offset, recent = self._offsets.get(partition, 0), self._recent.get(partition, Recent())
+        reached = recent.reached(DAY)
+        progress = 0 if reached == NEVER else max(reached, 1)  # 0 stands for nothing seen
         return Mark(partition, offset, progress, int(now * 1000), idle)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
@@ -273,7 +277,7 @@ class Labelling(Service):
 
     def drop(self, partition: int) -> None:
         """See `Service`."""
-        for known in (self._joins, self._progress, self._offsets, self._idle):
+        for known in (self._joins, self._recent, self._offsets, self._idle):
             known.pop(partition, None)
         self._show()
 

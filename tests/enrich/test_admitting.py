@@ -12,6 +12,7 @@ import pytest
 
 from services.enrich.admitting import DAY, Gate
 from services.enrich.rules import LATEST
+from services.kit.timing import LEAST, Clock
 from services.pipeline.spec import Rule
 from tests.enrich import cases
 
@@ -86,10 +87,10 @@ def test_needed(field: str) -> None:
 def test_future() -> None:
     """A time far beyond the record's own is refused and does not move the watermark; any past is good."""
     batch = cases.batch(cases.events([(0, "a", None, 1.0), (DAY + 1, "a", None, 1.0), (DAY, "a", None, 1.0)]))
-    watermarks: dict[int, int] = {}
-    passed = Gate(cases.pipeline()).check(replace(batch, timestamp=np.zeros(3, np.int64)), watermarks)
+    clocks: dict[int, Clock] = {}
+    passed = Gate(cases.pipeline()).check(replace(batch, timestamp=np.zeros(3, np.int64)), clocks)
     assert [(r.offset, r.reason) for r in passed.rejects] == [(1, "in_the_future")]
-    assert watermarks == {0: DAY}
+    assert clocks[0].credible == 0  # what has not happened yet is no time that has passed
     past = replace(batch, timestamp=np.full(3, 100 * 365 * DAY))
     assert not Gate(cases.pipeline()).check(past, {}).rejects
     columns = cases.events([(LATEST, "a", None, 1.0)])
@@ -101,17 +102,19 @@ def test_future() -> None:
 def test_late() -> None:
     """Lateness is told by the rows before, refused ones left out, wherever batches are cut."""
     times = [100, 90, 89, 120, 110, 109, 115]
-    rows = [(time, "a", None, 1.0) for time in times]
-    assert reasons(Gate(cases.pipeline()), rows) == ["ok", "ok", "too_late", "ok", "ok", "too_late", "ok"]
+    before: list[cases.Reading] = [(99, "a", None, 1.0)] * LEAST
+    rows: list[cases.Reading] = [*before, *((time, "a", None, 1.0) for time in times)]
+    wanted = ["ok", "ok", "too_late", "ok", "ok", "too_late", "ok"]
+    assert reasons(Gate(cases.pipeline()), rows)[LEAST:] == wanted
     gate = Gate(cases.pipeline())
-    watermarks: dict[int, int] = {}
-    cut = [gate.check(cases.batch(cases.events([row]), 0, n), watermarks) for n, row in enumerate(rows)]
-    assert [len(passed.rejects) for passed in cut] == [0, 0, 1, 0, 0, 1, 0]
+    clocks: dict[int, Clock] = {}
+    cut = [gate.check(cases.batch(cases.events([row]), 0, n), clocks) for n, row in enumerate(rows)]
+    assert [len(passed.rejects) for passed in cut][LEAST:] == [0, 0, 1, 0, 0, 1, 0]
     scoring = Gate(cases.pipeline(late="score")).check(cases.batch(cases.events(rows)), {})
-    assert scoring.late.tolist() == [False, False, True, False, False, True, False]
+    assert scoring.late.tolist()[LEAST:] == [False, False, True, False, False, True, False]
     assert not scoring.rejects
-    refused = [(100, "a", None, 1.0), (500, "a", None, nan), (95, "a", None, 1.0)]
-    assert reasons(Gate(cases.pipeline()), refused) == ["ok", "out_of_range", "ok"]
+    refused: list[cases.Reading] = [*before, (100, "a", None, 1.0), (500, "a", None, nan), (95, "a", None, 1.0)]
+    assert reasons(Gate(cases.pipeline()), refused)[LEAST:] == ["ok", "out_of_range", "ok"]
 
 
 def test_empty() -> None:

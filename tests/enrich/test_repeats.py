@@ -21,6 +21,7 @@ from services.kit import packing
 from services.kit.batch import Batch
 from services.kit.errors import ContractError
 from services.kit.online_store import MemoryStore
+from services.kit.timing import LEAST, Clock, Flags, Ints, Seen
 from services.pipeline.spec import Pipeline
 from tests.enrich import cases
 
@@ -97,9 +98,11 @@ def test_fields_that_nobody_reads_make_no_difference() -> None:
 
 def test_what_was_refused_may_come_again() -> None:
     """Whoever mends a refused event and publishes it under its id is not told that it is a repeat."""
-    gate, ids, watermarks = Gate(pipeline()), Ids(50), {}
-    gate.check(published([("a", 100, math.nan), ("b", 100, 1.0), ("c", 1, 1.0)]), watermarks, lambda _: ids)
-    later = gate.check(published([("a", 100, 1.0), ("c", 95, 1.0)]), watermarks, lambda _: ids)
+    gate, ids = Gate(pipeline()), Ids(50)
+    clocks: dict[int, Clock] = {}
+    before = [(f"w{n}", 100, 1.0) for n in range(LEAST)]
+    gate.check(published([*before, ("a", 100, math.nan), ("b", 100, 1.0), ("c", 1, 1.0)]), clocks, lambda _: ids)
+    later = gate.check(published([("a", 100, 1.0), ("c", 95, 1.0)]), clocks, lambda _: ids)
     assert (len(later.batch), later.rejects, later.remarks["repeated"]) == (2, (), 0)
 
 
@@ -136,6 +139,19 @@ def answers(enrich: Enrich, rows: Sequence[Published]) -> list[dict[str, object]
     return found
 
 
+def rows_at(times: Sequence[int] | Ints) -> Seen:
+    """Rows of these times, without timestamps."""
+    at = np.array(times, np.int64)
+    count = len(at)
+    return Seen(at, np.full(count, -1), np.zeros(count, np.bool_), np.arange(count), np.ones(count, np.bool_))
+
+
+def blank(rows: int) -> tuple[Flags, Flags, Flags, Ints]:
+    """What `sift` marks, before it does."""
+    repeated, differing, late = np.zeros((3, rows), np.bool_)
+    return repeated, differing, late, np.zeros(rows, np.int64)
+
+
 # ---- for how long ------------------------------------------------------------------------------------------------
 
 
@@ -146,23 +162,24 @@ class Slow:
         self.refuses, self.horizon, self.fewest, self.most = refuses, horizon, fewest, most
         self.newer: dict[int, int] = {}
         self.older: dict[int, int] = {}
-        self.watermark = self.started = NEVER
+        self.clock, self.started = Clock(), NEVER
         self.cut = 0
 
     def fate(self, code: int, check: int, time: int) -> str:
         """What becomes of a row."""
-        aged = self.watermark - self.started >= self.horizon
+        aged = self.clock.firm - self.started >= self.horizon
         if len(self.newer) >= self.most or (len(self.newer) >= self.fewest and aged):
-            self.newer, self.older, self.started = {}, self.newer, self.watermark
+            self.newer, self.older, self.started = {}, self.newer, self.clock.credible
             self.cut += not aged
         for known in (self.older, self.newer):
             if code in known:
                 return "repeated" if known[code] == check else "differing"
-        late = time < self.watermark - LATENESS
+        late = self.clock.firm != NEVER and time < self.clock.firm - LATENESS
         if late and self.refuses:
             return "late"
-        self.watermark = max(self.watermark, time)
-        self.started = self.watermark if self.started == NEVER else self.started
+        if not late:
+            self.clock.advance(rows_at([time]), LATENESS, np.zeros(1, np.bool_), np.zeros(1, np.int64))
+        self.started = self.clock.credible if self.started == NEVER else self.started
         self.newer[code] = check
         return "late" if late else "new"
 
@@ -184,22 +201,14 @@ def test_fold(steps: list[tuple[int, int, int]], refuses: bool, fewest: int, mos
         slow.fate(int(code), int(check), int(time)) if fine else "bad"
         for code, check, time, fine in zip(codes, checks, times, good, strict=True)
     ]
-    ids, watermark, begin, found = Ids(40, fewest, most), NEVER, 0, []
+    ids, clock, begin, found = Ids(40, fewest, most), Clock(), 0, []
     while begin < len(steps):
         rows = slice(begin, data.draw(st.integers(begin + 1, len(steps))))
-        marks = tuple(np.zeros((3, rows.stop - begin), np.bool_))
-        watermark = ids.sift(
-            codes[rows],
-            checks[rows],
-            times[rows],
-            good[rows],
-            LATENESS,
-            refuses,
-            watermark,
-            marks,  # type: ignore[arg-type]  # three
-        )
+        marks = blank(rows.stop - begin)
+        seen = rows_at(times[rows])._replace(good=good[rows])
+        ids.sift(codes[rows], checks[rows], seen, clock, LATENESS, refuses, marks)
         for number, fine in enumerate(good[rows]):
-            names = [name for name, mark in zip(("repeated", "differing", "late"), marks, strict=True) if mark[number]]
+            names = [name for name, mark in zip(("repeated", "differing", "late"), marks, strict=False) if mark[number]]
             assert len(names) < 2
             found.append((names[0] if names else "new") if fine else "bad")
         begin = rows.stop
@@ -208,7 +217,7 @@ def test_fold(steps: list[tuple[int, int, int]], refuses: bool, fewest: int, mos
             ids = Ids(40, fewest, most)
             ids.load(columns)
     assert found == wanted
-    assert watermark == slow.watermark
+    assert (clock.firm, clock.credible) == (slow.clock.firm, slow.clock.credible)
     assert len(ids) == len(slow.newer) + len(slow.older)
     assert ids.cut == slow.cut
 
@@ -218,11 +227,11 @@ def test_many_ids_in_little_memory(spread: int) -> None:
     """Among a million ids each repeat is found and none else, in about 16 bytes an id."""
     count = 1_000_000
     codes = codes_of(pa.array(np.arange(count, dtype=np.int64) * spread))
-    ids, good, times = Ids(3_600_000), np.ones(count, np.bool_), np.arange(count)
+    ids, times, clock = Ids(3_600_000), np.arange(count), Clock()
     nothing = np.zeros(count, np.uint16)
     for again in (False, True):
-        marks = tuple(np.zeros((3, count), np.bool_))
-        ids.sift(codes, nothing, times, good, 0, True, NEVER, marks)  # type: ignore[arg-type]  # three
+        marks = blank(count)
+        ids.sift(codes, nothing, rows_at(times), Clock(), 0, True, marks)
         assert int(marks[0].sum()) == (count if again else 0)
         assert not marks[1].any()
     assert len(ids) == count
@@ -230,8 +239,7 @@ def test_many_ids_in_little_memory(spread: int) -> None:
     steady = Ids(100_000)
     for start in range(0, count, 4_096):
         rows = slice(start, start + 4_096)
-        marks = tuple(np.zeros((3, len(codes[rows])), np.bool_))
-        steady.sift(codes[rows], nothing[rows], times[rows], good[rows], 0, True, start - 1, marks)  # type: ignore[arg-type]  # three
+        steady.sift(codes[rows], nothing[rows], rows_at(times[rows]), clock, 0, True, blank(len(codes[rows])))
     assert 100_000 <= len(steady) <= 205_000
     assert steady.nbytes < 205_000 * 20
 
@@ -241,8 +249,8 @@ def test_ids_that_are_crowded() -> None:
     codes = np.arange(1, 20_001, dtype=np.uint64) + np.uint64(2**64 - 30_000)
     ids, count = Ids(10**9), len(codes)
     for again in (False, True):
-        marks = tuple(np.zeros((3, count), np.bool_))
-        ids.sift(codes, np.zeros(count, np.uint16), np.arange(count), np.ones(count, np.bool_), 0, True, NEVER, marks)  # type: ignore[arg-type]  # three
+        marks = blank(count)
+        ids.sift(codes, np.zeros(count, np.uint16), rows_at(np.arange(count)), Clock(), 0, True, marks)
         assert int(marks[0].sum()) == (count if again else 0)
 
 

@@ -210,13 +210,14 @@ def test_views_unreachable() -> None:
 def test_late_score() -> None:
     """A late row is answered from what is known and leaves no trace."""
     enrich, views, _ = prepared("score")
+    enrich.process(told(enrich, views, [(100, "z", None, 1.0)] * 8, 0)[0], 0.0)
     rows: list[Reading] = [(100, "a", "hall", 1.0), (60, "a", "hall", 9.0), (105, "a", "hall", 3.0)]
-    batch, update = told(enrich, views, rows, 0)
+    batch, update = told(enrich, views, rows, 8)
     views.process(update, 1.0)
     (emit,) = enrich.process(batch, 0.0).emits
     assert emit.columns["sensor"].field("n_60ms").to_pylist() == [1, 0, 2]
     assert emit.columns["sensor"].field("heat_60ms").to_pylist()[2] == 2.0
-    batch, update = told(enrich, views, [(160, "a", "hall", 1.0)], 3)
+    batch, update = told(enrich, views, [(160, "a", "hall", 1.0)], 11)
     views.process(update, 2.0)
     (emit,) = enrich.process(batch, 0.0).emits
     assert emit.columns["room"].field("n_100ms").to_pylist() == [2]
@@ -392,16 +393,16 @@ def test_floor() -> None:
     """The floor stays below rows until they are answered for good: a crash before that asks them again."""
     enrich, views, _ = prepared()
     slack = cases.ROOM.span + 2 * 10
-    batch, update = told(enrich, views, [(1_000, "a", "hall", 1.0)], 0)
+    batch, update = told(enrich, views, [(1_000, "a", "hall", 1.0)] * 8, 0)
     assert floor(update) == 1_000 - slack
     views.process(update, 1.0)
-    _, update = told(enrich, views, [(2_000, "a", "hall", 1.0)], 1)
+    _, update = told(enrich, views, [(2_000, "a", "hall", 1.0)], 8)
     assert floor(update) == 1_000 - slack + 10
     enrich.process(batch, 1.0)
-    _, update = told(enrich, views, [(3_000, "a", "hall", 1.0)], 2)
+    _, update = told(enrich, views, [(3_000, "a", "hall", 1.0)], 9)
     assert floor(update) == 1_000 - slack + 10
     enrich.durable()
-    _, update = told(enrich, views, [(4_000, "a", "hall", 1.0)], 3)
+    _, update = told(enrich, views, [(4_000, "a", "hall", 1.0)], 10)
     assert floor(update) == 2_000 - slack + 10
 
 

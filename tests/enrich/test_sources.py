@@ -32,10 +32,13 @@ def test_progress() -> None:
     progress = joined(awake)
     assert progress is not None
     assert progress.passed.tolist() == [30, 30]
+    assert progress.others.tolist() == [30, 50]
+    assert progress.offsets.tolist() == [1, 1]
     assert progress.seen == ALWAYS
     progress = joined(idle)
     assert progress is not None
     assert progress.passed.tolist() == [60, 20]
+    assert progress.others.tolist() == [ALWAYS, 60]
     assert progress.seen == 7
     progress = joined(awake, idle)
     assert progress is not None
@@ -51,7 +54,7 @@ def test_unheard() -> None:
     assert progress is not None
     assert progress.passed.tolist() == [NEVER, NEVER]
     assert read_progress([None, write_progress(*sources.progress())], 2) is None
-    with pytest.raises(ContractError, match="32 bytes of 2 sources"):
+    with pytest.raises(ContractError, match="48 bytes of 2 sources"):
         read_progress([b"12345678"], 2)
 
 

@@ -152,7 +152,7 @@ def hostile(project: Project, first: int, now_ms: int) -> list[Raw]:
         one("in_the_future", sent_at=now_ms + 2 * day),
         one("out_of_range", sent_at=2**62),
         one("out_of_range", sent_at=-(2**62)),
-        one("too_late", sent_at=START - day),
+        one("too_late", id="long ago", sent_at=START - day),
         replace(good, key=None, reason="null_key"),
         replace(good, key=b"", reason="wrong_key"),
         replace(good, key=b"somebody else", reason="wrong_key"),

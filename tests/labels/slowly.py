@@ -134,7 +134,8 @@ class Slow:
         """Take up how far a source is; what matures by it is answered."""
         place = record["source"], record["source_partition"]
         progress, _ = self.sources.get(place, (NEVER, NEVER))
-        progress = max(progress, record["progress"] or NEVER)
+        told = record["progress"] or NEVER
+        progress = told if record["source"] == "events" and told != NEVER else max(progress, told)
         self.sources[place] = progress, record["time"] if record["idle"] else NEVER
         labels, predictions = self.reached("labels"), self.reached("predictions")
         self.as_of = max(self.as_of, self.seen("labels") if labels == FOREVER else labels)

@@ -1,0 +1,60 @@
+"""Labels and predictions that are dated ahead of all others move no clock alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.labels.labelling import Labelling
+from tests.labels.cases import Case, pipeline
+from tests.labels.test_routing import HOUR, labels, rows_of
+
+DAY = 24 * HOUR
+NOW = 20_000 * DAY
+
+
+def progress(service: Labelling, batch: Any) -> list[int]:
+    """How far the source is after this batch, as the exchange is told."""
+    (emit,) = service.process(replace(batch, timestamp=np.full(len(batch), NOW)), NOW / 1000).emits
+    return sorted(set(emit.columns["progress"].cast("int64").to_pylist()))
+
+
+@pytest.mark.parametrize("at", [0, 100, 199])
+@pytest.mark.parametrize("ahead", [3 * DAY, 1_000 * DAY])
+def test_a_label_known_now_in_a_backfill(at: int, ahead: int) -> None:
+    """A label of today among those of years ago makes no event mature: all later ones would be presumed first."""
+    times = NOW - 2_000 * DAY + np.arange(200) * HOUR
+    dated = np.insert(times, at, times[at] + ahead).tolist()
+    (told,) = progress(Case(pipeline()).service(), labels([(f"e{n}", 1.0, time) for n, time in enumerate(dated)]))
+    assert told == times[-1]
+    (told,) = progress(
+        Case(pipeline()).service(), labels([(f"e{n}", 1.0, time) for n, time in enumerate(times.tolist())])
+    )
+    assert told == times[-1]
+
+
+def test_a_label_dated_tomorrow() -> None:
+    """A label that its source dates later than the broker took it counts as known now."""
+    (told,) = progress(Case(pipeline()).service(), labels([("a", 1.0, NOW - 5), ("b", 1.0, NOW + 20 * HOUR)]))
+    assert told == NOW
+
+
+def test_a_prediction_of_an_event_dated_ahead() -> None:
+    """Nor does an event dated ahead, by its prediction."""
+    case = Case(pipeline())
+    times = NOW - 2_000 * DAY + np.arange(100) * HOUR
+    dated = np.insert(times, 50, NOW).tolist()
+    sent = [case.prediction(f"e{n}", time) for n, time in enumerate(dated)]
+    (told,) = progress(case.service(), rows_of("predictions", 0, sent, case.predictions))
+    assert told == times[-1]
+
+
+def test_few_labels_agree() -> None:
+    """The first labels of a source tell how far it is; one far beyond most of them does not."""
+    service = Case(pipeline()).service()
+    assert progress(service, labels([("a", 1.0, NOW - 90 * DAY)])) == [NOW - 90 * DAY]
+    assert progress(service, labels([("b", 1.0, NOW - 89 * DAY)], first=1)) == [NOW - 89 * DAY]
+    assert progress(service, labels([("c", 1.0, NOW - 2)], first=2)) == [NOW - 89 * DAY]
