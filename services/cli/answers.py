@@ -163,6 +163,7 @@ def read_truths(
     for intake in read(connection, channel, wanted):
         told(len(intake.batch) + len(intake.rejects))
         for found, rows in _by_identity(_within(intake.batch.columns, span)):
+            rows = rows.filter(pa.array(rows.column("revision").to_numpy() >= 0))  # -1: no outcome, a repeat
             if found in who:
                 labels = rows.column("label").fill_null(np.nan).to_numpy(zero_copy_only=False)
                 revisions = rows.column("revision").to_numpy().astype(np.int64)

@@ -16,6 +16,7 @@ from rich.text import Text
 from services.cli.predictions import HEADER, line
 from services.cli.scores import SHOWN, Standing
 from services.cli.watching import Floats, Seen
+from services.scorecards.windows import AGAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ def line_of(picture: Picture) -> str:
     both = percentiles(seen.latencies)
     latency = "-" if both is None else f"{both[0]:.0f} / {both[1]:.0f} ms"
     lag = max((service.lag for service in picture.services), default=0.0)
+    outcomes = sum(count for state, count in seen.outcomes.items() if state != AGAIN)
     troubled = [f"{service.name} {service.state}" for service in picture.services if not service.good]
     return (
         f"{picture.left:4.0f} s left   in {picture.rate:,.0f}/s   out {seen.rate:,.0f}/s   p50 / p99 {latency}   "
         f"lag {lag:.1f} s   {picture.published:,} events, {seen.predictions:,} predictions, "
-        f"{seen.dead_letters:,} dead letters, {sum(seen.outcomes.values()):,} outcomes"
-        + "".join(f"   {each}" for each in troubled)
+        f"{seen.dead_letters:,} dead letters, {outcomes:,} outcomes" + "".join(f"   {each}" for each in troubled)
     )
 
 

@@ -186,6 +186,7 @@ def _outcomes(gathered: Gathered) -> list[Document]:
     told = [
         {**_place(found), "model": _title(found.row["model"]), **{name: plain(found.row[name]) for name in names}}
         for found in gathered.of("outcomes")
+        if found.row["revision"] >= 0  # -1: no outcome, but the prediction again
     ]
     newest = {one["prediction_id"]: one["revision"] for one in sorted(told, key=lambda one: int(one["revision"]))}
     told.sort(key=lambda one: (one["prediction_id"], one["revision"]))
@@ -203,7 +204,7 @@ def _notes(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
     if len(events) > 1:
         yield f"the event was published {len(events)} times; {_repeats(pipeline, gathered)}"
     if len(events) + len(predictions) and len(predictions) > max(len(events), 1):
-        yield f"{len(predictions)} predictions were published: repeats carry the same prediction_id"
+        yield f"{len(predictions)} predictions were published: repeats carry the same prediction_id and count once"
     if not document["dead_letters"]:
         if not gathered.of("features"):
             answered = "is not on the features topic any more" if predictions else "has no features yet"

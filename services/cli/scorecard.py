@@ -17,7 +17,7 @@ from services.cli.periods import Last, Span, Window, asked
 from services.cli.progress import counted
 from services.cli.rivals import ARMS
 from services.cli.scorecard_sheet import scorecard_sheet
-from services.cli.sums import Summary, Sums, read_sums
+from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums
 from services.kit.errors import ConfigurationError
 from services.kit.reading import ranges
 from services.pipeline.document import closest
@@ -101,6 +101,8 @@ def document(
                 "matures_by": matures_by(each, pipeline),
                 "predictions": each.whole.tally["predictions"],
                 "outcomes": each.whole.tally["outcomes"],
+                "repeats": each.whole.tally["repeats"],
+                "overdue": overdue(each, pipeline),
                 "figures": _figures(each.figures.values(), names),
                 "estimates": {name: asdict(fared) for name, fared in each.fared.items()},
                 "by_window": windows,
@@ -110,15 +112,6 @@ def document(
             }
         )
     return {"pipeline": pipeline.name, "window": span.told(), "window_ms": pipeline.scorecards.window, "arms": arms}
-
-
-def matures_by(summary: Summary, pipeline: Pipeline) -> int | None:
-    """By which label time the last window should be mature, milliseconds; None when all are."""
-    rest = [start for start in summary.starts if start not in summary.complete]
-    if not rest:
-        return None
-    matures = pipeline.labels.matures_after if pipeline.labels else 0
-    return max(rest) + pipeline.scorecards.window + matures
 
 
 def _chosen(known: Sequence[Identity], model: str | None, arm: str | None, pipeline: str) -> list[Identity]:
@@ -151,7 +144,7 @@ def _draw(found: Sequence[Summary], pipeline: Pipeline, span: Span, out: Path) -
 
 def _card(made: Card, names: Sequence[str] | None) -> dict[str, Any]:
     tally = made.tally
-    counts = {name: tally[name] for name in ("predictions", "outcomes", "labelled", "presumed")}
+    counts = {name: tally[name] for name in ("predictions", "outcomes", "labelled", "presumed", "repeats")}
     return {**counts, "mature": made.mature, "figures": _figures(made.figures.values(), names)}
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from services.cli.figures import SHARES, cell, short, shown, title
 from services.cli.periods import Span, minute
-from services.cli.sums import Summary
+from services.cli.sums import Summary, matures_by, overdue
 from services.pipeline.spec import Pipeline
 from services.pipeline.units import duration
 from services.scorecards.cards import ESTIMATED, Basis, Card, Figure
@@ -42,6 +42,8 @@ def _arms(arms: Sequence[Summary], pipeline: Pipeline, names: Sequence[str]) -> 
     table = _table("", *(f"{each.who.arm}\n{escape(f'{each.who.name}@{each.who.version}')}" for each in arms))
     table.add_row("windows", *(f"{len(each.starts)}" for each in arms))
     table.add_row("predictions", *(f"{each.whole.tally['predictions']:,}" for each in arms))
+    if any(each.whole.tally["repeats"] for each in arms):
+        table.add_row("repeats left out", *(f"{each.whole.tally['repeats']:,}" for each in arms))
     _rows(table, "operational", "all windows", arms, names, "predictions")
     table.add_section()
     table.add_row("[bold]quality[/] [dim]mature only[/]", *(_maturity(each) for each in arms))
@@ -147,13 +149,22 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
         yield ""
         return
     worst = max(late, key=lambda each: each.immature)
-    rest = [start for each in late for start in each.starts if start not in each.complete]
-    matures = pipeline.labels.matures_after if pipeline.labels else 0
-    by = max(rest) + pipeline.scorecards.window + matures
-    yield (
-        f"[dim]{worst.immature:.1%} of {escape(worst.who.text)}'s predictions are in windows that are not mature: "
-        f"they will be by {minute(by)}, once labels up to then are read.[/]\n"
-    )
+    told = f"[dim]{worst.immature:.1%} of {escape(worst.who.text)}'s predictions are in windows that are not mature"
+    if pipeline.labels is None:
+        yield f"{told}: the pipeline has no labels.[/]\n"
+        return
+    due = [by for each in late if (by := matures_by(each, pipeline)) is not None]
+    if due:
+        yield f"{told}: they will be by {minute(max(due))}, once labels up to then are read.[/]\n"
+    else:
+        yield f"{told}.[/]\n"
+    for each in late:
+        if missing := overdue(each, pipeline):
+            yield (
+                f"[yellow]{missing:,} predictions of {escape(each.who.text)} should have an outcome and have none: "
+                f"labels were read up to {minute(each.as_of)}. headrace lag {escape(pipeline.name)} says whether "
+                "labels or scorecards is behind.[/]\n"
+            )
 
 
 # ---- groups of a segment -----------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Summary:
         gaps: between those groups.
         windows: the card of each window.
         fared: estimates of mature windows, by figure.
+        as_of: label time up to which labels had been read when the model's newest outcome was told, milliseconds.
     """
 
     who: Identity
@@ -74,6 +75,7 @@ class Summary:
     gaps: Mapping[str, Figure]
     windows: Mapping[int, Card]
     fared: Mapping[str, Fared]
+    as_of: int = 0
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -113,6 +115,11 @@ class _Model:
         if start not in self._tallies:
             self._tallies[start] = self.windows[start].tallies(CAP, self.depth)
         return self._tallies[start]
+
+    def as_of(self) -> int:
+        """How far labels had been read when the newest outcome was told."""
+        wholes = [self.tallies(start).get(WHOLE) for start in self.windows]
+        return max((whole.as_of for whole in wholes if whole is not None), default=0)
 
     def complete(self, start: int) -> bool:
         if start not in self.windows:
@@ -208,7 +215,29 @@ class Sums:
             found,
             cards,
             dict(_fared([cards[start] for start in complete])),
+            model.as_of(),
         )
+
+
+def matures_by(summary: Summary, pipeline: Pipeline) -> int | None:
+    """By which label time the last window should be mature, milliseconds; None when all are, or when nobody can tell:
+    the pipeline has no labels, or they were read up to then (see `overdue`).
+    """
+    rest = [start for start in summary.starts if start not in summary.complete]
+    if not rest or pipeline.labels is None:
+        return None
+    by = max(rest) + pipeline.scorecards.window + pipeline.labels.matures_after
+    return by if by > summary.as_of else None
+
+
+def overdue(summary: Summary, pipeline: Pipeline) -> int:
+    """Predictions without an outcome in windows that should be mature, for labels were read beyond their time."""
+    if pipeline.labels is None:
+        return 0
+    length = pipeline.scorecards.window + pipeline.labels.matures_after
+    late = [s for s in summary.starts if s not in summary.complete and s + length <= summary.as_of]
+    tallies = [summary.windows[start].tally for start in late]
+    return sum(max(tally["predictions"] - tally["outcomes"], 0) for tally in tallies)
 
 
 def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, Fared]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.kit.avro_memory import load64, store64
 from services.kit.compiled import kernel
 from services.labels.layout import (
+    AGAIN,
     AS_OF,
     CONFLICTING,
     E_FIRST,
@@ -65,6 +66,20 @@ def answer_all(r: int, row: int, address: int, former: int, former_value: int, o
     while made != 0:
         answer(r, row, address, made, former, former_value, outcomes)
         made = u32(where(r, made) + P_NEXT)
+
+
+@kernel
+def tell_again(r: int, row: int, item: int, outcomes: int) -> None:
+    """Tell of a prediction that it was there before."""
+    told = load64(r + OUTCOMES)
+    at = outcomes + 8 * O_FIELDS * told
+    for field in range(O_FIELDS):
+        store64(at + 8 * field, 0)
+    store64(at + 8 * O_ROW, row)
+    store64(at + 8 * O_PREDICTION, item)
+    store64(at + 8 * O_STATE, AGAIN)
+    store64(at + 8 * O_AS_OF, load64(r + AS_OF))
+    store64(r + OUTCOMES, told + 1)
 
 
 @kernel

@@ -33,5 +33,6 @@ def build_labels(settings: LabelsSettings) -> Runner:
         entities(pipeline),
         Figures(metrics.registry),
         idle_after,
+        settings.mode == "exactly_once",
     )
     return Runner(service, wiring, settings, metrics, SteadyClock())

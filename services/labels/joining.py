@@ -13,6 +13,7 @@ from services.kit import packing
 from services.kit.errors import ContractError
 from services.labels import layout
 from services.labels.layout import (
+    AGAIN,
     C_FIELDS,
     DONE,
     FATES,
@@ -23,7 +24,10 @@ from services.labels.layout import (
     NEED_OUTCOMES,
     NEED_TABLE,
     NEVER,
+    O_AS_OF,
     O_FIELDS,
+    O_PREDICTION,
+    O_STATE,
     REGISTERS,
     S_SIZE,
     SLACK,
@@ -66,10 +70,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a fold found: outcomes (rows, O_FIELDS) and labels for views (rows, V_FIELDS), int64, in order."""
+    """What a fold found: outcomes (rows, O_FIELDS) and labels for views (rows, V_FIELDS), int64, in order; and `again`
+    (rows, 2), which of the predictions given were there before, and up to when labels had been read then.
+    """
 
     outcomes: Ints
     entries: Ints
+    again: Ints
 
 
 class Join:
@@ -159,7 +166,9 @@ class Join:
                 entries.append(self._entries[: self.get("ENTRIES")].copy())
                 self._put("ENTRIES", 0)
             if need == DONE:
-                return Found(np.concatenate(outcomes), np.concatenate(entries))
+                told_of = np.concatenate(outcomes)
+                again = told_of[:, O_STATE] == AGAIN
+                return Found(told_of[~again], np.concatenate(entries), told_of[again][:, [O_PREDICTION, O_AS_OF]])
             self._provide(need)
 
     def settle(self) -> None:

@@ -57,6 +57,8 @@ class Labelling(Service):
         entities: whom events belong to, a field a view that folds labels.
         figures: metrics.
         idle_after_s: seconds at its end after which a source holds nothing back.
+        tells_repeats: whether predictions that come again are told, so that they are counted once; not where this
+            service itself may send what it read on a second time, which looks the same.
     """
 
     inputs = ("labels", "predictions", "shadow-predictions", "exchange")
@@ -71,6 +73,7 @@ class Labelling(Service):
         entities: Packed,
         figures: Figures,
         idle_after_s: float,
+        tells_repeats: bool = True,
     ) -> None:
         assert pipeline.labels is not None, "a pipeline without labels has no outcomes"
         self.pipeline = pipeline
@@ -80,6 +83,7 @@ class Labelling(Service):
         self._outcomes = Outcomes(schemas["outcomes"], shared)
         self._figures = figures
         self._idle_after_s = idle_after_s
+        self._tells_repeats = tells_repeats
         self._views = pipeline.label_views
         self.counted = ("exchange", *(f"view.{view.name}" for view in self._views))
         self._recent: dict[int, Recent] = {}
@@ -119,6 +123,10 @@ class Labelling(Service):
             for partition, join, found in self._folded(part, told, live=True):
                 if len(found.outcomes):
                     emits.append(self._answered(partition, join, found.outcomes))
+                if len(found.again) and self._tells_repeats:
+                    again = self._outcomes.again(part.columns["predictions"], found.again)
+                    numbers = np.full(len(again), partition, np.int32)
+                    emits.append(Emit("outcomes", again, again["entity"], numbers))
                 changes += self._changed(part, join, found.entries)
                 join.settle()
             emits += self._tell(part, told, changes)

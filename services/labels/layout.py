@@ -131,8 +131,9 @@ O_FIELDS = 12
 ) = range(O_FIELDS)  # fmt: skip  # one line's worth
 """An outcome as the walk tells it: row of the record that led to it, addresses, and what holds. `O_REPORTS` is
 number << 1 | conflicting."""
-NONE, LABELLED, PRESUMED, UNKNOWN = range(4)
-"""States of an outcome; UNKNOWN is written `unlabelled`."""
+NONE, LABELLED, PRESUMED, UNKNOWN, AGAIN = range(5)
+"""States of an outcome; UNKNOWN is written `unlabelled`. AGAIN is none: it tells a prediction that was there before, by
+the number of its row in O_PREDICTION."""
 
 V_FIELDS = 6
 V_ROW, V_EVENT, V_KNOWN, V_NEW, V_VALUE, V_FORMER = range(V_FIELDS)

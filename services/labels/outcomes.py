@@ -49,6 +49,8 @@ kernels: Any = pc
 Ints = npt.NDArray[np.int64]
 STATES = pa.array([None, "labelled", "presumed", "unlabelled"])
 """By their numbers in `layout`."""
+AGAIN_STATE, AGAIN_REVISION = "repeated", -1
+"""Of a prediction that was there before: whoever takes the newest revision of a prediction never takes this one."""
 _MILLIS = pa.timestamp("ms", tz="UTC")
 
 
@@ -91,6 +93,29 @@ class Outcomes:
         }
         columns |= _truth(join, found, numbers["event_time"], presumed)
         return arrays.RecordBatch.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
+
+    def again(self, predictions: pa.ListArray, found: Ints) -> pa.RecordBatch:
+        """Predictions that were there before, as records of their own: what they say, and nothing of the truth.
+
+        Args:
+            predictions: as in the records of the exchange that were folded.
+            found: see `Found.again`.
+        """
+        rows = arrays.RecordBatch.from_struct_array(predictions.flatten()).take(pa.array(found[:, 0]))
+        count = len(found)
+        truth = {
+            "revision": pa.array(np.full(count, AGAIN_REVISION, np.int32)),
+            "state": pa.array([AGAIN_STATE] * count, pa.string()),
+            "reports": pa.array(np.zeros(count, np.int32)),
+            "conflicting": pa.array(np.zeros(count, np.bool_)),
+            "as_of": pa.array(np.maximum(found[:, 1], 0), _MILLIS),
+        }
+        names = set(rows.schema.names)
+        columns = [
+            rows[field.name] if field.name in names else truth.get(field.name, pa.nulls(count, field.type))
+            for field in self._schema
+        ]
+        return arrays.RecordBatch.from_arrays(columns, schema=self._schema)
 
 
 def _truth(join: Join, found: Ints, event_time: Ints, presumed: float | None) -> dict[str, pa.Array]:

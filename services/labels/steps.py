@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from services.kit.avro_memory import load32, load64, store32, store64
 from services.kit.compiled import kernel
-from services.labels.answering import answer, answer_all, note_grown, unlabelled
+from services.labels.answering import answer, answer_all, note_grown, tell_again, unlabelled
 from services.labels.layout import (
     ARRIVALS,
     BUCKET_COUNT,
@@ -104,6 +104,7 @@ from services.labels.records import (
 )
 from services.labels.reports import add, drop_late, known, tell_all, tell_change, weigh
 
+_THERE, _FULL = -1, -2
 _MARGIN = 256
 """Bytes that a step takes beside ids and what it copies, at most."""
 
@@ -146,6 +147,8 @@ def take_prediction(r: int, given: int, row: int, item: int, outcomes: int) -> i
     last = _last_but_this(r, event, code)
     if last < 0:
         store64(r + REPEATED, load64(r + REPEATED) + 1)
+        if last == _THERE:
+            tell_again(r, row, item, outcomes)
         return DONE
     first = last == 0
     made = allot(r, P_SIZE + (length if first else 0))
@@ -173,15 +176,17 @@ def take_prediction(r: int, given: int, row: int, item: int, outcomes: int) -> i
 
 @kernel
 def _last_but_this(r: int, event: int, code: int) -> int:
-    """The event's last prediction (0: none); -1 when it has this one already, or too many."""
+    """The event's last prediction (0: none); _THERE when it has this one already, _FULL when it has too many."""
     suffixes = load64(r + SUFFIXES)
     mine = load64(suffixes + 8 * (code & 0x7FFF_FFFF))
     last, address, many = 0, u32(event + E_FIRST), 0
     while address != 0:
         at = where(r, address)
         many += 1
-        if load64(suffixes + 8 * (u32(at + P_CODE) & 0x7FFF_FFFF)) == mine or many == MOST_PREDICTIONS:
-            return -1
+        if load64(suffixes + 8 * (u32(at + P_CODE) & 0x7FFF_FFFF)) == mine:
+            return _THERE
+        if many == MOST_PREDICTIONS:
+            return _FULL
         last = address
         address = u32(at + P_NEXT)
     return last

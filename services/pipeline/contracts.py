@@ -61,9 +61,11 @@ def predictions(pipeline: Pipeline) -> Schema:
 
 def outcomes(pipeline: Pipeline) -> Schema:
     """The record that `labels` writes: a prediction with what turned out to be true of its event."""
+    again = "-1: no outcome, but the same prediction again."
+    states = "labelled: somebody said so. presumed: nobody did in time. unlabelled: not known."
     truth = [
-        _field("revision", "int", "0 for a prediction's first outcome; each correction of it has the next number."),
-        _field("state", "string", "labelled: somebody said so. presumed: nobody did in time. unlabelled: not known."),
+        _field("revision", "int", f"0 for a prediction's first outcome, each correction has the next number; {again}"),
+        _field("state", "string", f"{states} repeated: see revision."),
         {**_field("label", ["null", "double"], "What is true: 0 or 1 for a class, or a quantity."), "default": None},
         {**_field("label_time", ["null", MILLIS], "When the truth became known to its source."), "default": None},
         {**_field("label_delay", ["null", "long"], "Milliseconds from event to label time."), "default": None},

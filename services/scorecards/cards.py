@@ -18,7 +18,7 @@ from services.quality.isotonic import AS_GIVEN
 from services.quality.proportions import deviations, wilson
 from services.quality.score_table import ScoreTable
 from services.scorecards.segmenting import WHOLE
-from services.scorecards.tallies import Group, Tally
+from services.scorecards.tallies import Group, Tally, settled
 
 Basis = Literal["predictions", "outcomes", "estimate"]
 LEVEL = 0.95
@@ -109,6 +109,7 @@ def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE, 
 
     `estimated`: whether to estimate them as well once they are known, to tell how estimates fare.
     """
+    tally = settled(tally)
     complete = mature(tally)
     figures = list(_operational(tally))
     if not whole(tally):
@@ -154,7 +155,8 @@ def _operational(tally: Tally) -> Iterator[Figure]:
     yield Figure("mean_score", _ratio(float(rows @ scores), float(rows.sum())), "predictions")
     for share in (0.5, 0.95, 0.99):
         yield Figure(f"latency_p{share * 100:.0f}_ms", tally.latency.quantile(share), "predictions")
-    yield Figure("compute_ms_per_prediction", _ratio(tally["compute_nanos"] / 1e6, predictions), "predictions")
+    published = predictions + tally["repeats"]
+    yield Figure("compute_ms_per_prediction", _ratio(tally["compute_nanos"] / 1e6, published), "predictions")
     yield Figure("bytes_per_prediction", _ratio(tally["bytes"], tally["sampled"]), "predictions")
     yield Figure("coverage", _ratio(tally["outcomes"], predictions), "predictions")
 

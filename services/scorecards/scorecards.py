@@ -189,6 +189,7 @@ class Scorecards(Service):
             "outcomes": tally["outcomes"],
             "labelled": tally["labelled"],
             "presumed": tally["presumed"],
+            "repeats": tally["repeats"],
             "mature": each.mature,
             "exact": all(table.exact for table in tables),
             "relative_error": max(table.relative_error for table in tables),

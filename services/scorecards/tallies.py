@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ Ints = npt.NDArray[np.int64]
 COUNTS = (
     "predictions", "flagged", "outcomes", "labelled", "presumed", "corrected", "conflicting",
     "true_positive", "false_positive", "true_negative", "false_negative", "sampled", "bytes", "compute_nanos",
+    "repeats",
 )  # fmt: skip
-"""What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time."""
+"""What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time. `repeats` is
+how many predictions were published again; `predictions` and `flagged` count each once."""
 NO_BUCKETS = quantiles.merged([])
 
 
@@ -39,6 +41,7 @@ class Tally:
         latency: milliseconds from a record's arrival to its score.
         delay: milliseconds from event to label, of labelled outcomes.
         least_flagged: the lowest score that was decided positive, infinity for none: the threshold, from above.
+        as_of: label time up to which labels had been read when the newest outcome was told, milliseconds.
         days: for each day (since the epoch) its highest entities with what became of them.
     """
 
@@ -49,6 +52,7 @@ class Tally:
     latency: Buckets = field(default_factory=lambda: NO_BUCKETS)
     delay: Buckets = field(default_factory=lambda: NO_BUCKETS)
     least_flagged: float = float("inf")
+    as_of: int = 0
     days: dict[int, ScoreTable] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> int:
@@ -61,6 +65,27 @@ def counted(**numbers: int) -> Ints:
 
 
 NOTHING = Tally(counted())
+
+
+def settled(tally: Tally) -> Tally:
+    """The same without repeats of predictions that are not counted themselves yet: what was read of two topics may be
+    told in any order.
+    """
+    table = tally.predicted
+    if not np.any(table.rows < 0) and tally["predictions"] >= max(tally["flagged"], 0) and tally["flagged"] >= 0:
+        return tally
+    counts = tally.counts.copy()
+    places = [COUNTS.index(name) for name in ("predictions", "flagged")]
+    counts[places[0]] = max(counts[places[0]], 0)
+    counts[places[1]] = min(max(counts[places[1]], 0), counts[places[0]])
+    left = ScoreTable(
+        table.scores,
+        np.maximum(table.positives, 0),
+        np.maximum(table.negatives, 0),
+        np.maximum(table.unlabelled, 0),
+        table.dropped,
+    )
+    return replace(tally, counts=counts, predicted=left)
 
 
 def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
@@ -82,6 +107,7 @@ def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
         quantiles.merged(tally.latency for tally in several),
         quantiles.merged(tally.delay for tally in several),
         min(tally.least_flagged for tally in several),
+        max(tally.as_of for tally in several),
         {day: entities.merged(tables, depth) for day, tables in sorted(days.items())},
     )
 
@@ -98,6 +124,7 @@ _SCHEMA = pa.schema(
         "latency": _BINARY,
         "delay": _BINARY,
         "least_flagged": pa.float64(),
+        "as_of": pa.int64(),
         "days": pa.list_(pa.struct({"day": pa.int64(), "table": _BINARY})),
     }
 )
@@ -118,6 +145,7 @@ def pack(tallies: dict[Group, Tally]) -> bytes:
             "latency": quantiles.pack(tally.latency),
             "delay": quantiles.pack(tally.delay),
             "least_flagged": tally.least_flagged,
+            "as_of": tally.as_of,
             "days": [{"day": day, "table": score_table.pack(table)} for day, table in tally.days.items()],
         }
         for (segment, group), tally in tallies.items()
@@ -141,6 +169,7 @@ def _tally(row: dict[str, Any]) -> Tally:
         quantiles.unpack(row["latency"]),
         quantiles.unpack(row["delay"]),
         row["least_flagged"],
+        row.get("as_of", 0),  # an earlier version does not say
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
     )
 

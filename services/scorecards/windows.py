@@ -27,6 +27,8 @@ Ints = npt.NDArray[np.int64]
 DAY = 86_400_000
 SAMPLED = 256
 """One prediction in so many is measured in bytes, by its offset."""
+AGAIN = "repeated"
+"""State of what is no outcome, but tells a prediction that was published again."""
 _NEVER = -(2**62)
 _PENDING = 64
 """Tallies of so many batches are summed at once: one by one each would walk the whole table."""
@@ -137,16 +139,26 @@ class Windows:
     # ---- rows ----------------------------------------------------------------------------------------------------
 
     def _add(self, part: _Part, columns: pa.RecordBatch, sizes: Ints, young: bool) -> None:
+        if self._outcomes:
+            again = kernels.equal(columns.column("state"), AGAIN)
+            if kernels.any(again).as_py():
+                self._gather(part, columns.filter(again), _Repeats(columns.filter(again)))
+                columns = columns.filter(kernels.invert(again))
+                if not columns.num_rows:
+                    return
         rows = _Outcomes(columns, self._probability) if self._outcomes else _Predictions(columns, sizes)
+        self._gather(part, columns, rows)
+        if isinstance(rows, _Outcomes) and self._probability and young:
+            part.entities.append(rows.entities())
+            if len(part.entities) >= _PENDING:
+                part.entities = [_highest(part.entities)]
+
+    def _gather(self, part: _Part, columns: pa.RecordBatch, rows: _Outcomes | _Predictions | _Repeats) -> None:
         for group, mask in self._segments.groups(columns):
             waiting = part.groups.setdefault(group, [])
             waiting.append(rows.tally(mask, self._cap))
             if len(waiting) >= _PENDING:
                 part.groups[group] = [merged(waiting, self._cap, self._depth)]
-        if isinstance(rows, _Outcomes) and self._probability and young:
-            part.entities.append(rows.entities())
-            if len(part.entities) >= _PENDING:
-                part.entities = [_highest(part.entities)]
 
     def _settled(self, part: _Part) -> dict[Group, Tally]:
         for group, waiting in part.groups.items():
@@ -249,6 +261,24 @@ class _Predictions:
         )
 
 
+class _Repeats:
+    """Predictions that were published again as sums: they take back what they were counted as."""
+
+    def __init__(self, columns: pa.RecordBatch) -> None:
+        self.scores = columns.column("score").to_numpy()
+        self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
+
+    def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
+        at = slice(None) if mask is None else mask
+        scores, flagged = self.scores[at], self.flagged[at]
+        count = len(scores)
+        gone = tabulated(scores, np.full(count, np.nan), cap)
+        return Tally(
+            counted(predictions=-count, flagged=-int(flagged.sum()), repeats=count),
+            predicted=score_table.replaced(score_table.EMPTY, gone, score_table.EMPTY, cap),
+        )
+
+
 class _Outcomes:
     """Outcomes as sums; a correction takes back what it corrects."""
 
@@ -264,6 +294,7 @@ class _Outcomes:
         self.former_states = _flags(columns.column("former_state"), ("labelled", "presumed"))
         self.conflicting = columns.column("conflicting").to_numpy(zero_copy_only=False)
         self.delay = _numbers(columns.column("label_delay"))
+        self.as_of = columns.column("as_of").cast(pa.int64()).to_numpy()
 
     def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
         at = np.ones(len(self.scores), np.bool_) if mask is None else mask
@@ -286,6 +317,7 @@ class _Outcomes:
             known=known,
             errors=errors,
             delay=bucketed(np.maximum(delay[~np.isnan(delay)], 0)),
+            as_of=int(self.as_of[at].max(initial=0)),
             least_flagged=float(self.scores[at & self.flagged].min(initial=np.inf)),
         )
 

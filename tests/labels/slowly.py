@@ -107,6 +107,9 @@ class Slow:
         event = self.events[row["event_id"]]
         self.date(event, row["event_time"])
         if row["prediction_id"] in event.predictions:
+            nothing = (None, None, None)
+            again = (row["prediction_id"], -1, "repeated", *nothing, 0, False, None, None, max(self.as_of, 0))
+            self.outcomes.append(again)
             return
         event.predictions[row["prediction_id"]] = 0
         assert event.time is not None

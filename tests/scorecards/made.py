@@ -94,6 +94,20 @@ def outcomes(
     return _records("outcomes", made, rows, "champion", "1", told)
 
 
+def repeats(made: World, rows: np.ndarray) -> pa.RecordBatch:
+    """The rows as `labels` tells of predictions that were published again."""
+    nothing = pa.nulls(len(rows), pa.float64())
+    told = {
+        "revision": np.full(len(rows), -1, np.int32),
+        "state": np.full(len(rows), "repeated"),
+        "label": nothing,
+        "label_delay": pa.nulls(len(rows), pa.int64()),
+        "former_label": nothing,
+        "former_state": pa.nulls(len(rows), pa.string()),
+    }
+    return _records("outcomes", made, rows, "champion", "1", told)
+
+
 def _records(
     logical: str, made: World, rows: np.ndarray, arm: str, version: str, told: dict[str, Any]
 ) -> pa.RecordBatch:

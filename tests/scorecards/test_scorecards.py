@@ -9,7 +9,19 @@ from sklearn import metrics
 
 from services.scorecards.segmenting import Segments
 from services.scorecards.windows import identities
-from tests.scorecards.made import DAY, PARTITIONS, START, Member, World, outcomes, pieces, pipeline, predictions, world
+from tests.scorecards.made import (
+    DAY,
+    PARTITIONS,
+    START,
+    Member,
+    World,
+    outcomes,
+    pieces,
+    pipeline,
+    predictions,
+    repeats,
+    world,
+)
 
 ROWS = 6_000
 
@@ -174,6 +186,44 @@ def test_quality_is_silent_until_the_window_is_complete() -> None:
     figures = member.card(2)["figures"]
     assert figures["auc_roc"]["value"] == pytest.approx(area)
     assert figures["estimate_error_auc_roc"]["value"] == pytest.approx(figures["estimated_auc_roc"]["value"] - area)
+
+
+@pytest.mark.parametrize("first", ["predictions", "outcomes"])
+def test_what_was_published_twice_counts_once(first: str) -> None:
+    """Repeats change no figure, and the window matures; whether they or the predictions that they repeat come first."""
+    made = world(ROWS)
+    once, twice = Member(), Member()
+    feed(once, made, 9)
+    once.publish()
+    rows = np.arange(ROWS)
+    repeated = rows[::7]
+    if first == "outcomes":
+        twice.take("outcomes", 1, repeats(made, repeated))
+        twice.publish()
+        assert not any(card["mature"] for card in twice.cards.values())
+        assert all(card["predictions"] == 0 for key, card in twice.cards.items() if key.endswith("//"))
+    feed(twice, made, 10)
+    if first == "predictions":
+        twice.take("predictions", 1, predictions(made, repeated))
+        twice.publish()
+        assert not any(twice.card(window)["mature"] for window in range(3))
+        twice.restart()
+        twice.take("outcomes", 1, repeats(made, repeated))
+    else:
+        twice.take("predictions", 1, predictions(made, repeated))
+    twice.publish()
+    for window in range(3):
+        card, wanted = twice.card(window), once.card(window)
+        assert card["repeats"] == int(np.isin(repeated, day(made, window)).sum())
+        numbers = ("predictions", "outcomes", "labelled", "presumed", "mature")
+        assert {name: card[name] for name in numbers} == {name: wanted[name] for name in numbers}
+        for figures in (card["figures"], wanted["figures"]):
+            # Repeats took time of the model, too: of one record it is the same but for the last bit.
+            assert figures.pop("compute_ms_per_prediction")["value"] == pytest.approx(0.003)
+        assert card["figures"] == wanted["figures"]
+    band, wanted = (member.card(1, "amount_band", "10-50") for member in (twice, once))
+    assert band["figures"]["recall"] == wanted["figures"]["recall"]
+    assert band["predictions"] == wanted["predictions"]
 
 
 def test_arms_have_cards_of_their_own() -> None:
