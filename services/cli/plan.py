@@ -49,8 +49,10 @@ def show(
     facts = facts_of(settings, contracts)
     held = newest(facts)
     name = contracts.pipeline.name
+    refused = [fact for fact in facts if fact.plan is None and (held is None or fact.offset > held.offset)]
     if json:
         answer: dict[str, Any] = {"pipeline": name, "plan": told(held) if held else None}
+        answer["refused"] = [told(fact) for fact in refused]
         typer.echo(codec.dumps(answer | ({"history": [told(fact) for fact in facts]} if history else {})))
     elif held is None:
         Console(stderr=True).print(
@@ -60,6 +62,8 @@ def show(
         console = paper()
         for part in plan_sheet(held):
             console.print(part, soft_wrap=isinstance(part, str))
+    if refused and not json:
+        _refused(name, refused)
     if history and not json:
         _history(facts)
     raise typer.Exit(0 if held else 1)
@@ -205,6 +209,14 @@ def line(change: dict[str, Any]) -> str:
     """A change in a line of rich markup."""
     values = [str(value) for value in (change["before"], change["after"]) if value is not None]
     return f"[{COLOURS[change['sign']]}]{change['sign']} {escape(change['what'])}[/]: {escape(' -> '.join(values))}"
+
+
+def _refused(name: str, facts: Sequence[PlanFact]) -> None:
+    """What was written since the newest plan and makes none: services go on with that plan."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for fact in facts:
+        console.print(f"[yellow]! the fact at offset {fact.offset} makes no plan: {escape(str(fact.fault))}[/]")
+    console.print(f"services go on with the plan before; headrace plan set {name} writes the next one")
 
 
 def _history(facts: Sequence[PlanFact]) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.inference.plans import Plan, parsed
+from services.inference.plans import EARLIEST, LATEST, MOST_VERSION, Plan, parsed, rows_of
 from services.kit.channels import Channel
-from services.kit.errors import Fenced, HeadraceError, InvalidRecord, Transient
-from services.kit.kafka import Connection, Producer, TransactionAborted
-from services.kit.reading import read_topic
+from services.kit.errors import ConfigurationError, Fenced, HeadraceError, InvalidRecord, Transient
+from services.kit.kafka import Connection, Producer, TransactionAborted, place
+from services.kit.reading import ranges, read
 
 
 class Contested(HeadraceError):
@@ -31,9 +31,10 @@ class PlanFact:
     Attributes:
         plan: what it says; None where it makes no plan.
         fault: why it makes none.
-        version: of the plan.
-        time: when it was decided, milliseconds since the epoch.
-        actor, reason: who decided, and why.
+        version: of the plan; 0 where the record cannot be read.
+        time: when it was decided, milliseconds since the epoch, within the years 1 to 9999; of a record that cannot be
+            read, when it was written.
+        actor, reason: who decided, and why; empty where the record cannot be read.
         offset: its place on the topic.
     """
 
@@ -47,9 +48,19 @@ class PlanFact:
 
 
 def history(connection: Connection, channel: Channel, pipeline: str) -> list[PlanFact]:
-    """All facts of the pipeline that the topic still has, in its order; compaction takes older ones away."""
-    table, _ = read_topic(connection, channel)
-    return [_fact(row) for row in table.to_pylist() if row["pipeline"] == pipeline]
+    """All facts of the pipeline that the topic still has, in its order; compaction takes older ones away.
+
+    Records that cannot be read are among them, each with its fault.
+    """
+    found: list[PlanFact] = []
+    for intake in read(connection, channel, ranges(connection, channel.name)):
+        facts = zip(rows_of(intake.batch.columns), intake.batch.offset.tolist(), strict=True)
+        found += [_fact(row, offset) for row, offset in facts if row["pipeline"] == pipeline]
+        written = {place(record): record.timestamp()[1] for record in intake.records}
+        for bad in intake.rejects:
+            fault, time = f"cannot be read: {bad.reason}: {bad.detail}", written[bad.partition, bad.offset]
+            found.append(PlanFact(None, fault, 0, min(max(time, 0), LATEST), "", "", bad.offset))
+    return sorted(found, key=lambda fact: fact.offset)
 
 
 def newest(facts: Sequence[PlanFact]) -> PlanFact | None:
@@ -77,6 +88,7 @@ def publish(
 
     Raises:
         Contested: another writer came in between.
+        ConfigurationError: there is no version left.
         Transient: Kafka does not answer; nothing was written.
     """
     producer = Producer(connection, transactional_id=f"{channel.name}.writer")
@@ -84,7 +96,11 @@ def publish(
         producer.init_transactions()
         facts = history(connection, channel, pipeline)
         held = newest(facts)
-        version = max((fact.version for fact in facts), default=0) + 1
+        version = max((fact.version for fact in facts if 0 < fact.version <= MOST_VERSION), default=0) + 1
+        if version > MOST_VERSION:
+            raise ConfigurationError(
+                f"plan {version - 1} of {pipeline} is the last that there can be: delete {channel.name} and begin anew"
+            )
         plan = replace(change(held.plan if held else None), version=version)
         rows = pa.RecordBatch.from_pylist([plan.fact(time, actor, reason)], schema=channel.codec.reader.arrow)
         producer.begin()
@@ -102,11 +118,11 @@ def publish(
     return plan
 
 
-def _fact(row: dict[str, Any]) -> PlanFact:
+def _fact(row: dict[str, Any], offset: int) -> PlanFact:
     plan, fault = None, None
     try:
         plan = parsed(row)
     except InvalidRecord as found:
         fault = str(found)
-    time = round(row["time"].timestamp() * 1000)
-    return PlanFact(plan, fault, row["plan_version"], time, row["actor"], row["reason"], row["_offset"])
+    time = min(max(row["time"], EARLIEST), LATEST)
+    return PlanFact(plan, fault, row["plan_version"], time, row["actor"], row["reason"], offset)

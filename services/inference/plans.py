@@ -19,6 +19,11 @@ CHAMPION, CANARY, CHALLENGER, SHADOW = "champion", "canary", "challenger", "shad
 DARK = (CHALLENGER, SHADOW)
 SINGLE = "single"
 
+MOST_VERSION = 10**12
+"""Of plans: one a millisecond for thirty years. What claims a higher one would shut out all that come after it."""
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
+"""Milliseconds of the years 1 to 9999."""
+
 kernels: Any = pc  # its stubs know too few of the overloads
 
 
@@ -129,9 +134,9 @@ def latest(facts: pa.RecordBatch, pipeline: str, known: int = 0) -> tuple[Plan |
 
     A fact that makes no plan (`parsed`) does not hold the others up.
     """
-    newer = kernels.and_(kernels.equal(facts["pipeline"], pipeline), kernels.greater(facts["plan_version"], known))
+    news = kernels.or_(kernels.greater(facts["plan_version"], known), kernels.less(facts["plan_version"], 1))
     plans, faults = [], []
-    for row in facts.filter(newer).to_pylist():
+    for row in rows_of(facts.filter(kernels.and_(kernels.equal(facts["pipeline"], pipeline), news))):
         try:
             plans.append(parsed(row))
         except InvalidRecord as fault:
@@ -139,13 +144,23 @@ def latest(facts: pa.RecordBatch, pipeline: str, known: int = 0) -> tuple[Plan |
     return max(plans, key=lambda plan: plan.version, default=None), faults
 
 
+def rows_of(facts: pa.RecordBatch | pa.Table) -> list[dict[str, Any]]:
+    """Records of the plans topic; times stay milliseconds, for calendars do not know all of them."""
+    place = facts.schema.get_field_index("time")
+    return facts.set_column(place, "time", facts["time"].cast(pa.int64())).to_pylist()  # type: ignore[no-any-return]  # pyarrow says Any
+
+
 def parsed(row: Mapping[str, Any]) -> Plan:
     """The plan that a record of the plans topic tells.
 
     Raises:
         InvalidRecord: `no_champion` where there is not exactly one, `canaries` where there are several, `canary_share`
-            where the canary's is not between 0 and 1.
+            where the canary's is not between 0 and 1, `plan_version` and `plan_time` where they are none.
     """
+    if not 1 <= row["plan_version"] <= MOST_VERSION:
+        raise InvalidRecord("plan_version", f"{row['plan_version']} is no version of a plan: 1 to {MOST_VERSION}")
+    if not EARLIEST <= row["time"] <= LATEST:
+        raise InvalidRecord("plan_time", f"plan {row['plan_version']} is of {row['time']} ms, which no calendar holds")
     arms = tuple(
         Arm(**{**named, "members": tuple(Member(**member) for member in named["members"])}) for named in row["arms"]
     )

@@ -196,6 +196,8 @@ class ModelStore:
 
     def _inside(self, uri: str) -> str:
         # A plan may name any string; this process reads its model store, not any address that somebody wrote.
+        if "\x00" in uri:
+            raise ContractError(f"{uri!r} is no place in a model store")
         protocol, _ = split_protocol(uri)
         known = self._files.protocol if isinstance(self._files.protocol, tuple) else (self._files.protocol,)
         at = self._files._strip_protocol(uri) if (protocol or "file") in known else ""

@@ -1,4 +1,7 @@
-"""Fact topics (plans): compacted, read whole and in order by every member, without a group."""
+"""Fact topics (plans): compacted, read whole and in order by every member, without a group.
+
+A fact that nobody can read must not take away what holds: members go on with what they know, and say so.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,27 @@ import pyarrow as pa
 
 from services.kit.batch import Batch
 from services.kit.channels import Channel
-from services.kit.errors import ContractError
+from services.kit.errors import Transient
 from services.kit.kafka import OFFSET_BEGINNING, Connection, Consumer, Message, TopicPartition, place
+from services.kit.logs import logger
+from services.kit.metrics import Metrics
 from services.kit.polled import Patience, told_apart
+
+log = logger("facts")
 
 
 class Facts:
-    """Follows one fact topic from its beginning."""
+    """Follows one fact topic from its beginning.
 
-    def __init__(self, connection: Connection, channel: Channel) -> None:
+    Attributes:
+        trouble: the newest fact when it cannot be read, and why; None when it can.
+    """
+
+    def __init__(self, connection: Connection, channel: Channel, metrics: Metrics) -> None:
         self.channel = channel
+        self.metrics = metrics
+        self.trouble: str | None = None
+        self._waiting: list[Message] = []
         self.consumer = Consumer(connection)
         self.partitions = self.consumer.partitions(channel.name)
         self.consumer.assign(
@@ -36,18 +50,34 @@ class Facts:
             yield from self._decoded(records)
 
     def news(self) -> Iterator[Batch]:
-        """What came since."""
-        yield from self._decoded(told_apart(self.consumer.poll(1_000, 0), self.channel.name)[0])
+        """What came since; kept for the next time when the registry that tells how to read it does not answer."""
+        self._waiting += told_apart(self.consumer.poll(1_000, 0), self.channel.name)[0]
+        if not self._waiting:
+            return
+        try:
+            found = list(self._decoded(self._waiting))
+        except Transient as reason:
+            if self.trouble is None:
+                self.trouble = f"{self.channel.name}: {reason}"
+                log.warning("waiting", reason=self.trouble)
+            return
+        self._waiting = []
+        yield from found
 
     def _decoded(self, messages: list[Message]) -> Iterator[Batch]:
         records = [message for message in messages if message.value() is not None]
         if not records:
             return
         decoded = self.channel.codec.decode([record.value() for record in records])
-        if decoded.bad:
-            bad = decoded.bad[0]
+        self.trouble = None
+        for bad in decoded.bad:
             partition, offset = place(records[bad.row])
-            raise ContractError(f"{self.channel.name}[{partition}]@{offset} is no fact we can read: {bad.detail}")
+            self.trouble = f"{self.channel.name}[{partition}]@{offset} is no fact that can be read: {bad.detail}"
+            log.error("fact left out", reason=bad.reason, detail=self.trouble)
+            self.metrics.facts_unreadable.labels(self.channel.logical, bad.reason).inc()
+        records = [records[row] for row in decoded.rows.tolist()]
+        if not records:
+            return
         yield Batch(
             self.channel.logical,
             decoded.columns,

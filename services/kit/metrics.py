@@ -53,6 +53,9 @@ class Metrics:
         self.dead_letters = Counter("dead_letters", "records refused, by reason", ["reason"], **in_registry)
         noted = "records left out without being refused, or answered with a reservation, by what they were found to be"
         self.remarks = Counter("remarks", noted, ["remark"], **in_registry)
+        self.facts_unreadable = Counter(
+            "facts_unreadable", "facts left out because nobody can read them", ["topic", "reason"], **in_registry
+        )
         self.batch_rows = Histogram("batch_rows", "records in a batch", buckets=ROWS_BUCKETS, **in_registry)
         self._stages = Counter("stage_seconds", "time spent, by stage of the loop", ["stage"], **in_registry)
         self.latency = BatchHistogram(

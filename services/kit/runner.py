@@ -172,7 +172,7 @@ class Runner:
             self.clock,
             self.health.beat,
         )
-        self.facts = [Facts(connection, channel) for channel in wiring.facts.values()]
+        self.facts = [Facts(connection, channel, self.metrics) for channel in wiring.facts.values()]
         for facts in self.facts:
             for batch in facts.whole():
                 self.health.beat()
@@ -347,6 +347,8 @@ class Runner:
     def report(self, now: float) -> None:
         """Gauges and readiness, once a second."""
         missing = self.service.ready()
+        if missing is not None:
+            missing = "; ".join([missing, *(facts.trouble for facts in self.facts if facts.trouble is not None)])
         if missing is None and not self.membership.joined:
             missing = "the group has assigned nothing yet"
         if missing is None and any(own.restoring() for own in self.owned.values()):

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from services.cli.arranging import Wish, arrange
@@ -13,9 +14,12 @@ from services.cli.plan_changes import changes, moved
 from services.cli.recipes import ensemble, share_of
 from services.inference.ensembles import digest_of
 from services.inference.package import Input, Manifest, pack
-from services.inference.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan
+from services.inference.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan, latest
 from services.inference.store import ModelStore, Stored
 from services.kit.errors import ConfigurationError
+from services.kit.facts import Facts
+from services.kit.kafka import Producer
+from services.kit.metrics import Metrics
 from services.pipeline.spec import expand
 from tests.cli.terminal import Terminal
 from tests.inference.graphs import logistic
@@ -201,3 +205,54 @@ def test_two_people_at_once(models: ModelStore, headrace: Terminal, project: Pro
     versions = project.read("plans")["plan_version"].to_pylist()
     assert versions == sorted(written) == list(range(1, len(written) + 1))
     assert written
+
+
+def spoil(project: Project) -> int:
+    """Write facts that make no plan: bytes, a schema that nobody knows, an impossible time and version; how many."""
+    channel = project.contracts.channel("plans")
+    good = Plan(project.name, 5, (arm(CHAMPION, "1"),)).fact(1, "eve", "mischief")
+    rows = [{**good, "time": 2**62}, {**good, "plan_version": 2**63 - 1}, {**good, "plan_version": -1}]
+    values = channel.codec.encode(pa.RecordBatch.from_pylist(rows, schema=channel.codec.reader.arrow))
+    values += [b"", b"no fact", b"\x00\x7f\xff\xff\xff" + b"\x00" * 9, values[0][:-3]]
+    producer = Producer(project.connection)
+    producer.send(channel.name, [project.name] * len(values), values)
+    producer.flush()
+    return len(values)
+
+
+def test_a_spoilt_topic_is_mended(models: ModelStore, headrace: Terminal, project: Project) -> None:
+    """What makes no plan is shown, keeps nobody from the plan before, and the next plan is written over it."""
+    at = project.path
+    assert headrace.run("plan", "set", at, "--champion", "m@1", "--reason", "first")[0] == 0
+    count = spoil(project)
+    code, _, errors = headrace.run("plan", "show", at)
+    assert code == 0
+    assert errors.count("makes no plan") == count
+    assert headrace.json("plan", "show", at)["plan"]["plan_version"] == 1
+    metrics = Metrics()
+    facts = Facts(project.connection, project.contracts.channel("plans"), metrics)
+    versions = [latest(batch.columns, project.name) for batch in facts.whole()]
+    assert [plan.version for plan, _ in versions if plan is not None] == [1]
+    assert sum(len(faults) for _, faults in versions) == 3
+    unreadable = [sample for sample in metrics.facts_unreadable.collect()[0].samples if sample.name.endswith("_total")]
+    assert sum(sample.value for sample in unreadable) == count - 3
+    told = headrace.json("plan", "set", at, "--canary", "m@2", "--share", "5%", "--reason", "mended")
+    assert (told["written"], told["plan_version"]) == (True, 6)
+    shown = headrace.json("plan", "show", at, "--history")
+    assert shown["plan"]["plan_version"] == 6
+    assert shown["refused"] == []
+    assert len(shown["history"]) == count + 2
+    found = [latest(batch.columns, project.name) for batch in facts.news()]
+    assert [plan.version for plan, _ in found if plan is not None] == [6]
+    assert facts.trouble is None
+    facts.close()
+
+
+def test_a_topic_with_nothing_but_refuse(models: ModelStore, headrace: Terminal, project: Project) -> None:
+    """A first plan can be set where only what makes none was written before."""
+    at = project.path
+    spoil(project)
+    code, _, errors = headrace.run("plan", "show", at)
+    assert (code, "makes no plan" in errors) == (1, True)
+    told = headrace.json("plan", "set", at, "--champion", "m@1", "--reason", "first")
+    assert (told["written"], told["plan_version"]) == (True, 6)

@@ -24,6 +24,7 @@ from services.cli.lagging import measure
 from services.kit.errors import ContractError, Transient
 from services.kit.facts import Facts
 from services.kit.kafka import Admin, Connection, Message, Producer
+from services.kit.metrics import Metrics
 from services.kit.reading import messages, ranges
 from services.parts.kafka import Kafka
 from tests.conftest import started
@@ -134,10 +135,10 @@ def test_who_follows_a_topic_is_told_that_it_may_not(broker: Kafka, connection: 
     """Neither facts nor a follower take a topic that they may not read for one with nothing new."""
     facts_of = channel(f"test_{uuid.uuid4().hex[:12]}", "notes", NOTE)
     Admin(connection).create(facts_of.name, 2, 1, {})
-    facts, follower = Facts(connection, facts_of), Follower(connection, facts_of)
+    facts, follower = Facts(connection, facts_of, Metrics()), Follower(connection, facts_of)
     assert list(facts.whole()) == []
     assert follower.poll(0.5) is None
-    late = Facts(connection, facts_of)
+    late = Facts(connection, facts_of, Metrics())
     deny(broker, facts_of.name)
     for read in (lambda: list(late.whole()), lambda: list(facts.news()), lambda: follower.poll(0.2)):
         with pytest.raises(ContractError, match="TOPIC_AUTHORIZATION_FAILED"):
