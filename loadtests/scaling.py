@@ -22,6 +22,7 @@ import pyarrow as pa
 from rich.table import Table
 
 from loadtests.arena import Arena, arena, collected, console
+from loadtests.following import Follower
 from loadtests.parity import compared
 from loadtests.stream import Stream
 from tests.project import Project
@@ -44,13 +45,16 @@ class Scaler:
     """Decides, whenever it is called, who comes, goes or is killed.
 
     Attributes:
+        features: follows them: their share of all is how far the work is.
         steps: shares of the work at which members come (+1) or go (-1), or nobody does and one is killed (0).
         kills: members killed so far, each soon after somebody came or went.
     """
 
     project: Project
+    features: Follower
     rng: random.Random
     rows: int
+    got: int = 0
     steps: list[tuple[float, int]] = field(default_factory=list)
     kills: int = 0
     _kill_at: list[float] = field(default_factory=list)
@@ -60,9 +64,11 @@ class Scaler:
             self.steps += [(begin + self.rng.uniform(0, 0.08) * n, change) for n in (1, 2)]
         self.steps.sort()
 
-    def __call__(self, got: int) -> None:
+    def __call__(self, _: int) -> None:
         now = time.monotonic()
-        while self.steps and got >= self.steps[0][0] * self.rows:
+        intake = self.features.poll(0)[1]
+        self.got += len(intake.batch) if intake is not None else 0
+        while self.steps and self.got >= self.steps[0][0] * self.rows:
             _, change = self.steps.pop(0)
             for service in SCALED:
                 self._scale(service, change)
@@ -94,10 +100,11 @@ def run(ground: Arena, stream: Stream, protocol: str, seed: int) -> tuple[str, .
         begun = time.monotonic()
         for member in ("enrich-0", "views-0", "labels-0", "score-0"):
             project.start(member)
-        scaler = Scaler(project, random.Random(seed), len(stream))
         rows = len(stream)
         # Outcomes are the end of the way; members stop once all are there, so nothing more can come after them.
-        outcomes = collected(project, "outcomes", rows, between=scaler)
+        with Follower(project.connection, project.contracts.channel("features")) as follower:
+            scaler = Scaler(project, follower, random.Random(seed), rows)
+            outcomes = collected(project, "outcomes", rows, between=scaler)
         seconds = time.monotonic() - begun
         features, predictions = project.read("features"), project.read("predictions")
     verdict = compared(features, stream.events, 1, scaler.kills, seconds)

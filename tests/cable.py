@@ -6,6 +6,22 @@ import contextlib
 import socket
 import threading
 
+from services.parts.kafka import Kafka
+from services.parts.process import free_ports
+
+
+def cable_to(kafka: Kafka) -> Cable:
+    """A cable to a broker of one node that has not started yet: its clients find it at the cable's port alone."""
+    port = free_ports(1)[0]
+    cable = Cable(port)
+    client, controller = kafka.ports
+    kafka.overrides |= {
+        "listeners": f"PLAINTEXT://127.0.0.1:{client},CABLE://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client},CABLE://127.0.0.1:{cable.port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CABLE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
+    return cable
+
 
 class Cable:
     """Forwards connections to a port of this machine, until it is closed.

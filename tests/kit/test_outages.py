@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.parts.kafka import Kafka
-from services.parts.process import free_ports
-from tests.cable import Cable
+from tests.cable import Cable, cable_to
 from tests.conftest import started
 from tests.kit.test_runner import Stage, assert_exact, events, expected
 
@@ -20,14 +19,7 @@ from tests.kit.test_runner import Stage, assert_exact, events, expected
 def broker(tmp_path: Path) -> Iterator[tuple[Kafka, Cable]]:
     """A broker of this test's own, and a cable to it that its clients use."""
     kafka = Kafka(tmp_path / "kafka", heap="512m", brief=True, with_parent=True)
-    port = free_ports(1)[0]
-    cable = Cable(port)
-    client, controller = kafka.ports
-    kafka.overrides = {
-        "listeners": f"PLAINTEXT://127.0.0.1:{client},CABLE://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client},CABLE://127.0.0.1:{cable.port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CABLE:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    }
+    cable = cable_to(kafka)
     started(kafka.start)
     yield kafka, cable
     cable.close()
