@@ -70,7 +70,11 @@ class Cable:
             if not self._whole.is_set():
                 client.close()
                 continue
-            broker = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                broker = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                client.close()  # Nobody is there, at this moment.
+                continue
             with self._lock:
                 self._open |= {client, broker}
             for one, other in ((client, broker), (broker, client)):
