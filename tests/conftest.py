@@ -23,19 +23,19 @@ hypothesis.settings.register_profile("headrace", deadline=None)
 hypothesis.settings.load_profile("headrace")
 
 
-class Kinds(LoadScopeScheduling):
-    """Load tests in small in one process, all others in another, each in its order.
+class Files(LoadScopeScheduling):
+    """The tests of a file in one process, each in its order; load tests, which fill the machine, in one as well.
 
-    Load tests have processes and brokers of their own; the others share a broker, a store and a registry.
+    Load tests have processes and brokers of their own; the others share a broker, a store and a registry in a process.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "load" if nodeid.startswith("tests/loadtests/") else "others"
+        return "load" if nodeid.startswith("tests/loadtests/") else nodeid.partition("::")[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Kinds:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
     """How `make test` shares tests out."""
-    return Kinds(config, log)
+    return Files(config, log)
 
 
 def started(start: Callable[[], None]) -> None:

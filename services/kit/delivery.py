@@ -92,7 +92,7 @@ class Delivery(Protocol):
         """Keep nothing that answers for these partitions: another member will."""
 
 
-class Patience:
+class Retry:
     """Calls that wait for Kafka, repeated while it is out of reach for no longer than `seconds`.
 
     Args:
@@ -126,10 +126,10 @@ class ExactlyOnce:
     a new one of the same name aborts its transaction, and the outputs are sent again through that.
     """
 
-    def __init__(self, connection: Connection, transactional_id: str, patience: Patience) -> None:
+    def __init__(self, connection: Connection, transactional_id: str, retry: Retry) -> None:
         self.connection = connection
         self.transactional_id = transactional_id
-        self.patience = patience
+        self.retry = retry
         self.kept: list[Parcel] = []
         self.rows = 0
         self.is_open = False
@@ -138,7 +138,7 @@ class ExactlyOnce:
 
     def _new(self) -> Producer:
         producer = Producer(self.connection, transactional_id=self.transactional_id, linger_ms=5)
-        self.patience(producer.init_transactions)
+        self.retry(producer.init_transactions)
         return producer
 
     def replace(self, reason: Stuck) -> None:
@@ -164,7 +164,7 @@ class ExactlyOnce:
             self.open()
 
     def flush(self) -> None:
-        self.patience(self.producer.flush)
+        self.retry(self.producer.flush)
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         if not offsets and not self.kept and not self.is_open:
@@ -179,7 +179,7 @@ class ExactlyOnce:
                 self.replace(reason)
                 raise TransactionAborted(str(reason)) from reason
         try:
-            self.patience(self.producer.commit, COMMIT_S)
+            self.retry(self.producer.commit, COMMIT_S)
         except Transient as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
         self.is_open = False
@@ -206,8 +206,8 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Outputs are readable as soon as the broker has them, offsets follow: a crash repeats answers, never loses one."""
 
-    def __init__(self, connection: Connection, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, connection: Connection, retry: Retry) -> None:
+        self.retry = retry
         self._outputs = Producer(connection, linger_ms=2)
         # Checkpoint chunks need delivery reports, outputs only failures: a producer has the one or the other.
         self.producer = Producer(connection, linger_ms=2, reports=True)
@@ -222,14 +222,14 @@ class AtLeastOnce:
         parcel.send(self._outputs)
 
     def flush(self) -> None:
-        self.patience(self._outputs.flush)
-        self.patience(self.producer.flush)
+        self.retry(self._outputs.flush)
+        self.retry(self.producer.flush)
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         # Commit after flush: a crash between the two repeats an answer, never loses one.
         self.flush()
         if offsets:
-            self.patience(lambda _: consumer.commit(offsets))
+            self.retry(lambda _: consumer.commit(offsets))
         self.rows = 0
 
     def abort(self) -> None:
@@ -239,11 +239,11 @@ class AtLeastOnce:
         """What was sent is sent: the next owner repeats what was not committed."""
 
 
-def open_delivery(mode: str, connection: Connection, transactional_id: str, patience: Patience) -> Delivery:
+def open_delivery(mode: str, connection: Connection, transactional_id: str, retry: Retry) -> Delivery:
     """The delivery of a mode, ready to send."""
     if mode == "exactly_once":
-        return ExactlyOnce(connection, transactional_id, patience)
-    return AtLeastOnce(connection, patience)
+        return ExactlyOnce(connection, transactional_id, retry)
+    return AtLeastOnce(connection, retry)
 
 
-__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Patience", "TransactionAborted", "open_delivery"]
+__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Retry", "TransactionAborted", "open_delivery"]

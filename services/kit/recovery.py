@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from services.kit.channels import Channel, Wiring
-from services.kit.errors import ContractError, Transient
-from services.kit.kafka import OFFSET_BEGINNING, Admin, Connection, Consumer, Message, TopicPartition, translate
+from services.kit.channels import Wiring
+from services.kit.errors import ContractError
+from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
+from services.kit.reading import messages, ranges
 from services.kit.service import Service
 
 log = logger("recovery")
@@ -88,51 +89,16 @@ def check_offsets(
     if any(found.offset >= 0 for found in consumer.committed(inputs)) or Admin(connection).members(wiring.group):
         return
     for logical in service.answers:
-        channel = wiring.outputs[logical]
-        if (count := consumer.partitions(channel.name)) and _was_written(connection, channel, count, beat):
-            recovery.answer_again(wiring.group, f"{channel.name} holds its answers")
+        name = wiring.outputs[logical].name
+        written = ranges(connection, name)
+        # What retention took was there as well.
+        if any(part.start > 0 for part in written) or any(True for _ in messages(connection, name, written)):
+            recovery.answer_again(wiring.group, f"{name} holds its answers")
             return
     if service.stateful:
-        count = consumer.partitions(wiring.checkpoints.name)
-        mine = f"{wiring.group}/".encode()
-        for message in _all(connection, wiring.checkpoints, count, beat):
-            if (message.key() or b"").startswith(mine):
-                recovery.answer_again(wiring.group, f"{wiring.checkpoints.name} holds checkpoints of it")
-                return
-
-
-def _was_written(connection: Connection, channel: Channel, partitions: int, beat: Callable[[], None]) -> bool:
-    """Whether there are records that a reader sees, or were until retention took them."""
-    consumer = Consumer(connection)
-    try:
-        if any(consumer.watermarks(channel.name, partition)[0] > 0 for partition in range(partitions)):
-            return True
-    finally:
-        consumer.close()
-    return next(_all(connection, channel, partitions, beat), None) is not None
-
-
-def _all(
-    connection: Connection, channel: Channel, partitions: int, beat: Callable[[], None], timeout: float = 60.0
-) -> Iterator[Message]:
-    """Every committed record that a topic holds."""
-    consumer = Consumer(connection)
-    try:
-        consumer.assign([TopicPartition(channel.name, number, OFFSET_BEGINNING) for number in range(partitions)])
-        left, waited = set(range(partitions)), 0.0
-        while left:
+        name, mine = wiring.checkpoints.name, f"{wiring.group}/".encode()
+        for part in messages(connection, name, ranges(connection, name)):
             beat()
-            messages = consumer.poll(1_000, 0.1)
-            waited = 0.0 if messages else waited + 0.1
-            if waited > timeout:
-                raise Transient(f"{channel.name} was not read to its end within {timeout:g} s")
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.name() == "_PARTITION_EOF":
-                    left.discard(message.partition() or 0)
-                elif not isinstance(named := translate(error), Transient):
-                    raise named
-    finally:
-        consumer.close()
+            if any((message.key() or b"").startswith(mine) for message in part):
+                recovery.answer_again(wiring.group, f"{name} holds checkpoints of it")
+                return

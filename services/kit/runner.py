@@ -19,7 +19,7 @@ from services.kit.checkpoints import Checkpoints
 from services.kit.commits import QUIET_S, Commits
 from services.kit.compiled import late, prepare
 from services.kit.dead_letters import RejectShare
-from services.kit.delivery import Delivery, Patience, open_delivery
+from services.kit.delivery import Delivery, Retry, open_delivery
 from services.kit.ends import Lookout, Quiet
 from services.kit.errors import ContractError, Fenced, HeadraceError, Transient
 from services.kit.facts import Facts
@@ -126,8 +126,8 @@ class Runner:
         log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
         self._prepare()
         # The producer comes first: taking over the transactional id aborts what a dead predecessor left open.
-        patience = Patience(settings.patience_s, self.health.beat, time.monotonic)
-        self._delivery = delivery = open_delivery(settings.mode, connection, wiring.transactional_id, patience)
+        retry = Retry(settings.patience_s, self.health.beat, time.monotonic)
+        self._delivery = delivery = open_delivery(settings.mode, connection, wiring.transactional_id, retry)
         channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
         names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
         asking = Consumer(connection)

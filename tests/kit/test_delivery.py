@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from services.kit.delivery import ExactlyOnce, Parcel, Patience
+from services.kit.delivery import ExactlyOnce, Parcel, Retry
 from services.kit.kafka import Admin, Connection, Consumer, Stuck
 from services.kit.reading import messages, ranges
 
@@ -27,7 +27,7 @@ def opened(kafka: str, topic: str) -> tuple[Connection, ExactlyOnce, Consumer]:
     """A topic of one partition, and a delivery to it."""
     Admin(kafka).create(topic, 1, 1, {})
     connection = Connection(kafka)
-    delivery = ExactlyOnce(connection, topic, Patience(30, lambda: None, time.monotonic))
+    delivery = ExactlyOnce(connection, topic, Retry(30, lambda: None, time.monotonic))
     return connection, delivery, Consumer(connection)
 
 
