@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from services.kit.logs import logger
 log = logger("delivery")
 TRY_S = 5.0
 """Seconds that one try of a call waits for Kafka."""
+PAUSE_S = 0.1
+"""Seconds between two tries: some fail at once."""
+MOST_PRODUCERS = 5
 COMMIT_S = 60.0
 """A commit is over after this: the broker gives a transaction up after as long (transaction.timeout.ms)."""
 
@@ -114,6 +118,7 @@ class Retry:
             except Transient:
                 if self.clock() >= end:
                     raise
+                time.sleep(PAUSE_S)
             else:
                 return
 
@@ -137,9 +142,16 @@ class ExactlyOnce:
         self.producer = self._new()
 
     def _new(self) -> Producer:
-        producer = Producer(self.connection, transactional_id=self.transactional_id, linger_ms=5)
-        self.retry(producer.init_transactions)
-        return producer
+        for _ in range(MOST_PRODUCERS):
+            producer = Producer(self.connection, transactional_id=self.transactional_id, linger_ms=5)
+            try:
+                self.retry(producer.init_transactions)
+            except Stuck as reason:
+                log.warning("producer replaced", reason=str(reason))
+                self.left = [*self.left, producer]
+            else:
+                return producer
+        raise Fenced(f"{MOST_PRODUCERS} producers in a row could not begin")
 
     def replace(self, reason: Stuck) -> None:
         """Go on with a new producer of the same name; what was sent is sent again through it."""

@@ -460,9 +460,15 @@ class Producer:
             self.failure = error
 
     def init_transactions(self, timeout: float = 30.0) -> None:
-        """Take over the transactional id; an older holder's open transaction is aborted."""
+        """Take over the transactional id; an older holder's open transaction is aborted.
+
+        Transient: call again, also while the coordinator is still at the older transaction. Stuck: use a new producer.
+        """
         self._entrance.enter(self._producer, timeout)
-        _call(self._producer.init_transactions, timeout)
+        try:
+            _call_until(timeout + 5, self._producer.init_transactions, timeout)
+        except TransactionAborted as busy:
+            raise Transient(f"the transactional id is not free yet: {busy}") from busy
 
     def begin(self) -> None:
         _call(self._producer.begin_transaction)
