@@ -261,7 +261,8 @@ def _figures(values: pa.Array, place: Place, first: int) -> pa.Array:
             raise place.refusal(row, values, first, why, "write the column as whole numbers")
     if pa.types.is_floating(have) and pa.types.is_floating(want):
         return _narrowed(values, place, values, first, kernels.is_inf(values))
-    why = "is no whole number" if pa.types.is_integer(want) else f"cannot be {want} and stay as it is"
+    fraction = pa.types.is_integer(want) and not pa.types.is_integer(have)
+    why = "is no whole number" if fraction else f"cannot be {want} and stay as it is"
     return each(values, lambda part: part.cast(want), place, first, why, f"write it as {want}")
 
 

@@ -66,13 +66,13 @@ class TableFile:
 
 def open_table(path: Path) -> TableFile:
     """A Parquet file, or a folder of them, or a CSV with a header; what is inside decides, not the file's name."""
-    if path.is_dir():
-        return _folder(path)
     try:
+        if path.is_dir():
+            return _folder(path)
         source: Path | bytes = path if path.is_file() else path.read_bytes()  # a pipe can be read but once
         with _opened(source, path) as stream:
             head = stream.read(HEAD)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
     if head.startswith(PARQUET):
         return _parquet(source, path)
@@ -167,9 +167,8 @@ def _csv(source: Path | bytes, path: Path, head: bytes) -> TableFile:
     def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         _quoted_well(source, path, delimiter)
         columns = [by_name[name] for name in wanted]
-        with _opened(source, path) as stream:
-            for batch in _guarded(path, _lines(stream, delimiter, columns)):
-                yield pa.RecordBatch.from_arrays([batch[name] for name in columns], names=list(wanted))
+        for batch in _guarded(path, _lines(lambda: _opened(source, path), delimiter, columns)):
+            yield pa.RecordBatch.from_arrays([batch[name] for name in columns], names=list(wanted))
 
     return TableFile(names, True, read)
 
@@ -194,10 +193,10 @@ def _header(path: Path, head: bytes) -> tuple[list[str], str]:
     return best
 
 
-def _lines(stream: Any, delimiter: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _lines(opened: Callable[[], Any], delimiter: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """A CSV's columns as bytes; a cell with nothing in it is null, `""` is an empty text."""
     yield from pyarrow.csv.open_csv(
-        stream,
+        opened(),
         # One thread: only so does an error know its row.
         read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK),
         # No handler of crooked rows: pyarrow passes over such a row in silence where it is not UTF-8.
@@ -218,21 +217,20 @@ def _quoted_well(source: Path | bytes, path: Path, delimiter: str) -> None:
 
     Arrow's reader takes both without a word, so a file that has marks at all is read by a strict one first.
     """
-    with _opened(source, path) as stream:
-        if not any(b'"' in part for part in iter(lambda: stream.read(BLOCK), b"")):
-            return
     csv.field_size_limit(BLOCK)
-    with _opened(source, path) as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        try:
+    try:
+        with _opened(source, path) as stream:
+            if not any(b'"' in part for part in iter(lambda: stream.read(BLOCK), b"")):
+                return
+        with _opened(source, path) as stream:
+            text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
+            rows = csv.reader(text, delimiter=delimiter, strict=True)
             collections.deque(rows, maxlen=0)
-        except csv.Error as error:
-            why = (
-                "a quotation mark is not closed; the file may be cut off" if "end of data" in str(error) else str(error)
-            )
-            raise ConfigurationError(
-                f"{path}: line {rows.line_num:,}: {why}; write a mark within quotation marks twice"
-            ) from None
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from None
+    except csv.Error as error:
+        cut = "a quotation mark is not closed; the file may be cut off"
+        why = cut if "end of data" in str(error) else str(error)
+        raise ConfigurationError(
+            f"{path}: line {rows.line_num:,}: {why}; write a mark within quotation marks twice"
+        ) from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None

@@ -130,8 +130,25 @@ def test_what_is_no_file_is_refused(contracts: Contracts, tmp_path: Path) -> Non
     assert "is not there" in str(fate(contracts, tmp_path / "no.csv", "events"))
     (tmp_path / "empty").mkdir()
     assert "without Parquet files" in str(fate(contracts, tmp_path / "empty", "events"))
+    assert "cannot be read" in str(fate(contracts, tmp_path / ("x" * 300), "events"))
     (tmp_path / "no.parquet").write_text(HEADER)
     assert "is called Parquet and is none" in str(fate(contracts, tmp_path / "no.parquet", "events"))
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "zst", "lz4", "br"])
+def test_packed_files_that_are_damaged_are_refused(contracts: Contracts, tmp_path: Path, kind: str) -> None:
+    """A packed CSV that is cut off, or is not packed as its name says, is refused before anything is sent."""
+    lines = "".join(f'{n},2024-05-01T12:00:00Z,2,{n * 7919 % 99_991},"4.5",0\n' for n in range(20_000))
+    path = tmp_path / f"events.csv.{kind}"
+    path.write_text(HEADER)
+    assert "cannot be read" in str(fate(contracts, path, "events"))
+    if kind == "gz":
+        whole = gzip.compress(f"{HEADER}\n{lines}".encode())
+        path.write_bytes(whole)
+        assert fate(contracts, path, "events") is None
+        for cut in (len(whole) // 2, 40):
+            path.write_bytes(whole[:cut])
+            assert fate(contracts, path, "events") is not None
 
 
 @MUTATED
