@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def events(
     for part in schema:
         needed = part.name in (event.id, event.key, event.time)
         wanted.add(part, identity=needed and not pa.types.is_timestamp(part.type), needed=needed)
-    found, numbers, notes = _read(file, wanted, reading)
+    found, numbers, notes = _read(file, wanted, reading, event.time)
     columns = pa.table([found[name] for name in schema.names], schema=schema)
     again = columns.num_rows - kernels.count_distinct(columns[event.id]).as_py()
     if again:
@@ -132,7 +132,7 @@ def labels(
         wanted.add(pa.field(time, stamp.type, nullable=False), why=either)
     if names.get("source", "source") in file.names or "source" in names:
         wanted.add(pa.field("source", pa.string(), nullable=False))
-    found, numbers, notes = _read(file, wanted, reading)
+    found, numbers, notes = _read(file, wanted, reading, "label_time" if own else time)
     known = found["label_time" if own else time]
     if not own:
         known = kernels.add(known, pa.scalar(rule.matures_after, pa.duration("ms"))).cast(stamp.type)
@@ -195,10 +195,18 @@ class _Wanted:
             )
 
 
-def _read(file: TableFile, wanted: _Wanted, reading: Reading) -> tuple[dict[str, pa.ChunkedArray], Ints, list[str]]:
-    """Columns by field, the numbers of the file's rows, and what is to be said of them."""
+def _read(
+    file: TableFile, wanted: _Wanted, reading: Reading, clock: str
+) -> tuple[dict[str, pa.ChunkedArray], Ints, list[str]]:
+    """Columns by field, the numbers of the file's rows, and what is to be said of them.
+
+    `clock` is when rows happened; other times, such as a date of birth, may lie in any year if they are no numbers.
+    """
+    others = replace(reading, any_time=True)
     moments = {
-        place.field.name: Moments(place, reading) for place in wanted.places if pa.types.is_timestamp(place.field.type)
+        place.field.name: Moments(place, reading if place.field.name == clock else others)
+        for place in wanted.places
+        if pa.types.is_timestamp(place.field.type)
     }
     parts: dict[str, list[pa.Array]] = {place.field.name: [] for place in wanted.places}
     first = 1

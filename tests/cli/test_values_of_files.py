@@ -240,6 +240,16 @@ def test_a_time_that_nobody_meant_is_refused(written: Any, texts: list[str], why
         written("transaction_id,tx_datetime,customer_id\n" + "".join(f"a,{text},x\n" for text in texts))
 
 
+def test_other_times_may_lie_in_any_year(written: Any) -> None:
+    """A date of birth is what it says; as a number it needs a unit that makes sense of it, or that is declared."""
+    birth = written(csv("1951-03-04"), more=TIME).columns["more"].to_pylist()
+    assert birth == [None, datetime(1951, 3, 4, tzinfo=UTC)]
+    with pytest.raises(ConfigurationError, match=r"row 2, column more.*--time-unit"):
+        written(csv("-594000000"), more=TIME)
+    with pytest.raises(ConfigurationError, match=r"row 2, column more.*beyond the years"):
+        written(csv("9999-01-01"), more=TIME)
+
+
 def test_typed_times_are_held_against_the_same_range(written: Any) -> None:
     """Seconds that somebody read as nanoseconds are refused in Parquet, too, and nanoseconds are cut aloud."""
     times = pa.array([1_714_564_800, 1_714_564_801], pa.timestamp("ns"))
