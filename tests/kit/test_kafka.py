@@ -127,6 +127,7 @@ TUNABLE = {
     "queue.buffering.max.messages",
     "queued.max.messages.kbytes",
     "queued.min.messages",
+    "reconnect.backoff.max.ms",
     "retry.backoff.max.ms",
     "retry.backoff.ms",
     "socket.nagle.disable",
