@@ -7,7 +7,7 @@ incompatible here, so that a version that is accepted is readable to its last re
 
 from __future__ import annotations
 
-from services.kit.avro_types import MISSING, Array, Enum, Leaf, Map, Member, Node, Nullable, Record
+from services.kit.avro_types import MISSING, Array, Enum, Leaf, Map, Member, Node, Nullable, Record, Unread
 
 _PROMOTIONS = {
     "int": {"long", "float", "double"},
@@ -24,6 +24,8 @@ def incompatibilities(writer: Node, reader: Node, place: str = "") -> list[str]:
     ['amount: long cannot be read as int']
     """
     match writer, reader:
+        case Unread(), _:
+            return [f"{place}: {writer.why}"]
         case Nullable(), Nullable():
             return incompatibilities(writer.inner, reader.inner, place)
         case _, Nullable():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.kit.avro_types import MISSING, Array, Enum, Leaf, Map, Node, Nullable, Record
+from services.kit.avro_types import MISSING, Array, Enum, Leaf, Map, Node, Nullable, Record, Unread
 
 _RANGES = {"int": 1 << 31, "long": 1 << 63}
 
@@ -32,6 +32,8 @@ def misfit(node: Node, value: object, *, default: bool = False) -> str:
             good = isinstance(value, str) and all(ord(char) < 256 for char in value)
         case Enum():
             good = value in node.symbols
+        case Unread():
+            return ""  # nobody reads it
         case Nullable():
             return "" if value is None else misfit(node.inner, value, default=default)
         case Array():

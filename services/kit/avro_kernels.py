@@ -14,7 +14,7 @@ from services.kit.compiled import kernel
 
 # A line of a program: operation, buffer, scope, argument, target. The operations stand in this module because the
 # machine code on disk is renewed when this file changes, not when one that it imports does.
-END, LONG, INT, BOOL, FLOAT, DOUBLE, STRING, BYTES, ENUM, UNION, BEGIN, NEXT, GOTO, ZERO, MARK = range(15)
+END, LONG, INT, BOOL, FLOAT, DOUBLE, STRING, BYTES, ENUM, UNION, BEGIN, NEXT, GOTO, ZERO, MARK, STEP, BRANCH = range(17)
 WIDTH = 5
 _LINE = 8 * WIDTH
 
@@ -306,6 +306,20 @@ def decode(
             elif op == MARK:
                 store32(buffer + 4 * position, count[load64(line + 24)])
                 line += _LINE
+            elif op == STEP:
+                if end - at < load64(line + 24):
+                    at = -TRUNCATED
+                    break
+                at += load64(line + 24)
+                line += _LINE
+            elif op == BRANCH:  # One of so many lines that follow, each of which leads to a branch.
+                value, at = _varint(at, end)
+                if at < 0:
+                    break
+                if value < 0 or value >= load64(line + 24):
+                    at = -MALFORMED
+                    break
+                line += _LINE * (1 + value)
             else:
                 if at != end:
                     at = -TRAILING_BYTES

@@ -2,7 +2,7 @@
 
 Avro 1.12 allows more than is safe to read from strangers: five bytes can claim fifty million nulls, and a recursive
 type turns a small payload into an exhausted C stack. What could be abused so is refused here, once, and the readers
-need not think of it.
+need not think of it. Of strangers' schemas, what is safe but foreign to us is no reason to refuse the whole: `Unread`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from services.kit.avro_types import (
     LOGICAL,
     MISSING,
     PRIMITIVES,
+    UNSPOKEN,
     Array,
     Enum,
+    Fixed,
     Leaf,
     Map,
     Member,
     Node,
+    Null,
     Nullable,
     Record,
+    Shape,
+    Union,
+    Unread,
     column_bytes,
     least_bytes,
     walk,
@@ -36,13 +42,15 @@ MOST_SWELL = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
 
 
-def parse(definition: object) -> tuple[Record | None, list[str]]:
+def parse(definition: object, *, strangers: bool = False) -> tuple[Record | None, list[str]]:
     """The tree of a definition and all that is wrong with it; None when it cannot be read at all.
+
+    `strangers`: it is what records were written with, not what we write: types that we cannot read are `Unread` in it.
 
     >>> parse({"type": "record", "name": "a", "fields": [{"name": "x", "type": {"type": "array", "items": "null"}}]})[1]
     ['a.x[]: `null` takes no bytes, so a few bytes could claim millions of them; use a union with another type']
     """
-    parser = _Parser()
+    parser = _Parser(strangers)
     node = parser.node(definition, "", "", 0)
     if node is not None and not isinstance(node, Record):
         parser.problems.append("the outermost type must be a record")
@@ -53,7 +61,8 @@ def parse(definition: object) -> tuple[Record | None, list[str]]:
 class _Parser:
     """One walk over a definition: the named types met, those still open, and the problems found."""
 
-    def __init__(self) -> None:
+    def __init__(self, strangers: bool) -> None:
+        self.strangers = strangers
         self.problems: list[str] = []
         self.named: dict[str, Node | None] = {}
         self.open: set[str] = set()
@@ -81,7 +90,7 @@ class _Parser:
             case {"type": str() as kind, "logicalType": logical} if kind in PRIMITIVES:
                 return self.logical(kind, logical, place)
             case {"type": "fixed"}:
-                return self.refuse(place, "`fixed` is not supported; use `bytes`")
+                return self.fixed(cast("dict[str, Any]", definition), space, place)
             case {"type": (str() | dict() | list()) as inner}:
                 return self.node(inner, space, place, depth + 1)
             case _:
@@ -91,6 +100,10 @@ class _Parser:
         """Note a problem; the answer is what the caller gives for a type that is none."""
         self.problems.append(f"{place}: {why}" if place else why)
         return None
+
+    def unread(self, place: str, shape: Shape, why: str) -> Node | None:
+        """A type that we cannot read: a problem in a schema of ours, stepped over in a stranger's."""
+        return Unread(shape, why) if self.strangers else self.refuse(place, why)
 
     def repeated(self, whole: Node, part: Node, place: str) -> Node | None:
         least, most = least_bytes(part), column_bytes(part)
@@ -103,7 +116,7 @@ class _Parser:
             return Leaf(word)
         if word == "null":
             why = "`null` takes no bytes, so a few bytes could claim millions of them; use a union with another type"
-            return self.refuse(place, why)
+            return self.unread(place, Null(), why)
         full = word if "." in word or not space else f"{space}.{word}"
         if full in self.open:
             why = "contains itself; a small payload of a recursive type exhausts the stack"
@@ -120,17 +133,36 @@ class _Parser:
     def logical(self, kind: str, logical: object, place: str) -> Node | None:
         if not isinstance(logical, str) or logical not in LOGICAL or LOGICAL[logical][0] != kind:
             known = ", ".join(f"{name} of {base}" for name, (base, _) in LOGICAL.items())
-            return self.refuse(place, f"logical type `{logical}` of {kind} is not supported; there are {known}")
+            if self.strangers and logical not in UNSPOKEN:
+                return Leaf(kind)
+            why = f"logical type `{logical}` of {kind} is not supported; there are {known}"
+            return self.unread(place, Leaf(kind), why)
         return Leaf(kind, logical)
+
+    def fixed(self, rest: dict[str, Any], space: str, place: str) -> Node | None:
+        full, _ = self.name(rest, space, place)
+        size = rest.get("size")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 31:
+            return self.refuse(place, f"a fixed needs a size, not {str(size)[:80]}")
+        self.named[full] = self.unread(place, Fixed(size), "`fixed` is not supported; use `bytes`")
+        return self.named[full]
 
     def union(self, branches: list[Any], space: str, place: str, depth: int) -> Node | None:
         if len(branches) != 2 or branches.count("null") != 1:
-            return self.refuse(place, "a union must be of null and one other type")
+            return self.wide(branches, space, place, depth)
         null_at = branches.index("null")
         if isinstance(branches[1 - null_at], list):
             return self.refuse(place, "a union within a union")
         inner = self.node(branches[1 - null_at], space, place, depth + 1)
         return inner and Nullable(inner, null_at)
+
+    def wide(self, branches: list[Any], space: str, place: str, depth: int) -> Node | None:
+        why = "a union must be of null and one other type"
+        if not self.strangers or not branches or any(isinstance(branch, list) for branch in branches):
+            return self.refuse(place, why)
+        found = [self.node(branch, space, place, depth + 1) for branch in branches]
+        whole = tuple(branch for branch in found if branch is not None)
+        return Unread(Union(whole), why) if len(whole) == len(found) else None
 
     def name(self, rest: dict[str, Any], space: str, place: str) -> tuple[str, str]:
         """Full name and the namespace that it opens."""
@@ -160,7 +192,10 @@ class _Parser:
         where = place or full.rpartition(".")[2]
         fields = rest.get("fields")
         if not isinstance(fields, list) or not fields:
-            return self.refuse(where, "a record without fields takes no bytes, so millions of them fit in five")
+            why = "a record without fields takes no bytes, so millions of them fit in five"
+            empty = fields == [] and bool(place)
+            self.named[full] = self.unread(where, Null(), why) if empty else self.refuse(where, why)
+            return self.named[full]
         self.open.add(full)
         members = [self.member(field, inner, where, depth) for field in fields]
         self.open.discard(full)
@@ -181,7 +216,8 @@ class _Parser:
         if node is None:
             return None
         default = field.get("default", MISSING)
-        if default is not MISSING and (why := misfit(node, default, default=True)):
+        if default is not MISSING and not self.strangers and (why := misfit(node, default, default=True)):
             self.refuse(where, f"the default does not fit the type: {why}")
-        aliases = field.get("aliases", [])
+        told = field.get("aliases")
+        aliases = [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
         return Member(name, node, default, tuple(aliases), str(field.get("doc", "")))

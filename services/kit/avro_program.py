@@ -3,7 +3,8 @@
 A *scope* is a place where a number of items stand side by side: scope 0 holds the records, and each array or map opens
 one of its own for its items. Every buffer belongs to a scope and is filled at that scope's running position, so the
 children of a null struct keep their place. The way of a null leads over a block at the end of the program that fills
-the places of what is not there.
+the places of what is not there. What nobody reads is stepped over by the same operations: all of a scope write into one
+buffer that is never looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 from services.kit.avro_kernels import (
     BEGIN,
     BOOL,
+    BRANCH,
     BYTES,
     DOUBLE,
     END,
@@ -27,11 +29,28 @@ from services.kit.avro_kernels import (
     LONG,
     MARK,
     NEXT,
+    STEP,
     STRING,
     UNION,
     ZERO,
 )
-from services.kit.avro_types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, arrow_type, least_bytes
+from services.kit.avro_types import (
+    Array,
+    Enum,
+    Fixed,
+    Leaf,
+    Map,
+    Member,
+    Node,
+    Null,
+    Nullable,
+    Record,
+    Shape,
+    Union,
+    Unread,
+    arrow_type,
+    least_bytes,
+)
 
 _LEAVES: dict[str, tuple[int, type[np.integer]]] = {
     "boolean": (BOOL, np.uint8),
@@ -116,6 +135,7 @@ class _Builder:
     dtypes: list[type[np.integer]] = field(default_factory=list)
     scope_of: list[int] = field(default_factory=list)
     absent: list[tuple[int, Slot, int]] = field(default_factory=list)
+    sinks: dict[int, int] = field(default_factory=dict)
 
     def emit(self, op: int, buffer: int = 0, scope: int = 0, arg: int = 0, target: int = 0, *, place: str) -> int:
         self.code.append([op, buffer, scope, arg, target])
@@ -155,6 +175,61 @@ class _Builder:
             case Map():
                 parts = (Member("", Leaf("string")), Member("", node.value))
                 return self.items(node, parts, scope, valid, f"{place}{{}}")
+            case Unread():
+                self.step_over(node.shape, scope, place)
+                return Slot(node, arrow_type(node), scope, -1, valid)
+
+    def step_over(self, shape: Shape, scope: int, place: str) -> None:
+        """Instructions past a value of any type, whose parts nobody looks at."""
+        match shape:
+            case Leaf():
+                self.emit(
+                    BYTES if shape.kind == "string" else _LEAVES[shape.kind][0], self.sink(scope), scope, place=place
+                )
+            case Enum():
+                self.emit(INT, self.sink(scope), scope, place=place)
+            case Fixed():
+                self.emit(STEP, 0, scope, shape.size, place=place)
+            case Nullable():
+                both: tuple[Shape, ...] = (Null(), shape.inner) if shape.null_at == 0 else (shape.inner, Null())
+                self.one_of(both, scope, place)
+            case Union():
+                self.one_of(shape.branches, scope, place)
+            case Record():
+                for member in shape.members:
+                    self.step_over(member.type, scope, place)
+            case Array():
+                self.past_items((shape.item,), scope, place)
+            case Map():
+                self.past_items((Leaf("bytes"), shape.value), scope, place)
+            case Unread():
+                self.step_over(shape.shape, scope, place)
+
+    def one_of(self, branches: tuple[Shape, ...], scope: int, place: str) -> None:
+        self.emit(BRANCH, 0, scope, len(branches), place=place)
+        ways = [self.emit(GOTO, place=place) for _ in branches]
+        ends = []
+        for way, branch in zip(ways, branches, strict=True):
+            self.code[way][4] = len(self.code)
+            self.step_over(branch, scope, place)
+            ends.append(self.emit(GOTO, place=place))
+        for end in ends:
+            self.code[end][4] = len(self.code)
+
+    def past_items(self, parts: tuple[Shape, ...], scope: int, place: str) -> None:
+        inner = len(self.least)
+        self.least.append(sum(least_bytes(part) for part in parts))
+        begin = self.emit(BEGIN, self.sink(scope), scope, inner, place=place)
+        for part in parts:
+            self.step_over(part, inner, place)
+        self.emit(NEXT, self.sink(scope), scope, inner, begin + 1, place=place)
+        self.code[begin][4] = len(self.code)
+
+    def sink(self, scope: int) -> int:
+        """The buffer of a scope that takes what nobody reads."""
+        if scope not in self.sinks:
+            self.sinks[scope] = self.buffer(np.int64, scope)
+        return self.sinks[scope]
 
     def items(self, node: Node, parts: tuple[Member, ...], scope: int, valid: int, place: str) -> Slot:
         inner = len(self.least)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from services.kit import avro_kernels as kernels
 from services.kit.avro_program import Slot, assemble
-from services.kit.avro_types import Enum, Leaf, Record, arrow_field
+from services.kit.avro_types import Enum, Leaf, Record, Unread, arrow_field
 
 Ints = npt.NDArray[np.int64]
 
@@ -126,6 +126,8 @@ class _Arrays:
 
     def array(self, slot: Slot) -> pa.Array:
         n = int(self.buffers.count[slot.scope])
+        if isinstance(slot.node, Unread):
+            return pa.nulls(n)
         validity = self.validity(slot, n)
         kind = slot.kind
         match slot.node:

@@ -1,7 +1,8 @@
 """The Avro types that headrace speaks, as a tree, and their likes in Arrow.
 
 The tree has no recursion, no type that takes zero bytes, and unions only of null and one other type: `avro_parsing`
-says why. See https://avro.apache.org/docs/1.12.0/specification/.
+says why. Other types of strangers' schemas are stepped over where nobody reads them: `Unread`. See
+https://avro.apache.org/docs/1.12.0/specification/.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ LOGICAL: dict[str, tuple[str, pa.DataType]] = {
     "date": ("int", pa.date32()),
     "uuid": ("string", pa.string()),
 }
+UNSPOKEN = frozenset(
+    (
+        "decimal", "big-decimal", "time-millis", "time-micros", "timestamp-nanos", "local-timestamp-millis",
+        "local-timestamp-micros", "local-timestamp-nanos", "duration",
+    )
+)  # fmt: skip
+"""Logical types of the specification that we cannot read; others are strangers' own, and Avro says to ignore those."""
 ARROW: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "int": pa.int32(),
@@ -98,10 +106,38 @@ class Nullable:
     null_at: int
 
 
-Node = Leaf | Enum | Record | Array | Map | Nullable
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Nothing: it takes no bytes."""
 
 
-def walk(node: Node) -> Iterator[Node]:
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """So many bytes."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """One of several types."""
+
+    branches: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A type that we can step over and not read, and why: a column of nulls in Arrow. Only writers' schemas have it."""
+
+    shape: Shape
+    why: str
+
+
+Node = Leaf | Enum | Record | Array | Map | Nullable | Unread
+Shape = Node | Null | Fixed | Union
+
+
+def walk(node: Shape) -> Iterator[Shape]:
     """The node and all below it."""
     yield node
     match node:
@@ -114,11 +150,25 @@ def walk(node: Node) -> Iterator[Node]:
             yield from walk(node.value)
         case Nullable():
             yield from walk(node.inner)
+        case Unread():
+            yield from walk(node.shape)
+        case Union():
+            for branch in node.branches:
+                yield from walk(branch)
 
 
-def least_bytes(node: Node) -> int:
-    """The smallest encoding, in bytes: at least one, so that a count of items is bounded by the bytes that remain."""
+def least_bytes(node: Shape) -> int:
+    """The smallest encoding, in bytes: at least one, so that a count of items is bounded by the bytes that remain.
+
+    Of what is only stepped over it may be none; `avro_parsing` lets no array or map have such items.
+    """
     match node:
+        case Null():
+            return 0
+        case Fixed():
+            return node.size
+        case Unread():
+            return least_bytes(node.shape)
         case Leaf(kind="float"):
             return 4
         case Leaf(kind="double"):
@@ -155,8 +205,10 @@ def arrow_type(node: Node) -> pa.DataType:
             return pa.map_(pa.string(), arrow_field("value", node.value))
         case Nullable():
             return arrow_type(node.inner)
+        case Unread():
+            return pa.null()
 
 
 def arrow_field(name: str, node: Node) -> pa.Field:
     """A field that may be null exactly where the Avro type may."""
-    return pa.field(name, arrow_type(node), nullable=isinstance(node, Nullable))
+    return pa.field(name, arrow_type(node), nullable=isinstance(node, Nullable | Unread))

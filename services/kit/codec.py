@@ -14,13 +14,17 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import structlog
 
 from services.kit import avro_kernels as kernels
 from services.kit.avro_compatibility import incompatibilities
 from services.kit.avro_reading import Joined, Reading
 from services.kit.avro_resolution import Resolution
 from services.kit.avro_writing import Writing
+from services.kit.logs import logger
 from services.kit.schemas import Schema, SchemaIds
+
+log = logger("codec")
 
 REASONS = {
     kernels.NULL_VALUE: "null_value",
@@ -74,8 +78,9 @@ class Codec:
         ids: which ids may be read, and which is written.
         max_bytes: longer values are `oversize`, header included; below 2 GiB.
 
-    Ids of versions that the reader's schema cannot take are treated as unknown, the detail saying why: old records that
-    nobody can read any more do not keep the others from being read.
+    Ids of versions that the reader's schema cannot take are treated as unknown, the detail and the log saying why: old
+    records that nobody can read any more do not keep the others from being read. Fields of a version that the reader
+    does not have matter only as far as they must be stepped over.
     """
 
     def __init__(self, subject: str, reader: Schema, ids: SchemaIds, max_bytes: int = 1_000_000) -> None:
@@ -149,12 +154,19 @@ class Codec:
         for number, writer in self._ids.writers(self.subject).items():
             if number in self._sources or number in self._unreadable:
                 continue
-            if writer == self.reader:
+            if isinstance(writer, str):
+                self._give_up(number, writer)
+            elif writer == self.reader:
                 self._sources[number] = self._reading
             elif problems := incompatibilities(writer.record, self.reader.record):
-                self._unreadable[number] = "; ".join(problems)
+                self._give_up(number, "; ".join(problems))
             else:
                 self._sources[number] = Resolution(writer.record, self.reader.record)
+
+    def _give_up(self, number: int, why: str) -> None:
+        self._unreadable[number] = why
+        if structlog.is_configured():  # a service; a command tells what it read, and logs nothing
+            log.warning("a version of a schema cannot be read", subject=self.subject, id=number, reason=why)
 
     def _bad(self, joined: Joined) -> list[Bad]:
         rows = np.flatnonzero(joined.status)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from services.kit.errors import ConfigurationError, ContractError, Transient
-from services.kit.schemas import REMEDY, Schema, load_schema
+from services.kit.schemas import REMEDY, Schema, load_writer
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
 _MISSING = 404
@@ -47,7 +47,7 @@ class RegistryIds:
             secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
         self._ids: dict[tuple[str, str], int] = {}
-        self._versions: dict[str, dict[int, tuple[int, Schema | None]]] = {}
+        self._versions: dict[str, dict[int, tuple[int, Schema | str]]] = {}
 
     def id_of(self, subject: str, schema: Schema) -> int:
         """As `SchemaIds.id_of`; asks the registry once."""
@@ -59,19 +59,16 @@ class RegistryIds:
             self._ids[known] = int(found["id"])
         return self._ids[known]
 
-    def writers(self, subject: str) -> Mapping[int, Schema]:
-        """As `SchemaIds.writers`; asks for the versions each time, and fetches those that are new.
-
-        A version that is not safe to read is left out: its records are of an unknown schema to us.
-        """
+    def writers(self, subject: str) -> Mapping[int, Schema | str]:
+        """As `SchemaIds.writers`; asks for the versions each time, and fetches those that are new."""
         path = f"/subjects/{quote(subject, safe='')}/versions"
         known = self._versions.setdefault(subject, {})
         for version in self._call("GET", path) or []:
             if version not in known:
                 found = self._call("GET", f"{path}/{version}")
                 if found is not None:
-                    known[version] = int(found["id"]), _safe(found["schema"])
-        return {number: schema for number, schema in known.values() if schema is not None}
+                    known[version] = int(found["id"]), _safe(found)
+        return dict(known.values())
 
     def register(self, subject: str, schema: Schema) -> int:
         """Add a version unless it is there; ContractError when the subject's compatibility forbids it."""
@@ -110,12 +107,23 @@ class RegistryIds:
             raise ContractError(f"{self.url} is not a schema registry: {path} is not answered in JSON") from None
 
 
-def _safe(text: str) -> Schema | None:
+def _safe(version: dict[str, Any]) -> Schema | str:
+    """The schema of a version, or why its records cannot be read."""
+    kind = version.get("schemaType", "AVRO")
+    if kind != "AVRO":
+        return f"it is {str(kind)[:40]}, and only Avro is read"
     try:
-        definition = json.loads(text)
-        return load_schema(definition) if isinstance(definition, dict) else None
-    except (ContractError, ValueError):
-        return None
+        definition = json.loads(version["schema"])
+    except (ValueError, RecursionError):
+        return "it is not JSON that can be read"
+    if not isinstance(definition, dict):
+        return "the outermost type must be a record"
+    if version.get("references"):
+        return "it refers to other subjects, and is not read without them"
+    try:
+        return load_writer(definition)
+    except ContractError as error:
+        return str(error)
 
 
 def _message(said: str) -> str:

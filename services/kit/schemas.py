@@ -52,8 +52,20 @@ def load_schema(source: Path | str | Mapping[str, Any]) -> Schema:
         ConfigurationError: the file is not there, or is not JSON.
         ContractError: the schema is not accepted for consumption; names every reason.
     """
-    where, definition = _read(source)
-    record, problems = parse(definition)
+    return _schema(*_read(source), strangers=False)
+
+
+def load_writer(definition: Mapping[str, Any]) -> Schema:
+    """The schema that records were written with, by whomever: what we cannot read of it is stepped over.
+
+    Raises:
+        ContractError: it is not safe to read; names every reason.
+    """
+    return _schema(*_read(definition), strangers=True)
+
+
+def _schema(where: str, definition: dict[str, Any], *, strangers: bool) -> Schema:
+    record, problems = parse(definition, strangers=strangers)
     if problems or record is None:
         raise ContractError(f"{where}: " + "; ".join(problems))
     canonical = json.dumps(_undocumented(definition), sort_keys=True, separators=(",", ":"))
@@ -84,8 +96,8 @@ class SchemaIds(Protocol):
         """The id to write; ContractError when the schema is not registered for the subject."""
         ...
 
-    def writers(self, subject: str) -> Mapping[int, Schema]:
-        """The ids that may be read for the subject, with the schemas they were written with."""
+    def writers(self, subject: str) -> Mapping[int, Schema | str]:
+        """The ids of the subject with the schemas that they stand for, or why one cannot be read."""
         ...
 
 
@@ -125,7 +137,7 @@ def read_pins(path: Path) -> Pins:
     for subject, versions in _load(path).items():
         pins[subject] = {}
         for version in versions:
-            schema = load_schema(version["schema"])
+            schema = load_writer(version["schema"])
             number = version["id"]
             if version["fingerprint"] != schema.fingerprint:
                 raise ContractError(f"{path}: {subject} id {number}: the schema was edited; pins are only ever added")

@@ -7,6 +7,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -150,10 +152,36 @@ def test_a_registry_that_is_not_there_may_come_later() -> None:
         RegistryIds("localhost:8081")
 
 
-def test_a_version_that_is_not_safe_is_left_out(registry: str, unique: Callable[[str], str]) -> None:
-    """A recursive schema that a stranger registered is not on the list of what may be read."""
+def test_a_version_that_is_not_safe_says_why(registry: str, unique: Callable[[str], str]) -> None:
+    """A recursive schema that a stranger registered is not read: its records' letters say what is wrong with it."""
     subject = unique("trees") + "-value"
     loop = {"type": "record", "name": "n", "fields": [{"name": "next", "type": ["null", "n"]}]}
     with SchemaRegistryClient({"url": registry}) as client:
-        client.register_schema(subject, Confluent(json.dumps(loop), "AVRO"))
-    assert dict(RegistryIds(registry).writers(subject)) == {}
+        number = client.register_schema(subject, Confluent(json.dumps(loop), "AVRO"))
+    ids = RegistryIds(registry)
+    assert "contains itself" in str(ids.writers(subject)[number])
+    (bad,) = Codec(subject, FIRST, ids).decode([b"\0" + number.to_bytes(4, "big") + b"\0"]).bad
+    assert (bad.reason, bad.detail.split(":")[0]) == ("unknown_schema", f"schema id {number}")
+    assert "contains itself" in bad.detail
+
+
+def test_fields_of_a_registered_version_that_nobody_reads_are_stepped_over(
+    registry: str, unique: Callable[[str], str]
+) -> None:
+    """A version with a decimal and a wide union that our schema has no field for: its records are read."""
+    subject = unique("prices") + "-value"
+    price = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    fields = [
+        {"name": "price", "type": price},
+        *FIRST.definition["fields"],
+        {"name": "note", "type": ["null", "string", "long"]},
+    ]
+    theirs = {**FIRST.definition, "fields": fields}
+    ours = {"id": "a", "at": datetime(2024, 5, 1, tzinfo=UTC), "part": {"x": 1.5}, "tags": ["b", "c"]}
+    value = {"price": Decimal("12.50"), "note": 7, **ours}
+    with SchemaRegistryClient({"url": registry}) as client:
+        encode = AvroSerializer(client, json.dumps(theirs))
+        message = encode(value, SerializationContext(subject.removesuffix("-value"), MessageField.VALUE))
+    decoded = Codec(subject, FIRST, RegistryIds(registry)).decode([message])
+    assert decoded.bad == []
+    assert decoded.columns.to_pylist() == [ours]
