@@ -99,10 +99,12 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that is written twice, which YAML's own loader takes silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in node.value if names.count(key.value) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice.value} is written twice", twice.start_mark)
+        names: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in names:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is written twice", key.start_mark)
+            names.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from services.kit.errors import ConfigurationError, ContractError
 from services.kit.schemas import load_schema
 from services.pipeline import events, sections
-from services.pipeline.document import Node, Problem, Problems, closest, read
+from services.pipeline.document import MOST, Node, Problem, Problems, TooMany, closest, read
 from services.pipeline.form import Form
 from services.pipeline.spec import Field, Pipeline, Rule
 from services.pipeline.views import Readable, read_views
@@ -42,9 +43,12 @@ def load(path: Path, workspace: Workspace | None = None) -> Pipeline:
 
 def _read(path: Path, workspace: Workspace) -> tuple[Pipeline | None, list[Problem]]:
     problems = Problems()
-    root = read(path, problems)
-    pipeline = _pipeline(root, workspace, problems) if root is not None else None
-    return (None if problems.found else pipeline), sorted(set(problems.found))
+    pipeline = None
+    with suppress(TooMany):
+        root = read(path, problems)
+        pipeline = _pipeline(root, workspace, problems) if root is not None else None
+    found = [*sorted(set(problems.found[:MOST])), *problems.found[MOST:]]  # last, that there may be more
+    return (None if found else pipeline), found
 
 
 def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline | None:

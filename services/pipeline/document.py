@@ -7,17 +7,29 @@ person reads all of it at once.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 Scalar = str | int | float | bool | None
 
-LARGEST = 1 << 20
-"""Bytes; a pipeline file is a page of text."""
+LARGEST = 1 << 18
+"""Bytes; a pipeline file is a page of text, and one of a thousand features some pages."""
+MOST = 200
+"""Mistakes that are looked for: nobody reads more of them at once."""
+_LONGEST_QUOTE = 400
+_LONGEST_NUMBER = 40
+_LONGEST_WORD = 100
+_MANY = 1_000
 _DEEPEST = 12
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
+_LOADER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml's takes a tenth of the time, where it is built in
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +74,10 @@ class Node:
         return names.get(type(self.value), "empty")
 
 
+class TooMany(Exception):
+    """There are more mistakes than anybody reads: the file is not looked at any further."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Collects what is wrong."""
@@ -69,17 +85,31 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, node: Node, message: str, remedy: str) -> None:
-        """Note a mistake at a node."""
-        self.found.append(Problem(node.line, node.column, node.path, message, remedy))
+        """Note a mistake at a node. After the last of `MOST`, TooMany: whoever reads a file ends with it."""
+        message, remedy, path = (_cut(text) for text in (message, remedy, node.path))
+        self.found.append(Problem(node.line, node.column, path, message, remedy))
+        if len(self.found) >= MOST:
+            more = f"that makes {MOST} mistakes: the rest of the file was not looked at"
+            self.found.append(Problem(node.line, node.column, "", more, "mend these first"))
+            raise TooMany
+
+
+def _cut(text: str) -> str:
+    """What is told of a file is short, whatever stands in it."""
+    if len(text) <= _LONGEST_QUOTE:
+        return text
+    half = _LONGEST_QUOTE // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def closest(word: str, known: Iterable[str]) -> str:
     """A remedy for an unknown word: the known one nearest to it, or all of them."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:_LONGEST_WORD], names[:_MANY], n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known are {', '.join(names)}" if names else "none are known here"
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return f"known are {', '.join(names[:_MANY])}{more}" if names else "none are known here"
 
 
 def read(path: Path, problems: Problems) -> Node | None:
@@ -109,7 +139,7 @@ def parse(text: str, problems: Problems) -> Node | None:
         return None  # the scanner would stop at the first of them, with a message about tokens
     try:
         safe = _find_unsafe(text, problems)
-        root = yaml.compose(text, Loader=yaml.SafeLoader) if safe else None
+        root = yaml.compose(text, Loader=_LOADER) if safe else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Node("", mark.line + 1, mark.column + 1) if mark else Node("", 1, 1)
@@ -136,7 +166,7 @@ def _find_unsafe(text: str, problems: Problems) -> bool:
     """Look through the flat events before a tree is built: nesting and aliases are what make YAML explode."""
     before = len(problems.found)
     depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=_LOADER):
         mark = event.start_mark
         assert mark is not None, "the parser marks every event"
         place = Node("", mark.line + 1, mark.column + 1)
@@ -166,7 +196,7 @@ def _node(node: yaml.Node, path: str, problems: Problems) -> Node:
         items = tuple(_node(item, f"{path}[{i}]", problems) for i, item in enumerate(node.value))
         return Node(path, line, column, items=items)
     assert isinstance(node, yaml.ScalarNode), "a node is a mapping, a list or a scalar"
-    return Node(path, line, column, value=_scalar(node), text=node.value)
+    return Node(path, line, column, value=_scalar(node, path, problems), text=node.value)
 
 
 def _mapping(node: yaml.MappingNode, path: str, problems: Problems) -> Node:
@@ -189,8 +219,20 @@ def _mapping(node: yaml.MappingNode, path: str, problems: Problems) -> Node:
     return Node(path, node.start_mark.line + 1, node.start_mark.column + 1, entries=entries, keys=keys)
 
 
-def _scalar(node: yaml.ScalarNode) -> Scalar:
+def _scalar(node: yaml.ScalarNode, path: str, problems: Problems) -> Scalar:
+    """The value of a scalar. A number that YAML reads otherwise than a person would is a mistake."""
     kind = node.tag.rpartition(":")[2]
+    text = str(node.value)
+    if kind in ("int", "float"):
+        place = Node(path, node.start_mark.line + 1, node.start_mark.column + 1)
+        if len(text) > _LONGEST_NUMBER:
+            problems.add(place, f"a number of {len(text)} characters", "write it with fewer digits")
+            return 0
+        if ":" in text:
+            return text  # YAML 1.1 counts it in sixties: 1:30 would be 90.
+        if _OCTAL.fullmatch(text):
+            problems.add(place, f"{text} begins with 0, which YAML counts in eights", "leave the leading 0 out")
+            return 0
     loader = yaml.constructor.SafeConstructor()
     try:
         if kind == "int":
@@ -198,7 +240,7 @@ def _scalar(node: yaml.ScalarNode) -> Scalar:
         if kind == "float":
             return float(loader.construct_yaml_float(node))
     except ValueError:
-        return str(node.value)
+        return text
     if kind == "bool":
         return bool(loader.construct_yaml_bool(node))
-    return None if kind == "null" else str(node.value)
+    return None if kind == "null" else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from services.pipeline import form as forms
@@ -38,6 +38,8 @@ def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View
     form.require("name", "write what the model is called, such as name: card_fraud")
     form.require("inputs", "write what the model reads, such as inputs: [amount, customer.*]")
     inputs: dict[str, None] = {}
+    columns = {name: [c.path for c in view.columns] for name, view in views.items()}
+    known = {name: frozenset(paths) for name, paths in columns.items()}
     for node in form.items("inputs", "[amount, customer.*]"):
         text = forms.text(node, problems)
         if text is None:
@@ -45,7 +47,13 @@ def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View
         if text in inputs:
             problems.add(node, f"the input {text} is there already", "write each input once")
         inputs[text] = None
-        _check_input(node, text, fields, views, problems)
+        name, dot, column = text.partition(".")
+        if dot and name not in views:
+            problems.add(node, f"no view {name}", closest(name, views))
+        elif dot and column != "*" and columns[name] and text not in known[name]:
+            problems.add(node, f"no feature column {text}", closest(text, columns[name]))
+        elif not dot and fields:
+            _check_field(node, name, fields, columns, problems)
     if form.node_of("inputs").items == ():
         problems.add(form.node_of("inputs"), "the model reads nothing", "write at least one input")
     output = form.choice("output", OUTPUTS)
@@ -68,28 +76,14 @@ def classes(root: Form) -> bool:
     return output is None or output.text != "value"
 
 
-def _check_input(
-    node: Node, text: str, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems
-) -> None:
-    name, dot, column = text.partition(".")
-    if dot and name not in views:
-        problems.add(node, f"no view {name}", closest(name, views))
-    elif dot and column != "*":
-        columns = [c.path for c in views[name].columns]
-        if columns and text not in columns:
-            problems.add(node, f"no feature column {text}", closest(text, columns))
-    elif not dot and fields:
-        _check_field(node, name, fields, views, problems)
-
-
 def _check_field(
-    node: Node, name: str, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems
+    node: Node, name: str, fields: Mapping[str, Field], columns: Mapping[str, list[str]], problems: Problems
 ) -> None:
-    if name in views and name not in fields:
+    if name in columns and name not in fields:
         problems.add(node, f"{name} is a view, not a column", f"write {name}.* for all its columns")
     elif name not in fields:
-        columns = [c.path for view in views.values() for c in view.columns]
-        problems.add(node, f"the event has no field {name}", closest(name, [*fields, *columns]))
+        every = [path for paths in columns.values() for path in paths]
+        problems.add(node, f"the event has no field {name}", closest(name, [*fields, *every]))
     elif fields[name].type == "string":
         problems.add(
             node, f"{name} is a string, and models read numbers", f'make a calendar feature of it: is_a: {name} == "a"'
@@ -122,13 +116,13 @@ def read_labels(form: Form, classes: bool) -> Labels:
             f"labels expire after {units.duration(expires)}, before events have matured",
             f"write at least {units.duration(matures)}, which is matures_after",
         )
-    sources: list[str] = []
+    sources: dict[str, None] = {}
     for node in form.items("sources", "[chargeback, analyst]"):
         name = forms.text(node, form.problems)
         if name in sources:
             form.problems.add(node, f"{name} stands there twice", "name each source once, the most trusted first")
         elif name is not None:
-            sources.append(name)
+            sources[name] = None
     return Labels(
         form.text("id") or "",
         form.text("value") or "",
@@ -160,6 +154,7 @@ def read_segments(
 ) -> dict[str, Segment]:
     """The `segments` section, by name."""
     segments: dict[str, Segment] = {}
+    columns = {c.path for view in views.values() for c in view.columns}
     for name, entry in Form(node, problems, None, "amount_band: {of: amount, cuts: [10, 50]}").named():
         form = Form(entry, problems, ("of", "cuts", "values"), "{of: amount, cuts: [10, 50]}")
         form.require("of", "name the field or feature column that is cut into groups, such as of: amount")
@@ -171,15 +166,14 @@ def read_segments(
         if entry.entries is not None and ("cuts" in form) == ("values" in form):
             problems.add(entry, "a segment has either cuts or values", "write cuts: [10, 50] or values: [web, shop]")
         if of and fields:
-            _check_segment(form.node_of("of"), of, "cuts" in form, fields, views, problems)
+            _check_segment(form.node_of("of"), of, "cuts" in form, fields, columns, problems)
         segments[name] = Segment(name, of, cuts, values)
     return segments
 
 
 def _check_segment(
-    node: Node, of: str, cut: bool, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems
+    node: Node, of: str, cut: bool, fields: Mapping[str, Field], columns: Set[str], problems: Problems
 ) -> None:
-    columns = {c.path for view in views.values() for c in view.columns}
     if of not in fields and of not in columns:
         problems.add(node, f"neither a field of the event nor a feature column: {of}", closest(of, [*fields, *columns]))
     elif of in fields and (fields[of].type in ("time", "other") or (cut and fields[of].type == "string")):

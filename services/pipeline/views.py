@@ -36,6 +36,7 @@ RESERVED = (
 
 EXAMPLE = "{key: customer_id, windows: [1d, 7d], features: {nb_tx: count, avg_amount: mean(amount)}}"
 NEVER_NULL = "take null out of the event's schema (a view's field may have a rule instead: required: true)"
+MOST_COLUMNS = 10_000
 _AGGREGATION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*([^()]*?)\s*\))?")
 
 
@@ -112,6 +113,14 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
     form.require("windows", "write the lengths of time to look back, such as windows: [1d, 7d]")
     form.require("features", "write what to compute, such as features: {nb_tx: count}")
     windows = _windows(form, problems)
+    features = _features(form, readable, problems)
+    if len(windows) * len(features) > MOST_COLUMNS:
+        problems.add(
+            form.node_of("features"),
+            f"{len(features)} features over {len(windows)} windows are {len(windows) * len(features)} columns",
+            f"make at most {MOST_COLUMNS} of a view",
+        )
+        features = {}
     missing = None
     if "missing" in form and form.node_of("missing").text not in ("null", "~", "", ".nan", "NaN"):
         missing = form.number("missing")
@@ -122,7 +131,7 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
         windows=tuple(windows.values()),
         window_names=tuple(windows),
         delay=form.duration("delay") or 0,
-        features=_features(form, readable, problems),
+        features=features,
         missing=nan if missing is None else missing,
         max_age=form.duration("max_age") or 0,
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
@@ -176,13 +185,14 @@ def _of_type(fields: Mapping[str, Field], types: tuple[str, ...]) -> str:
 
 def _windows(form: Form, problems: Problems) -> dict[str, int]:
     windows: dict[str, int] = {}
+    lengths: set[int] = set()
+    last = 0
     for node in form.items("windows", "[1d, 7d, 30d]"):
         length = forms.duration(node, problems, least=1)
         if length is None:
             continue
         name = node.text or ""
-        last = max(windows.values(), default=0)
-        if length in windows.values():
+        if length in lengths:
             problems.add(node, f"the window {name} is there already", "write each window once")
         elif length < last:
             problems.add(
@@ -191,7 +201,8 @@ def _windows(form: Form, problems: Problems) -> dict[str, int]:
                 "write windows from short to long",
             )
         else:
-            windows[name] = length
+            windows[name] = last = length
+            lengths.add(length)
     if form.node_of("windows").items == ():
         problems.add(form.node_of("windows"), "no window is named", "write at least one, such as [1d]")
     return windows

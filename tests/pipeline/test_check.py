@@ -253,7 +253,7 @@ def test_exploding_yaml_is_refused_at_once() -> None:
     assert time.perf_counter() - started < 5
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_edit_of_a_file_breaks_the_checker(problems_of: ProblemsOf, data: st.DataObject) -> None:
     """Cut, doubled or garbled anywhere, a file is good or has problems: it never crashes the checker."""
