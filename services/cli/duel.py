@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json as codec
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from services.cli.answers import TOPICS, Read, Truths, extent, newest, read_answers, read_truths
+from services.cli.answers import TOPICS, Flags, Ints, Read, Truths, extent, newest, read_answers, read_truths
 from services.cli.duel_sheet import duel_sheet
 from services.cli.judging import Judge
 from services.cli.meeting import Meeting, meet
+from services.cli.models import store_at
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from services.cli.origins import Origin, origins
 from services.cli.periods import Last, Span, Window, asked
+from services.cli.planning import facts_of
 from services.cli.progress import counted
 from services.cli.rivals import HOW, chosen, rival
 from services.cli.verdicts import verdict
@@ -46,13 +50,17 @@ def duel(
             help="Of the bootstrap; 0: influence functions instead. [default: 1000, or 0 past 100,000 labelled events]",
         ),
     ] = None,
+    include_training: Annotated[
+        bool, typer.Option("--include-training", help="Count also events that one of the two was fitted on.")
+    ] = False,
     bootstrap: Bootstrap = None,
     json: Json = False,
 ) -> None:
     """Compare two models on the events that both scored: decisions, scores, latency, cost, and who is better.
 
-    Who is better is told by mature outcomes alone. A champion and its canary answer different entities and are compared
-    as independent groups; play the canary's model as a shadow too, and compare that, for the same events.
+    Who is better is told by mature outcomes alone, without the events that one of the two was fitted on. A champion and
+    its canary answer different entities and are compared as independent groups; play the canary's model as a shadow
+    too, and compare that, for the same events.
     """
     sides = rival(a), rival(b)
     settings, contracts = contracts_of(pipeline, bootstrap)
@@ -78,8 +86,12 @@ def duel(
     if first == second:
         raise ConfigurationError(f"both sides are {first.text}: name two")
     truths = _truths(settings, contracts, span, (first, second), json)
+    with console.status("looking up what they were fitted on"):
+        store = store_at(settings.models)
+        known = origins(store, lambda: facts_of(settings, contracts), (first, second))
+    seen = Seen(known[first], known[second], include_training)
     with console.status("comparing"):
-        document = compared(spec, read, truths, (first, second), Judge(spec, replicates), segment, top)
+        document = compared(spec, read, truths, (first, second), Judge(spec, replicates), segment, top, seen)
     document = {"pipeline": spec.name, "window": span.told(), "unreadable": read.unreadable, **document}
     if json:
         typer.echo(codec.dumps(document))
@@ -92,6 +104,19 @@ def duel(
     raise typer.Exit(1 if read.unreadable else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What two models were fitted on, and whether events of that count all the same."""
+
+    a: Origin
+    b: Origin
+    counts: bool = False
+
+    def saw(self, times: Ints) -> Flags:
+        """Which event times lie within what one of the two was fitted on."""
+        return self.a.saw(times) | self.b.saw(times)
+
+
 def compared(
     pipeline: Pipeline,
     read: Read,
@@ -100,10 +125,11 @@ def compared(
     judge: Judge,
     segment: str | None,
     top: int,
+    seen: Seen,
 ) -> dict[str, Any]:
     """All that a duel tells, as JSON has it."""
     a, b = read.of(who[0]), read.of(who[1])
-    meeting = meet(a, b, truths, pipeline.labels.matures_after if pipeline.labels else 0)
+    meeting = meet(a, b, truths, pipeline.labels.matures_after if pipeline.labels else 0, seen.saw, seen.counts)
     once = meeting.own_a, meeting.own_b
     rows = (meeting.rows_a, meeting.rows_b) if meeting.paired else once
     sides = [
@@ -119,8 +145,9 @@ def compared(
         **(judge.alike(a, b, meeting) or {"decisions": None, "scores": None}),
         "apart": None if meeting.paired else judge.apart(a, b, meeting),
         "horizon": meeting.horizon,
+        "training": {"a": seen.a.told(), "b": seen.b.told(), "counted": seen.counts},
         "quality": quality,
-        "verdict": verdict(quality, pipeline),
+        "verdict": verdict(quality, pipeline, seen.counts),
         "segment": segment,
         "groups": judge.groups(a, b, meeting) if segment is not None and meeting.paired else [],
         "disagreements": judge.disagreements(a, b, meeting, top),

@@ -122,6 +122,7 @@ def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[Renderable
         yield "[yellow]  the topic outcomes has none of them: does `labels` run?[/]"
         return
     yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel['horizon'])}[/]"
+    yield from _fitted(duel)
     if quality["waiting"]:
         yield f"[dim]  {quality['waiting']:,} events are younger and count later[/]"
     if quality["missing"]:
@@ -136,6 +137,22 @@ def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[Renderable
             methods.setdefault(METHODS[figure["method"]], []).append(name.replace("_", " "))
         told = ", ".join(f"{how} for {' and '.join(names)}" for how, names in methods.items())
         yield f"[dim]  intervals: {told}[/]"
+
+
+def _fitted(duel: Mapping[str, Any]) -> Iterator[str]:
+    """What became of events that one of the two was fitted on."""
+    training, count = duel["training"], duel["quality"]["fitted"]
+    if count:
+        how = "count, as you asked" if training["counted"] else "are left out (--include-training counts them)"
+        yield f"[yellow]  {count:,} mature events {how}: A or B was fitted on them[/]"
+    for side in "ab":
+        spans = ", ".join(f"{minute(span['from'])} to {minute(span['to'])}" for span in training[side]["fitted_on"])
+        if spans:
+            yield f"[dim]  {side.upper()} was fitted on events of {spans}[/]"
+        yield from (
+            f"[yellow]  {side.upper()}: {escape(why)}; none of its events are left out for that[/]"
+            for why in training[side]["unknown"]
+        )
 
 
 def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -190,6 +190,7 @@ def counted(known: Judged, at: Flags) -> dict[str, int]:
         "mature": int(known.mature[at].sum()),
         "labelled": labelled,
         "positives": int(np.sum(labels > 0)),
+        "fitted": int(known.fitted[at].sum()),
         "waiting": int(known.waiting[at].sum()),
         "missing": int(known.missing[at].sum()),
     }

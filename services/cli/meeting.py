@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ class Judged:
 
     Attributes:
         labels: float64; NaN where none holds, or not yet.
-        mature: bool: old enough for all its labels to be there, and its outcome is.
+        mature: bool: old enough for all its labels to be there, and its outcome is; and it counts.
+        fitted: bool: it would be, but one of the two models was fitted on it.
         told: float64, the newest label, mature or not; NaN for none.
         waiting: bool: not old enough yet.
         missing: bool: old enough, and without an outcome.
@@ -25,6 +27,7 @@ class Judged:
 
     labels: Floats
     mature: Flags
+    fitted: Flags
     told: Floats
     waiting: Flags
     missing: Flags
@@ -56,8 +59,22 @@ class Meeting:
         return 2 * len(self.rows_a) > min(len(self.own_a), len(self.own_b))
 
 
-def meet(a: Answers, b: Answers, truths: Truths, matures_after: int) -> Meeting:
+def meet(
+    a: Answers,
+    b: Answers,
+    truths: Truths,
+    matures_after: int,
+    saw: Callable[[Ints], Flags] = lambda times: np.zeros(len(times), np.bool_),
+    counts: bool = False,
+) -> Meeting:
     """Join by event id.
+
+    Args:
+        a, b: what two models answered.
+        truths: outcomes.
+        matures_after: milliseconds.
+        saw: which event times lie within what one of the two was fitted on.
+        counts: whether such events count all the same.
 
     Of several revisions of an event's outcome the newest holds: the one with the latest `as_of`, of those the highest.
     An event is judged once it is `matures_after` older than the labels that were read: before, those that somebody
@@ -74,9 +91,11 @@ def meet(a: Answers, b: Answers, truths: Truths, matures_after: int) -> Meeting:
 
     def judged(which: Ints, times: Ints) -> Judged:
         old = np.zeros(len(which), np.bool_) if horizon is None else times <= horizon
-        mature = old & known[which]
+        there = old & known[which]
+        fitted = there & saw(times)
+        mature = there if counts else there & ~fitted
         told = label[which]
-        return Judged(np.where(mature, told, np.nan), mature, told, ~old, old & ~mature)
+        return Judged(np.where(mature, told, np.nan), mature, fitted, told, ~old, old & ~there)
 
     own_a, own_b = first_a[first_a >= 0], first_b[first_b >= 0]
     return Meeting(

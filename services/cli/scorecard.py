@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as codec
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +12,14 @@ import typer
 from rich.console import Console
 
 from services.cli.figures import KEY, picked
+from services.cli.models import store_at
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from services.cli.origins import Origin, origins
 from services.cli.periods import Last, Span, Window, asked
+from services.cli.planning import facts_of
 from services.cli.progress import counted
 from services.cli.rivals import ARMS
-from services.cli.scorecard_sheet import scorecard_sheet
+from services.cli.scorecard_sheet import fitted_notes, fitted_windows, scorecard_sheet
 from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums
 from services.kit.errors import ConfigurationError
 from services.kit.reading import ranges
@@ -66,27 +69,49 @@ def scorecard(
         if not found:
             raise ConfigurationError(f"{spec.name} has no windows of {span.text}: name others with --window or --last")
         names = picked(figures, found)
+        known = origins(store_at(settings.models), lambda: facts_of(settings, contracts), [each.who for each in found])
         if plot is not None:
             _draw(found, spec, span, plot)
     if json:
-        typer.echo(codec.dumps(document(found, spec, span, segment, names)))
+        typer.echo(codec.dumps(document(found, spec, span, segment, names, known)))
         return
     console = Console(highlight=False)
     for part in scorecard_sheet(found, spec, span, segment, names or KEY, console.width):
+        console.print(part)
+    for part in fitted_notes(found, spec, known):
         console.print(part)
     if plot is not None:
         console.print(f"\ndrawn in {plot}", markup=False)
 
 
 def document(
-    found: Sequence[Summary], pipeline: Pipeline, span: Span, segment: str | None, names: Sequence[str] | None
+    found: Sequence[Summary],
+    pipeline: Pipeline,
+    span: Span,
+    segment: str | None,
+    names: Sequence[str] | None,
+    known: Mapping[Identity, Origin],
 ) -> dict[str, Any]:
-    """Scorecards as JSON has them; `names`: figures, None for all."""
+    """Scorecards as JSON has them.
+
+    Args:
+        found: of each model and arm.
+        pipeline: whose they are.
+        span, segment: what was asked for.
+        names: figures; None for all.
+        known: what each was fitted on.
+    """
     arms = []
     for each in found:
+        seen = fitted_windows(each, pipeline, known[each.who])
         groups = [{"group": name, **_card(made, names)} for name, made in each.groups.items()]
         windows = [
-            {"window_start": start, "window_end": start + pipeline.scorecards.window, **_card(made, names)}
+            {
+                "window_start": start,
+                "window_end": start + pipeline.scorecards.window,
+                "fitted_on": start in seen,
+                **_card(made, names),
+            }
             for start, made in each.windows.items()
         ]
         arms.append(
@@ -97,6 +122,8 @@ def document(
                 "arm": each.who.arm,
                 "windows": len(each.starts),
                 "mature_windows": len(each.complete),
+                "fitted_windows": len(seen),
+                "training": known[each.who].told(),
                 "immature_share": each.immature,
                 "matures_by": matures_by(each, pipeline),
                 "predictions": each.whole.tally["predictions"],

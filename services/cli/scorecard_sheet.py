@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.cli.figures import SHARES, cell, short, shown, title
+from services.cli.origins import Origin
 from services.cli.periods import Span, minute
 from services.cli.sums import Summary, matures_by, overdue
 from services.pipeline.spec import Pipeline
 from services.pipeline.units import duration
 from services.scorecards.cards import ESTIMATED, Basis, Card, Figure
+from services.scorecards.windows import Identity
 
 NAME_WIDTH, ARM_WIDTH, GROUP_WIDTH = 22, 18, 10
 TREND = ("auc_roc", "average_precision", "value", "mean_absolute_error")
@@ -165,6 +167,27 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
                 f"labels were read up to {minute(each.as_of)}. headrace lag {escape(pipeline.name)} says whether "
                 "labels or scorecards is behind.[/]\n"
             )
+
+
+def fitted_windows(each: Summary, pipeline: Pipeline, origin: Origin) -> set[int]:
+    """The windows, of those of a span, in which lie events that the model was fitted on."""
+    length = pipeline.scorecards.window
+    return {start for start in each.starts if origin.overlaps(Span(start, start + length))}
+
+
+def fitted_notes(arms: Sequence[Summary], pipeline: Pipeline, known: Mapping[Identity, Origin]) -> Iterator[str]:
+    """Which figures a model owes to knowing the labels, and of which models nobody can say."""
+    for each in arms:
+        origin, seen = known[each.who], fitted_windows(each, pipeline, known[each.who])
+        who = escape(each.who.text)
+        if seen:
+            spans = ", ".join(f"{minute(span.start)} to {minute(span.stop)}" for span in origin.spans)
+            count = len(seen & set(each.complete))
+            yield (
+                f"[yellow]{who} was fitted on events of {spans}: {len(seen)} of its {len(each.starts)} windows hold "
+                f"some, {count} of them mature; their quality flatters it (--window chooses others)[/]"
+            )
+        yield from (f"[dim]{who}: {escape(why)}; no window is marked for that[/]" for why in origin.unknown)
 
 
 # ---- groups of a segment -----------------------------------------------------------------------------------------

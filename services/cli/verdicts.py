@@ -16,10 +16,15 @@ ROUGH = 30
 """Fewer positives make every interval a rough one."""
 
 
-def verdict(quality: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+def verdict(quality: Mapping[str, Any], pipeline: Pipeline, counted: bool = False) -> dict[str, Any]:
     """Who is better by the figure that the pipeline's release gates name first, else by the first of `DECISIVE`.
 
     One figure decides, chosen before it is looked at: the best of several would be better by chance too often.
+
+    Args:
+        quality: what `judging` says.
+        pipeline: its gates.
+        counted: whether events that one of the two was fitted on are among those that count.
     """
     figures: Mapping[str, Mapping[str, Any]] = quality["figures"]
     gates = list(pipeline.release.gates) if pipeline.release else []
@@ -30,6 +35,10 @@ def verdict(quality: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     against = [
         _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found["answer"]} == _OPPOSITES
     ]
+    if counted and quality["fitted"]:
+        found["sentence"] += (
+            f" A or B was fitted on {quality['fitted']:,} of these events: whoever knew them looks better than it is."
+        )
     if against:
         found["sentence"] += f" But by {' and by '.join(against)} it is the other way round."
     return found
@@ -85,6 +94,11 @@ def number(value: float, name: str, sign: bool = False) -> str:
 
 
 def _why_unknown(quality: Mapping[str, Any]) -> str:
+    if not quality["mature"] and quality["fitted"]:
+        return (
+            f"Nobody can tell yet: A or B was fitted on all {quality['fitted']:,} events with mature outcomes. Wait "
+            "for younger events, or train on older ones; --include-training counts them all the same."
+        )
     if not quality["mature"]:
         return "Nobody can tell yet: there are no mature outcomes of these events."
     if not quality["labelled"]:

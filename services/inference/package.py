@@ -60,6 +60,15 @@ class Input(BaseModel):
     dtype: Dtype = "float32"
 
 
+class Tuned(BaseModel):
+    """Event times, in milliseconds and inclusive, of rows by whose labels the threshold was chosen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: Time
+    end: Time
+
+
 class Training(BaseModel):
     """What the model was trained on: half-open offset ranges per topic and partition, and the event times in between.
 
@@ -98,6 +107,7 @@ class Manifest(BaseModel):
         classes: names of the output's columns, in their order; None where the graph says them, or there is one column.
         positive: the class whose probability is the score; None where the graph's own names leave no doubt.
         threshold: a score at or above it is a positive decision.
+        training, tuned: what it, and what its threshold was fitted on: duels leave these events out.
         reference: per input, its values at `QUANTILES` over the training rows; NaN-free; the profile that drift is
             measured against, and the material of trial rows.
     """
@@ -113,6 +123,7 @@ class Manifest(BaseModel):
     positive: Class | None = None
     threshold: float = Field(default=0.5, allow_inf_nan=False)
     training: Training = Training()
+    tuned: Tuned | None = None
     parameters: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     revision: str | None = None
@@ -268,5 +279,7 @@ def _at(said: Any, places: Sequence[str | int]) -> Any:
 def _render(manifest: Manifest) -> bytes:
     said = manifest.model_dump(mode="json")
     # What came later and says nothing is left out: a package that has none of it keeps the identity that it had.
-    said = {name: value for name, value in said.items() if name not in ("classes", "positive") or value is not None}
+    said = {
+        name: value for name, value in said.items() if name not in ("classes", "positive", "tuned") or value is not None
+    }
     return yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode()

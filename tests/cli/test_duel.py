@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import typer
+import yaml
 from scipy import stats
 from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_score
 
@@ -138,6 +140,80 @@ def test_a_duel_is_what_the_libraries_say(told_of: Duel) -> None:
     assert figures["value"]["b"] == pytest.approx(worth.sum())
     assert figures["average_precision"]["method"] == "bootstrap"
     assert {"low", "high"} == set(figures["auc_roc"]["bootstrap"])
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model store that says what the two were fitted on: one on the first day, one on the second half of it."""
+    for version, start in (("1", START), ("2", START + DAY // 2)):
+        write_manifest(tmp_path, version, {"start": start, "end": START + DAY - 1, "rows": 100})
+    monkeypatch.setenv("HEADRACE_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def write_manifest(store: Path, version: str, training: dict[str, int]) -> None:
+    """A package of which only the description is there; its place says the digest."""
+    folder = store / "fraud" / version / (version * 64)
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {"name": "fraud", "version": version, "inputs": [{"name": "amount"}], "training": training}
+    (folder / "model.yaml").write_text(yaml.safe_dump(said))
+
+
+def test_events_that_a_model_was_fitted_on_do_not_count(told_of: Duel, trained: Path) -> None:
+    """Quality and verdict leave out what either side was fitted on, and say how many events that are."""
+    told = told_of("champion", "challenger", segment="amount_band")
+    events = common()
+    mature = events.times <= START + 3 * DAY
+    seen = mature & (events.times < START + DAY)
+    labels = events.truth[mature & ~seen]
+    quality = told["quality"]
+    assert (quality["fitted"], quality["mature"]) == (seen.sum(), len(labels))
+    assert quality["fitted"] > 100
+    assert (quality["waiting"], quality["missing"]) == (np.sum(~mature), 0)
+    for side, scores in zip("ab", events.scores, strict=True):
+        assert quality["figures"]["auc_roc"][side] == pytest.approx(roc_auc_score(labels, scores[mature & ~seen]))
+    assert sum(group["fitted"] for group in told["groups"]) == seen.sum()
+    assert told["training"]["b"]["fitted_on"] == [{"from": START + DAY // 2, "to": START + DAY}]
+    assert told["training"]["counted"] is False
+    assert told["events"]["both"] == 3_800, "what was decided and how long it took is of all events"
+
+
+def test_they_count_when_somebody_asks(told_of: Duel, trained: Path) -> None:
+    """With --include-training all count, and the verdict itself says so."""
+    told = told_of("champion", "challenger", include_training=True)
+    mature = common().times <= START + 3 * DAY
+    assert told["quality"]["mature"] == mature.sum()
+    seen = told["quality"]["fitted"]
+    assert f"A or B was fitted on {seen:,} of these events" in told["verdict"]["sentence"]
+
+
+def test_independent_groups_leave_them_out_too(told_of: Duel, trained: Path) -> None:
+    """Of a champion and its canary both leave out the times in which either was fitted."""
+    told = told_of("champion", "canary")
+    assert told["same_events"] is False
+    assert told["quality"]["a"]["fitted"] > 100
+    assert told["quality"]["b"]["fitted"] > 50
+
+
+def test_a_verdict_without_other_events(told_of: Duel, trained: Path) -> None:
+    """Where one was fitted on every mature event, nobody can tell, and the sentence says why and until when."""
+    write_manifest(trained, "1", {"start": START, "end": START + 30 * DAY, "rows": 100})
+    verdict = told_of("champion", "challenger")["verdict"]
+    assert verdict["answer"] == "unknown"
+    assert "fitted on all" in verdict["sentence"]
+    assert "Wait for younger events" in verdict["sentence"]
+
+
+def test_the_sheet_says_what_was_left_out(command: Terminal, trained: Path, played: Project) -> None:
+    """People read how many events were left out, what each side was fitted on, and whom nobody knows of."""
+    shutil.rmtree(trained / "fraud" / "2")
+    asking = Terminal(command.directory, {**command.env, "HEADRACE_MODELS": str(trained)})
+    code, out, errors = asking.run("duel", str(played.path), "champion", "challenger")
+    assert code == 0, errors
+    told = " ".join(out.split())
+    assert "mature events are left out (--include-training counts them): A or B was fitted on them" in told
+    assert "A was fitted on events of 2018-06-01 00:00 to 2018-06-02 00:00" in told
+    assert "B: fraud@2 is not in the model store, so nobody knows what it was fitted on" in told
 
 
 def test_disagreements_are_the_events_furthest_apart(told_of: Duel) -> None:

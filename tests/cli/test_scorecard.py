@@ -102,6 +102,31 @@ def test_quality_is_of_mature_windows_alone(card_of: Card) -> None:
     assert [window["mature"] for window in arm["by_window"]] == [True] * 3 + [False] * 7
 
 
+def test_windows_that_a_model_was_fitted_on_are_marked(
+    card_of: Card, command: Terminal, told: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window in which the model was fitted says so, in JSON and on the sheet; of unknown models that is said."""
+    training = {"start": START, "end": START + DAY + 5, "rows": 100}
+    folder = tmp_path / "fraud" / "1" / ("1" * 64)
+    folder.mkdir(parents=True)
+    said = {"name": "fraud", "version": "1", "inputs": [{"name": "amount"}], "training": training}
+    (folder / "model.yaml").write_text(json.dumps(said))
+    monkeypatch.setenv("HEADRACE_MODELS", str(tmp_path))
+    champion, other = card_of(window=SPAN, arm="champion")["arms"], card_of(window=SPAN, arm="challenger")["arms"]
+    assert champion[0]["fitted_windows"] == 2
+    assert [window["fitted_on"] for window in champion[0]["by_window"]] == [True, True, False]
+    assert champion[0]["training"]["fitted_on"] == [{"from": START, "to": START + DAY + 6}]
+    assert other[0]["fitted_windows"] == 0
+    assert "not in the model store" in other[0]["training"]["unknown"][0]
+    asking = Terminal(command.directory, {**command.env, "HEADRACE_MODELS": str(tmp_path)})
+    code, out, errors = asking.run("scorecard", str(told.path), "--window", SPAN)
+    assert code == 0, errors
+    sheet = " ".join(out.split())
+    assert "fraud@1/champion was fitted on events of 2018-06-01 00:00 to" in sheet
+    assert "2 of its 3 windows hold some, 2 of them mature" in sheet
+    assert "fraud@2/challenger: fraud@2 is not in the model store" in sheet
+
+
 def test_spans_are_of_whole_windows(card_of: Card) -> None:
     """A span takes in every window that it touches; --last counts from the end of the newest."""
     told = card_of(window="2018-06-02T12:00..2018-06-03T01:00", arm="champion")
