@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.dashboard import percentiles
+from services.cli.exploring import FROM_OUTSIDE, keep_rest, leave_up, say_what_next, take_down
 from services.cli.main import home
 from services.cli.options import Json
 from services.cli.provision import provision
@@ -42,7 +43,6 @@ JUDGEMENTS: Mapping[str, tuple[str, ...]] = {
     "duel": ("duel", "champion", "challenger", "--top", "3"),
 }
 """Commands that tell at the end what became of the predictions."""
-FROM_OUTSIDE = ("BOOTSTRAP", "REDIS", "REGISTRY", "KAFKA", "SCHEMA_IDS", "MODELS")
 
 
 def demo(
@@ -50,32 +50,37 @@ def demo(
     pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="Whose events are made up.")] = "card_fraud",
     rate: Annotated[float, typer.Option(min=1, help="Live events a second.")] = 500.0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the system up afterwards, and say what to try.")] = False,
     json: Json = False,
 ) -> None:
     """Show the whole system at work on this machine, for a few minutes: events in, predictions out, nothing lost.
 
     A real Kafka and Redis start in a directory of their own, `.headrace/demo`; weeks of made-up history go through, a
-    first model is trained from the topics, then live events come in at a steady rate. At the end events and answers are
-    compared one by one: exit code 0 when each has exactly one. Ctrl-C ends it early, with the same account.
+    first model is trained from the topics, and once every service has caught up, live events come in at a steady rate.
+    At the end events and answers are compared one by one: exit code 0 when each has exactly one. Ctrl-C ends it early,
+    with the same account. With --keep the system is left up, for a look around.
     """
     console = Console(stderr=json, quiet=False)
     directory = home() / "demo"
-    stop = threading.Event()
+    stop, kept = threading.Event(), Kept(keep)
     with ExitStack() as last:
         last.enter_context(stopped_by_signals(stop))
         with bars(console) as report:
-            parts = last.enter_context(_parts(directory, report))
+            parts = last.enter_context(_parts(directory, report, kept))
             until = time.monotonic() + 60 * minutes
             show = last.enter_context(_show(pipeline, directory, parts, stop, report))
             try:
+                show.await_services()
                 plot = show.write(int(rate * 60 * minutes), rate, seed)
                 show.publish_history(plot)
                 show.await_features()
                 show.train()
                 show.await_predictions()
+                show.await_calm()
             except Stopped:
                 console.print("stopped during the set-up: no live events went in")
                 raise typer.Exit(130) from None
+        kept.reached = keep
         show.play(plot, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
         with console.status("waiting for the last answers"):
             account = show.settle()
@@ -84,23 +89,45 @@ def demo(
         if not json:
             for words in JUDGEMENTS.values():
                 say(show, words, console)
+        rest = show.rest(plot)
+        seen = show.watch.seen(time.time()).last
         console.print("draining", style="dim")
+    if keep:
+        keep_rest(directory, rest)
+        if not leave_up(directory, show.settings.pipeline, show.env, console):
+            raise typer.Exit(1)
+        event = str(seen[-1]["event_id"]) if seen else None
+        say_what_next(console, directory, pipeline, event, show.models, rest.num_rows)
     if not account.balanced:
         console.print(f"logs and topics are kept in {directory}", style="red")
         raise typer.Exit(1)
-    shutil.rmtree(directory)
+    if not keep:
+        shutil.rmtree(directory)
+        console.print("all of it is gone again; to look around in it: --keep (make demo KEEP=1)", style="dim")
     raise typer.Exit(130 if stop.is_set() else 0)
 
 
+@dataclass(slots=True)
+class Kept:
+    """Whether the system is to be left up, and whether it came so far that there is something to keep."""
+
+    asked: bool
+    reached: bool = False
+
+
 @contextmanager
-def _parts(directory: Path, report: Report) -> Iterator[running.Running]:
-    """A broker and a store of the demo's own, empty at first, gone with this process."""
-    running.down(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+def _parts(directory: Path, report: Report, kept: Kept) -> Iterator[running.Running]:
+    """A broker and a store of the demo's own, empty at first, gone with this process unless they are kept."""
+    if directory.exists():
+        report("taking down what an earlier demo left up", 0.0)
+        take_down(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        report("taking down what an earlier demo left up", 1.0)
     try:
-        yield running.up(directory, with_parent=True, report=report)
+        yield running.up(directory, with_parent=not kept.asked, report=report)
     finally:
-        running.down(directory)
+        if not kept.reached:
+            running.down(directory)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.kit.kafka import Admin, Connection, Consumer, TopicPartition, place
+from services.kit.kafka import Connection, Consumer, TopicPartition, committed, place
 from services.kit.polled import Patience, told_apart
 from services.pipeline.spec import Pipeline
 
@@ -58,13 +58,17 @@ def measure(connection: Connection, groups: Mapping[str, Sequence[str]], now: fl
         ContractError: a topic does not exist, or cannot be read.
         Transient: the broker does not answer.
     """
-    admin = Admin(connection)
     consumer = Consumer(connection)
     try:
         found = []
+        counts = {topic: consumer.partitions(topic) for topics in groups.values() for topic in topics}
+        reached = {
+            group: committed(connection, group, [(topic, part) for topic in topics for part in range(counts[topic])])
+            for group, topics in groups.items()
+        }
         for group, topic in ((group, topic) for group, topics in groups.items() for topic in topics):
-            done = {partition: offset for (name, partition), offset in admin.committed(group).items() if name == topic}
-            bounds = {part: consumer.watermarks(topic, part) for part in range(consumer.partitions(topic))}
+            done = {part: offset for (name, part), offset in reached[group].items() if name == topic}
+            bounds = {part: consumer.watermarks(topic, part) for part in range(counts[topic])}
             starts = {part: max(done.get(part, low), low) for part, (low, _) in bounds.items()}
             behind = {part: start for part, start in starts.items() if start < bounds[part][1]}
             heads = _heads(consumer, topic, behind, {part: high for part, (_, high) in bounds.items()})

@@ -24,7 +24,8 @@ from services.cli.members import members, scales, variables
 from services.cli.options import Bootstrap, Json, pipeline_of
 from services.cli.services import SERVICES
 from services.cli.signals import stopped_by_signals
-from services.cli.supervisor import told
+from services.cli.supervisor import DRAINED, STARTING, outcome
+from services.cli.supervisor import ended as after
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
 from services.parts import process
@@ -33,6 +34,8 @@ from services.pipeline.document import closest
 
 TURN_S = 0.2
 IDLE_EVERY_S = 0.5
+CRASHES = 6
+"""Restarts in a row of a member in a run that is to end by itself: nobody may be there to see that it never will."""
 GRACE_S = 8.0
 """On top of a member's own drain, before it is killed."""
 STATE = "members.json"
@@ -69,9 +72,10 @@ def run(
 ) -> None:
     """Run services of a pipeline, each member a process of its own, until Ctrl-C or SIGTERM.
 
-    A member that crashes is started again, at once and then after growing waits. The end is a drain: what was read is
-    answered and committed. Exit code 0 when all drained; 2 or 3 when a member gave up (wrong settings or contracts; too
-    many dead letters), which ends them all unless they log to files; 1 when one had to be killed.
+    A member that crashes is started again, at once and then after growing waits; with --until-idle, where nobody may be
+    watching, no more than 6 times in a row. The end is a drain: what was read is answered and committed, and it is said
+    how each member ended. Exit code 0 when all drained; 2 or 3 when a member gave up (wrong settings or contracts; too
+    many dead letters), which ends them all unless they log to files; 1 when one had to be killed or kept crashing.
     """
     spec = pipeline_of(pipeline)
     env = environment(pipeline, bootstrap, redis, None if mode is None else mode.value, variables(set_ or []))
@@ -94,6 +98,7 @@ def run(
             fleet.stop(settings.drain_s + GRACE_S, teller.tell)
             teller.tell(last=True)
     states = fleet.states()
+    teller.conclude(states)
     if json:
         typer.echo(codec.dumps({"members": [asdict(state) for state in states]}))
     raise typer.Exit(exit_code(states))
@@ -138,9 +143,12 @@ def seconds(text: str) -> float:
 
 
 def exit_code(states: list[MemberState]) -> int:
-    """How a fleet went that has ended, for a shell: a member's own code where it gave up."""
+    """How a fleet went that has ended, for a shell: a member's own code where it gave up.
+
+    Who was stopped while it was starting had begun nothing, so nothing is left undone.
+    """
     codes = [state.fate.code for state in states]
-    if all(code == 0 for code in codes):
+    if all(code in (DRAINED, STARTING) for code in codes):
         return 0
     return next((code for code in codes if code in (2, 3)), 1) or 1
 
@@ -152,6 +160,8 @@ def _watch(fleet: Fleet, teller: _Teller, stop: threading.Event, idle: float | N
         ended = fleet.step()
         teller.tell(ended)
         if not persist and any(state.fate.gave_up for state in ended):
+            return
+        if idle is not None and any(state.fate.failures > CRASHES for state in ended):
             return
         if idle is not None and fleet.clock() - asked >= IDLE_EVERY_S:
             asked = fleet.clock()
@@ -178,13 +188,20 @@ class _Teller:
             for line in tail.lines(last):
                 self.say(name, line)
         for state in ended or []:
-            again = "" if state.fate.over else "; starting it again"
-            self.say(state.name, f"ended: {told(state.fate.code or 0)}{again}")
+            self.say(state.name, f"ended: {after(state.fate, self.fleet.clock())}")
         if self.state is not None:
             document = codec.dumps([asdict(state) for state in self.fleet.states()], indent=1)
             if document != self.written:
                 process.write(self.state, document)
                 self.written = document
+
+    def conclude(self, states: list[MemberState]) -> None:
+        """Say how each member ended; in a line where all drained, as they should."""
+        if all(state.fate.code == DRAINED and not state.fate.restarts for state in states):
+            self.console.print(f"all {len(states)} drained" if len(states) > 1 else "drained", style="dim")
+            return
+        for state in states:
+            self.say(state.name, outcome(state.fate))
 
     def say(self, name: str, line: str) -> None:
         text = Text(f"{name:<{self.width}} | ", style=self.colours[name])

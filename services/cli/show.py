@@ -16,17 +16,17 @@ from typing import TypeVar
 
 import pyarrow as pa
 from rich.console import Console
-from rich.live import Live
 
 from services.cli import tables
-from services.cli.dashboard import Picture, ServiceState, line_of, panel_of
-from services.cli.fleet import Fleet, MemberState, ask, scrape
+from services.cli.dashboard import Picture
+from services.cli.fleet import Fleet, ask, scrape
 from services.cli.lagging import inputs, measure
 from services.cli.members import members
 from services.cli.pace import Alongside, Steady
 from services.cli.planning import now
 from services.cli.publishing import Publisher
 from services.cli.run import GRACE_S
+from services.cli.screen import Gauges, Screen
 from services.cli.services import needed
 from services.cli.supervisor import told
 from services.cli.tables import Rows
@@ -60,7 +60,10 @@ CONTENDERS: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
 }
 """By arm: version, trainer, its parameters."""
 TURN_S = 0.2
-LINE_EVERY_S = 5.0
+NO_PLAN = "no plan"
+"""What the scoring services lack until models are trained."""
+CALM_S = 2.0
+"""Before live events come, every service must have been no further behind than this for so long."""
 SETUP_S = 600.0
 SETTLE_S = 60.0
 """How long to wait for the last answers before the account is made."""
@@ -73,12 +76,16 @@ class Stopped(HeadraceError):
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What will be published: `history` in one go with the labels `known` by its end, then `live` with `labels`."""
+    """What will be published: `history` in one go with the labels `known` by its end, then `live` with `labels`.
+
+    `table` has all of it, in the order of the events.
+    """
 
     history: Rows
     known: Rows
     live: Rows
     labels: Rows
+    table: pa.Table
 
 
 class Show:
@@ -110,6 +117,7 @@ class Show:
         self.stop = stop
         self.report = report
         self.published: list[pa.ChunkedArray] = []
+        self.models: dict[str, str] = {}
         pipeline = contracts.pipeline
         services = needed(pipeline)
         self.fleet = Fleet(members(pipeline, services, {}), directory / "logs", env, time.monotonic)
@@ -124,6 +132,16 @@ class Show:
         self.watch.close()
 
     # ---- set-up ----------------------------------------------------------------------------------------------------
+
+    def await_services(self) -> None:
+        """Until all services run, but for the plan that some need: the first time, kernels are compiled before that."""
+        what, total = "starting services; the first time, compiling their kernels", len(self.fleet.states())
+
+        def left() -> int:
+            asked = [ask(state.port, "/readyz") for state in self.fleet.states() if state.pid is not None]
+            return total - sum(status == 200 or NO_PLAN in body for status, body in asked)
+
+        self._await(what, total, left)
 
     def write(self, live: int, rate: float, seed: int) -> Plot:
         """Make events up: some weeks of history, and `live` more that follow at `rate` a second."""
@@ -140,7 +158,8 @@ class Show:
         following = events.between(split, None)
         ahead = min(int(LEAD_S * rate), len(following.times) - 1)
         known = int(following.times[ahead])
-        return Plot(events.between(None, split), labels.between(None, known), following, labels.between(known, None))
+        past, told = events.between(None, split), labels.between(None, known)
+        return Plot(past, told, following, labels.between(known, None), table)
 
     def publish_history(self, plot: Plot) -> None:
         """Write history and labels as fast as the broker takes them."""
@@ -214,6 +233,7 @@ class Show:
                     progress=grown,
                 )
                 manifest = package.manifest
+                self.models[arm] = f"{manifest.name}@{manifest.version}"
                 arms.append(Arm(arm, manifest.name, manifest.version, package.digest, uri))
             publish(
                 connection,
@@ -235,6 +255,25 @@ class Show:
         total = sum(len(ids) for ids in self.published)
         self._await(f"predicting {total:,} events", total, self._unanswered)
 
+    def await_calm(self) -> None:
+        """Until outcomes and scorecards have caught up with the history, so that live figures are of live events."""
+        backlog, calm_since = 1, time.monotonic()
+
+        def left() -> int:
+            nonlocal backlog, calm_since
+            found = [scrape(state.port) for state in self.fleet.states()]
+            if any(max(metrics.get("headrace_lag_seconds", (1e9,)), default=1e9) > CALM_S for metrics in found):
+                behind = int(sum(sum(metrics.get("headrace_lag_records", ())) for metrics in found))
+                backlog, calm_since = max(backlog, behind), time.monotonic()
+                return max(behind, 1)
+            return 0 if time.monotonic() - calm_since >= CALM_S else 1
+
+        self._await("concluding outcomes and making scorecards", lambda: backlog, left)
+
+    def rest(self, plot: Plot) -> pa.Table:
+        """The events that were made up and did not go in."""
+        return plot.table.slice(sum(len(ids) for ids in self.published))
+
     # ---- live ------------------------------------------------------------------------------------------------------
 
     def play(self, plot: Plot, rate: float, until: float, console: Console) -> None:
@@ -244,9 +283,9 @@ class Show:
         publisher = self._publisher("events", over)
         steps: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         before = sum(len(ids) for ids in self.published)
-        gauges = _Gauges(self.fleet)
+        gauges = Gauges(self.fleet)
         telling = self._publisher("labels", over)
-        with ThreadPoolExecutor(2) as pool, _Screen(console) as screen:
+        with ThreadPoolExecutor(2) as pool, Screen(console) as screen:
             try:
                 writing = pool.submit(publisher.publish, plot.live, Steady(rate))
                 labelling = pool.submit(telling.publish, plot.labels, Alongside(plot.live.times, rate, LEAD_S))
@@ -314,66 +353,15 @@ class Show:
             raise Stopped("stopped during the set-up")
         return doing.result()
 
-    def _await(self, what: str, total: int, left: Callable[[], int]) -> None:
+    def _await(self, what: str, total: int | Callable[[], int], left: Callable[[], int]) -> None:
         deadline = time.monotonic() + SETUP_S
         self.report(what, 0.0)
         while (rest := left()) > 0:
-            self.report(what, min(1 - rest / max(total, 1), 0.99))
+            most = total if isinstance(total, int) else total()
+            self.report(what, min(1 - rest / max(most, 1), 0.99))
             self._turn()
             if self.stop.wait(TURN_S):
                 raise Stopped(what)
             if time.monotonic() > deadline:
                 raise HeadraceError(f"{what}: {rest:,} are still left after {SETUP_S:g} s; see {self.directory}/logs")
         self.report(what, 1.0)
-
-
-class _Gauges:
-    """What members say of themselves, asked once a second."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.asked = float("-inf")
-        self.found: list[ServiceState] = []
-        self.records: dict[str, tuple[float, float]] = {}
-
-    def read(self, now: float) -> list[ServiceState]:
-        if now - self.asked >= 1.0:
-            self.asked = now
-            self.found = [self._read(state, now) for state in self.fleet.states()]
-        return self.found
-
-    def _read(self, state: MemberState, now: float) -> ServiceState:
-        metrics = scrape(state.port) if state.pid is not None else {}
-        status, body = ask(state.port, "/readyz") if metrics else (0, "starting")
-        records = sum(metrics.get("headrace_records_total", ()))
-        before, at = self.records.get(state.name, (records, now))
-        self.records[state.name] = (records, now)
-        rate = max(records - before, 0.0) / max(now - at, 1.0)
-        lag = max(metrics.get("headrace_lag_seconds", ()), default=0.0)
-        words = "ready" if status == 200 else body.strip().removeprefix("not ready: ")
-        return ServiceState(state.name, words, status == 200, lag, rate, state.fate.restarts)
-
-
-class _Screen:
-    """A panel that redraws itself on a terminal; elsewhere a line every few seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self.last = time.monotonic()
-
-    def __enter__(self) -> _Screen:
-        if self.live is not None:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.live is not None:
-            self.live.stop()
-
-    def show(self, picture: Picture) -> None:
-        if self.live is not None:
-            self.live.update(panel_of(picture), refresh=True)
-        elif time.monotonic() - self.last >= LINE_EVERY_S:
-            self.last = time.monotonic()
-            self.console.print(line_of(picture), soft_wrap=True, highlight=False, markup=False)

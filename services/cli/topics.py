@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.cli.check import PIPELINE
+from services.cli.forgetting import warnings
 from services.cli.options import Bootstrap
 from services.kit.errors import HeadraceError
 from services.kit.kafka import Admin
@@ -50,14 +51,14 @@ def show(
     """
     try:
         admin = _admin(pipeline, bootstrap)
-        changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+        changes, kept, warned = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
     except HeadraceError as error:
         if not detailed_exitcode:
             raise
         # 2 is taken here: a script must not read a broken pipeline file as pending changes.
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    _report(changes, kept, json, applied=False)
+    _report(changes, kept, warned, json, applied=False)
     if any(change.refused for change in changes):
         raise typer.Exit(1)
     raise typer.Exit(2 if changes and detailed_exitcode else 0)
@@ -75,14 +76,15 @@ def apply(
 ) -> None:
     """Create what is missing and set what differs; a second time there is nothing to do.
 
-    Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted.
+    Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted. A broker that forgets
+    the offsets of groups sooner than records is warned of.
     """
     admin = _admin(pipeline, bootstrap)
-    changes, kept = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    changes, kept, warned = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
     refused = any(change.refused for change in changes)
     if not refused:
         apply_changes(admin, changes)
-    _report(changes, kept, json, applied=not refused)
+    _report(changes, kept, warned, json, applied=not refused)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -111,8 +113,8 @@ def _changes(
     replication: int | None,
     allow_repartition: bool,
     allow_data_loss: bool,
-) -> tuple[list[Change], list[str]]:
-    """What is to be done, and the topics under the pipeline's name that nobody needs."""
+) -> tuple[list[Change], list[str], list[str]]:
+    """What is to be done, the topics under the pipeline's name that nobody needs, and what to mind of the brokers."""
     name, topics = topics_of(pipeline, partitions, replication)
     existing = admin.topics()
     changes = plan(
@@ -122,12 +124,13 @@ def _changes(
         allow_repartition=allow_repartition,
         allow_data_loss=allow_data_loss,
     )
-    return changes, unwanted(existing, topics, name)
+    return changes, unwanted(existing, topics, name), warnings(admin, topics)
 
 
-def _report(changes: Sequence[Change], kept: Sequence[str], json: bool, applied: bool) -> None:
+def _report(changes: Sequence[Change], kept: Sequence[str], warned: Sequence[str], json: bool, applied: bool) -> None:
     if json:
         answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": list(kept)}
+        answer["warnings"] = list(warned)
         typer.echo(codec.dumps(answer))
         return
     console = Console(soft_wrap=True, highlight=False)
@@ -136,6 +139,8 @@ def _report(changes: Sequence[Change], kept: Sequence[str], json: bool, applied:
             console.print(line)
     for name in kept:
         console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
+    for warning in warned:
+        console.print(f"[yellow]! {escape(warning)}[/]")
     refused = sum(bool(change.refused) for change in changes)
     if refused:
         console.print(f"[red]{refused} refused; {'nothing was' if not applied else 'was'} changed[/]")

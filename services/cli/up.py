@@ -21,7 +21,7 @@ from services.cli.options import Json, PipelineName, pipeline_of
 from services.cli.provision import provision
 from services.cli.run import GRACE_S, STATE, check_settings, environment
 from services.cli.services import needed
-from services.cli.supervisor import told
+from services.cli.supervisor import DRAINED, STARTING, Fate, outcome, told
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
 from services.parts import process, running
@@ -49,8 +49,8 @@ def up(
 ) -> None:
     """Start a broker, a store and the pipeline's services in the background, with its schemas and topics.
 
-    Returns when every service is ready; `score` also counts as up while no plan says which model to play. A repeat
-    finds what runs. Logs are below .headrace/logs.
+    Returns when every service is ready; `score` also counts as up while no plan says which model to play. When one is
+    not, and nothing changed for a minute, the exit code is 3. A repeat finds what runs. Logs are below .headrace/logs.
     """
     spec = pipeline_of(pipeline)
     path = str(resolve(pipeline, Path.cwd()))
@@ -80,9 +80,10 @@ def up(
         ]
         supervisor = process.start(SUPERVISOR + spec.name, argv, home(), env=env)
     found = _when_ready(spec.name, supervisor)
+    code = 0 if all(map(_up, found)) else 3
     if json:
         typer.echo(codec.dumps({"pipeline": spec.name, **asdict(parts), "members": found}))
-        return
+        raise typer.Exit(code)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"kafka     {parts.bootstrap}")
     console.print(f"redis     {parts.redis}")
@@ -92,6 +93,9 @@ def up(
         console.print(_line(member))
     if any(NO_PLAN in str(member["missing"]) for member in found):
         console.print(f"[yellow]score waits for a model: headrace train {escape(pipeline)}[/]")
+    if late := [member for member in found if not _up(member)]:
+        names = ", ".join(str(member["name"]) for member in late)
+        console.print(f"[yellow]not ready yet: {escape(names)}; headrace status says when[/]")
 
 
 def down(
@@ -100,13 +104,31 @@ def down(
 ) -> None:
     """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs."""
     console = Console(stderr=True, quiet=json)
-    for supervisor in _supervisors():
+    supervisors = _supervisors()
+    for supervisor in supervisors:
         with console.status(f"draining {supervisor.name.removeprefix(SUPERVISOR)}"):
             drain = read_settings(Settings, pipeline=supervisor.name).drain_s
             supervisor.stop(grace=drain + 2 * GRACE_S)
+        for name, how in _undrained(supervisor.name.removeprefix(SUPERVISOR)):
+            console.print(f"[yellow]{escape(name)} {escape(how)}; its log is in {home() / 'logs'}[/]")
+    ran = bool(supervisors) or any(part.pids for part in running.status(home()))
     with console.status("stopping broker and stores"):
         running.down(home(), forget=forget)
-    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else "stopped")
+    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else _stopped(ran))
+
+
+def _stopped(ran: bool) -> str:
+    return "stopped" if ran else f"nothing was running in {home()}"
+
+
+def _undrained(pipeline: str) -> list[tuple[str, str]]:
+    """Members of a supervisor that has ended which did not drain, and what they did instead."""
+    try:
+        noted = codec.loads((home() / "logs" / pipeline / STATE).read_text())
+    except FileNotFoundError:
+        return []
+    fates = [(member["name"], Fate(**member["fate"])) for member in noted]
+    return [(name, outcome(fate)) for name, fate in fates if fate.code not in (DRAINED, STARTING)]
 
 
 def status(json: Json = False) -> None:
@@ -121,21 +143,24 @@ def status(json: Json = False) -> None:
         console = Console(highlight=False, soft_wrap=True)
         for part in parts:
             console.print(f"{part.name:<24} {'running' if part.running else '[red]stopped[/]':<10} {part.address}")
-        for name, found in pipelines.items():
-            for member in found:
-                console.print(_line({**member, "name": f"{name} {member['name']}"}))
+        rows = [{**member, "name": f"{name} {member['name']}"} for name, found in pipelines.items() for member in found]
+        width = max((len(str(member["name"])) for member in rows), default=24)
+        for member in rows:
+            console.print(_line(member, width))
     ready = all(member["ready"] for found in pipelines.values() for member in found)
     raise typer.Exit(0 if parts and ready and all(part.running for part in parts) else 3)
 
 
 def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
-    """The members once all are ready or wait for a plan, or gave up, or a minute is over."""
-    deadline = time.monotonic() + READY_S
+    """The members once all are ready or wait for a plan, or gave up, or nothing changed for a minute."""
+    deadline, before = time.monotonic() + READY_S, [""]
     pause = threading.Event()
     while True:
         found = _members(supervisor)
-        if found and all(member["ready"] or member["over"] or NO_PLAN in member["missing"] for member in found):
+        if found and all(member["over"] or _up(member) for member in found):
             break
+        if (now := [str(member["missing"]) for member in found]) != before:  # Kernels are compiled, state is rebuilt.
+            deadline, before = time.monotonic() + READY_S, now
         if not supervisor.alive():
             raise ProcessDied(f"the supervisor of {pipeline} ended; the end of {supervisor.log}:\n{supervisor.tail()}")
         if time.monotonic() > deadline:
@@ -149,6 +174,10 @@ def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
         )
         raise ConfigurationError(f"{why}; then: headrace down")
     return found
+
+
+def _up(member: dict[str, Any]) -> bool:
+    return bool(member["ready"]) or NO_PLAN in str(member["missing"])
 
 
 def _members(supervisor: Process) -> list[dict[str, Any]]:
@@ -179,10 +208,10 @@ def _members(supervisor: Process) -> list[dict[str, Any]]:
     return found
 
 
-def _line(member: dict[str, Any]) -> str:
+def _line(member: dict[str, Any], width: int = 24) -> str:
     state = "[green]ready[/]" if member["ready"] else f"[yellow]{escape(member['missing'])}[/]"
     again = f", started again {member['restarts']} times" if member["restarts"] else ""
-    return f"{escape(member['name']):<24} {state}  http://127.0.0.1:{member['port']}/metrics{again}"
+    return f"{escape(member['name']):<{width}} {state}  http://127.0.0.1:{member['port']}/metrics{again}"
 
 
 def _supervisors() -> list[Process]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported without saying so
     AdminClient,
     AlterConfigOpType,
@@ -625,6 +625,17 @@ class Admin:
         """How many brokers the cluster has now."""
         return len(_ask(self._admin.list_topics, timeout=timeout).brokers)
 
+    def broker_setting(self, name: str, timeout: float = 15.0) -> dict[int, str]:
+        """What each broker that runs now is set to, by its number."""
+        brokers = _ask(self._admin.list_topics, timeout=timeout).brokers
+        asked = self._admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node)) for node in brokers])
+        found = {}
+        for resource, future in asked.items():
+            entries: Mapping[str, Any] = _call(future.result, timeout)
+            if name in entries:
+                found[int(resource.name)] = str(entries[name].value)
+        return found
+
     def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
         topic = NewTopic(name, partitions, replication, config=dict(config))
         self._wait(self._admin.create_topics([topic]))
@@ -653,16 +664,24 @@ class Admin:
         asked = _ask(lambda: self._admin.describe_consumer_groups([group])[group].result(15.0))
         return len(asked.members)
 
-    def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """A group's committed offsets by topic and partition; none when there is no such group."""
-        wanted = [ConsumerGroupTopicPartitions(group)]
-        found = _ask(lambda: self._admin.list_consumer_group_offsets(wanted)[group].result(15.0)).topic_partitions
-        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
-
     @staticmethod
     def _wait(futures: Mapping[Any, Any], timeout: float = 60.0) -> None:
         for future in futures.values():
             _call(future.result, timeout)
+
+
+def committed(connection: Connection, group: str, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """What a group has committed of these partitions; nothing of those where it never did. Asked without joining it.
+
+    The admin client's list_consumer_group_offsets would ask the same, but ends the process by a segmentation fault when
+    the group's coordinator is only starting (librdkafka 2.16: rd_kafka_handle_OffsetFetch without a group of its own).
+    """
+    consumer = Consumer(connection, group=group)
+    try:
+        found = consumer.committed([TopicPartition(topic, number) for topic, number in partitions])
+    finally:
+        consumer.close()
+    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
 
 def _refused(error: KafkaError) -> HeadraceError:

@@ -106,6 +106,8 @@ class Kafka(Part):
             "min.insync.replicas": str(in_sync),
             "offsets.topic.replication.factor": str(replicas),
             "offsets.topic.num.partitions": "4",
+            # As long as records are kept at most: state is found by the group's offsets, which a pause must not lose.
+            "offsets.retention.minutes": "576000",
             "transaction.state.log.replication.factor": str(replicas),
             "transaction.state.log.min.isr": str(in_sync),
             "transaction.state.log.num.partitions": "4",

@@ -93,6 +93,7 @@ def test_a_killed_member_comes_back_and_ctrl_c_drains(headrace: Terminal, projec
         _, errors = supervisor.communicate(timeout=60)
     assert supervisor.returncode == 0, errors
     assert '"drained"' in log.read_text()
+    assert "drained, started again 1 time" in errors
 
 
 def test_members_do_not_outlive_their_supervisor(headrace: Terminal, project: Project, tmp_path: Path) -> None:
@@ -126,4 +127,15 @@ def test_a_member_that_gives_up_ends_the_run(headrace: Terminal, project: Projec
     """Topics that are not there are no reason to try again: the run ends with the member's exit code."""
     code, _, errors = headrace.run("run", "enrich", "--pipeline=card_fraud")
     assert code == 2
-    assert "misconfigured" in errors
+    assert "misconfigured (2)" in errors
+
+
+def test_stopping_at_once_is_no_failure(headrace: Terminal, project: Project, tmp_path: Path) -> None:
+    """Ctrl-C while members are only starting: they had begun nothing, so the exit code is 0 and says so."""
+    state = tmp_path / "logs" / STATE
+    with headrace.start("run", "enrich", f"--pipeline={project.path}", "--logs=logs") as supervisor:
+        wait_for(lambda: members(state).get("enrich-0", {}).get("pid"), "started")
+        supervisor.send_signal(signal.SIGINT)
+        _, errors = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0, errors
+    assert "stopped while it was starting" in errors or "drained" in errors

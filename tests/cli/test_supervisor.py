@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.supervisor import FINAL, HEALTHY_S, Fate
+from services.cli.fleet import MemberState
+from services.cli.run import exit_code
+from services.cli.supervisor import FINAL, HEALTHY_S, Fate, ended, outcome
 
 
 def test_waits_double_up_to_half_a_minute() -> None:
@@ -38,3 +40,28 @@ def test_final_codes_are_final(code: int) -> None:
 def test_other_ends_are_not(code: int) -> None:
     """A crash, a signal or being fenced is followed by a restart."""
     assert not Fate().ended(code, now=0.0, ran_s=1.0).over
+
+
+def test_a_crash_loop_says_how_often_and_until_when() -> None:
+    """Each end is told with its meaning, how often in a row it was, and when the member is tried again."""
+    fate, told = Fate(), []
+    for _ in range(4):
+        fate = fate.ended(1, now=10.0, ran_s=2.0)
+        told.append(ended(fate, 10.0))
+        fate = fate.started()
+    assert told == [
+        "crashed (1); starting it again",
+        "crashed (1), for the 2nd time in a row; starting it again in 1 s",
+        "crashed (1), for the 3rd time in a row; starting it again in 2 s",
+        "crashed (1), for the 4th time in a row; starting it again in 4 s",
+    ]
+    assert outcome(fate.ended(3, now=10.0, ran_s=2.0)) == "too many dead letters (3), started again 4 times"
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [([0, 0], 0), ([0, -15], 0), ([0, -9], 1), ([1, 2], 2), ([3, 0], 3), ([70, 0], 1), ([0, None], 1)],
+)
+def test_the_exit_code_is_that_of_what_went_wrong(codes: list[int | None], code: int) -> None:
+    """0 when all drained, or were stopped before they had begun; else why one gave up, or 1."""
+    assert exit_code([MemberState("m", "score", 1, None, Fate(code=each, over=True)) for each in codes]) == code
