@@ -42,6 +42,8 @@ def column(package: ModelPackage, width: int) -> int:
         where = "model.yaml" if manifest.classes is not None else "the graph"
         named = f"{where} names {len(names)} classes, {told(names)}"
         raise ContractError(f"{title}: {named}; the output has {width} columns")
+    if names is not None and len({_text(name) for name in names}) < len(names):
+        raise ContractError(f"{title}: of the classes {told(names)} two have one name; {REMEDY}")
     if manifest.positive is not None:
         if names is None and isinstance(manifest.positive, int) and not isinstance(manifest.positive, bool):
             names = tuple(range(width))  # classes without names are counted from 0

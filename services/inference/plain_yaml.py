@@ -124,11 +124,12 @@ def _float(loader: Any, node: yaml.Node) -> float:
         raise _fault(node, f"{_brief(text)} is no number") from None
 
 
-def _boolean(loader: Any, node: yaml.Node) -> bool:
-    text = _scalar(node).lower()
-    if text not in yaml.constructor.SafeConstructor.bool_values:
+def _boolean(loader: Any, node: yaml.Node) -> bool | str:
+    """True and false; yes, no, on and off are texts, as they are written: somebody's classes may be called so."""
+    text = _scalar(node)
+    if text.lower() not in yaml.constructor.SafeConstructor.bool_values:
         raise _fault(node, f"{_brief(text)} is neither true nor false")
-    return yaml.constructor.SafeConstructor.bool_values[text]
+    return text.lower() == "true" if text.lower() in ("true", "false") else text
 
 
 def _null(loader: Any, node: yaml.Node) -> None:

@@ -3,9 +3,10 @@
 Pitfalls of 32-bit graphs are closed here. A split `x <= t` with a 64-bit threshold sends a 32-bit x the other way when
 t rounds up past it; rounding t *down* to 32 bits keeps every 32-bit x on its side. A missing value goes where LightGBM
 sends it: to the split's default side, or, where the feature had none missing in training, wherever zero goes. LightGBM
-takes all between -1e-35 and 1e-35, both included, for zero (`kZeroThreshold`, a 32-bit number), so they go there too.
-And it writes an infinite threshold, which parts all values from missing ones, as 1e300 (`AvoidInf`): an infinite value
-stays on its side only where it is made infinite again.
+takes all between -1e-35 and 1e-35, both included, for zero (`kZeroThreshold`, a 32-bit number), so they go there too;
+where zero is missing by the parameter `zero_as_missing`, the graph makes NaN of them first. And it writes an infinite
+threshold, which parts all values from missing ones, as 1e300 (`AvoidInf`): an infinite value stays on its side only
+where it is made infinite again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ def convert(booster: lgb.Booster) -> bytes:
     """An ONNX graph: `features` float32 [n, inputs] -> `probability` float32 [n, 1].
 
     Raises:
-        ContractError: the booster is not a binary classifier, has categorical or linear splits, or counts zero as
-            missing.
+        ContractError: the booster is not a binary classifier, has categorical splits, or leaves that are lines.
     """
     dump = booster.dump_model()
     objective = dump["objective"].split()
@@ -37,7 +37,19 @@ def convert(booster: lgb.Booster) -> bytes:
     # Random forests of LightGBM answer the mean of their trees, boosted ones the sum.
     if dump["average_output"]:
         raise ContractError("boosting 'rf' cannot be converted; train with 'gbdt', or take the trainer random_forest")
-    return forest(trees, dump["max_feature_idx"] + 1, sigmoid=True)
+    # With zero_as_missing there are no splits of which only NaN is missing; a zero goes where the others send it.
+    zero = ZERO if any(_has_zeros(tree["tree_structure"]) for tree in dump["tree_info"]) else None
+    return forest(trees, dump["max_feature_idx"] + 1, sigmoid=True, zero=zero)
+
+
+def _has_zeros(root: dict[str, Any]) -> bool:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.get("missing_type") == "Zero":
+            return True
+        pending += [node[side] for side in ("left_child", "right_child") if side in node]
+    return False
 
 
 def _as_compared(threshold: float) -> float:
@@ -59,13 +71,15 @@ def _tree(root: dict[str, Any]) -> Tree:
         if parent is not None:
             sides[parent][side] = place
         sides.append([-1, -1])
+        if "leaf_coeff" in node:
+            raise ContractError("leaves that are lines (linear_tree) cannot be converted; train without them")
         if "split_feature" not in node:
             nodes.append((0, 0.0, False, float(node["leaf_value"])))
             continue
-        if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
-            raise ContractError("categorical splits and zero_as_missing cannot be converted; train without them")
+        if node["decision_type"] != "<=":
+            raise ContractError("categorical splits cannot be converted; train without them")
         threshold = _as_compared(float(node["threshold"]))
-        left = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0
+        left = threshold >= 0 if node["missing_type"] == "None" else node["default_left"]
         nodes.append((node["split_feature"], threshold, left, 0.0))
         pending += [(node["right_child"], place, 1), (node["left_child"], place, 0)]
     feature, threshold_of, missing, value = (np.array(column) for column in zip(*nodes, strict=True))

@@ -5,7 +5,7 @@ A missing value is NaN in the graph as in the library; each tree says for each s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,6 +51,7 @@ def forest(
     test: Literal["BRANCH_LEQ", "BRANCH_LT"] = "BRANCH_LEQ",
     base: float = 0.0,
     sigmoid: bool = False,
+    zero: float | None = None,
 ) -> bytes:
     """A graph that sums trees: `features` float32 [n, width] -> `probability` float32 [n, 1].
 
@@ -63,6 +64,7 @@ def forest(
         test: what sends a value left: `<=` or `<`.
         base: added to the sum.
         sigmoid: whether the answer is 1 / (1 + exp(-sum)).
+        zero: values up to this size count as missing; None: none do.
 
     Raises:
         ContractError: the graph would be larger than is admitted.
@@ -74,10 +76,20 @@ def forest(
     if base:
         given["base_values"] = [base]
     summed = "margin" if sigmoid else OUTPUT
-    nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], [summed], domain="ai.onnx.ml", **given)]
+    nodes, read = [], INPUT
+    tensors: dict[str, npt.NDArray[np.floating]] = {}
+    if zero is not None:
+        tensors = {"zero": np.array([zero], np.float32), "missing": np.array([np.nan], np.float32)}
+        read = "told"
+        nodes = [
+            helper.make_node("Abs", [INPUT], ["size"]),
+            helper.make_node("LessOrEqual", ["size", "zero"], ["small"]),
+            helper.make_node("Where", ["small", "missing", INPUT], [read]),
+        ]
+    nodes.append(helper.make_node("TreeEnsembleRegressor", [read], [summed], domain="ai.onnx.ml", **given))
     if sigmoid:
         nodes.append(helper.make_node("Sigmoid", [summed], [OUTPUT]))
-    return _graph("forest", nodes, width)
+    return _graph("forest", nodes, width, tensors)
 
 
 def _ensemble(trees: Sequence[Tree], test: str) -> dict[str, Any]:
@@ -137,7 +149,9 @@ def line(mean: Floats, scale: Floats, weights: Floats, intercept: float, fill: F
     return _graph("line", nodes, len(mean), tensors)
 
 
-def _graph(name: str, nodes: list[NodeProto], width: int, tensors: dict[str, Floats] | None = None) -> bytes:
+def _graph(
+    name: str, nodes: list[NodeProto], width: int, tensors: Mapping[str, npt.NDArray[np.floating]] | None = None
+) -> bytes:
     graph = helper.make_graph(
         nodes,
         name,

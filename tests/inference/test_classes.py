@@ -10,7 +10,7 @@ import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from services.inference import classes
-from services.inference.package import ModelPackage, pack
+from services.inference.package import ModelPackage, pack, parse
 from services.inference.sessions import SessionSettings, open_session
 from services.inference.trial import admit
 from services.kit.errors import ContractError
@@ -189,6 +189,21 @@ def test_doubt_is_refused(names: dict[str, list[Any]], manifest: dict[str, Any],
     """Names that do not say which is yes, or differ from the package's, are refused with what to write."""
     with pytest.raises(ContractError, match=because):
         scores(graph([linear(0, **names)]), **manifest)
+
+
+def test_two_classes_of_one_name() -> None:
+    """A name that means two columns means none."""
+    with pytest.raises(ContractError, match="fraud, fraud two have one name"):
+        scores(graph([linear(0, classlabels_strings=["fraud", "fraud"])]), positive="fraud")
+
+
+def test_classes_may_be_called_yes_and_no() -> None:
+    """What YAML takes for true and false elsewhere is the text that somebody wrote."""
+    text = b"name: m\nversion: a\ninputs: [{name: amount}]\nclasses: [no, yes]\npositive: yes\n"
+    said = parse(text, "folder")
+    assert (said.classes, said.positive) == (("no", "yes"), "yes")
+    assert rises(graph([linear(1, classlabels_strings=["no", "yes"])]), classes=said.classes, positive=said.positive)
+    assert parse(text.replace(b"no, yes", b"false, true").replace(b": yes", b": true"), "folder").positive is True
 
 
 def test_columns_without_names() -> None:

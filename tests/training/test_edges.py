@@ -34,6 +34,7 @@ TRAINERS: list[tuple[str, dict[str, Any], int | None]] = [
     ("lightgbm", {"min_data_in_leaf": 5}, 12),
     ("lightgbm", {"min_data_in_leaf": 5, "use_missing": False}, 12),
     ("lightgbm", {"min_data_in_leaf": 5, "max_bin": 5, "min_data_in_bin": 1}, 12),
+    ("lightgbm", {"min_data_in_leaf": 5, "zero_as_missing": True}, 12),
     ("xgboost", {}, 12),
     ("xgboost", {"tree_method": "exact"}, 12),
     ("random_forest", {"max_depth": 5}, 8),

@@ -80,7 +80,7 @@ def test_constant_trees() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "categorical"),
-    [({"objective": "regression"}, "auto"), ({"objective": "binary"}, [0]), ({"zero_as_missing": True}, "auto")],
+    [({"objective": "regression"}, "auto"), ({"objective": "binary"}, [0]), ({"linear_tree": True}, "auto")],
 )
 def test_what_cannot_be_converted(parameters: dict[str, Any], categorical: Any) -> None:
     """Objectives and splits that the graph could not repeat are refused."""
