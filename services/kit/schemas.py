@@ -209,6 +209,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must hold a JSON object")
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{path} holds half of a character (a lone surrogate, \\ud800 to \\udfff)") from None
     return document
 
 

@@ -183,6 +183,10 @@ def _find_unsafe(text: str, problems: Problems) -> bool:
                 return False
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        if isinstance(event, yaml.ScalarEvent) and any("\ud800" <= letter <= "\udfff" for letter in event.value):
+            problems.add(
+                place, "half of a character (a lone surrogate)", "write the character itself, or \\U and 8 digits"
+            )
         if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag is not None:
             problems.add(place, f"a tag, {event.tag}", "write plain values: tags could run code and are not read")
     return len(problems.found) == before

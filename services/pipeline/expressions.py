@@ -90,7 +90,10 @@ def compile(text: str, fields: Mapping[str, Typed], timezone: str = "UTC") -> Ex
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(1, "not an expression") from None
     try:
+        if timezone == "localtime":  # another zone on every machine
+            raise ValueError(timezone)
         ZoneInfo(timezone)
+        _calendar(("hour",), np.zeros(1, np.int64), timezone)  # Arrow does not know all the names that Python does
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ExpressionError(1, f"unknown timezone {timezone!r}", "write an IANA name such as Europe/Paris") from None
     check = Check(fields)

@@ -93,7 +93,7 @@ class Check:
                 raise _error(node, "the number is too large", "write a number below 2**53")
             case float() if isfinite(value):
                 return "number"
-            case str():
+            case str() if not any("\ud800" <= letter <= "\udfff" for letter in value):
                 return "string"
         raise _error(node, f"{value!r} is not allowed")
 

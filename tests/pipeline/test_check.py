@@ -285,3 +285,18 @@ def test_a_bare_name_means_a_pipeline(project: Path) -> None:
     assert resolve("card_fraud", project) == ROOT / "pipelines" / "card_fraud.yaml"
     with pytest.raises(ConfigurationError, match="did you mean card_fraud"):
         resolve("card_fruad", project)
+
+
+@pytest.mark.parametrize("line", ['views: {"\\ud800": {x: hour}}', 'labels: {id: "\\udfff", value: y}'])
+def test_half_a_character_is_refused(problems_of: ProblemsOf, line: str) -> None:
+    """A lone surrogate, which no record could carry, is shown with its place."""
+    found = problems_of(f"pipeline: small\n{line}\n")
+    assert any(p.line == 2 and "half of a character" in p.message for p in found)
+
+
+def test_half_a_character_in_a_schema_is_refused(project: Path, problems_of: ProblemsOf) -> None:
+    """A schema with one is named, with the reason."""
+    path = project / "schemas" / "bike_trip.avsc"
+    text = path.read_text()
+    path.write_text(text.replace('"fields"', '"aliases": ["\\ud800"], "fields"', 1))
+    assert any("half of a character" in p.message for p in problems_of(SMALL))

@@ -112,6 +112,7 @@ def test_the_result_has_the_type_that_is_told() -> None:
         ("9999999999999999999 > 1", 1, "too large"),
         ("b'x' == b'x'", 1, "is not allowed"),
         ("None == 1", 1, "None is not allowed"),
+        (r"channel == '\ud800'", 12, "is not allowed"),
         ("-" * 200 + "1", None, "nested too deeply"),
         ("1+" * 5000 + "1", 500, "longer than"),
     ],
@@ -151,7 +152,7 @@ def test_the_calendar_is_pythons(times: list[int], timezone: str) -> None:
 
 def test_an_unknown_timezone_is_refused() -> None:
     """A zone must be one that this machine knows, and cannot be a path."""
-    for zone in ("Mars/Olympus", "../../etc/passwd", ""):
+    for zone in ("Mars/Olympus", "../../etc/passwd", "", "posixrules", "localtime", "posix/Europe/Paris", "\ud800"):
         with pytest.raises(ExpressionError, match="timezone"):
             compile("weekday", {}, zone)
 
