@@ -45,8 +45,10 @@ class MemberState:
 class Fleet:
     """Members as child processes whose output goes to `directory/NAME.log`.
 
-    Everything happens in `start`, `step` and `stop`, which one thread must call, and that thread must live as long as
-    the fleet: the kernel kills the members when it ends, so that none is left without an owner.
+    Each member's health server listens on a port that is free when it is started; it keeps it over restarts unless
+    somebody else has taken it. Everything happens in `start`, `step` and `stop`, which one thread must call, and that
+    thread must live as long as the fleet: the kernel kills the members when it ends, so that none is left without an
+    owner.
 
     Args:
         env: variables of all members, on top of this process's own.
@@ -120,6 +122,8 @@ class Fleet:
                 pause.wait(GRAIN_S)
 
     def _start(self, child: _Child) -> None:
+        if not process.bindable(child.port):  # Somebody took it meanwhile: on the same port it would fail for ever.
+            (child.port,) = process.free_ports(1)
         env = {"PYTHONUNBUFFERED": "1", **self.env, **child.member.env, "HEADRACE_PORT": str(child.port)}
         child.process = process.start(child.member.name, child.member.argv, self.directory, env=env, with_parent=True)
         child.since = self.clock()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from services.kit.errors import Transient
+from services.kit.listening import Listener
 from services.kit.metrics import CONTENT_TYPE, Metrics
+
+
+class PortTaken(Transient):
+    """Somebody else listens where the health server should."""
 
 
 class Health:
@@ -22,7 +27,7 @@ class Health:
         self.silence_s = silence_s
         self.missing: str | None = "starting"
         self.last_beat = clock()
-        self._server: ThreadingHTTPServer | None = None
+        self._listener: Listener | None = None
         self._closed = threading.Event()
 
     def beat(self) -> None:
@@ -65,29 +70,18 @@ class Health:
         return 404, text, b"try /livez, /readyz or /metrics\n"
 
     def serve(self, host: str, port: int) -> int:
-        """Start answering; returns the port."""
-        health = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status, kind, body = health.answer(self.path.partition("?")[0])
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Probes every few seconds are not news."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
-        return int(self._server.server_address[1])
+        """Start answering; returns the port. PortTaken when nobody can listen there."""
+        try:
+            self._listener = Listener(host, port, self.answer)
+        except OSError as error:
+            raise PortTaken(
+                f"cannot listen on {host} port {port}: {error.strerror or error}; set HEADRACE_PORT to a free one"
+            ) from error
+        return self._listener.port
 
     def close(self) -> None:
         """Stop answering and watching."""
         self._closed.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.kit.dead_letters import DeadLetterLimit
 from services.kit.errors import ConfigurationError, ContractError, Fenced
+from services.kit.health import PortTaken
 from services.kit.logs import configure, logger
 from services.kit.runner import Runner
 from services.kit.settings import Settings, read_settings
@@ -95,6 +96,9 @@ def _run(runner: Runner) -> int:
     except ContractError as error:
         log.error("contract broken", error=str(error), exc_info=True)
         return MISCONFIGURED
+    except PortTaken as error:
+        log.error("no port", error=str(error))
+        return CRASHED
     except Exception:
         log.exception("crashed")
         return CRASHED

@@ -210,6 +210,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def bindable(port: int) -> bool:
+    """Whether a process that is started now could listen on this port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def listening(port: int) -> bool:
     """Whether somebody accepts connections on this port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:

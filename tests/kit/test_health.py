@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from services.kit.health import Health
+from services.kit.health import Health, PortTaken
 from services.kit.metrics import CONTENT_TYPE, Metrics
 
 
@@ -84,4 +84,12 @@ def test_over_http(health: Health) -> None:
 
 def test_closing_what_never_served(health: Health) -> None:
     """A service that fails before it serves closes all the same."""
+    health.close()
+
+
+def test_a_port_that_is_taken_is_named(health: Health, clock: Clock) -> None:
+    """Who cannot listen says where, and what to set."""
+    port = health.serve("127.0.0.1", 0)
+    with pytest.raises(PortTaken, match=f"port {port}: .* set HEADRACE_PORT"):
+        Health(Metrics(), clock).serve("127.0.0.1", port)
     health.close()
