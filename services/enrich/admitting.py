@@ -20,8 +20,10 @@ from services.kit.timing import Clock, Seen
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
-REPEATED, LATE = "repeated", "late"
-"""Remarks: rows that were left out, and rows that are answered and not folded."""
+REPEATED, KEPT, LATE = "repeated", "repeat_kept", "late"
+"""Remarks: rows that were left out; rows of a known id that are answered, and that views which fold labels do not count
+again; rows that are answered and not folded.
+"""
 CHANGED = "changed_repeat"
 FIRM = "~firm"
 """Column beside an event's own (no Avro name begins like this): what was firm of its partition's time before it, ms."""
@@ -29,7 +31,8 @@ FIRM = "~firm"
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded.
+    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded, or `again`:
+    their id is remembered, and the pipeline keeps repeats.
 
     The batch has one column more, `FIRM`, by which lateness is found again when the rows are folded.
     `remarks`: how many rows were repeats, and left out; and how many pass although they are late.
@@ -37,6 +40,7 @@ class Passed:
 
     batch: Batch
     late: Flags
+    again: Flags
     rejects: tuple[Reject, ...]
     remarks: Counter[str] = field(default_factory=Counter)
 
@@ -94,7 +98,8 @@ class Gate:
                 marks = repeated[rows], differing[rows], late[rows], firm[rows]
                 ids(partition).sift(known[0][rows], known[1][rows], seen, clocks[partition], lateness, refuses, marks)
         batch = replace(batch, columns=batch.columns.append_column(FIRM, pa.array(firm)))
-        if differing.any():
+        keeps = self._events.repeats == "keep"
+        if differing.any() and not keeps:
             name = self._events.id
             detail = f"an event of this {name} came before with other values; one that is to count needs its own {name}"
             findings.append(Finding(differing, CHANGED, detail))
@@ -102,9 +107,12 @@ class Gate:
             detail = f"{self._events.time} is more than {lateness} ms behind its partition's watermark"
             findings.append(Finding(late, "too_late", detail))
             good &= ~late
-        good &= ~(repeated | differing)
-        passed = Passed(batch.take(good), late[good], tuple(_rejects(batch, findings)))
-        passed.remarks.update({REPEATED: int(repeated.sum()), LATE: int(passed.late.sum())})
+        again = repeated | differing
+        if not keeps:
+            good &= ~again
+        passed = Passed(batch.take(good), late[good], again[good], tuple(_rejects(batch, findings)))
+        counts = {KEPT: passed.again, LATE: passed.late, REPEATED: repeated & (not keeps)}
+        passed.remarks.update({remark: int(rows.sum()) for remark, rows in counts.items()})
         return passed
 
     def _identified(self, columns: pa.RecordBatch) -> tuple[Codes, Checks]:

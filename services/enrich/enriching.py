@@ -95,8 +95,10 @@ class Enrich(Service):
         self._nothing = Labelled(
             nobody, np.zeros(0, np.int64), {view.name: nobody for view in self._labelled}, np.zeros(0, np.int64)
         )
-        drops = pipeline.events.repeats == "drop"
-        self._remembered = (lambda partition: self._state(partition).ids) if drops else None
+        self._keeps = pipeline.events.repeats == "keep"
+        # Labels come by id, so views that fold them count an id once, whatever becomes of repeats.
+        remembers = not self._keeps or bool(self._labelled)
+        self._remembered = (lambda partition: self._state(partition).ids) if remembers else None
         self._trouble: str | None = None
         self._partitions: Mapping[str, int] = {}
         self._figures = figures
@@ -133,11 +135,11 @@ class Enrich(Service):
             state.next_offset = end
             state.idle.clear()
             self._note_ahead(partition, state)
-        emits = self._tell(written, good, times, passed.late) if ends else ()
+        emits = self._tell(written, good, times, passed.late, passed.again) if ends else ()
         return Admission(good, emits, passed.rejects, passed.remarks)
 
     def _tell(
-        self, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags
+        self, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags, again: Flags
     ) -> tuple[Emit, ...]:
         places = {partition: at for at, partition in enumerate(written)}
         mark = np.zeros(len(good), np.int64)
@@ -150,14 +152,16 @@ class Enrich(Service):
             entities = named[view.name] = entities_of(good.columns, view.key)
             entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
             known = ~late & entities.is_valid().to_numpy(zero_copy_only=False)
+            if view.folds_labels:
+                known &= ~again
             if not known.all():
                 entries = entries.take(known)
             emits.append(updates(view, self._partitions[f"view.{view.name}"], marks, entries))
         if self._labelled:
             ids = entities_of(good.columns, self.pipeline.events.id)
             events = Labelled(ids, times, {view.name: named[view.name] for view in self._labelled}, mark)
-            if late.any():
-                events = events.take(~late)
+            if (left := late | again).any():
+                events = events.take(~left)
             marks = [self._mark(self._labelled[0], partition, time) for partition, time in written.items()]
             emits.append(exchanges(self._partitions[EXCHANGE], marks, events))
         return tuple(emits)
@@ -317,7 +321,7 @@ class Enrich(Service):
     def restore(self, partition: int, snapshot: bytes | None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
         lateness = self.pipeline.events.allowed_lateness
-        ids = Ids(self.pipeline.events.repeats_within)
+        ids = Ids(self.pipeline.events.repeats_within, keeps=self._keeps)
         state = _State({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
         if snapshot is not None:
             columns = packing.unpack(snapshot)

@@ -53,6 +53,7 @@ class Ids:
     Parameters:
         horizon: milliseconds of event time that an id is remembered for, at least.
         fewest, most: see `FEWEST` and `MOST`.
+        keeps: whether rows of an id that is remembered are events all the same: marked, and advancing the clock.
 
     Attributes:
         state: int64; what was credible of event time when the newer table was begun (NEVER: nothing), the ids in it,
@@ -60,8 +61,8 @@ class Ids:
             than the horizon.
     """
 
-    def __init__(self, horizon: int, fewest: int = FEWEST, most: int = MOST) -> None:
-        self._limits = np.array([horizon, fewest, most], np.int64)
+    def __init__(self, horizon: int, fewest: int = FEWEST, most: int = MOST, keeps: bool = False) -> None:
+        self._limits = np.array([horizon, fewest, most, keeps], np.int64)
         self.state = np.array([NEVER, 0, 0, 0], np.int64)
         self._table, self._former = _Table(FEWEST), _Table(1)
 
@@ -206,7 +207,7 @@ def _filled(places: Bytes, ids: int, spare: int) -> _Table:
 @kernel("i8[::1] i8 i8[::1]")
 def _over(state: Ints, watermark: int, limits: Ints) -> bool:
     """Whether the newer table has had its time, or is full."""
-    horizon, fewest, most = limits
+    horizon, fewest, most = limits[0], limits[1], limits[2]
     count = state[_COUNT]
     return bool(count >= most or (count >= fewest and watermark - state[_STARTED] >= horizon))
 
@@ -300,6 +301,10 @@ def _sift(
         if np.uint64(load64(at)) == code:
             repeated[row] = _check(at) == check
             differing[row] = not repeated[row]
+            if limits[3]:
+                late[row] = is_late(clock, times[row], lateness)
+                if not late[row]:
+                    take(clock, times[row], stamps[row], created[row], offsets[row], lateness)
             continue
         late[row] = is_late(clock, times[row], lateness)
         if late[row] and refuses:

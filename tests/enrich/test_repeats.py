@@ -24,6 +24,7 @@ from services.kit.online_store import MemoryStore
 from services.kit.timing import LEAST, Clock, Flags, Ints, Seen
 from services.pipeline.spec import Pipeline
 from tests.enrich import cases
+from tests.enrich import test_labels as labelled
 
 Published = tuple[str, int, float | None]
 """Id, time, heat; all of one sensor."""
@@ -120,6 +121,41 @@ def test_kept_where_the_pipeline_says_so() -> None:
     assert (len(admission.batch), admission.rejects) == (3, ())
     enrich.process(admission.batch, 0.0)
     assert "repeats" not in packing.unpack(enrich.snapshot(0) or b"")
+
+
+@pytest.mark.parametrize("repeats", ["drop", "keep"])
+def test_views_that_fold_labels_count_an_id_once(repeats: str) -> None:
+    """An event and its label count alike there: once, also where both its records are answered and folded elsewhere."""
+    made = labelled.pipeline()
+    made = replace(made, events=replace(made.events, repeats=repeats))
+    enrich = Enrich(made, MemoryStore())
+    enrich.start({"events": 1, "view.room": 1, "exchange": 1})
+    rows: list[Published] = [("a", 1, 1.0), ("b", 2, 1.0), ("a", 1, 1.0), ("b", 2, 2.0), ("c", 3, 1.0), ("c", 3, 1.0)]
+    batch = published(rows)
+    at = batch.columns.schema.get_field_index("room")
+    batch = replace(batch, columns=batch.columns.set_column(at, "room", pa.array(["hall"] * len(rows))))
+    admission = enrich.admit(batch, 0.0)
+    assert len(admission.batch) == (3 if repeats == "drop" else 6)
+    assert admission.remarks["repeat_kept"] == (0 if repeats == "drop" else 3)
+    entries, events = (emit.columns.to_pylist()[0] for emit in admission.emits)
+    assert entries["keys"] == ["hall"] * 3
+    assert entries["times"] == [1, 2, 3]
+    assert events["events"]["event_ids"] == ["a", "b", "c"]
+
+
+def test_time_goes_on_by_what_is_kept() -> None:
+    """Where repeats are kept the clock is that of all rows, as without any memory of ids."""
+    times = np.cumsum(np.random.default_rng(2).integers(0, 9, 400))
+    seen = rows_at(times)
+    codes = codes_of(pa.array(np.arange(400) % 3))
+    with_ids, without = Clock(), Clock()
+    marks, late, firm = blank(400), np.zeros(400, np.bool_), np.full(400, NEVER)
+    Ids(50, keeps=True).sift(codes, np.arange(400).astype(np.uint16), seen, with_ids, LATENESS, False, marks)
+    without.advance(seen, LATENESS, late, firm)
+    assert (with_ids.firm, with_ids.credible) == (without.firm, without.credible)
+    assert np.array_equal(marks[2], late)
+    assert np.array_equal(marks[3], firm)
+    assert int((marks[0] | marks[1]).sum()) == 397
 
 
 def test_windows_count_once() -> None:
