@@ -11,7 +11,8 @@ from services.scorecards.cards import ESTIMATED, FARED, UNMATCHED, Figure
 
 ALL = "all"
 KEY = (
-    "decision_rate", "mean_score", "latency_p50_ms", "latency_p99_ms", "compute_ms_per_prediction",
+    "decision_rate", "mean_score", "latency_p50_ms", "latency_p99_ms", "backfilled_share",
+    "compute_ms_per_prediction",
     "bytes_per_prediction", "coverage", UNMATCHED,
     "positive_rate", "auc_roc", "average_precision", "precision", "recall", "f1",
     "log_loss", "calibration_error", "calibration_bias", "value", "value_per_prediction", "label_delay_p50_hours",
@@ -26,6 +27,7 @@ SHARES = {
     "positive_rate",
     "labelled_share",
     "conflicting_share",
+    "backfilled_share",
     "estimated_positive_rate",
 }
 

@@ -15,7 +15,7 @@ from services.cli.figures import KEY, picked
 from services.cli.models import store_at
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from services.cli.origins import Origin, origins
-from services.cli.periods import Last, Span, Window, asked
+from services.cli.periods import Last, Span, Window, asked, minute
 from services.cli.planning import facts_of
 from services.cli.progress import counted
 from services.cli.rivals import ARMS
@@ -64,7 +64,7 @@ def scorecard(
         sums = Sums(spec, read_sums(settings.connection, channel, parts, told))
     with Console(stderr=True, quiet=json).status("summing up"):
         chosen = _chosen(sums.models, model, arm, spec.name)
-        span = sums.span(chosen, wanted)
+        span, lacking = sums.span(chosen, wanted), sums.lacking(chosen, wanted)
         found = [each for who in chosen if (each := sums.summary(who, span, segment)) is not None]
         if not found:
             raise ConfigurationError(f"{spec.name} has no windows of {span.text}: name others with --window or --last")
@@ -73,13 +73,19 @@ def scorecard(
         if plot is not None:
             _draw(found, spec, span, plot)
     if json:
-        typer.echo(codec.dumps(document(found, spec, span, segment, names, known)))
+        typer.echo(codec.dumps(document(found, spec, span, segment, names, known) | {"none_before": lacking}))
         return
     console = Console(highlight=False)
     for part in scorecard_sheet(found, spec, span, segment, names or KEY, console.width):
         console.print(part)
     for part in fitted_notes(found, spec, known):
         console.print(part)
+    if lacking is not None:
+        console.print(
+            f"there is nothing before {minute(lacking)}: what was told of older windows, if anything, "
+            f"{channel.name} no longer holds",
+            style="yellow",
+        )
     if plot is not None:
         console.print(f"\ndrawn in {plot}", markup=False)
 

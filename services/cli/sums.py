@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.cli.grouping import in_order
-from services.cli.periods import Asked, Span
+from services.cli.periods import FOREVER, Asked, Span
 from services.kit.channels import Channel
 from services.kit.kafka import Connection
 from services.kit.reading import Range, read
@@ -178,6 +178,13 @@ class Sums:
             return span
         low, high = max(span.start, starts[0]), min(span.stop, stop)
         return Span(low // length * length, -(-high // length) * length)
+
+    def lacking(self, who: Sequence[Identity], asked: Asked | None) -> int | None:
+        """The start of the oldest window there is, where the span that is asked for begins before it."""
+        starts = [start for each in who for start in self._models[each].windows]
+        oldest, stop = min(starts), max(starts) + self._pipeline.scorecards.window
+        start = -FOREVER if asked is None else asked.settled(stop - 1).start
+        return oldest if -FOREVER < start < oldest else None
 
     def summary(self, who: Identity, span: Span, segment: str | None) -> Summary | None:
         """One model and arm; None when it predicted nothing in the span."""

@@ -31,6 +31,8 @@ TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_r
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
 LABELS_EXPIRE = 90 * DAY
+KEPT, LEAST_WINDOWS = 400 * DAY, 9
+"""For how long windows of scorecards are kept, and how many at the least."""
 
 
 def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> Model:
@@ -201,7 +203,16 @@ def read_scorecards(form: Form, problems: Problems) -> Scorecards:
             problems.add(node, f"{node.text} is no number of rows", "write a whole number, such as precision_at: [100]")
         elif depth is not None:
             depths.append(int(depth))
-    return Scorecards(form.duration("window", least=60_000) or DAY, tuple(depths) or (100,))
+    window = form.duration("window", least=60_000) or DAY
+    least = LEAST_WINDOWS * window
+    keep = form.duration("keep") or max(KEPT, least)
+    if keep < least:
+        problems.add(
+            form.node_of("keep"),
+            f"a card is told beside the {LEAST_WINDOWS - 1} windows before it, more than {units.duration(keep)}",
+            f"write {units.duration(least)} or more, or leave keep out",
+        )
+    return Scorecards(window, tuple(depths) or (100,), keep)
 
 
 def read_value(form: Form) -> Worth:
@@ -280,7 +291,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources"),
         "{id: transaction_id, value: fraud}",
     ),
-    "scorecards": (("window", "precision_at"), "{window: 1d, precision_at: [100]}"),
+    "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
     "drift": (("false_alarms_per_month",), "{false_alarms_per_month: 1}"),
     "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),

@@ -243,10 +243,12 @@ class Scorecards:
     Attributes:
         window: milliseconds of event time that one card covers; windows begin at multiples of it since the epoch.
         precision_at: how many entities, or rows, a day can be looked into: the k of precision at k.
+        keep: milliseconds of event time, behind the newest window of a model, for which cards are made and corrected.
     """
 
     window: int = 86_400_000
     precision_at: tuple[int, ...] = (100,)
+    keep: int = 400 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

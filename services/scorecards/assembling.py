@@ -11,8 +11,6 @@ import pyarrow as pa
 from services.scorecards.tallies import Group, Tally, merged, stream, streamed, unpack
 from services.scorecards.windows import Identity
 
-KEPT_MS = 100 * 86_400_000
-"""Event time by which windows stay correctable, behind a model's newest."""
 OUTCOMES = "outcomes"
 
 
@@ -55,10 +53,13 @@ class Window:
 class Assembly:
     """State of one partition of the parts: by model and arm, by window.
 
-    Windows that are older than a model's newest by more than `KEPT_MS` are forgotten; what comes for them is left out.
+    Parameters:
+        keep: milliseconds; windows that are older than a model's newest by more are forgotten, and what comes for them
+            is left out. None: all are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int | None = None) -> None:
+        self._keep = keep
         self.models: dict[Identity, dict[int, Window]] = {}
 
     def fold(self, columns: pa.RecordBatch) -> int:
@@ -74,7 +75,7 @@ class Assembly:
         model = row["model"]
         who = Identity(model["name"], model["version"], model["digest"], row["arm"])
         windows = self.models.setdefault(who, {})
-        if windows and start < max(windows) - KEPT_MS:
+        if self._keep is not None and windows and start < max(windows) - self._keep:
             return False
         window = windows.setdefault(start, Window())
         source = Source(row["source"], row["source_partition"], row["generation"])
@@ -82,8 +83,10 @@ class Assembly:
         if told is None or row["next_offset"] >= told.next_offset:
             window.told[source] = Told(row["next_offset"], row["payload"])
             window.dirty = True
-        for old in [old for old in windows if old < max(windows) - KEPT_MS]:
-            del windows[old]
+        newest = max(windows)
+        if self._keep is not None and start == newest:
+            for old in [old for old in windows if old < newest - self._keep]:
+                del windows[old]
         return True
 
     def snapshot(self) -> bytes:

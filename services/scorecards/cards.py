@@ -153,9 +153,16 @@ def _operational(tally: Tally) -> Iterator[Figure]:
     yield _share("decision_rate", tally["flagged"], predictions, "predictions")
     rows, scores = tally.predicted.rows, tally.predicted.scores
     yield Figure("mean_score", _ratio(float(rows @ scores), float(rows.sum())), "predictions")
+    published, backfilled = predictions + tally["repeats"], tally["backfilled"]
+    only = 0 < backfilled == published
+    # Events of a backfill wait for those before them: what that takes says nothing of how soon a live one is answered.
+    note = f"all {backfilled:,} were backfilled" if only else f"without {backfilled:,} that were backfilled"
     for share in (0.5, 0.95, 0.99):
-        yield Figure(f"latency_p{share * 100:.0f}_ms", tally.latency.quantile(share), "predictions")
-    published = predictions + tally["repeats"]
+        found = (tally.backfill if only else tally.latency).quantile(share)
+        yield Figure(f"latency_p{share * 100:.0f}_ms", found, "predictions", note=note if backfilled else None)
+    yield Figure("backfilled_share", _ratio(backfilled, published), "predictions")
+    if backfilled and not only:
+        yield Figure("backfill_latency_p50_ms", tally.backfill.quantile(0.5), "predictions")
     yield Figure("compute_ms_per_prediction", _ratio(tally["compute_nanos"] / 1e6, published), "predictions")
     yield Figure("bytes_per_prediction", _ratio(tally["bytes"], tally["sampled"]), "predictions")
     yield Figure("coverage", _ratio(tally["outcomes"], predictions), "predictions")

@@ -211,7 +211,7 @@ class Scorecards(Service):
         place, _ = unslot(partition)
         state: Windows | Assembly
         if self.inputs[place] == PARTS:
-            state = self._assemblies[partition] = Assembly()
+            state = self._assemblies[partition] = Assembly(self._pipeline.scorecards.keep)
         else:
             state = self._windows[partition] = Windows(self._pipeline, self.inputs[place] == OUTCOMES, self._cap)
         if snapshot is not None:

@@ -22,10 +22,11 @@ Ints = npt.NDArray[np.int64]
 COUNTS = (
     "predictions", "flagged", "outcomes", "labelled", "presumed", "corrected", "conflicting",
     "true_positive", "false_positive", "true_negative", "false_negative", "sampled", "bytes", "compute_nanos",
-    "repeats",
+    "repeats", "backfilled",
 )  # fmt: skip
 """What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time. `repeats` is
-how many predictions were published again; `predictions` and `flagged` count each once."""
+how many predictions were published again; `predictions` and `flagged` count each once. `backfilled` are of events that
+were published long after they happened, repeats as well."""
 NO_BUCKETS = quantiles.merged([])
 
 
@@ -38,7 +39,8 @@ class Tally:
         predicted: predictions by score, without labels.
         known: outcomes by score and label.
         errors: of outcomes, where labels are quantities.
-        latency: milliseconds from a record's arrival to its score.
+        latency: milliseconds from a record's arrival to its score, of live events.
+        backfill: the same of events that were published long after they happened.
         delay: milliseconds from event to label, of labelled outcomes.
         least_flagged: the lowest score that was decided positive, infinity for none: the threshold, from above.
         as_of: label time up to which labels had been read when the newest outcome was told, milliseconds.
@@ -54,6 +56,7 @@ class Tally:
     least_flagged: float = float("inf")
     as_of: int = 0
     days: dict[int, ScoreTable] = field(default_factory=dict)
+    backfill: Buckets = field(default_factory=lambda: NO_BUCKETS)
 
     def __getitem__(self, name: str) -> int:
         return int(self.counts[COUNTS.index(name)])
@@ -109,6 +112,7 @@ def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
         min(tally.least_flagged for tally in several),
         max(tally.as_of for tally in several),
         {day: entities.merged(tables, depth) for day, tables in sorted(days.items())},
+        quantiles.merged(tally.backfill for tally in several),
     )
 
 
@@ -122,6 +126,7 @@ _SCHEMA = pa.schema(
         "known": _BINARY,
         "errors": _BINARY,
         "latency": _BINARY,
+        "backfill": _BINARY,
         "delay": _BINARY,
         "least_flagged": pa.float64(),
         "as_of": pa.int64(),
@@ -143,6 +148,7 @@ def pack(tallies: dict[Group, Tally]) -> bytes:
             "known": score_table.pack(tally.known),
             "errors": regression.pack(tally.errors),
             "latency": quantiles.pack(tally.latency),
+            "backfill": quantiles.pack(tally.backfill),
             "delay": quantiles.pack(tally.delay),
             "least_flagged": tally.least_flagged,
             "as_of": tally.as_of,
@@ -171,6 +177,7 @@ def _tally(row: dict[str, Any]) -> Tally:
         row["least_flagged"],
         row.get("as_of", 0),  # an earlier version does not say
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
+        quantiles.unpack(row["backfill"]) if row.get("backfill") else NO_BUCKETS,  # older parts have none
     )
 
 

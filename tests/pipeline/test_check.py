@@ -49,6 +49,7 @@ MISTAKES = [
     (EVENTS, EVENTS[:-1] + ", allowed_lateness: 1.5h}", 2, "1.5h is not a duration", "half a day is 12h"),
     (EVENTS, EVENTS[:-1] + ", allowed_lateness: 99999999d}", 2, "not a duration", "at most a century"),
     (EVENTS, EVENTS[:-1] + ", late: drop}", 2, "late cannot be drop", "reject, score"),
+    (MODEL, MODEL + "\nscorecards: {window: 1d, keep: 8d}", 6, "beside the 8 windows before it", "9d"),
     (EVENTS, EVENTS[:-1] + ", repeats: ignore}", 2, "repeats cannot be ignore", "drop, keep"),
     (EVENTS, EVENTS[:-1] + ", repeats_within: 0s}", 2, "0s is too short", "at least 1ms"),
     (EVENTS, EVENTS[:-1] + ", allowed_lateness: 2h, repeats_within: 1h}", 2, "2h late and be counted twice", "2h"),

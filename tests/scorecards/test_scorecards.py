@@ -7,7 +7,10 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from services.scorecards.segmenting import Segments
+from services.scorecards.assembling import Assembly
+from services.scorecards.scorecards import PARTS
+from services.scorecards.segmenting import WHOLE, Segments
+from services.scorecards.tallies import NOTHING, pack
 from services.scorecards.windows import identities
 from tests.scorecards.made import (
     DAY,
@@ -20,6 +23,7 @@ from tests.scorecards.made import (
     pipeline,
     predictions,
     repeats,
+    schema,
     world,
 )
 
@@ -327,3 +331,56 @@ def test_names_with_any_letter() -> None:
     columns = columns.set_column(model, columns.schema.field(model), pa.array(named * 2, kind))
     codes, known = identities(columns)
     assert [known[code][:2] for code in codes.tolist()] == [("a\x1fb", ""), ("a", "b\x1f")] * 2
+
+
+def test_a_backfill_does_not_drown_live_latency() -> None:
+    """Latency is that of live events; backfilled ones are told apart, and speak only where there are no others."""
+    made = world(ROWS)
+    rows = day(made, 0)
+    told = predictions(made, rows)
+    year = 365 * DAY
+    waited = pa.array(made.times[rows] + year + 60_000, told.schema.field("predicted_time").type)
+    late = told.set_column(told.schema.get_field_index("predicted_time"), "predicted_time", waited)
+    came = pa.array(made.times[rows] + year, told.schema.field("ingest_time").type)
+    late = late.set_column(late.schema.get_field_index("ingest_time"), "ingest_time", came)
+    only = Member()
+    only.take("predictions", 0, late)
+    only.publish()
+    figures = only.card(0)["figures"]
+    assert figures["latency_p50_ms"]["value"] == pytest.approx(60_000, rel=0.011)
+    assert figures["latency_p50_ms"]["note"] == f"all {len(rows):,} were backfilled"
+    assert figures["backfilled_share"]["value"] == 1
+    both = Member()
+    both.take("predictions", 0, late)
+    both.take("predictions", 1, told.slice(0, 10))
+    both.restart()
+    both.publish()
+    figures = both.card(0)["figures"]
+    assert figures["latency_p99_ms"]["value"] == pytest.approx(20, rel=0.011)
+    assert figures["latency_p99_ms"]["note"] == f"without {len(rows):,} that were backfilled"
+    assert figures["backfill_latency_p50_ms"]["value"] == pytest.approx(60_000, rel=0.011)
+
+
+def test_windows_are_kept_as_the_pipeline_file_says() -> None:
+    """Windows of a year are several on the cards; what is older than is to be kept is left out and counted."""
+    length = 365 * DAY
+    assembly = Assembly(9 * length)
+    payload = pack({WHOLE: NOTHING})
+
+    def part(start: int) -> pa.RecordBatch:
+        row = {
+            "window_start": start, "window_end": start + length, "model": {"name": "m", "version": "1", "digest": "d"},
+            "arm": "champion", "source": "predictions", "source_partition": 0, "generation": 0, "next_offset": 1,
+            "payload": payload,
+        }  # fmt: skip  # one line's worth each
+        return pa.RecordBatch.from_pylist([row], schema=schema(PARTS))
+
+    assert [assembly.fold(part(year * length)) for year in (0, 1, 9)] == [0, 0, 0]
+    (windows,) = assembly.models.values()
+    assert sorted(windows) == [0, length, 9 * length]
+    assert assembly.fold(part(20 * length)) == 0
+    assert sorted(windows) == [20 * length]
+    assert assembly.fold(part(2 * length)) == 1
+    everything = Assembly()
+    assert [everything.fold(part(year * length)) for year in (20, 0)] == [0, 0]
+    assert len(next(iter(everything.models.values()))) == 2
