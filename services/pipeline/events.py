@@ -29,6 +29,9 @@ _TYPES: Mapping[str, FieldType] = {
     "boolean": "boolean",
 }
 
+LARGEST: Mapping[str, float] = {"int": 2**31 - 1, "long": 2**63 - 1, "float": 3.4028234e38}
+"""Of fields of these Avro types."""
+
 
 def fields_of(schema: Mapping[str, Any]) -> dict[str, Field]:
     """The fields of an Avro record, with the types that pipelines speak of."""
@@ -128,7 +131,7 @@ def _rule(field: Field, known: bool, node: Node, problems: Problems) -> Rule:
     one_of = tuple(
         value
         for entry in form.items("one_of", "[web, shop]")
-        if (value := _value(entry, field, known, problems)) is not None
+        if (value := value_of(entry, field, known, problems)) is not None
     )
     required = bool(form.flag("required"))
     if form.entries.keys() <= {"else", "value", "type"} and node.entries is not None:
@@ -170,8 +173,8 @@ def _open(node: Node) -> bool:
     return node.value is None and node.text is not None
 
 
-def _value(node: Node, field: Field, known: bool, problems: Problems) -> Value | None:
-    """A scalar of the field's type."""
+def value_of(node: Node, field: Field, known: bool, problems: Problems) -> Value | None:
+    """A scalar of the field's type, and within its ends."""
     value = forms.scalar(node, problems)
     if value is None or not known:
         return value
@@ -187,7 +190,16 @@ def _value(node: Node, field: Field, known: bool, problems: Problems) -> Value |
         problems.add(
             node, f"{node.text} is {node.kind}, not {field.type} as {field.name}", f"write one of type {field.type}"
         )
+        return None
+    most = LARGEST.get(_avro_of(field), inf)
+    if isinstance(value, int | float) and not -most <= value <= most:
+        problems.add(node, f"{node.text} does not fit into {field.name}", f"write one between {-most:g} and {most:g}")
+        return None
     return value
+
+
+def _avro_of(field: Field) -> str:
+    return str(field.avro.get("type") if isinstance(field.avro, dict) else field.avro)
 
 
 def _imputed(
@@ -205,7 +217,7 @@ def _imputed(
         return None
     if form.require("value", "write the value to put in its place, such as value: 0") is None:
         return None
-    value = _value(form.node_of("value"), field, known, problems)
+    value = value_of(form.node_of("value"), field, known, problems)
     inside = low_high is None or (isinstance(value, int | float) and low_high[0] <= value <= low_high[1])
     if value is not None and (not inside or (one_of and value not in one_of)):
         problems.add(form.node_of("value"), f"{value} breaks the very rule", "write a value that the rule allows")

@@ -8,8 +8,10 @@ from typing import Any
 from services.pipeline import form as forms
 from services.pipeline import units
 from services.pipeline.document import Node, Problems, closest
+from services.pipeline.events import value_of
 from services.pipeline.form import Form
 from services.pipeline.spec import (
+    Column,
     Drift,
     Fairness,
     Field,
@@ -156,21 +158,36 @@ def read_segments(
 ) -> dict[str, Segment]:
     """The `segments` section, by name."""
     segments: dict[str, Segment] = {}
-    columns = {c.path for view in views.values() for c in view.columns}
+    columns = {c.path: c for view in views.values() for c in view.columns}
     for name, entry in Form(node, problems, None, "amount_band: {of: amount, cuts: [10, 50]}").named():
         form = Form(entry, problems, ("of", "cuts", "values"), "{of: amount, cuts: [10, 50]}")
         form.require("of", "name the field or feature column that is cut into groups, such as of: amount")
         of = form.text("of") or ""
         cuts = _ascending(form, problems)
-        values: tuple[Value, ...] = tuple(
-            value for v in form.items("values", "[web, shop]") if (value := forms.scalar(v, problems)) is not None
-        )
+        values: list[Value] = []
+        for listed in form.items("values", "[web, shop]"):
+            field = fields.get(of) or _as_field(of, columns, listed)
+            value = value_of(listed, field, field.type not in ("time", "other"), problems)
+            values += [] if value is None else [value]
         if entry.entries is not None and ("cuts" in form) == ("values" in form):
             problems.add(entry, "a segment has either cuts or values", "write cuts: [10, 50] or values: [web, shop]")
         if of and fields:
-            _check_segment(form.node_of("of"), of, "cuts" in form, fields, columns, problems)
-        segments[name] = Segment(name, of, cuts, values)
+            _check_segment(form.node_of("of"), of, "cuts" in form, fields, columns.keys(), problems)
+        segments[name] = Segment(name, of, cuts, tuple(values))
     return segments
+
+
+def _as_field(of: str, columns: Mapping[str, Column], listed: Node) -> Field:
+    """A feature column as if it were a field of the event; one that nobody knows has a type that nobody checks.
+
+    A yes or no among features is 1 or 0, and may be listed either way.
+    """
+    if of not in columns:
+        return Field(of, "other", True, None)
+    kind = columns[of].type
+    if kind == "boolean" and not isinstance(listed.value, bool):
+        return Field(of, "integer", True, "int")
+    return Field(of, kind, True, "long" if kind == "integer" else None)
 
 
 def _check_segment(

@@ -61,7 +61,8 @@ def _written(cut: float) -> str:
 
 def _values(segment: Segment, column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
     names = [*map(str, segment.values), OTHER, MISSING]
-    listed = pa.array(list(segment.values)).cast(column.type)
+    floating = pa.types.is_floating(column.type)
+    listed = pa.array([float(v) if floating else v for v in segment.values]).cast(column.type)
     codes = kernels.index_in(column, value_set=listed).fill_null(len(names) - 2).to_numpy(zero_copy_only=False)
     codes = codes.astype(np.int64)
     codes[column.is_null().to_numpy(zero_copy_only=False)] = len(names) - 1
