@@ -184,6 +184,8 @@ def _report(package: ModelPackage, uri: str, plan: int | None, silent: int, json
         typer.echo(codec.dumps({**told, **more, "metrics": manifest.metrics, "training": trained}))
         return
     table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # A place or a digest that is cut leads nowhere.
     table.add_row("model", f"[bold]{package.title}[/]")
     table.add_row("trainer", manifest.parameters["trainer"])
     table.add_row("digest", package.digest)

@@ -6,6 +6,7 @@ import json as codec
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,7 +80,8 @@ def up(
             *options,
         ]
         supervisor = process.start(SUPERVISOR + spec.name, argv, home(), env=env)
-    found = _when_ready(spec.name, supervisor)
+    with Console(stderr=True, quiet=json).status("starting services") as status:
+        found = _when_ready(spec.name, supervisor, status.update)
     code = 0 if all(map(_up, found)) else 3
     if json:
         typer.echo(codec.dumps({"pipeline": spec.name, **asdict(parts), "members": found}))
@@ -151,7 +153,7 @@ def status(json: Json = False) -> None:
     raise typer.Exit(0 if parts and ready and all(part.running for part in parts) else 3)
 
 
-def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
+def _when_ready(pipeline: str, supervisor: Process, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """The members once all are ready or wait for a plan, or gave up, or nothing changed for a minute."""
     deadline, before = time.monotonic() + READY_S, [""]
     pause = threading.Event()
@@ -161,6 +163,7 @@ def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
             break
         if (now := [str(member["missing"]) for member in found]) != before:  # Kernels are compiled, state is rebuilt.
             deadline, before = time.monotonic() + READY_S, now
+            say("starting services; " + "; ".join(_waits(member) for member in found if not _up(member)))
         if not supervisor.alive():
             raise ProcessDied(f"the supervisor of {pipeline} ended; the end of {supervisor.log}:\n{supervisor.tail()}")
         if time.monotonic() > deadline:
@@ -174,6 +177,10 @@ def _when_ready(pipeline: str, supervisor: Process) -> list[dict[str, Any]]:
         )
         raise ConfigurationError(f"{why}; then: headrace down")
     return found
+
+
+def _waits(member: dict[str, Any]) -> str:
+    return f"{escape(str(member['name']))}: {escape(str(member['missing']) or 'starting')}"
 
 
 def _up(member: dict[str, Any]) -> bool:

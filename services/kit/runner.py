@@ -40,6 +40,8 @@ log = logger("runner")
 POLL_S = 0.05
 TICK_S = 0.01
 GAUGE_S = 1.0
+COMPILING_S = 5.0
+"""Kernels that take longer are told of in the log, each time again."""
 GC_THRESHOLD = 100_000
 BATCH_BYTES = 8 << 20
 """Values of one batch: what is made of them on the way out, dead letters above all, holds them several times over."""
@@ -185,12 +187,16 @@ class Runner:
 
     def _prepare(self) -> None:
         """Have all kernels compiled before there is a loop that they could hold up."""
-        begun = time.monotonic()
+        begun = told = time.monotonic()
 
         def beat(done: int, total: int) -> None:
+            nonlocal told
             self.health.beat()
             if done < total:
                 self.health.missing = f"kernels are being compiled, {done} of {total} are ready"
+                if time.monotonic() - told >= COMPILING_S:
+                    told = time.monotonic()
+                    log.info("compiling kernels, once for this machine and version", ready=done, of=total)
 
         prepare(beat)
         self.health.missing = "starting"
