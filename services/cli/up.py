@@ -32,7 +32,8 @@ from services.pipeline.workspace import resolve
 
 READY_S = 60.0
 TURN_S = 0.3
-NO_PLAN = "no plan"
+NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
+"""What members say of themselves that is no trouble."""
 SUPERVISOR = "supervisor-"
 
 
@@ -98,6 +99,7 @@ def up(
     if late := [member for member in found if not _up(member)]:
         names = ", ".join(str(member["name"]) for member in late)
         console.print(f"[yellow]not ready yet: {escape(names)}; headrace status says when[/]")
+    raise typer.Exit(code)
 
 
 def down(
@@ -161,7 +163,10 @@ def _when_ready(pipeline: str, supervisor: Process, say: Callable[[str], None]) 
         found = _members(supervisor)
         if found and all(member["over"] or _up(member) for member in found):
             break
-        if (now := [str(member["missing"]) for member in found]) != before:  # Kernels are compiled, state is rebuilt.
+        now = [str(member["missing"]) for member in found]
+        if any(COMPILING in missing for missing in now):  # One of them may take long; a member that hangs ends itself.
+            deadline = time.monotonic() + READY_S
+        if now != before:
             deadline, before = time.monotonic() + READY_S, now
             say("starting services; " + "; ".join(_waits(member) for member in found if not _up(member)))
         if not supervisor.alive():
