@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scorecard": ("scorecard:scorecard", "Figures of each model and arm: operational, quality, estimates, gaps."),
     "duel": ("duel:duel", "Compare two models on the same events, and say which is better."),
     "export": ("export:export", "Write a topic's records to a Parquet file."),
+    "watermark": ("watermark:watermark", "How far event time has come in each partition, and by which record."),
     "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),
 }
 """Command to (module and attribute below services.cli, what it does)."""
