@@ -121,6 +121,9 @@ class Enrich(Service):
         passed = self.gate.check(
             batch, {partition: state.clock for partition, state in states.items()}, self._remembered
         )
+        if self._figures is not None:
+            self._figures.note_rules(self.gate.counts)
+        self.gate.counts.clear()
         for partition, before in cut.items():
             if states[partition].ids.cut > before:
                 within = self.pipeline.events.repeats_within

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -29,6 +30,8 @@ class Figures:
             ["partition"],
             **where,
         )
+        broke = "values that broke a rule and went on, replaced (impute) or as they are (warn); again after a restart"
+        self.ruled = Counter("rule_findings", broke, ["field", "reason", "otherwise"], **where)
         self._shown: set[int] = set()
 
     def note(self, partition: int, clock: Clock, ahead: int) -> None:
@@ -38,6 +41,11 @@ class Figures:
             self._shown.add(partition)
             self.watermark.labels(str(partition)).set(clock.firm / 1000)
             self.behind.labels(str(partition)).set((clock.stamp - clock.firm) / 1000)
+
+    def note_rules(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Count values by field, reason and what the rule says of them."""
+        for key, rows in counts.items():
+            self.ruled.labels(*key).inc(rows)
 
     def forget(self, partition: int) -> None:
         """Show no time of a partition that belongs to another member now."""

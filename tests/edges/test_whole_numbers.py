@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from prometheus_client import CollectorRegistry
 
+from services.enrich.enriching import Enrich
+from services.enrich.figures import Figures
+from services.kit.online_store import MemoryStore
 from services.pipeline.expressions import compile
 from services.pipeline.spec import Field
 from services.scorecards.segmenting import Segments
@@ -48,6 +52,20 @@ def test_a_rule_goes_first() -> None:
     batch = enrich.records("events", [PLAIN | {"ruled": -(2**60)}], [b"a"])
     assert enrich.service.admit(batch, members.NOW).batch.columns["ruled"].to_pylist() == [3]
     assert reasons([{"ruled": 2**60}]) == ["too_large: ruled"]
+
+
+def test_what_rules_let_pass_is_counted() -> None:
+    """A value that a rule replaced or warned of shows in a metric, by field, reason and rule."""
+    registry = CollectorRegistry()
+    enrich = members.enrich("probability")
+    service = Enrich(pipeline("probability")[0], MemoryStore(), figures=Figures(registry))
+    service.start({"events": 2, "view.other": 2, "exchange": 2})
+    rows = [PLAIN | {"ruled": -(2**60), "small": 99}, PLAIN | {"small": -1}]
+    service.admit(enrich.records("events", rows, [b"a", b"a"]), members.NOW)
+    names = ("field", "reason", "otherwise")
+    for said, count in ((("ruled", "out_of_range", "impute"), 1), (("small", "out_of_range", "warn"), 2)):
+        found = registry.get_sample_value("headrace_rule_findings_total", dict(zip(names, said, strict=True)))
+        assert found == count
 
 
 def test_what_is_only_carried_is_exact() -> None:
