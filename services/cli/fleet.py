@@ -179,6 +179,14 @@ def ask(port: int, path: str) -> tuple[int, str]:
         return 0, str(error)
 
 
+def remarks(port: int) -> dict[str, int]:
+    """What a member noted of records since it started, and how often; see `kit.batch.Admission`."""
+    status, text = ask(port, "/metrics")
+    samples = [s for f in text_string_to_metric_families(text) for s in f.samples] if status == 200 else []
+    noted = {s.labels["remark"]: int(s.value) for s in samples if s.name == "headrace_remarks_total"}
+    return {remark: count for remark, count in noted.items() if count}
+
+
 def scrape(port: int) -> dict[str, list[float]]:
     """A member's metrics by name, a value for each set of labels; none when it does not answer."""
     status, text = ask(port, "/metrics")

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from services.cli.fleet import ask
+from services.cli.fleet import ask, remarks
 from services.cli.main import home
 from services.cli.members import members, scales, variables
 from services.cli.options import Json, PipelineName, pipeline_of
@@ -35,6 +35,12 @@ TURN_S = 0.3
 NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
 SUPERVISOR = "supervisor-"
+WORDS = {
+    "repeated": "repeats left out",
+    "repeat_kept": "repeats kept",
+    "late": "late events answered and not folded",
+}
+"""What members note of records, in words; since they started."""
 
 
 def up(
@@ -215,6 +221,7 @@ def _members(supervisor: Process) -> list[dict[str, Any]]:
                 "restarts": fate["restarts"],
                 "code": fate["code"],
                 "over": fate["over"],
+                "remarks": remarks(member["port"]) if code else {},
             }
         )
     return found
@@ -223,7 +230,8 @@ def _members(supervisor: Process) -> list[dict[str, Any]]:
 def _line(member: dict[str, Any], width: int = 24) -> str:
     state = "[green]ready[/]" if member["ready"] else f"[yellow]{escape(member['missing'])}[/]"
     again = f", started again {member['restarts']} times" if member["restarts"] else ""
-    return f"{escape(member['name']):<{width}} {state}  http://127.0.0.1:{member['port']}/metrics{again}"
+    noted = "".join(f", {count:,} {WORDS.get(remark, remark)}" for remark, count in member["remarks"].items())
+    return f"{escape(member['name']):<{width}} {state}  http://127.0.0.1:{member['port']}/metrics{again}{noted}"
 
 
 def _supervisors() -> list[Process]:

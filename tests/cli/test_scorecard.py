@@ -16,8 +16,15 @@ from matplotlib.image import imread
 from sklearn.metrics import average_precision_score, log_loss, precision_score, roc_auc_score
 
 from services.cli import figures, grouping, scorecard_sheet
+from services.cli.figures import KEY
+from services.cli.periods import Span
 from services.cli.scorecard import scorecard
+from services.cli.sums import Summary, matures_by, overdue
 from services.kit.errors import ConfigurationError
+from services.pipeline.check import load
+from services.scorecards import cards
+from services.scorecards.tallies import Tally, counted
+from services.scorecards.windows import Identity
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
 from tests.cli.terminal import Terminal
 from tests.members import ROOT
@@ -100,6 +107,21 @@ def test_quality_is_of_mature_windows_alone(card_of: Card) -> None:
     assert found["estimated_auc_roc"]["basis"] == "estimate"
     assert arm["estimates"]["auc_roc"]["windows"] == 3
     assert [window["mature"] for window in arm["by_window"]] == [True] * 3 + [False] * 7
+
+
+def test_a_date_that_passed_is_withdrawn() -> None:
+    """While labels are not read up to it a date is told; after that what is missing, and where to look."""
+    pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
+    made = cards.Card(Tally(counted(predictions=10, outcomes=9)), False, {})
+    who = Identity("m", "1", "d", "champion")
+    for as_of, promised, missing in ((START + 8 * DAY - 1, START + 8 * DAY, 0), (START + 8 * DAY, None, 1)):
+        summary = Summary(who, [START], [], made, None, None, {}, {}, {START: made}, {}, as_of)
+        assert matures_by(summary, pipeline) == promised
+        assert overdue(summary, pipeline) == missing
+        parts = scorecard_sheet.scorecard_sheet([summary], pipeline, Span(START, START + DAY), None, KEY, 80)
+        text = "".join(part for part in parts if isinstance(part, str))
+        assert ("they will be by 2018-06-09" in text) == (promised is not None)
+        assert ("1 predictions of m@1/champion should have an outcome and have none" in text) == bool(missing)
 
 
 def test_windows_that_a_model_was_fitted_on_are_marked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
         code, out, _ = terminal.run("status")
         assert code == 3  # score is not ready
         assert "no plan" in out
+        assert "left out" not in out
+        assert terminal.json("publish", own, "in.parquet", "--map", "amount=tx_amount")["sent"] == 100
+        end = time.monotonic() + 120
+        while "100 repeats left out" not in out:
+            assert time.monotonic() < end, out
+            out = terminal.run("status")[1]
     finally:
         down = terminal.run("down", "--forget", timeout=120)
     assert down[0] == 0
