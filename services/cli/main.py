@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "duel": ("duel:duel", "Compare two models on the same events, and say which is better."),
     "export": ("export:export", "Write a topic's records to a Parquet file."),
     "watermark": ("watermark:watermark", "How far event time has come in each partition, and by which record."),
+    "repartition": ("repartition:repartition", "Move a pipeline's state to where keys belong after topics grew."),
     "lag": ("lag:lag", "How far each consumer group of a pipeline is behind."),
 }
 """Command to (module and attribute below services.cli, what it does)."""

@@ -97,15 +97,17 @@ def write_progress(reached: Ints, seen: Ints, offsets: Ints, labels: Sequence[in
 
 
 def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = False) -> Progress | None:
-    """Join what all partitions of a view wrote, with or without labels; None while one of them has nothing."""
+    """Join what all partitions of a view wrote, with or without labels; None while one of them has nothing, or nothing
+    of as many sources as there are: events got more partitions, and views has not written since.
+    """
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    size = 24 * sources + (32 if labels else 0)
-    if any(len(value) == size - 8 * sources for value in known):
-        return None  # Told by a version that said less; this one tells anew as soon as it runs.
-    if any(len(value) != size for value in known):
-        raise ContractError(f"online store: a progress has not the {size} bytes of {sources} sources")
+    size, own = 24 * sources, 32 if labels else 0
+    if any((len(value) - own) % 24 and (len(value) - own) % 16 for value in known):
+        raise ContractError(f"online store: a progress has not the {size + own} bytes of {sources} sources")
+    if any(len(value) != size + own for value in known):
+        return None  # Told of fewer sources than there are, or by a version that said less: it is told anew.
     numbers = np.frombuffer(b"".join(known), "<i8").reshape(len(known), -1)
     reached, seen, offsets = (numbers[:, part * sources : (part + 1) * sources] for part in range(3))
     awake = np.append(np.where(seen == ALWAYS, reached, ALWAYS).min(axis=0), ALWAYS)

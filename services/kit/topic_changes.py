@@ -26,7 +26,7 @@ class Wanted:
     """A topic that a pipeline needs, by its name on the broker.
 
     `partitions_asked` and `replication_asked` tell a number that an operator asked for from one that a file starts
-    with: a topic that exists keeps its own unless asked.
+    with: a topic that exists keeps its own unless asked, and one that cannot grow keeps it always.
     """
 
     name: str
@@ -59,7 +59,8 @@ def wanted(
         count = partitions if partitions is not None and asked else topic.partitions
         suffixes = [topic.topic] if topic.for_each is None else [f"{topic.topic}.{view}" for view in foreign_views]
         found += [
-            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked, replication is not None) for suffix in suffixes
+            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked and topic.grows, replication is not None)
+            for suffix in suffixes
         ]
     return sorted(found, key=lambda topic: topic.name)
 
@@ -138,7 +139,7 @@ def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]
         remedy = f"ask for at least {state.partitions}, or start a pipeline under a new name and publish again"
     elif not allowed:
         refused = "keys would move to other partitions: an entity's events would lie in two, and its windows be cut"
-        remedy = "drain the pipeline, pass --allow-repartition and publish again from the start of the longest window"
+        remedy = "stop publishers, then all services once they are done; pass --allow-repartition; headrace repartition"
     numbers = {"partitions": str(state.partitions)}, {"partitions": str(topic.partitions)}
     return [Change(topic.name, "partitions", *numbers, refused, remedy)]
 

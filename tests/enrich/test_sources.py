@@ -54,6 +54,7 @@ def test_unheard() -> None:
     assert progress is not None
     assert progress.passed.tolist() == [NEVER, NEVER]
     assert read_progress([None, write_progress(*sources.progress())], 2) is None
+    assert read_progress([write_progress(*sources.progress())], 3) is None, "of fewer sources than there are now"
     with pytest.raises(ContractError, match="48 bytes of 2 sources"):
         read_progress([b"12345678"], 2)
 
