@@ -87,6 +87,8 @@ def publish(
         try:
             sent = publisher.publish(rows, pace, told)
         except Transient as error:
+            if not publisher.sent:
+                raise
             raise Transient(
                 f"{error}. {publisher.sent:,} of {len(rows.times):,} records were handed to the broker, and it is not "
                 "known of all of them whether they are on the topic: a repeat may write some twice"

@@ -528,6 +528,7 @@ class Producer:
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist. Connects, if nothing has yet."""
+        self._entrance.enter(self._producer, timeout)
         found = _ask(self._producer.list_topics, topic, timeout).topics[topic]
         if found.error is not None:
             raise _missing(topic, found.error)
