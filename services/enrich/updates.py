@@ -27,7 +27,7 @@ class Mark:
     Attributes:
         source: the partition.
         next_offset: all its records below this offset are told.
-        progress: largest event time seen; 0 when there was none.
+        progress: how far its event time has credibly come (see `kit.timing`); 0 when there was none.
         floor: nothing at or before this time will be asked for by its events.
         time: milliseconds of the clock, not of events: when the newest of its records was written or, if it is idle,
             when it was last seen at its end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +43,8 @@ def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake
         messages = [messages[row] for row in order.tolist()]
         partition = partition[order]
     offset = np.fromiter(map(Message.offset, messages), np.int64, count)
-    kinds, timestamp = np.array(list(map(Message.timestamp, messages)), np.int64).reshape(-1, 2).T.copy()
+    stamps = chain.from_iterable(map(Message.timestamp, messages))
+    kinds, timestamp = np.fromiter(stamps, np.int64, 2 * count).reshape(-1, 2).T.copy()
     created = kinds == CREATED
     decoded = channel.codec.decode(list(map(Message.value, messages)))
     keys = pa.array(list(map(Message.key, messages)), pa.binary())
