@@ -96,7 +96,7 @@ def ended(fate: Fate, now: float) -> str:
     again = ""
     if fate.due is not None:
         wait = fate.due - now
-        again = "; starting it again" + (f" in {wait:.0f} s" if wait >= 1 else "")
+        again = "; starting it again" + (f" in {wait:.0f} s" if wait >= 0.5 else "")
     often = f", for the {_nth(fate.failures)} time in a row" if fate.failures > 1 and fate.due is not None else ""
     return f"{told(fate.code or 0)}{often}{again}"
 
