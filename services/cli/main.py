@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from pathlib import Path
@@ -40,6 +41,24 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command to (module and attribute below services.cli, what it does)."""
 
 
+PLACES = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EROFS,
+        errno.EINVAL,
+        errno.ENXIO,
+    }
+)
+"""Errors of a place that somebody named: another name mends them."""
+
+
 class Commands(TyperGroup):
     """The subcommands; an error of ours ends the process with a message and an exit code, anything else is a defect."""
 
@@ -69,6 +88,14 @@ class Commands(TyperGroup):
         except HeadraceError as error:
             Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
             raise typer.Exit(2 if isinstance(error, ConfigurationError | ContractError) else 1) from None
+        except BrokenPipeError:
+            raise  # Whoever read our output has left: click ends quietly.
+        except OSError as error:
+            # What this machine refuses: a place that a person named, or its own state, such as a full disk.
+            where = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+            told = f"{where or 'this machine'}: {error.strerror or error}"
+            Console(stderr=True, soft_wrap=True).print(told, style="red", markup=False, highlight=False)
+            raise typer.Exit(2 if error.errno in PLACES else 1) from None
 
 
 def load(name: str) -> Any:

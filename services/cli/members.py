@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 
 from services.cli.services import SERVICES
 from services.kit.errors import ConfigurationError
+from services.kit.settings import Settings
 from services.pipeline.document import closest
 from services.pipeline.spec import Pipeline
+
+SECRETS = tuple(
+    f"HEADRACE_{name.upper()}" for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)
+)
+"""Variables that may carry a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +96,15 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigurationError(f"--set {pair}: write KEY=VALUE, such as --set linger_ms=5")
-        found[f"HEADRACE_{key.upper().replace('-', '_').removeprefix('HEADRACE_')}"] = value
+        variable = f"HEADRACE_{key.upper().replace('-', '_').removeprefix('HEADRACE_')}"
+        refuse_secret(f"--set {key}", variable, value)
+        found[variable] = value
     return found
+
+
+def refuse_secret(option: str, variable: str, value: str) -> None:
+    """ConfigurationError for a password on a command line: whoever lists this machine's processes reads it there."""
+    if variable == "HEADRACE_KAFKA" or (variable in SECRETS and "@" in value):
+        raise ConfigurationError(
+            f"{option} on a command line shows passwords to all who list processes: export {variable} instead"
+        )

@@ -252,7 +252,9 @@ def _truth(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
     otherwise = pipeline.labels.unlabelled_is
     then = "it stays unlabelled" if otherwise is None else f"it counts as {otherwise:g}"
     if not document["labels"]:
-        yield f"no label: it matures at {matures}; if none has come by then, {then}"
+        yield (
+            f"no label: it matures once `labels` has read all labels up to {matures}; if none has come by then, {then}"
+        )
     if document["predictions"] and not document["outcomes"] and gathered.records.get("outcomes") is not None:
         yield "no outcome yet: one is written when a label comes, or when the event matures"
 

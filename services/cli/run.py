@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as codec
+import os
 import sys
 import tempfile
 import threading
@@ -20,7 +21,7 @@ from rich.text import Text
 
 from services.cli.fleet import Fleet, MemberState
 from services.cli.logtail import Tail
-from services.cli.members import members, scales, variables
+from services.cli.members import members, refuse_secret, scales, variables
 from services.cli.options import Bootstrap, Json, pipeline_of
 from services.cli.services import SERVICES
 from services.cli.signals import stopped_by_signals
@@ -78,6 +79,8 @@ def run(
     many dead letters), which ends them all unless they log to files; 1 when one had to be killed or kept crashing.
     """
     spec = pipeline_of(pipeline)
+    if redis is not None and redis != os.environ.get("HEADRACE_REDIS"):
+        refuse_secret("--redis with a password", "HEADRACE_REDIS", redis)
     env = environment(pipeline, bootstrap, redis, None if mode is None else mode.value, variables(set_ or []))
     settings = check_settings(env)
     chosen = members(spec, services, scales(scale or []), member_prefix)

@@ -22,7 +22,10 @@ PipelineArgument = Annotated[
     str | None, typer.Argument(metavar="[PIPELINE]", help="A pipeline file or name: its derived schemas too.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-PinsOption = Annotated[Path | None, typer.Option("--pins", help="The file of ids, schemas/ids.json by default.")]
+PinsOption = Annotated[
+    Path | None,
+    typer.Option("--pins", envvar="HEADRACE_SCHEMA_IDS", help="The file of ids, schemas/ids.json by default."),
+]
 FolderOption = Annotated[Path | None, typer.Option("--schemas", help="The folder of schema files.")]
 
 

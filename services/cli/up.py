@@ -26,6 +26,7 @@ from services.cli.supervisor import DRAINED, STARTING, Fate, outcome, told
 from services.kit.errors import ConfigurationError
 from services.kit.settings import Settings, read_settings
 from services.parts import process, running
+from services.parts.lock import exclusive
 from services.parts.process import Process, ProcessDied
 from services.parts.progress import bars
 from services.pipeline.workspace import resolve
@@ -63,6 +64,12 @@ def up(
     spec = pipeline_of(pipeline)
     path = str(resolve(pipeline, Path.cwd()))
     services = needed(spec)
+    protocol = read_settings(Settings, pipeline=path).connection.properties.get("security.protocol", "plaintext")
+    if protocol.lower() != "plaintext":
+        raise ConfigurationError(
+            f"HEADRACE_KAFKA asks for {protocol}, which is for a cluster of yours: the broker that `up` starts listens "
+            "on this machine alone and asks for no password. Unset it, or start services with: headrace run"
+        )
     members(spec, services, scales(scale or []))  # a wrong --scale is said before anything starts
     with bars(Console(stderr=True, quiet=json)) as report:
         parts = running.up(home(), registry, report=report)
@@ -70,23 +77,25 @@ def up(
     if parts.registry is not None:
         env["HEADRACE_REGISTRY"] = parts.registry
     check_settings(env)
-    provision(read_settings(Settings, pipeline=path, bootstrap=parts.bootstrap, registry=parts.registry), partitions)
-    supervisor = process.find(SUPERVISOR + spec.name, home())
-    if supervisor is None:
-        logs = home() / "logs" / spec.name
-        (logs / STATE).unlink(missing_ok=True)
-        options = [f"--scale={pair}" for pair in scale or []]
-        argv = [
-            sys.executable,
-            "-m",
-            "services.cli",
-            "run",
-            *services,
-            f"--pipeline={path}",
-            f"--logs={logs}",
-            *options,
-        ]
-        supervisor = process.start(SUPERVISOR + spec.name, argv, home(), env=env)
+    own = read_settings(Settings, pipeline=path, bootstrap=parts.bootstrap, registry=parts.registry)
+    with exclusive(home() / "up.lock"):  # of two at once, the second finds what the first has made
+        provision(own, partitions)
+        supervisor = process.find(SUPERVISOR + spec.name, home())
+        if supervisor is None:
+            logs = home() / "logs" / spec.name
+            (logs / STATE).unlink(missing_ok=True)
+            options = [f"--scale={pair}" for pair in scale or []]
+            argv = [
+                sys.executable,
+                "-m",
+                "services.cli",
+                "run",
+                *services,
+                f"--pipeline={path}",
+                f"--logs={logs}",
+                *options,
+            ]
+            supervisor = process.start(SUPERVISOR + spec.name, argv, home(), env=env)
     with Console(stderr=True, quiet=json).status("starting services") as status:
         found = _when_ready(spec.name, supervisor, status.update)
     code = 0 if all(map(_up, found)) else 3
@@ -202,9 +211,13 @@ def _members(supervisor: Process) -> list[dict[str, Any]]:
     """A supervisor's members and what they say of themselves; none before it has started them."""
     state = home() / "logs" / supervisor.name.removeprefix(SUPERVISOR) / STATE
     try:
-        noted = codec.loads(state.read_text())
+        noted = codec.loads(state.read_bytes())
+        for member in noted:
+            member["port"], member["pid"], member["fate"]["code"]
     except FileNotFoundError:
         return []
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ConfigurationError(f"{state} is damaged: stop what runs with headrace down, and start it again") from None
     found = []
     for member in noted:
         code, body = ask(member["port"], "/readyz") if member["pid"] is not None else (0, "it does not run")

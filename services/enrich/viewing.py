@@ -122,6 +122,10 @@ class Views(Service):
             self._published_at = now + RETRY_S
         return Output()
 
+    def unfinished(self) -> bool:
+        """Whether entities changed that the store does not show yet."""
+        return any(bool(state.dirty.any()) for state in self._states.values())
+
     def ready(self) -> str | None:
         """What the store said when it was last out of reach; None once it took everything."""
         return self._trouble

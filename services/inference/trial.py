@@ -31,8 +31,13 @@ class Limits:
     seconds: float = 20.0
 
 
-def admit(package: ModelPackage, limits: Limits | None = None) -> None:
-    """Return when the model loads and scores trial rows within the limits.
+STATM = Path("/proc/self/statm")
+"""Where Linux tells a process how much address space it takes; other systems have no such place."""
+UNLIMITED = "memory was not limited: this system does not tell how much a process takes"
+
+
+def admit(package: ModelPackage, limits: Limits | None = None, statm: Path = STATM) -> str:
+    """Return when the model loads and scores trial rows within the limits; what could not be limited, or an empty text.
 
     Raises:
         ContractError: its graph is not allowed, or it fails, crashes, runs out of memory or time, or a row's score
@@ -42,7 +47,7 @@ def admit(package: ModelPackage, limits: Limits | None = None) -> None:
     inspect(package)
     with tempfile.TemporaryDirectory() as folder:
         save(package, Path(folder))
-        command = [sys.executable, "-m", __name__, folder, str(limits.memory), str(limits.seconds)]
+        command = [sys.executable, "-m", __name__, folder, str(limits.memory), str(limits.seconds), str(statm)]
         root = Path(__file__).resolve().parents[2]
         try:
             ran = subprocess.run(
@@ -52,6 +57,7 @@ def admit(package: ModelPackage, limits: Limits | None = None) -> None:
             raise ContractError(f"{package.title} was still running after {limits.seconds:g} s") from None
     if ran.returncode:
         raise ContractError(f"{package.title} failed its trial: {_why(ran)}")
+    return ran.stdout.strip()
 
 
 def _why(ran: subprocess.CompletedProcess[str]) -> str:
@@ -60,12 +66,21 @@ def _why(ran: subprocess.CompletedProcess[str]) -> str:
     return ran.stdout.strip() or f"it ended with status {ran.returncode}: {ran.stderr.strip()[-200:]}"
 
 
-def _try(folder: Path, memory: int, seconds: float) -> None:
+def _limit_memory(memory: int, statm: Path) -> str:
+    """Take no more than `memory` bytes beside what is taken now; why that could not be said to the kernel, if so."""
+    try:
+        taken = int(statm.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+    except (OSError, ValueError):
+        return UNLIMITED
+    return ""
+
+
+def _try(folder: Path, memory: int, seconds: float, statm: Path) -> str:
     """Load and run the package at `folder` under limits, which begin once libraries and rows are in memory."""
     package = load(folder)
     rows = package.sample(SIZES[-1])
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+    unlimited = _limit_memory(memory, statm)
     used = resource.getrusage(resource.RUSAGE_SELF)
     end = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (end, end))
@@ -74,11 +89,12 @@ def _try(folder: Path, memory: int, seconds: float) -> None:
     session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows)))
     session.run(rows)
     check_rows(session.run, rows, package.title)
+    return unlimited
 
 
 if __name__ == "__main__":
     try:
-        _try(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+        sys.stdout.write(_try(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])))
     except HeadraceError as error:
         sys.stdout.write(str(error))
         sys.exit(1)

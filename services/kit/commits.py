@@ -82,6 +82,11 @@ class Commits:
         """Whether there are partitions that no offset was ever committed for."""
         return any(own.committed is None for own in self.owned.values())
 
+    def clean(self) -> bool:
+        """Whether all that was answered and sent is committed; markers that were stepped over may not be."""
+        changed = (own for own in self.owned.values() if own.committed != own.commitment())
+        return self.outbox.opened_at is None and not any(own.worked for own in changed)
+
     def commit(self) -> None:
         """Make everything so far durable, redoing the transaction until it commits; Fenced when it never does."""
         started = self.clock()

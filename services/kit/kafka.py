@@ -662,7 +662,8 @@ class Admin:
 
     def members(self, group: str) -> int:
         """How many members a group has at this moment; none when there is no such group."""
-        asked = _ask(lambda: self._admin.describe_consumer_groups([group])[group].result(15.0))
+        admin = self._admin
+        asked = _ask(lambda: admin.describe_consumer_groups([group])[group].result(15.0))
         return len(asked.members)
 
     @staticmethod

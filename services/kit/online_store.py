@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import redis
 import redis.exceptions as errors
@@ -116,9 +117,20 @@ class OnlineStore:
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
         with _translated():
             try:
+                parts = urlsplit(url)
+                there = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname) and parts.port != 0
+                database = parts.scheme == "unix" or parts.path in ("", "/") or parts.path[1:].isdecimal()
+                # An @ behind the host is one of a password that holds a / or a ?.
+                fit = there and database and "@" not in parts.path + parts.query and url.isprintable()
                 self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
-            except ValueError as error:
-                raise ConfigurationError(f"online store: {error}") from error
+                self._redis.connection_pool.make_connection()  # Opens nothing, and reads the options of the URL.
+            except (ValueError, TypeError, errors.RedisError):  # Their words may carry a part of a password.
+                fit = False
+            if not fit:
+                raise ConfigurationError(
+                    "HEADRACE_REDIS: an online store's URL looks like redis://host:6379/0, rediss://:password@host/0 "
+                    "or unix:///path; in a password write / as %2F, : as %3A, @ as %40"
+                )
             self._publish = self._redis.register_script(_PUBLISH)
             self._offset = self._redis.register_script(_OFFSET)
             self._drop = self._redis.register_script(_DROP)

@@ -37,9 +37,17 @@ class RegistryIds:
     """
 
     def __init__(self, url: str, timeout: float = 10.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError("a registry's URL looks like http://host:8081")
+        try:
+            parts = urlsplit(url)
+            fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            fit = fit and not parts.query and "@" not in parts.path + parts.fragment
+        except ValueError:  # Its message may carry a part of a password.
+            fit = False
+        if not fit or not url.isprintable() or " " in url:
+            raise ConfigurationError(
+                "HEADRACE_REGISTRY: a registry's URL looks like http://host:8081 or https://user:password@host; in a "
+                "password write / as %2F, : as %3A, @ as %40"
+            )
         self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self.timeout = timeout
         self._headers = {"Accept": _TYPE, "Content-Type": _TYPE}

@@ -72,6 +72,9 @@ class Runner:
         self._tick_at = 0.0
         self._gauge_at = 0.0
         self._joined_at = 0.0
+        self._work_seen = 0.0
+        self._work_open = False
+        self._done_at = 0.0
         self._delivery: Delivery | None = None
 
     # ---- life ----------------------------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ class Runner:
             self._gauge_at = now + GAUGE_S
             self.report(now)
             self.counts.look(self.consumer, now)
-        self.note_idle(now)
+        self.note_idle(self.clock())
 
     def _at_end(self) -> dict[int, Quiet]:
         """The partitions that were at their end for a while."""
@@ -377,11 +380,22 @@ class Runner:
             self.metrics.lag_seconds.labels(channel.logical, str(number)).set(age)
 
     def note_idle(self, now: float) -> None:
-        """Idle: every owned partition read to its end, nothing held, and no row of the user's for a while."""
+        """Idle: every owned partition read to its end, nothing held, and for a while no work that was not done.
+
+        Work is done when its outputs, and all that the service still had to tell of it, are committed.
+        """
         if not self.membership.joined:
             self._joined_at = now
-        at_end = all(own.end_told_at is not None and not own.held for own in self.owned.values())
-        idle = now - max(self._joined_at, self.answering.worked_at) if at_end else 0.0
+        at_end = not self._backlog and all(
+            own.end_told_at is not None and not own.held and not own.restoring() for own in self.owned.values()
+        )
+        if self.answering.worked_at != self._work_seen:
+            self._work_seen, self._work_open = self.answering.worked_at, True
+        if at_end and self.service.unfinished():
+            self._work_open = True
+        elif self._work_open and at_end and self.commits.clean():
+            self._work_open, self._done_at = False, now
+        idle = now - max(self._joined_at, self._done_at) if at_end and not self._work_open else 0.0
         self.metrics.idle.set(idle)
         if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:
             self.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,13 @@ def read_pins(path: Path) -> Pins:
     owners: dict[int, str] = {}
     for subject, versions in _load(path).items():
         pins[subject] = {}
-        for version in versions:
+        each: list[Any] = versions if isinstance(versions, list) else [None]
+        for version in each:
+            if not _is_version(version):
+                raise ContractError(
+                    f'{path}: {subject}: no list of {{"id": 1, "fingerprint": "...", "schema": {{...}}}}: restore the '
+                    "file from your repository"
+                )
             schema = load_writer(version["schema"])
             number = version["id"]
             if version["fingerprint"] != schema.fingerprint:
@@ -145,6 +152,13 @@ def read_pins(path: Path) -> Pins:
                 raise ContractError(f"{path}: id {number} stands for two schemas")
             pins[subject][number] = schema
     return pins
+
+
+def _is_version(version: object) -> bool:
+    if not isinstance(version, dict):
+        return False
+    kinds = {"id": int, "fingerprint": str, "schema": dict}
+    return all(isinstance(version.get(name), kind) for name, kind in kinds.items())
 
 
 def pinned(pins: Pins, schemas: Mapping[str, Schema]) -> tuple[Pins, list[tuple[str, int]]]:
@@ -189,7 +203,7 @@ def write_pins(path: Path, pins: Pins) -> None:
         for subject, versions in sorted(pins.items())
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
+    draft = path.with_suffix(f".{os.getpid()}.draft")
     draft.write_text(json.dumps(document, indent=1) + "\n")
     draft.replace(path)
 
@@ -202,9 +216,15 @@ def _read(source: Path | str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} is not there") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply") from None
     except ValueError as error:
         raise ConfigurationError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):

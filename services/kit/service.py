@@ -62,6 +62,10 @@ class Service:
         """
         return Output()
 
+    def unfinished(self) -> bool:
+        """Whether anything is left to be told of rows that were processed, which `tick` will tell."""
+        return False
+
     def durable(self) -> None:
         """Everything answered so far is committed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Connection
 from services.kit.properties import refusals
+
+_ADDRESS = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::([0-9]{1,6}))?")
 
 
 class Settings(BaseSettings):
@@ -75,6 +78,15 @@ class Settings(BaseSettings):
             raise ValueError("use letters, digits, '.', '_' and '-'")
         return member
 
+    @field_validator("bootstrap")
+    @classmethod
+    def _bootstrap_is_addresses(cls, bootstrap: str) -> str:
+        for address in bootstrap.split(","):
+            found = _ADDRESS.fullmatch(address.strip())
+            if found is None or not 0 < int(found[1] or 9092) < 65_536:
+                raise ValueError(f"{address[:60]!r} is no address: write host:port, with commas between several")
+        return bootstrap
+
     @field_validator("kafka")
     @classmethod
     def _kafka_leaves_promises_alone(cls, kafka: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -97,6 +109,10 @@ def read_settings(kind: type[Settings], **options: Any) -> Settings:
             for error in raised.errors(include_input=False)
         ]
         raise ConfigurationError("settings: " + "; ".join(mistakes)) from None
+    except RecursionError:
+        raise ConfigurationError(
+            "settings: HEADRACE_KAFKA: nested too deeply; write one JSON object of texts"
+        ) from None
     except SettingsError as raised:  # A variable that should hold JSON holds none.
         field = next((name for name in kind.model_fields if f'"{name}"' in str(raised)), "")
         raise ConfigurationError(f"settings: HEADRACE_{field.upper()}: write it as JSON") from None

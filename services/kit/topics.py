@@ -122,6 +122,12 @@ def load_topic(path: Path) -> Topic:
         topic = Topic.model_validate(content)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not YAML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8") from None
     except ValidationError as error:
         lines = (f"{'.'.join(map(str, e['loc'])) or 'topic'}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"{path}: " + "; ".join(lines)) from None

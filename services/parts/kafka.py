@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 from collections.abc import Mapping
 from functools import partial
@@ -23,7 +24,21 @@ _LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
 )
+_UTF8 = {"LC_ALL": "C.UTF-8"}
+"""In a plain C locale Java reads the names of files as ASCII, and makes others where a letter is none."""
 _BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
+
+def _escaped(value: str) -> str:
+    r"""A value as Java reads it from a properties file, which is Latin-1 and gives backslashes and blanks a meaning.
+
+    >>> _escaped("C:/a b/ü")
+    'C:/a b/\\u00fc'
+    """
+    units = value.encode("utf-16-be")
+    letters = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    text = "".join(chr(code) if 32 <= code < 127 and code != 92 else f"\\u{code:04x}" for code in letters)
+    return "\\" + text if text.startswith(" ") else text
 
 
 class Kafka(Part):
@@ -51,6 +66,8 @@ class Kafka(Part):
         overrides: Mapping[str, str] | None = None,
         with_parent: bool = False,
     ) -> None:
+        if "," in str(directory.absolute()):
+            raise ConfigurationError(f"{directory}: Kafka takes no comma in the name of a directory; use another one")
         super().__init__(directory, nodes, with_parent=with_parent)
         self.heap = heap
         self.brief = brief
@@ -73,18 +90,21 @@ class Kafka(Part):
 
     def _start(self, node: int, jars: Path) -> process.Process:
         settings = self.directory / f"kafka-{node}.properties"
-        settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings(node).items()))
+        settings.write_text(
+            "".join(f"{key}={_escaped(value)}\n" for key, value in self._settings(node).items()), "ascii"
+        )
         base = [java(), "-cp", f"{jars}/*", *_LOGGING]
         if not (self.directory / f"data-{node}" / "meta.properties").exists():
             self._format([*base, *_BRIEF], settings)
         brief = _BRIEF if self.brief else ()
         argv = [*base, *brief, "-Xms256m", f"-Xmx{self.heap}", "kafka.Kafka", str(settings)]
-        return process.start(f"kafka-{node}", argv, self.directory, with_parent=self.with_parent)
+        return process.start(f"kafka-{node}", argv, self.directory, env=_UTF8, with_parent=self.with_parent)
 
     def _format(self, java_argv: list[str], settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(self.identity.bytes).decode().rstrip("=")
         argv = [*java_argv, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        env = {**os.environ, **_UTF8}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, encoding="utf-8")
         if done.returncode != 0:
             raise ConfigurationError(f"Kafka could not format its storage:\n{done.stdout}{done.stderr}")
 

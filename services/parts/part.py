@@ -99,7 +99,22 @@ class Part(ABC):
 
 def _noted(directory: Path) -> dict[str, Any] | None:
     note = directory / _NOTE
-    if not note.exists():
+    try:
+        noted: dict[str, Any] = json.loads(note.read_bytes())
+        uuid.UUID(hex=noted["id"])
+        ports = noted["ports"]
+        whole = bool(ports) and all(type(port) is int and 0 < port < 65_536 for port in ports)
+    except FileNotFoundError:
         return None
-    noted: dict[str, Any] = json.loads(note.read_text())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{note} cannot be read: {error.strerror}; name another directory in HEADRACE_HOME"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ConfigurationError(
+            f"{note} is damaged: it holds the ports of what keeps its data beside it. Restore it, or delete "
+            f"{directory} with that data and start anew"
+        )
     return noted

@@ -183,10 +183,16 @@ def find(name: str, directory: Path) -> Process | None:
     """The running process that `start` noted in `directory`, or None; the note of one that is gone is removed."""
     state = directory / f"{name}.json"
     try:
-        noted = json.loads(state.read_text())
-    except FileNotFoundError:
+        noted = json.loads(state.read_bytes())
+        process = Process(name, directory, int(noted["pid"]), float(noted["started"]))
+        if not 0 < process.pid < 1 << 31:
+            raise ValueError(f"{process.pid} is no process")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    process = Process(name, directory, int(noted["pid"]), float(noted["started"]))
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{state} is damaged ({error}): whether {name} runs is not known; stop it if it does, and delete the file"
+        ) from None
     if process.alive():
         return process
     state.unlink(missing_ok=True)

@@ -38,6 +38,7 @@ class Registry(Part):
         if not jars:
             raise ConfigurationError(f"{unpacked} holds no registry; delete the directory, it is fetched again")
         env = {
+            "LC_ALL": "C.UTF-8",
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(self.ports[0]),
             "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "2",

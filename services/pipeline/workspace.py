@@ -57,7 +57,9 @@ class Workspace:
         path = self.schema_path(name)
         try:
             found = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+        except OSError as error:
+            raise ContractError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
             raise ContractError(f"{path} is not JSON: {error}") from None
         if not isinstance(found, dict):
             raise ContractError(f"{path} is not a JSON object: write an Avro record")
@@ -81,9 +83,12 @@ def resolve(pipeline: str, cwd: Path) -> Path:
     Raises:
         ConfigurationError: there is no such file; says which there are.
     """
-    path = cwd / pipeline
-    if path.is_file():
-        return path
+    try:
+        path = cwd / pipeline
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that no file can have
+        raise ConfigurationError(f"no pipeline {pipeline[:60]}: {error.strerror}") from None
     # A name, not a path: `headrace check card_fraud`.
     workspace = Workspace(tuple(dict.fromkeys((cwd, builtin()))))
     if Path(pipeline).name == pipeline:

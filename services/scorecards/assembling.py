@@ -89,6 +89,10 @@ class Assembly:
                 del windows[old]
         return True
 
+    def changed(self) -> bool:
+        """Whether cards are to be made of any window."""
+        return any(window.dirty for windows in self.models.values() for window in windows.values())
+
     def snapshot(self) -> bytes:
         """The state as bytes."""
         rows = [

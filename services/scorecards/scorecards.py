@@ -124,6 +124,11 @@ class Scorecards(Service):
         self._figures.windows.labels("sums").set(sum(map(len, self._windows.values())))
         return Output(tuple(emits))
 
+    def unfinished(self) -> bool:
+        """Whether sums changed that are in no part yet, or parts that are in no card."""
+        changed = any(windows.changed() for windows in self._windows.values())
+        return changed or any(assembly.changed() for assembly in self._assemblies.values())
+
     def _parts(self, now: float) -> Emit | None:
         rows, keys, sources, who = [], [], [], []
         for number, windows in self._windows.items():

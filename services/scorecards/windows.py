@@ -135,6 +135,10 @@ class Windows:
             if self._over(place):
                 del self._parts[place]
 
+    def changed(self) -> bool:
+        """Whether `published` would give any part."""
+        return any(part.dirty for part in self._parts.values())
+
     def _over(self, place: Place) -> bool:
         """Whether no row can come for it any more: the next one would be of another generation."""
         return (self._progress - place.window - self._window) // self._keep > place.generation

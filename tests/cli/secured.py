@@ -51,9 +51,8 @@ class Secured:
 
     def know(self, password: str) -> None:
         """The password of the one user, from the next start on."""
-        escaped = password.encode("unicode_escape").decode().replace("\\x", "\\u00")
         module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-        self.broker.overrides["listener.name.sasl_ssl.plain.sasl.jaas.config"] = f'{module} user_{USER}="{escaped}";'
+        self.broker.overrides["listener.name.sasl_ssl.plain.sasl.jaas.config"] = f'{module} user_{USER}="{password}";'
 
     def properties(self, password: str = PASSWORD) -> dict[str, str]:
         """What a client must say."""

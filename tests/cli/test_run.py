@@ -34,6 +34,11 @@ def members(path: Path) -> dict[str, dict[str, object]]:
     return {each["name"]: each for each in json.loads(path.read_text())} if path.exists() else {}
 
 
+def whole(card: dict[str, object]) -> bool:
+    """Whether a card is one of all rows, and not of a group of them."""
+    return (card["segment"], card["group"]) == ("", "")
+
+
 @pytest.mark.slow
 def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Project, tmp_path: Path) -> None:
     """All services run until all of them have nothing left to do; then every event has its prediction, and lag is 0."""
@@ -45,17 +50,19 @@ def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Proj
     assert sum(lag.records for lag in before) == ROWS
     assert all(lag.committed is None and 0 < lag.seconds < 120 for lag in before)
     project.champion()
-    services = ("enrich", "views", "score", "labels")
-    options = (f"--pipeline={project.path}", "--until-idle=2s", "--scale=enrich=2", "--json")
+    services = ("enrich", "views", "score", "labels", "scorecards")
+    options = (f"--pipeline={project.path}", "--until-idle=1s", "--scale=enrich=2", "--json")
     code, out, errors = headrace.run("run", *services, *options, timeout=240)
     assert code == 0, errors
     assert "compiled late" not in errors
     told = json.loads(out)
     names = [member["name"] for member in told["members"]]
-    assert names == ["enrich-0", "enrich-1", "views-terminal-0", "score-0", "labels-0"]
+    assert names == ["enrich-0", "enrich-1", "views-terminal-0", "score-0", "labels-0", "scorecards-0"]
     assert all(member["fate"]["code"] == 0 for member in told["members"])
     predictions = project.read("predictions")
     assert sorted(map(int, predictions["event_id"].to_pylist())) == list(range(ROWS))
+    cards = {row["window_start"]: row["predictions"] for row in project.read("scorecards").to_pylist() if whole(row)}
+    assert sum(cards.values()) == ROWS, "cards are told before all is idle"
     after = headrace.json("lag", project.path)
     idle = {
         f"{project.name}.{group}" for group in ("shadow", "scorecards", "labels")

@@ -182,7 +182,7 @@ def test_what_is_not_there_is_said(writer: Writer, headrace: Terminal, project: 
     notes = " ".join(story["notes"])
     assert "published 2 times; repeats are left out" in notes
     assert "nothing from m@3/shadow" in notes
-    assert "no label: it matures at 2018-04-08 00:00:00; if none has come by then, it counts as 0" in notes
+    assert "no label: it matures once `labels` has read all labels up to 2018-04-08 00:00:00; if none" in notes
     assert "no canary" in story["choice"]["because"]
 
 

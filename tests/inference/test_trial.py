@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,19 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from services.inference.admission import inspect
 from services.inference.package import pack
-from services.inference.trial import Limits, admit
+from services.inference.trial import UNLIMITED, Limits, admit
 from services.kit.errors import ContractError
 from tests.inference import graphs
 
 
 def test_good_model() -> None:
-    """A plain model passes."""
-    admit(graphs.package())
+    """A plain model passes, within all limits."""
+    assert admit(graphs.package()) == ""
+
+
+def test_a_system_that_does_not_tell_memory(tmp_path: Path) -> None:
+    """Where the kernel has no such file, the trial runs all the same and says which limit did not hold."""
+    assert admit(graphs.package(), statm=tmp_path / "nowhere") == UNLIMITED
 
 
 def test_memory_that_grows_faster_than_rows() -> None:

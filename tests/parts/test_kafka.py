@@ -56,6 +56,28 @@ def test_records_survive_a_killed_broker(tmp_path: Path) -> None:
     assert not broker.running()
 
 
+def test_a_directory_may_have_blanks_and_any_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data lies in it and nowhere else, in a plain C locale too; started again, it finds what it had."""
+    monkeypatch.setenv("LC_ALL", "C")
+    directory = tmp_path / "Häuser und 猫"
+    for values in ([b"1"], [b"1", b"2"]):
+        broker = Kafka(directory, brief=True, heap="512m", with_parent=True)
+        broker.start()
+        if len(values) == 1:
+            create(broker.address, "numbers", 1)
+        write(broker.address, "numbers", values[-1:])
+        assert read(broker.address, "numbers", len(values)) == values
+        broker.stop()
+    assert (directory / "data-1" / "meta.properties").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [directory.name]
+
+
+def test_a_directory_with_a_comma_is_refused(tmp_path: Path) -> None:
+    """Kafka would take it for two."""
+    with pytest.raises(ConfigurationError, match="no comma"):
+        Kafka(tmp_path / "a,b")
+
+
 @pytest.mark.slow
 def test_cluster_bears_the_loss_of_a_node(tmp_path: Path) -> None:
     """Of three nodes one is killed: the others take writes and give all records; the lost one comes back."""

@@ -384,3 +384,13 @@ def test_windows_are_kept_as_the_pipeline_file_says() -> None:
     everything = Assembly()
     assert [everything.fold(part(year * length)) for year in (20, 0)] == [0, 0]
     assert len(next(iter(everything.models.values()))) == 2
+
+
+def test_a_member_is_unfinished_until_its_cards_are_told() -> None:
+    """What was folded and is in no part, or in a part and on no card, is work left: the member is not idle."""
+    member = Member()
+    assert not member.made.unfinished()
+    feed(member, world(500), 1)
+    assert member.made.unfinished()
+    member.publish()
+    assert not member.made.unfinished()
