@@ -18,6 +18,7 @@ from services.kit.channels import Wiring
 from services.kit.checkpoints import Checkpoints
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Admin, Connection, Consumer, Producer, TopicPartition
+from services.kit.partition_counts import carried
 from services.kit.positions import Commitment
 from services.kit.timing import NEVER
 
@@ -142,7 +143,9 @@ def _mend(connection: Connection, wiring: Wiring, partition: int, time: int) -> 
             draft.index(producer)
             producer.flush()
         written = Commitment(commitment.offset, commitment.admitted, draft.place())
-        consumer.commit([TopicPartition(topic, partition, written.offset, metadata=written.metadata())])
+        (before,) = consumer.committed([TopicPartition(topic, partition)])
+        metadata = carried(before.metadata, written.metadata())
+        consumer.commit([TopicPartition(topic, partition, written.offset, metadata=metadata)])
     finally:
         consumer.close()
 

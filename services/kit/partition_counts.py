@@ -135,6 +135,16 @@ class PartitionCounts:
         )
 
 
+def carried(before: str | None, after: str) -> str:
+    """Metadata that takes the place of other metadata, of state that was made with the same numbers.
+
+    >>> carried('{"checkpoint":7,"of":{"events":3}}', '{"checkpoint":9}')
+    '{"checkpoint":9,"of":{"events":3}}'
+    """
+    counts = stamped(before)
+    return json.dumps(json.loads(after or "{}") | {FIELD: counts}, separators=(",", ":")) if counts else after
+
+
 def stamped(metadata: str | None) -> dict[str, int]:
     """What `PartitionCounts.stamp` wrote; nothing where nothing was."""
     try:
