@@ -25,7 +25,7 @@ from services.kit.errors import ContractError, Fenced, HeadraceError, Transient
 from services.kit.facts import Facts
 from services.kit.health import Health
 from services.kit.intake import Intake, take_in
-from services.kit.kafka import Consumer, Message, place, translate
+from services.kit.kafka import Consumer, Message, TransactionAborted, place, translate
 from services.kit.logs import logger
 from services.kit.membership import Membership
 from services.kit.metrics import Metrics
@@ -47,8 +47,8 @@ BATCH_BYTES = 8 << 20
 """Values of one batch: what is made of them on the way out, dead letters above all, holds them several times over."""
 UNREADABLE_RETRY_S = 0.2
 END_OF_PARTITION = "_PARTITION_EOF"
-LOG_CUT_OFF = "_AUTO_OFFSET_RESET"
-"""Retention deleted records before they were read: going on would skip them in silence."""
+TOO_LATE = "_MAX_POLL_EXCEEDED"
+"""The member left the group by the clock: its partitions are taken away next, and it joins again."""
 
 
 class Runner:
@@ -289,10 +289,10 @@ class Runner:
                 records.append(message)
             elif error.name() == END_OF_PARTITION:
                 ends[self._number(message)] = place(message)[1]
-            elif isinstance(named := translate(error), Fenced) or error.name() == LOG_CUT_OFF:
-                raise named
+            elif isinstance(named := translate(error), Transient | TransactionAborted) or error.name() == TOO_LATE:
+                log.warning("consumer", error=str(error))  # librdkafka goes on trying, or joins again, by itself.
             else:
-                log.warning("consumer", error=str(error))  # librdkafka goes on trying by itself.
+                raise named  # A topic or a right that is gone, a log that was cut off: nothing would come, in silence.
         if records and not self._answered(records, now):
             self._backlog = [*messages, *self._backlog]
             return

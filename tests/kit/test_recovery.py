@@ -239,3 +239,17 @@ def test_answers_that_are_refused_count_towards_the_limit(stage: Stage) -> None:
     assert len(stage.dead_letters()) < 10_000
     stage.start("a")
     stage.await_answers(20_000 - len(stage.dead_letters()))
+
+
+def test_a_topic_that_is_deleted_is_told(stage: Stage) -> None:
+    """A member whose input is gone does not wait for ever, idle and ready: it ends, at last with 2 and the topic."""
+    stage.publish(events(100))
+    stage.start("a")
+    stage.await_answers(100)
+    Admin(stage.bootstrap).delete([f"{stage.pipeline}.events"])
+    code = ended(stage, "a", 180)
+    if code == 75:  # It saw the number of partitions change, and begins anew to see what there is.
+        stage.start("a")
+        code = ended(stage, "a", 180)
+    assert code == 2
+    assert f"{stage.pipeline}.events" in stage.logs()[-3_000:]
