@@ -47,6 +47,14 @@ lint: $(PACKAGES) ## style, format, types and import contracts
 parity: $(BROKER) ## all real transactions of a quarter through Kafka against the published features
 	$(BIN)/python -m loadtests.parity $(ARGS)
 
+.PHONY: scaling
+scaling: $(BROKER) ## members come, go and are killed in a backfill of real transactions: nothing lost, nothing doubled
+	$(BIN)/python -m loadtests.scaling $(ARGS)
+
+.PHONY: outages
+outages: $(BROKER) ## how soon each service answers again after the broker, or the way to it, was away
+	$(BIN)/python -m loadtests.outages $(ARGS)
+
 .PHONY: handbook
 handbook: $(BROKER) ## the Handbook's table of models, trained, played and judged online; writes docs/handbook.md
 	$(BIN)/python -m loadtests.handbook --seeds $(SEEDS) --page docs/handbook.md $(ARGS)
