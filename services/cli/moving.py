@@ -129,8 +129,10 @@ class Move:
 
     def remember(self, left: Left) -> None:
         """State that need not be moved: it says from now on with what numbers it goes on."""
-        for each in left.found:
-            each.metadata = left.counts.stamp(each.metadata or "")
+        left.found = [
+            TopicPartition(each.topic, each.partition, each.offset, metadata=left.counts.stamp(each.metadata or ""))
+            for each in left.found
+        ]
         self._send(left)
 
     # ---- what there is ------------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json as codec
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from services.cli.options import Bootstrap
 from services.kit.errors import HeadraceError
 from services.kit.kafka import Admin
 from services.kit.settings import Settings, read_settings
-from services.kit.topic_changes import Change, Wanted, plan, unwanted, wanted
+from services.kit.topic_changes import Change, Ungrown, Wanted, plan, ungrown, unwanted, wanted
 from services.kit.topic_changes import apply as apply_changes
 from services.kit.topics import load_topics
 from services.pipeline.check import load
@@ -51,17 +50,17 @@ def show(
     """
     try:
         admin = _admin(pipeline, bootstrap)
-        changes, kept, warned = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+        found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
     except HeadraceError as error:
         if not detailed_exitcode:
             raise
         # 2 is taken here: a script must not read a broken pipeline file as pending changes.
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    _report(changes, kept, warned, json, applied=False)
-    if any(change.refused for change in changes):
+    _report(found, json, applied=False)
+    if any(change.refused for change in found.changes):
         raise typer.Exit(1)
-    raise typer.Exit(2 if changes and detailed_exitcode else 0)
+    raise typer.Exit(2 if found.changes and detailed_exitcode else 0)
 
 
 @app.command()
@@ -80,11 +79,11 @@ def apply(
     the offsets of groups sooner than records is warned of.
     """
     admin = _admin(pipeline, bootstrap)
-    changes, kept, warned = _changes(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
-    refused = any(change.refused for change in changes)
+    found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    refused = any(change.refused for change in found.changes)
     if not refused:
-        apply_changes(admin, changes)
-    _report(changes, kept, warned, json, applied=not refused)
+        apply_changes(admin, found.changes)
+    _report(found, json, applied=not refused)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -106,15 +105,30 @@ def _admin(pipeline: str, bootstrap: str | None) -> Admin:
     return Admin(read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap).connection)
 
 
-def _changes(
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is to be done, and what is to be said.
+
+    Attributes:
+        ungrown: topics that keep their number of partitions although another one was asked for.
+        others: topics under the pipeline's name that nobody needs.
+        warned: what to mind of the brokers.
+    """
+
+    changes: list[Change]
+    ungrown: list[Ungrown]
+    others: list[str]
+    warned: list[str]
+
+
+def _found(
     admin: Admin,
     pipeline: str,
     partitions: int | None,
     replication: int | None,
     allow_repartition: bool,
     allow_data_loss: bool,
-) -> tuple[list[Change], list[str], list[str]]:
-    """What is to be done, the topics under the pipeline's name that nobody needs, and what to mind of the brokers."""
+) -> _Found:
     name, topics = topics_of(pipeline, partitions, replication)
     existing = admin.topics()
     changes = plan(
@@ -124,22 +138,27 @@ def _changes(
         allow_repartition=allow_repartition,
         allow_data_loss=allow_data_loss,
     )
-    return changes, unwanted(existing, topics, name), warnings(admin, topics)
+    return _Found(changes, ungrown(existing, topics), unwanted(existing, topics, name), warnings(admin, topics))
 
 
-def _report(changes: Sequence[Change], kept: Sequence[str], warned: Sequence[str], json: bool, applied: bool) -> None:
+def _report(found: _Found, json: bool, applied: bool) -> None:
+    changes = found.changes
     if json:
-        answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": list(kept)}
-        answer["warnings"] = list(warned)
+        answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": found.others}
+        answer |= {"ungrown": [asdict(topic) for topic in found.ungrown], "warnings": found.warned}
         typer.echo(codec.dumps(answer))
         return
     console = Console(soft_wrap=True, highlight=False)
     for change in changes:
         for line in _lines(change):
             console.print(line)
-    for name in kept:
+    for topic in found.ungrown:
+        console.print(
+            f"  {escape(topic.topic)}: keeps its partitions, {topic.partitions} and not {topic.asked}: {topic.why}"
+        )
+    for name in found.others:
         console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
-    for warning in warned:
+    for warning in found.warned:
         console.print(f"[yellow]! {escape(warning)}[/]")
     refused = sum(bool(change.refused) for change in changes)
     if refused:

@@ -26,7 +26,7 @@ class Wanted:
     """A topic that a pipeline needs, by its name on the broker.
 
     `partitions_asked` and `replication_asked` tell a number that an operator asked for from one that a file starts
-    with: a topic that exists keeps its own unless asked, and one that cannot grow keeps it always.
+    with: a topic that exists keeps its own unless asked. One that does not grow keeps it always: see `ungrown`.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Wanted:
     config: Mapping[str, str]
     partitions_asked: bool = False
     replication_asked: bool = False
+    grows: bool = True
 
 
 def wanted(
@@ -59,7 +60,7 @@ def wanted(
         count = partitions if partitions is not None and asked else topic.partitions
         suffixes = [topic.topic] if topic.for_each is None else [f"{topic.topic}.{view}" for view in foreign_views]
         found += [
-            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked and topic.grows, replication is not None)
+            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked, replication is not None, topic.grows)
             for suffix in suffixes
         ]
     return sorted(found, key=lambda topic: topic.name)
@@ -131,7 +132,7 @@ def _homeless(topic: Wanted, brokers: int | None) -> tuple[str, str]:
 
 
 def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:
-    if not topic.partitions_asked or topic.partitions == state.partitions:
+    if not topic.partitions_asked or not topic.grows or topic.partitions == state.partitions:
         return []
     refused = remedy = ""
     if topic.partitions < state.partitions:
@@ -188,6 +189,32 @@ def unwanted(existing: Iterable[str], topics: Iterable[Wanted], pipeline: str) -
     """Topics under a pipeline's name that it does not need (any more); they are only ever reported."""
     names = {topic.name for topic in topics}
     return sorted(name for name in existing if name.startswith(f"{pipeline}.") and name not in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Ungrown:
+    """A topic that keeps its number of partitions although an operator asked for another.
+
+    Attributes:
+        why: the reason, and what gives a pipeline that number all the same.
+    """
+
+    topic: str
+    partitions: int
+    asked: int
+    why: str = (
+        "what services keep by its partitions cannot be moved; for another number begin a pipeline under another name"
+    )
+
+
+def ungrown(existing: Mapping[str, TopicState], topics: Iterable[Wanted]) -> list[Ungrown]:
+    """Topics that are there and that `plan` leaves as they are, though another number of partitions was asked for."""
+    return [
+        Ungrown(topic.name, state.partitions, topic.partitions)
+        for topic in topics
+        if topic.partitions_asked and not topic.grows and (state := existing.get(topic.name)) is not None
+        if state.partitions != topic.partitions
+    ]
 
 
 def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from services.cli import topics
 from services.cli.check import check
+from services.kit.kafka import Admin
 
 STRANGER = Path(__file__).resolve().parents[1] / "pipeline" / "stranger"
 
@@ -120,7 +121,24 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     assert "nothing was changed" in refused.output
     allowed = runner.invoke(app, ["topics", "apply", *options, "--allow-repartition"])
     assert allowed.exit_code == 0, allowed.output
-    assert "12 changes applied" in allowed.output
+    assert "10 changes applied" in allowed.output
+    for topic in ("exchange", "scorecard-parts"):
+        (line,) = [line for line in allowed.output.splitlines() if f"{pipeline_name}.{topic}:" in line]
+        assert "keeps its partitions, 2 and not 3: what services keep by its partitions cannot be moved" in line
+    counts = {name.removeprefix(f"{pipeline_name}."): state.partitions for name, state in Admin(kafka).topics().items()}
+    assert {topic: counts[topic] for topic in ("events", "view.station", "exchange", "scorecard-parts")} == {
+        "events": 3,
+        "view.station": 3,
+        "exchange": 2,
+        "scorecard-parts": 2,
+    }
+    nothing = runner.invoke(app, ["topics", "apply", *options, "--json"])
+    answer = json.loads(nothing.output)
+    assert (nothing.exit_code, answer["changes"]) == (0, [])
+    assert [(topic["topic"], topic["partitions"], topic["asked"]) for topic in answer["ungrown"]] == [
+        (f"{pipeline_name}.exchange", 2, 3),
+        (f"{pipeline_name}.scorecard-parts", 2, 3),
+    ]
 
 
 def test_a_script_tells_pending_from_broken(app: typer.Typer, project: Path) -> None:

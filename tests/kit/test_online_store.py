@@ -183,7 +183,9 @@ def test_out_of_reach() -> None:
     with pytest.raises(Transient):
         store.ping()
     store.close()
-    with pytest.raises(ConfigurationError, match="scheme"):
+    with pytest.raises(
+        ConfigurationError, match="HEADRACE_REDIS: an online store's URL looks like redis://host:6379/0"
+    ):
         OnlineStore("127.0.0.1:1")
 
 

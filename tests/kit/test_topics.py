@@ -13,7 +13,7 @@ import yaml
 
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Admin
-from services.kit.topic_changes import Wanted, apply, plan, unwanted, wanted
+from services.kit.topic_changes import Wanted, apply, plan, ungrown, unwanted, wanted
 from services.kit.topics import Topic, load_topic, load_topics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -265,6 +265,22 @@ def test_each_foreign_view_has_a_topic() -> None:
     assert topics["p.view.shop"].partitions == 8
     assert topics["p.plans"].partitions == topics["p.control"].partitions == 1
     assert not topics["p.plans"].partitions_asked
+
+
+def test_topics_that_cannot_grow_are_told() -> None:
+    """They begin with the number asked for and keep it; where another is asked for afterwards, they are named."""
+    created = wanted(TOPICS, "p", ["shop"], partitions=2)
+    has = {topic.name: Has(topic.partitions, topic.replication, topic.config) for topic in created}
+    assert has["p.exchange"].partitions == has["p.scorecard-parts"].partitions == 2
+    for same in (created, wanted(TOPICS, "p", ["shop"])):
+        assert ungrown(has, same) == []
+    more = wanted(TOPICS, "p", ["shop"], partitions=3)
+    changed = {change.topic for change in plan(has, more, allow_repartition=True)}
+    told = [(topic.topic, topic.partitions, topic.asked) for topic in ungrown(has, more)]
+    assert told == [("p.exchange", 2, 3), ("p.scorecard-parts", 2, 3)]
+    assert "p.events" in changed
+    assert not changed & {"p.exchange", "p.scorecard-parts"}
+    assert ungrown({}, more) == []
 
 
 def test_topics_of_others_are_left_alone() -> None:
