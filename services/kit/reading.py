@@ -13,6 +13,9 @@ from services.kit.intake import Intake, take_in
 from services.kit.kafka import Connection, Consumer, Message, TopicPartition, place
 from services.kit.polled import Patience, told_apart
 
+AT_ONCE = 10_000
+"""Records that are taken from the consumer at a time, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -65,7 +68,7 @@ def messages(connection: Connection, topic: str, wanted: list[Range], timeout: f
         )
         patience = Patience(topic, timeout)
         while stops:
-            polled, ends = told_apart(consumer.poll(10_000, 0.1), topic)
+            polled, ends = told_apart(consumer.poll(AT_ONCE, 0.1), topic)
             patience.note(bool(polled or ends))
             records = []
             for message in polled:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,12 +27,13 @@ from services.kit.errors import ContractError, Transient
 from services.kit.facts import Facts
 from services.kit.kafka import Admin, Connection, Message, Producer
 from services.kit.metrics import Metrics
-from services.kit.reading import messages, ranges
+from services.kit.reading import AT_ONCE, messages, ranges
 from services.parts.kafka import Kafka
 from tests.conftest import started
 from tests.kit.tally import NOTE, channel
 
-RECORDS = 8_000
+RECORDS = 3 * AT_ONCE
+"""Most are unread when the first have come, however quick the machine: see `connection`."""
 SIZE = 1_000
 
 
@@ -49,7 +52,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 @pytest.fixture
 def connection(broker: Kafka) -> Connection:
-    """A reader that fetches a little at a time: most of a topic is unread when something happens."""
+    """A reader that fetches a little at a time: most of a topic is unread when something happens.
+
+    It has taken `AT_ONCE` records at most, and holds a few batches of the producer's that were fetched ahead.
+    """
     little = {"queued.max.messages.kbytes": "64", "queued.min.messages": "10", "fetch.message.max.bytes": "20000"}
     return Connection(broker.address, little)
 
@@ -91,18 +97,41 @@ def test_a_frozen_broker_is_no_end(broker: Kafka, connection: Connection, topic:
 
 def test_a_killed_broker_is_waited_for(broker: Kafka, connection: Connection, topic: str) -> None:
     """All is read when the broker comes back within the bound, though errors were told meanwhile."""
-    begun = threading.Event()
+    begun, killed = threading.Event(), threading.Event()
+
+    def outage() -> None:
+        begun.set()
+        assert killed.wait(60)
+
     with ThreadPoolExecutor(1) as pool:  # The broker lives as long as the thread that starts it, so the reader has one.
-        reading = pool.submit(interrupted, connection, topic, begun.set)
+        reading = pool.submit(interrupted, connection, topic, outage)
         assert begun.wait(60)
         broker.kill()
+        killed.set()
         broker.start()
         found = reading.result()
     assert sorted({(m.partition(), m.offset()) for m in found}) == [(p, n) for p in (0, 1) for n in range(RECORDS // 2)]
 
 
+def readable(broker: Kafka, topic: str) -> bool:
+    """Whether who comes now is let in: the same rules are asked as for who reads already."""
+    try:
+        ranges(Connection(broker.address), topic)
+    except ContractError:
+        return False
+    return True
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    """Wait for what a broker does a little after the controller has answered."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)  # Asks the broker: there is no event to wait for.
+
+
 def deny(broker: Kafka, topic: str) -> None:
-    """Take from everybody the right to read a topic."""
+    """Take from everybody the right to read a topic: the broker refuses it when this returns."""
     rule = AclBinding(
         ResourceType.TOPIC,
         topic,
@@ -115,6 +144,7 @@ def deny(broker: Kafka, topic: str) -> None:
     client = AdminClient({"bootstrap.servers": broker.address})
     for future in client.create_acls([rule]).values():
         future.result(30)
+    await_that(lambda: not readable(broker, topic))
 
 
 def test_a_right_that_is_taken_away_is_no_end(broker: Kafka, connection: Connection, topic: str) -> None:
@@ -159,7 +189,16 @@ def test_records_that_are_deleted_meanwhile_are_no_end(broker: Kafka, connection
         interrupted(connection, topic, delete)
 
 
-def test_a_topic_that_is_deleted_meanwhile_is_no_end(connection: Connection, topic: str) -> None:
+def test_a_topic_that_is_deleted_meanwhile_is_no_end(broker: Kafka, connection: Connection, topic: str) -> None:
     """A topic that goes while it is read is an error."""
+
+    def logs() -> list[Path]:
+        return list(broker.directory.rglob(f"{topic}-[01]"))
+
+    def delete() -> None:
+        assert len(logs()) == 2
+        Admin(connection).delete([topic])
+        await_that(lambda: not logs())  # Until then the broker answers who knows the partitions already.
+
     with pytest.raises((ContractError, Transient)):
-        interrupted(connection, topic, lambda: Admin(connection).delete([topic]), timeout=20)
+        interrupted(connection, topic, delete, timeout=20)
