@@ -97,6 +97,8 @@ class Commits:
                 self.outbox.redo(reason)
                 # A stale view of the group aborts commits until the rebalance is served.
                 self.serve_rebalance()
+                # Offsets of a topic that is gone are refused for ever.
+                self.counts.look(self.consumer, self.clock())
             else:
                 now = self.clock()
                 self.metrics.commit.observe(now - started)

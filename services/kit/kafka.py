@@ -395,12 +395,14 @@ class Consumer:
         raise _missing(topic, found.error)
 
     def count(self, topic: str, within: float) -> int | None:
-        """As `partitions`, asked once; None when the broker does not answer within so many seconds, or knows none."""
+        """As `partitions`, asked once: 0 where there is no such topic, None without an answer in so many seconds."""
         try:
             found = _call(self._consumer.list_topics, topic, within).topics[topic]
         except Transient:
             return None
-        return None if found.error is not None else len(found.partitions)
+        if found.error is not None:
+            return 0 if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else None
+        return len(found.partitions)
 
     def group_metadata(self) -> Any:
         """The membership as of the last poll; take it after every poll, it fences stale members."""

@@ -22,6 +22,8 @@ LOOK_S = 5.0
 """Seconds between two looks at what the broker says while records are read."""
 WITHIN_S = 0.5
 """Longest time that a look takes, seconds; what the broker does not answer then is asked the next time."""
+MOST_GONE = 3
+"""Looks in a row that find no topic: a broker that has just started may not know of all for a moment."""
 MOST_STRANGE = 0.1
 """With more keys than this share where murmur2 does not put them, publishers have a partitioner of their own."""
 FIELD = "of"
@@ -52,6 +54,7 @@ class PartitionCounts:
         watched = {*self._inputs, *wiring.beside, *service.counted}
         self._watched = {logical: (name, counts[logical]) for logical, name in named.items() if logical in watched}
         self._look_at = 0.0
+        self._gone: dict[str, int] = {}
         self._own_partitioner: set[str] = set()
         self.instance = f"{wiring.member}.{sum(counts[logical] for logical in self._inputs)}"
 
@@ -84,8 +87,8 @@ class PartitionCounts:
     def look(self, consumer: Consumer, now: float) -> None:
         """Ask the broker, now and then.
 
-        Raises Grown where state depends on a number that changed; Fenced where more is to be read or heard of
-        than this member knows: it begins anew.
+        Raises ContractError when a topic is gone, Grown where state depends on a number that changed; Fenced where more
+        is to be read or heard of than this member knows: it begins anew.
         """
         if now < self._look_at:
             return
@@ -94,7 +97,10 @@ class PartitionCounts:
             told = consumer.count(name, WITHIN_S)
             if told is None:
                 return
-            if told != count:
+            self._gone[name] = self._gone.get(name, 0) + 1 if told == 0 else 0
+            if self._gone[name] >= MOST_GONE:
+                raise ContractError(f"the topic {name} is gone; services of {self._pipeline} cannot go on without it")
+            if told not in (0, count):
                 self._grown(logical, name, count, told)
 
     def notice(self, consumer: Consumer, batch: Batch) -> None:
@@ -116,9 +122,9 @@ class PartitionCounts:
         if not strange.any():
             return
         told = consumer.count(name, WITHIN_S)
-        if told is not None and told != count:
+        if told and told != count:
             self._grown(batch.topic, name, count, told)
-        if told is not None and strange.mean() > MOST_STRANGE:
+        if told and strange.mean() > MOST_STRANGE:
             self._own_partitioner.add(batch.topic)
 
     def _grown(self, logical: str, name: str, then: int, now: int) -> None:
