@@ -17,7 +17,8 @@ from services.enrich.exchanges import Labelled, exchanges
 from services.enrich.figures import Figures
 from services.enrich.lookups import Lookup, Lookups, needed
 from services.enrich.repeats import MOST, Ids, taken_out
-from services.enrich.updates import EXCHANGE, Entries, Mark, updates
+from services.enrich.rules import EARLIEST
+from services.enrich.updates import EXCHANGE, NOTHING, Entries, Mark, updates
 from services.kit import packing
 from services.kit.batch import Admission, Batch, Emit, Output
 from services.kit.ends import Quiet
@@ -176,10 +177,10 @@ class Enrich(Service):
         state = self._state(partition)
         progress, firm = state.clock.credible, state.clock.firm
         if progress == NEVER:
-            return Mark(partition, state.next_offset, 0, 0, time, idle)
+            return Mark(partition, state.next_offset, EARLIEST, NOTHING, time, idle)
         lateness = self.pipeline.events.allowed_lateness
         if firm == NEVER:  # As long as nothing is firm nothing is late, however old.
-            return Mark(partition, state.next_offset, progress, 0, time, idle)
+            return Mark(partition, state.next_offset, progress, NOTHING, time, idle)
         least = firm - lateness
         asked_from = state.asked_from()
         if asked_from is not None:

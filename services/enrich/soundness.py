@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from services.enrich.entries import Flags, Ints
 from services.enrich.rules import EARLIEST, LATEST
-from services.enrich.updates import EXCHANGE
+from services.enrich.updates import EXCHANGE, NOTHING
 from services.kit.batch import PARTITION_BITS, Batch, Reject
 
 kernels: Any = pc  # its stubs know too few of the overloads
-FURTHEST = 1 << 60
+FURTHEST = -NOTHING
 """Of marks, in milliseconds: far enough from the ends of int64 to add durations."""
 
 

@@ -18,6 +18,8 @@ from services.pipeline.spec import View
 MILLIS = pa.timestamp("ms", tz="UTC")
 EXCHANGE = "exchange"
 """Source of the updates that tell labels; all others come from events."""
+NOTHING = -(1 << 60)
+"""A time before all that events may have, which a floor may be; see `soundness`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Mark:
     Attributes:
         source: the partition.
         next_offset: all its records below this offset are told.
-        progress: how far its event time has credibly come (see `kit.timing`); 0 when there was none.
-        floor: nothing at or before this time will be asked for by its events.
+        progress: how far its event time has credibly come (see `kit.timing`); the year 1 when there was none.
+        floor: nothing at or before this time will be asked for by its events; NOTHING while any time may be.
         time: milliseconds of the clock, not of events: when the newest of its records was written or, if it is idle,
             when it was last seen at its end.
         idle: it stayed at its end for so long that nobody should wait for it.

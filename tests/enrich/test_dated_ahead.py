@@ -69,14 +69,17 @@ def test_first_after_a_gap() -> None:
     """The first events after a gap of days find exactly what they may know: they wait for other partitions."""
     before, after = stream(5, 60), stream(6, 60)
     rows = [*before, *((t + 3 * DAY, s, r, h) for t, s, r, h in after)]
-    world = World(cases.pipeline(), MemoryStore(), seed=5, now=4e9)
-    found = answers(world, rows)
-    for place, wanted in enumerate(oracle(rows)):
-        row = found[f"r{place}"]
-        assert without_nan(row["sensor"]) == wanted["sensor"]  # type: ignore[arg-type]  # a dict
-        assert row["room"] == wanted["room"]
-    ages = [row["room_age"] for row in found.values()]
-    assert 0 < sum(age > 0 for age in ages) < 12  # what they had to go by was old, which was not told to be all
+    waited = []
+    for seed in range(6):
+        world = World(cases.pipeline(), MemoryStore(), seed=seed, now=4e9)
+        found = answers(world, rows)
+        for place, wanted in enumerate(oracle(rows)):
+            row = found[f"r{place}"]
+            assert without_nan(row["sensor"]) == wanted["sensor"]  # type: ignore[arg-type]  # a dict
+            assert row["room"] == wanted["room"]
+        waited.append(sum(row["room_age"] > 0 for row in found.values()))
+    # What they had to go by was old, which was not told to be all; unless others had come as far, who goes first.
+    assert 0 < max(waited) < 12
 
 
 def test_one_in_a_live_stream() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 from polars.testing import assert_frame_equal
@@ -17,6 +18,7 @@ from tests.project import Project
 STRANGER = Path(__file__).parents[1] / "pipeline" / "stranger"
 START = 1_711_846_800_000
 """A Sunday in 2024, 31 March, 01:00 UTC: the hour in which Paris sets its clocks forward."""
+NEVER = -(2**62)
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
@@ -46,12 +48,12 @@ def source(directory: Path, changes: Mapping[str, str] | None = None) -> Path:
 def trips(count: int, seed: int, first: int = 0, disorder_ms: int = 0, late: float = 0.0) -> pa.RecordBatch:
     """Trips about ten seconds apart, in the order in which they are written.
 
-    A trip is written up to `disorder_ms` after ones that are newer; a share `late` of them 75 s after.
+    A trip is written up to `disorder_ms` after ones that are newer; a share `late` of them half an hour after.
     """
     draw = np.random.default_rng(seed)
     number = np.arange(first, first + count)
     times = START + number * 10_000 + draw.integers(0, 9_000, count)
-    written = times + draw.integers(0, disorder_ms + 1, count) + np.where(draw.random(count) < late, 75_000, 0)
+    written = times + draw.integers(0, disorder_ms + 1, count) + np.where(draw.random(count) < late, HOUR // 2, 0)
     charge = draw.random(count).round(3)
     columns = {
         "trip": pa.array([f"trip-{n}" for n in number]),
@@ -66,12 +68,33 @@ def trips(count: int, seed: int, first: int = 0, disorder_ms: int = 0, late: flo
     return pa.RecordBatch.from_pydict(columns).take(pa.array(np.argsort(written, kind="stable")))
 
 
+def watermarks(partitions: list[int], times: list[int], lateness: int) -> npt.NDArray[np.int64]:
+    """What is firm of their partitions' time before each trip of a backfill, in order; NEVER before there is anything.
+
+    Of the newest 64 trips that were not late an eighth has gone as far, and it is no more than the lateness beyond what
+    half of them have; nothing is firm before there were 8, and what is firm stays so.
+    """
+    newest: dict[int, list[int]] = {}
+    firm: dict[int, int] = {}
+    found = []
+    for partition, time in zip(partitions, times, strict=True):
+        known = firm.setdefault(partition, NEVER)
+        found.append(known)
+        if time < known - lateness:
+            continue
+        recent = newest[partition] = [*newest.get(partition, []), time][-64:]
+        if len(recent) >= 8:
+            falling = sorted(recent, reverse=True)
+            firm[partition] = max(known, min(falling[len(falling) // 8], falling[len(falling) // 2] + lateness))
+    return np.array(found, np.int64)
+
+
 def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
     """The features of every event, by its id, from the events topic as it lies there; NaN for none.
 
-    A trip is late when it is more than the lateness behind the newest before it in its partition; late ones are
-    answered and never counted. Of its rider it sees what stands before it in the log; of a station what happened by its
-    time less the delay, wherever that was written.
+    A trip is late when it is more than the lateness behind the watermark of its partition before it (see `watermarks`);
+    late ones are answered and never counted. Of its rider it sees what stands before it in the log; of a station what
+    happened by its time less the delay, wherever that was written.
     """
     rows = pl.DataFrame(pl.from_arrow(events)).sort("_partition", "_offset")
     rows = rows.with_columns(
@@ -80,13 +103,12 @@ def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
         charge=pl.col("charge").fill_null(1.0),
         local=pl.col("returned_at").dt.convert_time_zone("Europe/Paris"),
     )
-    before = pl.col("time").cum_max().shift().fill_null(pl.col("time")).over("_partition")
-    newest = rows.select(before).to_series().to_numpy()
     time, minutes, charge, rider, station, electric = (
         rows[name].to_numpy() for name in ("time", "minutes", "charge", "rider", "station", "electric")
     )
-    late = time < newest - rules.lateness
-    kept_from = np.maximum(newest, time) - rules.lateness - max(length for _, length in rules.rider_windows)
+    watermark = watermarks(rows["_partition"].to_list(), time.tolist(), rules.lateness)
+    late = time < watermark - rules.lateness
+    kept_from = watermark - rules.lateness - max(length for _, length in rules.rider_windows)
     place = np.arange(len(rows))
     windows = []
     for row in place:
