@@ -65,7 +65,8 @@ class Enrich(Service):
     """The service `enrich` for one pipeline.
 
     Features depend on the rows of a partition in their order and, for views that another entity keys, on entries that
-    a row may know of; never on the clock, on batches, or on what other members do.
+    a row may know of; never on the clock, on batches, or on what other members do. One exception is not settled yet: an
+    event of a backfill that is later than allowed and not late by what is firm (ADR 18), in views of other entities.
 
     Parameters:
         pipeline: whose events these are.
