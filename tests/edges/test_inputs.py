@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from services.kit.errors import ContractError
 from tests.edges import members
 from tests.edges.drawing import records
 from tests.edges.members import Swept, led
@@ -47,5 +48,21 @@ def test_every_input(make: Callable[[str], Swept], topic: str, output: str) -> N
             member.pass_time(20.0)
             member.restart()
         member.pass_time(20.0)
+
+    sweep()
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_partition_that_only_a_grown_topic_has(output: str) -> None:
+    """A sound record of a partition beyond those that labels knows of stops it, for people to look."""
+
+    @swept
+    @given(records(output, "exchange"))
+    def sweep(rows: list[dict]) -> None:
+        nothing = {"event_ids": [], "times": [], "entities": []}
+        sound = {"source": "labels", "source_partition": 2, "progress": 0, "time": 0, "predictions": [], "labels": []}
+        member = members.labels(output)
+        with pytest.raises(ContractError, match="topics grew"):
+            member.take(member.records("exchange", [{**row, **sound, "events": nothing} for row in rows[:1]]))
 
     sweep()
