@@ -206,12 +206,7 @@ class Move:
         checkpoints = Checkpoints(self._connection, left.wiring, self._counts["checkpoints"])
         before = self._commitments(left).get(number)
         draft = checkpoints.draft(number, at, snapshot, None if before is None else before.place)
-        draft.send(self._producer, len(snapshot))
-        self._producer.flush()
-        if draft.scattered:
-            draft.index(self._producer)
-            self._producer.flush()
-        commitment = Commitment(at, max(admitted, at), draft.place())
+        commitment = Commitment(at, max(admitted, at), draft.write(self._producer))
         (channel,) = left.wiring.inputs
         metadata = left.counts.stamp(commitment.metadata())
         left.found = [each for each in left.found if each.partition != number]

@@ -137,12 +137,7 @@ def _mend(connection: Connection, wiring: Wiring, partition: int, time: int) -> 
     try:
         checkpoints = Checkpoints(connection, wiring, consumer.partitions(wiring.checkpoints.name))
         draft = checkpoints.draft(partition, commitment.offset, mended(read(), time), commitment.place)
-        draft.send(producer, draft.size)
-        producer.flush()
-        if draft.scattered:
-            draft.index(producer)
-            producer.flush()
-        written = Commitment(commitment.offset, commitment.admitted, draft.place())
+        written = Commitment(commitment.offset, commitment.admitted, draft.write(producer))
         (before,) = consumer.committed([TopicPartition(topic, partition)])
         metadata = carried(before.metadata, written.metadata())
         consumer.commit([TopicPartition(topic, partition, written.offset, metadata=metadata)])

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from services.enrich.entries import Flags, Ints
 from services.enrich.rules import EARLIEST, LATEST
 from services.enrich.updates import EXCHANGE, NOTHING
-from services.kit.batch import PARTITION_BITS, Batch, Reject
+from services.kit.batch import PARTITION_BITS, Batch, Reject, set_apart
 
 kernels: Any = pc  # its stubs know too few of the overloads
 FURTHEST = -NOTHING
@@ -24,15 +24,7 @@ def sound(batch: Batch) -> tuple[Batch, tuple[Reject, ...]]:
 
     Value columns of other names are no fault of an update: the view has changed, which is for the fold to say.
     """
-    faults = list(_faults(batch.columns))
-    bad: Flags = np.any([rows for _, rows in faults], axis=0)
-    if not bad.any():
-        return batch, ()
-    rejects = []
-    for row in np.flatnonzero(bad).tolist():
-        why = next(what for what, rows in faults if rows[row])
-        rejects.append(Reject(int(batch.partition[row]), int(batch.offset[row]), "not_foldable", why))
-    return batch.take(~bad), tuple(rejects)
+    return set_apart(batch, (("not_foldable", why, rows) for why, rows in _faults(batch.columns)))
 
 
 def _faults(columns: pa.RecordBatch) -> Iterator[tuple[str, Flags]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -128,6 +128,24 @@ class Reject:
     offset: int
     reason: str
     detail: str
+
+
+def set_apart(
+    batch: Batch, faults: Iterable[tuple[str, str, npt.NDArray[np.bool_]]]
+) -> tuple[Batch, tuple[Reject, ...]]:
+    """The rows of a batch that have none of some faults, and the others, each with the first one that it has.
+
+    `faults`: (reason, detail, which rows have it), one at least.
+    """
+    found = list(faults)
+    bad = np.any([rows for _, _, rows in found], axis=0)
+    if not bad.any():
+        return batch, ()
+    rejects = []
+    for row in np.flatnonzero(bad).tolist():
+        reason, detail = next((slug, why) for slug, why, rows in found if rows[row])
+        rejects.append(Reject(int(batch.partition[row]), int(batch.offset[row]), reason, detail))
+    return batch.take(~bad), tuple(rejects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import pyarrow as pa
 from services.kit.channels import Wiring
 from services.kit.errors import ContractError, Transient
 from services.kit.kafka import Connection, Consumer, Producer, TopicPartition, log_was_cut, place, translate
+from services.kit.polled import END_OF_PARTITION
 from services.kit.positions import Lie, Place, chunks_of, runs_of
 
 CHUNK_BYTES = 900_000
@@ -80,6 +81,15 @@ class Draft:
     def index(self, producer: Producer) -> None:
         """Queue the index of a whole one."""
         self._queue(producer, INDEX, json.dumps(runs_of(self._chunks()), separators=(",", ":")).encode())
+
+    def write(self, producer: Producer) -> Place:
+        """All that was not sent yet, at once, and its index if it needs one; waits until that is acknowledged."""
+        self.send(producer, self.size)
+        producer.flush()
+        if self.scattered:
+            self.index(producer)
+            producer.flush()
+        return self.place()
 
     def place(self) -> Place:
         """Where it lies; all that was sent must be acknowledged."""
@@ -176,7 +186,7 @@ class Checkpoints:
                     raise Transient(f"the checkpoint of partition {partition} was not read within {timeout:g} s")
                 for message in messages:
                     error = message.error()
-                    if error is not None and error.name() != "_PARTITION_EOF":
+                    if error is not None and error.name() != END_OF_PARTITION:
                         if log_was_cut(error):
                             raise gone
                         if not isinstance(named := translate(error), Transient):

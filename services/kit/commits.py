@@ -64,10 +64,10 @@ class Commits:
         `polled`: how many messages the last poll brought.
         """
         if self.outbox.opened_at is None:
-            changed = [own for own in self.owned.values() if own.committed != own.commitment()]
-            worked = self._drafts or any(own.worked for own in changed)
-            worked = worked or any(self._needs_checkpoint(own, now) for own in self.owned.values())
-            if not worked and not (changed and now - self._idle_since >= IDLE_S):
+            owned = self.owned.values()
+            worked = self._drafts or self._worked() or any(self._needs_checkpoint(own, now) for own in owned)
+            idle = now - self._idle_since >= IDLE_S
+            if not worked and not (idle and any(own.committed != own.commitment() for own in owned)):
                 return False
             self.outbox.opened_at = now
         age = now - self.outbox.opened_at
@@ -84,8 +84,11 @@ class Commits:
 
     def clean(self) -> bool:
         """Whether all that was answered and sent is committed; markers that were stepped over may not be."""
-        changed = (own for own in self.owned.values() if own.committed != own.commitment())
-        return self.outbox.opened_at is None and not any(own.worked for own in changed)
+        return self.outbox.opened_at is None and not self._worked()
+
+    def _worked(self) -> bool:
+        """Whether records were taken or answered of which the committed offsets do not tell."""
+        return any(own.worked and own.committed != own.commitment() for own in self.owned.values())
 
     def commit(self) -> None:
         """Make everything so far durable, redoing the transaction until it commits; Fenced when it never does."""

@@ -31,6 +31,7 @@ from services.kit.membership import Membership
 from services.kit.metrics import Metrics
 from services.kit.outbox import Outbox
 from services.kit.partition_counts import Grown, PartitionCounts
+from services.kit.polled import END_OF_PARTITION
 from services.kit.positions import Owned
 from services.kit.recovery import Recovery, check_offsets
 from services.kit.service import Service
@@ -46,7 +47,6 @@ GC_THRESHOLD = 100_000
 BATCH_BYTES = 8 << 20
 """Values of one batch: what is made of them on the way out, dead letters above all, holds them several times over."""
 UNREADABLE_RETRY_S = 0.2
-END_OF_PARTITION = "_PARTITION_EOF"
 TOO_LATE = "_MAX_POLL_EXCEEDED"
 """The member left the group by the clock: its partitions are taken away next, and it joins again."""
 

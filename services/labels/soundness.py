@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.kit.batch import PARTITION_BITS, Batch, Reject
+from services.kit.batch import PARTITION_BITS, Batch, Reject, set_apart
 from services.labels.layout import LEAST_TIME, MOST_TIME
 from services.labels.routing import MOST_ID
 from services.labels.told import KINDS, headed
@@ -31,15 +31,7 @@ def sound(batch: Batch, views: Iterable[str]) -> tuple[Batch, tuple[Reject, ...]
         batch: of the exchange.
         views: those that fold labels; what is said of others is not looked at.
     """
-    faults = list(_faults(batch.columns, views))
-    bad: Flags = np.any([rows for _, rows in faults], axis=0)
-    if not bad.any():
-        return batch, ()
-    rejects = []
-    for row in np.flatnonzero(bad).tolist():
-        why = next(what for what, rows in faults if rows[row])
-        rejects.append(Reject(int(batch.partition[row]), int(batch.offset[row]), "not_foldable", why))
-    return batch.take(~bad), tuple(rejects)
+    return set_apart(batch, (("not_foldable", why, rows) for why, rows in _faults(batch.columns, views)))
 
 
 def _faults(columns: pa.RecordBatch, views: Iterable[str]) -> Iterator[tuple[str, Flags]]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.kit.batch import Batch, Reject
+from services.kit.batch import Batch, Reject, set_apart
 from services.kit.errors import ContractError
 from services.scorecards.tallies import unpack
 
@@ -31,15 +31,7 @@ def sound(batch: Batch, parts: str) -> tuple[Batch, tuple[Reject, ...]]:
         batch: predictions, outcomes or, where the topic is `parts`, sums of them.
         parts: name of that topic.
     """
-    faults = list(_of_parts(batch.columns) if batch.topic == parts else _of_answers(batch.columns))
-    bad: Flags = np.any([rows for _, _, rows in faults], axis=0)
-    if not bad.any():
-        return batch, ()
-    rejects = []
-    for row in np.flatnonzero(bad).tolist():
-        reason, detail = next((slug, why) for slug, why, rows in faults if rows[row])
-        rejects.append(Reject(int(batch.partition[row]), int(batch.offset[row]), reason, detail))
-    return batch.take(~bad), tuple(rejects)
+    return set_apart(batch, _of_parts(batch.columns) if batch.topic == parts else _of_answers(batch.columns))
 
 
 def _of_answers(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:

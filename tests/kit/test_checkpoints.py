@@ -35,11 +35,7 @@ class Stage:
         while not draft.whole:
             draft.send(self.producer, most)
             between()
-        self.producer.flush()
-        if draft.scattered:
-            draft.index(self.producer)
-            self.producer.flush()
-        return draft.place()
+        return draft.write(self.producer)
 
     def read(self, place: Place) -> bytes:
         return self.checkpoints.read(0, place, lambda: None)

@@ -43,6 +43,14 @@ def commitment(stage: Stage, partition: int = 0) -> tuple[int, dict[str, object]
         consumer.close()
 
 
+def play(stage: Stage, published: list[tuple[str, str, int]]) -> None:
+    """One whole life of a member: it answers these events, and drains."""
+    stage.publish(published)
+    stage.start("a")
+    stage.await_answers(len(published))
+    assert stage.stop("a") == 0
+
+
 def ended(stage: Stage, member: str, seconds: float = 120) -> int:
     """The exit code of a member that ends by itself."""
     return stage.processes.pop(member).wait(seconds)
@@ -126,10 +134,7 @@ def test_a_group_whose_offsets_expired_does_not_answer_everything_again(stage: S
     """It ends with 2 and the remedy, also in another start, and answers again only when told to."""
     published = events(2_000)
     stage.settings = {"HEADRACE_MODE": mode}
-    stage.publish(published)
-    stage.start("a")
-    stage.await_answers(2_000)
-    assert stage.stop("a") == 0
+    play(stage, published)
     forget_offsets(stage)
     for _ in range(2):
         stage.start("a")
@@ -144,10 +149,7 @@ def test_a_group_whose_offsets_expired_does_not_answer_everything_again(stage: S
 def test_checkpoints_made_anew_are_no_crash_loop_where_the_log_is_whole(stage: Stage) -> None:
     """Where nothing was deleted from the log the state is rebuilt from it, exactly."""
     published = events(4_000)
-    stage.publish(published[:2_000])
-    stage.start("a")
-    stage.await_answers(2_000)
-    assert stage.stop("a") == 0
+    play(stage, published[:2_000])
     assert "checkpoint" in commitment(stage)[1]
     renew(stage, "checkpoints", 2)
     stage.start("a")
@@ -161,10 +163,7 @@ def test_checkpoints_made_anew_are_no_crash_loop_where_the_log_is_whole(stage: S
 def test_state_that_the_log_no_longer_holds_is_rebuilt_only_when_that_is_said(stage: Stage) -> None:
     """Checkpoints are gone, and a part of the log as well: code 2 with the remedy, and then what there is."""
     published = events(4_000)
-    stage.publish(published[:2_000])
-    stage.start("a")
-    stage.await_answers(2_000)
-    assert stage.stop("a") == 0
+    play(stage, published[:2_000])
     renew(stage, "checkpoints", 2)
     cut(stage, at=100)
     stage.start("a")
