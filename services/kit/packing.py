@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,7 @@ def unpack(data: bytes) -> dict[str, Column]:
     return columns
 
 
+@cache
 def _codec(level: int = _LEVEL) -> pa.Codec:
     return pa.Codec("zstd", compression_level=level)
 
@@ -75,7 +77,8 @@ def _encode(column: Column) -> tuple[dict[str, object], bytes]:
                 form, raw = _integers(numbers)
                 return {"as": "decimal", "places": places, **form}, raw
         return {"as": "float"}, _shuffled(column)
-    steps = np.diff(column, prepend=np.int64(0))  # wraps around on overflow, and back again in the sum
+    steps = column.astype(np.int64)
+    steps[1:] -= steps[:-1].copy()  # wraps around on overflow, and back again in the sum
     form, raw = _integers(steps)
     return {"as": "steps", **form}, raw
 

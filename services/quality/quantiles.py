@@ -41,6 +41,11 @@ class Buckets:
     zeros: int = 0
 
     @property
+    def used(self) -> bool:
+        """Whether there is anything to count, or was."""
+        return len(self.numbers) > 0 or self.zeros != 0
+
+    @property
     def rows(self) -> int:
         """How many values."""
         return int(self.counts.sum()) + self.zeros
@@ -64,6 +69,9 @@ class Buckets:
     __hash__ = None  # type: ignore[assignment]  # holds arrays
 
 
+EMPTY = Buckets(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def bucketed(values: npt.NDArray[np.floating]) -> Buckets:
     """Buckets of a column. Raises ValueError for a value that is negative or not finite.
 
@@ -80,9 +88,9 @@ def bucketed(values: npt.NDArray[np.floating]) -> Buckets:
 
 def merged(parts: Iterable[Buckets]) -> Buckets:
     """Buckets of all values of `parts`."""
-    several = list(parts)
-    if not several:
-        return Buckets(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    several = [part for part in parts if part.used]
+    if len(several) < 2:
+        return several[0] if several else EMPTY
     numbers, place = np.unique(np.concatenate([part.numbers for part in several]), return_inverse=True)
     counts = np.zeros(len(numbers), np.int64)
     np.add.at(counts, place, np.concatenate([part.counts for part in several]))
@@ -91,14 +99,24 @@ def merged(parts: Iterable[Buckets]) -> Buckets:
 
 def pack(buckets: Buckets) -> bytes:
     """As bytes: about two a bucket in use."""
+    return _pack(buckets) if buckets.used else _PACKED_EMPTY
+
+
+def _pack(buckets: Buckets) -> bytes:
     zeros = np.array([buckets.zeros], np.int64)
     return packing.pack({"numbers": buckets.numbers, "counts": buckets.counts, "zeros": zeros})
 
 
 def unpack(data: bytes) -> Buckets:
     """What `pack` took. Raises ContractError for other bytes."""
+    if data == _PACKED_EMPTY:
+        return EMPTY
     columns = packing.unpack(data)
     if set(columns) != {"numbers", "counts", "zeros"}:
         raise ContractError(f"buckets: packed is something else, of {', '.join(columns)}")
     numbers, counts = (columns[name].astype(np.int64, copy=False) for name in ("numbers", "counts"))
     return Buckets(numbers, counts, int(columns["zeros"][0]))
+
+
+_PACKED_EMPTY = _pack(EMPTY)
+"""Most groups have outcomes or predictions, and one kind of latencies."""

@@ -31,7 +31,7 @@ class Errors:
     squared: ExactSum = ZERO
     label: ExactSum = ZERO
     label_squared: ExactSum = ZERO
-    sizes: Buckets = field(default_factory=lambda: quantiles.merged([]))
+    sizes: Buckets = field(default_factory=lambda: quantiles.EMPTY)
 
     @property
     def bias(self) -> float | None:

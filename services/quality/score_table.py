@@ -118,6 +118,12 @@ def replaced(table: ScoreTable, old: ScoreTable, new: ScoreTable, cap: int = CAP
 
 def pack(table: ScoreTable) -> bytes:
     """The table as bytes, less than one a score when it is full."""
+    if not len(table) and not table.dropped:
+        return _PACKED_EMPTY
+    return _pack(table)
+
+
+def _pack(table: ScoreTable) -> bytes:
     columns = {name: np.asarray(count, np.int64) for name, count in zip(_COUNTS, _counts(table), strict=True)}
     cells = (_keys(table.scores) >> np.uint64(table.dropped)).view(np.int64)
     return packing.pack({"cells": cells, "dropped": np.array([table.dropped], np.int64), **columns})
@@ -125,6 +131,8 @@ def pack(table: ScoreTable) -> bytes:
 
 def unpack(data: bytes) -> ScoreTable:
     """The table that `pack` took, bit for bit. Raises ContractError when the bytes are none of ours, or damaged."""
+    if data == _PACKED_EMPTY:
+        return EMPTY
     columns = packing.unpack(data)
     if set(columns) != {"cells", "dropped", *_COUNTS}:
         raise ContractError(f"score table: packed is something else, of {', '.join(columns)}")
@@ -182,3 +190,7 @@ def _needed(keys: Keys, cap: int) -> int:
     highest -= (differing >> (highest - 1).astype(np.uint64)) == 0
     apart = np.bincount(highest, minlength=65)[::-1].cumsum()[::-1]  # [h]: pairs that differ in bit h or above
     return int(np.flatnonzero(apart[1:] < cap)[0])
+
+
+_PACKED_EMPTY = _pack(EMPTY)
+"""Of the tables of most groups, one of two is empty."""

@@ -27,7 +27,6 @@ COUNTS = (
 """What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time. `repeats` is
 how many predictions were published again; `predictions` and `flagged` count each once. `backfilled` are of events that
 were published long after they happened, repeats as well."""
-NO_BUCKETS = quantiles.merged([])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +50,12 @@ class Tally:
     predicted: ScoreTable = field(default_factory=lambda: EMPTY)
     known: ScoreTable = field(default_factory=lambda: EMPTY)
     errors: Errors = field(default_factory=Errors)
-    latency: Buckets = field(default_factory=lambda: NO_BUCKETS)
-    delay: Buckets = field(default_factory=lambda: NO_BUCKETS)
+    latency: Buckets = field(default_factory=lambda: quantiles.EMPTY)
+    delay: Buckets = field(default_factory=lambda: quantiles.EMPTY)
     least_flagged: float = float("inf")
     as_of: int = 0
     days: dict[int, ScoreTable] = field(default_factory=dict)
-    backfill: Buckets = field(default_factory=lambda: NO_BUCKETS)
+    backfill: Buckets = field(default_factory=lambda: quantiles.EMPTY)
 
     def __getitem__(self, name: str) -> int:
         return int(self.counts[COUNTS.index(name)])
@@ -177,7 +176,7 @@ def _tally(row: dict[str, Any]) -> Tally:
         row["least_flagged"],
         row.get("as_of", 0),  # an earlier version does not say
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
-        quantiles.unpack(row["backfill"]) if row.get("backfill") else NO_BUCKETS,  # older parts have none
+        quantiles.unpack(row["backfill"]) if row.get("backfill") else quantiles.EMPTY,  # older parts have none
     )
 
 

@@ -199,7 +199,7 @@ def test_two_people_at_once(models: ModelStore, headrace: Terminal, project: Pro
         headrace.start("plan", "set", project.path, "--champion", "m@1", "--salt", salt, "--reason", salt, "--json")
         for salt in ("a", "b")
     ]
-    ended = [(process.communicate(timeout=120), process.returncode) for process in running]
+    ended = [(process.communicate(timeout=400), process.returncode) for process in running]
     written = [json.loads(out)["plan_version"] for (out, _), code in ended if code == 0]
     assert all(code == 0 or "plan show" in errors for (_, errors), code in ended)
     versions = project.read("plans")["plan_version"].to_pylist()

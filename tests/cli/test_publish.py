@@ -86,7 +86,7 @@ def test_what_was_interrupted_goes_on_where_it_was(headrace: Terminal, project: 
             assert time.monotonic() < end
             time.sleep(0.1)  # Polls the broker: there is no event to wait for.
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=400)
     assert process.returncode == 130, errors
     (done,) = re.findall(r"the same command with --skip (\d+)", errors)
     assert f"{done} of 600 records written" in out

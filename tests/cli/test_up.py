@@ -28,7 +28,7 @@ def own(kafka: str, tmp_path: Path) -> str:
 def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
     """`up` brings parts, topics and services; commands here find them; a repeat changes nothing; `down` ends it all."""
     try:
-        up = terminal.json("up", own, "--partitions", 2, timeout=240)
+        up = terminal.json("up", own, "--partitions", 2, timeout=600)
         members = {member["name"]: member for member in up["members"]}
         assert set(members) == {
             "enrich-0",
@@ -40,7 +40,7 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
         }
         assert members["enrich-0"]["ready"]
         assert "no plan" in members["score-0"]["missing"]
-        again = terminal.json("up", own, timeout=120)
+        again = terminal.json("up", own, timeout=400)
         assert [member["pid"] for member in again["members"]] == [member["pid"] for member in up["members"]]
         transactions(tmp_path / "in.parquet", 100)
         assert terminal.json("publish", own, "in.parquet", "--map", "amount=tx_amount")["sent"] == 100
@@ -54,7 +54,7 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
             assert time.monotonic() < end, out
             out = terminal.run("status")[1]
     finally:
-        down = terminal.run("down", "--forget", timeout=120)
+        down = terminal.run("down", "--forget", timeout=400)
     assert down[0] == 0
     assert terminal.run("status")[0] == 3
     assert '"drained"' in (tmp_path / "home" / "logs" / own / "enrich-0.log").read_text()

@@ -70,7 +70,7 @@ class System:
         described = services()[service]
         command = ["headrace", *arguments] if arguments else [self.here(service, word) for word in described["command"]]
         ran = subprocess.run(
-            command, cwd=self.directory, env=self.environment(service), capture_output=True, text=True, timeout=120
+            command, cwd=self.directory, env=self.environment(service), capture_output=True, text=True, timeout=400
         )
         assert ran.returncode == 0, f"{service}: {ran.returncode}\n{ran.stdout}{ran.stderr}"
         return ran.stdout

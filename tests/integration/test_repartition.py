@@ -67,7 +67,7 @@ def command(project: Project) -> tuple[int, str]:
     """`headrace repartition` of the project: its exit code, and what it says."""
     argv = [sys.executable, "-m", "services.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
     environment = {**os.environ, "HEADRACE_REDIS": project.redis}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=180, env=environment, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, env=environment, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

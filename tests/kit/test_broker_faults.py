@@ -23,7 +23,6 @@ def cluster(tmp_path: Path) -> Iterator[Kafka]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_the_loss_of_each_broker_in_turn_changes_nothing(cluster: Kafka, pipeline_name: str, tmp_path: Path) -> None:
     """Leaders, group and transaction coordinators die one after the other; each event is answered once, exactly."""
     stage = Stage(cluster.address, pipeline_name, tmp_path, replication=3)

@@ -28,7 +28,7 @@ def test_committed_offsets_are_asked_of_a_coordinator_that_is_only_starting(tmp_
             env={"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
         )
     finally:
         broker.stop()

@@ -27,7 +27,6 @@ def broker(tmp_path: Path) -> Iterator[tuple[Kafka, Cable]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("mode", ["exactly_once", "at_least_once"])
 def test_cuts_of_the_network_change_nothing(
     broker: tuple[Kafka, Cable], pipeline_name: str, tmp_path: Path, mode: str
@@ -58,7 +57,6 @@ def test_cuts_of_the_network_change_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_broker_that_is_away_for_ten_seconds_changes_nothing(
     broker: tuple[Kafka, Cable], pipeline_name: str, tmp_path: Path
 ) -> None:
