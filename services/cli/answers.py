@@ -16,6 +16,7 @@ from services.kit.channels import Channel
 from services.kit.kafka import Connection
 from services.kit.reading import Range, ranges, read
 from services.pipeline.spec import Pipeline
+from services.scorecards.backfills import backfilled
 from services.scorecards.segmenting import Segments
 from services.scorecards.windows import Identity, identities
 
@@ -39,6 +40,7 @@ class Answers:
         scores: float64.
         flagged: bool, what was decided.
         latency: float32, milliseconds from the event's arrival to its score.
+        backfilled: bool, whether the event was published long after it happened, or before.
         micros: float32, microseconds that the model took.
         groups: string, group of the segment that was asked for; empty without one.
         events: struct of the event's fields, or null where the pipeline carries none.
@@ -50,6 +52,7 @@ class Answers:
     scores: Floats
     flagged: Flags
     latency: npt.NDArray[np.float32]
+    backfilled: Flags
     micros: npt.NDArray[np.float32]
     groups: Any
     events: Any
@@ -151,7 +154,8 @@ def read_answers(
                 found.answered[who] = found.answered.get(who, 0) + rows.num_rows
                 found.topics[who] = channel.logical
                 if keeps(who):
-                    found.parts.setdefault(who, []).append(_answers(rows, segments))
+                    answers = _answers(rows, segments, pipeline.events.allowed_lateness)
+                    found.parts.setdefault(who, []).append(answers)
     return found
 
 
@@ -171,20 +175,22 @@ def read_truths(
     return Truths(*(_together(column) for column in _columns(parts)))
 
 
-def _answers(rows: pa.RecordBatch, segments: Segments) -> Answers:
+def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> Answers:
     groups: Any = np.full(rows.num_rows, "", object)
     for (_, group), mask in segments.groups(rows):
         if mask is not None:
             groups[mask] = group
-    latency = _millis(rows.column("predicted_time")) - _millis(rows.column("ingest_time"))
+    happened, ingested = _millis(rows.column("event_time")), _millis(rows.column("ingest_time"))
+    latency = _millis(rows.column("predicted_time")) - ingested
     has_event = "event" in rows.schema.names
     return Answers(
         rows.column("event_id"),
         rows.column("entity"),
-        _millis(rows.column("event_time")),
+        happened,
         rows.column("score").to_numpy(),
         rows.column("decision").to_numpy(zero_copy_only=False),
         np.maximum(latency, 0).astype(np.float32),
+        backfilled(happened, ingested, lateness),
         rows.column("compute_micros").to_numpy().astype(np.float32),
         pa.array(groups, pa.string()).dictionary_encode(),
         rows.column("event") if has_event else pa.nulls(rows.num_rows),

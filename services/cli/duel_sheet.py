@@ -45,6 +45,7 @@ def duel_sheet(duel: Mapping[str, Any], span: str, pipeline: Pipeline, width: in
     yield _verdict(duel["verdict"])
     yield from _events(duel)
     yield _operational(duel)
+    yield from _waited(duel)
     if duel["decisions"] is not None and duel["same_events"]:
         yield "\n[bold]alike[/]"
         yield _alike(duel["decisions"], duel["scores"])
@@ -90,9 +91,29 @@ def _operational(duel: Mapping[str, Any]) -> Table:
     a, b = duel["a"], duel["b"]
     for name, places, form in _OPERATIONAL:
         first, second = (_at(side, places) for side in (a, b))
-        gap = "-" if first is None or second is None else format(second - first, f"+{form}")
+        if places[0] == "latency_ms" and _only_backfilled(a) != _only_backfilled(b):
+            gap = "-"  # of a backfill and of live events: nothing that could be compared
+        else:
+            gap = "-" if first is None or second is None else format(second - first, f"+{form}")
         table.add_row(name, *("-" if each is None else format(each, form) for each in (first, second)), gap)
     return table
+
+
+def _only_backfilled(side: Mapping[str, Any]) -> bool:
+    return bool(0 < side["backfilled"] == side["events"])
+
+
+def _waited(duel: Mapping[str, Any]) -> Iterator[str]:
+    """Which events the latency above is not of, or is of alone."""
+    notes = {side: duel[side]["latency_note"] for side in "ab"}
+    for side, note in notes.items():
+        if note is None or (side == "b" and note == notes["a"]):
+            continue
+        both = notes["a"] == notes["b"]
+        who = "A and B" if both else side.upper()
+        medians = [f"{duel[each]['backfill_latency_ms']['p50']:,.0f}" for each in ("ab" if both else side)]
+        p50 = "" if _only_backfilled(duel[side]) else f"; p50 of these {' and '.join(medians)} ms"
+        yield f"[dim]latency of {who}: {note}{p50}[/]"
 
 
 def _at(side: Mapping[str, Any], places: Sequence[str]) -> float | None:

@@ -21,6 +21,7 @@ from services.quality.influence import linearised
 from services.quality.losses import paired_losses, unpaired_losses
 from services.quality.pairs import Pair
 from services.quality.proportions import difference as of_shares
+from services.scorecards.backfills import latency_of
 
 Document = dict[str, Any]
 DRAWN = 100_000_000
@@ -43,13 +44,19 @@ class Judge:
 
     def side(self, own: Answers, once: Ints, rows: Ints) -> Document:
         """What one model did by itself on some rows; `once`: each event that it scored."""
-        latency, micros = own.latency[rows], own.micros[rows]
+        latency, micros, waited = own.latency[rows], own.micros[rows], own.backfilled[rows]
+        count = int(waited.sum())
+        only, note = latency_of(count, len(rows))
+        told = latency if only else latency[~waited]
         return {
             "events": len(rows),
             "repeats": len(own) - len(once),
             "decision_rate": _mean(own.flagged[rows]),
             "mean_score": _mean(own.scores[rows]),
-            "latency_ms": {f"p{share:g}": _quantile(latency, share) for share in (50, 99)},
+            "latency_ms": {f"p{share:g}": _quantile(told, share) for share in (50, 99)},
+            "latency_note": note,
+            "backfilled": count,
+            "backfill_latency_ms": {"p50": _quantile(latency[waited], 50)},
             "compute_micros": {"mean": _mean(micros), **{f"p{s:g}": _quantile(micros, s) for s in (50, 99)}},
         }
 

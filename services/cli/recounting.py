@@ -251,12 +251,25 @@ def _truth(pipeline: Pipeline, gathered: Gathered, document: Document) -> Iterat
     matures = moment(_ms(time) + pipeline.labels.matures_after)
     otherwise = pipeline.labels.unlabelled_is
     then = "it stays unlabelled" if otherwise is None else f"it counts as {otherwise:g}"
-    if not document["labels"]:
+    told = bool(document["outcomes"])
+    if not document["labels"] and any(one["state"] == "labelled" for one in document["outcomes"]):
+        yield "its label is not on the labels topic any more, or was not within --from and --to"
+    elif not document["labels"] and told:
+        until = moment(_ms(time) + pipeline.labels.expires_after)
+        yield f"no label came by {matures}: {then}; one that is known by {until} would correct the outcome"
+    elif not document["labels"]:
         yield (
             f"no label: it matures once `labels` has read all labels up to {matures}; if none has come by then, {then}"
         )
-    if document["predictions"] and not document["outcomes"] and gathered.records.get("outcomes") is not None:
-        yield "no outcome yet: one is written when a label comes, or when the event matures"
+    if document["predictions"] and not told and gathered.records.get("outcomes") is not None:
+        if document["labels"]:
+            until = moment(_ms(time) + pipeline.labels.expires_after)
+            yield (
+                f"no outcome yet, though there is a label: headrace lag {pipeline.name} says how far labels is behind; "
+                f"a label that became known after {until} counts no more, and the event matures without it"
+            )
+        else:
+            yield "no outcome yet: one is written when a label comes, or when the event matures"
 
 
 def _title(model: Document) -> str:

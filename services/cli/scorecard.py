@@ -20,7 +20,7 @@ from services.cli.planning import facts_of
 from services.cli.progress import counted
 from services.cli.rivals import ARMS
 from services.cli.scorecard_sheet import fitted_notes, fitted_windows, scorecard_sheet
-from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums
+from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums, unmatched
 from services.kit.errors import ConfigurationError
 from services.kit.reading import ranges
 from services.pipeline.document import closest
@@ -132,10 +132,12 @@ def document(
                 "training": known[each.who].told(),
                 "immature_share": each.immature,
                 "matures_by": matures_by(each, pipeline),
+                "labels_read_to": each.as_of or None,
                 "predictions": each.whole.tally["predictions"],
                 "outcomes": each.whole.tally["outcomes"],
                 "repeats": each.whole.tally["repeats"],
                 "overdue": overdue(each, pipeline),
+                "unmatched_windows": unmatched(each),
                 "figures": _figures(each.figures.values(), names),
                 "estimates": {name: asdict(fared) for name, fared in each.fared.items()},
                 "by_window": windows,

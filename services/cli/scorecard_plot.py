@@ -170,5 +170,5 @@ def _legend(found: Sequence[Summary]) -> Any:
     for each, colour in zip(found, _colours(found), strict=True):
         yield Line2D([], [], color=colour, marker="o", ms=4, lw=1.8, label=each.who.text)
     yield Line2D([], [], color="#444444", lw=1.8, marker="o", ms=4, label="on mature outcomes, 95%")
-    yield Patch(color="#f2f2f2", label="not mature yet")
+    yield Patch(color="#f2f2f2", label="not mature")
     yield Line2D([], [], color="#444444", lw=1.1, ls="--", label="estimated without labels, 95%")

@@ -12,10 +12,10 @@ from rich.table import Table
 from services.cli.figures import SHARES, cell, short, shown, title
 from services.cli.origins import Origin
 from services.cli.periods import Span, minute
-from services.cli.sums import Summary, matures_by, overdue
+from services.cli.sums import Summary, matures_by, overdue, unmatched
 from services.pipeline.spec import Pipeline
 from services.pipeline.units import duration
-from services.scorecards.cards import ESTIMATED, Basis, Card, Figure
+from services.scorecards.cards import ESTIMATED, WITHHELD, Basis, Card, Figure
 from services.scorecards.windows import Identity
 
 NAME_WIDTH, ARM_WIDTH, GROUP_WIDTH = 22, 18, 10
@@ -34,6 +34,7 @@ def scorecard_sheet(
     if segment is not None:
         for each in found:
             yield from _by_group(each, pipeline, segment, names)
+        yield from _notes(found, pipeline)
         return
     beside = max((width - NAME_WIDTH) // ARM_WIDTH, 1)
     for first in range(0, len(found), beside):
@@ -156,16 +157,26 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
         yield f"{told}: the pipeline has no labels.[/]\n"
         return
     due = [by for each in late if (by := matures_by(each, pipeline)) is not None]
-    if due:
-        yield f"{told}: they will be by {minute(max(due))}, once labels up to then are read.[/]\n"
+    if due:  # no date of a clock: labels of a backfill lie years behind it, and a stream may stop
+        known = max(each.as_of for each in late)
+        so_far = f"so far they were up to {minute(known)}" if known else "none are read so far"
+        lost = any(overdue(each, pipeline) or unmatched(each) for each in late)
+        which = "those that wait for labels" if lost else "they"
+        yield f"{told}: {which} will be once labels up to {minute(max(due))} are read; {so_far}.[/]\n"
     else:
         yield f"{told}.[/]\n"
     for each in late:
+        who = escape(each.who.text)
         if missing := overdue(each, pipeline):
             yield (
-                f"[yellow]{missing:,} predictions of {escape(each.who.text)} should have an outcome and have none: "
+                f"[yellow]{missing:,} predictions of {who} should have an outcome and have none: "
                 f"labels were read up to {minute(each.as_of)}. headrace lag {escape(pipeline.name)} says whether "
                 "labels or scorecards is behind.[/]\n"
+            )
+        if lost_windows := unmatched(each):
+            yield (
+                f"[yellow]{len(lost_windows):,} windows of {who}, the first of {minute(lost_windows[0])}, "
+                f"cannot become mature: {WITHHELD}.[/]\n"
             )
 
 
@@ -196,7 +207,7 @@ def fitted_notes(arms: Sequence[Summary], pipeline: Pipeline, known: Mapping[Ide
 def _by_group(each: Summary, pipeline: Pipeline, segment: str, names: Sequence[str]) -> Iterator[RenderableType]:
     yield f"[bold]{escape(each.who.text)}[/] by {escape(segment)}"
     if not each.complete:
-        yield "[yellow]no window is mature: quality and gaps cannot be told yet[/]"
+        yield "[yellow]no window is mature: quality and gaps cannot be told, see below[/]"
     elif len(each.complete) < len(each.starts):
         yield f"[dim]{len(each.complete)} mature windows of {len(each.starts)}[/]"
     table = _table("", *map(escape, each.groups))

@@ -25,6 +25,7 @@ from services.scorecards.cards import (
     gaps,
     mature,
     referred,
+    whole,
 )
 from services.scorecards.making import REFERENCES
 from services.scorecards.segmenting import WHOLE
@@ -62,7 +63,7 @@ class Summary:
         gaps: between those groups.
         windows: the card of each window.
         fared: estimates of mature windows, by figure.
-        as_of: label time up to which labels had been read when the model's newest outcome was told, milliseconds.
+        as_of: label time up to which labels had been read when the pipeline's newest outcome was told, milliseconds.
     """
 
     who: Identity
@@ -117,19 +118,19 @@ class _Model:
         return self._tallies[start]
 
     def as_of(self) -> int:
-        """How far labels had been read when the newest outcome was told."""
+        """How far labels had been read when the newest outcome was told; 0 without any."""
         wholes = [self.tallies(start).get(WHOLE) for start in self.windows]
-        return max((whole.as_of for whole in wholes if whole is not None), default=0)
+        return max((found.as_of for found in wholes if found is not None), default=0)
 
     def complete(self, start: int) -> bool:
         if start not in self.windows:
             return False
-        whole = self.tallies(start).get(WHOLE)
-        return whole is not None and mature(whole)
+        found = self.tallies(start).get(WHOLE)
+        return found is not None and mature(found)
 
     def predicted(self, start: int) -> bool:
-        whole = self.tallies(start).get(WHOLE)
-        return whole is not None and whole["predictions"] > 0
+        found = self.tallies(start).get(WHOLE)
+        return found is not None and found["predictions"] > 0
 
     def together(self, starts: Iterable[int], group: Group) -> Tally | None:
         parts = [found for start in starts if (found := self.tallies(start).get(group)) is not None]
@@ -156,6 +157,8 @@ class Sums:
         self._pipeline = pipeline
         depth = max(pipeline.scorecards.precision_at)
         self._models = {who: _Model(windows, depth) for who, windows in assembly.models.items()}
+        # Labels are read for all models alike: of one that answers no more, no outcome tells how far they are by now.
+        self._as_of = max((model.as_of() for model in self._models.values()), default=0)
 
     @property
     def models(self) -> list[Identity]:
@@ -199,8 +202,8 @@ class Sums:
             tally = model.together(some, group)
             return None if tally is None else card(tally, pipeline, model.before(some[0], group))
 
-        whole = of(starts)
-        assert whole is not None, "each of them has predictions"
+        together = of(starts)
+        assert together is not None, "each of them has predictions"
         cards = {start: card(model.tallies(start)[WHOLE], pipeline, model.before(start)) for start in starts}
         groups: dict[str, Card] = {}
         found: dict[str, Figure] = {}
@@ -215,26 +218,34 @@ class Sums:
             who,
             starts,
             complete,
-            whole,
+            together,
             of(complete) if complete else None,
             of(rest) if rest else None,
             groups,
             found,
             cards,
             dict(_fared([cards[start] for start in complete])),
-            model.as_of(),
+            self._as_of,
         )
 
 
+def unmatched(summary: Summary) -> list[int]:
+    """Windows that cannot become mature: more outcomes were corrected there than there are."""
+    return [start for start in summary.starts if not whole(summary.windows[start].tally)]
+
+
 def matures_by(summary: Summary, pipeline: Pipeline) -> int | None:
-    """By which label time the last window should be mature, milliseconds; None when all are, or when nobody can tell:
-    the pipeline has no labels, or they were read up to then (see `overdue`).
+    """The label time up to which labels must be read for the last of the windows that only wait for them to be mature,
+    milliseconds.
+
+    None when none does: all are mature, or the pipeline has no labels, or the others lack what no label brings (see
+    `overdue`, `unmatched`).
     """
-    rest = [start for start in summary.starts if start not in summary.complete]
-    if not rest or pipeline.labels is None:
+    if pipeline.labels is None:
         return None
-    by = max(rest) + pipeline.scorecards.window + pipeline.labels.matures_after
-    return by if by > summary.as_of else None
+    lost = {*summary.complete, *unmatched(summary)}
+    length = pipeline.scorecards.window + pipeline.labels.matures_after
+    return max((s + length for s in summary.starts if s not in lost and s + length > summary.as_of), default=None)
 
 
 def overdue(summary: Summary, pipeline: Pipeline) -> int:

@@ -17,6 +17,7 @@ from services.quality.estimation import Estimate
 from services.quality.isotonic import AS_GIVEN
 from services.quality.proportions import deviations, wilson
 from services.quality.score_table import ScoreTable
+from services.scorecards.backfills import latency_of
 from services.scorecards.segmenting import WHOLE
 from services.scorecards.tallies import Group, Tally, settled
 
@@ -154,12 +155,10 @@ def _operational(tally: Tally) -> Iterator[Figure]:
     rows, scores = tally.predicted.rows, tally.predicted.scores
     yield Figure("mean_score", _ratio(float(rows @ scores), float(rows.sum())), "predictions")
     published, backfilled = predictions + tally["repeats"], tally["backfilled"]
-    only = 0 < backfilled == published
-    # Events of a backfill wait for those before them: what that takes says nothing of how soon a live one is answered.
-    note = f"all {backfilled:,} were backfilled" if only else f"without {backfilled:,} that were backfilled"
+    only, note = latency_of(backfilled, published)
     for share in (0.5, 0.95, 0.99):
         found = (tally.backfill if only else tally.latency).quantile(share)
-        yield Figure(f"latency_p{share * 100:.0f}_ms", found, "predictions", note=note if backfilled else None)
+        yield Figure(f"latency_p{share * 100:.0f}_ms", found, "predictions", note=note)
     yield Figure("backfilled_share", _ratio(backfilled, published), "predictions")
     if backfilled and not only:
         yield Figure("backfill_latency_p50_ms", tally.backfill.quantile(0.5), "predictions")

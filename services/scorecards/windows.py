@@ -17,6 +17,7 @@ from services.quality.quantiles import bucketed
 from services.quality.regression import Errors, measured
 from services.quality.score_table import ScoreTable, tabulated
 from services.quality.sums import ExactSum
+from services.scorecards.backfills import backfilled
 from services.scorecards.segmenting import WHOLE, Segments
 from services.scorecards.tallies import Group, Tally, counted, merged, pack, stream, streamed, unpack
 
@@ -25,8 +26,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 DAY = 86_400_000
-BACKFILLED = 600_000
-"""Milliseconds beyond the allowed lateness after which a published event counts as backfilled."""
 SAMPLED = 256
 """One prediction in so many is measured in bytes, by its offset."""
 AGAIN = "repeated"
@@ -84,7 +83,7 @@ class Windows:
         self._window = pipeline.scorecards.window
         self._depth = max(pipeline.scorecards.precision_at)
         self._probability = pipeline.model.output == "probability"
-        self._live = pipeline.events.allowed_lateness + BACKFILLED
+        self._lateness = pipeline.events.allowed_lateness
         self._segments = Segments(pipeline)
         self._outcomes = outcomes
         self._cap = cap
@@ -153,7 +152,7 @@ class Windows:
                 columns = columns.filter(kernels.invert(again))
                 if not columns.num_rows:
                     return
-        rows = _Outcomes(columns, self._probability) if self._outcomes else _Predictions(columns, sizes, self._live)
+        rows = _Outcomes(columns, self._probability) if self._outcomes else _Predictions(columns, sizes, self._lateness)
         self._gather(part, columns, rows)
         if isinstance(rows, _Outcomes) and self._probability and young:
             part.entities.append(rows.entities())
@@ -240,13 +239,13 @@ def identities(columns: pa.RecordBatch) -> tuple[Ints, list[Identity]]:
 class _Predictions:
     """Predictions as sums."""
 
-    def __init__(self, columns: pa.RecordBatch, sizes: Ints, live: int) -> None:
+    def __init__(self, columns: pa.RecordBatch, sizes: Ints, lateness: int) -> None:
         self.scores = columns.column("score").to_numpy()
         self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
         predicted, ingested, happened = (
             columns.column(name).cast(pa.int64()).to_numpy() for name in ("predicted_time", "ingest_time", "event_time")
         )
-        self.backfilled = np.abs(ingested - happened) > live
+        self.backfilled = backfilled(happened, ingested, lateness)
         self.latency = np.maximum(predicted - ingested, 0).astype(np.float64)
         self.nanos = np.rint(columns.column("compute_micros").to_numpy() * 1000.0).astype(np.int64)
         self.sizes = sizes
@@ -254,20 +253,20 @@ class _Predictions:
     def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
         at = slice(None) if mask is None else mask
         scores, flagged, sizes = self.scores[at], self.flagged[at], self.sizes[at]
-        latency, backfilled = self.latency[at], self.backfilled[at]
+        latency, waited = self.latency[at], self.backfilled[at]
         counts = counted(
             predictions=len(scores),
             flagged=int(flagged.sum()),
             sampled=int((sizes > 0).sum()),
             bytes=int(sizes.sum()),
             compute_nanos=int(self.nanos[at].sum()),
-            backfilled=int(backfilled.sum()),
+            backfilled=int(waited.sum()),
         )
         return Tally(
             counts,
             predicted=tabulated(scores, np.full(len(scores), np.nan), cap),
-            latency=bucketed(latency[~backfilled]),
-            backfill=bucketed(latency[backfilled]),
+            latency=bucketed(latency[~waited]),
+            backfill=bucketed(latency[waited]),
             least_flagged=float(scores[flagged].min(initial=np.inf)),
         )
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,58 @@ def test_events_ahead_of_the_clock_are_found(project: Project, capsys: pytest.Ca
     assert told["horizon"] is None
 
 
+@pytest.fixture
+def mixed(project: Project) -> Project:
+    """Forty events that two models scored: thirty of them of a backfill, which waited for two minutes."""
+    some = EVENTS.at(slice(0, 40))
+    for topic, model in (("predictions", CHAMPION), ("shadow-predictions", CHALLENGER)):
+        kind = project.contracts.channel(topic).codec.reader.arrow
+        live = predictions(kind, model, some.at(slice(0, 10)))
+        old = predictions(kind, replace(model, latency=120_000), some.at(slice(10, None)))
+        later = {
+            name: pa.array(old[name].cast(pa.int64()).to_numpy() + DAY) for name in ("ingest_time", "predicted_time")
+        }
+        columns = [later.get(name, old[name]).cast(kind.field(name).type) for name in kind.names]
+        write(project.contracts, project.bootstrap, topic, [live, pa.RecordBatch.from_arrays(columns, schema=kind)])
+    return project
+
+
+def test_latency_of_a_backfill_is_told_apart(
+    mixed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latency is that of live events, as on scorecards and in their words; how many are left out is said."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(typer.Exit):
+        duel(str(mixed.path), "champion", "challenger", bootstrap=mixed.bootstrap, json=True)
+    told = json.loads(capsys.readouterr().out)
+    note = "without 30 that were backfilled"
+    assert told["a"]["latency_ms"] == {"p50": 20, "p99": 20}
+    assert told["b"]["latency_ms"] == {"p50": 45, "p99": 45}
+    for side in "ab":
+        assert told[side]["latency_note"] == note
+        assert (told[side]["backfilled"], told[side]["backfill_latency_ms"]) == (30, {"p50": 120_000})
+    with pytest.raises(typer.Exit):
+        duel(str(mixed.path), "champion", "challenger", bootstrap=mixed.bootstrap)
+    sheet = " ".join(capsys.readouterr().out.split())
+    assert f"latency of A and B: {note}; p50 of these 120,000 and 120,000 ms" in sheet
+
+
+def test_where_all_were_backfilled_latency_is_theirs(
+    mixed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing else is to be told, that is what is told, and the sheet says so."""
+    monkeypatch.setenv("COLUMNS", "80")
+    after = datetime.fromtimestamp(int(EVENTS.times[10]) / 1000, UTC).isoformat()
+    with pytest.raises(typer.Exit):
+        duel(str(mixed.path), "champion", "challenger", window=f"{after}..", bootstrap=mixed.bootstrap, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["a"]["latency_ms"] == {"p50": 120_000, "p99": 120_000}
+    assert told["a"]["latency_note"] == "all 30 were backfilled"
+    with pytest.raises(typer.Exit):
+        duel(str(mixed.path), "champion", "challenger", window=f"{after}..", bootstrap=mixed.bootstrap)
+    assert "latency of A and B: all 30 were backfilled" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_sheet_fits_a_terminal(command: Terminal, played: Project) -> None:
     """Nothing is wider than 80 columns, and the verdict stands at the top."""
     code, out, errors = command.run("duel", played.path, "champion", "challenger", "--segment", "amount_band")
@@ -354,6 +407,7 @@ def answers(ids: list[str], times: list[int]) -> Answers:
         none,
         none > 0,
         none.astype(np.float32),
+        none > 0,
         none.astype(np.float32),
         columns["groups"],
         columns["events"],

@@ -19,10 +19,12 @@ from services.cli import figures, grouping, scorecard_sheet
 from services.cli.figures import KEY
 from services.cli.periods import Span
 from services.cli.scorecard import scorecard
-from services.cli.sums import Summary, matures_by, overdue
+from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums, unmatched
 from services.kit.errors import ConfigurationError
+from services.kit.reading import ranges
 from services.pipeline.check import load
-from services.scorecards import cards
+from services.scorecards import backfills, cards
+from services.scorecards.scorecards import PARTS
 from services.scorecards.tallies import Tally, counted
 from services.scorecards.windows import Identity
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
@@ -120,8 +122,70 @@ def test_a_date_that_passed_is_withdrawn() -> None:
         assert overdue(summary, pipeline) == missing
         parts = scorecard_sheet.scorecard_sheet([summary], pipeline, Span(START, START + DAY), None, KEY, 80)
         text = "".join(part for part in parts if isinstance(part, str))
-        assert ("they will be by 2018-06-09" in text) == (promised is not None)
+        assert ("once labels up to 2018-06-09 00:00 are read" in text) == (promised is not None)
         assert ("1 predictions of m@1/champion should have an outcome and have none" in text) == bool(missing)
+
+
+def sheet_of(summary: Summary, segment: str | None = None) -> str:
+    """What the sheet says beside its tables."""
+    pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
+    span = Span(summary.starts[0], summary.starts[-1] + DAY)
+    parts = scorecard_sheet.scorecard_sheet([summary], pipeline, span, segment, KEY, 80)
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+@pytest.mark.parametrize("segment", [None, "amount_band"])
+@pytest.mark.parametrize("as_of", [0, START + DAY, START + 30 * DAY])
+def test_no_date_is_told_of_windows_that_no_label_completes(as_of: int, segment: str | None) -> None:
+    """Of a window with corrections of outcomes that are gone it says that it lacks them, whatever is read."""
+    pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
+    lost = Tally(counted(predictions=3, outcomes=-1, corrected=2, labelled=-1))
+    made = cards.card(lost, pipeline)
+    who = Identity("m", "1", "d", "champion")
+    summary = Summary(who, [START], [], made, None, made, {}, {}, {START: made}, {}, as_of)
+    assert matures_by(summary, pipeline) is None
+    assert unmatched(summary) == [START]
+    text = sheet_of(summary, segment)
+    assert "once labels" not in text
+    assert "1 windows of m@1/champion, the first of 2018-06-01 00:00, cannot become mature: more outcomes" in text
+
+
+def test_only_windows_that_wait_have_a_date() -> None:
+    """Beside a window that lacks originals, and one whose labels were read, the date is that of the one that waits."""
+    pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
+    tallies = [
+        Tally(counted(predictions=10, outcomes=9)),
+        Tally(counted(predictions=10, outcomes=4)),
+        Tally(counted(predictions=3, outcomes=-1, corrected=2)),
+    ]
+    made = {START + day * DAY: cards.card(tally, pipeline) for day, tally in enumerate(tallies)}
+    who, first = Identity("m", "1", "d", "champion"), next(iter(made.values()))
+    summary = Summary(who, list(made), [], first, None, None, {}, {}, made, {}, START + 8 * DAY)
+    assert matures_by(summary, pipeline) == START + 9 * DAY
+    assert (overdue(summary, pipeline), unmatched(summary)) == (1, [START + 2 * DAY])
+    text = sheet_of(summary)
+    assert "those that wait for labels will be once labels up to 2018-06-10 00:00 are read" in text
+    assert "so far they were up to 2018-06-09 00:00" in text
+
+
+def test_a_model_that_answers_no_more_goes_by_the_labels_of_all(project: Project) -> None:
+    """A prediction without an outcome is missed once labels are read beyond it, though its model has no news."""
+    answers, truth = (project.contracts.channel(name).codec.reader.arrow for name in ("predictions", "outcomes"))
+    old, new = EVENTS.at(EVENTS.times < START + DAY), EVENTS.at(EVENTS.times >= START + DAY)
+    known = [
+        outcomes(truth, CHAMPION, old.at(slice(1, None)), START + 7 * DAY),
+        outcomes(truth, CHALLENGER, new, START + 20 * DAY),
+    ]
+    told = [predictions(answers, CHAMPION, old), predictions(answers, CHALLENGER, new)]
+    write_sums(project.contracts, project.bootstrap, {"predictions": told, "outcomes": known})
+    channel = project.contracts.channel(PARTS)
+    parts = ranges(project.connection, channel.name)
+    sums = Sums(project.contracts.pipeline, read_sums(project.connection, channel, parts, lambda count: None))
+    summary = sums.summary(next(who for who in sums.models if who.version == "1"), Span(), None)
+    assert summary is not None
+    assert summary.as_of == START + 20 * DAY
+    assert matures_by(summary, project.contracts.pipeline) is None
+    assert overdue(summary, project.contracts.pipeline) == 1
 
 
 def test_windows_that_a_model_was_fitted_on_are_marked(
@@ -182,8 +246,9 @@ def test_the_sheet_fits_a_terminal(command: Terminal, told: Project) -> None:
     code, out, errors = command.run("scorecard", told.path)
     assert code == 0, errors
     assert max(map(len, out.splitlines())) <= 80
-    for part in ("champion", "canary", "challenger", "AUC ROC", "3 of 10", "mature", "by 2018-06-18 00:00", "▁"):
+    for part in ("champion", "canary", "challenger", "AUC ROC", "3 of 10", "mature", "▁"):
         assert part in out
+    assert "once labels up to 2018-06-18 00:00 are read" in " ".join(out.split())
     code, out, errors = command.run("scorecard", told.path, "--arm", "challenger", "--segment", "amount_band")
     assert code == 0, errors
     assert max(map(len, out.splitlines())) <= 80
@@ -250,7 +315,7 @@ def test_every_figure_is_explained(card_of: Card) -> None:
         assert general in explained, name
 
 
-@pytest.mark.parametrize("module", [figures, grouping, scorecard_sheet], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [backfills, figures, grouping, scorecard_sheet], ids=lambda module: module.__name__)
 def test_examples(module: Any) -> None:
     """Every example gives the answer that stands below it."""
     assert doctest.testmod(module).failed == 0

@@ -186,6 +186,25 @@ def test_what_is_not_there_is_said(writer: Writer, headrace: Terminal, project: 
     assert "no canary" in story["choice"]["because"]
 
 
+def test_no_date_is_promised_that_has_passed(writer: Writer, headrace: Terminal, project: Project) -> None:
+    """Of an event that matured nobody reads that it will; of one whose label is not taken up yet, who is behind."""
+    champion = arm(CHAMPION, "1")
+    version = writer.plan(champion)
+    for number in (8, 9):
+        writer.event(number)
+        writer.features(number)
+        writer.prediction(number, champion, version)
+    writer.outcome(8, 0, None, 0)
+    writer.label(9, 1.0, 24)
+    writer.producer.flush()
+    notes = " ".join(headrace.json("why", 8, "--pipeline", project.path)["notes"])
+    assert "it matures" not in notes
+    assert "no label came by 2018-04-08 00:00:00: it counts as 0; one that is known by 2018-" in notes
+    notes = " ".join(headrace.json("why", 9, "--pipeline", project.path)["notes"])
+    assert "no outcome yet, though there is a label: headrace lag" in notes
+    assert "when a label comes" not in notes
+
+
 def news(kind: str, model: Arm, first: int, **others: str) -> Found:
     """A control event of shadow about partition 1."""
     evidence = {"arm": model.arm, "digest": model.digest, "offsets": json.dumps({"1": first}), **others}
