@@ -30,12 +30,24 @@ class Files(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "load" if nodeid.startswith("tests/loadtests/") else nodeid.partition("::")[0]
+        return _together(nodeid)
+
+
+def _together(nodeid: str) -> str:
+    """What names the tests that run in one process."""
+    return "load" if nodeid.startswith("tests/loadtests/") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
-    """How `make test` shares tests out."""
+    """How `make test` shares tests out: in the order that they are collected in."""
+    config.option.loadscopereorder = False
     return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: were one the last, all other processes would wait for it."""
+    slow = {_together(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: _together(item.nodeid) not in slow)
 
 
 def started(start: Callable[[], None]) -> None:
