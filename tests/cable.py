@@ -1,13 +1,23 @@
-"""A network between clients and a broker that can be cut: what is sent then is lost with its connections, or waits."""
+"""A network between clients and a broker that can be cut: what is sent then is lost with its connections, or waits.
+
+It can be slow as well, and knows one request of Kafka's protocol from another, so that a fault hits the one it is for.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
+from collections.abc import Callable
 
 from services.parts.kafka import Kafka
 from services.parts.process import free_ports
+
+TXN_OFFSET_COMMIT = 28
+"""The request by which a producer adds a group's offsets to its transaction."""
+GROUP_HEARTBEAT = 68
+"""The request by which a member joins a group of KIP-848, and stays in it."""
 
 
 def cable_to(kafka: Kafka) -> Cable:
@@ -28,9 +38,13 @@ class Cable:
 
     Attributes:
         port: where clients connect to.
+        met: given each request of clients before it is forwarded, by the number of its kind; what it returns is sent.
+        rate: bytes a second that a connection takes towards the broker; None for as many as come.
     """
 
     def __init__(self, target: int) -> None:
+        self.met: Callable[[int, bytes], bytes] | None = None
+        self.rate: float | None = None
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -77,17 +91,52 @@ class Cable:
                 continue
             with self._lock:
                 self._open |= {client, broker}
-            for one, other in ((client, broker), (broker, client)):
-                threading.Thread(target=self._forward, args=(one, other), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client, broker, self._request), daemon=True).start()
+            threading.Thread(target=self._forward, args=(broker, client, self._piece), daemon=True).start()
 
-    def _forward(self, one: socket.socket, other: socket.socket) -> None:
+    def _piece(self, one: socket.socket) -> bytes:
+        return one.recv(65_536)
+
+    def _request(self, client: socket.socket) -> bytes:
+        """The next whole request; nothing at the end of the connection."""
+        length = _exactly(client, 4)
+        request = length + _exactly(client, int.from_bytes(length, "big"))
+        if self.met is not None and len(request) > 4:
+            request = self.met(int.from_bytes(request[4:6], "big"), request)
+        return request
+
+    def _forward(self, one: socket.socket, other: socket.socket, following: Callable[[socket.socket], bytes]) -> None:
         with contextlib.suppress(OSError):
-            while sent := one.recv(65_536):
+            while sent := following(one):
                 self._whole.wait()
-                other.sendall(sent)
+                if self.rate is None or following == self._piece:
+                    other.sendall(sent)
+                else:
+                    self._crawl(sent, other)
         for end in (one, other):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         with self._lock:
             self._open -= {one, other}
+
+    def _crawl(self, sent: bytes, other: socket.socket) -> None:
+        """Send so many bytes a second; back to full speed in the middle when `rate` is taken away."""
+        begun, done = time.monotonic(), 0
+        while done < len(sent):
+            rate = self.rate
+            if rate is not None:
+                time.sleep(max(done / rate - (time.monotonic() - begun), 0))  # The fault itself.
+            other.sendall(sent[done : done + 16_384])
+            done += 16_384
+
+
+def _exactly(one: socket.socket, size: int) -> bytes:
+    """So many bytes, or none when the connection ends before."""
+    parts = bytearray()
+    while len(parts) < size:
+        part = one.recv(min(size - len(parts), 1 << 20))
+        if not part:
+            return b""
+        parts += part
+    return bytes(parts)

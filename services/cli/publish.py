@@ -23,6 +23,7 @@ from services.cli.signals import stopped_by_signals
 from services.cli.tables import BY_SIZE, Rows
 from services.kit.channels import Channel
 from services.kit.errors import ConfigurationError, Transient
+from services.kit.kafka import Undelivered
 from services.pipeline.document import closest
 from services.pipeline.spec import Pipeline
 
@@ -86,7 +87,7 @@ def publish(
     with stopped_by_signals(stop), counted(f"to {channel.name}", len(rows.times), quiet=json) as told:
         try:
             sent = publisher.publish(rows, pace, told)
-        except Transient as error:
+        except (Transient, Undelivered) as error:
             if not publisher.sent:
                 raise
             raise Transient(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from services.kit.checkpoints import Checkpoints, Draft
+from services.kit.checkpoints import CHUNK_BYTES, Checkpoints, Draft
 from services.kit.delivery import TransactionAborted
 from services.kit.errors import Fenced, HeadraceError
 from services.kit.kafka import Consumer, TopicPartition
@@ -20,7 +20,9 @@ QUIET_S = 0.01
 IDLE_S = 30.0
 """Where only control records moved the end of a partition, its offset is committed this often."""
 SLICE_BYTES = 32 << 20
-"""Of checkpoints in one transaction: a broker that takes 1 MB/s has it well before the transaction times out."""
+"""Of checkpoints in one transaction, at most. Whatever else is in it waits as long as they take."""
+SLOW_S, QUICK_S = 10.0, 2.0
+"""A slice that takes longer than the one makes the next ones smaller, one that takes less than the other larger."""
 
 
 class Commits:
@@ -56,6 +58,7 @@ class Commits:
         self.clock = outbox.clock
         self.delivery = outbox.delivery
         self._drafts: dict[int, Draft] = {}
+        self._slice = SLICE_BYTES
         self._idle_since = self.clock()
 
     def due(self, now: float, polled: int) -> bool:
@@ -133,6 +136,7 @@ class Commits:
     def once(self, now: float) -> None:
         """One try."""
         self._draft(now, every=False)
+        begun, slicing = self.clock(), bool(self._drafts)
         try:
             fresh = self._send_checkpoints()
             offsets, commitments = [], {}
@@ -149,7 +153,11 @@ class Commits:
         except HeadraceError:
             for draft in self._drafts.values():
                 draft.aborted()
+            if slicing:
+                self._slice = max(self._slice // 2, CHUNK_BYTES)
             raise
+        if slicing:
+            self._slice = sliced(self._slice, self.clock() - begun)
         for partition, commitment in commitments.items():
             own = self.owned[partition]
             own.committed, own.place = commitment, commitment.place
@@ -183,7 +191,7 @@ class Commits:
         for own in self.owned.values():
             if own.partition in self._drafts or not self._needs_checkpoint(own, now, every):
                 continue
-            if leaving and own.checkpoint_bytes > SLICE_BYTES:
+            if leaving and own.checkpoint_bytes > self._slice:
                 continue
             snapshot = self.service.snapshot(own.partition)
             if snapshot is None:
@@ -200,7 +208,7 @@ class Commits:
         if not self._drafts:
             return {}
         self.delivery.open()
-        room = SLICE_BYTES
+        room = self._slice
         for draft in self._drafts.values():
             if room <= 0:
                 break
@@ -213,3 +221,14 @@ class Commits:
         if scattered:
             self.delivery.flush()
         return {partition: draft.place() for partition, draft in whole.items()}
+
+
+def sliced(size: int, took_s: float) -> int:
+    """How many bytes the next slice has, after one of `size` bytes was committed: the broker may be near or far.
+
+    >>> sliced(SLICE_BYTES, 1.0) == SLICE_BYTES, sliced(8_000_000, 1.0), sliced(8_000_000, 5.0), sliced(8_000_000, 30.0)
+    (True, 16000000, 8000000, 4000000)
+    """
+    if took_s > SLOW_S:
+        return max(size // 2, CHUNK_BYTES)
+    return min(size * 2, SLICE_BYTES) if took_s < QUICK_S else size

@@ -11,7 +11,16 @@ import numpy as np
 
 from services.kit.batch import Partitions
 from services.kit.errors import Fenced, Transient
-from services.kit.kafka import Connection, Consumer, Producer, Stuck, TopicPartition, TransactionAborted
+from services.kit.kafka import (
+    GIVEN_UP_S,
+    Connection,
+    Consumer,
+    Producer,
+    Stuck,
+    TopicPartition,
+    TransactionAborted,
+    Undelivered,
+)
 from services.kit.logs import logger
 
 log = logger("delivery")
@@ -84,7 +93,7 @@ class Delivery(Protocol):
         """Get ready for records that the caller sends through `producer` itself; kept outputs are sent first."""
 
     def flush(self) -> None:
-        """Wait until everything sent is acknowledged."""
+        """Wait until everything sent is acknowledged; TransactionAborted or Undelivered when it never will be."""
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         """Make outputs and offsets durable; raises TransactionAborted when that did not happen but may yet."""
@@ -108,15 +117,26 @@ class Retry:
         self.beat = beat
         self.clock = clock
 
-    def __call__(self, call: Callable[[float], None], most: float | None = None) -> None:
-        """`call(timeout)` until it does not raise Transient, or that has gone on for too long."""
-        end = self.clock() + min(self.seconds, most or self.seconds)
+    def __call__(
+        self, call: Callable[[float], None], most: float | None = None, left: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`call(timeout)` until it does not raise Transient, or that has gone on for too long.
+
+        Args:
+            most: seconds after which it is too long in any case.
+            left: how much is still to be done. As long as that gets less, Kafka is slow and not out of reach.
+        """
+        patience = min(self.seconds, most or self.seconds)
+        end, before = self.clock() + patience, left()
         while True:
             self.beat()
             try:
                 call(TRY_S)
             except Transient:
-                if self.clock() >= end:
+                now, still = self.clock(), left()
+                if most is None and still < before:
+                    end, before = now + patience, still
+                if now >= end:
                     raise
                 time.sleep(PAUSE_S)
             else:
@@ -176,7 +196,10 @@ class ExactlyOnce:
             self.open()
 
     def flush(self) -> None:
-        self.retry(self.producer.flush)
+        try:
+            self.retry(self.producer.flush, left=self.producer.pending)
+        except Undelivered as reason:
+            raise TransactionAborted(str(reason)) from reason
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         if not offsets and not self.kept and not self.is_open:
@@ -216,13 +239,17 @@ class ExactlyOnce:
 
 
 class AtLeastOnce:
-    """Outputs are readable as soon as the broker has them, offsets follow: a crash repeats answers, never loses one."""
+    """Outputs are readable as soon as the broker has them, offsets follow: a crash repeats answers, never loses one.
 
-    def __init__(self, connection: Connection, retry: Retry) -> None:
+    Outputs that Kafka's client gave up (Undelivered) are gone: no offset is committed any more, the process ends, and
+    the next one answers again.
+    """
+
+    def __init__(self, connection: Connection, retry: Retry, give_up_s: float = GIVEN_UP_S) -> None:
         self.retry = retry
-        self._outputs = Producer(connection, linger_ms=2)
+        self._outputs = Producer(connection, linger_ms=2, give_up_s=give_up_s)
         # Checkpoint chunks need delivery reports, outputs only failures: a producer has the one or the other.
-        self.producer = Producer(connection, linger_ms=2, reports=True)
+        self.producer = Producer(connection, linger_ms=2, reports=True, give_up_s=give_up_s)
         self.rows = 0
         self.left: Sequence[Producer] = ()
 
@@ -234,8 +261,8 @@ class AtLeastOnce:
         parcel.send(self._outputs)
 
     def flush(self) -> None:
-        self.retry(self._outputs.flush)
-        self.retry(self.producer.flush)
+        self.retry(self._outputs.flush, left=self._outputs.pending)
+        self.retry(self.producer.flush, left=self.producer.pending)
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         # Commit after flush: a crash between the two repeats an answer, never loses one.

@@ -32,6 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported wi
 
 from services.kit.entrance import Entrance
 from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
+from services.kit.library_log import LibraryLog, tell
 from services.kit.properties import refusals
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Stuck",
     "TopicPartition",
     "TransactionAborted",
+    "Undelivered",
     "headers",
     "place",
 ]
@@ -132,6 +134,8 @@ PASSING = {
 T = TypeVar("T")
 SEND_S = 30.0
 """How long the first record of a producer waits for a cluster to answer."""
+GIVEN_UP_S = 50.0
+"""Records that no broker takes within this time are given up: before the transaction that they are in."""
 SEND_OFFSETS_S = 5.0
 """Offsets that are not taken within this time are sent again by a new producer. Takes milliseconds otherwise."""
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -139,6 +143,10 @@ PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 class TransactionAborted(HeadraceError):
     """The open transaction cannot commit: abort it and send its outputs again."""
+
+
+class Undelivered(HeadraceError):
+    """Records were given up after `GIVEN_UP_S`: to wait longer brings none of them to the topic."""
 
 
 class Stuck(HeadraceError):
@@ -234,10 +242,14 @@ class Connection:
     Attributes:
         bootstrap: host:port, comma separated.
         properties: further librdkafka properties for every client (security.protocol, sasl.*, ssl.*, client.rack).
+        said: takes what the library logs of all clients of this connection.
     """
 
     bootstrap: str
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    said: LibraryLog = field(
+        default_factory=lambda: LibraryLog(time.monotonic, tell), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """ConfigurationError for a property that would undo what headrace promises."""
@@ -254,8 +266,8 @@ class Connection:
             if value is not None
         }
         # A broker that comes back is found within a second: librdkafka's own ten are most of a short outage.
-        ours = {"bootstrap.servers": self.bootstrap, "log_level": 3, "reconnect.backoff.max.ms": 1_000}
-        return {**ours, **spoken, **self.properties}
+        ours = {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 1_000}
+        return {**ours, "log_level": 3, "logger": self.said, **spoken, **self.properties}
 
 
 class Consumer:
@@ -329,8 +341,15 @@ class Consumer:
         _call(self._consumer.resume, partitions)
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        """Read exactly these partitions from the offsets that they carry, without a group."""
+        """Read exactly these partitions from the offsets that they carry, without a group.
+
+        ContractError when one does not exist, or its topic may not be seen: librdkafka would wait for it in silence.
+        """
         self._enter()
+        for topic in dict.fromkeys(wanted.topic for wanted in partitions):
+            count, last = self.partitions(topic), max(each.partition for each in partitions if each.topic == topic)
+            if last >= count:
+                raise ContractError(f"{topic} has {count} partitions, and partition {last} was to be read")
         _call(self._consumer.assign, partitions)
 
     def poll(self, most: int, timeout: float) -> list[Message]:
@@ -389,7 +408,8 @@ class Consumer:
             found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
             if found.error is None:
                 return len(found.partitions)
-            if found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or pause is None:
+            passing = isinstance(translate(found.error), Transient)  # as where its leader is only being chosen
+            if pause is None or not (passing or found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
                 break
             time.sleep(pause)
         raise _missing(topic, found.error)
@@ -428,6 +448,7 @@ class Producer:
         transactional_id: str | None = None,
         linger_ms: float = 5,
         reports: bool = False,
+        give_up_s: float = GIVEN_UP_S,
     ) -> None:
         """`reports`: without a transaction, `send_one` may ask where its record went; a report costs time for each."""
         # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
@@ -439,7 +460,7 @@ class Producer:
             connection._client(
                 transactional_id=transactional_id,
                 transaction_timeout_ms=60_000 if transactional_id else None,
-                message_timeout_ms=50_000,
+                message_timeout_ms=round(give_up_s * 1000),
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",
@@ -540,13 +561,24 @@ class Producer:
         """Serve delivery reports."""
         self._producer.poll(0)
 
+    def pending(self) -> int:
+        """How many records are not acknowledged yet."""
+        return len(self._producer)
+
     def flush(self, timeout: float = 30.0) -> None:
-        """Wait until everything queued is durable; raises when something is not."""
+        """Wait until everything queued is durable.
+
+        Raises:
+            Transient: not yet; call again.
+            Undelivered: some never will be. Told once: from then on nothing that was sent may count as durable.
+            ContractError: the broker refuses a record.
+        """
         if _call(self._producer.flush, timeout):
             raise Transient(f"records still not acknowledged after {timeout:g} s")
         if self.failure is not None:
             failure, self.failure = self.failure, None
-            raise translate(failure)
+            named = translate(failure)
+            raise Undelivered(f"records were given up: {failure}") if isinstance(named, Transient) else named
 
     def close(self) -> None:
         """Flush, and let go of the broker at once instead of when the collector comes by."""
@@ -703,4 +735,5 @@ def _construct(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T
 def _missing(topic: str, error: KafkaError) -> HeadraceError:
     if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return ContractError(f"the topic {topic} does not exist; create it with: headrace topics apply PIPELINE")
-    return translate(error)
+    named = translate(error)
+    return type(named)(f"{topic}: {error.str()} ({error.name()})")

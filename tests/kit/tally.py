@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from services.kit.serving import serve
 from services.kit.settings import Settings, read_settings
 
 LONG, STRING = "long", "string"
+PACE_S = 0.02
 
 
 def record(name: str, **fields: object) -> Schema:
@@ -99,6 +101,8 @@ class Tally(Service):
     """State of a partition: key -> [count, total]. `admit` notes the offsets it saw and refuses amounts below 0.
 
     Partition 0 waits until a time, and before the offset that a file names. `refuses`: every row, in `process`.
+    `pace`: while there is such a file, a batch takes its time. `ballast`: bytes that a snapshot has beside its counts,
+    which no compression makes fewer.
     """
 
     inputs = ("events",)
@@ -106,10 +110,19 @@ class Tally(Service):
 
     answers = ("tallies",)
 
-    def __init__(self, hold_until: float = 0.0, limit: Path | None = None, refuses: bool = False) -> None:
+    def __init__(
+        self,
+        hold_until: float = 0.0,
+        limit: Path | None = None,
+        refuses: bool = False,
+        pace: Path | None = None,
+        ballast: int = 0,
+    ) -> None:
         self.hold_until = hold_until
         self.limit = limit
         self.refuses = refuses
+        self.pace = pace
+        self.ballast = np.random.default_rng(1).bytes(ballast)
         self.counted = self.inputs if os.environ.get("TALLY_COUNTED") else ()
         self.state: dict[int, dict[str, list[int]]] = {}
 
@@ -139,6 +152,8 @@ class Tally(Service):
         if self.refuses:
             places = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
             return Output(rejects=tuple(Reject(*place, "nan", "the answer is no number") for place in places))
+        if self.pace is not None and self.pace.exists():
+            time.sleep(PACE_S)  # Its slowness is what is asked for.
         waits = now < self.hold_until
         if self.limit is not None and self.limit.exists():
             waits = waits or bool(np.any((batch.partition == 0) & (batch.offset >= int(self.limit.read_text()))))
@@ -151,10 +166,12 @@ class Tally(Service):
         self.fold(batch)
 
     def restore(self, partition: int, snapshot: bytes | None) -> None:
-        self.state[partition] = {} if snapshot is None else json.loads(snapshot)
+        counts, _, ballast = b"{}\n".partition(b"\n") if snapshot is None else snapshot.partition(b"\n")
+        assert snapshot is None or ballast == self.ballast, "a snapshot comes back as it was"
+        self.state[partition] = json.loads(counts)
 
     def snapshot(self, partition: int) -> bytes:
-        return json.dumps(self.state[partition]).encode()
+        return json.dumps(self.state[partition]).encode() + b"\n" + self.ballast
 
     def drop(self, partition: int) -> None:
         self.state.pop(partition, None)
@@ -164,7 +181,9 @@ def build(settings: Settings) -> Runner:
     """A runner for one member."""
     told = os.environ
     limit = Path(told["TALLY_LIMIT"]) if "TALLY_LIMIT" in told else None
-    tally = Tally(float(told.get("TALLY_HOLD_UNTIL", "0")), limit, "TALLY_REFUSES" in told)
+    pace = Path(told["TALLY_PACE"]) if "TALLY_PACE" in told else None
+    ballast = int(told.get("TALLY_BALLAST", "0"))
+    tally = Tally(float(told.get("TALLY_HOLD_UNTIL", "0")), limit, "TALLY_REFUSES" in told, pace, ballast)
     return Runner(tally, wiring(settings.pipeline, settings.member), settings, Metrics(), SteadyClock())
 
 

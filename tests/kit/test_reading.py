@@ -27,7 +27,7 @@ from services.kit.errors import ContractError, Transient
 from services.kit.facts import Facts
 from services.kit.kafka import Admin, Connection, Message, Producer
 from services.kit.metrics import Metrics
-from services.kit.reading import AT_ONCE, messages, ranges
+from services.kit.reading import AT_ONCE, Range, messages, ranges
 from services.parts.kafka import Kafka
 from tests.conftest import started
 from tests.kit.tally import NOTE, channel
@@ -130,20 +130,21 @@ def await_that(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)  # Asks the broker: there is no event to wait for.
 
 
+def rule(topic: str, operation: AclOperation, kind: AclPermissionType) -> AclBinding:
+    """What everybody may, or may not."""
+    return AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, kind)
+
+
+def lay_down(broker: Kafka, made: AclBinding) -> None:
+    """Have the controller know a rule."""
+    client = AdminClient({"bootstrap.servers": broker.address})
+    for future in client.create_acls([made]).values():
+        future.result(30)
+
+
 def deny(broker: Kafka, topic: str) -> None:
     """Take from everybody the right to read a topic: the broker refuses it when this returns."""
-    rule = AclBinding(
-        ResourceType.TOPIC,
-        topic,
-        ResourcePatternType.LITERAL,
-        "User:ANONYMOUS",
-        "*",
-        AclOperation.READ,
-        AclPermissionType.DENY,
-    )
-    client = AdminClient({"bootstrap.servers": broker.address})
-    for future in client.create_acls([rule]).values():
-        future.result(30)
+    lay_down(broker, rule(topic, AclOperation.READ, AclPermissionType.DENY))
     await_that(lambda: not readable(broker, topic))
 
 
@@ -159,6 +160,27 @@ def again(call: Callable[[], object]) -> None:
     """Call until it raises, for as long as a broker may take to refuse."""
     for _ in range(300):
         call()
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_a_right_that_was_never_there_is_told(broker: Kafka, topic: str, described: bool) -> None:
+    """Who knows what to read and asks for nothing else is told at once, and does not wait for what will not come."""
+    if described:
+        lay_down(broker, rule(topic, AclOperation.DESCRIBE, AclPermissionType.ALLOW))
+    else:
+        deny(broker, topic)
+    begun = time.monotonic()
+    with pytest.raises(ContractError, match=rf"{topic}.*TOPIC_AUTHORIZATION_FAILED"):
+        again(lambda: list(messages(Connection(broker.address), topic, [Range(0, 0, 10), Range(1, 0, 10)])))
+    assert time.monotonic() - begun < 30
+
+
+def test_a_topic_that_was_never_there_is_told(connection: Connection, topic: str) -> None:
+    """So is who reads a topic that does not exist, or a partition that it has not."""
+    with pytest.raises(ContractError, match="missing_here"):
+        list(messages(connection, "missing_here", [Range(0, 0, 10)]))
+    with pytest.raises(ContractError, match=rf"{topic} has 2 partitions"):
+        list(messages(connection, topic, [Range(7, 0, 10)]))
 
 
 def test_who_follows_a_topic_is_told_that_it_may_not(broker: Kafka, connection: Connection) -> None:
