@@ -6,7 +6,8 @@ import json as codec
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,9 +34,11 @@ from services.pipeline.workspace import resolve
 
 READY_S = 60.0
 TURN_S = 0.3
+NOTED_S = 2.0
 NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
 SUPERVISOR = "supervisor-"
+_STOPPED = "{} was stopped while it was starting, by headrace down"
 WORDS = {
     "repeated": "repeats left out",
     "repeat_kept": "repeats kept",
@@ -71,14 +74,14 @@ def up(
             "on this machine alone and asks for no password. Unset it, or start services with: headrace run"
         )
     members(spec, services, scales(scale or []))  # a wrong --scale is said before anything starts
-    with bars(Console(stderr=True, quiet=json)) as report:
-        parts = running.up(home(), registry, report=report)
-    env = environment(path, parts.bootstrap, parts.redis, None, variables(set_ or []))
-    if parts.registry is not None:
-        env["HEADRACE_REGISTRY"] = parts.registry
-    check_settings(env)
-    own = read_settings(Settings, pipeline=path, bootstrap=parts.bootstrap, registry=parts.registry)
-    with exclusive(home() / "up.lock"):  # of two at once, the second finds what the first has made
+    with _alone(json):
+        with bars(Console(stderr=True, quiet=json)) as report:
+            parts = running.up(home(), registry, report=report)
+        env = environment(path, parts.bootstrap, parts.redis, None, variables(set_ or []))
+        if parts.registry is not None:
+            env["HEADRACE_REGISTRY"] = parts.registry
+        check_settings(env)
+        own = read_settings(Settings, pipeline=path, bootstrap=parts.bootstrap, registry=parts.registry)
         provision(own, partitions)
         supervisor = process.find(SUPERVISOR + spec.name, home())
         if supervisor is None:
@@ -123,6 +126,15 @@ def down(
 ) -> None:
     """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs."""
     console = Console(stderr=True, quiet=json)
+    ran = False
+    if home().exists():
+        with _alone(json):
+            ran = _stop_all(console, forget)
+    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else _stopped(ran))
+
+
+def _stop_all(console: Console, forget: bool) -> bool:
+    """Drain services, stop parts; whether anything ran."""
     supervisors = _supervisors()
     for supervisor in supervisors:
         with console.status(f"draining {supervisor.name.removeprefix(SUPERVISOR)}"):
@@ -133,7 +145,16 @@ def down(
     ran = bool(supervisors) or any(part.pids for part in running.status(home()))
     with console.status("stopping broker and stores"):
         running.down(home(), forget=forget)
-    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else _stopped(ran))
+    return ran
+
+
+@contextmanager
+def _alone(quiet: bool) -> Iterator[None]:
+    """Against another `up` or `down` of this home: each begins with what the other has left, whole."""
+    with ExitStack() as held:
+        with Console(stderr=True, quiet=quiet).status("waiting for another headrace up or down to be done"):
+            held.enter_context(exclusive(home() / "up.lock"))
+        yield
 
 
 def _stopped(ran: bool) -> str:
@@ -185,11 +206,18 @@ def _when_ready(pipeline: str, supervisor: Process, say: Callable[[str], None]) 
             deadline, before = time.monotonic() + READY_S, now
             say("starting services; " + "; ".join(_waits(member) for member in found if not _up(member)))
         if not supervisor.alive():
+            gone = time.monotonic() + NOTED_S
+            while supervisor.state.exists() and time.monotonic() < gone:  # Who stops it takes its note away then.
+                pause.wait(TURN_S)
+            if not supervisor.state.exists():
+                raise ProcessDied(_STOPPED.format(pipeline))
             raise ProcessDied(f"the supervisor of {pipeline} ended; the end of {supervisor.log}:\n{supervisor.tail()}")
         if time.monotonic() > deadline:
             break
         pause.wait(TURN_S)
     gave_up = [member for member in found if member["over"]]
+    if gave_up and all(member["code"] in (DRAINED, STARTING) for member in gave_up):
+        raise ProcessDied(_STOPPED.format(pipeline))
     if gave_up:
         logs = home() / "logs" / pipeline
         why = "; ".join(

@@ -102,7 +102,9 @@ class Kafka(Part):
 
     def _format(self, java_argv: list[str], settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(self.identity.bytes).decode().rstrip("=")
-        argv = [*java_argv, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
+        tool = [*java_argv, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
+        # Formatted meanwhile: by the tool of a start that was killed, which itself went on.
+        argv = [*tool, "--ignore-formatted", "-c", str(settings)]
         env = {**os.environ, **_UTF8}
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, encoding="utf-8")
         if done.returncode != 0:

@@ -158,6 +158,8 @@ def start(
         raise ConfigurationError(f"{argv[0]} is not on PATH")
     directory.mkdir(parents=True, exist_ok=True)
     log = os.open(directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    state = directory / f"{name}.json"
+    write(state, json.dumps({"starting": list(argv)}))
     try:
         pid = os.posix_spawn(
             program,
@@ -172,11 +174,33 @@ def start(
             setsigmask=[],
             setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],  # Python ignores SIGPIPE; a child should not
         )
+    except BaseException:
+        state.unlink(missing_ok=True)
+        raise
     finally:
         os.close(log)
     process = Process(name, directory, pid, psutil.Process(pid).create_time())
-    write(process.state, json.dumps({"pid": pid, "started": process.started, "argv": list(argv)}))
+    _note(process, argv)
     return process
+
+
+def _note(process: Process, argv: Sequence[str]) -> None:
+    write(process.state, json.dumps({"pid": process.pid, "started": process.started, "argv": list(argv)}))
+
+
+def _begun(name: str, directory: Path, argv: Sequence[str]) -> Process | None:
+    """A process whose start was begun and not noted: whoever started it is at it, or was killed in between.
+
+    It is known by its log, which nothing else writes but what it started itself: that leads no session.
+    """
+    log = str((directory / f"{name}.log").resolve())
+    for found in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getsid(found.pid) == found.pid and any(file.path == log for file in found.open_files()):
+                process = Process(name, directory, found.pid, found.create_time())
+                _note(process, argv)
+                return process
+    return None
 
 
 def find(name: str, directory: Path) -> Process | None:
@@ -184,6 +208,8 @@ def find(name: str, directory: Path) -> Process | None:
     state = directory / f"{name}.json"
     try:
         noted = json.loads(state.read_bytes())
+        if "starting" in noted:
+            return _begun(name, directory, list(map(str, noted["starting"])))
         process = Process(name, directory, int(noted["pid"]), float(noted["started"]))
         if not 0 < process.pid < 1 << 31:
             raise ValueError(f"{process.pid} is no process")

@@ -35,6 +35,17 @@ def test_another_invocation_finds_a_child(tmp_path: Path) -> None:
     assert process.find("child", tmp_path) is None
 
 
+def test_a_child_whose_starter_was_killed_before_it_noted_it_is_found(tmp_path: Path) -> None:
+    """The note that a start begins with says enough; where nothing was started yet, nothing is found."""
+    child = process.start("child", SLEEP, tmp_path, with_parent=True)
+    child.state.write_text(json.dumps({"starting": SLEEP}))
+    process.write(tmp_path / "other.json", json.dumps({"starting": SLEEP}))
+    assert process.find("child", tmp_path) == child
+    assert process.find("other", tmp_path) is None
+    child.stop()
+    assert process.find("child", tmp_path) is None
+
+
 def test_recycled_pid_is_somebody_else(tmp_path: Path) -> None:
     """A note whose pid now belongs to a younger process is stale: it is removed, and that process left alone."""
     child = process.start("other", SLEEP, tmp_path, with_parent=True)
