@@ -104,7 +104,7 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def refuse_secret(option: str, variable: str, value: str) -> None:
     """ConfigurationError for a password on a command line: whoever lists this machine's processes reads it there."""
-    if variable == "HEADRACE_KAFKA" or (variable in SECRETS and "@" in value):
+    if variable == "HEADRACE_KAFKA" or (variable in SECRETS and ("@" in value or "password=" in value)):
         raise ConfigurationError(
             f"{option} on a command line shows passwords to all who list processes: export {variable} instead"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.members import refuse_secret
 from services.kit.errors import ConfigurationError, ContractError, Transient
 from services.kit.schemas import Pins, Schema, breaks, load_schema, pinned, read_pins, undocumented, write_pins
 
@@ -69,6 +71,8 @@ def register(
     with _exits():
         wanted = derived_schemas(pipeline)
         if registry is not None:
+            if registry != os.environ.get("HEADRACE_REGISTRY"):
+                refuse_secret("--registry with a password", "HEADRACE_REGISTRY", registry)
             ids, added = register_with(registry, wanted), None
         else:
             ids, added = pin(pins or _folder(pipeline) / "ids.json", wanted)

@@ -19,6 +19,7 @@ from fsspec.core import split_protocol, url_to_fs
 from services.inference import plain_yaml
 from services.inference.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
 from services.kit.errors import ConfigurationError, ContractError, Transient
+from services.kit.settings import NO_PASSWORD, holds_password
 
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
 
@@ -62,6 +63,8 @@ class ModelStore:
     """
 
     def __init__(self, root: str, cache: Path) -> None:
+        if holds_password(root):
+            raise ConfigurationError(f"HEADRACE_MODELS: {NO_PASSWORD}")
         try:
             self._files, self._root = url_to_fs(root)
         except (ImportError, ValueError) as error:

@@ -346,4 +346,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except tuple(FATES) as error:
-        raise fate(type(error))(f"online store: {type(error).__name__}: {error}") from error
+        named = fate(type(error))
+        remedy = "; mend HEADRACE_REDIS" if named is ConfigurationError else ""
+        raise named(f"online store: {type(error).__name__}: {error}{remedy}") from error

@@ -107,7 +107,9 @@ class RegistryIds:
             if error.code in _BUSY:
                 raise Transient(f"registry {self.url} answers {error.code} to {method} {path}") from None
             if error.code in _FORBIDDEN:
-                raise ConfigurationError(f"registry {self.url} refuses the credentials ({error.code})") from None
+                raise ConfigurationError(
+                    f"registry {self.url} refuses the credentials ({error.code}); mend HEADRACE_REGISTRY"
+                ) from None
             raise ContractError(f"registry {self.url} refuses {method} {path}: {_message(said)}") from None
         except OSError as error:
             raise Transient(f"registry {self.url} is not reached: {error}") from None

@@ -14,6 +14,10 @@ from services.kit.errors import ConfigurationError
 from services.kit.kafka import Connection
 from services.kit.properties import refusals
 
+NO_PASSWORD = (
+    "a model store's url holds no password: plans and logs name it; give it to the store's library by its own "
+    "variables (AWS_SECRET_ACCESS_KEY) or fsspec's configuration file"
+)
 _ADDRESS = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::([0-9]{1,6}))?")
 
 
@@ -84,8 +88,17 @@ class Settings(BaseSettings):
         for address in bootstrap.split(","):
             found = _ADDRESS.fullmatch(address.strip())
             if found is None or not 0 < int(found[1] or 9092) < 65_536:
-                raise ValueError(f"{address[:60]!r} is no address: write host:port, with commas between several")
+                # Somebody's password may stand in it; it belongs into HEADRACE_KAFKA (sasl.password).
+                named = repr(address[:60]) if "@" not in bootstrap else "what holds an @"
+                raise ValueError(f"{named} is no address: write host:port, with commas between several")
         return bootstrap
+
+    @field_validator("models")
+    @classmethod
+    def _models_hold_no_password(cls, models: str) -> str:
+        if holds_password(models):
+            raise ValueError(NO_PASSWORD)
+        return models
 
     @field_validator("kafka")
     @classmethod
@@ -116,3 +129,12 @@ def read_settings(kind: type[Settings], **options: Any) -> Settings:
     except SettingsError as raised:  # A variable that should hold JSON holds none.
         field = next((name for name in kind.model_fields if f'"{name}"' in str(raised)), "")
         raise ConfigurationError(f"settings: HEADRACE_{field.upper()}: write it as JSON") from None
+
+
+def holds_password(url: str) -> bool:
+    """Whether a url has a password before its host, whatever characters that is of.
+
+    >>> holds_password("s3://key:secret@bucket/models"), holds_password("ftp://me@host/models"), holds_password("a:b@c")
+    (True, False, False)
+    """
+    return ":" in url.partition("://")[2].rpartition("@")[0]

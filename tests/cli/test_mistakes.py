@@ -276,6 +276,7 @@ def test_a_home_that_is_a_file_is_told(folder: Path) -> None:
     "arguments",
     [
         ["--redis", f"redis://:{SECRET}@127.0.0.1:1/0"],
+        ["--redis", f"redis://127.0.0.1:1/0?password={SECRET}"],
         ["--set", f"redis=redis://:{SECRET}@127.0.0.1:1/0"],
         ["--set", f"registry=http://user:{SECRET}@127.0.0.1:1"],
         ["--set", f'kafka={{"sasl.password": "{SECRET}"}}'],
@@ -286,6 +287,13 @@ def test_a_password_on_a_command_line_is_refused(arguments: list[str], folder: P
     said = say(["run", "score", "--pipeline", "card_fraud", *arguments])
     assert (said.code, SECRET in said.text) == (2, False), said
     assert "export HEADRACE_" in said.text
+
+
+def test_a_registrys_password_on_a_command_line_is_refused(folder: Path) -> None:
+    """As one of a store is."""
+    said = say(["schemas", "register", "card_fraud", "--registry", f"http://user:{SECRET}@127.0.0.1:1"])
+    assert (said.code, SECRET in said.text) == (2, False), said
+    assert "export HEADRACE_REGISTRY" in said.text
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,15 +6,21 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
+import redis
 
+from services.cli.fleet import ask
+from services.cli.run import STATE
 from services.cli.services import SERVICES
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
 from services.kit.serving import MISCONFIGURED
+from services.parts.redis import Redis
 from tests.cli.secured import PASSWORD, Secured
 from tests.cli.terminal import ROOT, Terminal
 from tests.cli.test_publish import transactions
@@ -24,6 +30,7 @@ from tests.project import Project
 SOON_S = 60.0
 """Far beyond the seconds that it takes, and below what a broker that is away is waited for several times."""
 WRONG = "wrong-hunter2"
+LOCK = "ünseen/@:%#?&=+"
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +173,83 @@ def test_a_broker_with_one_node_cannot_hold_three_replicas(
         }
         assert not json.loads(out)["applied"]
     assert not [name for name in Admin(secured.broker.address).topics() if name.startswith(pipeline_name)]
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[str]:
+    """URL of a store that asks for a password, in which every letter that means something in a URL occurs."""
+    server = Redis(tmp_path / "locked", with_parent=True)
+    started(server.start)
+    with redis.Redis.from_url(server.address) as client:
+        client.config_set("requirepass", LOCK)
+    yield server.address.replace("redis://", f"redis://:{quote(LOCK, safe='')}@")
+    server.stop()
+
+
+def test_no_secret_is_seen_where_all_is_right(
+    secured: Secured, project: Project, locked: str, registry: str, terminal: Terminal, tmp_path: Path
+) -> None:
+    """All services at work with passwords for everything: none on a command line, a page or a file, or told."""
+    passwords = {
+        **secured.environment(),
+        "HEADRACE_REDIS": locked,
+        "HEADRACE_REGISTRY": registry.replace("http://", f"http://user:{quote(LOCK, safe='')}@"),
+        "HEADRACE_MODELS": str(project.directory / "models"),
+    }
+    properties = {**secured.properties(), "ssl.key.password": f"key-{LOCK}"}
+    own = Terminal(terminal.directory, {**terminal.env, **passwords, "HEADRACE_KAFKA": json.dumps(properties)})
+    assert own.run("schemas", "register", project.path)[0] == 0
+    services = [name for name in SERVICES if name != "shadow"]  # It waits for models that it is to score in the dark.
+    seen = []
+    with own.start("run", *services, f"--pipeline={project.path}", "--logs=logs", "--json") as running:
+        state = tmp_path / "logs" / STATE
+        members = _await(lambda: json.loads(state.read_text()) if state.exists() else [], running)
+        for member in members:
+            _await(lambda: ask(member["port"], "/readyz")[0], running)  # noqa: B023 - called at once
+        for member in members:
+            for path in ("/metrics", "/readyz", "/livez", "/"):
+                seen.append(ask(member["port"], path)[1])
+            seen.append(Path(f"/proc/{member['pid']}/cmdline").read_text())
+        seen.append(Path(f"/proc/{running.pid}/cmdline").read_text())
+        running.terminate()
+        seen += running.communicate(timeout=90)
+    for command in (["status", "--json"], ["lag", project.path, "--json"], ["topics", "plan", project.path, "--json"]):
+        seen += own.run(*command)[1:]
+    seen += [each.read_bytes().decode(errors="replace") for each in tmp_path.rglob("*") if _written_by_us(each)]
+    assert len(seen) > 30
+    _assert_clean("\n".join(seen))
+
+
+def _await(found: Callable[[], Any], running: subprocess.Popen[str]) -> Any:
+    end = time.monotonic() + 90
+    while not (what := found()):
+        assert time.monotonic() < end
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.1)  # Another process's doing: there is no event to wait for.
+    return what
+
+
+def _written_by_us(path: Path) -> bool:
+    """A server's own files are its own matter."""
+    return path.is_file() and "locked" not in path.parts
+
+
+def _assert_clean(text: str) -> None:
+    for secret in (PASSWORD, WRONG, LOCK, quote(LOCK, safe=""), quote(PASSWORD, safe=""), "ünseen"):
+        at = text.find(secret)
+        assert at < 0, text[max(at - 300, 0) : at + 100]
+
+
+@pytest.mark.parametrize("service", ["views", "enrich"])
+def test_a_wrong_password_of_the_store_is_told_and_not_repeated(service: str, project: Project, locked: str) -> None:
+    """It ends with 2, and names the variable."""
+    kind = SERVICES[service]
+    wrong = locked.replace(quote(LOCK, safe=""), quote(f"{LOCK}{WRONG}", safe=""))
+    env = project.environment(service, HEADRACE_REDIS=wrong, HEADRACE_VIEW="terminal", HEADRACE_PATIENCE_S="2")
+    command = [sys.executable, "-m", kind.module, *kind.arguments]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"
+    )
+    _assert_clean(ended.stdout + ended.stderr)
+    assert ended.returncode == MISCONFIGURED, ended.stderr
+    assert "HEADRACE_REDIS" in ended.stderr
