@@ -140,7 +140,7 @@ def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[Renderable
     matures = duration(pipeline.labels.matures_after) if pipeline.labels else "0s"
     yield f"\n[bold]quality[/]: {quality['labelled']:,} mature outcomes, {quality['positives']:,} positive"
     if duel["horizon"] is None:
-        yield "[yellow]  the topic outcomes has none of them: does `labels` run?[/]"
+        yield "[yellow]  the topic outcomes has none of them, or none since labels were read: does `labels` run?[/]"
         return
     yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel['horizon'])}[/]"
     yield from _fitted(duel)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from services.cli.answers import Answers, Flags, Floats, Ints, Truths
+from services.scorecards.tallies import UNREAD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +41,8 @@ class Meeting:
     Attributes:
         rows_a, rows_b: int64, row by row the same event.
         own_a, own_b: int64, each event that a model scored, once; of repeats the first.
-        horizon: events up to this time are old enough to be judged, milliseconds; None without outcomes.
+        horizon: events up to this time are old enough to be judged, milliseconds; None without outcomes, or
+            while no labels were read.
         both, first, second: what is known of `rows_a`, `own_a` and `own_b`.
     """
 
@@ -87,7 +89,8 @@ def meet(
     label, known = np.full(events, np.nan), np.zeros(events, np.bool_)
     label[codes[2][order]] = truths.labels[order]  # of an event's revisions the last one stays
     known[codes[2]] = True
-    horizon = int(truths.as_of.max()) - matures_after if len(truths) else None
+    read = int(truths.as_of.max(initial=UNREAD))
+    horizon = read - matures_after if read > UNREAD else None
 
     def judged(which: Ints, times: Ints) -> Judged:
         old = np.zeros(len(which), np.bool_) if horizon is None else times <= horizon

@@ -27,6 +27,7 @@ from services.pipeline.document import closest
 from services.pipeline.spec import Pipeline
 from services.scorecards.cards import Card, Figure
 from services.scorecards.scorecards import PARTS
+from services.scorecards.tallies import UNREAD
 from services.scorecards.windows import Identity
 
 
@@ -132,7 +133,7 @@ def document(
                 "training": known[each.who].told(),
                 "immature_share": each.immature,
                 "matures_by": matures_by(each, pipeline),
-                "labels_read_to": each.as_of or None,
+                "labels_read_to": each.as_of if each.as_of > UNREAD else None,
                 "predictions": each.whole.tally["predictions"],
                 "outcomes": each.whole.tally["outcomes"],
                 "repeats": each.whole.tally["repeats"],

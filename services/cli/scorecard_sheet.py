@@ -16,6 +16,7 @@ from services.cli.sums import Summary, matures_by, overdue, unmatched
 from services.pipeline.spec import Pipeline
 from services.pipeline.units import duration
 from services.scorecards.cards import ESTIMATED, WITHHELD, Basis, Card, Figure
+from services.scorecards.tallies import UNREAD
 from services.scorecards.windows import Identity
 
 NAME_WIDTH, ARM_WIDTH, GROUP_WIDTH = 22, 18, 10
@@ -159,7 +160,7 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
     due = [by for each in late if (by := matures_by(each, pipeline)) is not None]
     if due:  # no date of a clock: labels of a backfill lie years behind it, and a stream may stop
         known = max(each.as_of for each in late)
-        so_far = f"so far they were up to {minute(known)}" if known else "none are read so far"
+        so_far = f"so far they were up to {minute(known)}" if known > UNREAD else "none are read so far"
         lost = any(overdue(each, pipeline) or unmatched(each) for each in late)
         which = "those that wait for labels" if lost else "they"
         yield f"{told}: {which} will be once labels up to {minute(max(due))} are read; {so_far}.[/]\n"

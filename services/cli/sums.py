@@ -29,7 +29,7 @@ from services.scorecards.cards import (
 )
 from services.scorecards.making import REFERENCES
 from services.scorecards.segmenting import WHOLE
-from services.scorecards.tallies import Group, Tally, merged
+from services.scorecards.tallies import UNREAD, Group, Tally, merged
 from services.scorecards.windows import Identity
 
 NEWEST = 7
@@ -63,7 +63,8 @@ class Summary:
         gaps: between those groups.
         windows: the card of each window.
         fared: estimates of mature windows, by figure.
-        as_of: label time up to which labels had been read when the pipeline's newest outcome was told, milliseconds.
+        as_of: label time up to which labels had been read when the pipeline's newest outcome was told, milliseconds;
+            UNREAD where none were.
     """
 
     who: Identity
@@ -76,7 +77,7 @@ class Summary:
     gaps: Mapping[str, Figure]
     windows: Mapping[int, Card]
     fared: Mapping[str, Fared]
-    as_of: int = 0
+    as_of: int = UNREAD
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -118,9 +119,9 @@ class _Model:
         return self._tallies[start]
 
     def as_of(self) -> int:
-        """How far labels had been read when the newest outcome was told; 0 without any."""
+        """How far labels had been read when the newest outcome was told."""
         wholes = [self.tallies(start).get(WHOLE) for start in self.windows]
-        return max((found.as_of for found in wholes if found is not None), default=0)
+        return max((found.as_of for found in wholes if found is not None), default=UNREAD)
 
     def complete(self, start: int) -> bool:
         if start not in self.windows:
@@ -158,7 +159,7 @@ class Sums:
         depth = max(pipeline.scorecards.precision_at)
         self._models = {who: _Model(windows, depth) for who, windows in assembly.models.items()}
         # Labels are read for all models alike: of one that answers no more, no outcome tells how far they are by now.
-        self._as_of = max((model.as_of() for model in self._models.values()), default=0)
+        self._as_of = max((model.as_of() for model in self._models.values()), default=UNREAD)
 
     @property
     def models(self) -> list[Identity]:

@@ -28,7 +28,7 @@ class Sources:
     def __init__(self, count: int, idle_after: int) -> None:
         self.next_offset = np.full(count, -1, np.int64)
         self._progress = np.full(count, NEVER, np.int64)
-        self._floor = np.zeros(count, np.int64)
+        self._floor = np.full(count, NEVER, np.int64)
         self._idle = np.zeros(count, np.int64)
         self._time = np.full(count, NEVER, np.int64)
         self._idle_after = idle_after

@@ -42,6 +42,7 @@ from services.labels.layout import (
     SOURCES,
     TAIL,
     TIMES,
+    UNSEEN,
 )
 from services.labels.records import raise_to
 
@@ -57,7 +58,7 @@ def mark(r: int, given: int, row: int) -> None:
     progress = load64(load64(given + G_PROGRESS) + 8 * row)
     time = load64(load64(given + G_CLOCKS) + 8 * row)
     raise_to(source + S_HEARD, time)
-    if progress > 0:  # 0: no record was seen there yet.
+    if progress != 0 and progress > UNSEEN:
         if load64(load64(given + G_KIND) + 8 * row) == EVENTS:
             store64(source + S_PROGRESS, progress)  # Events may take back what turned out to be no progress.
         else:

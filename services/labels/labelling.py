@@ -19,6 +19,7 @@ from services.labels.figures import Figures
 from services.labels.joining import Found, Join, Question
 from services.labels.layout import (
     O_STATE,
+    UNSEEN,
     V_FORMER,
     V_KNOWN,
     V_NEW,
@@ -159,7 +160,7 @@ class Labelling(Service):
     def _mark(self, partition: int, now: float, idle: bool = False) -> Mark:
         offset, recent = self._offsets.get(partition, 0), self._recent.get(partition, Recent())
         reached = recent.reached(DAY)
-        progress = 0 if reached == NEVER else max(reached, 1)  # 0 stands for nothing seen
+        progress = UNSEEN if reached == NEVER else max(reached, UNSEEN + 1) or -1  # 0 stands for nothing seen, too
         return Mark(partition, offset, progress, int(now * 1000), idle)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:

@@ -143,6 +143,9 @@ label is V_VALUE where it was V_FORMER (float64 bits; the bits of 0 for none).""
 LEAST_TIME, MOST_TIME = -62_135_596_800_000, 1 << 46
 """Times that are kept: from the year 1 to the year 4199, milliseconds."""
 
+UNSEEN = LEAST_TIME
+"""Progress that is told of a source in which no record was seen; 0 says so, too."""
+
 C_RECORD, C_PREDICTION, C_LABEL, C_EVENT, C_MATURED, C_MARKED = range(0, 48, 8)
 """Where the walk stands: next record, and next of each list (over all records); events that matured by this record."""
 C_FIELDS = 6

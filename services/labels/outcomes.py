@@ -36,6 +36,7 @@ from services.labels.layout import (
     P_SCORE,
     P_SIZE,
     P_TIME,
+    UNSEEN,
     V_EVENT,
     V_FIELDS,
 )  # fmt: skip  # one name a line would fill a page
@@ -108,7 +109,7 @@ class Outcomes:
             "state": pa.array([AGAIN_STATE] * count, pa.string()),
             "reports": pa.array(np.zeros(count, np.int32)),
             "conflicting": pa.array(np.zeros(count, np.bool_)),
-            "as_of": pa.array(np.maximum(found[:, 1], 0), _MILLIS),
+            "as_of": pa.array(np.maximum(found[:, 1], UNSEEN), _MILLIS),
         }
         names = set(rows.schema.names)
         columns = [
@@ -137,7 +138,7 @@ def _truth(join: Join, found: Ints, event_time: Ints, presumed: float | None) ->
         "former_label": pa.array(former_value, mask=no_former),
         "reports": pa.array((found[:, O_REPORTS] >> 1).astype(np.int32)),
         "conflicting": pa.array(found[:, O_REPORTS] & 1 != 0),
-        "as_of": pa.array(np.maximum(found[:, O_AS_OF], 0), _MILLIS),
+        "as_of": pa.array(np.maximum(found[:, O_AS_OF], UNSEEN), _MILLIS),
     }
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from services.kit.batch import Emit, unslot
 from services.kit.partitioning import partitions_of
-from services.labels.layout import NEVER
+from services.labels.layout import NEVER, UNSEEN
 from services.pipeline.spec import View
 
 arrays: Any = pa  # its stubs know too few of the overloads
@@ -79,11 +79,11 @@ def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int,
     )
     seen = np.concatenate([labels, events])
     idle = seen[:, _IDLE] != NEVER
-    sure = max(int(known.min()), 0)
+    sure = max(int(known.min()), UNSEEN)
     if not idle.any():
         return sure, max(int(seen[:, _HEARD].min()), 0), False, sure
     time = int(seen[idle, _IDLE].min())
-    return (time if idle.all() else max(int(known[~idle].min()), 0)), time, True, sure
+    return (time if idle.all() else max(int(known[~idle].min()), UNSEEN)), time, True, sure
 
 
 def updates(view: View, partitions: int, marks: Sequence[Mark], changes: Changes) -> Emit:

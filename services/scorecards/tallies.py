@@ -27,6 +27,8 @@ COUNTS = (
 """What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time. `repeats` is
 how many predictions were published again; `predictions` and `flagged` count each once. `backfilled` are of events that
 were published long after they happened, repeats as well."""
+UNREAD = -62_135_596_800_000
+"""The year 1, milliseconds: how far labels are of which none was read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,7 @@ class Tally:
         backfill: the same of events that were published long after they happened.
         delay: milliseconds from event to label, of labelled outcomes.
         least_flagged: the lowest score that was decided positive, infinity for none: the threshold, from above.
-        as_of: label time up to which labels had been read when the newest outcome was told, milliseconds.
+        as_of: label time up to which labels had been read when the newest outcome was told, ms; UNREAD for none.
         days: for each day (since the epoch) its highest entities with what became of them.
     """
 
@@ -53,7 +55,7 @@ class Tally:
     latency: Buckets = field(default_factory=lambda: quantiles.EMPTY)
     delay: Buckets = field(default_factory=lambda: quantiles.EMPTY)
     least_flagged: float = float("inf")
-    as_of: int = 0
+    as_of: int = UNREAD
     days: dict[int, ScoreTable] = field(default_factory=dict)
     backfill: Buckets = field(default_factory=lambda: quantiles.EMPTY)
 
@@ -174,7 +176,7 @@ def _tally(row: dict[str, Any]) -> Tally:
         quantiles.unpack(row["latency"]),
         quantiles.unpack(row["delay"]),
         row["least_flagged"],
-        row.get("as_of", 0),  # an earlier version does not say
+        row.get("as_of", UNREAD),  # an earlier version does not say
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
         quantiles.unpack(row["backfill"]) if row.get("backfill") else quantiles.EMPTY,  # older parts have none
     )

@@ -19,7 +19,7 @@ from services.quality.score_table import ScoreTable, tabulated
 from services.quality.sums import ExactSum
 from services.scorecards.backfills import backfilled
 from services.scorecards.segmenting import WHOLE, Segments
-from services.scorecards.tallies import Group, Tally, counted, merged, pack, stream, streamed, unpack
+from services.scorecards.tallies import UNREAD, Group, Tally, counted, merged, pack, stream, streamed, unpack
 
 kernels: Any = pc  # its stubs know too few of the overloads
 Floats = npt.NDArray[np.float64]
@@ -327,7 +327,7 @@ class _Outcomes:
             known=known,
             errors=errors,
             delay=bucketed(np.maximum(delay[~np.isnan(delay)], 0)),
-            as_of=int(self.as_of[at].max(initial=0)),
+            as_of=int(self.as_of[at].max(initial=UNREAD)),
             least_flagged=float(self.scores[at & self.flagged].min(initial=np.inf)),
         )
 

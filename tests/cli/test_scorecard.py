@@ -25,7 +25,7 @@ from services.kit.reading import ranges
 from services.pipeline.check import load
 from services.scorecards import backfills, cards
 from services.scorecards.scorecards import PARTS
-from services.scorecards.tallies import Tally, counted
+from services.scorecards.tallies import UNREAD, Tally, counted
 from services.scorecards.windows import Identity
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
 from tests.cli.terminal import Terminal
@@ -135,7 +135,7 @@ def sheet_of(summary: Summary, segment: str | None = None) -> str:
 
 
 @pytest.mark.parametrize("segment", [None, "amount_band"])
-@pytest.mark.parametrize("as_of", [0, START + DAY, START + 30 * DAY])
+@pytest.mark.parametrize("as_of", [UNREAD, START + DAY, START + 30 * DAY])
 def test_no_date_is_told_of_windows_that_no_label_completes(as_of: int, segment: str | None) -> None:
     """Of a window with corrections of outcomes that are gone it says that it lacks them, whatever is read."""
     pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")

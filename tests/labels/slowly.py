@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.labels.layout import MOST_MATURED, NEVER
+from services.labels.layout import MOST_MATURED, NEVER, UNSEEN
 from services.pipeline.spec import Labels
 
 FOREVER = 2**62
@@ -79,7 +79,7 @@ class Slow:
         event.predictions[prediction] += 1
         before = former[:2] if former is not None and revision else (None, None)
         flags = (len(event.reports), self.conflicting(event))
-        self.outcomes.append((prediction, revision, *status, *flags, *before, max(self.as_of, 0)))
+        self.outcomes.append((prediction, revision, *status, *flags, *before, max(self.as_of, UNSEEN)))
 
     def date(self, event: Event, time: int) -> None:
         """Note when an event happened."""
@@ -108,7 +108,7 @@ class Slow:
         self.date(event, row["event_time"])
         if row["prediction_id"] in event.predictions:
             nothing = (None, None, None)
-            again = (row["prediction_id"], -1, "repeated", *nothing, 0, False, None, None, max(self.as_of, 0))
+            again = (row["prediction_id"], -1, "repeated", *nothing, 0, False, None, None, max(self.as_of, UNSEEN))
             self.outcomes.append(again)
             return
         event.predictions[row["prediction_id"]] = 0
@@ -137,7 +137,7 @@ class Slow:
         """Take up how far a source is; what matures by it is answered."""
         place = record["source"], record["source_partition"]
         progress, _ = self.sources.get(place, (NEVER, NEVER))
-        told = record["progress"] or NEVER
+        told = record["progress"] if record["progress"] not in (0, UNSEEN) else NEVER
         progress = told if record["source"] == "events" and told != NEVER else max(progress, told)
         self.sources[place] = progress, record["time"] if record["idle"] else NEVER
         labels, predictions = self.reached("labels"), self.reached("predictions")

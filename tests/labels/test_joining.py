@@ -14,6 +14,7 @@ import pytest
 from services.kit.batch import slot
 from services.kit.errors import ContractError
 from services.labels.labelling import Labelling
+from services.labels.layout import LEAST_TIME, UNSEEN
 from services.labels.records import tag_of
 from tests.labels.cases import COUNTS, EXCHANGE, EXPIRES, MATURES, Case, pipeline
 from tests.labels.slowly import Slow, plain
@@ -24,10 +25,10 @@ WHO = ("bank", "police", "anyone", "bystander")
 MODELS = ("m@1/champion", "m@2/canary", "s@1/shadow", "m@1/shadow")
 
 
-def records(case: Case, draw: random.Random, count: int, events: int = 40) -> list[dict[str, Any]]:
+def records(case: Case, draw: random.Random, count: int, events: int = 40, begin: int = 1_000) -> list[dict[str, Any]]:
     """Records of all sources that tell of a few events, in any order, many things twice."""
-    times = {f"e{number}": 1_000 + draw.randrange(600) for number in range(events)}
-    progress: dict[tuple[str, int], int] = defaultdict(int)
+    times = {f"e{number}": begin + draw.randrange(600) for number in range(events)}
+    progress: dict[tuple[str, int], int] = defaultdict(lambda: UNSEEN)
     found = []
     for step in range(count):
         source = draw.choice([*COUNTS, "labels", "predictions"])
@@ -38,7 +39,7 @@ def records(case: Case, draw: random.Random, count: int, events: int = 40) -> li
             found.append(case.record(*place, progress[place], clock, idle=True))
             continue
         told: dict[str, Any] = {}
-        seen = [0]
+        seen = [UNSEEN]
         if source == "labels":
             labels = [
                 (name, draw.choice([0.0, 1.0, 1.0, -0.0]), times[name] + draw.choice(DELAYS), draw.choice(WHO))
@@ -51,7 +52,7 @@ def records(case: Case, draw: random.Random, count: int, events: int = 40) -> li
         else:
             told = {"predictions": [case.prediction(name, times[name], draw.choice(MODELS)) for name in names]}
             seen = [times[name] for name in names]
-        progress[place] = max(progress[place], *seen, 0)
+        progress[place] = max([progress[place], *seen]) or -1
         found.append(case.record(*place, progress[place], clock, **told))
     return found
 
@@ -97,12 +98,15 @@ def sums(updates: list[dict[str, Any]]) -> dict[tuple[str, int], dict[int, list[
     return found
 
 
+@pytest.mark.parametrize("begin", [1_000, -300, -1_000_000_000_000, LEAST_TIME + 1])
 @pytest.mark.parametrize("seed", range(12))
-def test_oracle(seed: int) -> None:
-    """Outcomes, their revisions and what views are told are those of the slow join, however batches are cut."""
+def test_oracle(seed: int, begin: int) -> None:
+    """Outcomes, their revisions and what views are told are those of the slow join, however batches are cut, before
+    1970 and after.
+    """
     draw = random.Random(seed)
     case = Case(pipeline(unlabelled=draw.choice([0.0, None, 2.5])))
-    told = records(case, draw, 150)
+    told = records(case, draw, 150, begin=begin)
     assert case.pipeline.labels is not None
     slow = Slow(case.pipeline.labels, COUNTS)
     for record in told:
@@ -171,6 +175,20 @@ def test_order_does_not_matter_in_the_end(seed: int) -> None:
     reports = [{name: row[4:] for name, row in part.items()} for part in found]
     assert {name: row[:4] for name, row in found[0].items()} == {name: row[:4] for name, row in found[1].items()}
     assert {name: row[1] for name, row in reports[0].items()} == {name: row[1] for name, row in reports[1].items()}
+
+
+@pytest.mark.parametrize("begin", [-1, -50, -300, -1_000, -1_000_000_000_000])
+def test_what_happened_before_1970_matures(begin: int) -> None:
+    """Outcomes of events before 1970 are those of the same events later, moved: none waits for ever."""
+    found = []
+    for start in (10_000, begin):
+        draw = random.Random(3)
+        case = Case(pipeline())
+        _, outcomes, updates = run(case, records(case, draw, 200, begin=start), [50])
+        rows = [(row["prediction_id"], row["revision"], row["state"], row["event_time"] - start) for row in outcomes]
+        found.append((rows, len(updates)))
+    assert found[0] == found[1]
+    assert {state for *_, state, _ in found[0][0]} >= {"presumed", "labelled"}
 
 
 def test_presumed_then_corrected() -> None:

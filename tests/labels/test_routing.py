@@ -16,7 +16,7 @@ from services.kit.partitioning import partitions_of
 from services.kit.schemas import load_schema
 from services.labels import routing
 from services.labels.labelling import Labelling
-from services.labels.layout import NEVER
+from services.labels.layout import NEVER, UNSEEN
 from services.labels.telling import reached
 from services.labels.told import headed
 from tests.labels.cases import COUNTS, EXCHANGE, ROOT, Case, pipeline
@@ -177,11 +177,30 @@ def test_progress_of_labels_for_views() -> None:
     assert reached(view, 9, awake, marks((880, NEVER, 11))) == (900, 10, False, 900)
     assert reached(view, 9, awake, marks((840, NEVER, 11))) == (880, 10, False, 880)
     assert reached(view, 100, awake, marks((840, NEVER, 11))) == (840, 10, False, 840)
-    assert reached(view, 9, awake, marks((NEVER, NEVER, NEVER))) == (0, 0, False, 0)
-    assert reached(view, 9, marks((900, 77, 77), (1_000, NEVER, 12)), marks((NEVER, 70, 70))) == (1_000, 70, True, 0)
-    assert reached(view, 9, marks((900, 77, 77)), marks((NEVER, 70, 70))) == (70, 70, True, 0)
+    assert reached(view, 9, awake, marks((NEVER, NEVER, NEVER))) == (UNSEEN, 0, False, UNSEEN)
+    assert reached(view, 9, marks((900, 77, 77), (1_000, NEVER, 12)), marks((NEVER, 70, 70))) == (
+        1_000,
+        70,
+        True,
+        UNSEEN,
+    )
+    assert reached(view, 9, marks((900, 77, 77)), marks((NEVER, 70, 70))) == (70, 70, True, UNSEEN)
     told = reached(view, 9, marks((900, 77, 77)), marks((1_000, NEVER, 70)))
     assert told == (1_040, 77, True, 900), "what a source said before it fell silent is sure"
+
+
+def test_progress_before_1970_is_told() -> None:
+    """A source whose records are all of times before 1970 is as far as these, and no further."""
+    service = Case(pipeline()).service()
+    for first, time in ((0, -9_000), (1, -8_000), (2, 0)):
+        (emit,) = service.process(labels([("a", 1.0, time)], first=first), 100.0).emits
+        told = emit.columns["progress"].cast(pa.int64()).to_pylist()
+        assert set(told) == {time or -1}, "0 says that nothing was seen"
+    idle = service.tick(131.0, {slot(0, 1): Quiet(100.0, 131.0)}).emits[0]
+    assert set(idle.columns["progress"].cast(pa.int64()).to_pylist()) == {UNSEEN}
+    view = pipeline().label_views[0]
+    awake = marks((-900, NEVER, 10), (-1_000, NEVER, 12))
+    assert reached(view, 9, awake, marks((-880, NEVER, 11))) == (-1_000, 10, False, -1_000)
 
 
 def test_views_hear_nothing_of_predictions() -> None:
