@@ -62,7 +62,7 @@ def scorecard(
     channel = contracts.channel(PARTS)
     parts = ranges(settings.connection, channel.name)
     with counted("parts", sum(part.stop - part.start for part in parts), quiet=json) as told:
-        sums = Sums(spec, read_sums(settings.connection, channel, parts, told))
+        sums = Sums(spec, read_sums(settings.connection, channel, parts, told, spec.scorecards.window))
     with Console(stderr=True, quiet=json).status("summing up"):
         chosen = _chosen(sums.models, model, arm, spec.name)
         span, lacking = sums.span(chosen, wanted), sums.lacking(chosen, wanted)
@@ -139,6 +139,7 @@ def document(
                 "repeats": each.whole.tally["repeats"],
                 "overdue": overdue(each, pipeline),
                 "unmatched_windows": unmatched(each),
+                "ahead_windows": list(each.ahead),
                 "figures": _figures(each.figures.values(), names),
                 "estimates": {name: asdict(fared) for name, fared in each.fared.items()},
                 "by_window": windows,

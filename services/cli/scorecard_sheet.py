@@ -148,6 +148,13 @@ def bars(course: Sequence[float | None], low: float, high: float) -> str:
 
 
 def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
+    for each in arms:
+        if each.ahead:
+            rows = sum(each.windows[start].tally["predictions"] for start in each.ahead)
+            yield (
+                f"[yellow]{rows:,} predictions of {escape(each.who.text)} are of events dated far ahead of all others, "
+                f"the first of {minute(each.ahead[0])}: they have windows of their own, and make none the newest.[/]\n"
+            )
     late = [each for each in arms if len(each.complete) < len(each.starts)]
     if not late:
         yield ""

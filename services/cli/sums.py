@@ -34,6 +34,8 @@ from services.scorecards.windows import Identity
 
 NEWEST = 7
 """Mature windows that are told when nobody asks for a span, and all that came after them."""
+PAUSE = 16
+"""Windows without anything before a few events that are no news, but dated ahead."""
 _NOTHING: Mapping[Group, Tally] = {}
 
 
@@ -65,6 +67,7 @@ class Summary:
         fared: estimates of mature windows, by figure.
         as_of: label time up to which labels had been read when the pipeline's newest outcome was told, milliseconds;
             UNREAD where none were.
+        ahead: those of the windows that a few events dated ahead of all others made.
     """
 
     who: Identity
@@ -78,6 +81,7 @@ class Summary:
     windows: Mapping[int, Card]
     fared: Mapping[str, Fared]
     as_of: int = UNREAD
+    ahead: Sequence[int] = ()
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -96,9 +100,11 @@ class Summary:
         return 1 - known / self.whole.tally["predictions"]
 
 
-def read_sums(connection: Connection, channel: Channel, wanted: list[Range], told: Callable[[int], None]) -> Assembly:
-    """All that was told of every model's windows; of what a source told twice the later."""
-    assembly = Assembly()
+def read_sums(
+    connection: Connection, channel: Channel, wanted: list[Range], told: Callable[[int], None], length: int
+) -> Assembly:
+    """All that was told of every model's windows of some length; of what a source told twice the later."""
+    assembly = Assembly(apart=PAUSE * length)
     for intake in read(connection, channel, wanted):
         told(len(intake.batch) + len(intake.rejects))
         assembly.fold(intake.batch.columns)
@@ -111,6 +117,7 @@ class _Model:
 
     windows: Mapping[int, Window]
     depth: int
+    newest: int
     _tallies: dict[int, Mapping[Group, Tally]] = field(default_factory=dict)
 
     def tallies(self, start: int) -> Mapping[Group, Tally]:
@@ -157,7 +164,10 @@ class Sums:
     def __init__(self, pipeline: Pipeline, assembly: Assembly) -> None:
         self._pipeline = pipeline
         depth = max(pipeline.scorecards.precision_at)
-        self._models = {who: _Model(windows, depth) for who, windows in assembly.models.items()}
+        self._models = {}
+        for who, windows in assembly.models.items():
+            newest = assembly.newest(who)
+            self._models[who] = _Model(windows, depth, max(windows) if newest is None else newest)
         # Labels are read for all models alike: of one that answers no more, no outcome tells how far they are by now.
         self._as_of = max((model.as_of() for model in self._models.values()), default=UNREAD)
 
@@ -170,14 +180,16 @@ class Sums:
         """The span that is asked for, in whole windows; by default the newest mature windows and all after them."""
         length = self._pipeline.scorecards.window
         starts = sorted({start for each in who for start in self._models[each].windows})
-        stop = starts[-1] + length
+        stop, newest = starts[-1] + length, max(self._models[each].newest for each in who)
         if asked is None:
             complete: list[int] = []
-            for start in reversed(starts):  # from the newest on: those that are not looked at need not be unpacked
+            # From the newest on: those that are not looked at need not be unpacked.
+            others = [start for start in starts if start <= newest]
+            for start in reversed(others):
                 if len(complete) < NEWEST and any(self._models[each].complete(start) for each in who):
                     complete.append(start)
-            return Span(complete[-1] if complete else starts[-NEWEST:][0], stop)
-        span = asked.settled(stop - 1)
+            return Span(complete[-1] if complete else others[-NEWEST:][0], stop)
+        span = asked.settled(newest + length - 1)
         if span.stop <= starts[0] or span.start >= stop:
             return span
         low, high = max(span.start, starts[0]), min(span.stop, stop)
@@ -186,7 +198,8 @@ class Sums:
     def lacking(self, who: Sequence[Identity], asked: Asked | None) -> int | None:
         """The start of the oldest window there is, where the span that is asked for begins before it."""
         starts = [start for each in who for start in self._models[each].windows]
-        oldest, stop = min(starts), max(starts) + self._pipeline.scorecards.window
+        oldest = min(starts)
+        stop = max(self._models[each].newest for each in who) + self._pipeline.scorecards.window
         start = -FOREVER if asked is None else asked.settled(stop - 1).start
         return oldest if -FOREVER < start < oldest else None
 
@@ -227,6 +240,7 @@ class Sums:
             cards,
             dict(_fared([cards[start] for start in complete])),
             self._as_of,
+            [start for start in starts if start > model.newest],
         )
 
 
@@ -244,7 +258,7 @@ def matures_by(summary: Summary, pipeline: Pipeline) -> int | None:
     """
     if pipeline.labels is None:
         return None
-    lost = {*summary.complete, *unmatched(summary)}
+    lost = {*summary.complete, *unmatched(summary), *summary.ahead}
     length = pipeline.scorecards.window + pipeline.labels.matures_after
     return max((s + length for s in summary.starts if s not in lost and s + length > summary.as_of), default=None)
 

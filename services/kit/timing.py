@@ -276,6 +276,11 @@ class Recent:
     def __init__(self) -> None:
         self._state = Clock().state
 
+    @property
+    def count(self) -> int:
+        """How many there were, ever."""
+        return int(self._state[COUNT])
+
     def take(self, times: Ints) -> None:
         """Take up times in their order."""
         _remember_all(self._state, frozen(times))

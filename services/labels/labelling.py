@@ -14,7 +14,7 @@ from services.kit.batch import Admission, Batch, Emit, Output, unslot
 from services.kit.ends import Quiet
 from services.kit.errors import ContractError
 from services.kit.service import Service
-from services.kit.timing import NEVER, Recent
+from services.kit.timing import CONFIRMED, NEVER, Recent
 from services.labels.figures import Figures
 from services.labels.joining import Found, Join, Question
 from services.labels.layout import (
@@ -159,9 +159,21 @@ class Labelling(Service):
 
     def _mark(self, partition: int, now: float, idle: bool = False) -> Mark:
         offset, recent = self._offsets.get(partition, 0), self._recent.get(partition, Recent())
-        reached = recent.reached(DAY)
+        reached = self._credible(partition, recent)
         progress = UNSEEN if reached == NEVER else max(reached, UNSEEN + 1) or -1  # 0 stands for nothing seen, too
         return Mark(partition, offset, progress, int(now * 1000), idle)
+
+    def _credible(self, partition: int, recent: Recent) -> int:
+        """How far a source is. A member that has just begun knows too few of its records to say that one lies far
+        beyond the others: then it has come no further than it was known to be, within a day.
+        """
+        reached = recent.reached(DAY)
+        if recent.count >= CONFIRMED or reached == NEVER:
+            return reached
+        topic, number = unslot(partition)
+        place = self._firsts[self.inputs[topic]] + number
+        known = max((int(join.sources[place, 0]) for join in self._joins.values()), default=NEVER)
+        return reached if known == NEVER or reached <= known + DAY else known
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Say which sources stand at their end for so long that nothing should wait for them, again and again."""

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from services.scorecards.tallies import Group, Tally, merged, stream, streamed, unpack
+from services.scorecards.tallies import COUNTS, Group, Tally, counts_of, merged, stream, streamed, unpack
 from services.scorecards.windows import Identity
 
 OUTCOMES = "outcomes"
+LEAST, SHARE = 8, 100
+"""Windows that stand apart at the end count as time that has come once they hold so many rows, and so large a part of
+what a window holds on average, one in SHARE."""
 
 
 class Source(NamedTuple):
@@ -23,10 +26,11 @@ class Source(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What it told last: `next_offset` orders what the same source tells."""
+    """What it told last: `next_offset` orders what the same source tells; `rows` is how many that is about."""
 
     next_offset: int
     payload: bytes
+    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -36,10 +40,20 @@ class Window:
     Attributes:
         told: by source; sums of different sources add up.
         dirty: whether that changed since cards were made of it.
+        rows: predictions and outcomes, from all sources.
     """
 
     told: dict[Source, Told] = field(default_factory=dict)
     dirty: bool = True
+    rows: int = 0
+
+    def take(self, source: Source, told: Told) -> None:
+        """Keep what a source told last."""
+        before = self.told.get(source)
+        if before is None or told.next_offset >= before.next_offset:
+            self.rows += told.rows - (before.rows if before is not None else 0)
+            self.told[source] = told
+            self.dirty = True
 
     def tallies(self, cap: int, depth: int) -> dict[Group, Tally]:
         """Sums over all sources, by group."""
@@ -50,16 +64,39 @@ class Window:
         return {group: merged(tallies, cap, depth) for group, tallies in sorted(parts.items())}
 
 
+def reached(windows: Mapping[int, Window], apart: int) -> int | None:
+    """The start of the newest window of a model, as far as many rows say so; None while too few do.
+
+    A few events dated ahead make windows of their own, apart from the others: they are windows like all, but no
+    time that has come.
+
+    Args:
+        windows: by their starts, milliseconds.
+        apart: milliseconds between two starts beyond which they stand apart.
+    """
+    starts = sorted(windows, reverse=True)
+    enough = max(LEAST, sum(window.rows for window in windows.values()) // max(SHARE * len(windows), 1))
+    head, rows = 0, 0
+    for place, start in enumerate(starts):
+        if place and starts[place - 1] - start > apart:
+            head, rows = place, 0
+        rows += windows[start].rows
+        if rows >= enough:
+            return starts[head]
+    return None
+
+
 class Assembly:
     """State of one partition of the parts: by model and arm, by window.
 
     Parameters:
         keep: milliseconds; windows that are older than a model's newest by more are forgotten, and what comes for them
-            is left out. None: all are kept.
+            is left out. None: all are kept. A few events dated ahead make no newest window (`reached`).
+        apart: see `reached`.
     """
 
-    def __init__(self, keep: int | None = None) -> None:
-        self._keep = keep
+    def __init__(self, keep: int | None = None, apart: int = 86_400_000) -> None:
+        self._keep, self._apart = keep, apart
         self.models: dict[Identity, dict[int, Window]] = {}
 
     def fold(self, columns: pa.RecordBatch) -> int:
@@ -75,19 +112,21 @@ class Assembly:
         model = row["model"]
         who = Identity(model["name"], model["version"], model["digest"], row["arm"])
         windows = self.models.setdefault(who, {})
-        if self._keep is not None and windows and start < max(windows) - self._keep:
+        before = self.newest(who)
+        if self._keep is not None and before is not None and start < before - self._keep:
             return False
         window = windows.setdefault(start, Window())
         source = Source(row["source"], row["source_partition"], row["generation"])
-        told = window.told.get(source)
-        if told is None or row["next_offset"] >= told.next_offset:
-            window.told[source] = Told(row["next_offset"], row["payload"])
-            window.dirty = True
-        newest = max(windows)
-        if self._keep is not None and start == newest:
+        window.take(source, Told(row["next_offset"], row["payload"], _rows(row["payload"])))
+        newest = self.newest(who)
+        if self._keep is not None and newest is not None and newest != before:
             for old in [old for old in windows if old < newest - self._keep]:
                 del windows[old]
         return True
+
+    def newest(self, who: Identity) -> int | None:
+        """The start of a model's newest window, as far as many rows say so."""
+        return reached(self.models.get(who, {}), self._apart)
 
     def changed(self) -> bool:
         """Whether cards are to be made of any window."""
@@ -117,9 +156,16 @@ class Assembly:
             who = Identity(row["name"], row["version"], row["digest"], row["arm"])
             window = self.models.setdefault(who, {}).setdefault(row["window"], Window())
             source = Source(row["topic"], row["partition"], row["generation"])
-            window.told[source] = Told(row["next_offset"], row["payload"])
+            window.take(source, Told(row["next_offset"], row["payload"], _rows(row["payload"])))
 
 
+def _rows(payload: bytes) -> int:
+    """How many predictions and outcomes a part tells of."""
+    whole = counts_of(payload)
+    return int(whole[_PREDICTIONS] + whole[_OUTCOMES])
+
+
+_PREDICTIONS, _OUTCOMES = COUNTS.index("predictions"), COUNTS.index("outcomes")
 _STATE = pa.schema(
     {
         **{name: pa.string() for name in Identity._fields},

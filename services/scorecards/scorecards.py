@@ -164,7 +164,9 @@ class Scorecards(Service):
         began = self._clock()
         for number, assembly in self._assemblies.items():
             for who, start, made in self._maker.cards(assembly):
-                self._tell(who, start, made[WHOLE])
+                newest = assembly.newest(who)
+                if newest is None or start <= newest:  # what lies beyond is dated ahead, and would stay the newest
+                    self._tell(who, start, made[WHOLE])
                 self._figures.withheld.inc(not whole(made[WHOLE].tally))
                 for (segment, group), each in made.items():
                     rows.append(self._row(who, start, segment, group, each, now))
@@ -215,8 +217,9 @@ class Scorecards(Service):
         """See `Service`."""
         place, _ = unslot(partition)
         state: Windows | Assembly
+        rules = self._pipeline.scorecards
         if self.inputs[place] == PARTS:
-            state = self._assemblies[partition] = Assembly(self._pipeline.scorecards.keep)
+            state = self._assemblies[partition] = Assembly(rules.keep, rules.window)
         else:
             state = self._windows[partition] = Windows(self._pipeline, self.inputs[place] == OUTCOMES, self._cap)
         if snapshot is not None:

@@ -165,11 +165,24 @@ def unpack(data: bytes) -> dict[Group, Tally]:
     return {(row["segment"], row["group"]): _tally(row) for row in streamed(data).to_pylist()}
 
 
-def _tally(row: dict[str, Any]) -> Tally:
+def counts_of(data: bytes) -> Ints:
+    """Counts of all rows that `pack` took, as `COUNTS`; zeros without any. ContractError for other bytes."""
+    table = streamed(data)
+    for place, group in enumerate(table["segment"].to_pylist()):
+        if not group:
+            return _counts(table["counts"][place].as_py())
+    return counted()
+
+
+def _counts(told: list[int]) -> Ints:
     counts = np.zeros(len(COUNTS), np.int64)
-    counts[: len(row["counts"])] = row["counts"]  # a later version may count more
+    counts[: len(told)] = told  # an earlier version counted less
+    return counts
+
+
+def _tally(row: dict[str, Any]) -> Tally:
     return Tally(
-        counts,
+        _counts(row["counts"]),
         score_table.unpack(row["predicted"]),
         score_table.unpack(row["known"]),
         regression.unpack(row["errors"]),

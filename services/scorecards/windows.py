@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.kit.timing import Clock, Seen
 from services.pipeline.spec import Pipeline
 from services.quality import entities, quantiles, regression, score_table
 from services.quality.quantiles import bucketed
@@ -69,9 +70,10 @@ class _Part:
 class Windows:
     """State of one source partition. A pure fold of its rows, wherever batches are cut.
 
-    A window is given up once event time has passed its end by `keep`; what comes for it later (a label corrected after
-    weeks) begins a part of a next generation, which adds to those before. So memory is bounded by the windows within
-    `keep`, and nothing that comes is left out.
+    A window is given up once event time has passed its end by `keep`; event time is what most of the newest rows agree
+    on (`kit.timing`), so no event dated ahead gives up windows. What comes for it later (a label corrected after weeks)
+    begins a part of a next generation, which adds to those before. So memory is bounded by the windows within `keep`,
+    and nothing that comes is left out.
 
     Parameters:
         pipeline: its windows, segments and model's output.
@@ -90,7 +92,7 @@ class Windows:
         matures = pipeline.labels.matures_after if pipeline.labels else 0
         self._keep = max(self._window, DAY) + (2 * matures if outcomes else 0)
         self._parts: dict[Place, _Part] = {}
-        self._progress = _NEVER
+        self._clock = Clock()
         self.next_offset = 0
 
     def __len__(self) -> int:
@@ -107,9 +109,7 @@ class Windows:
         """
         times = columns.column("event_time").cast(pa.int64()).to_numpy()
         windows = times // self._window * self._window
-        before = np.maximum.accumulate(np.append(self._progress, times))[:-1]
-        generations = np.maximum((before - windows - self._window) // self._keep, 0)
-        self._progress = max(self._progress, int(times.max(initial=_NEVER)))
+        generations = np.maximum((self._reached(times, offsets) - windows - self._window) // self._keep, 0)
         self.next_offset = int(offsets[-1]) + 1
         codes, known = identities(columns)
         sampled = np.zeros(len(offsets), np.int64)
@@ -138,9 +138,16 @@ class Windows:
         """Whether `published` would give any part."""
         return any(part.dirty for part in self._parts.values())
 
+    def _reached(self, times: Ints, offsets: Ints) -> Ints:
+        """How far event time had come before each row."""
+        rows = len(times)
+        late, firm, all_ = np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.ones(rows, np.bool_)
+        self._clock.advance(Seen(times, np.full(rows, -1), all_, offsets, all_), self._keep, late, firm)
+        return firm
+
     def _over(self, place: Place) -> bool:
         """Whether no row can come for it any more: the next one would be of another generation."""
-        return (self._progress - place.window - self._window) // self._keep > place.generation
+        return (self._clock.firm - place.window - self._window) // self._keep > place.generation
 
     # ---- rows ----------------------------------------------------------------------------------------------------
 
@@ -186,19 +193,23 @@ class Windows:
                 "generation": place.generation,
                 "tallies": pack(self._settled(part)),
                 "entities": stream(_highest(part.entities)) if part.entities else b"",
-                "progress": self._progress,
                 "next_offset": self.next_offset,
             }
             for place, part in self._parts.items()
         ]
         if not rows:  # what is remembered of a partition without parts
-            rows = [{"window": None, "progress": self._progress, "next_offset": self.next_offset}]
+            rows = [{"window": None, "next_offset": self.next_offset}]
+        rows[0]["clock"] = self._clock.state.tobytes()
         return stream(pa.Table.from_pylist(rows, schema=_STATE))
 
     def load(self, data: bytes) -> None:
         """Take over what `snapshot` gave. What was published before is not known, so all is published again."""
         for row in streamed(data).to_pylist():
-            self._progress, self.next_offset = row["progress"], row["next_offset"]
+            self.next_offset = row["next_offset"]
+            if row.get("clock"):
+                self._clock = Clock(np.frombuffer(row["clock"], np.int64))
+            elif row.get("progress", _NEVER) > self._clock.firm:  # an earlier version took the largest time
+                self._clock = Clock.at(row["progress"])
             if row["window"] is None:
                 continue
             who = Identity(row["name"], row["version"], row["digest"], row["arm"])
@@ -215,8 +226,8 @@ _STATE = pa.schema(
         "generation": pa.int64(),
         "tallies": pa.binary(),
         "entities": pa.binary(),
-        "progress": pa.int64(),
         "next_offset": pa.int64(),
+        "clock": pa.binary(),
     }
 )
 

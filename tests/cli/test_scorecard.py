@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,31 @@ def test_a_model_that_answers_no_more_goes_by_the_labels_of_all(project: Project
     write_sums(project.contracts, project.bootstrap, {"predictions": told, "outcomes": known})
     channel = project.contracts.channel(PARTS)
     parts = ranges(project.connection, channel.name)
-    sums = Sums(project.contracts.pipeline, read_sums(project.connection, channel, parts, lambda count: None))
+    sums = Sums(project.contracts.pipeline, read_sums(project.connection, channel, parts, lambda count: None, DAY))
     summary = sums.summary(next(who for who in sums.models if who.version == "1"), Span(), None)
     assert summary is not None
     assert summary.as_of == START + 20 * DAY
     assert matures_by(summary, project.contracts.pipeline) is None
     assert overdue(summary, project.contracts.pipeline) == 1
+
+
+def test_an_event_dated_ahead_is_not_the_newest(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """A span that is counted back begins where most events end; the one beyond has its window, and that is said."""
+    answers = project.contracts.channel("predictions").codec.reader.arrow
+    stray = replace(EVENTS.at(slice(7, 8)), ids=["stray"], times=np.array([START + 30_000 * DAY]))
+    told = {"predictions": [predictions(answers, CHAMPION, EVENTS), predictions(answers, CHAMPION, stray)]}
+    write_sums(project.contracts, project.bootstrap, told)
+    scorecard(str(project.path), bootstrap=project.bootstrap, last="2d", json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["window"] == {"from": START + 8 * DAY, "to": START + 10 * DAY}
+    scorecard(str(project.path), bootstrap=project.bootstrap, json=True)
+    (arm,) = json.loads(capsys.readouterr().out)["arms"]
+    assert (arm["windows"], arm["ahead_windows"]) == (8, [START + 30_000 * DAY])
+    assert arm["matures_by"] == START + 17 * DAY
+    scorecard(str(project.path), bootstrap=project.bootstrap)
+    assert "1 predictions of fraud@1/champion are of events dated far ahead" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_windows_that_a_model_was_fitted_on_are_marked(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.kit.batch import slot
 from services.labels.labelling import Labelling
-from tests.labels.cases import Case, pipeline
+from tests.labels.cases import EXCHANGE, Case, pipeline
 from tests.labels.test_routing import HOUR, labels, rows_of
 
 DAY = 24 * HOUR
@@ -50,6 +51,21 @@ def test_a_prediction_of_an_event_dated_ahead() -> None:
     sent = [case.prediction(f"e{n}", time) for n, time in enumerate(dated)]
     (told,) = progress(case.service(), rows_of("predictions", 0, sent, case.predictions))
     assert told == times[-1]
+
+
+def test_the_first_record_after_a_restart() -> None:
+    """A member that has just begun takes one record far ahead for no progress while its joins know of less."""
+    case = Case(pipeline())
+    first, second = case.service(), case.service()
+    old = NOW - 2_000 * DAY
+    known = [case.record("predictions", part, old, NOW) for part in range(2)]
+    first.process(case.batch(known), NOW / 1000)
+    second.restore(slot(EXCHANGE, 0), first.snapshot(slot(EXCHANGE, 0)))
+    for service, wanted in ((first, old), (second, old), (case.service(), NOW - 9)):
+        sent = rows_of("predictions", 0, [case.prediction("e", NOW - 9)], case.predictions)
+        assert progress(service, sent) == [wanted]
+        again = [case.prediction(f"e{n}", NOW - n) for n in (5, 3)]
+        assert progress(service, rows_of("predictions", 0, again, case.predictions, first=1)) == [NOW - 3]
 
 
 def test_few_labels_agree() -> None:

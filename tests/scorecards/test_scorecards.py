@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from services.scorecards.assembling import Assembly
+from services.kit.batch import slot
+from services.scorecards.assembling import Assembly, Window, reached
 from services.scorecards.scorecards import PARTS
 from services.scorecards.segmenting import WHOLE, Segments
-from services.scorecards.tallies import NOTHING, pack
+from services.scorecards.tallies import Tally, counted, pack
 from services.scorecards.windows import identities
 from tests.scorecards.made import (
     DAY,
@@ -364,8 +365,8 @@ def test_a_backfill_does_not_drown_live_latency() -> None:
 def test_windows_are_kept_as_the_pipeline_file_says() -> None:
     """Windows of a year are several on the cards; what is older than is to be kept is left out and counted."""
     length = 365 * DAY
-    assembly = Assembly(9 * length)
-    payload = pack({WHOLE: NOTHING})
+    assembly = Assembly(9 * length, length)
+    payload = pack({WHOLE: Tally(counted(predictions=100))})
 
     def part(start: int) -> pa.RecordBatch:
         row = {
@@ -381,9 +382,56 @@ def test_windows_are_kept_as_the_pipeline_file_says() -> None:
     assert assembly.fold(part(20 * length)) == 0
     assert sorted(windows) == [20 * length]
     assert assembly.fold(part(2 * length)) == 1
-    everything = Assembly()
+    everything = Assembly(apart=length)
     assert [everything.fold(part(year * length)) for year in (20, 0)] == [0, 0]
     assert len(next(iter(everything.models.values()))) == 2
+
+
+@pytest.mark.parametrize("ahead", [3 * DAY, 500 * DAY, 100 * 365 * DAY])
+def test_events_dated_ahead_make_no_card_be_forgotten(ahead: int) -> None:
+    """A few events far ahead of all others have windows of their own; all other windows have the cards that they have
+    without them, precision among the entities of a day included, and memory is given up as before.
+    """
+    plain, dated = Member(), Member()
+    made = world(6_000, days=20)
+    for member in (plain, dated):
+        for day in range(20):
+            rows = np.flatnonzero((made.times - START) // DAY == day)
+            if member is dated and day % 5 == 2:
+                times = made.times.copy()
+                times[rows[5]] = times.max() + ahead + day * DAY
+                moved = World(times, *(getattr(made, name) for name in World.__slots__[1:]))
+                for source, told in (("predictions", predictions), ("outcomes", None)):
+                    one = rows[5:6]
+                    sent = predictions(moved, one) if told else outcomes(moved, one, made.label[one])
+                    member.take(source, 0, sent)
+            member.take("predictions", 0, predictions(made, rows))
+            member.take("outcomes", 0, outcomes(made, rows, made.label[rows]))
+            member.publish()
+        member.restart()
+        member.publish()
+    for day in range(20):
+        found, wanted = (member.card(day)["figures"] for member in (dated, plain))
+        assert found == wanted, day
+        assert "entity_precision_at_100_per_day" in found
+    held = [len(member.made._windows[slot(0, 0)]) for member in (plain, dated)]
+    assert held[1] <= held[0] + 4, "windows of those dated ahead, and no others"
+    told = dated.registry.get_sample_value(
+        "headrace_scorecard", {"model": "m", "version": "1", "arm": "champion", "figure": "labelled_share"}
+    )
+    assert told == plain.card(19)["figures"]["labelled_share"]["value"]
+    assert dated.registry.get_sample_value("headrace_scorecard_late_parts_total") == 0
+
+
+def test_many_events_are_no_stray_ones() -> None:
+    """Once as many rows say so as a window needs, time has come, however far it went."""
+    windows = {START + day * DAY: Window(rows=1_000) for day in range(5)}
+    assert reached(windows, DAY) == START + 4 * DAY
+    windows[START + 900 * DAY] = Window(rows=7)
+    assert reached(windows, DAY) == START + 4 * DAY
+    windows[START + 901 * DAY] = Window(rows=3)
+    assert reached(windows, DAY) == START + 901 * DAY
+    assert reached({START: Window(rows=7)}, DAY) is None
 
 
 def test_a_member_is_unfinished_until_its_cards_are_told() -> None:
