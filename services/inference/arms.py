@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from services.inference import ensembles
+from services.inference.independence import ENOUGH, check_rows
 from services.inference.matrix import FeatureMatrix
 from services.inference.package import ModelPackage, load
 from services.inference.plans import Arm, Member
-from services.inference.sessions import Matrix, Scores, Session, SessionSettings, open_session
+from services.inference.sessions import Matrix, OnnxSession, Scores, Session, SessionSettings, open_session
 from services.inference.store import ModelStore
 from services.kit.errors import ContractError
 
@@ -112,8 +113,8 @@ class Opener:
         """Fetch, check and load all that an arm needs.
 
         Raises:
-            ContractError: a package is not what the plan says, wants features that are not there, or does not load; or
-                the arm's members make no ensemble.
+            ContractError: a package is not what the plan says, wants features that are not there, does not load, or
+                gives a row a score that depends on the rows beside it; or the arm's members make no ensemble.
             Transient: the model store does not answer.
             ConfigurationError: models cannot be run the way the settings say.
         """
@@ -123,7 +124,7 @@ class Opener:
             models = tuple(self._model(member) for member in arm.members)
             package = self._package(own)
             ensembles.check_stacking(arm, package)
-            stacking = self._known(package) or Model(package, open_session(package, self._settings), None)
+            stacking = self._known(package) or Model(package, self._session(package), None)
             self._open[package.digest] = stacking
             return OpenArm(arm, _threshold(arm, package), models, stacking)
         if arm.members:
@@ -142,8 +143,17 @@ class Opener:
         found = self._known(package)
         if found is None or found.matrix is None:
             matrix = FeatureMatrix.resolve(package.manifest.inputs, self._features, package.title)
-            found = self._open[package.digest] = Model(package, open_session(package, self._settings), matrix)
+            found = self._open[package.digest] = Model(package, self._session(package), matrix)
         return found
+
+    def _session(self, package: ModelPackage) -> Session:
+        """A session whose rows are scored apart. Whoever writes a plan by other ways than ours has tried no model."""
+        session = open_session(package, self._settings)
+        if isinstance(session, OnnxSession):  # a forest walks each row by itself
+            # Accelerators may round sums of few rows and of many otherwise; the graph is the same.
+            judged = session if session.on_cpu else OnnxSession(package, replace(self._settings, device="cpu"))
+            check_rows(judged.run, package.sample(ENOUGH), package.title)
+        return session
 
     def _known(self, package: ModelPackage) -> Model | None:
         return self._open.get(package.digest)

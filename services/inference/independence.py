@@ -16,6 +16,8 @@ from services.kit.errors import ContractError
 Rows = npt.NDArray[np.float32]
 Score = Callable[[Rows], npt.NDArray[np.float64]]
 
+ENOUGH = 512
+"""Rows by which a service holds a model to it, whose plan may never have seen a trial."""
 ALONE = 64
 """Rows that are scored by themselves."""
 SIZES = (1, 2, 3, 7, 16, 33)

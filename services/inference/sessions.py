@@ -148,6 +148,11 @@ class OnnxSession:
         self.batch = measured(self._answer, package, settings)
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the processor."""
+        return bool(self._session.get_providers()[0] == "CPUExecutionProvider")
+
+    @property
     def place(self) -> int:
         """The column that is the score, from 0."""
         return self._pick or 0

@@ -353,6 +353,43 @@ def test_a_canary_that_cannot_be_played(start: Start, store: ModelStore) -> None
     assert "m@3" in str(service.problem)
 
 
+def together(version: str) -> ModelPackage:
+    """A model whose score of a row is its place among the rows of its call."""
+    nodes = [
+        helper.make_node("ReduceMax", ["features"], ["own"], axes=[1], keepdims=1),
+        helper.make_node("Softmax", ["own"], ["probability"], axis=0),
+    ]
+    return pack(graphs.manifest(version=version), graphs.serialise(nodes, [graphs.vector("features", 2)]))
+
+
+@pytest.mark.parametrize("kind", ["champion", "canary", "member", "stacking"])
+def test_a_plan_of_scores_that_depend_on_other_rows(start: Start, store: ModelStore, kind: str) -> None:
+    """A fact that nobody tried its model for is not taken up; the plan before it goes on, and the reason is told."""
+    package, bad = graphs.package(), together("9")
+    service = start(package)
+    named = arm(package, store.put(package))
+    if kind == "champion":
+        arms = [arm(bad, store.put(bad))]
+    elif kind == "canary":
+        arms = [named, arm(bad, store.put(bad), "canary", share=0.5)]
+    else:
+        members = tuple(Member("m", p.manifest.version, p.digest, store.put(p)) for p in (package, CANARY))
+        if kind == "member":
+            members = (members[0], Member("m", "9", bad.digest, store.put(bad)))
+            both = Arm("champion", "both", "1", ensembles.digest_of("mean", members), "", 1.0, 0, 0.5, "mean", members)
+        else:
+            parameters = {"members": [member.digest for member in members]}
+            titles = [member.title for member in members]
+            bad = pack(graphs.manifest(titles, version="9", threshold=0.5, parameters=parameters), bad.graph)
+            both = Arm("champion", "m", "9", bad.digest, store.put(bad), 1.0, 0, 0.5, "stacking", members)
+        arms = [both]
+    service.learn(plans(("p", 2, arms)), now=0.0)
+    assert service.problem is not None
+    assert "score depends on the rows beside it" in service.problem
+    assert service.ready() is None
+    assert rows(service.process(features([1.0], [1]), now=0.0))[0]["plan_version"] == 1
+
+
 def test_a_broken_dark_model_is_not_ours(start: Start, store: ModelStore) -> None:
     """What is wrong with a shadow does not keep score from the plan."""
     package = graphs.package()

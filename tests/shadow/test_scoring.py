@@ -89,6 +89,22 @@ def test_every_dark_model_scores_every_event(start: Start, store: ModelStore, da
     assert found[0]["customer"] == {"nb_tx_1d": 0, "avg_amount_1d": 1.0}
 
 
+def test_scores_that_depend_on_other_rows_are_left_out(start: Start, dark: Callable[..., list[Arm]]) -> None:
+    """A dark model that nobody tried, whose rows are not scored apart, is left out and told of; the others play."""
+    nodes = [
+        helper.make_node("ReduceMax", ["features"], ["own"], axes=[1], keepdims=1),
+        helper.make_node("Softmax", ["own"], ["probability"], axis=0),
+    ]
+    bad = pack(graphs.manifest(version="9"), graphs.serialise(nodes, [graphs.vector("features", 2)]))
+    service = start()
+    service.learn(plans(("p", 4, dark(TWO, bad))), now=0.0)
+    output = service.process(features([100.0, 10.0], [0, 4]), now=1.0)
+    assert {row["model"]["version"] for row in predictions(output)} == {"2"}
+    event = told(output)[0]
+    assert event["type"] == "model_failed"
+    assert "score depends on the rows beside it" in event["evidence"]["problem"]
+
+
 def test_nothing_in_the_dark(start: Start, dark: Callable[..., list[Arm]]) -> None:
     """Without a plan rows wait, as they do for the champion; without dark models in it they are read past."""
     service = start()
