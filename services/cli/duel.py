@@ -14,6 +14,7 @@ from services.cli.duel_sheet import duel_sheet
 from services.cli.judging import Judge
 from services.cli.meeting import Meeting, meet
 from services.cli.models import store_at
+from services.cli.noted import note, noted
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from services.cli.origins import Origin, origins
 from services.cli.periods import Last, Span, Window, asked
@@ -93,12 +94,14 @@ def duel(
     with console.status("comparing"):
         document = compared(spec, read, truths, (first, second), Judge(spec, replicates), segment, top, seen)
     document = {"pipeline": spec.name, "window": span.told(), "unreadable": read.unreadable, **document}
+    document["noted"] = noted(spec.name)
     if json:
         typer.echo(codec.dumps(document))
     else:
         out = Console(highlight=False)
         for part in duel_sheet(document, span.text, spec, out.width):
             out.print(part)
+        out.print(note(spec.name))
     if read.unreadable:
         Console(stderr=True).print(f"{read.unreadable:,} records could not be read and are left out", style="red")
     raise typer.Exit(1 if read.unreadable else 0)

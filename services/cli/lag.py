@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.lagging import Lag, inputs, measure
+from services.cli.noted import note
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
 
 WIDE = 160
@@ -33,7 +34,8 @@ def lag(
 ) -> None:
     """Show, for each group, the records not yet processed and the age of the oldest of them.
 
-    A group is a line, with the partition that is furthest behind; --partitions and --json tell each partition.
+    A group is a line, with the partition that is furthest behind; --partitions and --json tell each partition. Below
+    stands what the services here refused or left out: it is behind them, and on no topic that they write.
     """
     settings, contracts = contracts_of(pipeline, bootstrap)
     found = measure(settings.connection, inputs(contracts.pipeline), time.time())
@@ -43,6 +45,7 @@ def lag(
         terminal = Console(highlight=False)
         console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
         console.print(each(found) if partitions else together(found))
+        console.print(note(contracts.pipeline.name))
     worst = max((each.seconds for each in found), default=0.0)
     raise typer.Exit(3 if limit is not None and worst > limit else 0)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from services.cli.figures import KEY, picked
 from services.cli.models import store_at
+from services.cli.noted import note, noted
 from services.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from services.cli.origins import Origin, origins
 from services.cli.periods import Last, Span, Window, asked, minute
@@ -74,7 +75,8 @@ def scorecard(
         if plot is not None:
             _draw(found, spec, span, plot)
     if json:
-        typer.echo(codec.dumps(document(found, spec, span, segment, names, known) | {"none_before": lacking}))
+        beside = {"none_before": lacking, "noted": noted(spec.name)}
+        typer.echo(codec.dumps(document(found, spec, span, segment, names, known) | beside))
         return
     console = Console(highlight=False)
     for part in scorecard_sheet(found, spec, span, segment, names or KEY, console.width):
@@ -87,6 +89,7 @@ def scorecard(
             f"{channel.name} no longer holds",
             style="yellow",
         )
+    console.print(note(spec.name))
     if plot is not None:
         console.print(f"\ndrawn in {plot}", markup=False)
 

@@ -19,6 +19,7 @@ from rich.markup import escape
 from services.cli.fleet import ask, remarks
 from services.cli.main import home
 from services.cli.members import members, scales, variables
+from services.cli.noted import REMARKS, SUPERVISOR, WORDS
 from services.cli.options import Json, PipelineName, pipeline_of
 from services.cli.provision import provision
 from services.cli.run import GRACE_S, STATE, check_settings, environment
@@ -37,14 +38,7 @@ TURN_S = 0.3
 NOTED_S = 2.0
 NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
-SUPERVISOR = "supervisor-"
 _STOPPED = "{} was stopped while it was starting, by headrace down"
-WORDS = {
-    "repeated": "repeats left out",
-    "repeat_kept": "repeats kept",
-    "late": "late events answered and not folded",
-}
-"""What members note of records, in words; since they started."""
 
 
 def up(
@@ -271,7 +265,7 @@ def _members(supervisor: Process) -> list[dict[str, Any]]:
 def _line(member: dict[str, Any], width: int = 24) -> str:
     state = "[green]ready[/]" if member["ready"] else f"[yellow]{escape(member['missing'])}[/]"
     again = f", started again {member['restarts']} times" if member["restarts"] else ""
-    noted = "".join(f", {count:,} {WORDS.get(remark, remark)}" for remark, count in member["remarks"].items())
+    noted = "".join(f", {count:,} {WORDS[REMARKS].get(remark, remark)}" for remark, count in member["remarks"].items())
     return f"{escape(member['name']):<{width}} {state}  http://127.0.0.1:{member['port']}/metrics{again}{noted}"
 
 

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     models: str = Field("models", description="the model store: a directory or an fsspec url (s3://, gs://)")
 
     mode: Literal["exactly_once", "at_least_once"] = Field(
-        "exactly_once", description="one transaction for outputs and offsets, or offsets after flushed outputs"
+        "exactly_once",
+        description="one transaction for outputs and offsets, or offsets after flushed outputs; "
+        "labels then tells no repeats",
     )
     group_protocol: Literal["classic", "consumer"] = Field("classic", description="Kafka's group.protocol")
     member: str = Field(

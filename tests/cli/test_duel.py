@@ -337,6 +337,7 @@ def test_the_sheet_fits_a_terminal(command: Terminal, played: Project) -> None:
     assert code == 0, errors
     assert max(map(len, out.splitlines())) <= 80
     assert "B is" in out or "Nobody can tell" in out
+    assert "they count themselves: headrace_remarks_total" in " ".join(out.split())
     for part in ("3,800 events scored by both", "kappa", "average precision", "10-50", "rank A"):
         assert part in out
 

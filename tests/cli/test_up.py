@@ -53,6 +53,8 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
         while "100 repeats left out" not in out:
             assert time.monotonic() < end, out
             out = terminal.run("status")[1]
+        told = " ".join(terminal.run("lag", own)[1].split())
+        assert "since the services here started: 100 repeats left out" in told
     finally:
         down = terminal.run("down", "--forget", timeout=400)
     assert down[0] == 0

@@ -11,6 +11,7 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from services.cli.noted import WORDS
 from services.cli.services import SERVICES
 from services.kit.metrics import Metrics
 from services.kit.runner import Runner
@@ -127,11 +128,21 @@ def _kept(topic: Topic) -> str:
     return "for ever" if retention < 0 else f"{retention // 86_400_000} days"
 
 
+def left_out() -> str:
+    """What is left out or counted otherwise: the metric, and what commands call it."""
+    rows = []
+    for metric, words in WORDS.items():
+        told = [text.format("...") if label == "" else f"{text} (`{label}`)" for label, text in words.items()]
+        rows.append((f"`{metric}`", "; ".join(told)))
+    return table(("metric", "what it counts"), rows)
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "services": (ROOT / "README.md", services),
     "topics": (ROOT / "docs/operations.md", topics),
     "settings": (ROOT / "docs/operations.md", settings),
     "metrics": (ROOT / "docs/operations.md", metrics),
+    "noted": (ROOT / "docs/operations.md", left_out),
 }
 """By name: the page that holds it between `<!-- table: NAME -->` and `<!-- end -->`, and how it is made."""
 
