@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from services.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, channel_of, contracts_of, milliseconds
+from services.cli.options import (
+    Bootstrap,
+    FromTime,
+    Json,
+    PipelineName,
+    ToTime,
+    channel_of,
+    contracts_of,
+    milliseconds,
+    naming,
+)
 from services.cli.progress import Told, counted
 from services.kit.batch import Batch
 from services.kit.channels import Channel
@@ -46,14 +56,14 @@ def export(
     settings, contracts = contracts_of(pipeline, bootstrap)
     channel = channel_of(contracts, topic)
     wanted = ranges(settings.connection, channel.name, milliseconds(from_), milliseconds(to))
-    with counted(f"from {channel.name}", None, quiet=json) as told:
-        written, unreadable = write(settings.connection, channel, wanted, out, told)
+    with counted(f"from {channel.name}", None, quiet=json) as told, naming(out):
+        records, unreadable = write(settings.connection, channel, wanted, out, told)
     told_ranges = [[part.partition, part.start, part.stop] for part in wanted]
     if json:
-        answer = {"file": str(out), "topic": channel.name, "records": written, "unreadable": unreadable}
+        answer = {"file": str(out), "topic": channel.name, "records": records, "unreadable": unreadable}
         typer.echo(codec.dumps({**answer, "ranges": told_ranges}))
     else:
-        Console(highlight=False).print(f"{written:,} records of {channel.name} in {out}")
+        Console(highlight=False).print(f"{records:,} records of {channel.name} in {out}")
         if unreadable:
             Console(stderr=True).print(f"{unreadable:,} records could not be read and are left out", style="red")
     raise typer.Exit(1 if unreadable else 0)

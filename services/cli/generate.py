@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from services.cli.options import Json, PipelineName
+from services.cli.options import Json, PipelineName, naming
 from services.pipeline.check import load
 from services.pipeline.workspace import resolve
 from services.simulation.simulators import World, simulate
@@ -38,7 +38,8 @@ def generate(
     console = Console(stderr=True)
     with console.status(f"making up {days} days of {spec.name}", spinner="dots"):
         table = simulate(spec, world)
-        pq.write_table(table, out)
+        with naming(out):
+            pq.write_table(table, out)
     labelled = spec.labels is not None and spec.labels.value in table.column_names
     told: dict[str, Any] = {"file": str(out), "rows": table.num_rows, "columns": table.column_names}
     told |= {"labels": spec.labels.value if spec.labels is not None and labelled else None, "seed": seed}

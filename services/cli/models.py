@@ -133,6 +133,8 @@ def add(
     features = None if contracts is None else contracts.channel("features").codec.reader.arrow
     output = None if contracts is None else contracts.pipeline.model.output
     store = store_at(models)
+    if not directory.is_dir():
+        raise ConfigurationError(f"there is no directory {directory}: name one with model.onnx and model.yaml")
     checks = list(verify(directory, None, None, features, None, output))
     failed = [one for one in checks if one.state == "failed"]
     told: dict[str, object] = {"checks": [asdict(one) for one in checks], "added": False}

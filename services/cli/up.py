@@ -121,7 +121,7 @@ def down(
     """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs."""
     console = Console(stderr=True, quiet=json)
     ran = False
-    if home().exists():
+    if home().is_symlink() or home().exists():
         with _alone(json):
             ran = _stop_all(console, forget)
     typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else _stopped(ran))

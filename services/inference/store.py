@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import tempfile
@@ -15,6 +17,7 @@ from typing import Any
 import fsspec
 import structlog
 from fsspec.core import split_protocol, url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from services.inference import plain_yaml
 from services.inference.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
@@ -137,12 +140,18 @@ class ModelStore:
         """Every package of the store, whole or not, by name and by the time at which it was stored.
 
         Raises:
+            ConfigurationError: it is no directory, or may not be read.
             Transient: the store does not answer.
         """
         try:
+            if isinstance(self._files, LocalFileSystem):
+                _check_readable(self._root)
             found: dict[str, dict[str, Any]] = self._files.find(self._root, maxdepth=4, detail=True)
         except FileNotFoundError:
             found = {}
+        except (PermissionError, NotADirectoryError) as error:
+            where = error.filename or self._root
+            raise ConfigurationError(f"model store: {where} cannot be read: {error.strerror or error}") from error
         except OSError as error:
             raise Transient(f"model store: cannot list {self._root}: {error}") from error
         folders: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
@@ -227,6 +236,20 @@ class ModelStore:
             Path(partial.name).replace(remote)
         else:
             self._files.pipe_file(remote, content)
+
+
+def _check_readable(root: str) -> None:
+    """OSError when a directory below a root, or the root itself, may not be listed: `find` would leave it out."""
+    place = Path(root)
+    if (place.is_symlink() or place.exists()) and not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for _ in os.walk(root, onerror=refuse):
+        pass
 
 
 def _written(told: dict[str, Any]) -> int:

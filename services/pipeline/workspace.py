@@ -32,8 +32,22 @@ class Workspace:
         return cls(tuple(dict.fromkeys((own, builtin()))))
 
     def find(self, folder: str, name: str) -> Path | None:
-        """The first root's file of that name, if any has it."""
-        return next((path for root in self.roots if (path := root / folder / name).is_file()), None)
+        """The first root's file of that name, if any has it.
+
+        ConfigurationError where something stands there that is no file, or nobody may look: another root's file of the
+        same name is not what was meant.
+        """
+        for path in (root / folder / name for root in self.roots):
+            try:
+                if path.is_file():
+                    return path
+                path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+            raise ConfigurationError(f"{path} is no file: put one there, or take it away")
+        return None
 
     def schema_path(self, name: str) -> Path:
         """The file of a schema.
@@ -66,8 +80,14 @@ class Workspace:
         return found
 
     def topic_folders(self) -> tuple[Path, ...]:
-        """The folders with topic files, nearest first."""
-        return tuple(folder for root in self.roots if (folder := root / "topics").is_dir())
+        """The folders with topic files, nearest first; ConfigurationError where one may not be read."""
+        folders = tuple(folder for root in self.roots if (folder := root / "topics").is_dir())
+        for folder in folders:
+            try:
+                list(folder.iterdir())  # What may not be listed looks empty to a search for files.
+            except OSError as error:
+                raise ConfigurationError(f"{folder} cannot be read: {error.strerror}") from None
+        return folders
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names of all files in a folder of any root, without their suffix, sorted."""
