@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.cli.answers import TOPICS, Flags, Ints, Read, Truths, extent, newest, read_answers, read_truths
+from services.cli.answers import TOPICS, Answers, Flags, Ints, Read, Truths, extent, newest, read_answers, read_truths
 from services.cli.duel_sheet import duel_sheet
 from services.cli.judging import Judge
 from services.cli.meeting import Meeting, meet
@@ -132,7 +132,8 @@ def compared(
 ) -> dict[str, Any]:
     """All that a duel tells, as JSON has it."""
     a, b = read.of(who[0]), read.of(who[1])
-    meeting = meet(a, b, truths, pipeline.labels.matures_after if pipeline.labels else 0, seen.saw, seen.counts)
+    matures_after = pipeline.labels.matures_after if pipeline.labels else 0
+    meeting = meet(a, b, truths, matures_after, seen.saw, seen.counts)
     once = meeting.own_a, meeting.own_b
     rows = (meeting.rows_a, meeting.rows_b) if meeting.paired else once
     sides = [
@@ -140,6 +141,7 @@ def compared(
         for each, own, *places in zip(who, (a, b), once, rows, strict=True)
     ]
     quality = judge.quality(a, b, meeting) if meeting.paired else judge.unpaired(a, b, meeting)
+    quality["waits_for"] = _waits_for(a, b, meeting, matures_after)
     return {
         "same_events": meeting.paired,
         "a": sides[0],
@@ -155,6 +157,15 @@ def compared(
         "groups": judge.groups(a, b, meeting) if segment is not None and meeting.paired else [],
         "disagreements": judge.disagreements(a, b, meeting, top),
     }
+
+
+def _waits_for(a: Answers, b: Answers, meeting: Meeting, matures_after: int) -> int | None:
+    """Up to which label time labels must be read for the first event to count that is too young; None for none."""
+    sides = [(a, meeting.rows_a, meeting.both)]
+    if not meeting.paired:
+        sides = [(a, meeting.own_a, meeting.first), (b, meeting.own_b, meeting.second)]
+    young = [own.times[rows][known.waiting] for own, rows, known in sides]
+    return min((int(times.min()) + matures_after for times in young if len(times)), default=None)
 
 
 def _events(meeting: Meeting) -> dict[str, int]:

@@ -145,7 +145,8 @@ def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[Renderable
     yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel['horizon'])}[/]"
     yield from _fitted(duel)
     if quality["waiting"]:
-        yield f"[dim]  {quality['waiting']:,} events are younger and count later[/]"
+        when = f", the first once labels up to {minute(quality['waits_for'])} are read"
+        yield f"[dim]  {quality['waiting']:,} events are younger and count later{when}[/]"
     if quality["missing"]:
         yield (
             f"[yellow]  {quality['missing']:,} events are old enough and have no outcome: `labels` may be behind, "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from services.cli.periods import minute
 from services.pipeline.spec import Pipeline
 
 LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error")
@@ -100,7 +101,9 @@ def _why_unknown(quality: Mapping[str, Any]) -> str:
             "for younger events, or train on older ones; --include-training counts them all the same."
         )
     if not quality["mature"]:
-        return "Nobody can tell yet: there are no mature outcomes of these events."
+        waits = quality.get("waits_for")  # of a group nobody asked
+        until = "" if waits is None else f" The first will be once labels up to {minute(waits)} are read."
+        return f"Nobody can tell yet: there are no mature outcomes of these events.{until}"
     if not quality["labelled"]:
         return "Nobody can tell: no label came for any mature event, and the pipeline presumes none."
     if not quality["positives"]:

@@ -350,10 +350,13 @@ def test_a_window_chooses_events(told_of: Duel) -> None:
     newest = int(EVENTS.times.max())
     told = told_of("champion", "challenger", last="2d")
     assert told["events"]["both"] == np.sum(common().times > newest - 2 * DAY)
+    waits = int(common().times[common().times > newest - 2 * DAY].min()) + 7 * DAY
+    assert told["quality"]["waits_for"] == waits
+    until = f"The first will be once labels up to {periods.minute(waits)} are read."
     assert told["verdict"] == {
         "answer": "unknown",
         "by": None,
-        "sentence": "Nobody can tell yet: there are no mature outcomes of these events.",
+        "sentence": f"Nobody can tell yet: there are no mature outcomes of these events. {until}",
         "more_outcomes": None,
     }
 
