@@ -20,9 +20,9 @@ from services.kit.timing import Clock, Seen
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
-REPEATED, KEPT, LATE = "repeated", "repeat_kept", "late"
+REPEATED, KEPT, LATE, BEHIND = "repeated", "repeat_kept", "late", "behind"
 """Remarks: rows that were left out; rows of a known id that are answered, and that views which fold labels do not count
-again; rows that are answered and not folded.
+again; rows that are answered and not folded; rows that are folded, and that views of other entities are not told of.
 """
 CHANGED = "changed_repeat"
 FIRM = "~firm"
@@ -31,15 +31,17 @@ FIRM = "~firm"
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded, or `again`:
-    their id is remembered, and the pipeline keeps repeats.
+    """Rows that may pass (imputed), those that may not, and which of the former come too late to be folded, come too
+    late for others (`behind`, those that are late aside), or come `again`: their id is remembered, and the pipeline
+    keeps repeats.
 
     The batch has one column more, `FIRM`, by which lateness is found again when the rows are folded.
-    `remarks`: how many rows were repeats, and left out; and how many pass although they are late.
+    `remarks`: how many rows were repeats, and left out; and how many pass although they are late or behind.
     """
 
     batch: Batch
     late: Flags
+    behind: Flags
     again: Flags
     rejects: tuple[Reject, ...]
     remarks: Counter[str] = field(default_factory=Counter)
@@ -49,7 +51,9 @@ class Gate:
     """Checks rows. Deterministic: it depends on the rows and their partitions' clocks alone, never on the wall clock.
 
     A row is late when it is older than its partition's watermark, what is `firm` of its clock, by more than the allowed
-    lateness. No single row moves that, see `timing`. A time far beyond the record's own Kafka timestamp is refused.
+    lateness. No single row moves that, see `timing`. It is behind when it is older by as much than what is `credible`
+    of the clock: its partition has told others that it was beyond, so they may have gone on without it. A time far
+    beyond the record's own Kafka timestamp is refused.
     A row whose id is remembered (see `repeats`) is left out when it says the same as the first, and refused when not.
 
     Parameters:
@@ -62,6 +66,7 @@ class Gate:
         self._rules = Rules(pipeline)
         self._ahead = ahead_ms
         self._read = _read_by(pipeline)
+        self._tells = bool(pipeline.foreign_views)
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def check(
@@ -84,7 +89,7 @@ class Gate:
         for finding in findings:
             good &= ~finding.rows
         late, repeated, differing = np.zeros((3, len(batch)), np.bool_)
-        firm = np.full(len(batch), NEVER)
+        firm, credible = np.full((2, len(batch)), NEVER)
         refuses, lateness = self._events.late == "reject", self._events.allowed_lateness
         known = None if ids is None else self._identified(batch.columns)
         for partition, rows in batch.runs():
@@ -93,9 +98,9 @@ class Gate:
             created = np.zeros(rows.stop - rows.start, np.bool_) if batch.created is None else batch.created[rows]
             seen = Seen(times[rows], batch.timestamp[rows], created, batch.offset[rows], good[rows])
             if ids is None or known is None:
-                clocks[partition].advance(seen, lateness, late[rows], firm[rows])
+                clocks[partition].advance(seen, lateness, late[rows], firm[rows], credible[rows])
             else:
-                marks = repeated[rows], differing[rows], late[rows], firm[rows]
+                marks = repeated[rows], differing[rows], late[rows], firm[rows], credible[rows]
                 ids(partition).sift(known[0][rows], known[1][rows], seen, clocks[partition], lateness, refuses, marks)
         batch = replace(batch, columns=batch.columns.append_column(FIRM, pa.array(firm)))
         keeps = self._events.repeats == "keep"
@@ -110,8 +115,10 @@ class Gate:
         again = repeated | differing
         if not keeps:
             good &= ~again
-        passed = Passed(batch.take(good), late[good], again[good], tuple(_rejects(batch, findings)))
-        counts = {KEPT: passed.again, LATE: passed.late, REPEATED: repeated & (not keeps)}
+        behind = late_rows(times, credible, lateness) & ~late & self._tells
+        rejects = tuple(_rejects(batch, findings))
+        passed = Passed(batch.take(good), late[good], behind[good], again[good], rejects)
+        counts = {KEPT: passed.again, LATE: passed.late, BEHIND: passed.behind, REPEATED: repeated & (not keeps)}
         passed.remarks.update({remark: int(rows.sum()) for remark, rows in counts.items()})
         return passed
 
@@ -158,9 +165,9 @@ def text_of(entities: pa.Array) -> pa.StringArray:
     return cast(pa.StringArray, entities if entities.type == pa.string() else entities.cast(pa.string()))
 
 
-def late_rows(times: Ints, firm: Ints, lateness: int) -> Flags:
-    """Rows that are further behind what was firm before them than is allowed."""
-    late: Flags = (firm != NEVER) & (times < firm - lateness)
+def late_rows(times: Ints, watermark: Ints, lateness: int) -> Flags:
+    """Rows that are further behind what their partition's time was before them than is allowed."""
+    late: Flags = (watermark != NEVER) & (times < watermark - lateness)
     return late
 
 

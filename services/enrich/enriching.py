@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.enrich.admitting import DAY, FIRM, Gate, entities_of, late_rows, times_of
+from services.enrich.admitting import DAY, FIRM, Gate, Passed, entities_of, late_rows, times_of
 from services.enrich.entities import EntityWindows, Features, question_of, values_of
-from services.enrich.entries import NEVER, Flags, Ints
+from services.enrich.entries import NEVER, Ints
 from services.enrich.exchanges import Labelled, exchanges
 from services.enrich.figures import Figures
 from services.enrich.lookups import Lookup, Lookups, needed
@@ -65,8 +65,9 @@ class Enrich(Service):
     """The service `enrich` for one pipeline.
 
     Features depend on the rows of a partition in their order and, for views that another entity keys, on entries that
-    a row may know of; never on the clock, on batches, or on what other members do. One exception is not settled yet: an
-    event of a backfill that is later than allowed and not late by what is firm (ADR 18), in views of other entities.
+    a row may know of; never on the clock, on batches, or on what other members do. What others are told of a row
+    follows from the rows before it in its partition alone: nothing, where it comes later than is allowed behind what
+    they have been told already (ADR 18).
 
     Parameters:
         pipeline: whose events these are.
@@ -140,12 +141,11 @@ class Enrich(Service):
             state.next_offset = end
             state.idle.clear()
             self._note_ahead(partition, state)
-        emits = self._tell(written, good, times, passed.late, passed.again) if ends else ()
+        emits = self._tell(written, times, passed) if ends else ()
         return Admission(good, emits, passed.rejects, passed.remarks)
 
-    def _tell(
-        self, written: Mapping[int, int], good: Batch, times: npt.NDArray[np.int64], late: Flags, again: Flags
-    ) -> tuple[Emit, ...]:
+    def _tell(self, written: Mapping[int, int], times: Ints, passed: Passed) -> tuple[Emit, ...]:
+        good, untold = passed.batch, passed.late | passed.behind
         places = {partition: at for at, partition in enumerate(written)}
         mark = np.zeros(len(good), np.int64)
         for partition, rows in good.runs():
@@ -156,16 +156,16 @@ class Enrich(Service):
             marks = [self._mark(view, partition, time) for partition, time in written.items()]
             entities = named[view.name] = entities_of(good.columns, view.key)
             entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
-            known = ~late & entities.is_valid().to_numpy(zero_copy_only=False)
+            known = ~untold & entities.is_valid().to_numpy(zero_copy_only=False)
             if view.folds_labels:
-                known &= ~again
+                known &= ~passed.again
             if not known.all():
                 entries = entries.take(known)
             emits.append(updates(view, self._partitions[f"view.{view.name}"], marks, entries))
         if self._labelled:
             ids = entities_of(good.columns, self.pipeline.events.id)
             events = Labelled(ids, times, {view.name: named[view.name] for view in self._labelled}, mark)
-            if (left := late | again).any():
+            if (left := untold | passed.again).any():
                 events = events.take(~left)
             marks = [self._mark(self._labelled[0], partition, time) for partition, time in written.items()]
             emits.append(exchanges(self._partitions[EXCHANGE], marks, events))

@@ -87,7 +87,7 @@ class Ids:
         clock: Clock,
         lateness: int,
         refuses: bool,
-        marks: tuple[Flags, Flags, Flags, Ints],
+        marks: tuple[Flags, Flags, Flags, Ints, Ints],
     ) -> None:
         """Take good rows up in their order.
 
@@ -101,7 +101,7 @@ class Ids:
             lateness: the allowed one.
             refuses: whether late rows are refused.
             marks: to be set: rows that are repeats, rows that differ from the first of their id, rows that are late;
-                and for each row what was firm before it.
+                and for each row what was firm, and what was credible, before it.
         """
         row, columns = 0, columns_of(seen)
         while True:
@@ -275,12 +275,12 @@ def _move(source: Bytes, target: Bytes, count: int) -> bool:
 
 @kernel(
     "u8[::1] u2[::1] ~i8[::1] ~i8[::1] ~b1[::1] ~i8[::1] ~b1[::1] i8 i8 b1 i8[::1] b1[::1] b1[::1] b1[::1] i8[::1] "
-    "u1[::1] i8 u1[::1] i8 i8[::1] i8[::1]",
+    "i8[::1] u1[::1] i8 u1[::1] i8 i8[::1] i8[::1]",
 )
 def _sift(
     codes: Codes, checks: Checks, times: Ints, stamps: Ints, created: Flags, offsets: Ints, good: Flags, begin: int,
     lateness: int, refuses: bool, clock: Ints, repeated: Flags, differing: Flags, late: Flags, firm: Ints,
-    newer: Bytes, newer_homes: int, former: Bytes, former_homes: int, state: Ints, limits: Ints,
+    credible: Ints, newer: Bytes, newer_homes: int, former: Bytes, former_homes: int, state: Ints, limits: Ints,
 ) -> int:  # fmt: skip  # rows, marks, tables
     table, older = newer.ctypes.data, former.ctypes.data
     end, homes, older_homes = table + len(newer), np.uint64(newer_homes), np.uint64(former_homes)
@@ -289,7 +289,7 @@ def _sift(
         if row + AHEAD < rows:
             fetch(table + _home(codes[row + AHEAD], homes))
             fetch(older + _home(codes[row + AHEAD], older_homes))
-        firm[row] = clock[FIRM]
+        firm[row], credible[row] = clock[FIRM], clock[CREDIBLE]
         if not good[row]:
             continue
         if 4 * state[_COUNT] >= 3 * newer_homes or _over(state, clock[FIRM], limits):

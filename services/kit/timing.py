@@ -6,9 +6,10 @@ along, and all that follow would be late. Two times stand here instead, both pur
 - `firm` decides who is late and what is forgotten. It goes as far as an eighth of the newest records have gone, but no
   further than `lateness` beyond what most of them have; or, in a live stream whose broker stamps records, as far as the
   broker's time went on. It never goes back.
-- `credible` says how far a source is to others that wait for it. A step that is not far beyond what is usual is
-  believed at once, or one that the broker's time took as well; a longer one, and the very first, when two more records
-  confirm it. When five records in a row lie far behind it, it was wrong and goes back.
+- `credible` says how far a source is to others that wait for it, and which of its records come too late for them. A
+  step that is within the lateness or not far beyond what is usual is believed at once, or one that the broker's time
+  took as well; a longer one, and the very first, when two more records confirm it: more in a row where such records
+  turned out to be wrong before. It never goes back either: others have gone on by it.
 
 A record's time counts up to its own Kafka timestamp, where that was written by the broker: what has not happened yet is
 no time that has passed.
@@ -29,7 +30,7 @@ Flags = npt.NDArray[np.bool_]
 NEVER = -(2**62)
 """A time before all times, far enough from the edge of int64 to subtract durations from."""
 STEP = 3_600_000
-"""Milliseconds that a single record may carry `credible` on, where records do not lie further apart anyway."""
+"""Milliseconds beyond the lateness that a stream may lie behind its broker's time and be taken for a live one."""
 USUAL = 16
 """Times the usual distance of records that a single one may carry `credible` on."""
 RECENT = 64
@@ -37,19 +38,23 @@ RECENT = 64
 LEAST = 8
 """Records before anything is firm."""
 FEW, CONFIRMED = 5, 3
+"""Of the newest few most must be far beyond `credible` to carry it on, and be that in a row."""
+DOUBTED = 3
+"""So many more have to be, for each of the longest run of such records that others did not follow."""
 SKEW = 60_000
 """Milliseconds that clocks of producers may differ by without being told."""
 
 (
-    FIRM, FIRM_STAMP, FIRM_OFFSET, CREDIBLE, CREDIBLE_STAMP, CREDIBLE_OFFSET, COUNT, TOLD, BEHIND, STAMP, AHEAD,
+    FIRM, FIRM_STAMP, FIRM_OFFSET, CREDIBLE, CREDIBLE_STAMP, CREDIBLE_OFFSET, COUNT, RUN, DOUBT, STAMP, AHEAD,
 ) = range(11)  # fmt: skip  # one line's worth
-_FEW_AT = 11
-_RING_AT = _FEW_AT + FEW
+_RING_AT = 11
 _ORDER_AT = _RING_AT + RECENT
 FIELDS = _ORDER_AT + RECENT
-"""`_STAMP` and `_OFFSET`: of the record that moved it last; STAMP: newest Kafka timestamp; AHEAD: records that were not
-believed at once, ever; then the newest times by which `credible` is judged, and those by which `firm` is: in the order
-of their arrival, and sorted."""
+"""`_STAMP` and `_OFFSET`: of the record that moved it last; RUN: how many records in a row lay too far beyond
+`credible` to be believed, DOUBT: the longest such run that others did not follow; STAMP: newest Kafka timestamp; AHEAD:
+records that were not believed at once, ever; then the newest times, in the order of their arrival, and sorted."""
+_FORMERLY = FIELDS + FEW
+"""Fields of a version that kept the few newest times twice, and counted other things in RUN and DOUBT."""
 
 
 class Seen(NamedTuple):
@@ -85,7 +90,10 @@ class Clock:
     def __init__(self, state: Ints | None = None) -> None:
         if state is None:
             state = np.full(FIELDS, NEVER, np.int64)
-            state[[COUNT, TOLD, BEHIND, AHEAD]] = 0
+            state[[COUNT, RUN, DOUBT, AHEAD]] = 0
+        elif len(state) == _FORMERLY:
+            state = np.delete(state, np.arange(_RING_AT, _RING_AT + FEW))
+            state[[RUN, DOUBT]] = 0
         self.state = state.copy()
 
     @classmethod
@@ -123,16 +131,16 @@ class Clock:
         """Offsets of the records that moved `firm` and `credible` last; NEVER for none."""
         return self._get(FIRM_OFFSET), self._get(CREDIBLE_OFFSET)
 
-    def advance(self, seen: Seen, lateness: int, late: Flags, firm: Ints) -> None:
+    def advance(self, seen: Seen, lateness: int, late: Flags, firm: Ints, credible: Ints) -> None:
         """Take up records in their order.
 
         Args:
             seen: the records.
             lateness: how far behind `firm` a record may be, ms; those further behind change nothing.
             late: to be set: those.
-            firm: to be set: what was `firm` before each, ms.
+            firm, credible: to be set: what was `firm` and `credible` before each, ms.
         """
-        _advance(self.state, *columns_of(seen), lateness, late, firm)
+        _advance(self.state, *columns_of(seen), lateness, late, firm, credible)
 
 
 def columns_of(seen: Seen) -> tuple[Ints, Ints, Flags, Ints, Flags]:
@@ -142,13 +150,13 @@ def columns_of(seen: Seen) -> tuple[Ints, Ints, Flags, Ints, Flags]:
     )  # fmt: skip  # one line's worth
 
 
-@kernel("i8[::1] ~i8[::1] ~i8[::1] ~b1[::1] ~i8[::1] ~b1[::1] i8 b1[::1] i8[::1]")
+@kernel("i8[::1] ~i8[::1] ~i8[::1] ~b1[::1] ~i8[::1] ~b1[::1] i8 b1[::1] i8[::1] i8[::1]")
 def _advance(
     state: Ints, times: Ints, stamps: Ints, created: Flags, offsets: Ints, good: Flags, lateness: int, late: Flags,
-    firm: Ints,
+    firm: Ints, credible: Ints,
 ) -> None:  # fmt: skip  # the state, the records, the answer
     for row in range(len(times)):
-        firm[row] = state[FIRM]
+        firm[row], credible[row] = state[FIRM], state[CREDIBLE]
         if good[row]:
             late[row] = is_late(state, times[row], lateness)
             if not late[row]:
@@ -170,7 +178,7 @@ def take(state: Ints, dated: int, stamp: int, created: bool, offset: int, latene
     _move_credible(state, time, stamp, stamped, offset, lateness)
     _move_firm(state, time, stamp, stamped, offset, lateness)
     if state[CREDIBLE] < state[FIRM]:
-        state[CREDIBLE], state[CREDIBLE_STAMP], state[CREDIBLE_OFFSET] = state[FIRM], stamp, offset
+        state[CREDIBLE], state[CREDIBLE_STAMP], state[CREDIBLE_OFFSET], state[RUN] = state[FIRM], stamp, offset, 0
     if state[CREDIBLE] != NEVER and dated > state[CREDIBLE] + lateness + SKEW:
         state[AHEAD] += 1
     state[STAMP] = max(state[STAMP], stamp)
@@ -216,51 +224,68 @@ def _move_firm(state: Ints, time: int, stamp: int, stamped: bool, offset: int, l
 
 @kernel
 def _move_credible(state: Ints, time: int, stamp: int, stamped: bool, offset: int, lateness: int) -> None:
-    state[_FEW_AT + state[TOLD] % FEW] = time
-    state[TOLD] += 1
-    known, target = state[CREDIBLE], state[CREDIBLE]
+    known = state[CREDIBLE]
+    target = known
     if known == NEVER:
         live = stamped and stamp - time <= lateness + STEP
-        target = time if live else _confirmed(state)
-    elif time > known:
-        reach = known + STEP
-        if time > reach:
-            reach = known + max(STEP, USUAL * _distance(state))
-            if stamped and state[CREDIBLE_STAMP] - known <= lateness + STEP:
-                reach += max(stamp - state[CREDIBLE_STAMP], 0)
-        target = time if time <= reach else max(known, _confirmed(state))
-        state[BEHIND] = 0
-    elif time < known - lateness - max(STEP, USUAL * _distance(state)):
-        state[BEHIND] += 1
-        if state[BEHIND] >= FEW:
-            target = state[_FEW_AT : _FEW_AT + FEW].max()
-            state[BEHIND] = 0
-    else:
-        state[BEHIND] = 0
+        target = time if live else _confirmed(state, lateness)
+    elif time >= known - lateness:  # What comes later than that says nothing of the others.
+        target = max(known, time)
+        if time > known + lateness and _far(state, time, stamp, stamped, lateness):
+            state[RUN] += 1
+            target = known
+            if state[RUN] >= CONFIRMED + DOUBTED * state[DOUBT]:
+                target = max(known, _confirmed(state, lateness))
+                state[RUN] = 0
+        elif state[RUN] > 0:
+            if time < _newest(state, 1):
+                state[DOUBT] = max(state[DOUBT], state[RUN])
+            state[RUN] = 0
     if target != known:
         state[CREDIBLE], state[CREDIBLE_STAMP], state[CREDIBLE_OFFSET] = target, stamp, offset
 
 
+@kernel
+def _far(state: Ints, time: int, stamp: int, stamped: bool, lateness: int) -> bool:
+    """Whether a time is too far beyond `credible` to be believed at once."""
+    known = state[CREDIBLE]
+    reach = known + max(lateness, USUAL * _distance(state))
+    if stamped and state[CREDIBLE_STAMP] - known <= lateness + STEP:
+        reach += max(stamp - state[CREDIBLE_STAMP], 0)
+    return bool(time > reach)
+
+
+@kernel
+def _newest(state: Ints, back: int) -> int:
+    """The time of the newest record, or of one that came so many before it."""
+    found: int = state[_RING_AT + (state[COUNT] - 1 - back) % RECENT]
+    return found
+
+
 @kernel("i8[::1]")
 def _distance(state: Ints) -> int:
-    """The usual distance between records: of the middle half of the newest ones."""
+    """The usual distance between records: of a quarter of the newest ones, the older ones of the middle half, so that
+    it is that of most, though many be dated ahead.
+    """
     present = min(state[COUNT], RECENT)
-    if present < LEAST:
+    if present < FEW - 1:  # Of fewer a single one would decide.
         return 0
-    quarter = present // 4
-    low, high = state[_ORDER_AT + quarter], state[_ORDER_AT + present - 1 - quarter]
-    distance: int = (high - low) // (present - 2 * quarter)
+    quarter, half = present // 4, present // 2
+    distance: int = (state[_ORDER_AT + half] - state[_ORDER_AT + quarter]) // (half - quarter)
     return distance
 
 
 @kernel
-def _confirmed(state: Ints) -> int:
+def _confirmed(state: Ints, lateness: int) -> int:
     """The largest of the few newest times that is not far beyond most of them; NEVER while there are too few."""
-    present = min(state[TOLD], FEW)
+    present = min(state[COUNT], FEW)
     if present < CONFIRMED:
         return NEVER
-    few = np.sort(state[_FEW_AT : _FEW_AT + present])
-    most = few[present - present // 2 - 1] + max(STEP, USUAL * _distance(state))
+    few = np.empty(present, np.int64)
+    for back in range(present):
+        few[back] = _newest(state, back)
+    few.sort()
+    most = few[present - present // 2 - 1] + max(lateness, USUAL * _distance(state))
     found: int = few[0]
     for time in few:
         if time <= most:

@@ -141,8 +141,9 @@ class Windows:
     def _reached(self, times: Ints, offsets: Ints) -> Ints:
         """How far event time had come before each row."""
         rows = len(times)
-        late, firm, all_ = np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.ones(rows, np.bool_)
-        self._clock.advance(Seen(times, np.full(rows, -1), all_, offsets, all_), self._keep, late, firm)
+        late, all_ = np.zeros(rows, np.bool_), np.ones(rows, np.bool_)
+        firm, credible = np.zeros((2, rows), np.int64)
+        self._clock.advance(Seen(times, np.full(rows, -1), all_, offsets, all_), self._keep, late, firm, credible)
         return firm
 
     def _over(self, place: Place) -> bool:

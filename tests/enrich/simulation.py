@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,6 +88,7 @@ class World:
         self.held: dict[int, Batch] = {}
         self.features: list[pa.RecordBatch] = []
         self.rejects: list[Reject] = []
+        self.remarks: Counter[str] = Counter()
         self.now = now
         self.coming: list[tuple[float, Log, pa.RecordBatch, pa.Array]] = []
         self.labels: list[Log] = []
@@ -171,6 +173,7 @@ class World:
             admission = self.enrich.admit(log.take(rows), self.now)
             self.write(admission.emits)
             self.rejects += admission.rejects
+            self.remarks.update(admission.remarks)
             batch = admission.batch
         if not len(batch):
             return

@@ -55,7 +55,7 @@ def test_one_in_a_backfill(ahead: int, at: int, late: str) -> None:
 
 
 def test_many_of_one_producer() -> None:
-    """Nor do events of a producer whose clock is five hours ahead, a seventh of all."""
+    """Nor do events of a producer whose clock is five hours ahead, a seventh of all; others are told of the rest."""
     rows = [(t + 5 * HOUR * (n % 7 == 3), s, r, h) for n, (t, s, r, h) in enumerate(stream(3, 400))]
     world = World(cases.pipeline(), MemoryStore(), seed=3, now=4e9)
     found = answers(world, rows)
@@ -63,6 +63,8 @@ def test_many_of_one_producer() -> None:
     wanted = oracle(rows)
     for place in honest:
         assert without_nan(found[f"r{place}"]["sensor"]) == wanted[place]["sensor"]  # type: ignore[arg-type]  # a dict
+        assert found[f"r{place}"]["room"] == wanted[place]["room"]
+    assert world.remarks["behind"] == 0
 
 
 def test_first_after_a_gap() -> None:

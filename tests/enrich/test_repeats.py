@@ -152,12 +152,13 @@ def test_time_goes_on_by_what_is_kept() -> None:
     seen = rows_at(times)
     codes = codes_of(pa.array(np.arange(400) % 3))
     with_ids, without = Clock(), Clock()
-    marks, late, firm = blank(400), np.zeros(400, np.bool_), np.full(400, NEVER)
+    marks, late, firm, credible = blank(400), np.zeros(400, np.bool_), *np.full((2, 400), NEVER)
     Ids(50, keeps=True).sift(codes, np.arange(400).astype(np.uint16), seen, with_ids, LATENESS, False, marks)
-    without.advance(seen, LATENESS, late, firm)
+    without.advance(seen, LATENESS, late, firm, credible)
     assert (with_ids.firm, with_ids.credible) == (without.firm, without.credible)
     assert np.array_equal(marks[2], late)
     assert np.array_equal(marks[3], firm)
+    assert np.array_equal(marks[4], credible)
     assert int((marks[0] | marks[1]).sum()) == 397
 
 
@@ -185,10 +186,10 @@ def rows_at(times: Sequence[int] | Ints) -> Seen:
     return Seen(at, np.full(count, -1), np.zeros(count, np.bool_), np.arange(count), np.ones(count, np.bool_))
 
 
-def blank(rows: int) -> tuple[Flags, Flags, Flags, Ints]:
+def blank(rows: int) -> tuple[Flags, Flags, Flags, Ints, Ints]:
     """What `sift` marks, before it does."""
     repeated, differing, late = np.zeros((3, rows), np.bool_)
-    return repeated, differing, late, np.zeros(rows, np.int64)
+    return repeated, differing, late, *np.zeros((2, rows), np.int64)
 
 
 # ---- for how long ------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ class Slow:
         if late and self.refuses:
             return "late"
         if not late:
-            self.clock.advance(rows_at([time]), LATENESS, np.zeros(1, np.bool_), np.zeros(1, np.int64))
+            self.clock.advance(rows_at([time]), LATENESS, np.zeros(1, np.bool_), *np.zeros((2, 1), np.int64))
         self.started = self.clock.credible if self.started == NEVER else self.started
         self.newer[code] = check
         return "late" if late else "new"

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 from polars.testing import assert_frame_equal
 
 from tests.project import Project
+from tests.watermarks import watermarks
 
 STRANGER = Path(__file__).parents[1] / "pipeline" / "stranger"
 START = 1_711_846_800_000
 """A Sunday in 2024, 31 March, 01:00 UTC: the hour in which Paris sets its clocks forward."""
-NEVER = -(2**62)
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
@@ -68,33 +67,13 @@ def trips(count: int, seed: int, first: int = 0, disorder_ms: int = 0, late: flo
     return pa.RecordBatch.from_pydict(columns).take(pa.array(np.argsort(written, kind="stable")))
 
 
-def watermarks(partitions: list[int], times: list[int], lateness: int) -> npt.NDArray[np.int64]:
-    """What is firm of their partitions' time before each trip of a backfill, in order; NEVER before there is anything.
-
-    Of the newest 64 trips that were not late an eighth has gone as far, and it is no more than the lateness beyond what
-    half of them have; nothing is firm before there were 8, and what is firm stays so.
-    """
-    newest: dict[int, list[int]] = {}
-    firm: dict[int, int] = {}
-    found = []
-    for partition, time in zip(partitions, times, strict=True):
-        known = firm.setdefault(partition, NEVER)
-        found.append(known)
-        if time < known - lateness:
-            continue
-        recent = newest[partition] = [*newest.get(partition, []), time][-64:]
-        if len(recent) >= 8:
-            falling = sorted(recent, reverse=True)
-            firm[partition] = max(known, min(falling[len(falling) // 8], falling[len(falling) // 2] + lateness))
-    return np.array(found, np.int64)
-
-
 def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
     """The features of every event, by its id, from the events topic as it lies there; NaN for none.
 
-    A trip is late when it is more than the lateness behind the watermark of its partition before it (see `watermarks`);
-    late ones are answered and never counted. Of its rider it sees what stands before it in the log; of a station what
-    happened by its time less the delay, wherever that was written.
+    A trip is late when it is more than the lateness behind what was firm of its partition's time before it (see
+    `tests.watermarks`); late ones are answered and never counted. Of its rider it sees what stands before it in the
+    log; of a station what happened by its time less the delay, wherever that was written, but for trips that came more
+    than the lateness behind what was credible.
     """
     rows = pl.DataFrame(pl.from_arrow(events)).sort("_partition", "_offset")
     rows = rows.with_columns(
@@ -106,8 +85,9 @@ def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
     time, minutes, charge, rider, station, electric = (
         rows[name].to_numpy() for name in ("time", "minutes", "charge", "rider", "station", "electric")
     )
-    watermark = watermarks(rows["_partition"].to_list(), time.tolist(), rules.lateness)
-    late = time < watermark - rules.lateness
+    before = watermarks(rows["_partition"].to_list(), time.tolist(), rules.lateness)
+    watermark, credible = (np.array(times, np.int64) for times in before[:2])
+    late, behind = time < watermark - rules.lateness, time < credible - rules.lateness
     kept_from = watermark - rules.lateness - max(length for _, length in rules.rider_windows)
     place = np.arange(len(rows))
     windows = []
@@ -121,7 +101,7 @@ def expected(events: pa.Table, rules: Rules) -> pl.DataFrame:
             answer[f"rider.longest_{name}"] = float(minutes[window].max()) if window.any() else np.nan
             answer[f"rider.shortest_{name}"] = float(minutes[window].min()) if window.any() else np.nan
         end = time[row] - rules.delay
-        there = ~late & (station == station[row]) & (time <= end)
+        there = ~late & ~behind & (station == station[row]) & (time <= end)
         for name, length in rules.station_windows:
             window = there & (time > end - length)
             answer[f"station.returns_{name}"] = float(window.sum())
