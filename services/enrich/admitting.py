@@ -20,9 +20,10 @@ from services.kit.timing import Clock, Seen
 from services.pipeline.spec import Pipeline
 
 DAY = 86_400_000
-REPEATED, KEPT, LATE, BEHIND = "repeated", "repeat_kept", "late", "behind"
+REPEATED, KEPT, LATE, BEHIND, HASTY = "repeated", "repeat_kept", "late", "behind", "out_of_order"
 """Remarks: rows that were left out; rows of a known id that are answered, and that views which fold labels do not count
-again; rows that are answered and not folded; rows that are folded, and that views of other entities are not told of.
+again; rows that are answered and not folded; rows that are folded, and that views of other entities are not told of;
+rows that these are told of when others may have been answered without them, for the view's delay is so short.
 """
 CHANGED = "changed_repeat"
 FIRM = "~firm"
@@ -36,7 +37,7 @@ class Passed:
     keeps repeats.
 
     The batch has one column more, `FIRM`, by which lateness is found again when the rows are folded.
-    `remarks`: how many rows were repeats, and left out; and how many pass although they are late or behind.
+    `remarks`: how many rows were repeats, and left out; and how many pass with a reservation.
     """
 
     batch: Batch
@@ -67,6 +68,8 @@ class Gate:
         self._ahead = ahead_ms
         self._read = _read_by(pipeline)
         self._tells = bool(pipeline.foreign_views)
+        delays = [view.delay for view in pipeline.foreign_views if view.delay <= self._events.allowed_lateness]
+        self._hasty = max(min(delays), 1) if delays else None
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def check(
@@ -118,9 +121,14 @@ class Gate:
         behind = late_rows(times, credible, lateness) & ~late & self._tells
         rejects = tuple(_rejects(batch, findings))
         passed = Passed(batch.take(good), late[good], behind[good], again[good], rejects)
-        counts = {KEPT: passed.again, LATE: passed.late, BEHIND: passed.behind, REPEATED: repeated & (not keeps)}
+        counts = {KEPT: passed.again, LATE: passed.late, BEHIND: passed.behind, REPEATED: repeated & (not keeps),
+                  HASTY: self._out_of_order(times, credible) & good & ~late & ~behind}  # fmt: skip  # one table
         passed.remarks.update({remark: int(rows.sum()) for remark, rows in counts.items()})
         return passed
+
+    def _out_of_order(self, times: Ints, credible: Ints) -> Flags:
+        """Rows that come so late that others, where a view's delay is no longer than the lateness, may lack them."""
+        return np.zeros(len(times), np.bool_) if self._hasty is None else late_rows(times, credible, self._hasty - 1)
 
     def _identified(self, columns: pa.RecordBatch) -> tuple[Codes, Checks]:
         """By what each row is known again: its id, and what the pipeline reads of it."""

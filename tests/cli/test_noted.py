@@ -60,7 +60,8 @@ def test_every_counter_is_shown_or_changes_nothing() -> None:
 
 def test_every_remark_has_words() -> None:
     """Each remark of the code, and each fate of a label that is not simply counted, is said in words."""
-    remarks = {value for name, value in vars(admitting).items() if name in ("REPEATED", "KEPT", "LATE")}
+    names = ("REPEATED", "KEPT", "LATE", "BEHIND", "HASTY")
+    remarks = {value for name, value in vars(admitting).items() if name in names}
     assert set(WORDS[REMARKS]) == remarks == set(remarked())
     assert set(WORDS["headrace_labels_total"]) | set(FATES) == set(KNOWN_FATES.values())
     for remark in remarks:
@@ -69,7 +70,7 @@ def test_every_remark_has_words() -> None:
 
 def remarked() -> Iterator[str]:
     """The remarks that `enrich` makes, as its code counts them."""
-    (counts,) = re.findall(r"counts = \{(.*?)\}\n", inspect.getsource(admitting))
+    (counts,) = re.findall(r"counts = \{(.*?)\}\n", inspect.getsource(admitting), re.DOTALL)
     for name in re.findall(r"([A-Z]+):", counts):
         yield getattr(admitting, name)
 
