@@ -4,8 +4,10 @@ Three clocks stand beside one another:
 - maturity: what happened up to it has had its predictions and labels read. The least, over the source partitions of
   labels and predictions that are awake, of the largest time seen there; when all are idle, the largest time seen
   anywhere. A time far beyond most of the newest ones is not seen before others confirm it (see `timing`): a label known
-  today among those of last year moves nothing. An idle source holds nothing back, and it moves nothing on: events of
-  a backfill lie years behind the wall clock, and the labels of its last days may be published an hour after it.
+  today among those of last year moves nothing. Where it was the very first it is taken back: when a source is told to
+  be further back than `expires_after`, time begins anew from what all sources say. An idle source holds nothing back,
+  and it moves nothing on: events of a backfill lie years behind the wall clock, and the labels of its last days may be
+  published an hour after it.
 - the data clocks of labels and of predictions: the least of the largest times seen, whatever the wall clock says. They
   alone decide, while data flows, what is forgotten: somebody may publish a quarter of events in a minute, and their
   labels afterwards.
@@ -59,8 +61,14 @@ def mark(r: int, given: int, row: int) -> None:
     time = load64(load64(given + G_CLOCKS) + 8 * row)
     raise_to(source + S_HEARD, time)
     if progress != 0 and progress > UNSEEN:
-        if load64(load64(given + G_KIND) + 8 * row) == EVENTS:
-            store64(source + S_PROGRESS, progress)  # Events may take back what turned out to be no progress.
+        kind, before = load64(load64(given + G_KIND) + 8 * row), load64(source + S_PROGRESS)
+        # What turned out to be no progress is taken back: the first records of a source may have been dated far ahead.
+        if kind < 2 and before != NEVER and progress < before - load64(r + EXPIRES):
+            for clock in (MATURITY, AS_OF, LABELS_AT, PREDICTIONS_AT):
+                store64(r + clock, NEVER)
+            store64(source + S_PROGRESS, progress)
+        elif kind == EVENTS:
+            store64(source + S_PROGRESS, progress)
         else:
             raise_to(source + S_PROGRESS, progress)
     if load64(load64(given + G_IDLE) + 8 * row):

@@ -165,7 +165,8 @@ class Labelling(Service):
 
     def _credible(self, partition: int, recent: Recent) -> int:
         """How far a source is. A member that has just begun knows too few of its records to say that one lies far
-        beyond the others: then it has come no further than it was known to be, within a day.
+        beyond the others: then it has come no further than it was known to be, within a day, nor less
+        far.
         """
         reached = recent.reached(DAY)
         if recent.count >= CONFIRMED or reached == NEVER:
@@ -173,7 +174,7 @@ class Labelling(Service):
         topic, number = unslot(partition)
         place = self._firsts[self.inputs[topic]] + number
         known = max((int(join.sources[place, 0]) for join in self._joins.values()), default=NEVER)
-        return reached if known == NEVER or reached <= known + DAY else known
+        return reached if known == NEVER or known <= reached <= known + DAY else known
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Say which sources stand at their end for so long that nothing should wait for them, again and again."""

@@ -138,7 +138,14 @@ class Slow:
         place = record["source"], record["source_partition"]
         progress, _ = self.sources.get(place, (NEVER, NEVER))
         told = record["progress"] if record["progress"] not in (0, UNSEEN) else NEVER
-        progress = told if record["source"] == "events" and told != NEVER else max(progress, told)
+        back = progress != NEVER and NEVER < told < progress - self.rule.expires_after
+        if back and record["source"] in ("labels", "predictions"):
+            self.maturity = self.as_of = NEVER
+            progress = told
+        elif record["source"] == "events" and told != NEVER:
+            progress = told
+        else:
+            progress = max(progress, told)
         self.sources[place] = progress, record["time"] if record["idle"] else NEVER
         labels, predictions = self.reached("labels"), self.reached("predictions")
         self.as_of = max(self.as_of, self.seen("labels") if labels == FOREVER else labels)

@@ -10,7 +10,7 @@ import pytest
 
 from services.kit.batch import slot
 from services.labels.labelling import Labelling
-from tests.labels.cases import EXCHANGE, Case, pipeline
+from tests.labels.cases import EXCHANGE, MATURES, Case, pipeline
 from tests.labels.test_routing import HOUR, labels, rows_of
 
 DAY = 24 * HOUR
@@ -66,6 +66,28 @@ def test_the_first_record_after_a_restart() -> None:
         assert progress(service, sent) == [wanted]
         again = [case.prediction(f"e{n}", NOW - n) for n in (5, 3)]
         assert progress(service, rows_of("predictions", 0, again, case.predictions, first=1)) == [NOW - 3]
+
+
+def test_a_first_label_known_now_is_taken_back() -> None:
+    """Where the first label of all is one of today, and all stood still before those of last year came, events
+    that come then wait for their labels.
+    """
+    case = Case(pipeline())
+    old = NOW - 2_000 * DAY
+    sources = [("labels", 0), ("labels", 1), ("predictions", 0), ("predictions", 1)]
+    idle = [
+        case.record(name, part, NOW if (name, part) == ("labels", 0) else 0, NOW, idle=True) for name, part in sources
+    ]
+    came = [case.record(name, part, old, NOW) for name, part in sources]
+    made = case.record("predictions", 0, old, NOW, [case.prediction("a", old)])
+    service = case.service()
+    output = service.process(case.batch([case.record("labels", 0, NOW, NOW), *idle, *came, made]), NOW / 1000)
+    assert not [emit for emit in output.emits if emit.topic == "outcomes"]
+    later = [case.record(name, part, old + MATURES, NOW) for name, part in sources]
+    (found,) = [emit for emit in service.process(case.batch(later, 20), NOW / 1000).emits if emit.topic == "outcomes"]
+    (row,) = found.columns.select(["state", "as_of"]).to_pylist()
+    assert row["state"] == "presumed"
+    assert row["as_of"].timestamp() * 1000 <= old + MATURES
 
 
 def test_few_labels_agree() -> None:
