@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,10 +92,10 @@ def _heads(
     consumer.assign([TopicPartition(topic, part, start) for part, start in starts.items()])
     # Another group's turn paused them, if it reads the same topic: librdkafka remembers that over an assignment.
     consumer.resume([TopicPartition(topic, part) for part in starts])
-    patience = Patience(topic, PATIENCE_S)
+    patience = Patience(topic, PATIENCE_S, time.monotonic())
     while waiting:
         messages, at_end = told_apart(consumer.poll(5_000, POLL_S), topic)
-        patience.note(bool(messages or at_end))
+        patience.note(bool(messages or at_end), time.monotonic())
         done = set()
         for message in messages:
             part, offset = place(message)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from services.kit.channels import Wiring
 from services.kit.errors import ContractError, Transient
 from services.kit.kafka import Connection, Consumer, Producer, TopicPartition, log_was_cut, place, translate
-from services.kit.polled import END_OF_PARTITION
+from services.kit.polled import parted
 from services.kit.positions import Lie, Place, chunks_of, runs_of
 
 CHUNK_BYTES = 900_000
@@ -180,22 +180,19 @@ class Checkpoints:
             waited = 0.0
             while len(found) < len(wanted):
                 beat()
-                messages = consumer.poll(100, 0.05)
-                waited = 0.0 if any(message.error() is None for message in messages) else waited + 0.05
+                records, ended, errors = parted(consumer.poll(100, 0.05))
+                waited = 0.0 if records else waited + 0.05
                 if waited > timeout:
                     raise Transient(f"the checkpoint of partition {partition} was not read within {timeout:g} s")
-                for message in messages:
-                    error = message.error()
-                    if error is not None and error.name() != END_OF_PARTITION:
-                        if log_was_cut(error):
-                            raise gone
-                        if not isinstance(named := translate(error), Transient):
-                            raise named
-                        continue  # librdkafka goes on trying by itself.
-                    lies = place(message)
-                    if error is None and lies in wanted:
-                        found[lies] = message.value() or b""
-                    elif any(where == lies[0] and offset < lies[1] for where, offset in wanted.difference(found)):
+                for _, error in errors:
+                    if log_was_cut(error):
+                        raise gone
+                    if not isinstance(named := translate(error), Transient):
+                        raise named  # Of any other trouble librdkafka goes on trying by itself.
+                found.update({place(record): record.value() or b"" for record in records if place(record) in wanted})
+                missing = wanted.difference(found)
+                for where, reached in map(place, [*records, *ended]):
+                    if any(part == where and offset < reached for part, offset in missing):
                         raise gone
         finally:
             consumer.close()

@@ -6,7 +6,7 @@ them apart are errors that the library reports beside them, to a callback.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 from services.kit.errors import ConfigurationError, Transient
@@ -27,11 +27,13 @@ class Entrance:
     Args:
         bootstrap: the addresses, for what is said.
         failure: what the library raises.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, bootstrap: str, failure: type[Exception]) -> None:
+    def __init__(self, bootstrap: str, failure: type[Exception], clock: Callable[[], float]) -> None:
         self.bootstrap = bootstrap
         self.failure = failure
+        self._clock = clock
         self.inside = False
         self._refusal = ""
         self._refused_at = 0.0
@@ -43,7 +45,7 @@ class Entrance:
         """Take note of an error of the library's."""
         if error.name() in REFUSED:
             if not self._refusal:
-                self._refused_at = time.monotonic()
+                self._refused_at = self._clock()
             self._refusal = error.str()
         elif error.name() == ALL_DOWN:
             self._all_down = bool(self._refusal)
@@ -59,9 +61,9 @@ class Entrance:
         """
         if self.inside:
             return
-        started = time.monotonic()
+        started = self._clock()
         while not self._answers(client, min(TRY_S, timeout)):
-            now = time.monotonic()
+            now = self._clock()
             if self._refusal and (self._all_down or now - self._refused_at > ALONE_S or now - started > timeout):
                 raise self._refused()
             if now - started > timeout:
@@ -76,7 +78,7 @@ class Entrance:
         Raises:
             ConfigurationError: no broker answers, and one has refused us for a while.
         """
-        now = time.monotonic()
+        now = self._clock()
         if not self._refusal or now - self._asked_at < ALONE_S:
             return
         self._asked_at = now

@@ -40,6 +40,7 @@ __all__ = [
     "Connection",
     "Consumer",
     "Headers",
+    "KafkaError",
     "Message",
     "Producer",
     "Stuck",
@@ -257,7 +258,7 @@ class Connection:
             raise ConfigurationError("HEADRACE_KAFKA: " + "; ".join(found))
 
     def _entrance(self) -> Entrance:
-        return Entrance(self.bootstrap, KafkaException)
+        return Entrance(self.bootstrap, KafkaException, time.monotonic)
 
     def _client(self, **properties: Any) -> dict[str, Any]:
         spoken = {

@@ -31,7 +31,7 @@ from services.kit.membership import Membership
 from services.kit.metrics import Metrics
 from services.kit.outbox import Outbox
 from services.kit.partition_counts import Grown, PartitionCounts
-from services.kit.polled import END_OF_PARTITION
+from services.kit.polled import parted
 from services.kit.positions import Owned
 from services.kit.recovery import Recovery, check_offsets
 from services.kit.service import Service
@@ -281,22 +281,17 @@ class Runner:
     def take(self, messages: list[Message]) -> None:
         """Take polled messages in: decode records, have them answered, note which partitions are at their end."""
         now = self.clock()
-        records = []
-        ends: dict[int, int] = {}
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.name() == END_OF_PARTITION:
-                ends[self._number(message)] = place(message)[1]
-            elif isinstance(named := translate(error), Transient | TransactionAborted) or error.name() == TOO_LATE:
+        records, ended, errors = parted(messages)
+        for _, error in errors:
+            if isinstance(named := translate(error), Transient | TransactionAborted) or error.name() == TOO_LATE:
                 log.warning("consumer", error=str(error))  # librdkafka goes on trying, or joins again, by itself.
             else:
                 raise named  # A topic or a right that is gone, a log that was cut off: nothing would come, in silence.
         if records and not self._answered(records, now):
             self._backlog = [*messages, *self._backlog]
             return
-        for partition, end in ends.items():
+        for message in ended:
+            partition, end = self._number(message), place(message)[1]
             own = self.owned.get(partition)
             if own is not None and own.read <= end:
                 if own.still_since is None or own.read < end:

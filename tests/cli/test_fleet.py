@@ -80,3 +80,43 @@ def test_a_port_is_kept(tmp_path: Path) -> None:
         assert fleet.states()[0].port == first.port
     finally:
         fleet.stop(10)
+
+
+GAUGE = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        value = Path(os.environ["IDLE"]).read_text()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"# TYPE headrace_idle_seconds gauge\\nheadrace_idle_seconds {value}\\n".encode())
+
+HTTPServer(("127.0.0.1", int(os.environ["HEADRACE_PORT"])), Handler).serve_forever()
+"""
+
+
+def test_a_member_that_stands_still_is_busy(tmp_path: Path) -> None:
+    """Whoever says the same twice is in the middle of something, however long it was idle before: no end is told."""
+    files = [tmp_path / "one", tmp_path / "two"]
+    for file in files:
+        file.write_text("0")
+    program = (sys.executable, "-c", GAUGE)
+    fleet = Fleet([Member(f.name, f.name, program, {"IDLE": str(f)}) for f in files], tmp_path, {}, time.monotonic)
+
+    def idle(one: float, two: float) -> float:
+        for file, value in zip(files, (one, two), strict=True):
+            file.write_text(str(value))
+        return fleet.idle_s()
+
+    fleet.start()
+    try:
+        waited(lambda: all(ask(state.port, "/")[0] for state in fleet.states()))
+        assert idle(5, 7) == 5
+        assert idle(6, 7) == 0
+        assert idle(7, 8) == 7
+        assert idle(8, 0) == 0
+    finally:
+        fleet.stop(10)

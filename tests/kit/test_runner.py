@@ -179,6 +179,19 @@ def test_held_rows_are_answered_once_they_are_released(stage: Stage) -> None:
         assert overlapping == [], "a row was admitted twice"
 
 
+def test_a_member_is_idle_from_when_its_work_was_done(stage: Stage) -> None:
+    """A batch that takes longer than it is to be idle is work: what comes soon after its answers is answered too."""
+    published = events(100)
+    stage.publish(published[:50])
+    pace = stage.directory / "pace"
+    pace.touch()
+    member = stage.start("a", TALLY_PACE=str(pace), TALLY_PACE_S="5", HEADRACE_UNTIL_IDLE_S="4")
+    stage.await_answers(50)
+    stage.publish(published[50:])
+    assert member.wait(120) == 0, stage.logs()
+    assert_exact(stage.answers(), expected(published))
+
+
 def disturb(stage: Stage, draw: random.Random) -> None:
     """One fault: a kill, a drain, a newcomer, a freeze past the session."""
     member = draw.choice(sorted(stage.processes))
