@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 
-from services.cli.moving import Left, Move, left_by, refuse_what_stays
+from services.cli.moves import move
+from services.cli.moving import Left, Move, left_by, refuse_what_shrank
 from services.cli.options import Bootstrap, PipelineName, contracts_of
 from services.cli.services import SERVICES, needed
 from services.enrich.shelves import Shelves
@@ -20,54 +21,62 @@ from services.pipeline.spec import Pipeline
 
 WAIT_S = 20.0
 """Seconds until the sessions of members that have just stopped are over."""
+SETTLED_S = 90.0
+"""Seconds until the broker has ended the transactions of members that were killed: a minute, and when it looks."""
 
 
 def repartition(pipeline: PipelineName, bootstrap: Bootstrap = None) -> None:
     """Move the state of a pipeline's services to where keys belong, after its topics got more partitions.
 
-    Stop publishers and all services first. All of it is one transaction: it is done, or nothing is. Features go on as
-    if there had been as many partitions from the beginning. Does nothing where nothing grew.
+    Stop publishers and all services first. All of it is one transaction: it is done, or nothing is; killed in the
+    middle, run it again. Services go on as if there had been as many partitions from the beginning: features, open
+    predictions, early labels, sums. Does nothing where nothing grew.
     """
     settings, contracts = contracts_of(pipeline, bootstrap)
     console, found = Console(soft_wrap=True, highlight=False), contracts.pipeline
     runners = dict(_runners(pipeline, settings, found))
     _wait_until_empty(Admin(settings.connection), [runner.wiring.group for runner in runners.values()])
     counts = _counts(settings.connection, runners)
+    to = Move(settings, found, counts)
+    _wait_until_settled(settings.connection, runners, counts)
     lefts = {name: left_by(settings.connection, each.wiring, each.service, counts) for name, each in runners.items()}
-    refuse_what_stays(found, list(lefts.values()), counts)
+    refuse_what_shrank(found, list(lefts.values()), counts)
     grown = {logical for left in lefts.values() for logical, then in left.then.items() if counts[logical] > then}
-    if not grown:
-        console.print(f"[green]no topic of {found.name} has grown since its state was made: nothing to move[/]")
-        return
     for logical in sorted(grown):
         then = min(left.then[logical] for left in lefts.values() if logical in left.then)
         console.print(f"{found.name}.{logical}: {then} -> {counts[logical]} partitions")
-    move = Move(settings.connection, found, counts)
+    if grown:
+        _move(to, runners, lefts, grown)
+        _tell(to, console)
+    else:
+        console.print(f"[green]no topic of {found.name} has grown since its state was made: nothing to move[/]")
+    _forget_shelves(settings, found, counts, console)
+    if grown:
+        console.print(f"[green]start the services of {found.name} again[/]")
+
+
+def _move(to: Move, runners: Mapping[str, Runner], lefts: Mapping[str, Left], grown: set[str]) -> None:
+    """All of it, or nothing."""
+    to.begin()
     try:
         for name, left in lefts.items():
-            runners[name].service.start(counts)
-            _move(move, name, left, counts)
+            runners[name].service.start(to.counts)
+            move(to, name, left, grown)
     except BaseException:  # Whatever it is: a transaction that is left open holds up all who read these topics.
-        move.abort()
+        to.abort()
         raise
-    move.commit()
-    for group, snapshots in move.moved.items():
+    to.commit()
+
+
+def _tell(to: Move, console: Console) -> None:
+    for group, snapshots in to.moved.items():
         console.print(f"[green]{group}: its state is in {snapshots} partitions now[/]")
-    if move.written:
-        console.print(f"{move.written:,} events that were not answered yet were written again where their keys belong")
-    _forget_shelves(settings, found, counts, console)
-    console.print(f"[green]start the services of {found.name} again[/]")
-
-
-def _move(move: Move, name: str, left: Left, counts: dict[str, int]) -> None:
-    own = [logical for logical in left.then if counts[logical] > left.then[logical]]
-    inputs = [channel.logical for channel in left.wiring.inputs]
-    if name == "enrich" and "events" in own:
-        move.events(left)
-    elif name.startswith("views.") and inputs[0] in own:
-        move.updates(left)
-    elif own:
-        move.remember(left)
+    if to.written:
+        console.print(f"{to.written:,} events that were not answered yet were written again where their keys belong")
+    if to.told_anew:
+        console.print(f"{to.told_anew:,} records tell {to.pipeline.name}.exchange anew what nobody had joined yet")
+    if to.refused:
+        console.print(f"[yellow]{to.refused:,} records could not be processed and are dead letters now[/]")
 
 
 def _runners(pipeline: str, settings: Settings, found: Pipeline) -> Iterator[tuple[str, Runner]]:
@@ -92,6 +101,32 @@ def _wait_until_empty(admin: Admin, groups: list[str]) -> None:
                 "as a member until its session is over (HEADRACE_SESSION_TIMEOUT_MS)"
             )
         time.sleep(0.5)
+
+
+def _wait_until_settled(connection: Connection, runners: Mapping[str, Runner], counts: Mapping[str, int]) -> None:
+    """Wait until no transaction of a service that was killed is open any more: what it leaves behind is not known yet.
+
+    Raises Transient when the broker has not ended it by then.
+    """
+    channels = {channel.name: channel for runner in runners.values() for channel in runner.wiring.inputs}
+    places = [(name, number) for name, each in channels.items() for number in range(counts[each.logical])]
+    consumers = [Consumer(connection, isolation=isolation) for isolation in ("read_committed", "read_uncommitted")]
+    end = time.monotonic() + SETTLED_S
+    try:
+        while True:
+            stable, whole = ({place: consumer.watermarks(*place)[1] for place in places} for consumer in consumers)
+            places = [place for place in places if stable[place] < whole[place]]
+            if not places:
+                return
+            if time.monotonic() > end:
+                topics = ", ".join(sorted({name for name, _ in places}))
+                raise Transient(
+                    f"{topics}: a transaction is still open after {SETTLED_S:g} s: stop publishers, try again later"
+                )
+            time.sleep(0.5)
+    finally:
+        for consumer in consumers:
+            consumer.close()
 
 
 def _counts(connection: Connection, runners: dict[str, Runner]) -> dict[str, int]:

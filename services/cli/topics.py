@@ -17,7 +17,7 @@ from services.cli.options import Bootstrap
 from services.kit.errors import HeadraceError
 from services.kit.kafka import Admin
 from services.kit.settings import Settings, read_settings
-from services.kit.topic_changes import Change, Ungrown, Wanted, plan, ungrown, unwanted, wanted
+from services.kit.topic_changes import Change, Wanted, plan, refusals, unwanted, wanted
 from services.kit.topic_changes import apply as apply_changes
 from services.kit.topics import load_topics
 from services.pipeline.check import load
@@ -110,13 +110,11 @@ class _Found:
     """What is to be done, and what is to be said.
 
     Attributes:
-        ungrown: topics that keep their number of partitions although another one was asked for.
         others: topics under the pipeline's name that nobody needs.
         warned: what to mind of the brokers.
     """
 
     changes: list[Change]
-    ungrown: list[Ungrown]
     others: list[str]
     warned: list[str]
 
@@ -138,28 +136,27 @@ def _found(
         allow_repartition=allow_repartition,
         allow_data_loss=allow_data_loss,
     )
-    return _Found(changes, ungrown(existing, topics), unwanted(existing, topics, name), warnings(admin, topics))
+    return _Found(changes, unwanted(existing, topics, name), warnings(admin, topics))
 
 
 def _report(found: _Found, json: bool, applied: bool) -> None:
     changes = found.changes
     if json:
         answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": found.others}
-        answer |= {"ungrown": [asdict(topic) for topic in found.ungrown], "warnings": found.warned}
+        answer |= {"warnings": found.warned}
         typer.echo(codec.dumps(answer))
         return
     console = Console(soft_wrap=True, highlight=False)
     for change in changes:
         for line in _lines(change):
             console.print(line)
-    for topic in found.ungrown:
-        console.print(
-            f"  {escape(topic.topic)}: keeps its partitions, {topic.partitions} and not {topic.asked}: {topic.why}"
-        )
     for name in found.others:
         console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
     for warning in found.warned:
         console.print(f"[yellow]! {escape(warning)}[/]")
+    for refusal in refusals(changes):
+        console.print(f"[red]refused: {escape(refusal.refused)}[/]: {escape(', '.join(refusal.topics))}")
+        console.print(f"    [green]{escape(refusal.remedy)}[/]")
     refused = sum(bool(change.refused) for change in changes)
     if refused:
         console.print(f"[red]{refused} refused; {'nothing was' if not applied else 'was'} changed[/]")
@@ -171,15 +168,13 @@ def _report(found: _Found, json: bool, applied: bool) -> None:
 
 
 def _lines(change: Change) -> list[str]:
-    """A change as a diff: + for what is new, ~ for what is set anew, ! for what is refused."""
+    """A change as a diff: + for what is new, ~ for what is set anew, ! for what is refused; why is told at the end."""
     sign, colour = {True: ("!", "red"), False: ("~", "yellow")}[bool(change.refused)]
-    if change.kind == "create":
+    if change.kind == "create" and not change.refused:
         sign, colour = "+", "green"
     lines = [f"[{colour}]{sign} {escape(change.topic)}[/]"]
     for name, value in change.after.items():
         before = change.before.get(name)
         arrow = "" if change.kind == "create" else f"{before if before is not None else 'not set'} -> "
         lines.append(f"    {escape(f'{name}: {arrow}{value}')}")
-    if change.refused:
-        lines += [f"    [red]refused: {escape(change.refused)}[/]", f"    [green]{escape(change.remedy)}[/]"]
     return lines

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from services.enrich.entries import Flags, Ints
 from services.enrich.repeats import STATE as IDS
+from services.enrich.sources import Sources
 from services.kit import packing
 from services.kit.partitioning import partitions_of
 from services.kit.timing import FIRM
@@ -47,10 +48,16 @@ def moved_events(states: Sequence[Columns], partitions: int, whole_keys: bool) -
     return found
 
 
-def moved_updates(states: Sequence[Columns], partitions: int, offsets: Sequence[int]) -> list[bytes]:
+def moved_updates(
+    states: Sequence[Columns], partitions: int, offsets: Sequence[int], forget: bool = False
+) -> list[bytes]:
     """Snapshots of `views`, from those of the partitions that there were, all read to their ends, for so many.
 
     What a view knows of its sources it was told in every partition alike.
+
+    Args:
+        offsets: up to which each partition was read.
+        forget: the exchange has grown: how far its partitions said that labels are told holds no longer.
     """
     parts = [_part(state, "entities") for state in states]
     homes = [_homes(part, partitions, whole_keys=False) for part in parts]
@@ -61,9 +68,17 @@ def moved_updates(states: Sequence[Columns], partitions: int, offsets: Sequence[
         joined["watermark"] = np.array([watermark])
         known = states[partition if partition < len(states) else 0]
         columns = {name: column for name, column in known.items() if name.startswith(("sources.", "exchange."))}
+        if forget and "exchange.progress" in columns:
+            columns |= _unheard(len(columns["exchange.progress"]))
         columns |= {"views": np.array([offsets[partition]])}
         found.append(packing.pack(columns | {f"entities.{name}": column for name, column in joined.items()}))
     return found
+
+
+def _unheard(sources: int) -> dict[str, packing.Column]:
+    """What is kept of marks before there were any, but for the offsets that are told: those of a log only ever grow."""
+    fresh = Sources(sources, idle_after=0).columns()
+    return {f"exchange.{name}": column for name, column in fresh.items() if name != "next_offset"}
 
 
 def _part(columns: Columns, name: str) -> Columns:

@@ -41,13 +41,17 @@ class Draft:
     Attributes:
         at: it is the fold of all records below this offset.
         half: the half of the keys that it is written into.
+        since: see `Place`.
         rows: records taken since the checkpoint before, at the time of the snapshot.
         size: bytes of the snapshot.
     """
 
-    def __init__(self, wiring: Wiring, partitions: int, partition: int, at: int, snapshot: bytes, half: int) -> None:
+    def __init__(
+        self, wiring: Wiring, partitions: int, partition: int, at: int, snapshot: bytes, half: int, since: int = 0
+    ) -> None:
         self.at = at
         self.half = half
+        self.since = since
         self.rows = 0
         self.size = len(snapshot)
         self._wiring = wiring
@@ -94,8 +98,8 @@ class Draft:
     def place(self) -> Place:
         """Where it lies; all that was sent must be acknowledged."""
         if INDEX in self._lying:
-            return Place(self.at, (self._lying[INDEX],), self.half, indexed=True)
-        return Place(self.at, self._chunks(), self.half)
+            return Place(self.at, (self._lying[INDEX],), self.half, indexed=True, since=self.since)
+        return Place(self.at, self._chunks(), self.half, since=self.since)
 
     def committed(self) -> None:
         """What was sent so far is durable."""
@@ -142,8 +146,8 @@ class Checkpoints:
 
     def draft(self, partition: int, at: int, snapshot: bytes, committed: Place | None) -> Draft:
         """A checkpoint to be written, beside the committed one."""
-        half = 0 if committed is None else 1 - committed.half
-        return Draft(self.wiring, self.partitions, partition, at, snapshot, half)
+        half, since = (0, 0) if committed is None else (1 - committed.half, committed.since)
+        return Draft(self.wiring, self.partitions, partition, at, snapshot, half, since)
 
     def read(self, partition: int, at: Place, beat: Callable[[], None], timeout: float = 60.0) -> bytes:
         """The snapshot at a place; `beat` is called while that takes its time.

@@ -450,8 +450,12 @@ class Producer:
         linger_ms: float = 5,
         reports: bool = False,
         give_up_s: float = GIVEN_UP_S,
+        transaction_s: int = 60,
     ) -> None:
-        """`reports`: without a transaction, `send_one` may ask where its record went; a report costs time for each."""
+        """`reports`: without a transaction, `send_one` may ask where its record went; a report costs time for each.
+
+        `transaction_s`: the broker aborts a transaction that is open for longer.
+        """
         # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
         watch = {} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": not reports}
         self.failure: KafkaError | None = None
@@ -460,7 +464,7 @@ class Producer:
             confluent_kafka.Producer,
             connection._client(
                 transactional_id=transactional_id,
-                transaction_timeout_ms=60_000 if transactional_id else None,
+                transaction_timeout_ms=transaction_s * 1_000 if transactional_id else None,
                 message_timeout_ms=round(give_up_s * 1000),
                 enable_idempotence=True,
                 acks="all",

@@ -118,8 +118,9 @@ class Membership:
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if stateful:
             self.service.begin(partition, high)
-            place, snapshot = self._state_of(where, partition, commitment.place, low)
-            begin = low if place is None else place.at
+            since = 0 if commitment.place is None else commitment.place.since
+            place, snapshot = self._state_of(where, partition, commitment.place, max(low, since))
+            begin = max(low, since) if place is None else place.at
             self.service.restore(partition, snapshot)
         return Owned(
             partition,

@@ -49,9 +49,9 @@ class PartitionCounts:
         self._group, self._pipeline = wiring.group, wiring.pipeline
         self._inputs = {channel.logical: channel.name for channel in wiring.inputs}
         named = {channel.logical: channel.name for channel in wiring.outputs.values()} | dict(wiring.beside)
-        named |= self._inputs
+        named |= self._inputs | {channel.logical: channel.name for channel in wiring.facts.values()}
         self._counted = {logical: counts[logical] for logical in service.counted}
-        watched = {*self._inputs, *wiring.beside, *service.counted}
+        watched = {*self._inputs, *wiring.beside, *service.counted, *wiring.facts}
         self._watched = {logical: (name, counts[logical]) for logical, name in named.items() if logical in watched}
         self._look_at = 0.0
         self._gone: dict[str, int] = {}

@@ -25,12 +25,14 @@ class Place:
         chunks: its records, in order; of one that is indexed its index alone, which names them.
         half: which of a partition's two sets of keys they have (see `checkpoints`).
         indexed: whether `chunks` is the place of an index.
+        since: the records below it were written for another number of partitions: no state can be built from them.
     """
 
     at: int
     chunks: tuple[Lie, ...]
     half: int = 0
     indexed: bool = False
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Commitment:
             spoken["index" if self.place.indexed else "chunks"] = runs_of(self.place.chunks)
             if self.place.half:
                 spoken["half"] = self.place.half
+            if self.place.since:
+                spoken["since"] = self.place.since
         return json.dumps(spoken, separators=(",", ":")) if spoken else ""
 
     @classmethod
@@ -70,7 +74,8 @@ class Commitment:
             if "checkpoint" in spoken:
                 indexed = "index" in spoken
                 chunks = tuple(chunks_of(spoken["index" if indexed else "chunks"]))
-                place = Place(index(spoken["checkpoint"]), chunks, index(spoken.get("half", 0)), indexed)
+                half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
+                place = Place(index(spoken["checkpoint"]), chunks, half, indexed, since)
             return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised

@@ -49,14 +49,16 @@ def ranges(connection: Connection, topic: str, start_ms: int | None = None, stop
         consumer.close()
 
 
-def read(connection: Connection, channel: Channel, wanted: list[Range], timeout: float = 60.0) -> Iterator[Intake]:
-    """The records of the ranges, all of them, in batches, each partition in order.
+def read(
+    connection: Connection, channel: Channel, wanted: list[Range], timeout: float = 60.0, at: int = 0
+) -> Iterator[Intake]:
+    """The records of the ranges, all of them, in batches, each partition in order; numbered as the input `at`.
 
     Raises Transient when nothing comes for `timeout` seconds, ContractError when a partition cannot be read: a topic
     that is gone, records that were deleted meanwhile, a right that is missing.
     """
     for records in messages(connection, channel.name, wanted, timeout):
-        yield take_in(channel, records)
+        yield take_in(channel, records, at)
 
 
 def messages(connection: Connection, topic: str, wanted: list[Range], timeout: float = 60.0) -> Iterator[list[Message]]:

@@ -30,7 +30,8 @@ class Recovery:
         self.metrics = metrics
 
     def rebuild_state(self, where: str, low: int, reason: str) -> None:
-        """A partition's state is to be built from its log, which begins at `low`.
+        """A partition's state is to be built from its log, which begins at `low`: what lies before is gone, or was
+        written when its topic had another number of partitions.
 
         A log from which nothing was ever deleted gives the very state that is gone. Of any other it is a ContractError,
         unless it is allowed.
@@ -38,7 +39,8 @@ class Recovery:
         if low > 0:
             self._settle(
                 REBUILD_STATE,
-                f"{where}: {reason}, and its log begins at {low}: the state cannot be rebuilt as it was",
+                f"{where}: {reason}, and its log begins at {low}, or is of another number of partitions before that: "
+                "the state cannot be rebuilt as it was",
                 "build it from what the log still has. What fell out of the log is missing from it until its longest "
                 "window, and its labels' time to mature, have passed",
             )

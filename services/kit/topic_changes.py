@@ -26,7 +26,7 @@ class Wanted:
     """A topic that a pipeline needs, by its name on the broker.
 
     `partitions_asked` and `replication_asked` tell a number that an operator asked for from one that a file starts
-    with: a topic that exists keeps its own unless asked. One that does not grow keeps it always: see `ungrown`.
+    with: a topic that exists keeps its own unless asked.
     """
 
     name: str
@@ -35,7 +35,6 @@ class Wanted:
     config: Mapping[str, str]
     partitions_asked: bool = False
     replication_asked: bool = False
-    grows: bool = True
 
 
 def wanted(
@@ -60,8 +59,7 @@ def wanted(
         count = partitions if partitions is not None and asked else topic.partitions
         suffixes = [topic.topic] if topic.for_each is None else [f"{topic.topic}.{view}" for view in foreign_views]
         found += [
-            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked, replication is not None, topic.grows)
-            for suffix in suffixes
+            Wanted(f"{pipeline}.{suffix}", count, copies, config, asked, replication is not None) for suffix in suffixes
         ]
     return sorted(found, key=lambda topic: topic.name)
 
@@ -132,7 +130,7 @@ def _homeless(topic: Wanted, brokers: int | None) -> tuple[str, str]:
 
 
 def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:
-    if not topic.partitions_asked or not topic.grows or topic.partitions == state.partitions:
+    if not topic.partitions_asked or topic.partitions == state.partitions:
         return []
     refused = remedy = ""
     if topic.partitions < state.partitions:
@@ -192,29 +190,32 @@ def unwanted(existing: Iterable[str], topics: Iterable[Wanted], pipeline: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class Ungrown:
-    """A topic that keeps its number of partitions although an operator asked for another.
+class Refusal:
+    """Changes that are refused for one reason.
 
     Attributes:
-        why: the reason, and what gives a pipeline that number all the same.
+        kind, refused, remedy: as of each of them.
+        topics: theirs.
     """
 
-    topic: str
-    partitions: int
-    asked: int
-    why: str = (
-        "what services keep by its partitions cannot be moved; for another number begin a pipeline under another name"
-    )
+    kind: str
+    refused: str
+    remedy: str
+    topics: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        return f"{', '.join(self.topics)}: {self.kind}: {self.refused}: {self.remedy}"
 
 
-def ungrown(existing: Mapping[str, TopicState], topics: Iterable[Wanted]) -> list[Ungrown]:
-    """Topics that are there and that `plan` leaves as they are, though another number of partitions was asked for."""
-    return [
-        Ungrown(topic.name, state.partitions, topic.partitions)
-        for topic in topics
-        if topic.partitions_asked and not topic.grows and (state := existing.get(topic.name)) is not None
-        if state.partitions != topic.partitions
-    ]
+def refusals(changes: Iterable[Change]) -> list[Refusal]:
+    """Each reason once, with all that is refused for it, in the order of the changes."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for change in changes:
+        if change.refused:
+            found.setdefault((change.kind, change.refused, change.remedy), []).append(change.topic)
+    return [Refusal(*why, tuple(topics)) for why, topics in found.items()]
 
 
 def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:
@@ -226,9 +227,8 @@ def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:
         ConfigurationError: a change is refused; lists all refusals.
         Transient: the broker took the changes, and does not show them after `wait` seconds.
     """
-    refusals = [f"{c.topic}: {c.kind}: {c.refused}: {c.remedy}" for c in changes if c.refused]
-    if refusals:
-        raise ConfigurationError("nothing was changed:\n" + "\n".join(refusals))
+    if refused := refusals(changes):
+        raise ConfigurationError("nothing was changed:\n" + "\n".join(each.text for each in refused))
     for change in changes:
         _do(broker, change)
     deadline = time.monotonic() + wait

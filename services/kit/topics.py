@@ -48,7 +48,6 @@ class Topic(BaseModel):
         value_schema: (`schema` in the file) a file of `schemas/`, or `event`, `features`, `predictions`: made for the
             pipeline.
         fixed: partitions are not for an operator to choose.
-        grows: more partitions may be added later; false where what is kept by partition cannot be moved.
         partitions, replication: that it is created with.
         config: topic properties, as text.
         producers, consumers: services that write and read it; `producers` and `consumers` are the user's own, `cli` the
@@ -63,7 +62,6 @@ class Topic(BaseModel):
     key: str | None
     value_schema: Annotated[str, Field(alias="schema", pattern=r"^[a-z][a-z0-9_]*$")]
     fixed: bool = False
-    grows: bool = True
     partitions: Annotated[int, Field(ge=1, le=10_000)]
     replication: Annotated[int, Field(ge=1, le=100)]
     config: Mapping[str, Annotated[str, BeforeValidator(_as_text)]]

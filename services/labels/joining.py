@@ -39,6 +39,7 @@ from services.labels.names import LabelSources, Models
 from services.labels.records import block_size, rebuild, rehash
 from services.labels.told import Named, Told
 from services.labels.walking import walk
+from services.pipeline.spec import Labels
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,6 +67,11 @@ class Question:
     unlabelled: float | None
     sources: tuple[str, ...]
     partitions: tuple[int, ...]
+
+
+def question_of(rule: Labels, partitions: Sequence[int]) -> Question:
+    """What the rule of a pipeline asks, with so many partitions of each source."""
+    return Question(rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(partitions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +115,9 @@ class Join:
         self._outcomes = np.empty((_OUTCOMES, O_FIELDS), np.int64)
         self._entries = np.empty((_ENTRIES, V_FIELDS), np.int64)
         for name in ("CLOCK", "MATURITY", "AS_OF", "LABELS_AT", "PREDICTIONS_AT"):
-            self._put(name, NEVER)
-        self._put("TAIL", -1)
-        self._put("WIDTH", max(question.matures_after // _BUCKETS, 1_000))
+            self.put(name, NEVER)
+        self.put("TAIL", -1)
+        self.put("WIDTH", max(question.matures_after // _BUCKETS, 1_000))
         self._bind()
 
     # ---- what there is ------------------------------------------------------------------------------------------
@@ -161,15 +167,15 @@ class Join:
             )  # fmt: skip  # two kinds of addresses
             if need in (DONE, NEED_OUTCOMES):
                 outcomes.append(self._outcomes[: self.get("OUTCOMES")].copy())
-                self._put("OUTCOMES", 0)
+                self.put("OUTCOMES", 0)
             if need in (DONE, NEED_ENTRIES):
                 entries.append(self._entries[: self.get("ENTRIES")].copy())
-                self._put("ENTRIES", 0)
+                self.put("ENTRIES", 0)
             if need == DONE:
                 told_of = np.concatenate(outcomes)
                 again = told_of[:, O_STATE] == AGAIN
                 return Found(told_of[~again], np.concatenate(entries), told_of[again][:, [O_PREDICTION, O_AS_OF]])
-            self._provide(need)
+            self.provide(need)
 
     def settle(self) -> None:
         """What was found has been read: let go of the blocks that were given up."""
@@ -185,10 +191,10 @@ class Join:
         codes = _numbered(self.models, told.models, firsts[0], lasts[0])
         told.set("P_CODES", codes | told.decisions.astype(np.int64) << 31)
         told.set("L_SOURCES", _numbered(self.labellers, told.sources, firsts[1], lasts[1]))
-        self._put("SUFFIXES", self.models.suffixes.ctypes.data)
-        self._put("RANKS", self.labellers.ranks.ctypes.data)
+        self.put("SUFFIXES", self.models.suffixes.ctypes.data)
+        self.put("RANKS", self.labellers.ranks.ctypes.data)
 
-    def _provide(self, need: int) -> None:
+    def provide(self, need: int) -> None:
         """Make the room that the walk asked for."""
         if need == NEED_BLOCK:
             self._new_block(block_size(self.get("NEED")))
@@ -200,7 +206,7 @@ class Join:
         elif need == NEED_BUCKETS:
             kept = self._queue()
             self._buckets = np.concatenate([kept, np.zeros((len(kept) // 2 + 64, 2), np.int64)])
-            self._put("BUCKET_FIRST", 0)
+            self.put("BUCKET_FIRST", 0)
         elif need == NEED_HEAP:
             held = self.get("HEAP_COUNT")
             self._heap = np.concatenate([self._heap[:held], np.zeros((held // 4 + self.get("NEED"), 2), np.int64)])
@@ -219,10 +225,11 @@ class Join:
         self._blocks[slot] = np.zeros(size + SLACK, np.uint8)
         self._addresses[slot] = self._blocks[slot].ctypes.data
         self._meta[:, slot] = START, NEVER, NEVER, NEVER
-        self._put("TAIL", slot)
-        self._put("TAIL_ROOM", size)
+        self.put("TAIL", slot)
+        self.put("TAIL_ROOM", size)
 
-    def _put(self, name: str, value: int) -> None:
+    def put(self, name: str, value: int) -> None:
+        """Set a register."""
         self.registers[REGISTERS.index(name)] = value
 
     def _bind(self) -> None:
@@ -252,7 +259,7 @@ class Join:
             "OUTCOME_ROOM": len(self._outcomes),
             "ENTRY_ROOM": len(self._entries),
         }.items():
-            self._put(name, value)
+            self.put(name, value)
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
 
@@ -320,6 +327,11 @@ class Join:
             return []
         first = self.get("FIRST")
         return [(first + step) % SLOTS for step in range((self.get("TAIL") - first) % SLOTS + 1)]
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """(slot, when the newest of what is known up to it came) of the blocks, oldest first."""
+        slots = self._slots()
+        return list(zip(slots, np.maximum.accumulate(self._meta[3, slots]).tolist(), strict=True))
 
 
 def _numbered(numbers: Models | LabelSources, named: Named, first: int, last: int) -> Ints:

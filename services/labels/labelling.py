@@ -16,7 +16,7 @@ from services.kit.errors import ContractError
 from services.kit.service import Service
 from services.kit.timing import CONFIRMED, NEVER, Recent
 from services.labels.figures import Figures
-from services.labels.joining import Found, Join, Question
+from services.labels.joining import Found, Join, question_of
 from services.labels.layout import (
     O_STATE,
     UNSEEN,
@@ -99,10 +99,7 @@ class Labelling(Service):
         self._firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
         self._view_partitions = {view.name: partitions[f"view.{view.name}"] for view in self._views}
         self._router = Router(self._schemas["exchange"], partitions["exchange"])
-        rule = self.rule
-        self._question = Question(
-            rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(counts)
-        )
+        self._question = question_of(self.rule, counts)
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse records of the exchange that none of us wrote."""

@@ -50,7 +50,7 @@ class Scorecards(Service):
     inputs = ("predictions", "shadow-predictions", OUTCOMES, PARTS)
     stateful = inputs
     answers = ("scorecards",)
-    counted = (PARTS,)
+    counted = (OUTCOMES, PARTS)  # Of outcomes' entities, days are remembered where their next outcome comes.
 
     def __init__(
         self,

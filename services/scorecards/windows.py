@@ -146,9 +146,15 @@ class Windows:
         self._clock.advance(Seen(times, np.full(rows, -1), all_, offsets, all_), self._keep, late, firm, credible)
         return firm
 
+    def given_up(self, reached: int, window: int, generation: int) -> bool:
+        """Whether no row can come any more for what is about a window: the next one would be of another generation.
+
+        `reached`: how far the event time of a partition has come.
+        """
+        return (reached - window - self._window) // self._keep > generation
+
     def _over(self, place: Place) -> bool:
-        """Whether no row can come for it any more: the next one would be of another generation."""
-        return (self._clock.firm - place.window - self._window) // self._keep > place.generation
+        return self.given_up(self._clock.firm, place.window, place.generation)
 
     # ---- rows ----------------------------------------------------------------------------------------------------
 
@@ -201,7 +207,7 @@ class Windows:
         if not rows:  # what is remembered of a partition without parts
             rows = [{"window": None, "next_offset": self.next_offset}]
         rows[0]["clock"] = self._clock.state.tobytes()
-        return stream(pa.Table.from_pylist(rows, schema=_STATE))
+        return stream(pa.Table.from_pylist(rows, schema=STATE))
 
     def load(self, data: bytes) -> None:
         """Take over what `snapshot` gave. What was published before is not known, so all is published again."""
@@ -220,7 +226,7 @@ class Windows:
             self._parts[Place(row["window"], who, row["generation"])] = part
 
 
-_STATE = pa.schema(
+STATE = pa.schema(  # of a snapshot
     {
         "window": pa.int64(),
         **{name: pa.string() for name in Identity._fields},

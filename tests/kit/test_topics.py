@@ -13,7 +13,7 @@ import yaml
 
 from services.kit.errors import ConfigurationError
 from services.kit.kafka import Admin
-from services.kit.topic_changes import Wanted, apply, plan, ungrown, unwanted, wanted
+from services.kit.topic_changes import Wanted, apply, plan, refusals, unwanted, wanted
 from services.kit.topics import Topic, load_topic, load_topics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,20 +267,18 @@ def test_each_foreign_view_has_a_topic() -> None:
     assert not topics["p.plans"].partitions_asked
 
 
-def test_topics_that_cannot_grow_are_told() -> None:
-    """They begin with the number asked for and keep it; where another is asked for afterwards, they are named."""
-    created = wanted(TOPICS, "p", ["shop"], partitions=2)
-    has = {topic.name: Has(topic.partitions, topic.replication, topic.config) for topic in created}
-    assert has["p.exchange"].partitions == has["p.scorecard-parts"].partitions == 2
-    for same in (created, wanted(TOPICS, "p", ["shop"])):
-        assert ungrown(has, same) == []
-    more = wanted(TOPICS, "p", ["shop"], partitions=3)
-    changed = {change.topic for change in plan(has, more, allow_repartition=True)}
-    told = [(topic.topic, topic.partitions, topic.asked) for topic in ungrown(has, more)]
-    assert told == [("p.exchange", 2, 3), ("p.scorecard-parts", 2, 3)]
-    assert "p.events" in changed
-    assert not changed & {"p.exchange", "p.scorecard-parts"}
-    assert ungrown({}, more) == []
+def test_a_reason_is_told_once_with_all_the_topics_that_it_holds_for() -> None:
+    """On one broker no topic can have three replicas: that is one sentence, in the plan as in the error."""
+    topics = wanted(TOPICS, "p", ["shop"], partitions=3)
+    changes = plan({}, topics, brokers=1)
+    (refusal,) = refusals(changes)
+    assert refusal.topics == tuple(topic.name for topic in topics)
+    with pytest.raises(ConfigurationError) as raised:
+        apply(Admin("localhost:1"), changes)
+    assert str(raised.value).count("3 replicas need as many brokers") == 1
+    has = {topic.name: Has(2, 1, topic.config) for topic in wanted(TOPICS, "p", ["shop"], replication=1)}
+    grown = {each.topics for each in refusals(plan(has, topics)) if each.kind == "partitions"}
+    assert grown == {tuple(topic.name for topic in topics if topic.partitions_asked)}
 
 
 def test_topics_of_others_are_left_alone() -> None:
