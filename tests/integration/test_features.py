@@ -61,6 +61,7 @@ def test_features_equal_the_handbooks(card_fraud: Project, shared_data: Path, me
     assert_parity(card_fraud, shared_data, events)
 
 
+@pytest.mark.slow
 def test_kills_joins_and_leaves_change_nothing(card_fraud: Project, shared_data: Path) -> None:
     """Every service is killed at least three times mid-run, members of enrich join and leave: features are the
     published ones, and each event has exactly one prediction.

@@ -79,6 +79,7 @@ def until(what: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.1)  # Asks a process over HTTP: there is no event to wait for.
 
 
+@pytest.mark.slow
 def test_live_events_wait_for_labels_that_are_there_and_no_others(project: Project) -> None:
     """A live event is answered at once, whatever label comes late; without the service `labels` it waits and enrich
     says for what; once that is back, it is answered, with the labels.

@@ -71,8 +71,12 @@ def command(project: Project) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("topics", [("events",), ("view.station",), ("events", "view.station")], ids="+".join)
-@pytest.mark.parametrize("drained", [True, False], ids=["drained", "killed"])
+@pytest.mark.slow  # together
+@pytest.mark.parametrize(
+    ("topics", "drained"),
+    [(("events",), False), (("view.station",), False), (("events", "view.station"), True)],
+    ids=["killed-events", "killed-view", "drained-both"],
+)
 def test_features_after_a_growth_between_two_halves(make: Make, topics: tuple[str, ...], drained: bool) -> None:
     """Services stop with the remedy, the command moves their state, and the second half is answered as ever."""
     project = make()
