@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import time
 import uuid
@@ -79,7 +80,7 @@ class Arena:
         name = f"bench_{uuid.uuid4().hex[:8]}"
         project = Project(self._source(), name, self.directory / name, self.bootstrap, self.redis, PARTITIONS)
         # Installed packages come with their byte code; a shell that forbids to write it would have every start compile.
-        project.settings = {"PYTHONDONTWRITEBYTECODE": "", **settings}
+        project.settings = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONFAULTHANDLER": "1", **settings}
         try:
             yield project
         finally:
@@ -191,6 +192,20 @@ def alive(project: Project) -> None:
     """Assert that every member still runs."""
     for member, process in project.processes.items():
         assert process.poll() is None, f"{member} ended with {process.returncode}\n{project.logs()}"
+
+
+def stuck(project: Project) -> str:
+    """What members say of themselves, and where each of their threads stands; it ends them."""
+    wanted = ("headrace_records_total", "headrace_emitted_total", "headrace_lag_records", "headrace_idle_seconds",
+              "headrace_partitions_held", "headrace_dark_models", "headrace_transactions_aborted_total")  # fmt: skip  # a list
+    said = []
+    for member, process in project.processes.items():
+        found = Meter(project, member, whole_log=True).metrics()
+        figures = ", ".join(f"{name} {label} {value:g}" for (name, label), value in found.items() if name in wanted)
+        said.append(f"{member}: {figures}")
+        process.send_signal(signal.SIGABRT)
+        process.wait(30)
+    return "\n".join([*said, project.logs()])
 
 
 def console() -> Console:

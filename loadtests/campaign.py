@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loadtests.arena import Arena, alive
+from loadtests.arena import Arena, alive, stuck
 from loadtests.entrants import Entry, trained
 from loadtests.gathering import (
     QUIET_S,
@@ -205,7 +205,7 @@ def _await(project: Project, done: Callable[[], bool], otherwise: str) -> None:
     end = time.monotonic() + QUIET_S
     alive(project)
     while not done():
-        assert time.monotonic() < end, f"{otherwise}\n{project.logs()}"
+        assert time.monotonic() < end, f"{otherwise}\n{stuck(project)}"
         time.sleep(0.5)  # Polls its metrics: there is no event to wait for.
         alive(project)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loadtests.arena import alive
+from loadtests.arena import alive, stuck
 from loadtests.following import Follower
 from loadtests.protocol import TESTED, TRAINED
 from services.cli.train import between
@@ -17,7 +17,7 @@ from services.kit.batch import Batch
 from services.training.dataset import milliseconds
 from tests.project import Project
 
-QUIET_S = 600.0
+QUIET_S = 300.0
 """Without anything new for so long, something hangs."""
 
 kernels: Any = pc  # its stubs know too few of the overloads
@@ -38,7 +38,7 @@ def followed(project: Project, logical: str) -> Iterator[Batch]:
             at, intake = follower.poll(0.5)
             waited = 0.0 if intake is not None else waited + at - before
             before = at
-            assert waited < QUIET_S, f"nothing new on {logical}\n{project.logs()}"
+            assert waited < QUIET_S, f"nothing new on {logical}\n{stuck(project)}"
             alive(project)
             if intake is not None:
                 yield intake.batch
