@@ -41,11 +41,15 @@ class Window:
         told: by source; sums of different sources add up.
         dirty: whether that changed since cards were made of it.
         rows: predictions and outcomes, from all sources.
+        sums, complete: what `tallies` gave, while somebody keeps it, and whether every prediction has its outcome;
+            None: not looked at since something changed.
     """
 
     told: dict[Source, Told] = field(default_factory=dict)
     dirty: bool = True
     rows: int = 0
+    sums: dict[Group, Tally] | None = None
+    complete: bool | None = None
 
     def take(self, source: Source, told: Told) -> None:
         """Keep what a source told last."""
@@ -53,7 +57,7 @@ class Window:
         if before is None or told.next_offset >= before.next_offset:
             self.rows += told.rows - (before.rows if before is not None else 0)
             self.told[source] = told
-            self.dirty = True
+            self.dirty, self.sums, self.complete = True, None, None
 
     def tallies(self, cap: int, depth: int) -> dict[Group, Tally]:
         """Sums over all sources, by group."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 
 from services.pipeline.spec import Pipeline
@@ -13,6 +14,8 @@ from services.scorecards.windows import Identity
 
 REFERENCES = 7
 """Complete windows before a window that it is compared with: the newest."""
+UNPACKED = REFERENCES + 1
+"""Windows whose sums are kept from one card to the next, and from one slice of the work to the next."""
 
 
 class Maker:
@@ -27,22 +30,21 @@ class Maker:
         self._pipeline = pipeline
         self._cap = cap
         self._depth = max(pipeline.scorecards.precision_at)
+        self._unpacked: deque[Window] = deque()
 
     def cards(self, assembly: Assembly) -> Iterator[tuple[Identity, int, dict[Group, Card]]]:
         """(model and arm, window, its cards by group) of all windows that changed.
 
-        A card of a segment as a whole (group "") holds the gaps between its groups.
+        A card of a segment as a whole (group "") holds the gaps between its groups. Whoever stops in the middle finds
+        the rest the next time, at no more cost than all at once.
         """
         for who, windows in assembly.models.items():
-            changed = sorted(start for start, window in windows.items() if window.dirty)
-            known = _Complete(windows, self._cap, self._depth) if changed else None
-            for start in changed:
-                assert known is not None
-                tallies = windows[start].tallies(self._cap, self._depth)
+            for start in sorted(start for start, window in windows.items() if window.dirty):
+                tallies = self._sums(windows[start])
                 windows[start].dirty = False
                 if WHOLE not in tallies:
                     continue
-                before = known.before(start)
+                before = self._before(windows, start)
                 made = {}
                 for group, tally in tallies.items():
                     earlier = [each[group] for each in before if group in each]
@@ -51,27 +53,28 @@ class Maker:
                 for segment in self._pipeline.segments:
                     made[segment, ""] = Card(made[WHOLE].tally, made[WHOLE].mature, gaps(made, segment, self._pipeline))
                 yield who, start, made
+        while self._unpacked:
+            self._unpacked.pop().sums = None
 
-
-class _Complete:
-    """Tallies of complete windows, each unpacked once."""
-
-    def __init__(self, windows: Mapping[int, Window], cap: int, depth: int) -> None:
-        self._windows = windows
-        self._cap = cap
-        self._depth = depth
-        self._found: dict[int, dict[Group, Tally] | None] = {}
-
-    def before(self, start: int) -> list[dict[Group, Tally]]:
-        """The newest complete windows before one."""
-        found = []
-        for earlier in sorted((each for each in self._windows if each < start), reverse=True):
-            if earlier not in self._found:
-                tallies = self._windows[earlier].tallies(self._cap, self._depth)
-                self._found[earlier] = tallies if WHOLE in tallies and mature(tallies[WHOLE]) else None
-            tallies_of = self._found[earlier]
-            if tallies_of is not None:
-                found.append(tallies_of)
+    def _before(self, windows: Mapping[int, Window], start: int) -> list[dict[Group, Tally]]:
+        """Sums of the newest complete windows before one."""
+        found: list[dict[Group, Tally]] = []
+        for earlier in sorted((each for each in windows if each < start), reverse=True):
+            if windows[earlier].complete is False:
+                continue
+            sums = self._sums(windows[earlier])
+            if windows[earlier].complete:
+                found.append(sums)
             if len(found) == REFERENCES:
                 break
         return found
+
+    def _sums(self, window: Window) -> dict[Group, Tally]:
+        if window.sums is None:
+            window.sums = sums = window.tallies(self._cap, self._depth)
+            window.complete = WHOLE in sums and mature(sums[WHOLE])
+            self._unpacked.append(window)
+            if len(self._unpacked) > UNPACKED:
+                self._unpacked.popleft().sums = None
+            return sums
+        return window.sums

@@ -9,9 +9,10 @@ from sklearn import metrics
 
 from services.kit.batch import slot
 from services.scorecards.assembling import Assembly, Window, reached
+from services.scorecards.making import Maker
 from services.scorecards.scorecards import PARTS
 from services.scorecards.segmenting import WHOLE, Segments
-from services.scorecards.tallies import Tally, counted, pack
+from services.scorecards.tallies import Group, Tally, counted, pack, unpack
 from services.scorecards.windows import identities
 from tests.scorecards.made import (
     DAY,
@@ -432,6 +433,35 @@ def test_many_events_are_no_stray_ones() -> None:
     windows[START + 901 * DAY] = Window(rows=3)
     assert reached(windows, DAY) == START + 901 * DAY
     assert reached({START: Window(rows=7)}, DAY) is None
+
+
+@pytest.mark.parametrize("outcomes", [0, 100], ids=["open", "complete"])
+def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.MonkeyPatch, outcomes: int) -> None:
+    """A slow machine makes few cards a slice: what earlier windows tell is not unpacked anew for each slice."""
+    count, unpacked = 60, 0
+    payload = pack({WHOLE: Tally(counted(predictions=100, outcomes=outcomes))})
+    assembly, maker = Assembly(apart=DAY), Maker(pipeline(), 8_192)
+    rows = [
+        {
+            "window_start": START + day * DAY, "window_end": START + (day + 1) * DAY, "source": "predictions",
+            "model": {"name": "m", "version": "1", "digest": "d"}, "arm": "champion", "source_partition": 0,
+            "generation": 0, "next_offset": 1, "payload": payload,
+        }
+        for day in range(count)
+    ]  # fmt: skip  # one line's worth each
+    assembly.fold(pa.RecordBatch.from_pylist(rows, schema=schema(PARTS)))
+
+    def counting(data: bytes) -> dict[Group, Tally]:
+        nonlocal unpacked
+        unpacked += 1
+        return unpack(data)
+
+    monkeypatch.setattr("services.scorecards.assembling.unpack", counting)
+    made = 0
+    while (found := next(maker.cards(assembly), None)) is not None:
+        made += 1
+        assert found[1] == START + (made - 1) * DAY
+    assert (made, unpacked) == (count, count)
 
 
 def test_a_member_is_unfinished_until_its_cards_are_told() -> None:
