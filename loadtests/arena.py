@@ -196,8 +196,10 @@ def alive(project: Project) -> None:
 
 def stuck(project: Project) -> str:
     """What members say of themselves, and where each of their threads stands; it ends them."""
-    wanted = ("headrace_records_total", "headrace_emitted_total", "headrace_lag_records", "headrace_idle_seconds",
-              "headrace_partitions_held", "headrace_dark_models", "headrace_transactions_aborted_total")  # fmt: skip  # a list
+    wanted = {
+        f"headrace_{name}"
+        for name in ("records_total", "emitted_total", "lag_records", "idle_seconds", "partitions_held", "dark_models")
+    }
     said = []
     for member, process in project.processes.items():
         found = Meter(project, member, whole_log=True).metrics()
