@@ -18,7 +18,7 @@ from services.kit.errors import ContractError
 from services.kit.kafka import Message
 from services.kit.kafka import place as place_of
 from services.kit.partitioning import partitions_of
-from services.kit.reading import Range, messages, read
+from services.kit.reading import Range, messages
 from services.labels.joining import question_of
 from services.labels.moving import least_marks, moved_joins
 from services.labels.splitting import Marked, Source, marked, marks_anew, marks_of, told_anew
@@ -127,7 +127,7 @@ def _exchange(to: Move, left: Left) -> None:
     commitments = left.commitments(channel)
     for number in range(now):
         start = commitments[number].offset if number in commitments else low[number]
-        for intake in read(to.connection, channel, [Range(number, start, high[number])], at=_place(left, channel)):
+        for intake in left.read(to.connection, channel, Range(number, start, high[number])):
             admission = left.service.admit(intake.batch, 0.0)
             bad = {reject.offset for reject in (*intake.rejects, *admission.rejects)}
             for message in intake.records:
@@ -171,7 +171,3 @@ def _sums(to: Move, left: Left, own: set[str]) -> None:
         windows = Windows(to.pipeline, outcomes=True, cap=1)
         for number, snapshot in enumerate(moved_sums(states, windows.given_up, high)):
             to.write(left, channel, number, high[number], snapshot)
-
-
-def _place(left: Left, channel: Channel) -> int:
-    return left.wiring.inputs.index(channel)

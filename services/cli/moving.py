@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,10 @@ import pyarrow as pa
 from services.kit import dead_letters
 from services.kit.batch import Reject
 from services.kit.channels import Channel, Wiring
-from services.kit.checkpoints import CheckpointGone, Checkpoints
+from services.kit.checkpoints import Checkpoints
 from services.kit.errors import ContractError
 from services.kit.intake import Intake
-from services.kit.kafka import Connection, Consumer, Headers, Message, Producer, TopicPartition, headers, place
+from services.kit.kafka import Connection, Consumer, Headers, Message, Producer, TopicPartition, headers
 from services.kit.metrics import Metrics
 from services.kit.partition_counts import PartitionCounts, stamped
 from services.kit.positions import Commitment
@@ -58,6 +58,10 @@ class Left:
     def channel(self, logical: str) -> Channel:
         """An input by its logical name."""
         return next(channel for channel in self.wiring.inputs if channel.logical == logical)
+
+    def read(self, connection: Connection, channel: Channel, wanted: Range) -> Iterator[Intake]:
+        """The records of a range of an input, numbered as that."""
+        return read(connection, channel, [wanted], at=self.wiring.inputs.index(channel))
 
 
 def left_by(connection: Connection, wiring: Wiring, service: Service, counts: Mapping[str, int]) -> Left:
@@ -133,10 +137,10 @@ class Move:
         known = left.commitments(channel).get(number)
         answered = low if known is None else known.offset
         begin, snapshot = self._begun(left, channel, number, known, low)
-        partition, at = left.wiring.number(channel.name, number), left.wiring.inputs.index(channel)
+        partition = left.wiring.number(channel.name, number)
         left.service.restore(partition, begun if known is None else snapshot)
         wanted = Range(number, begin, answered if upto is None else upto)
-        for intake in read(self.connection, channel, [wanted], at=at):
+        for intake in left.read(self.connection, channel, wanted):
             admission = left.service.admit(intake.batch, 0.0)
             left.service.replay(admission.batch)
             self._refuse(left, [r for r in (*intake.rejects, *admission.rejects) if r.offset >= answered], intake)
@@ -154,16 +158,10 @@ class Move:
             if known is not None and low > 0:
                 self._recovery.rebuild_state(where, low, "it has no checkpoint")
             return low, None
-        low = max(low, place.since)
-        if place.at < low:
-            self._recovery.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
-            return low, None
         checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"])
-        try:
-            return place.at, checkpoints.read(left.wiring.number(channel.name, number), place, lambda: None)
-        except CheckpointGone as gone:
-            self._recovery.rebuild_state(where, low, str(gone))
-            return low, None
+        partition = left.wiring.number(channel.name, number)
+        _, begin, snapshot = self._recovery.state(checkpoints, where, partition, place, low, lambda: None)
+        return begin, snapshot
 
     # ---- what is written ----------------------------------------------------------------------------------------
 
@@ -207,9 +205,7 @@ class Move:
 
     def _refuse(self, left: Left, rejects: Sequence[Reject], intake: Intake) -> None:
         if rejects:
-            number = left.wiring.number
-            records = {(number(each.topic(), each.partition()), place(each)[1]): each for each in intake.records}
-            dead_letters.parcel(left.wiring, rejects, records, time.time()).send(self._producer)
+            dead_letters.parcel(left.wiring, rejects, intake.records, time.time()).send(self._producer)
             self.refused += len(rejects)
 
 

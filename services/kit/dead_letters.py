@@ -10,7 +10,7 @@ its value is left out, or all of it where that does not help, and the detail say
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from services.kit.batch import Reject
 from services.kit.channels import Wiring
 from services.kit.delivery import Parcel
 from services.kit.errors import HeadraceError
-from services.kit.kafka import Headers, Message, headers
+from services.kit.kafka import Headers, Message, headers, place
 
 PREFIX = "__headrace.errors."
 MOST_BYTES = 7_500_000
@@ -32,11 +32,12 @@ class DeadLetterLimit(HeadraceError):
     """Too large a share of recent records was refused: stopping loses nothing, going on drains the topic."""
 
 
-def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Mapping[tuple[int, int], Message], now: float) -> Parcel:
-    """The dead letters for refused records; `records` by (partition, offset), as in a `Reject`."""
+def parcel(wiring: Wiring, rejects: Sequence[Reject], records: Iterable[Message], now: float) -> Parcel:
+    """The dead letters for refused records, which are among `records`."""
+    by_place = {(wiring.number(each.topic(), each.partition()), place(each)[1]): each for each in records}
     rows, keys, said_beside, timestamps = [], [], [], []
     for reject in rejects:
-        record = records[reject.partition, reject.offset]
+        record = by_place[reject.partition, reject.offset]
         channel, partition = wiring.input(reject.partition)
         key, value, carried, note = _kept(record)
         detail = reject.detail + note

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from services.kit.channels import Wiring
-from services.kit.checkpoints import CheckpointGone, Checkpoints
+from services.kit.checkpoints import Checkpoints
 from services.kit.commits import Commits
 from services.kit.delivery import TransactionAborted
 from services.kit.errors import Transient
 from services.kit.kafka import Consumer, TopicPartition
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
-from services.kit.positions import Commitment, Owned, Place
+from services.kit.positions import Commitment, Owned
 from services.kit.recovery import Recovery
 from services.kit.service import Service
 
@@ -118,9 +118,9 @@ class Membership:
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if stateful:
             self.service.begin(partition, high)
-            since = 0 if commitment.place is None else commitment.place.since
-            place, snapshot = self._state_of(where, partition, commitment.place, max(low, since))
-            begin = max(low, since) if place is None else place.at
+            place, begin, snapshot = self.recovery.state(
+                self.checkpoints, where, partition, commitment.place, low, self.beat
+            )
             self.service.restore(partition, snapshot)
         return Owned(
             partition,
@@ -134,19 +134,6 @@ class Membership:
             worked=True,
             last_checkpoint=self.clock(),
         )
-
-    def _state_of(self, where: str, partition: int, place: Place | None, low: int) -> tuple[Place | None, bytes | None]:
-        """(place, snapshot) of the state that a partition has to begin with; of none it is rebuilt from its log."""
-        if place is None:
-            return None, None
-        if place.at < low:
-            self.recovery.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
-            return None, None
-        try:
-            return place, self.checkpoints.read(partition, place, self.beat)
-        except CheckpointGone as gone:
-            self.recovery.rebuild_state(where, low, str(gone))
-            return None, None
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         """Commit what is done, with checkpoints, so that the next owner goes on at once; keep the state for a while."""

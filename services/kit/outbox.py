@@ -12,7 +12,7 @@ from services.kit.batch import Emit, Reject
 from services.kit.channels import Wiring
 from services.kit.delivery import Delivery, Parcel, TransactionAborted
 from services.kit.errors import Fenced
-from services.kit.kafka import Message, place
+from services.kit.kafka import Message
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
 
@@ -51,10 +51,7 @@ class Outbox:
         rejects = list(rejects)
         if not rejects:
             return
-        by_place = {
-            (self.wiring.number(record.topic(), record.partition()), place(record)[1]): record for record in records
-        }
-        self._send(dead_letters.parcel(self.wiring, rejects, by_place, now))
+        self._send(dead_letters.parcel(self.wiring, rejects, records, now))
         self.metrics.records.labels("refused").inc(len(rejects))
         for reject in rejects:
             self.metrics.dead_letters.labels(reject.reason).inc()

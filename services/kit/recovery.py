@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.kit.channels import Wiring
+from services.kit.checkpoints import CheckpointGone, Checkpoints
 from services.kit.errors import ContractError
 from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
 from services.kit.logs import logger
 from services.kit.metrics import Metrics
+from services.kit.positions import Place
 from services.kit.reading import messages, ranges
 from services.kit.service import Service
 
@@ -28,6 +30,26 @@ class Recovery:
     def __init__(self, allowed: str, metrics: Metrics) -> None:
         self.allowed = allowed
         self.metrics = metrics
+
+    def state(
+        self, checkpoints: Checkpoints, where: str, partition: int, place: Place | None, low: int,
+        beat: Callable[[], None],
+    ) -> tuple[Place | None, int, bytes | None]:  # fmt: skip  # where it lies, how it is read
+        """(place, where its log is to be read from, snapshot) of the state that a partition has to begin with.
+
+        Without a place, or where it may be rebuilt, it is rebuilt from its log, which begins at `low`.
+        """
+        if place is None:
+            return None, low, None
+        low = max(low, place.since)
+        if place.at < low:
+            self.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
+            return None, low, None
+        try:
+            return place, place.at, checkpoints.read(partition, place, beat)
+        except CheckpointGone as gone:
+            self.rebuild_state(where, low, str(gone))
+            return None, low, None
 
     def rebuild_state(self, where: str, low: int, reason: str) -> None:
         """A partition's state is to be built from its log, which begins at `low`: what lies before is gone, or was

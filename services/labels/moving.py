@@ -22,9 +22,6 @@ from services.labels.joining import Join, Question
 from services.labels.layout import (
     ARRIVALS,
     BLOCKS,
-    BUCKET_COUNT,
-    BUCKET_FIRST,
-    BUCKET_ROOM,
     DONE,
     E_ENTITIES,
     E_FIRST,
@@ -34,14 +31,9 @@ from services.labels.layout import (
     E_SIZE,
     E_TIME,
     EVENT,
-    EVENTS,
     FATES,
     LABEL_TIMES,
     MATURED,
-    NEED,
-    NEED_BLOCK,
-    NEED_BUCKETS,
-    NEED_TABLE,
     NEVER,
     P_CODE,
     P_NEXT,
@@ -53,7 +45,6 @@ from services.labels.layout import (
     REGISTERS,
     REPORT,
     START,
-    TABLE_SIZE,
     TIMES,
     USED,
 )  # fmt: skip  # sorted as the linter sorts
@@ -63,7 +54,7 @@ from services.labels.records import (
     allot,
     copy,
     find,
-    lacking,
+    need_of_event,
     new_event,
     raise_to,
     set_u16,
@@ -207,13 +198,9 @@ def carry(
 def _carry_event(r: int, event: int, t: int, models: int, labellers: int, arrival: int) -> int:
     size = u16(event + E_KEY)
     whole = _size_with_all(r, event)
-    if lacking(t, whole + _MARGIN):
-        store64(t + NEED, whole + _MARGIN)
-        return NEED_BLOCK
-    if 20 * (load64(t + EVENTS) + 1) > 17 * load64(t + TABLE_SIZE):
-        return NEED_TABLE
-    if load64(t + BUCKET_FIRST) + load64(t + BUCKET_COUNT) + 1 > load64(t + BUCKET_ROOM):
-        return NEED_BUCKETS
+    need = need_of_event(t, whole + _MARGIN)
+    if need != DONE:
+        return need
     tag = tag_of(event + E_SIZE, size)
     if find(t, event + E_SIZE, size, tag) != 0:
         return KNOWN_TWICE

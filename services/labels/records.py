@@ -7,6 +7,10 @@ from services.kit.compiled import kernel
 from services.labels.layout import (
     BLOCK,
     BLOCKS,
+    BUCKET_COUNT,
+    BUCKET_FIRST,
+    BUCKET_ROOM,
+    DONE,
     E_BUCKET,
     E_ENTITIES,
     E_FIRST,
@@ -17,6 +21,10 @@ from services.labels.layout import (
     E_TIME,
     EVENT,
     EVENTS,
+    NEED,
+    NEED_BLOCK,
+    NEED_BUCKETS,
+    NEED_TABLE,
     NEVER,
     R_SIZE,
     REPORT,
@@ -92,6 +100,19 @@ def lacking(r: int, size: int) -> bool:
     """Whether the block that is being filled has too little room."""
     slot = load64(r + TAIL)
     return slot < 0 or load64(load64(r + USED) + 8 * slot) + size > load64(r + TAIL_ROOM)
+
+
+@kernel
+def need_of_event(r: int, size: int) -> int:
+    """What lacks, of what a new event and so many bytes with it may take; DONE for nothing."""
+    if lacking(r, size):
+        store64(r + NEED, size)
+        return NEED_BLOCK
+    if 20 * (load64(r + EVENTS) + 1) > 17 * load64(r + TABLE_SIZE):
+        return NEED_TABLE
+    if load64(r + BUCKET_FIRST) + load64(r + BUCKET_COUNT) + 1 > load64(r + BUCKET_ROOM):
+        return NEED_BUCKETS
+    return DONE
 
 
 @kernel

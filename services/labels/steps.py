@@ -10,9 +10,6 @@ from services.kit.compiled import kernel
 from services.labels.answering import answer, answer_all, note_grown, tell_again, unlabelled
 from services.labels.layout import (
     ARRIVALS,
-    BUCKET_COUNT,
-    BUCKET_FIRST,
-    BUCKET_ROOM,
     CLOCK,
     CONFLICT,
     CONFLICTING,
@@ -28,7 +25,6 @@ from services.labels.layout import (
     ENTITIES,
     ENTRIES,
     ENTRY_ROOM,
-    EVENTS,
     EXPIRES,
     GL_KEY_DATA,
     GL_KEYS,
@@ -59,12 +55,8 @@ from services.labels.layout import (
     MATURITY,
     MOST_PREDICTIONS,
     MOST_REPORTS,
-    NEED,
-    NEED_BLOCK,
-    NEED_BUCKETS,
     NEED_ENTRIES,
     NEED_OUTCOMES,
-    NEED_TABLE,
     NEVER,
     NONE,
     OUTCOME_ROOM,
@@ -81,7 +73,6 @@ from services.labels.layout import (
     R_VALUE,
     REPEATED,
     SUFFIXES,
-    TABLE_SIZE,
     TIMES,
     UNLABELLED,
 )
@@ -90,7 +81,7 @@ from services.labels.records import (
     allot,
     copy,
     find,
-    lacking,
+    need_of_event,
     new_event,
     raise_to,
     set_time,
@@ -112,13 +103,9 @@ _MARGIN = 256
 @kernel
 def _need(r: int, size: int) -> int:
     """What a step lacks that copies so many bytes."""
-    if lacking(r, size + _MARGIN):
-        store64(r + NEED, size + _MARGIN)
-        return NEED_BLOCK
-    if 20 * (load64(r + EVENTS) + 1) > 17 * load64(r + TABLE_SIZE):
-        return NEED_TABLE
-    if load64(r + BUCKET_FIRST) + load64(r + BUCKET_COUNT) + 1 > load64(r + BUCKET_ROOM):
-        return NEED_BUCKETS
+    need = need_of_event(r, size + _MARGIN)
+    if need != DONE:
+        return need
     if load64(r + OUTCOMES) + MOST_PREDICTIONS > load64(r + OUTCOME_ROOM):
         return NEED_OUTCOMES
     if load64(r + ENTRIES) + MOST_REPORTS + 2 > load64(r + ENTRY_ROOM):

@@ -116,16 +116,17 @@ class Assembly:
         model = row["model"]
         who = Identity(model["name"], model["version"], model["digest"], row["arm"])
         windows = self.models.setdefault(who, {})
-        before = self.newest(who)
+        before = None if self._keep is None else self.newest(who)
         if self._keep is not None and before is not None and start < before - self._keep:
             return False
         window = windows.setdefault(start, Window())
         source = Source(row["source"], row["source_partition"], row["generation"])
         window.take(source, Told(row["next_offset"], row["payload"], _rows(row["payload"])))
-        newest = self.newest(who)
-        if self._keep is not None and newest is not None and newest != before:
-            for old in [old for old in windows if old < newest - self._keep]:
-                del windows[old]
+        if self._keep is not None:
+            newest = self.newest(who)
+            if newest is not None and newest != before:
+                for old in [old for old in windows if old < newest - self._keep]:
+                    del windows[old]
         return True
 
     def newest(self, who: Identity) -> int | None:

@@ -30,7 +30,7 @@ def wiring() -> Wiring:
 def letters(wiring: Wiring, *records: Message) -> tuple[Parcel, list[dict[str, Any]]]:
     """The dead letters of records of partition 2, as sent and as read."""
     rejects = [Reject(2, record.offset() or 0, "strange", "it is strange") for record in records]
-    made = parcel(wiring, rejects, {(2, record.offset() or 0): record for record in records}, NOW)
+    made = parcel(wiring, rejects, records, NOW)
     decoded = wiring.dead_letters.codec.decode(made.values)
     assert decoded.bad == []
     return made, decoded.columns.to_pylist()

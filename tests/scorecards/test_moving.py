@@ -14,7 +14,7 @@ from services.scorecards.moving import began, moved_parts, moved_sums
 from services.scorecards.scorecards import PARTS, Scorecards
 from services.scorecards.tallies import stream
 from services.scorecards.windows import STATE, Windows
-from tests.scorecards.made import DAY, Member, World, outcomes, pieces, pipeline, predictions, world
+from tests.scorecards.made import DAY, Member, World, entity_precision, outcomes, pieces, pipeline, predictions, world
 
 ROWS = 6_000
 OUTCOMES_AT, PARTS_AT = 2, 3
@@ -102,20 +102,7 @@ def test_cards_after_a_growth_are_those_of_an_undivided_stream(published: bool) 
     top = ranked(pa.array(made.entities[rows]), made.scores[rows], made.label[rows], 100)
     assert top.rows.sum() >= 100
     figure = moved.card(1)["figures"]["entity_precision_at_100_per_day"]
-    assert figure["value"] == pytest.approx(_precision(made, rows))
-
-
-def _precision(made: World, rows: np.ndarray) -> float:
-    best: dict[str, float] = {}
-    bad: dict[str, bool] = {}
-    for entity, score, label in zip(made.entities[rows], made.scores[rows], made.label[rows], strict=True):
-        best[entity] = max(best.get(entity, 0.0), score)
-        bad[entity] = bad.get(entity, False) or label > 0
-    order = sorted(best, key=lambda entity: best[entity], reverse=True)
-    border = best[order[99]]
-    sure = [entity for entity in order if best[entity] > border]
-    tied = [entity for entity in order if best[entity] == border]
-    return float((sum(bad[e] for e in sure) + (100 - len(sure)) * np.mean([bad[e] for e in tied])) / 100)
+    assert figure["value"] == pytest.approx(entity_precision(made, rows))
 
 
 def test_a_window_that_was_given_up_where_its_entities_belong_keeps_them_where_they_are() -> None:

@@ -20,6 +20,7 @@ from tests.scorecards.made import (
     START,
     Member,
     World,
+    entity_precision,
     outcomes,
     pieces,
     pipeline,
@@ -107,19 +108,8 @@ def test_precision_at_k_counts_entities_of_a_day() -> None:
     member.publish()
     for window in range(3):
         rows = day(made, window)
-        best: dict[str, float] = {}
-        bad: dict[str, bool] = {}
-        for entity, score, label in zip(made.entities[rows], made.scores[rows], made.label[rows], strict=True):
-            best[entity] = max(best.get(entity, 0.0), score)
-            bad[entity] = bad.get(entity, False) or label > 0
-        order = sorted(best, key=lambda entity: best[entity], reverse=True)
-        border = best[order[99]]
-        sure = [entity for entity in order if best[entity] > border]
-        tied = [entity for entity in order if best[entity] == border]
-        expected = sum(bad[e] for e in sure) + (100 - len(sure)) * np.mean([bad[e] for e in tied])
-        assert member.card(window)["figures"]["entity_precision_at_100_per_day"]["value"] == pytest.approx(
-            expected / 100
-        )
+        figure = member.card(window)["figures"]["entity_precision_at_100_per_day"]
+        assert figure["value"] == pytest.approx(entity_precision(made, rows))
 
 
 def test_groups_are_cards_of_their_own() -> None:
