@@ -27,6 +27,7 @@ from services.kit.settings import Settings
 from services.pipeline.spec import Pipeline
 
 TRANSACTION_S = 600
+OFFSETS_S = 30.0
 """States of any size are written by then; brokers allow 900 unless told otherwise (transaction.max.timeout.ms)."""
 
 
@@ -201,7 +202,7 @@ class Move:
             for each in left.found
         ]
         if offsets:
-            self._producer.send_offsets(offsets, left.consumer.group_metadata())
+            self._producer.send_offsets(offsets, left.consumer.group_metadata(), OFFSETS_S)
 
     def _refuse(self, left: Left, rejects: Sequence[Reject], intake: Intake) -> None:
         if rejects:

@@ -29,6 +29,11 @@ TRY_S = 5.0
 PAUSE_S = 0.1
 """Seconds between two tries: some fail at once."""
 MOST_PRODUCERS = 5
+OFFSETS_S, OFFSETS_MOST_S = 2.0, 16.0
+"""Offsets that are not taken within the first time are sent again by a new producer: of a connection that broke in the
+call, the old one never hears. They take milliseconds otherwise. Where a broker is slower, each try waits twice as long
+as the one before, up to the second.
+"""
 COMMIT_S = 60.0
 """A commit is over after this: the broker gives a transaction up after as long (transaction.timeout.ms)."""
 
@@ -159,6 +164,7 @@ class ExactlyOnce:
         self.rows = 0
         self.is_open = False
         self.left: Sequence[Producer] = ()
+        self.offsets_s = OFFSETS_S
         self.producer = self._new()
 
     def _new(self) -> Producer:
@@ -209,8 +215,9 @@ class ExactlyOnce:
         self.flush()
         if offsets:
             try:
-                self.producer.send_offsets(offsets, membership)
+                self.producer.send_offsets(offsets, membership, self.offsets_s)
             except Stuck as reason:
+                self.offsets_s = min(self.offsets_s * 2, OFFSETS_MOST_S)
                 self.replace(reason)
                 raise TransactionAborted(str(reason)) from reason
         try:
@@ -218,6 +225,7 @@ class ExactlyOnce:
         except Transient as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
         self.is_open = False
+        self.offsets_s = OFFSETS_S
         self.kept.clear()
         self.rows = 0
 

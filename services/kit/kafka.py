@@ -137,8 +137,8 @@ SEND_S = 30.0
 """How long the first record of a producer waits for a cluster to answer."""
 GIVEN_UP_S = 50.0
 """Records that no broker takes within this time are given up: before the transaction that they are in."""
-SEND_OFFSETS_S = 5.0
-"""Offsets that are not taken within this time are sent again by a new producer. Takes milliseconds otherwise."""
+COME_BACK_S = 0.5
+"""A call that outlasts its own time-out by more will not come back."""
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -589,17 +589,17 @@ class Producer:
         """Flush, and let go of the broker at once instead of when the collector comes by."""
         _call(self._producer.close)
 
-    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any) -> None:
-        """Add offsets to the transaction. Stuck when that takes longer than `SEND_OFFSETS_S`."""
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, within: float) -> None:
+        """Add offsets to the transaction. Stuck when that takes longer than `within` seconds."""
         send = self._producer.send_offsets_to_transaction
-        end = time.monotonic() + SEND_OFFSETS_S
+        end = time.monotonic() + within
         while True:
             try:
-                _call_until(SEND_OFFSETS_S + 1, send, offsets, group_metadata, SEND_OFFSETS_S)
+                _call_until(within + COME_BACK_S, send, offsets, group_metadata, within)
                 return
             except Transient as reason:
                 if time.monotonic() >= end:
-                    raise Stuck(f"offsets were not taken within {SEND_OFFSETS_S:g} s: {reason}") from reason
+                    raise Stuck(f"offsets were not taken within {within:g} s: {reason}") from reason
                 time.sleep(PAUSES_S[0])
 
     def commit(self, timeout: float = 30.0) -> None:

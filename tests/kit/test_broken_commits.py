@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.kit.delivery import AtLeastOnce, Parcel, Retry
+from services.kit.delivery import OFFSETS_S, AtLeastOnce, Parcel, Retry
 from services.kit.kafka import Connection, Consumer, TopicPartition, Undelivered
 from services.parts.kafka import Kafka
 from tests.cable import GROUP_HEARTBEAT, TXN_OFFSET_COMMIT, Cable, cable_to
@@ -137,6 +137,24 @@ def test_outputs_of_partitions_that_stay_survive_a_commit_that_fails_in_a_revoca
     assert_exact(stage.await_answers(len(published)), expected(published))
     assert stage.stop("first", signal.SIGTERM) == 0, stage.logs()
     assert stage.stop("newcomer", signal.SIGTERM) == 0, stage.logs()
+    assert_exact(stage.answers(), expected(published))
+
+
+def test_a_broker_that_is_slow_to_take_offsets_is_waited_for_longer_each_time(stage: Stage, cable: Cable) -> None:
+    """Longer than the first try lasts, each time: commits go through by the second, and nothing is doubled."""
+
+    def slowly(kind: int, request: bytes) -> bytes:
+        if kind == TXN_OFFSET_COMMIT:
+            time.sleep(OFFSETS_S * 1.5)  # The fault itself.
+        return request
+
+    published = events(2_000)
+    cable.met = slowly
+    stage.publish(published)
+    stage.start("a")
+    await_said(stage, "a", "producer replaced")
+    assert_exact(stage.await_answers(len(published)), expected(published))
+    assert stage.stop("a", signal.SIGTERM) == 0, stage.logs()
     assert_exact(stage.answers(), expected(published))
 
 
