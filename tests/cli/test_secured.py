@@ -25,6 +25,7 @@ from tests.cli.secured import PASSWORD, Secured
 from tests.cli.terminal import ROOT, Terminal
 from tests.cli.test_publish import transactions
 from tests.conftest import started
+from tests.inference.live import logistic, plan
 from tests.project import Project
 
 SOON_S = 60.0
@@ -199,9 +200,9 @@ def test_no_secret_is_seen_where_all_is_right(
     properties = {**secured.properties(), "ssl.key.password": f"key-{LOCK}"}
     own = Terminal(terminal.directory, {**terminal.env, **passwords, "HEADRACE_KAFKA": json.dumps(properties)})
     assert own.run("schemas", "register", project.path)[0] == 0
-    services = [name for name in SERVICES if name != "shadow"]  # It waits for models that it is to score in the dark.
+    plan(project, 1, (logistic("1"), "champion", {}), (logistic("2"), "challenger", {}))
     seen = []
-    with own.start("run", *services, f"--pipeline={project.path}", "--logs=logs", "--json") as running:
+    with own.start("run", *SERVICES, f"--pipeline={project.path}", "--logs=logs", "--json") as running:
         state = tmp_path / "logs" / STATE
         members = _await(lambda: json.loads(state.read_text()) if state.exists() else [], running)
         for member in members:

@@ -15,7 +15,7 @@ from services.kit.positions import Commitment, Owned, Place
 OFFSETS = st.integers(0, 2**62)
 RUNS = st.tuples(st.integers(0, 99), OFFSETS, st.integers(1, 9)).map(lambda r: [(r[0], r[1] + n) for n in range(r[2])])
 CHUNKS = st.lists(RUNS, min_size=1, max_size=9).map(lambda runs: tuple(chain(*runs)))
-PLACES = st.builds(Place, OFFSETS, CHUNKS, st.integers(0, 1), st.booleans())
+PLACES = st.builds(Place, OFFSETS, CHUNKS, st.integers(0, 1), st.booleans(), st.just(0) | OFFSETS)
 LARGEST = 4096
 """Characters of metadata that a broker takes by default (offset.metadata.max.bytes)."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from services.kit.kafka import Admin
+from services.kit.partitioning import partitions_of
 from services.score.split import shares
 from tests.inference.live import logistic, plan, publish
 from tests.members import ROOT
@@ -50,6 +52,25 @@ def test_a_share_grows_while_members_are_killed(project: Project) -> None:
     before = {entity for entity in met["canary"] if entity.endswith("/1")}
     assert before
     assert {entity.replace("/1", "/2") for entity in before} < met["canary"]
+
+
+def test_a_plan_in_a_partition_that_an_administrator_added_is_taken_up(project: Project) -> None:
+    """The plans topic grows while a member runs: it sees that, begins anew, and answers by the plan that lies there."""
+    plan(project, 1, (logistic("1"), "champion", {}))
+    publish(project, 0, 1_000)
+    running = project.start("score-0")
+    project.await_count("predictions", 1_000)
+    name = project.contracts.channel("plans").name
+    total = next(n for n in range(2, 99) if partitions_of(pa.array([project.name.encode()]), n)[0] != 0)
+    Admin(project.connection).add_partitions(name, total)
+    assert running.wait(90) == 75, project.logs()
+    plan(project, 2, (logistic("2"), "champion", {}))
+    project.start("score-0")
+    publish(project, 1_000, 1_000)
+    table = project.await_count("predictions", 2_000)
+    assert project.stop("score-0") == 0
+    answered = {int(row["event_id"]): row["plan_version"] for row in table.to_pylist()}
+    assert answered == {event: 1 + (event >= 1_000) for event in range(2_000)}
 
 
 @pytest.mark.parametrize("mode", ["at_least_once", "exactly_once"])
