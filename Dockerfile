@@ -11,7 +11,7 @@ COPY requirements/dev.txt requirements/
 RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } keep' requirements/dev.txt \
         > build.txt \
     && pip install --no-cache-dir --disable-pip-version-check --require-hashes -r build.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY schemas schemas
 COPY topics topics
