@@ -27,8 +27,9 @@ from services.kit.settings import Settings
 from services.pipeline.spec import Pipeline
 
 TRANSACTION_S = 600
-OFFSETS_S = 30.0
 """States of any size are written by then; brokers allow 900 unless told otherwise (transaction.max.timeout.ms)."""
+OFFSETS_S = 30.0
+"""Longer than a service gives them: here nobody sends them again, the move ends and is begun anew."""
 
 
 @dataclass(slots=True)

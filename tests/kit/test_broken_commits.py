@@ -145,7 +145,7 @@ def test_a_broker_that_is_slow_to_take_offsets_is_waited_for_longer_each_time(st
 
     def slowly(kind: int, request: bytes) -> bytes:
         if kind == TXN_OFFSET_COMMIT:
-            time.sleep(OFFSETS_S * 1.5)  # The fault itself.
+            time.sleep(OFFSETS_S * 1.5)  # The fault itself: too long for the first try, not for the second.
         return request
 
     published = events(2_000)
