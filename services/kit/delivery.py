@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -115,12 +114,16 @@ class Retry:
 
     Args:
         beat: called between two tries: to wait is no hang.
+        clock, sleep: seconds, monotonic, and how some go by.
     """
 
-    def __init__(self, seconds: float, beat: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, seconds: float, beat: Callable[[], None], clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
         self.seconds = seconds
         self.beat = beat
         self.clock = clock
+        self.sleep = sleep
 
     def __call__(
         self, call: Callable[[float], None], most: float | None = None, left: Callable[[], int] = lambda: 0
@@ -143,7 +146,7 @@ class Retry:
                     end, before = now + patience, still
                 if now >= end:
                     raise
-                time.sleep(PAUSE_S)
+                self.sleep(PAUSE_S)
             else:
                 return
 

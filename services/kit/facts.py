@@ -5,7 +5,6 @@ A fact that nobody can read must not take away what holds: members go on with wh
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,6 +33,7 @@ class Facts:
         self.metrics = metrics
         self.trouble: str | None = None
         self._waiting: list[Message] = []
+        self._monotonic = connection.library.monotonic
         self.consumer = Consumer(connection)
         self.partitions = self.consumer.partitions(channel.name)
         self.consumer.assign(
@@ -43,10 +43,10 @@ class Facts:
     def whole(self, timeout: float = 60.0) -> Iterator[Batch]:
         """Everything that is there now; Transient when nothing comes for `timeout` seconds before the topic's end."""
         ended: set[int] = set()
-        patience = Patience(self.channel.name, timeout, time.monotonic())
+        patience = Patience(self.channel.name, timeout, self._monotonic())
         while len(ended) < self.partitions:
             records, ends = told_apart(self.consumer.poll(1_000, 0.1), self.channel.name)
-            patience.note(bool(records or ends), time.monotonic())
+            patience.note(bool(records or ends), self._monotonic())
             ended.update(ends)
             yield from self._decoded(records)
 

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -41,6 +41,7 @@ __all__ = [
     "Consumer",
     "Headers",
     "KafkaError",
+    "Library",
     "Message",
     "Producer",
     "Stuck",
@@ -181,33 +182,69 @@ def _call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         raise Transient("Kafka does not answer") from None  # A future of the admin client's, waited for in vain.
 
 
-def _call_until(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
-    """As `_call`, on a thread of its own; Stuck when it does not come back.
+class Library(Protocol):
+    """What this door opens on: clients by their librdkafka properties, and the time that goes by in their calls."""
 
-    Some calls of librdkafka outlast their time-outs for ever when a coordinator dies (send_offsets_to_transaction:
-    librdkafka issues 5456 and 5511). The thread stays behind, as does whatever it was called on.
-    """
-    came_back = threading.Event()
-    answers: list[T] = []
-    errors: list[BaseException] = []
+    def consumer(self, config: dict[str, Any]) -> Any:
+        """As confluent_kafka.Consumer."""
 
-    def calling() -> None:
-        try:
-            answers.append(function(*arguments))
-        except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
-            errors.append(error)
-        came_back.set()
+    def producer(self, config: dict[str, Any]) -> Any:
+        """As confluent_kafka.Producer."""
 
-    threading.Thread(target=calling, name="kafka-call", daemon=True).start()
-    if not came_back.wait(seconds):
-        raise Stuck(f"{getattr(function, '__name__', 'a call')} did not come back within {seconds:g} s")
+    def admin(self, config: dict[str, Any]) -> Any:
+        """As confluent_kafka.admin.AdminClient."""
 
-    def answer() -> T:
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time go by."""
+
+    def call_until(self, seconds: float, function: Callable[..., T], *arguments: Any) -> T:
+        """The function's answer; Stuck when it does not come back within `seconds`."""
+
+
+class Librdkafka:
+    """The library itself, on the machine's own clock."""
+
+    def consumer(self, config: dict[str, Any]) -> Any:
+        return confluent_kafka.Consumer(config)
+
+    def producer(self, config: dict[str, Any]) -> Any:
+        return confluent_kafka.Producer(config)
+
+    def admin(self, config: dict[str, Any]) -> Any:
+        return AdminClient(config)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def call_until(self, seconds: float, function: Callable[..., T], *arguments: Any) -> T:
+        """Called on a thread of its own.
+
+        Some calls of librdkafka outlast their time-outs for ever when a coordinator dies (send_offsets_to_transaction:
+        librdkafka issues 5456 and 5511). The thread stays behind, as does whatever it was called on.
+        """
+        came_back = threading.Event()
+        answers: list[T] = []
+        errors: list[BaseException] = []
+
+        def calling() -> None:
+            try:
+                answers.append(function(*arguments))
+            except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
+                errors.append(error)
+            came_back.set()
+
+        threading.Thread(target=calling, name="kafka-call", daemon=True).start()
+        if not came_back.wait(seconds):
+            raise Stuck(f"{getattr(function, '__name__', 'a call')} did not come back within {seconds:g} s")
         if errors:
             raise errors[0]
         return answers[0]
-
-    return _call(answer)
 
 
 def place(message: Message) -> tuple[int, int]:
@@ -218,13 +255,13 @@ def place(message: Message) -> tuple[int, int]:
     return partition, offset
 
 
-def _ask(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+def _ask(library: Library, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """A question that changes nothing, asked again while brokers are on the move; Transient after the last try."""
     for pause in PAUSES_S:
         try:
             return _call(function, *arguments, **options)
         except Transient:
-            time.sleep(pause)
+            library.sleep(pause)
     return _call(function, *arguments, **options)
 
 
@@ -243,11 +280,13 @@ class Connection:
     Attributes:
         bootstrap: host:port, comma separated.
         properties: further librdkafka properties for every client (security.protocol, sasl.*, ssl.*, client.rack).
+        library: makes the clients.
         said: takes what the library logs of all clients of this connection.
     """
 
     bootstrap: str
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    library: Library = field(default_factory=Librdkafka, repr=False, compare=False)
     said: LibraryLog = field(
         default_factory=lambda: LibraryLog(time.monotonic, tell), init=False, repr=False, compare=False
     )
@@ -258,7 +297,7 @@ class Connection:
             raise ConfigurationError("HEADRACE_KAFKA: " + "; ".join(found))
 
     def _entrance(self) -> Entrance:
-        return Entrance(self.bootstrap, KafkaException, time.monotonic)
+        return Entrance(self.bootstrap, KafkaException, self.library.monotonic)
 
     def _client(self, **properties: Any) -> dict[str, Any]:
         spoken = {
@@ -292,10 +331,11 @@ class Consumer:
         """
         classic = group is not None and protocol == "classic"
         self.incremental = protocol == "consumer"
+        self._library = connection.library
         self._entrance = connection._entrance()
         # Any: the library's own types leave out the None that its calls may answer.
         self._consumer: Any = _construct(
-            confluent_kafka.Consumer,
+            connection.library.consumer,
             connection._client(
                 group_id=group or f"headrace-reader-{uuid.uuid4()}",
                 group_instance_id=member,
@@ -377,7 +417,7 @@ class Consumer:
     def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
         """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""
         self._enter(timeout)
-        answers: list[TopicPartition] = _ask(self._consumer.committed, partitions, timeout)
+        answers: list[TopicPartition] = _ask(self._library, self._consumer.committed, partitions, timeout)
         for answer in answers:
             if answer.error is not None:
                 raise translate(answer.error)
@@ -386,7 +426,7 @@ class Consumer:
     def watermarks(self, topic: str, partition: int, timeout: float = 10.0) -> tuple[int, int]:
         """(first offset in the log, offset after the last record), asked of the broker."""
         self._enter(timeout)
-        answer = _ask(self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
+        answer = _ask(self._library, self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
         if answer is None:
             raise Transient(f"no answer about the offsets of {topic}[{partition}]")
         return int(answer[0]), int(answer[1])
@@ -399,20 +439,20 @@ class Consumer:
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
         self._enter(timeout)
-        found: list[TopicPartition] = _ask(self._consumer.offsets_for_times, partitions, timeout)
+        found: list[TopicPartition] = _ask(self._library, self._consumer.offsets_for_times, partitions, timeout)
         return found
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""
         self._enter(timeout)
         for pause in (*PAUSES_S[:4], None):  # A topic that was just created may not be known to every broker yet.
-            found = _ask(self._consumer.list_topics, topic, timeout).topics[topic]
+            found = _ask(self._library, self._consumer.list_topics, topic, timeout).topics[topic]
             if found.error is None:
                 return len(found.partitions)
             passing = isinstance(translate(found.error), Transient)  # as where its leader is only being chosen
             if pause is None or not (passing or found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
                 break
-            time.sleep(pause)
+            self._library.sleep(pause)
         raise _missing(topic, found.error)
 
     def count(self, topic: str, within: float) -> int | None:
@@ -459,9 +499,10 @@ class Producer:
         # Without a transaction nobody else would tell that a delivery failed; inside one, the commit does.
         watch = {} if transactional_id else {"on_delivery": self._delivered, "delivery_report_only_error": not reports}
         self.failure: KafkaError | None = None
+        self._library = connection.library
         self._entrance = connection._entrance()
         self._producer: Any = _construct(
-            confluent_kafka.Producer,
+            connection.library.producer,
             connection._client(
                 transactional_id=transactional_id,
                 transaction_timeout_ms=transaction_s * 1_000 if transactional_id else None,
@@ -494,7 +535,7 @@ class Producer:
         """
         self._entrance.enter(self._producer, timeout)
         try:
-            _call_until(timeout + 5, self._producer.init_transactions, timeout)
+            _call(self._library.call_until, timeout + 5, self._producer.init_transactions, timeout)
         except TransactionAborted as busy:
             raise Transient(f"the transactional id is not free yet: {busy}") from busy
 
@@ -557,7 +598,7 @@ class Producer:
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist. Connects, if nothing has yet."""
         self._entrance.enter(self._producer, timeout)
-        found = _ask(self._producer.list_topics, topic, timeout).topics[topic]
+        found = _ask(self._library, self._producer.list_topics, topic, timeout).topics[topic]
         if found.error is not None:
             raise _missing(topic, found.error)
         return len(found.partitions)
@@ -592,27 +633,27 @@ class Producer:
     def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, within: float) -> None:
         """Add offsets to the transaction. Stuck when that takes longer than `within` seconds."""
         send = self._producer.send_offsets_to_transaction
-        end = time.monotonic() + within
+        end = self._library.monotonic() + within
         while True:
             try:
-                _call_until(within + COME_BACK_S, send, offsets, group_metadata, within)
+                _call(self._library.call_until, within + COME_BACK_S, send, offsets, group_metadata, within)
                 return
             except Transient as reason:
-                if time.monotonic() >= end:
+                if self._library.monotonic() >= end:
                     raise Stuck(f"offsets were not taken within {within:g} s: {reason}") from reason
-                time.sleep(PAUSES_S[0])
+                self._library.sleep(PAUSES_S[0])
 
     def commit(self, timeout: float = 30.0) -> None:
         """Commit the transaction. Transient: it goes on, call again; never use the producer for anything else then."""
         try:
-            _call_until(timeout + 5, self._producer.commit_transaction, timeout)
+            _call(self._library.call_until, timeout + 5, self._producer.commit_transaction, timeout)
         except Stuck as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
 
     def abort(self, timeout: float = 10.0) -> None:
         """Abort the transaction. Stuck when its outcome is unknown: a new producer of the same name aborts it."""
         try:
-            _call_until(timeout + 5, self._producer.abort_transaction, timeout)
+            _call(self._library.call_until, timeout + 5, self._producer.abort_transaction, timeout)
         except Transient as unknown:
             raise Stuck(f"the outcome of an abort is unknown: {unknown}") from unknown
         self.failure = None
@@ -633,7 +674,9 @@ class Admin:
     def __init__(self, connection: Connection | str) -> None:
         self.connection = Connection(connection) if isinstance(connection, str) else connection
         self._entrance = self.connection._entrance()
-        self._client: Any = _construct(AdminClient, self.connection._client(error_cb=self._entrance.heard))
+        self._client: Any = _construct(
+            self.connection.library.admin, self.connection._client(error_cb=self._entrance.heard)
+        )
 
     @property
     def _admin(self) -> Any:
@@ -663,11 +706,11 @@ class Admin:
 
     def brokers(self, timeout: float = 15.0) -> int:
         """How many brokers the cluster has now."""
-        return len(_ask(self._admin.list_topics, timeout=timeout).brokers)
+        return len(_ask(self.connection.library, self._admin.list_topics, timeout=timeout).brokers)
 
     def broker_setting(self, name: str, timeout: float = 15.0) -> dict[int, str]:
         """What each broker that runs now is set to, by its number."""
-        brokers = _ask(self._admin.list_topics, timeout=timeout).brokers
+        brokers = _ask(self.connection.library, self._admin.list_topics, timeout=timeout).brokers
         asked = self._admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node)) for node in brokers])
         found = {}
         for resource, future in asked.items():
@@ -702,7 +745,7 @@ class Admin:
     def members(self, group: str) -> int:
         """How many members a group has at this moment; none when there is no such group."""
         admin = self._admin
-        asked = _ask(lambda: admin.describe_consumer_groups([group])[group].result(15.0))
+        asked = _ask(self.connection.library, lambda: admin.describe_consumer_groups([group])[group].result(15.0))
         return len(asked.members)
 
     @staticmethod

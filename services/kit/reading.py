@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -69,10 +68,10 @@ def messages(connection: Connection, topic: str, wanted: list[Range], timeout: f
         consumer.assign(
             [TopicPartition(topic, part.partition, part.start) for part in wanted if part.partition in stops]
         )
-        patience = Patience(topic, timeout, time.monotonic())
+        patience = Patience(topic, timeout, connection.library.monotonic())
         while stops:
             polled, ends = told_apart(consumer.poll(AT_ONCE, 0.1), topic)
-            patience.note(bool(polled or ends), time.monotonic())
+            patience.note(bool(polled or ends), connection.library.monotonic())
             records = []
             for message in polled:
                 partition, offset = place(message)

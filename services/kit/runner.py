@@ -62,8 +62,10 @@ class Runner:
         self.settings = settings
         self.metrics = metrics
         self.clock = clock
+        self.connection = settings.connection
+        self.library = self.connection.library
         # Monotonic: a clock that is set right must not look like a loop that hangs.
-        self.health = Health(metrics, time.monotonic, settings.silence_s)
+        self.health = Health(metrics, self.library.monotonic, settings.silence_s)
         self.owned: dict[int, Owned] = {}
         self._stop = threading.Event()
         self._backlog: list[Message] = []
@@ -95,11 +97,32 @@ class Runner:
 
     def run(self) -> None:
         """Start, loop, drain. Raises what the loop could not handle; then nothing uncommitted was acknowledged."""
+        try:
+            port = self.health.serve(self.settings.host, self.settings.port)
+            log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
+            self._prepare()
+            turns = self.turns()
+            next(turns)
+            gc.collect()
+            gc.freeze()  # What start-up built stays: the collector need not walk it for every batch,
+            gc.set_threshold(GC_THRESHOLD)  # nor look for cycles among the messages of a batch: they have none.
+            for _ in turns:
+                pass
+        finally:
+            self.health.close()
+
+    def turns(self) -> Iterator[None]:
+        """The life of a member alone, without a process around it: it is open after the first turn, loops, and drains.
+
+        What turns it decides what happens between two of them. Raises as `run` does.
+        """
         self.open()
         try:
             try:
+                yield
                 while not self.stopping:
                     self.step()
+                    yield
             except Grown:
                 self.commits.finish()  # What was read until now is right, and is moved from here.
                 raise
@@ -111,7 +134,6 @@ class Runner:
                 self._abandon()
             raise
         finally:
-            self.health.close()
             self.consumer.close()
             for facts in self.facts:
                 facts.close()
@@ -126,12 +148,9 @@ class Runner:
     def open(self) -> None:
         """Connect, check the topics, read the facts, join the group."""
         wiring, settings = self.wiring, self.settings
-        connection = settings.connection
-        port = self.health.serve(settings.host, settings.port)
-        log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
-        self._prepare()
+        connection = self.connection
         # The producer comes first: taking over the transactional id aborts what a dead predecessor left open.
-        retry = Retry(settings.patience_s, self.health.beat, time.monotonic)
+        retry = Retry(settings.patience_s, self.health.beat, self.library.monotonic, self.library.sleep)
         self._delivery = delivery = open_delivery(settings.mode, connection, wiring.transactional_id, retry)
         channels = [*wiring.inputs, wiring.dead_letters, *wiring.outputs.values(), *wiring.facts.values()]
         names = {channel.logical: channel.name for channel in channels} | dict(wiring.beside)
@@ -183,9 +202,6 @@ class Runner:
                 self.health.beat()
                 self.service.learn(batch, self.clock())
         check_offsets(connection, self.consumer, wiring, self.service, recovery, self.health.beat)
-        gc.collect()
-        gc.freeze()  # What start-up built stays: the collector need not walk it for every batch,
-        gc.set_threshold(GC_THRESHOLD)  # nor look for cycles among the messages of a batch: they have none.
         self.membership.join()
 
     def _prepare(self) -> None:

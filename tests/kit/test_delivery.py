@@ -27,7 +27,7 @@ def opened(kafka: str, topic: str) -> tuple[Connection, ExactlyOnce, Consumer]:
     """A topic of one partition, and a delivery to it."""
     Admin(kafka).create(topic, 1, 1, {})
     connection = Connection(kafka)
-    delivery = ExactlyOnce(connection, topic, Retry(30, lambda: None, time.monotonic))
+    delivery = ExactlyOnce(connection, topic, Retry(30, lambda: None, time.monotonic, time.sleep))
     return connection, delivery, Consumer(connection)
 
 
