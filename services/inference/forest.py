@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from numba.cpython.unsafe import numbers
 
 from services.inference.admission import ML
+from services.kit.avro_memory import trailing_zeros
 from services.kit.compiled import kernel
 
 MOST_LEAVES = 64
 LARGEST_SUM = 1e4  # of a forest's leaves: beyond, ONNX Runtime's sums of 32 bits are too far from ours
-trailing_zeros: Any = numbers.trailing_zeros  # an intrinsic, whose type in Python is not the one it has in a kernel
 BLOCK = 256  # rows that are scored together: masks and columns of a block stay in the first-level cache
 
 

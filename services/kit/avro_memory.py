@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
-import numba.extending
 from llvmlite import ir
+from numba import types
+
+from services.kit.compiled import intrinsic
 
 
 def _load(bits: int, result: Any) -> Any:
-    @numba.extending.intrinsic
+    @intrinsic
     def load(typing: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
@@ -23,13 +24,13 @@ def _load(bits: int, result: Any) -> Any:
             value = builder.load(pointer, align=1)
             return value if bits == 64 else (builder.zext if bits == 8 else builder.sext)(value, ir.IntType(64))
 
-        return result(numba.types.int64), generate
+        return result(types.int64), generate
 
     return load
 
 
 def _store(bits: int) -> Any:
-    @numba.extending.intrinsic
+    @intrinsic
     def store(typing: Any, address: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
@@ -37,13 +38,13 @@ def _store(bits: int) -> Any:
             builder.store(small, pointer, align=1)
             return context.get_dummy_value()
 
-        return numba.types.void(numba.types.int64, numba.types.int64), generate
+        return types.void(types.int64, types.int64), generate
 
     return store
 
 
 def _fetch() -> Any:
-    @numba.extending.intrinsic
+    @intrinsic
     def fetch(typing: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
@@ -53,16 +54,27 @@ def _fetch() -> Any:
             builder.call(prefetch, [pointer, word(1), word(3), word(1)])  # to be written, to stay, data
             return context.get_dummy_value()
 
-        return numba.types.void(numba.types.int64), generate
+        return types.void(types.int64), generate
 
     return fetch
 
 
-load8: Callable[[int], int] = _load(8, numba.types.int64)
+def _trailing_zeros() -> Any:
+    @intrinsic
+    def trailing_zeros(typing: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+        return value(value), generate
+
+    return trailing_zeros
+
+
+load8: Callable[[int], int] = _load(8, types.int64)
 """The byte at an address, 0 to 255."""
-load32: Callable[[int], int] = _load(32, numba.types.int64)
+load32: Callable[[int], int] = _load(32, types.int64)
 """The signed 32-bit integer at an address."""
-load64: Callable[[int], int] = _load(64, numba.types.int64)
+load64: Callable[[int], int] = _load(64, types.int64)
 """The signed 64-bit integer at an address."""
 store8: Callable[[int, int], None] = _store(8)
 """Store the low byte of a value at an address."""
@@ -72,3 +84,5 @@ store64: Callable[[int, int], None] = _store(64)
 """Store a 64-bit value at an address."""
 fetch: Callable[[int], None] = _fetch()
 """Have what lies at an address on its way from memory, without waiting for it; any address will do."""
+trailing_zeros: Callable[[Any], Any] = _trailing_zeros()
+"""How many of the lowest bits of an integer are 0: all of them where it is 0."""

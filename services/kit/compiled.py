@@ -3,16 +3,29 @@
 A kernel that Python calls says with which types it is called, so that a service compiles it before its loop begins
 (`prepare`) and not in the middle of a batch, where minutes on a machine under load would look like a loop that hangs.
 
-numba keeps machine code on disk until the kernel's own file changes. Callees of other files and constants are frozen
-into it all the same (numba issue 1833), and code of an older version over the state of a newer one would be wrong in
-silence. So what is kept is stamped with all that it was made of.
+numba (`cache=True`) keeps machine code on disk below `NUMBA_CACHE_DIR`, and takes it as long as the kernel's own file
+has the same content. Callees of other files and constants are frozen into it all the same (numba issue 1833), and code
+of an older version over the state of a newer one would be wrong in silence. So every kernel has a folder that is named
+after all that its machine code is made of, its `stamp`: what has changed is not found, and is compiled anew.
+
+The folders are below `NUMBA_CACHE_DIR` where that is set, else in `__pycache__` beside the module where that can be
+written, else in the user's cache. What is in them may be deleted at any time; nobody deletes what is out of date.
+
+With `NUMBA_BOUNDSCHECK=1` every access to an array or a span is held against its bounds, at about twice the time; such
+code has folders of its own.
+
+Only what numba documents is used here: `njit`, `types`, `typeof`, `from_dtype`, `config`, `extending`, and the events
+that `numba.core.event` offers applications.
+
+References:
+    https://numba.readthedocs.io/en/stable/developer/caching.html (folders, and what a function may not use),
+    https://numba.readthedocs.io/en/stable/developer/event_api.html (events).
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import inspect
 import os
 import time
 from collections import deque
@@ -23,16 +36,18 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 import numba
+import numba.extending
 import numpy as np
-from numba.core import caching, config, event, types
-from numba.core.dispatcher import Dispatcher
-from numba.core.extending import _Intrinsic
+from numba import types
+from numba.core import event
 
 _listen: Any = event.register
-settings: Any = config  # its attributes are made at run time
+settings: Any = numba.config  # its attributes are made at run time
+CHECKED = bool(settings.BOUNDSCHECK)
+"""Whether kernels hold what they reach against its bounds. Each that asks for it says so by importing it."""
 Function = TypeVar("Function", bound=Callable[..., object])
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
-_FROZEN = (int, float, str, tuple, np.generic, np.ndarray)
+_FROZEN = (int, float, str, tuple, np.generic, np.ndarray, np.dtype)
 """Kinds of globals that a kernel takes in as they are when it is compiled."""
 
 
@@ -40,6 +55,8 @@ _BUSY_S = 0.05
 """How long to wait for a kernel that another process is compiling before looking again."""
 _CALLED: dict[Any, tuple[tuple[types.Type, ...], ...]] = {}
 """The kernels of this process that Python calls, with the types of their arguments."""
+_INTRINSICS: dict[int, Any] = {}
+"""By identity: the intrinsics of this process, and the functions that they are made of."""
 _TOLD: set[str] = set()
 """What `late` has told."""
 
@@ -47,48 +64,71 @@ _TOLD: set[str] = set()
 @overload
 def kernel(function: Function, /) -> Function: ...
 @overload
-def kernel(*signatures: str) -> Callable[[Function], Function]: ...
-def kernel(*signatures: Any) -> Any:
-    """Compile a function of arrays, scalars and addresses, without the interpreter lock.
+def kernel(*signatures: str, **records: Any) -> Callable[[Function], Function]: ...
+def kernel(*signatures: Any, **records: Any) -> Any:
+    """Compile a function of arrays, scalars and records, without the interpreter lock.
 
     Bare, for kernels that only other kernels call: they are compiled with those. One that Python calls names the types
     of its arguments, for each way of calling it, as numba writes them: `@kernel("i8[::1] ~u1[::1] f8[:,::1] i8")`. A
-    `~` stands before an array that cannot be written to, such as one that belongs to Arrow.
+    `~` stands before an array that cannot be written to, such as one that belongs to Arrow. `records` are dtypes for
+    words of its own: `@kernel("point points[::1]", point=POINT, points=POINT)`.
 
-    The machine code is kept on disk: beside the module, or where `NUMBA_CACHE_DIR` says. No fast-math: sums must have
-    the same bits on every machine and after every restart.
+    The machine code is kept on disk, see above. No fast-math: sums must have the same bits on every machine and after
+    every restart.
     """
     if len(signatures) == 1 and callable(signatures[0]):
         return _wrapped(signatures[0])
 
     def named(function: Function) -> Function:
         made: Any = _wrapped(function)
-        _CALLED[made] = tuple(tuple(map(_type, signature.split())) for signature in signatures)
+        _CALLED[made] = tuple(tuple(_type(word, records) for word in signature.split()) for signature in signatures)
         return cast(Function, made)
 
     return named
 
 
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """A function of numba's that writes machine code itself, known to the stamps of kernels that call it."""
+    made = numba.extending.intrinsic(function)
+    _INTRINSICS[id(made)] = function
+    return made
+
+
 def _wrapped(function: Any) -> Any:
-    listed = settings.CACHE_LOCATOR_CLASSES
-    settings.CACHE_LOCATOR_CLASSES = _PLACES  # Read once, when the function is wrapped.
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(_folder(function))  # Read once, when the function is wrapped.
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:
-        settings.CACHE_LOCATOR_CLASSES = listed
+        settings.CACHE_DIR = before
 
 
-def _type(word: str) -> types.Type:
+def _folder(function: Callable[..., object]) -> Path:
+    """Where the machine code of a function lies."""
+    if settings.CACHE_DIR:
+        base = Path(settings.CACHE_DIR)
+    else:
+        module = Path(function.__code__.co_filename).resolve().parent
+        cache = module / "__pycache__"
+        if os.access(cache if cache.exists() else module, os.W_OK):
+            base = cache / "kernels"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
+    return base / f"{function.__module__}-{stamp(function)[:20]}"
+
+
+def _type(word: str, records: dict[str, Any]) -> types.Type:
     """A type by its name in a signature.
 
-    >>> _type("i8"), _type("~u1[::1]")
+    >>> _type("i8", {}), _type("~u1[::1]", {})
     (int64, Array(uint8, 1, 'C', True, aligned=True))
     """
     name, bracket, _ = word.lstrip("~").partition("[")
-    found: Any = getattr(types, name)
+    found: Any = numba.from_dtype(records[name]) if name in records else getattr(types, name)
     if bracket:
-        found = eval(word.lstrip("~"), {name: found})
-    return cast(types.Type, found.copy(readonly=True) if word.startswith("~") else found)
+        array: Any = eval(word.lstrip("~"), {name: found})
+        found = types.Array(array.dtype, array.ndim, array.layout, readonly=word.startswith("~"))
+    return cast(types.Type, found)
 
 
 def frozen(array: Array) -> Array:
@@ -155,9 +195,9 @@ class _Heard(event.Listener):
 @contextmanager
 def _alone(made: Any) -> Iterator[bool]:
     """Whether no other process is at this kernel; the kernel's lock is ours inside, and let go when a holder dies."""
-    folder = Path(made._cache.cache_path)
+    folder = _folder(made.py_func)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / f"{made.py_func.__module__}.{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+    lock = os.open(folder / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,6 +216,7 @@ def stamp(function: Callable[..., object]) -> str:
     Globals are taken as they are now, so it is asked when all that the function uses is imported.
     """
     made_of = hashlib.sha256(_source(function.__code__.co_filename))
+    made_of.update(b"checked" if CHECKED else b"")
     for name, value in sorted(function.__globals__.items()):
         if isinstance(value, _FROZEN) and not name.startswith("__"):
             told = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
@@ -192,33 +233,6 @@ def _source(path: str) -> bytes:
 
 def _beneath(value: Any) -> Any:
     """The Python function of a kernel or of an intrinsic; None for all else."""
-    if isinstance(value, Dispatcher):
+    if numba.extending.is_jitted(value):
         return value.py_func
-    return inspect.unwrap(value) if isinstance(value, _Intrinsic) else None
-
-
-class _Stamped:
-    """A place of numba's where machine code counts by its stamp."""
-
-    def __init__(self, function: Callable[..., object], path: str) -> None:
-        super().__init__(function, path)  # type: ignore[call-arg]  # mixed into the places below
-        self._stamp = stamp(function)
-
-    def get_source_stamp(self) -> str:
-        """See numba's `_CacheLocator`."""
-        return self._stamp
-
-
-class Given(_Stamped, caching.UserProvidedCacheLocator):
-    """The folder that `NUMBA_CACHE_DIR` names."""
-
-
-class Beside(_Stamped, caching.InTreeCacheLocator):
-    """`__pycache__` beside the module."""
-
-
-class OfUser(_Stamped, caching.UserWideCacheLocator):
-    """The user's cache folder, where the module's cannot be written."""
-
-
-_PLACES = ",".join(f"{__name__}.{place.__name__}" for place in (Given, Beside, OfUser))
+    return _INTRINSICS.get(id(value))

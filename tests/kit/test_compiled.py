@@ -144,6 +144,26 @@ def test_processes_that_start_together_share_the_work(tmp_path: Path) -> None:
     assert sorted(map(int, answers)) == [0, 1]
 
 
+DOCUMENTED = {"numba", "numba.types", "numba.extending", "numba.core.event"}
+"""Modules of numba that its documentation gives to users."""
+
+
+def test_only_what_numba_documents_is_used() -> None:
+    """No module imports what numba may change without a word: private names, or parts of its compiler."""
+    met = {}
+    for path in (ROOT / "services").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            met |= {name: path for name in names if name.split(".")[0] == "numba"}
+    assert "numba" in met
+    assert {name: path for name, path in met.items() if name not in DOCUMENTED} == {}
+
+
 def test_kernels_that_python_calls_name_their_types() -> None:
     """Every kernel that plain Python calls says with which types: else it would be compiled in the loop."""
     bare, called = set(), {}
