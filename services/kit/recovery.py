@@ -110,19 +110,30 @@ def check_offsets(
     first answers, or before them.
     """
     inputs = [TopicPartition(c.name, number) for c in wiring.inputs for number in range(consumer.partitions(c.name))]
-    if any(found.offset >= 0 for found in consumer.committed(inputs)) or Admin(connection).members(wiring.group):
+
+    def known() -> bool:
+        return any(found.offset >= 0 for found in consumer.committed(inputs))
+
+    if known() or Admin(connection).members(wiring.group):
         return
+    evidence = _evidence(connection, wiring, service, beat)
+    # Asked once more: another member may have begun, and ended, since; what it wrote became readable with its offsets.
+    if evidence is not None and not known():
+        recovery.answer_again(wiring.group, evidence)
+
+
+def _evidence(connection: Connection, wiring: Wiring, service: Service, beat: Callable[[], None]) -> str | None:
+    """What shows that the group has answered before, or nothing."""
     for logical in service.answers:
         name = wiring.outputs[logical].name
         written = ranges(connection, name)
         # What retention took was there as well.
         if any(part.start > 0 for part in written) or any(True for _ in messages(connection, name, written)):
-            recovery.answer_again(wiring.group, f"{name} holds its answers")
-            return
+            return f"{name} holds its answers"
     if service.stateful:
         name, mine = wiring.checkpoints.name, f"{wiring.group}/".encode()
         for part in messages(connection, name, ranges(connection, name)):
             beat()
             if any((message.key() or b"").startswith(mine) for message in part):
-                recovery.answer_again(wiring.group, f"{name} holds checkpoints of it")
-                return
+                return f"{name} holds checkpoints of it"
+    return None

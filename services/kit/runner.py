@@ -282,7 +282,10 @@ class Runner:
 
     def _still_ours(self, messages: list[Message]) -> list[Message]:
         gone = self.membership.gone
-        return [message for message in messages if self._number(message) not in gone] if gone else messages
+        if not gone:
+            return messages
+        # What the consumer says of itself is of no partition, and stays.
+        return [message for message in messages if message.partition() is None or self._number(message) not in gone]
 
     def _number(self, message: Message) -> int:
         return self.wiring.number(message.topic(), message.partition())
