@@ -59,6 +59,8 @@ _INTRINSICS: dict[int, Any] = {}
 """By identity: the intrinsics of this process, and the functions that they are made of."""
 _TOLD: set[str] = set()
 """What `late` has told."""
+_SEEN = [0]
+"""How many calls were compiled when `late` looked last."""
 
 
 @overload
@@ -167,6 +169,10 @@ def prepare(beat: Callable[[int, int], None]) -> None:
 
 def late() -> list[str]:
     """Calls with types that no kernel had named, each told once: they were compiled when they were made."""
+    compiled = sum(len(made.overloads) for made in _CALLED)
+    if compiled == _SEEN[0]:
+        return []
+    _SEEN[0] = compiled
     met = {
         f"{made.py_func.__module__}.{made.py_func.__name__}{types}"
         for made, named in _CALLED.items()
