@@ -23,7 +23,7 @@ REGISTRY := $(VENV)/.stamps/registry
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
-	@echo; echo 'MINUTES=$(MINUTES) and KEEP=1 for demo, SEEDS=$(SEEDS) for handbook, JSON=path for bench, ARGS="-k name" for test'
+	@echo; echo 'MINUTES=$(MINUTES) and KEEP=1 for demo, SEEDS=$(SEEDS) for handbook (20000 for simulate), JSON=path for bench, ARGS="-k name" for test'
 
 .PHONY: setup
 setup: $(BROKER) $(REGISTRY) ## virtual environment, packages, broker and registry jars
@@ -42,6 +42,10 @@ lint: $(PACKAGES) ## style, format, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: simulate
+simulate: $(PACKAGES) ## schedules of kills, freezes and cuts on a broker in memory; SEEDS=1000000 for the long run
+	$(BIN)/python -m tests.simulated --seeds $(if $(filter file,$(origin SEEDS)),20000,$(SEEDS)) $(ARGS)
 
 .PHONY: parity
 parity: $(BROKER) ## all real transactions of a quarter through Kafka against the published features

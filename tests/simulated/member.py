@@ -1,0 +1,152 @@
+"""Members: processes of the service, one life after another, as a supervisor starts them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from services.kit.clock import SteadyClock
+from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError
+from services.kit.kafka import Connection
+from services.kit.runner import Runner
+from services.kit.service import Service
+from services.kit.settings import Settings
+from tests.simulated.consumer import Consumer
+from tests.simulated.plain import SilentMetrics
+from tests.simulated.process import Killed, Process, SimulatedLibrary
+from tests.simulated.producer import Admin, Producer
+from tests.simulated.service import PIPELINE, Keeping, Store, wired
+
+if TYPE_CHECKING:
+    from tests.simulated.world import World
+
+SESSION_MS = 6_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """What members are made of."""
+
+    service: Callable[[Store], Service] = Keeping
+    consumer: Callable[[Process, dict[str, Any]], Any] = Consumer
+    producer: Callable[[Process, dict[str, Any]], Any] = Producer
+    admin: Callable[[Process, dict[str, Any]], Any] = Admin
+
+
+class Simulated(Settings):
+    """Settings of a member whose library is the simulator's."""
+
+    library: Any = None
+
+    @property
+    def connection(self) -> Connection:
+        return Connection("simulated:9092", library=self.library)
+
+
+@cache
+def _settings() -> Simulated:
+    return Simulated(pipeline=PIPELINE, session_timeout_ms=SESSION_MS)
+
+
+@cache
+def _metrics() -> SilentMetrics:
+    """Shared: to make them takes longer than all else at a start, and nothing depends on them."""
+    return SilentMetrics()
+
+
+class Life:
+    """One process of a member, from its start to its end.
+
+    Attributes:
+        skew: how far its wall clock is off, seconds.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.process = Process(name, world)
+        self.skew = 0.0
+        self.drains = False
+        plan, cast = world.plan, world.cast
+        library = SimulatedLibrary(self.process, cast.consumer, cast.producer, cast.admin)
+        settings = _settings().model_copy(
+            update={
+                "library": library,
+                "member": name,
+                "mode": plan.mode,
+                "group_protocol": plan.protocol,
+                "batch_rows": plan.batch_rows,
+                "commit_ms": plan.commit_ms,
+                "checkpoint_rows": plan.checkpoint_rows,
+            }
+        )
+        clock = SteadyClock(self._wall, library.monotonic)
+        self.runner = Runner(cast.service(world), wired(name), settings, _metrics(), clock)
+        self._turns = self.runner.turns()
+
+    def _wall(self) -> float:
+        return self.world.broker.wall + self.world.now + self.skew
+
+    def stop(self) -> None:
+        """Tell it to drain."""
+        self.drains = True
+        self.runner.stop()
+
+    def turn(self) -> None:
+        """One turn of its loop; or its end."""
+        try:
+            next(self._turns)
+        except StopIteration:
+            self._ended(5.0)
+        except Killed:
+            self._ended(2.0)
+        except Fenced:
+            self._ended(1.0)
+        except (ContractError, ConfigurationError) as error:
+            self.world.witness.note(f"{self.process.name} refuses to go on: {error}")
+            self._ended(5.0)
+        except HeadraceError:
+            self._ended(1.0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self.world.witness.note(f"crashed: {error!r} at {place.filename.rpartition('/')[2]}:{place.lineno}")
+            self._ended(1.0)
+
+    def _ended(self, longest: float) -> None:
+        self.process.dead = True
+        if self in self.world.lives:
+            self.world.lives.remove(self)
+        self._turns.close()
+        self.world.member(self.process.name).ended(self, self.world.chance.uniform(0.05, longest))
+
+
+class Member:
+    """A member's name, and the process that runs under it now."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.life: Life | None = None
+        self._start_at = world.chance.uniform(0.0, 0.5)
+
+    def due(self, now: float) -> bool:
+        """Whether a process is to be started."""
+        return self.life is None and now >= self._start_at
+
+    def start(self) -> None:
+        """Start a process."""
+        self.life = Life(self.world, self.name)
+        self.world.lives.append(self.life)
+        self.life.turn()
+
+    def ended(self, life: Life, pause: float) -> None:
+        """A process is no more."""
+        if self.life is life:
+            self.life, self._start_at = None, self.world.now + pause
+
+    def replace(self, process: Process) -> None:
+        """Take a process for dead that is not."""
+        if self.life is not None and self.life.process is process:
+            self.ended(self.life, 0.0)

@@ -1,0 +1,71 @@
+"""What a seed stands for: how large the world is, what may go wrong in it, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+AT_CALLS = ("kill", "freeze", "twin", "cut", "rebalance", "abort", "hang")
+"""Faults that strike a member at a call that it makes."""
+AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire")
+"""Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late."""
+FAULTS = AT_CALLS + AT_TURNS
+PROTOCOLS = ("classic",)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One schedule.
+
+    Attributes:
+        members: how many processes of the service there are.
+        partitions: of the input.
+        events: how many are published.
+        turns: how many turns the scheduler takes before faults end.
+        overtaking: how likely others go on in the middle of a member's call.
+        rates: how likely each fault is, at each call or turn.
+        kept: of the faults that the seed has, those that happen, by their numbers; None: all.
+    """
+
+    seed: int
+    members: int
+    partitions: int
+    events: int
+    turns: int
+    mode: str
+    protocol: str
+    batch_rows: int
+    commit_ms: float
+    checkpoint_rows: int
+    overtaking: float
+    rates: dict[str, float] = field(default_factory=dict)
+    kept: frozenset[int] | None = None
+
+    def only(self, kept: frozenset[int]) -> Plan:
+        """The same with no faults but these."""
+        return replace(self, kept=kept)
+
+
+def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
+    """The schedule of a seed. Each has faults of its own choice, so that rare ones are not drowned by frequent ones."""
+    draw = Random(f"plan {seed}")
+    rates = {}
+    for fault in FAULTS:
+        if draw.random() < 0.45:
+            rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
+    if draw.random() < 0.03:
+        rates = {}
+    return Plan(
+        seed,
+        members=draw.choice((1, 2, 2, 3)),
+        partitions=draw.choice((1, 2, 2, 3)),
+        events=draw.randint(4, 24),
+        turns=draw.randint(20, 90),
+        mode="exactly_once" if draw.random() < 0.85 else "at_least_once",
+        protocol=draw.choice(protocols),
+        batch_rows=draw.choice((1, 2, 5, 50)),
+        commit_ms=draw.choice((1.0, 20.0, 100.0)),
+        checkpoint_rows=draw.choice((1, 3, 1_000)),
+        overtaking=draw.choice((0.0, 0.02, 0.1)),
+        rates=rates,
+    )
