@@ -8,6 +8,7 @@ from random import Random
 from confluent_kafka import KafkaError
 
 from tests.simulated.groups import Coordinated, Group, Part
+from tests.simulated.incremental_groups import IncrementalGroup
 from tests.simulated.log import Log, Transaction
 from tests.simulated.refusals import refused
 from tests.simulated.transactions import Holder, Transactions
@@ -42,6 +43,7 @@ class Broker:
         self.groups: dict[str, Coordinated] = {}
         self.offsets: dict[tuple[str, str, int], Offset] = {}
         self.transactions = Transactions(self._store)
+        self._changes = 0
 
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic."""
@@ -60,9 +62,22 @@ class Broker:
 
     def group(self, name: str) -> Group:
         """A group of the classic protocol, made when it is first asked for."""
-        found = self.groups.setdefault(name, Group(name, lambda topic: len(self.topics.get(topic, ()))))
+        found = self.groups.get(name)
+        if found is None:
+            found = self.groups[name] = Group(name, self._count)
         assert isinstance(found, Group), "a group has one protocol"
         return found
+
+    def incremental_group(self, name: str) -> IncrementalGroup:
+        """As `group`, of the protocol of KIP-848."""
+        found = self.groups.get(name)
+        if found is None:
+            found = self.groups[name] = IncrementalGroup(name, self._count)
+        assert isinstance(found, IncrementalGroup), "a group has one protocol"
+        return found
+
+    def _count(self, topic: str) -> int:
+        return len(self.topics.get(topic, ()))
 
     def milliseconds(self) -> int:
         """What a record is stamped with now."""
@@ -80,12 +95,17 @@ class Broker:
             while transaction.unmarked and self.chance.random() < 0.6:
                 self.settle(transaction)
 
+    def changes(self) -> int:
+        """A number that grows with whatever happens."""
+        return self._changes + sum(group.changes for group in self.groups.values())
+
     def next_timeout(self) -> float:
         """When something will happen that needs nobody's call."""
         return min([self.transactions.next_timeout(), *(group.next_timeout() for group in self.groups.values())])
 
     def settle(self, transaction: Transaction) -> None:
         """Tell one more place of the end of a transaction."""
+        self._changes += 1
         which = self.chance.randrange(len(transaction.unmarked))
         self.transactions.settle(transaction, which, self.milliseconds())
 
@@ -102,6 +122,7 @@ class Broker:
     ) -> int:
         """Write a record, in a producer's transaction where it has one; returns its offset."""
         log = self.log(*part)
+        self._changes += 1
         transaction = None
         if holder is not None:
             transaction = self.transactions.current(holder, self.now)

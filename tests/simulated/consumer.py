@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, Message, TopicPartition
 
 from tests.simulated.groups import Part
-from tests.simulated.members import Callbacks, ClassicMember, GroupMetadata
+from tests.simulated.incremental_members import IncrementalMember
+from tests.simulated.members import Callbacks, ClassicMember, GroupMember, GroupMetadata
 from tests.simulated.process import Process
 from tests.simulated.refusals import refused
 
+BROKERS_SESSION_MS = 6_000
+"""Where the broker decides, as ours in tests does."""
 Listening = Callable[[Any, list[TopicPartition]], None]
 
 
@@ -51,10 +54,11 @@ class Consumer:
     def __init__(self, process: Process, config: dict[str, Any]) -> None:
         self.process = process
         self.errors: list[KafkaError] = []
-        self.member: ClassicMember | None = None
+        self.member: GroupMember | None = None
         self._group: str = config["group.id"]
         self._instance: str | None = config.get("group.instance.id")
-        self._session = config.get("session.timeout.ms", 45_000) / 1000
+        self._kind = IncrementalMember if config["group.protocol"] == "consumer" else ClassicMember
+        self._session = (config.get("session.timeout.ms") or BROKERS_SESSION_MS) / 1000
         self._committed_only = config["isolation.level"] == "read_committed"
         self._tells_ends: bool = config["enable.partition.eof"]
         self._positions: dict[Part, int] = {}
@@ -65,18 +69,11 @@ class Consumer:
 
     def subscribe(self, topics: Sequence[str], on_assign: Listening, on_revoke: Listening, on_lost: Listening) -> None:
         callbacks = Callbacks(
-            lambda parts: self._assigning(on_assign, parts),
+            lambda parts: on_assign(self, parts),
             lambda parts: on_revoke(self, parts),
             lambda parts: on_lost(self, parts),
         )
-        self.member = self.join(topics, callbacks)
-
-    def join(self, topics: Sequence[str], callbacks: Callbacks) -> ClassicMember:
-        """The part in the group that a subscription begins."""
-        return ClassicMember(self.process, self, self._group, self._instance, self._session, topics, callbacks)
-
-    def _assigning(self, on_assign: Listening, parts: list[TopicPartition]) -> None:
-        on_assign(self, parts)
+        self.member = self._kind(self.process, self, self._group, self._instance, self._session, topics, callbacks)
 
     def let_go(self, parts: Sequence[Part]) -> None:
         """Read no further in these partitions."""
@@ -217,6 +214,8 @@ class Consumer:
         return self.process.request("watermarks", timeout, lambda: (log.start, log.end))
 
     def close(self) -> None:
+        if self.process.dead:
+            return  # The collector may be who closes it.
         self.process.point("close")
         if self.member is not None:
             self.member.close()

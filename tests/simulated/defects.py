@@ -94,7 +94,6 @@ class DroppingProducer(Producer):
         self.revoking = False
         self._sent: list[bytes | None] = []
         self._dropped: list[bytes | None] = []
-        PRODUCERS[process] = self
 
     def produce(
         self,
@@ -124,18 +123,16 @@ class DroppingProducer(Producer):
         self._sent, self._dropped = [], []
 
 
-PRODUCERS: dict[Process, DroppingProducer] = {}
-"""The producer of each process, for its consumer to tell of a revocation."""
-
-
 class TellingConsumer(Consumer):
     """Tells the producer beside it when partitions are being revoked."""
 
     def subscribe(self, topics: Sequence[str], on_assign: Listening, on_revoke: Listening, on_lost: Listening) -> None:
         def revoking(consumer: Any, parts: list[TopicPartition]) -> None:
-            PRODUCERS[self.process].revoking = True
+            for producer in self.process.clients:
+                producer.revoking = True
             on_revoke(consumer, parts)
-            PRODUCERS[self.process].revoking = False
+            for producer in self.process.clients:
+                producer.revoking = False
 
         super().subscribe(topics, on_assign, revoking, on_lost)
 
@@ -163,12 +160,9 @@ class StaleConsumer(Consumer):
 class UnnamedProducer(Producer):
     """A transactional id that no other life of the member has: nobody fences it."""
 
-    lives = 0
-
     def __init__(self, process: Process, config: dict[str, Any]) -> None:
-        UnnamedProducer.lives += 1
         name = config.get("transactional.id")
-        super().__init__(process, config | ({"transactional.id": f"{name}.{self.lives}"} if name else {}))
+        super().__init__(process, config | ({"transactional.id": f"{name}.{process.number}"} if name else {}))
 
 
 class ZombieConsumer(StaleConsumer):

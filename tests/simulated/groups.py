@@ -19,6 +19,8 @@ REBALANCE_S = 300.0
 class Coordinated(Protocol):
     """What a broker asks of a group of either protocol."""
 
+    changes: int
+
     def check(self, member: str, generation: int, instance: str | None, transactional: bool) -> None:
         """Raise unless whoever commits is a member as of now."""
 
@@ -61,6 +63,7 @@ class Group:
         self.counts = counts
         self.generation = 0
         self.stable = True
+        self.changes = 0
         self.members: dict[str, Joined] = {}
         self._since = 0.0
         self._ids = 0
@@ -179,6 +182,7 @@ class Group:
         return self.members[member]
 
     def _prepare(self, now: float) -> None:
+        self.changes += 1
         if self.stable:
             self.stable, self._since = False, now
             for known in self.members.values():
@@ -186,6 +190,7 @@ class Group:
 
     def _complete(self) -> None:
         self.stable = True
+        self.changes += 1
         self.generation += 1
         everyone = sorted(self.members.values(), key=lambda known: known.instance or known.id)
         for known in everyone:

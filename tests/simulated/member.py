@@ -62,12 +62,15 @@ class Life:
 
     Attributes:
         skew: how far its wall clock is off, seconds.
+        seen: the broker's changes as of a turn in which nothing happened.
     """
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.process = Process(name, world)
+        world.started += 1
+        self.process = Process(name, world.started, world)
         self.skew = 0.0
+        self.seen = -1
         self.drains = False
         plan, cast = world.plan, world.cast
         library = SimulatedLibrary(self.process, cast.consumer, cast.producer, cast.admin)
@@ -96,8 +99,10 @@ class Life:
 
     def turn(self) -> None:
         """One turn of its loop; or its end."""
+        before = self.world.broker.changes()
         try:
             next(self._turns)
+            self.seen = before
         except StopIteration:
             self._ended(5.0)
         except Killed:

@@ -37,12 +37,28 @@ class Assignable(Protocol):
         """Read no further in these partitions."""
 
 
-class ClassicMember:
-    """Eager rebalances: everything is given up, then everything is assigned anew.
+class GroupMember(Protocol):
+    """A consumer's part in a group of either protocol.
 
     `learn` is what the library's own thread does as long as the process runs: heartbeats, and the answers to them.
     `serve` is what happens inside the application's `poll`.
     """
+
+    def metadata(self) -> GroupMetadata:
+        """As of now, for all that the library knows."""
+
+    def learn(self) -> None:
+        """Heartbeat, and take in what the coordinator says."""
+
+    def serve(self) -> None:
+        """What `poll` does before it returns."""
+
+    def close(self) -> None:
+        """Give everything up."""
+
+
+class ClassicMember:
+    """Eager rebalances: everything is given up, then everything is assigned anew."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ AT_CALLS = ("kill", "freeze", "twin", "cut", "rebalance", "abort", "hang")
 AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire")
 """Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late."""
 FAULTS = AT_CALLS + AT_TURNS
-PROTOCOLS = ("classic",)
+PROTOCOLS = ("classic", "consumer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
         partitions=draw.choice((1, 2, 2, 3)),
         events=draw.randint(4, 24),
         turns=draw.randint(20, 90),
-        mode="exactly_once" if draw.random() < 0.85 else "at_least_once",
+        mode="exactly_once" if draw.random() < 0.75 else "at_least_once",
         protocol=draw.choice(protocols),
         batch_rows=draw.choice((1, 2, 5, 50)),
         commit_ms=draw.choice((1.0, 20.0, 100.0)),

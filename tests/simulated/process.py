@@ -41,14 +41,18 @@ class Process:
     """One process.
 
     Attributes:
+        number: no other process of the schedule has it.
+        clients: the producers that it made.
         dead: nothing it does has any effect any more.
         frozen: it does nothing, and does not know.
         cut_until: until when no request comes through.
         cut_since: when it was cut off last.
     """
 
-    def __init__(self, name: str, around: Surroundings) -> None:
+    def __init__(self, name: str, number: int, around: Surroundings) -> None:
         self.name = name
+        self.number = number
+        self.clients: list[Any] = []
         self.around = around
         self.dead = False
         self.frozen = False
@@ -149,7 +153,9 @@ class SimulatedLibrary:
         return self._consumer(self.process, config)
 
     def producer(self, config: dict[str, Any]) -> Any:
-        return self._producer(self.process, config)
+        made = self._producer(self.process, config)
+        self.process.clients.append(made)
+        return made
 
     def admin(self, config: dict[str, Any]) -> Any:
         return self._admin(self.process, config)
