@@ -1,115 +1,86 @@
-"""What becomes of a prediction, as the walk tells it."""
+"""What becomes of a prediction, as the fold tells it."""
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load64, store64
 from services.kit.compiled import kernel
+from services.kit.structs import at
 from services.labels.layout import (
     AGAIN,
-    AS_OF,
     CONFLICTING,
-    E_FIRST,
-    E_FLAGS,
-    E_REPORTS,
-    GROWN,
-    GROWN_LABELLED,
     LABELLED,
     MATURED,
     MOST_REVISIONS,
     NONE,
-    O_AS_OF,
-    O_EVENT,
-    O_FIELDS,
-    O_FORMER,
-    O_FORMER_VALUE,
-    O_PREDICTION,
-    O_REPORTS,
-    O_REVISION,
-    O_ROW,
-    O_SOURCE,
-    O_STATE,
-    O_TIME,
-    O_VALUE,
-    OUTCOMES,
-    P_NEXT,
-    P_REVISION,
+    OUTCOME,
     PRESUMED,
-    PRESUMES,
-    R_TIME,
-    R_VALUE,
     UNKNOWN,
-    UNLABELLED,
+    Event,
+    Memory,
+    Outcome,
 )
-from services.labels.records import set_u16, time_at, u16, u32, where
+from services.labels.records import event_at, prediction_at, report_at, time_of
 from services.labels.reports import count
 
 
 @kernel
-def unlabelled(r: int) -> int:
+def unlabelled(join: Memory) -> int:
     """The state of an outcome for which no label came."""
-    return PRESUMED if load64(r + PRESUMES) else UNKNOWN
+    return PRESUMED if join.presumes else UNKNOWN
 
 
 @kernel
-def note_grown(r: int, event: int) -> None:
+def note_grown(join: Memory, event: Event) -> None:
     """Note that an event with a prediction has matured."""
-    set_u16(event + E_FLAGS, u16(event + E_FLAGS) | MATURED)
-    store64(r + GROWN, load64(r + GROWN) + 1)
-    if u32(event + E_REPORTS) != 0:
-        store64(r + GROWN_LABELLED, load64(r + GROWN_LABELLED) + 1)
+    event.flags |= MATURED
+    join.grown += 1
+    if event.reports != 0:
+        join.grown_labelled += 1
 
 
 @kernel
-def answer_all(r: int, row: int, address: int, former: int, former_value: int, outcomes: int) -> None:
+def outcomes_lack(join: Memory, more: int) -> bool:
+    """Whether there is too little room to tell so many more."""
+    return join.told_outcomes + more > join.outcomes.length
+
+
+@kernel
+def _next_outcome(join: Memory) -> Outcome:
+    join.told_outcomes += 1
+    return at(join.outcomes, join.told_outcomes - 1, OUTCOME)
+
+
+@kernel
+def answer_all(join: Memory, row: int, address: int, former: int, former_value: float) -> None:
     """Tell an outcome of each of an event's predictions."""
-    made = u32(where(r, address) + E_FIRST)
+    made = event_at(join, address).first
     while made != 0:
-        answer(r, row, address, made, former, former_value, outcomes)
-        made = u32(where(r, made) + P_NEXT)
+        answer(join, row, address, made, former, former_value)
+        made = prediction_at(join, made).next
 
 
 @kernel
-def tell_again(r: int, row: int, item: int, outcomes: int) -> None:
+def tell_again(join: Memory, row: int, item: int) -> None:
     """Tell of a prediction that it was there before."""
-    told = load64(r + OUTCOMES)
-    at = outcomes + 8 * O_FIELDS * told
-    for field in range(O_FIELDS):
-        store64(at + 8 * field, 0)
-    store64(at + 8 * O_ROW, row)
-    store64(at + 8 * O_PREDICTION, item)
-    store64(at + 8 * O_STATE, AGAIN)
-    store64(at + 8 * O_AS_OF, load64(r + AS_OF))
-    store64(r + OUTCOMES, told + 1)
+    told = _next_outcome(join)
+    told.row, told.event, told.prediction, told.revision, told.state = row, 0, item, 0, AGAIN
+    told.value, told.time, told.source, told.reports, told.conflicting = 0.0, 0, 0, 0, 0
+    told.former, told.former_value, told.as_of = NONE, 0.0, join.as_of
 
 
 @kernel
-def answer(r: int, row: int, address: int, made: int, former: int, former_value: int, outcomes: int) -> None:
+def answer(join: Memory, row: int, address: int, made: int, former: int, former_value: float) -> None:
     """Tell an outcome of a prediction; what it was before matters only if it had one."""
-    event, prediction = where(r, address), where(r, made)
-    told = load64(r + OUTCOMES)
-    at = outcomes + 8 * O_FIELDS * told
-    revision = u16(prediction + P_REVISION)
-    if revision == MOST_REVISIONS:
+    event, prediction = event_at(join, address), prediction_at(join, made)
+    if prediction.revision == MOST_REVISIONS:
         return
-    set_u16(prediction + P_REVISION, revision + 1)
-    store64(at + 8 * O_ROW, row)
-    store64(at + 8 * O_EVENT, address)
-    store64(at + 8 * O_PREDICTION, made)
-    store64(at + 8 * O_REVISION, revision)
-    report = u32(event + E_REPORTS)
-    if report != 0:
-        held = where(r, report)
-        store64(at + 8 * O_STATE, LABELLED)
-        store64(at + 8 * O_VALUE, load64(held + R_VALUE))
-        store64(at + 8 * O_TIME, time_at(held + R_TIME))
-        store64(at + 8 * O_SOURCE, u32(held) >> 2)
+    told = _next_outcome(join)
+    told.row, told.event, told.prediction, told.revision = row, address, made, prediction.revision
+    told.former, told.former_value = former if prediction.revision else NONE, former_value
+    prediction.revision += 1
+    if event.reports != 0:
+        held = report_at(join, event.reports)
+        told.state, told.value, told.time, told.source = LABELLED, held.value, time_of(held), held.head >> 2
     else:
-        store64(at + 8 * O_STATE, unlabelled(r))
-        store64(at + 8 * O_VALUE, load64(r + UNLABELLED))
-        store64(at + 8 * O_TIME, 0)
-        store64(at + 8 * O_SOURCE, 0)
-    store64(at + 8 * O_REPORTS, count(event) << 1 | (1 if u16(event + E_FLAGS) & CONFLICTING else 0))
-    store64(at + 8 * O_FORMER, former if revision else NONE)
-    store64(at + 8 * O_FORMER_VALUE, former_value)
-    store64(at + 8 * O_AS_OF, load64(r + AS_OF))
-    store64(r + OUTCOMES, told + 1)
+        told.state, told.value, told.time, told.source = unlabelled(join), join.unlabelled, 0, 0
+    told.reports, told.conflicting = count(event), event.flags & CONFLICTING
+    told.as_of = join.as_of

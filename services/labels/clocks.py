@@ -16,37 +16,10 @@ Three clocks stand beside one another:
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load64, store64
 from services.kit.compiled import kernel
-from services.labels.layout import (
-    ARRIVALS,
-    AS_OF,
-    CLOCK,
-    EXPIRES,
-    FIRST,
-    G_CLOCKS,
-    G_IDLE,
-    G_KIND,
-    G_PARTITION,
-    G_PROGRESS,
-    LABEL_SOURCES,
-    LABEL_TIMES,
-    LABELS_AT,
-    MATURES,
-    MATURITY,
-    NEVER,
-    PREDICTION_SOURCES,
-    PREDICTIONS_AT,
-    S_HEARD,
-    S_IDLE,
-    S_PROGRESS,
-    S_SIZE,
-    SOURCES,
-    TAIL,
-    TIMES,
-    UNSEEN,
-)
-from services.labels.records import raise_to
+from services.kit.structs import I8, at
+from services.labels.layout import NEVER, SOURCE, UNSEEN, Memory, Records, Source
+from services.labels.records import block_at
 
 _FOREVER = 2**62
 EVENTS = 3
@@ -54,45 +27,47 @@ EVENTS = 3
 
 
 @kernel
-def mark(r: int, given: int, row: int) -> None:
+def mark(join: Memory, told: Records, row: int) -> None:
     """Take up what a record says of its source partition."""
-    source = load64(r + SOURCES) + S_SIZE * load64(load64(given + G_PARTITION) + 8 * row)
-    progress = load64(load64(given + G_PROGRESS) + 8 * row)
-    time = load64(load64(given + G_CLOCKS) + 8 * row)
-    raise_to(source + S_HEARD, time)
+    source = _source(join, at(told.partitions, row, I8))
+    progress = at(told.progress, row, I8)
+    time = at(told.clocks, row, I8)
+    kind = at(told.kinds, row, I8)
+    source.heard = max(source.heard, time)
     if progress != 0 and progress > UNSEEN:
-        kind, before = load64(load64(given + G_KIND) + 8 * row), load64(source + S_PROGRESS)
+        before = source.progress
         # What turned out to be no progress is taken back: the first records of a source may have been dated far ahead.
-        if kind < 2 and before != NEVER and progress < before - load64(r + EXPIRES):
-            for clock in (MATURITY, AS_OF, LABELS_AT, PREDICTIONS_AT):
-                store64(r + clock, NEVER)
-            store64(source + S_PROGRESS, progress)
+        if kind < 2 and before != NEVER and progress < before - join.expires:
+            join.maturity = join.as_of = join.labels_at = join.predictions_at = NEVER
+            source.progress = progress
         elif kind == EVENTS:
-            store64(source + S_PROGRESS, progress)
+            source.progress = progress
         else:
-            raise_to(source + S_PROGRESS, progress)
-    if load64(load64(given + G_IDLE) + 8 * row):
-        raise_to(source + S_IDLE, time)
-    else:
-        store64(source + S_IDLE, NEVER)
-    if load64(load64(given + G_KIND) + 8 * row) < 2:
-        _set_clocks(r)
+            source.progress = max(before, progress)
+    source.idle = max(source.idle, time) if at(told.idle, row, I8) else NEVER
+    if kind < 2:
+        _set_clocks(join)
 
 
 @kernel
-def _set_clocks(r: int) -> None:
-    labels, predictions = load64(r + LABEL_SOURCES), load64(r + PREDICTION_SOURCES)
-    awake, least, most = _reached(r, 0, labels)
-    raise_to(r + AS_OF, most if awake == _FOREVER else awake)
-    raise_to(r + LABELS_AT, least)
-    predicted, least, newest = _reached(r, labels, predictions)
-    raise_to(r + PREDICTIONS_AT, least)
+def _source(join: Memory, number: int) -> Source:
+    return at(join.sources, number, SOURCE)
+
+
+@kernel
+def _set_clocks(join: Memory) -> None:
+    labels, predictions = join.label_sources, join.prediction_sources
+    awake, least, most = _reached(join, 0, labels)
+    join.as_of = max(join.as_of, most if awake == _FOREVER else awake)
+    join.labels_at = max(join.labels_at, least)
+    predicted, least, newest = _reached(join, labels, predictions)
+    join.predictions_at = max(join.predictions_at, least)
     all_idle = awake == _FOREVER and predicted == _FOREVER
-    raise_to(r + MATURITY, max(most, newest) if all_idle else min(awake, predicted))
+    join.maturity = max(join.maturity, max(most, newest) if all_idle else min(awake, predicted))
 
 
 @kernel
-def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
+def _reached(join: Memory, first: int, count: int) -> tuple[int, int, int]:
     """Of some sources: the least time that those awake have seen, the least and the largest that any has.
 
     The first is _FOREVER when all are idle, and NEVER before all were heard of; those that never had data have no part
@@ -100,11 +75,11 @@ def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
     """
     awake, least, most = _FOREVER, _FOREVER, NEVER
     for number in range(first, first + count):
-        source = load64(r + SOURCES) + S_SIZE * number
-        progress = load64(source + S_PROGRESS)
-        if load64(source + S_HEARD) == NEVER:
+        source = _source(join, number)
+        progress = source.progress
+        if source.heard == NEVER:
             return NEVER, NEVER, NEVER
-        if load64(source + S_IDLE) == NEVER:
+        if source.idle == NEVER:
             awake = min(awake, progress)
         if progress != NEVER:
             least, most = min(least, progress), max(most, progress)
@@ -112,28 +87,27 @@ def _reached(r: int, first: int, count: int) -> tuple[int, int, int]:
 
 
 @kernel
-def expired(r: int) -> bool:
+def expired(join: Memory) -> bool:
     """Whether the oldest block may go: no label may count for its events any more, nor find an event for its labels.
 
     The block that is being filled stays.
     """
-    slot = load64(r + FIRST)
-    if slot == load64(r + TAIL) or load64(r + TAIL) < 0:
+    if join.first == join.tail or join.tail < 0:
         return False
-    expires = load64(r + EXPIRES)
-    if load64(r + CLOCK) - expires >= load64(load64(r + ARRIVALS) + 8 * slot):
+    block = block_at(join, join.first)
+    if join.clock - join.expires >= block.newest_arrival:
         return True
-    newest = load64(load64(r + TIMES) + 8 * slot)
-    if load64(r + LABELS_AT) - expires < newest or load64(r + MATURITY) - load64(r + MATURES) < newest:
+    newest = block.newest_event
+    if join.labels_at - join.expires < newest or join.maturity - join.matures < newest:
         return False
-    return load64(r + PREDICTIONS_AT) - expires >= load64(load64(r + LABEL_TIMES) + 8 * slot)
+    return join.predictions_at - join.expires >= block.newest_label
 
 
 @kernel
-def advance(r: int) -> bool:
+def advance(join: Memory) -> bool:
     """Where the wall clock ends a block, maturity moves on past its events first; whether it had to."""
-    newest = load64(load64(r + TIMES) + 8 * load64(r + FIRST))
-    if newest == NEVER or load64(r + MATURITY) - load64(r + MATURES) >= newest:
+    newest = block_at(join, join.first).newest_event
+    if newest == NEVER or join.maturity - join.matures >= newest:
         return False
-    store64(r + MATURITY, newest + load64(r + MATURES))
+    join.maturity = newest + join.matures
     return True

@@ -5,35 +5,36 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.kit import packing
 from services.kit.errors import ContractError
-from services.labels import layout
+from services.kit.structs import array_of, names_of, span_of
 from services.labels.layout import (
     AGAIN,
-    C_FIELDS,
+    BLOCK,
+    BUCKET,
+    CHANGE,
+    CURSOR,
     DONE,
-    FATES,
+    DUE,
+    ENTRY,
+    MEMORY,
     NEED_BLOCK,
     NEED_BUCKETS,
-    NEED_ENTRIES,
+    NEED_CHANGES,
     NEED_HEAP,
     NEED_OUTCOMES,
     NEED_TABLE,
     NEVER,
-    O_AS_OF,
-    O_FIELDS,
-    O_PREDICTION,
-    O_STATE,
-    REGISTERS,
-    S_SIZE,
-    SLACK,
+    OUTCOME,
     SLOTS,
+    SOURCE,
     START,
-    V_FIELDS,
+    STATE,
 )  # fmt: skip  # one name a line would fill a page
 from services.labels.names import LabelSources, Models
 from services.labels.records import block_size, rebuild, rehash
@@ -42,13 +43,19 @@ from services.labels.walking import walk
 from services.pipeline.spec import Labels
 
 Ints = npt.NDArray[np.int64]
+Structs = npt.NDArray[np.void]
 
-_OUTCOMES, _ENTRIES = 16_384, 4_096
+_OUTCOMES, _CHANGES = 16_384, 4_096
 _BUCKETS = 1_024
 """Spans of time that the wait for maturity is cut into, about."""
 _LEAST_TABLE = 1_024
-STATE = slice(layout.EVENTS // 8, len(REGISTERS))
-"""Registers that are part of the state."""
+CLOCKS = ("clock", "maturity", "as_of", "labels_at", "predictions_at")
+NAMES = names_of(STATE)
+"""Of the numbers that are part of the state."""
+FATES = NAMES[NAMES.index("matched") :]
+"""Of those that are counted since the state began."""
+_OF_BLOCKS = ("used", "newest_event", "newest_label", "newest_arrival")
+"""What a snapshot holds of each block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +83,12 @@ def question_of(rule: Labels, partitions: Sequence[int]) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a fold found: outcomes (rows, O_FIELDS) and labels for views (rows, V_FIELDS), int64, in order; and `again`
-    (rows, 2), which of the predictions given were there before, and up to when labels had been read then.
+    """What a fold found: outcomes (`layout.OUTCOME`) and labels for views (`layout.CHANGE`), in order; and `again`
+    (int64 [rows, 2]), which of the predictions given were there before, and up to when labels had been read then.
     """
 
-    outcomes: Ints
-    entries: Ints
+    outcomes: Structs
+    changes: Structs
     again: Ints
 
 
@@ -95,56 +102,64 @@ class Join:
         question: what is asked.
 
     Attributes:
-        registers: int64, see `layout.REGISTERS`.
         labellers, models: names that records are told by number.
     """
 
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.registers = np.zeros(len(REGISTERS), np.int64)
+        self._memory = array_of(MEMORY, 1)
         self.labellers = LabelSources(question.sources)
         self.models = Models()
-        self._blocks: dict[int, npt.NDArray[np.uint8]] = {}
-        self._addresses = np.zeros(SLOTS, np.int64)
-        self._meta = np.full((4, SLOTS), NEVER, np.int64)
-        """By slot: bytes used; newest event time, newest label time without an event, newest arrival."""
-        self._table = np.zeros(_LEAST_TABLE, np.int64)
-        self._buckets = np.zeros((64, 2), np.int64)
-        self._heap = np.zeros((64, 2), np.int64)
-        self._sources = np.full((sum(question.partitions), S_SIZE // 8), NEVER, np.int64)
-        self._outcomes = np.empty((_OUTCOMES, O_FIELDS), np.int64)
-        self._entries = np.empty((_ENTRIES, V_FIELDS), np.int64)
-        for name in ("CLOCK", "MATURITY", "AS_OF", "LABELS_AT", "PREDICTIONS_AT"):
+        self._parts: dict[int, npt.NDArray[np.uint8]] = {}
+        """By slot, the bytes of a block."""
+        self._blocks = array_of(BLOCK, SLOTS)
+        self._table = array_of(ENTRY, _LEAST_TABLE)
+        self._buckets = array_of(BUCKET, 64)
+        self._heap = array_of(DUE, 64)
+        self._sources = array_of(SOURCE, sum(question.partitions))
+        self._outcomes = array_of(OUTCOME, _OUTCOMES)
+        self._changes = array_of(CHANGE, _CHANGES)
+        self.sources[:] = NEVER
+        for name in CLOCKS:
             self.put(name, NEVER)
-        self.put("TAIL", -1)
-        self.put("WIDTH", max(question.matures_after // _BUCKETS, 1_000))
+        self.put("tail", -1)
+        self.put("width", max(question.matures_after // _BUCKETS, 1_000))
         self._bind()
 
     # ---- what there is ------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         """Events, those of which only labels are known among them."""
-        return self.get("EVENTS")
+        return self.get("events")
 
     def get(self, name: str) -> int:
-        """The value of a register."""
-        return int(self.registers[REGISTERS.index(name)])
+        """A number of the state, see `layout.State`."""
+        return int(self._memory[name][0])
+
+    def put(self, name: str, value: int | float) -> None:
+        """Set a number."""
+        self._memory[name] = value
+
+    @property
+    def memory(self) -> Any:
+        """What kernels take as `layout.Memory`."""
+        return self._memory[0]
 
     @property
     def fates(self) -> dict[str, int]:
-        """What was counted since the state began, by name of the register."""
-        return dict(zip(REGISTERS[FATES], self.registers[FATES].tolist(), strict=True))
+        """What was counted since the state began, by name."""
+        return {name: self.get(name) for name in FATES}
 
     @property
     def sources(self) -> Ints:
         """Of every source partition the largest time seen, when it was idle, when it was heard of; NEVER for never."""
-        return self._sources
+        return self._sources.view(np.int64).reshape(len(self._sources), -1)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that grows with what is kept."""
-        arrays = (self._table, self._buckets, self._heap, self._sources, self._meta, self._addresses)
-        return sum(block.nbytes for block in self._blocks.values()) + sum(array.nbytes for array in arrays)
+        arrays = (self._table, self._buckets, self._heap, self._sources, self._blocks)
+        return sum(part.nbytes for part in self._parts.values()) + sum(array.nbytes for array in arrays)
 
     # ---- folding ------------------------------------------------------------------------------------------------
 
@@ -157,128 +172,112 @@ class Join:
         """
         firsts = told.items(start)
         self._number(told, firsts, told.items(stop))
-        cursor = np.zeros(C_FIELDS, np.int64)
-        cursor[0], cursor[1:4] = start, firsts
-        outcomes, entries = [], []
+        cursor = array_of(CURSOR, 1)
+        cursor["record"] = start
+        cursor["prediction"], cursor["label"], cursor["event"] = firsts
+        outcomes: list[npt.NDArray[np.uint8]] = []
+        changes: list[npt.NDArray[np.uint8]] = []
         while True:
-            need = walk(
-                self.registers.ctypes.data, told.given.ctypes.data, cursor.ctypes.data, stop,
-                self._outcomes.ctypes.data, self._entries.ctypes.data,
-            )  # fmt: skip  # two kinds of addresses
+            need = walk(self.memory, told.given[0], cursor[0], stop)
             if need in (DONE, NEED_OUTCOMES):
-                outcomes.append(self._outcomes[: self.get("OUTCOMES")].copy())
-                self.put("OUTCOMES", 0)
-            if need in (DONE, NEED_ENTRIES):
-                entries.append(self._entries[: self.get("ENTRIES")].copy())
-                self.put("ENTRIES", 0)
+                outcomes.append(_taken(self._outcomes, self.get("told_outcomes")))
+                self.put("told_outcomes", 0)
+            if need in (DONE, NEED_CHANGES):
+                changes.append(_taken(self._changes, self.get("told_changes")))
+                self.put("told_changes", 0)
             if need == DONE:
-                told_of = np.concatenate(outcomes)
-                again = told_of[:, O_STATE] == AGAIN
-                return Found(told_of[~again], np.concatenate(entries), told_of[again][:, [O_PREDICTION, O_AS_OF]])
+                return _found(_joined(outcomes, self._outcomes), _joined(changes, self._changes))
             self.provide(need)
 
     def settle(self) -> None:
         """What was found has been read: let go of the blocks that were given up."""
-        if self.get("TAIL") < 0:
+        if self.get("tail") < 0:
             return
-        first, tail = self.get("FIRST"), self.get("TAIL")
-        for slot in list(self._blocks):
+        first, tail = self.get("first"), self.get("tail")
+        for slot in list(self._parts):
             if (slot - first) % SLOTS > (tail - first) % SLOTS:
-                del self._blocks[slot]
+                del self._parts[slot]
+                self._blocks[slot] = 0
 
     def _number(self, told: Told, firsts: Sequence[int], lasts: Sequence[int]) -> None:
         """Number the models and label sources of the records at hand, in the order in which they are met."""
         codes = _numbered(self.models, told.models, firsts[0], lasts[0])
-        told.set("P_CODES", codes | told.decisions.astype(np.int64) << 31)
-        told.set("L_SOURCES", _numbered(self.labellers, told.sources, firsts[1], lasts[1]))
-        self.put("SUFFIXES", self.models.suffixes.ctypes.data)
-        self.put("RANKS", self.labellers.ranks.ctypes.data)
+        told.set("codes", codes | told.decisions.astype(np.int64) << 31, "predictions")
+        told.set("sources", _numbered(self.labellers, told.sources, firsts[1], lasts[1]), "labels")
+        self._memory["suffixes"] = span_of(self.models.suffixes)
+        self._memory["ranks"] = span_of(self.labellers.ranks)
 
     def provide(self, need: int) -> None:
-        """Make the room that the walk asked for."""
+        """Make the room that the fold asked for."""
         if need == NEED_BLOCK:
-            self._new_block(block_size(self.get("NEED")))
+            self._new_block(block_size(self.get("need")))
         elif need == NEED_TABLE:
             old = self._table
-            self._table = np.zeros(len(old) + len(old) // 4, np.int64)
+            self._table = array_of(ENTRY, len(old) + len(old) // 4)
             self._bind()
-            rehash(self.registers.ctypes.data, old.ctypes.data, len(old))
+            rehash(self.memory, old)
         elif need == NEED_BUCKETS:
             kept = self._queue()
-            self._buckets = np.concatenate([kept, np.zeros((len(kept) // 2 + 64, 2), np.int64)])
-            self.put("BUCKET_FIRST", 0)
+            self._buckets = np.concatenate([kept, array_of(BUCKET, len(kept) // 2 + 64)])
+            self.put("bucket_first", 0)
         elif need == NEED_HEAP:
-            held = self.get("HEAP_COUNT")
-            self._heap = np.concatenate([self._heap[:held], np.zeros((held // 4 + self.get("NEED"), 2), np.int64)])
+            held = self.get("heap_count")
+            self._heap = np.concatenate([self._heap[:held], array_of(DUE, held // 4 + self.get("need"))])
         self._bind()
 
-    def _queue(self) -> Ints:
-        first = self.get("BUCKET_FIRST")
-        return self._buckets[first : first + self.get("BUCKET_COUNT")]
+    def _queue(self) -> Structs:
+        first = self.get("bucket_first")
+        return self._buckets[first : first + self.get("bucket_count")]
 
     def _new_block(self, size: int) -> None:
-        slot = (self.get("TAIL") + 1) % SLOTS
-        if slot in self._blocks:
+        slot = (self.get("tail") + 1) % SLOTS
+        if slot in self._parts:
             raise ContractError(
                 f"a partition of the exchange holds {SLOTS} blocks of open predictions: it needs more partitions"
             )
-        self._blocks[slot] = np.zeros(size + SLACK, np.uint8)
-        self._addresses[slot] = self._blocks[slot].ctypes.data
-        self._meta[:, slot] = START, NEVER, NEVER, NEVER
-        self.put("TAIL", slot)
-        self.put("TAIL_ROOM", size)
-
-    def put(self, name: str, value: int) -> None:
-        """Set a register."""
-        self.registers[REGISTERS.index(name)] = value
+        part = self._parts[slot] = np.zeros(size, np.uint8)
+        self._blocks[slot] = part.ctypes.data, START, NEVER, NEVER, NEVER
+        self.put("tail", slot)
+        self.put("tail_room", size)
 
     def _bind(self) -> None:
-        """Tell the walk where everything lies."""
+        """Tell the kernels where everything lies, and what is asked."""
         question = self.question
-        unlabelled = np.float64(0.0 if question.unlabelled is None else question.unlabelled)
-        labels, predictions = question.partitions[:2]
-        for name, value in {
-            "TABLE": self._table.ctypes.data,
-            "BLOCKS": self._addresses.ctypes.data,
-            "USED": self._meta[0].ctypes.data,
-            "TIMES": self._meta[1].ctypes.data,
-            "LABEL_TIMES": self._meta[2].ctypes.data,
-            "ARRIVALS": self._meta[3].ctypes.data,
-            "BUCKETS": self._buckets.ctypes.data,
-            "HEAP": self._heap.ctypes.data,
-            "SOURCES": self._sources.ctypes.data,
-            "MATURES": question.matures_after,
-            "EXPIRES": question.expires_after,
-            "PRESUMES": question.unlabelled is not None,
-            "UNLABELLED": int(unlabelled.view(np.int64)),
-            "LABEL_SOURCES": labels,
-            "PREDICTION_SOURCES": predictions,
-            "TABLE_SIZE": len(self._table),
-            "BUCKET_ROOM": len(self._buckets),
-            "HEAP_ROOM": len(self._heap),
-            "OUTCOME_ROOM": len(self._outcomes),
-            "ENTRY_ROOM": len(self._entries),
+        for name, array in {
+            "blocks": self._blocks,
+            "table": self._table,
+            "buckets": self._buckets,
+            "heap": self._heap,
+            "sources": self._sources,
+            "outcomes": self._outcomes,
+            "changes": self._changes,
         }.items():
-            self.put(name, value)
+            self._memory[name] = span_of(array)
+        self.put("matures", question.matures_after)
+        self.put("expires", question.expires_after)
+        self.put("presumes", question.unlabelled is not None)
+        self.put("unlabelled", 0.0 if question.unlabelled is None else question.unlabelled)
+        self.put("label_sources", question.partitions[0])
+        self.put("prediction_sources", question.partitions[1])
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
 
     def columns(self) -> dict[str, packing.Column]:
         """The state as columns, once `settle` was called."""
         slots = self._slots()
-        parts = [self._blocks[slot][: self._meta[0, slot]] for slot in slots]
-        registers = self.registers.copy()
-        registers[REGISTERS.index("BUCKET_FIRST")] = 0  # The queue is told from its first bucket on.
+        parts = [self._parts[slot][: self._blocks["used"][slot]] for slot in slots]
+        # The queue is told from its first bucket on.
+        state = [0 if name == "bucket_first" else self.get(name) for name in NAMES]
         names = json.dumps([self.labellers.names, self.models.identities]).encode()
         return {
-            "registers": registers[STATE],
+            "registers": np.array(state, np.int64),
             "names": np.frombuffer(names, np.uint8),
-            "sources": self._sources.ravel(),
+            "sources": self.sources.ravel(),
             "partitions": np.array(self.question.partitions, np.int64),
-            "queue": self._queue().ravel(),
-            "heap": self._heap[: self.get("HEAP_COUNT")].ravel(),
-            "sizes": np.array([len(self._blocks[slot]) - SLACK for slot in slots], np.int64),
-            "blocks": self._meta[:, slots].ravel(),
+            "queue": self._queue().view(np.int64),
+            "heap": self._heap[: self.get("heap_count")].view(np.int64),
+            "sizes": np.array([len(self._parts[slot]) for slot in slots], np.int64),
+            "blocks": np.concatenate([self._blocks[name][slots] for name in _OF_BLOCKS]),
             "records": np.concatenate(parts) if parts else np.zeros(0, np.uint8),
         }
 
@@ -290,48 +289,73 @@ class Join:
         now = self.question.partitions
         then = tuple(columns["partitions"].tolist()) if "partitions" in columns else now
         fewer = len(then) != len(now) or any(before > count for before, count in zip(then, now, strict=False))
-        alike = len(columns["registers"]) == len(self.registers[STATE])
-        if fewer or not alike or columns["sources"].size != sum(then) * self._sources.shape[1]:
+        alike = len(columns["registers"]) == len(NAMES)
+        if fewer or not alike or columns["sources"].size != sum(then) * self.sources.shape[1]:
             raise ContractError(
                 f"state snapshot: of source partitions {then}, now there are {now}: a topic was made anew, or the "
                 "state is of another version"
             )
-        self.registers[STATE] = columns["registers"]
+        for name, value in zip(NAMES, columns["registers"].tolist(), strict=True):
+            self.put(name, value)
         labellers, models = json.loads(columns["names"].tobytes())
         self.labellers = LabelSources(self.question.sources, labellers)
         self.models = Models(models)
-        heard, at, place = columns["sources"].reshape(-1, self._sources.shape[1]), 0, 0
+        heard, at, place = columns["sources"].reshape(-1, self.sources.shape[1]), 0, 0
         for before, count in zip(then, now, strict=True):
-            self._sources[place : place + before] = heard[at : at + before]
+            self.sources[place : place + before] = heard[at : at + before]
             at, place = at + before, place + count
-        self._buckets = np.concatenate([columns["queue"].reshape(-1, 2), np.zeros((64, 2), np.int64)]).astype(np.int64)
-        self._heap = np.concatenate([columns["heap"].reshape(-1, 2), np.zeros((64, 2), np.int64)]).astype(np.int64)
-        sizes, meta = columns["sizes"].tolist(), columns["blocks"].reshape(4, -1)
-        records, start = columns["records"], 0
-        first = self.get("FIRST")
-        for step, size in enumerate(sizes):
-            slot, used = (first + step) % SLOTS, int(meta[0, step])
-            block = np.zeros(int(size) + SLACK, np.uint8)
-            block[:used] = records[start : start + used]
-            start += used
-            self._blocks[slot] = block
-            self._addresses[slot] = block.ctypes.data
-            self._meta[:, slot] = meta[:, step]
-        self._table = np.zeros(max(_LEAST_TABLE, len(self) * 5 // 4), np.int64)
+        self._buckets = np.concatenate([_structs(columns["queue"], self._buckets), array_of(BUCKET, 64)])
+        self._heap = np.concatenate([_structs(columns["heap"], self._heap), array_of(DUE, 64)])
+        self._load_blocks(columns)
+        self._table = array_of(ENTRY, max(_LEAST_TABLE, len(self) * 5 // 4))
         self._bind()
-        rebuild(self.registers.ctypes.data, first, len(sizes), SLOTS)
+        rebuild(self.memory, self.get("first"), len(columns["sizes"]), SLOTS)
+
+    def _load_blocks(self, columns: dict[str, packing.Column]) -> None:
+        noted: Ints = columns["blocks"].reshape(len(_OF_BLOCKS), -1).astype(np.int64)
+        start = 0
+        for step, (size, block) in enumerate(zip(columns["sizes"].tolist(), noted.T.tolist(), strict=True)):
+            slot, used = (self.get("first") + step) % SLOTS, block[0]
+            part = self._parts[slot] = np.zeros(size, np.uint8)
+            part[:used] = columns["records"][start : start + used]
+            start += used
+            self._blocks[slot] = part.ctypes.data, *block
 
     def _slots(self) -> list[int]:
         """Slots of the blocks, oldest first."""
-        if self.get("TAIL") < 0:
+        if self.get("tail") < 0:
             return []
-        first = self.get("FIRST")
-        return [(first + step) % SLOTS for step in range((self.get("TAIL") - first) % SLOTS + 1)]
+        first = self.get("first")
+        return [(first + step) % SLOTS for step in range((self.get("tail") - first) % SLOTS + 1)]
 
     def blocks(self) -> list[tuple[int, int]]:
         """(slot, when the newest of what is known up to it came) of the blocks, oldest first."""
         slots = self._slots()
-        return list(zip(slots, np.maximum.accumulate(self._meta[3, slots]).tolist(), strict=True))
+        arrivals = np.maximum.accumulate(self._blocks["newest_arrival"][slots]).tolist()
+        return list(zip(slots, arrivals, strict=True))
+
+
+def _found(told: Structs, changes: Structs) -> Found:
+    again = told["state"] == AGAIN
+    if not again.any():
+        return Found(told, changes, np.zeros((0, 2), np.int64))
+    return Found(told[~again], changes, np.column_stack([told["prediction"][again], told["as_of"][again]]))
+
+
+def _taken(room: Structs, rows: int) -> npt.NDArray[np.uint8]:
+    """The bytes of the first rows; NumPy copies bytes at once, and records one by one."""
+    return room[:rows].view(np.uint8).copy()
+
+
+def _joined(parts: Sequence[npt.NDArray[np.uint8]], like: Structs) -> Structs:
+    found: Structs = (parts[0] if len(parts) == 1 else np.concatenate(parts)).view(like.dtype)
+    return found
+
+
+def _structs(column: packing.Column, like: Structs) -> Structs:
+    """A column of int64 as the records that it holds."""
+    found: Structs = np.ascontiguousarray(column, np.int64).view(like.dtype)
+    return found
 
 
 def _numbered(numbers: Models | LabelSources, named: Named, first: int, last: int) -> Ints:

@@ -16,17 +16,9 @@ from services.kit.errors import ContractError
 from services.kit.service import Service
 from services.kit.timing import CONFIRMED, NEVER, Recent
 from services.labels.figures import Figures
-from services.labels.joining import Found, Join, question_of
-from services.labels.layout import (
-    O_STATE,
-    UNSEEN,
-    V_FORMER,
-    V_KNOWN,
-    V_NEW,
-    V_ROW,
-    V_VALUE,
-)
-from services.labels.outcomes import STATES, Outcomes, entities_of
+from services.labels.joining import Found, Join, Structs, question_of
+from services.labels.layout import UNSEEN
+from services.labels.outcomes import STATES, Outcomes, whose
 from services.labels.packed import Packed
 from services.labels.routing import DAY, TIMES, Mark, Router, checked
 from services.labels.soundness import sound
@@ -37,9 +29,9 @@ from services.pipeline.spec import Pipeline
 
 Ints = npt.NDArray[np.int64]
 FATES = {
-    "MATCHED": "matched", "EARLY": "early", "DUPLICATE": "duplicate", "CORRECTING": "correcting",
-    "CONFLICT": "conflicting", "OUTDATED": "outdated", "LATE": "late", "ORPHANED": "orphaned",
-}  # fmt: skip  # registers and their names in metrics
+    "matched": "matched", "early": "early", "duplicate": "duplicate", "correcting": "correcting",
+    "conflict": "conflicting", "outdated": "outdated", "late": "late", "orphaned": "orphaned",
+}  # fmt: skip  # what a join counts, and its name in metrics
 MOST_ITEMS = 50_000
 """Labels, events and predictions that are folded at once: what a view is told of them fits into a record."""
 
@@ -125,7 +117,7 @@ class Labelling(Service):
                     again = self._outcomes.again(part.columns["predictions"], found.again)
                     numbers = np.full(len(again), partition, np.int32)
                     emits.append(Emit("outcomes", again, again["entity"], numbers))
-                changes += self._changed(part, join, found.entries)
+                changes += self._changed(part, join, found.changes)
                 join.settle()
             emits += self._tell(part, told, changes)
         self._show()
@@ -208,15 +200,15 @@ class Labelling(Service):
     def _count(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         figures = self._figures
         news = {name: count - before[name] for name, count in after.items()}
-        for register, fate in FATES.items():
-            figures.labels.labels(fate).inc(news[register])
-        figures.repeated.inc(news["REPEATED"])
-        figures.matured.inc(news["GROWN"])
-        figures.labelled.inc(news["GROWN_LABELLED"])
+        for name, fate in FATES.items():
+            figures.labels.labels(fate).inc(news[name])
+        figures.repeated.inc(news["repeated"])
+        figures.matured.inc(news["grown"])
+        figures.labelled.inc(news["grown_labelled"])
 
-    def _answered(self, partition: int, join: Join, found: Ints) -> Emit:
+    def _answered(self, partition: int, join: Join, found: Structs) -> Emit:
         columns = self._outcomes.of(join, found, self.rule.unlabelled_is)
-        state = found[:, O_STATE]
+        state = found["state"]
         for number, count in enumerate(np.bincount(state, minlength=len(STATES)).tolist()):
             if count:
                 self._figures.outcomes.labels(STATES[number].as_py()).inc(count)
@@ -225,15 +217,14 @@ class Labelling(Service):
         self._figures.delay.observe(delays / 1000)
         return Emit("outcomes", columns, columns["entity"], np.full(len(found), partition, np.int32))
 
-    def _changed(self, batch: Batch, join: Join, entries: Ints) -> list[Changes]:
+    def _changed(self, batch: Batch, join: Join, changes: Structs) -> list[Changes]:
         """For each view that folds labels what is to be told it."""
         if not self._views:
             return []
-        entities, times = entities_of(join, entries, self._entities)
-        value, former = (np.ascontiguousarray(entries[:, at]).view(np.float64) for at in (V_VALUE, V_FORMER))
-        values = np.column_stack([entries[:, V_NEW].astype(np.float64), value - former])
-        offsets = batch.offset[entries[:, V_ROW]]
-        return [Changes(entities[view.name], times, entries[:, V_KNOWN], values, offsets) for view in self._views]
+        entities, times = whose(join, changes, self._entities)
+        values = np.column_stack([changes["new"].astype(np.float64), changes["value"] - changes["former"]])
+        offsets = batch.offset[changes["row"]]
+        return [Changes(entities[view.name], times, changes["known"], values, offsets) for view in self._views]
 
     def _tell(self, batch: Batch, told: Told, changes: list[Changes]) -> Iterator[Emit]:
         """Tell every view how far the partitions are that heard of labels or events, and what changed in them.
@@ -257,11 +248,11 @@ class Labelling(Service):
     def _show(self) -> None:
         joins, figures = self._joins.values(), self._figures
         figures.events.set(sum(len(join) for join in joins))
-        figures.open.set(sum(join.get("PREDICTIONS") for join in joins))
+        figures.open.set(sum(join.get("predictions") for join in joins))
         figures.bytes.set(sum(join.nbytes for join in joins))
-        grown = sum(join.get("GROWN") for join in joins)
+        grown = sum(join.get("grown") for join in joins)
         if grown:
-            figures.coverage.set(sum(join.get("GROWN_LABELLED") for join in joins) / grown)
+            figures.coverage.set(sum(join.get("grown_labelled") for join in joins) / grown)
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
-"""Where things lie in the memory of a join: records in blocks, registers, and what the walk is given.
+"""How a join's memory is laid out: records in blocks, the tables that find them, what the fold reads and tells.
 
 A join holds millions of events for months, so they are no objects but records in blocks of bytes, reached by addresses.
-An address has 32 bits: the slot of its block, and its place there in units of four bytes; 0 is nowhere. Blocks are
+An address has 32 bits: the slot of its block, and its place there in units of two bytes; 0 is nowhere. Blocks are
 filled and given up in the order of arrival. A record never moves, and points only to records younger than itself, but
 for the links among the events of a bucket.
 
-A record begins with a head of four bytes, size << 2 | kind. Times are int64 milliseconds; numbers are the bits of a
-float64.
+Every record in a block begins with a head: size << 2 | what it is. Fields follow one another without gaps, so that an
+event takes 30 bytes and its id. Times are milliseconds; those of 48 bits reach 4,000 years either way.
 
 References:
     The layout of records in segments that are dropped whole follows M. Rosenblum, J. Ousterhout: The design and
@@ -15,13 +15,15 @@ References:
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from services.kit.structs import Span, f8, i2, i4, i8, kind_of, u2, u4
+
 NEVER = -(2**62)
 """A time before all times, far enough from the edge of int64 to subtract durations from."""
 
-BLOCK = 1 << 20
+BLOCK_BYTES = 1 << 20
 """Bytes of a block, but for one that holds a single larger record."""
-SLACK = 8
-"""Bytes behind a block, so that its last fields may be read as part of a longer word."""
 SLOTS = 1 << 12
 """Most blocks of a join: 4 GiB."""
 SLOT_BITS = 19
@@ -29,32 +31,82 @@ SLOT_BITS = 19
 START = 8
 """Where the first record of a block begins, so that no address is 0."""
 
-ENTITIES, EVENT, PREDICTION, REPORT = range(4)
-"""Kinds of records."""
+# ---- records in blocks ----------------------------------------------------------------------------------------------
 
-# An event: its id follows the fields. Times of 48 bits reach 4,000 years either way.
-E_FIRST = 4  # u32, its first prediction
-E_REPORTS = 8  # u32, its reports, the one that holds first
-E_BUCKET = 12  # u32, next event of the same bucket
-E_ENTITIES = 16  # u32, its entities
-E_TIME = 20  # i48, event time; UNDATED while only labels are known
-E_FLAGS = 26  # u16, flags | number of reports << FLAG_BITS
-E_KEY = 28  # u16, bytes of the id
-E_SIZE = 30
+IS_ENTITIES, IS_EVENT, IS_PREDICTION, IS_REPORT = range(4)
+"""What a record is, by the lowest two bits of its head."""
 
-# A prediction: the first of an event carries what all share, as Avro.
-P_NEXT = 4  # u32, next prediction of the same event
-P_CODE = 8  # u32, number of the model that made it | decision << 31
-P_TIME = 12  # i48, when it was made
-P_REVISION = 18  # u16, number of its next outcome
-P_SCORE = 20  # float64
-P_SIZE = 28
 
-# A report: who, when, what. Its head is source << 2 | REPORT.
-R_NEXT = 4  # u32, next report of the same event, one that holds less
-R_TIME = 8  # i48, label time
-R_VALUE = 14  # float64
-R_SIZE = 22
+class Head:
+    """What every record begins with. Of a report it is source << 2 | IS_REPORT: all reports are of one size."""
+
+    head: u4
+
+
+class Entities(Head):
+    """Whom an event belongs to, as Avro, which follows."""
+
+
+class Timed(Protocol):
+    """A record with a time, of 48 bits."""
+
+    time_low: u4
+    time_high: i2
+
+
+class Event:
+    """An event, that of which only labels are known too: then it is UNDATED. Its id follows."""
+
+    head: u4
+    first: u4
+    """Address of its first prediction."""
+    reports: u4
+    """Address of its reports, the one that holds first."""
+    next: u4
+    """Address of the next event of the same bucket."""
+    entities: u4
+    """Address of its entities."""
+    time_low: u4
+    time_high: i2
+    flags: u2
+    """Flags | number of reports << FLAG_BITS."""
+    id_size: u2
+    """Bytes of the id."""
+
+
+class Prediction:
+    """A prediction. The first of an event is followed by what all of them share, as Avro."""
+
+    head: u4
+    next: u4
+    """Address of the next prediction of the same event."""
+    code: u4
+    """Number of the model that made it | decision << 31."""
+    time_low: u4
+    time_high: i2
+    """When it was made."""
+    revision: u2
+    """Number of its next outcome."""
+    score: f8
+
+
+class Report:
+    """A label: who said what, known since when."""
+
+    head: u4
+    """Number of the source << 2 | IS_REPORT."""
+    next: u4
+    """Address of the next report of the same event, one that holds less."""
+    time_low: u4
+    time_high: i2
+    value: f8
+
+
+HEAD = kind_of(Head)
+ENTITIES = kind_of(Entities)
+EVENT = kind_of(Event)
+PREDICTION = kind_of(Prediction)
+REPORT = kind_of(Report)
 
 UNDATED = -(1 << 47)
 """Event time of an event of which only labels are known, as it is kept."""
@@ -70,82 +122,274 @@ MOST_REVISIONS = 65_535
 """Of one prediction; whoever corrects a label more often is not heard."""
 MOST_MATURED = 4_096
 """Events that mature by one record of the exchange, so that no batch of answers outgrows memory; others by the next."""
-
-REGISTERS = (
-    # Where arrays lie; set anew whenever one is replaced.
-    "TABLE", "BLOCKS", "USED", "TIMES", "LABEL_TIMES", "ARRIVALS", "BUCKETS", "HEAP", "SOURCES", "SUFFIXES", "RANKS",
-    # The question.
-    "MATURES", "EXPIRES", "PRESUMES", "UNLABELLED", "LABEL_SOURCES", "PREDICTION_SOURCES",
-    # How much there is.
-    "TABLE_SIZE", "BUCKET_ROOM", "HEAP_ROOM", "OUTCOME_ROOM", "ENTRY_ROOM", "OUTCOMES", "ENTRIES", "NEED",
-    # The state.
-    "EVENTS", "WIDTH", "FIRST", "TAIL", "TAIL_ROOM", "BUCKET_FIRST", "BUCKET_COUNT", "HEAP_COUNT",
-    "CLOCK", "MATURITY", "AS_OF", "LABELS_AT", "PREDICTIONS_AT", "PREDICTIONS",
-    # Counted since the state began.
-    "MATCHED", "EARLY", "DUPLICATE", "CORRECTING", "CONFLICT", "OUTDATED", "LATE", "ORPHANED", "REPEATED", "GROWN",
-    "GROWN_LABELLED",
-)  # fmt: skip  # by what they are
-"""Names of the registers of a join, int64 each."""
-(
-    TABLE, BLOCKS, USED, TIMES, LABEL_TIMES, ARRIVALS, BUCKETS, HEAP, SOURCES, SUFFIXES, RANKS,
-    MATURES, EXPIRES, PRESUMES, UNLABELLED, LABEL_SOURCES, PREDICTION_SOURCES,
-    TABLE_SIZE, BUCKET_ROOM, HEAP_ROOM, OUTCOME_ROOM, ENTRY_ROOM, OUTCOMES, ENTRIES, NEED,
-    EVENTS, WIDTH, FIRST, TAIL, TAIL_ROOM, BUCKET_FIRST, BUCKET_COUNT, HEAP_COUNT, CLOCK, MATURITY, AS_OF,
-    LABELS_AT, PREDICTIONS_AT, PREDICTIONS,
-    MATCHED, EARLY, DUPLICATE, CORRECTING, CONFLICT, OUTDATED, LATE, ORPHANED, REPEATED, GROWN,
-    GROWN_LABELLED,
-) = range(0, 8 * len(REGISTERS), 8)  # fmt: skip  # as above
-"""Their places, in bytes."""
-FATES = slice(MATCHED // 8, GROWN_LABELLED // 8 + 1)
-"""Registers that count."""
-
-S_PROGRESS, S_IDLE, S_HEARD, S_SIZE = 0, 8, 16, 24
-"""Of a source partition: largest time seen (NEVER: no record yet), when it was last seen at its end (NEVER: it is not),
-when it was last heard of (NEVER: it was not)."""
-
-DONE, NEED_BLOCK, NEED_TABLE, NEED_BUCKETS, NEED_HEAP, NEED_OUTCOMES, NEED_ENTRIES = range(7)
-"""Why the walk returned: it is at the end, or somebody must make room (or take what it found) and call again."""
-
-# What the walk is given, int64 each: addresses of columns, those of text as int32 offsets and bytes.
-GIVEN = (
-    "KIND", "PARTITION", "PROGRESS", "IDLE", "CLOCKS",
-    "P_ENDS", "P_KEYS", "P_KEY_DATA", "P_TIMES", "P_CODES", "P_MADE", "P_SCORES", "P_SHARED", "P_SHARED_DATA",
-    "L_ENDS", "L_KEYS", "L_KEY_DATA", "L_TIMES", "L_SOURCES", "L_VALUES",
-    "N_ENDS", "N_KEYS", "N_KEY_DATA", "N_TIMES", "N_ENTITIES", "N_ENTITY_DATA",
-)  # fmt: skip  # by list
-"""Of each record: source and mark; then the predictions, labels and events in it."""
-(
-    G_KIND, G_PARTITION, G_PROGRESS, G_IDLE, G_CLOCKS,
-    GP_ENDS, GP_KEYS, GP_KEY_DATA, GP_TIMES, GP_CODES, GP_MADE, GP_SCORES, GP_SHARED, GP_SHARED_DATA,
-    GL_ENDS, GL_KEYS, GL_KEY_DATA, GL_TIMES, GL_SOURCES, GL_VALUES,
-    GN_ENDS, GN_KEYS, GN_KEY_DATA, GN_TIMES, GN_ENTITIES, GN_ENTITY_DATA,
-) = range(0, 8 * len(GIVEN), 8)  # fmt: skip  # as above
-
-HEADER = 5
-"""Bytes before each Avro record that the kit writes and reads; they are not kept."""
-
-O_FIELDS = 12
-(
-    O_ROW, O_EVENT, O_PREDICTION, O_REVISION, O_STATE, O_VALUE, O_TIME, O_SOURCE, O_REPORTS, O_FORMER, O_FORMER_VALUE,
-    O_AS_OF,
-) = range(O_FIELDS)  # fmt: skip  # one line's worth
-"""An outcome as the walk tells it: row of the record that led to it, addresses, and what holds. `O_REPORTS` is
-number << 1 | conflicting."""
-NONE, LABELLED, PRESUMED, UNKNOWN, AGAIN = range(5)
-"""States of an outcome; UNKNOWN is written `unlabelled`. AGAIN is none: it tells a prediction that was there before, by
-the number of its row in O_PREDICTION."""
-
-V_FIELDS = 6
-V_ROW, V_EVENT, V_KNOWN, V_NEW, V_VALUE, V_FORMER = range(V_FIELDS)
-"""A label for views, as the walk tells it: from V_KNOWN on there are V_NEW (-1, 0, 1) labels more, and the value of the
-label is V_VALUE where it was V_FORMER (float64 bits; the bits of 0 for none)."""
-
 LEAST_TIME, MOST_TIME = -62_135_596_800_000, 1 << 46
 """Times that are kept: from the year 1 to the year 4199, milliseconds."""
 
+# ---- what finds them ------------------------------------------------------------------------------------------------
+
+
+class Block:
+    """A block of records."""
+
+    place: i8
+    """Where it lies."""
+    used: i8
+    """Bytes, up to the end of its last record."""
+    newest_event: i8
+    """Newest event time in it; NEVER without any, as the next two."""
+    newest_label: i8
+    """Newest label time of events of which only labels are known."""
+    newest_arrival: i8
+    """When the newest came, by the clock."""
+
+
+class Entry:
+    """A place of the table that finds events by their ids; both are 0 where it is free."""
+
+    event: u4
+    tag: u4
+    """32 bits of a hash of the id."""
+
+
+class Bucket:
+    """Events of a short span of time that wait for maturity: a list."""
+
+    number: i8
+    """Of the span: event time // State.width."""
+    event: u4
+    """Address of the first."""
+    events: u4
+    """How many."""
+
+
+class Due:
+    """An event whose bucket's time has come, in a heap."""
+
+    time: i8
+    event: i8
+
+
+class Source:
+    """How far a source partition is."""
+
+    progress: i8
+    """Largest time seen; NEVER: no record yet."""
+    idle: i8
+    """When it was last seen at its end; NEVER: it is not there."""
+    heard: i8
+    """When it was last heard of; NEVER: it was not."""
+
+
+BLOCK = kind_of(Block)
+ENTRY = kind_of(Entry)
+BUCKET = kind_of(Bucket)
+DUE = kind_of(Due)
+SOURCE = kind_of(Source)
 UNSEEN = LEAST_TIME
 """Progress that is told of a source in which no record was seen; 0 says so, too."""
 
-C_RECORD, C_PREDICTION, C_LABEL, C_EVENT, C_MATURED, C_MARKED = range(0, 48, 8)
-"""Where the walk stands: next record, and next of each list (over all records); events that matured by this record."""
-C_FIELDS = 6
+# ---- what the fold tells --------------------------------------------------------------------------------------------
+
+NONE, LABELLED, PRESUMED, UNKNOWN, AGAIN = range(5)
+"""States of an outcome; UNKNOWN is written `unlabelled`. AGAIN is none: it tells a prediction that was there before."""
+
+
+class Outcome:
+    """What became of a prediction."""
+
+    row: i8
+    """Of the record of the exchange that led to it."""
+    event: i8
+    prediction: i8
+    """Addresses; of AGAIN the number of the prediction among those folded."""
+    revision: i4
+    state: i4
+    value: f8
+    """The label."""
+    time: i8
+    """Label time."""
+    source: i4
+    """Number of the label's source."""
+    reports: i4
+    """How many different ones there are."""
+    conflicting: i4
+    former: i4
+    """State before."""
+    former_value: f8
+    as_of: i8
+    """Up to when labels had been read."""
+
+
+class Change:
+    """A label for views: from `known` on there are `new` (-1, 0, 1) labels more, and it is `value`, not `former`."""
+
+    row: i8
+    event: i8
+    known: i8
+    new: i8
+    value: f8
+    former: f8
+    """0 for none."""
+
+
+OUTCOME = kind_of(Outcome)
+CHANGE = kind_of(Change)
+
+# ---- what the fold works on -----------------------------------------------------------------------------------------
+
+
+class State:
+    """Numbers that a checkpoint holds, in this order; those from `matched` on are counted since the state began."""
+
+    events: i8
+    width: i8
+    """Of a bucket's span of time, milliseconds."""
+    first: i8
+    """Slot of the oldest block."""
+    tail: i8
+    """Slot of the block that is being filled; -1 without any."""
+    tail_room: i8
+    """Bytes of that block."""
+    bucket_first: i8
+    bucket_count: i8
+    heap_count: i8
+    clock: i8
+    maturity: i8
+    as_of: i8
+    labels_at: i8
+    predictions_at: i8
+    """Clocks, see `clocks`."""
+    predictions: i8
+    matched: i8
+    early: i8
+    duplicate: i8
+    correcting: i8
+    conflict: i8
+    outdated: i8
+    late: i8
+    orphaned: i8
+    repeated: i8
+    grown: i8
+    """Events with predictions that have matured."""
+    grown_labelled: i8
+    """Those of them that were labelled, before or after."""
+
+
+class Memory(State):
+    """All that a join is, for its kernels."""
+
+    blocks: Span
+    """SLOTS of Block."""
+    table: Span
+    """Of Entry."""
+    buckets: Span
+    """Of Bucket: those from `bucket_first` on, `bucket_count` of them, are in use."""
+    heap: Span
+    """Of Due: the first `heap_count` are in use."""
+    sources: Span
+    """Of Source, one a source partition."""
+    suffixes: Span
+    """int64: by number of a model, what its predictions' ids end with."""
+    ranks: Span
+    """int64: by number of a label source, less is better."""
+    outcomes: Span
+    """Room for Outcome."""
+    changes: Span
+    """Room for Change."""
+    told_outcomes: i8
+    told_changes: i8
+    """How many of them are told."""
+    need: i8
+    """How much is needed, see `DONE`."""
+    matures: i8
+    expires: i8
+    """Milliseconds after an event."""
+    presumes: i8
+    """Whether events that nobody labelled have a label all the same."""
+    unlabelled: f8
+    """Which."""
+    label_sources: i8
+    prediction_sources: i8
+    """How many source partitions are of labels, which come first, and of predictions, which follow."""
+
+
+STATE = kind_of(State)
+MEMORY = kind_of(Memory)
+DONE, NEED_BLOCK, NEED_TABLE, NEED_BUCKETS, NEED_HEAP, NEED_OUTCOMES, NEED_CHANGES = range(7)
+"""Why the fold returned: it is at the end, or somebody must make room (or take what it told) and call again."""
+
+
+class Cursor:
+    """Where the fold stands: next record, and next of each list (over all records)."""
+
+    record: i8
+    prediction: i8
+    label: i8
+    event: i8
+    matured: i8
+    """Events that matured by this record."""
+    marked: i8
+    """Whether its mark has been taken up."""
+
+
+CURSOR = kind_of(Cursor)
+
+# ---- what the fold reads --------------------------------------------------------------------------------------------
+
+
+class Texts:
+    """A column of texts or bytes as Arrow keeps it: offsets (int32, rows + 1) into the bytes."""
+
+    ends: Span
+    data: Span
+
+
+class PredictionRows:
+    """Predictions of some records; `ends` (int32, records + 1): which are of which record."""
+
+    ends: Span
+    ids: Texts
+    times: Span
+    codes: Span
+    made: Span
+    scores: Span
+    shared: Texts
+
+
+class LabelRows:
+    """Labels of some records."""
+
+    ends: Span
+    ids: Texts
+    times: Span
+    sources: Span
+    values: Span
+
+
+class EventRows:
+    """Events of some records."""
+
+    ends: Span
+    ids: Texts
+    times: Span
+    entities: Texts
+
+
+class Records:
+    """Some records of the exchange: of each its source, what it says of that, and what it tells. int64, scores and
+    values float64.
+    """
+
+    kinds: Span
+    partitions: Span
+    progress: Span
+    idle: Span
+    clocks: Span
+    predictions: PredictionRows
+    labels: LabelRows
+    events: EventRows
+
+
+RECORDS = kind_of(Records)
+HEADER = 5
+"""Bytes before each Avro record that the kit writes and reads; they are not kept."""

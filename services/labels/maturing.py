@@ -6,132 +6,125 @@ bytes an event and no sorting. Only events of the span in which time stands now 
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load64, store32, store64
 from services.kit.compiled import kernel
-from services.labels.layout import (
-    BUCKET_COUNT,
-    BUCKET_FIRST,
-    BUCKETS,
-    E_BUCKET,
-    E_FLAGS,
-    E_TIME,
-    HEAP,
-    HEAP_COUNT,
-    HEAP_ROOM,
-    QUEUED,
-    WIDTH,
-)
-from services.labels.records import set_u16, time_at, u16, u32, where
-
-_LOW = 0xFFFF_FFFF
+from services.kit.structs import at
+from services.labels.layout import BUCKET, DUE, QUEUED, Bucket, Due, Memory
+from services.labels.records import event_at, time_of
 
 
 @kernel
-def queue(r: int, address: int) -> None:
+def _bucket(join: Memory, place: int) -> Bucket:
+    return at(join.buckets, place, BUCKET)
+
+
+@kernel
+def queue(join: Memory, address: int) -> None:
     """Put an event into the bucket of its time; the caller made sure that there is room for one more bucket."""
-    at = where(r, address)
-    number = time_at(at + E_TIME) // load64(r + WIDTH)
-    buckets = load64(r + BUCKETS)
-    first = load64(r + BUCKET_FIRST)
-    end = first + load64(r + BUCKET_COUNT)
-    low, high = first, end
+    event = event_at(join, address)
+    number = time_of(event) // join.width
+    end = join.bucket_first + join.bucket_count
+    low, high = join.bucket_first, end
     while low < high:
         middle = (low + high) >> 1
-        if load64(buckets + 16 * middle) < number:
+        if _bucket(join, middle).number < number:
             low = middle + 1
         else:
             high = middle
-    if low == end or load64(buckets + 16 * low) != number:
-        place = end
-        while place > low:
-            store64(buckets + 16 * place, load64(buckets + 16 * place - 16))
-            store64(buckets + 16 * place + 8, load64(buckets + 16 * place - 8))
-            place -= 1
-        store64(buckets + 16 * low, number)
-        store64(buckets + 16 * low + 8, 0)
-        store64(r + BUCKET_COUNT, load64(r + BUCKET_COUNT) + 1)
-    head = load64(buckets + 16 * low + 8)
-    store32(at + E_BUCKET, head & _LOW)
-    set_u16(at + E_FLAGS, u16(at + E_FLAGS) | QUEUED)
-    store64(buckets + 16 * low + 8, (head & ~_LOW) + (1 << 32) | address)
+    if low == end or _bucket(join, low).number != number:
+        for place in range(end, low, -1):
+            before = _bucket(join, place - 1)
+            _set_bucket(_bucket(join, place), before.number, before.event, before.events)
+        _set_bucket(_bucket(join, low), number, 0, 0)
+        join.bucket_count += 1
+    bucket = _bucket(join, low)
+    event.next = bucket.event
+    event.flags |= QUEUED
+    _set_bucket(bucket, number, address, bucket.events + 1)
 
 
 @kernel
-def due_bucket(r: int, limit: int) -> int:
+def _set_bucket(bucket: Bucket, number: int, event: int, events: int) -> None:
+    bucket.number, bucket.event, bucket.events = number, event, events
+
+
+@kernel
+def due_bucket(join: Memory, limit: int) -> int:
     """How many events the oldest bucket holds if its time has come; 0 otherwise."""
-    if load64(r + BUCKET_COUNT) == 0:
+    if join.bucket_count == 0:
         return 0
-    bucket = load64(r + BUCKETS) + 16 * load64(r + BUCKET_FIRST)
-    if load64(bucket) * load64(r + WIDTH) > limit:
-        return 0
-    return load64(bucket + 8) >> 32
+    bucket = _bucket(join, join.bucket_first)
+    return bucket.events if bucket.number * join.width <= limit else 0
 
 
 @kernel
-def open_bucket(r: int) -> None:
+def open_bucket(join: Memory) -> None:
     """Move the oldest bucket into the heap, which has room for it."""
-    bucket = load64(r + BUCKETS) + 16 * load64(r + BUCKET_FIRST)
-    address = load64(bucket + 8) & _LOW
+    address = _bucket(join, join.bucket_first).event
     while address != 0:
-        at = where(r, address)
-        _push(r, time_at(at + E_TIME), address)
-        address = u32(at + E_BUCKET)
-    store64(r + BUCKET_FIRST, load64(r + BUCKET_FIRST) + 1)
-    store64(r + BUCKET_COUNT, load64(r + BUCKET_COUNT) - 1)
+        event = event_at(join, address)
+        _push(join, time_of(event), address)
+        address = event.next
+    join.bucket_first += 1
+    join.bucket_count -= 1
 
 
 @kernel
-def heap_lacks(r: int, events: int) -> bool:
+def heap_lacks(join: Memory, events: int) -> bool:
     """Whether the heap is too small for so many more."""
-    return load64(r + HEAP_COUNT) + events > load64(r + HEAP_ROOM)
+    return join.heap_count + events > join.heap.length
 
 
 @kernel
-def _push(r: int, time: int, address: int) -> None:
-    heap, place = load64(r + HEAP), load64(r + HEAP_COUNT)
-    store64(r + HEAP_COUNT, place + 1)
+def _due(join: Memory, place: int) -> Due:
+    return at(join.heap, place, DUE)
+
+
+@kernel
+def _set_due(due: Due, time: int, event: int) -> None:
+    due.time, due.event = time, event
+
+
+@kernel
+def _before(time: int, event: int, other_time: int, other: int) -> bool:
+    """Whether an event comes out before another one, or is it: the older one does, then the one that came first."""
+    return time < other_time or (time == other_time and event <= other)
+
+
+@kernel
+def _push(join: Memory, time: int, event: int) -> None:
+    place = join.heap_count
+    join.heap_count += 1
     while place > 0:
         above = (place - 1) >> 1
-        if _first(load64(heap + 16 * above), load64(heap + 16 * above + 8), time, address):
+        parent = _due(join, above)
+        if _before(parent.time, parent.event, time, event):
             break
-        store64(heap + 16 * place, load64(heap + 16 * above))
-        store64(heap + 16 * place + 8, load64(heap + 16 * above + 8))
+        _set_due(_due(join, place), parent.time, parent.event)
         place = above
-    store64(heap + 16 * place, time)
-    store64(heap + 16 * place + 8, address)
+    _set_due(_due(join, place), time, event)
 
 
 @kernel
-def _first(time: int, address: int, other_time: int, other: int) -> bool:
-    return time < other_time or (time == other_time and address <= other)
-
-
-@kernel
-def pop(r: int, limit: int) -> int:
+def pop(join: Memory, limit: int) -> int:
     """The oldest event of the heap if its time is at or before the limit, taken out; else 0."""
-    heap, count = load64(r + HEAP), load64(r + HEAP_COUNT)
-    if count == 0 or load64(heap) > limit:
+    if join.heap_count == 0 or _due(join, 0).time > limit:
         return 0
-    found = load64(heap + 8)
-    count -= 1
-    store64(r + HEAP_COUNT, count)
-    time, address = load64(heap + 16 * count), load64(heap + 16 * count + 8)
+    found = _due(join, 0).event
+    count = join.heap_count - 1
+    join.heap_count = count
+    last = _due(join, count)
+    time, event = last.time, last.event
     place = 0
-    while True:
+    while 2 * place + 1 < count:
         below = 2 * place + 1
-        if below >= count:
+        child = _due(join, below)
+        if below + 1 < count:
+            other = _due(join, below + 1)
+            if _before(other.time, other.event, child.time, child.event):
+                below, child = below + 1, other
+        if _before(time, event, child.time, child.event):
             break
-        other = below + 1
-        if other < count and _first(
-            load64(heap + 16 * other), load64(heap + 16 * other + 8), load64(heap + 16 * below),
-            load64(heap + 16 * below + 8),
-        ):  # fmt: skip  # the younger of two
-            below = other
-        if _first(time, address, load64(heap + 16 * below), load64(heap + 16 * below + 8)):
-            break
-        store64(heap + 16 * place, load64(heap + 16 * below))
-        store64(heap + 16 * place + 8, load64(heap + 16 * below + 8))
+        _set_due(_due(join, place), child.time, child.event)
         place = below
-    store64(heap + 16 * place, time)
-    store64(heap + 16 * place + 8, address)
+    _set_due(_due(join, place), time, event)
     return found

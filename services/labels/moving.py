@@ -14,67 +14,82 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.kit import packing
-from services.kit.avro_memory import load64, store32, store64
 from services.kit.compiled import kernel
 from services.kit.errors import ContractError
 from services.kit.partitioning import partitions_of
-from services.labels.joining import Join, Question
+from services.kit.structs import I8, Span, array_of, at, bytes_in, copy, i8, kind_of, span_of
+from services.labels.joining import CLOCKS, FATES, Join, Question
 from services.labels.layout import (
-    ARRIVALS,
-    BLOCKS,
     DONE,
-    E_ENTITIES,
-    E_FIRST,
-    E_FLAGS,
-    E_KEY,
-    E_REPORTS,
-    E_SIZE,
-    E_TIME,
-    EVENT,
-    FATES,
-    LABEL_TIMES,
+    FLAG_BITS,
+    IS_ENTITIES,
+    IS_EVENT,
+    IS_PREDICTION,
+    IS_REPORT,
     MATURED,
+    MEMORY,
     NEVER,
-    P_CODE,
-    P_NEXT,
-    PREDICTIONS,
     QUEUED,
-    R_NEXT,
-    R_SIZE,
-    R_TIME,
-    REGISTERS,
-    REPORT,
     START,
-    TIMES,
-    USED,
+    Event,
+    Memory,
 )  # fmt: skip  # sorted as the linter sorts
 from services.labels.maturing import queue
 from services.labels.packed import binary_of
 from services.labels.records import (
+    ENTITIES_SIZE,
+    PREDICTION_SIZE,
+    REPORT_SIZE,
+    address_of,
     allot,
-    copy,
+    block_at,
+    entities_of,
+    event_at,
+    extent,
     find,
+    head_in,
+    id_of,
     need_of_event,
     new_event,
-    raise_to,
-    set_u16,
-    size_of,
+    note_arrival,
+    note_event,
+    note_label,
+    prediction_at,
+    report_at,
+    shared_of,
     slot_of,
     tag_of,
-    time_at,
-    u16,
-    u32,
-    where,
+    time_of,
 )
+from services.labels.reports import source_of
 
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, packing.Column]
-CLOCKS = ("CLOCK", "MATURITY", "AS_OF", "LABELS_AT", "PREDICTIONS_AT")
 KNOWN_TWICE = -1
 """Beside `layout`'s needs: an event stands in two of the partitions."""
-_PLACE, _EVENT, _TARGET, _CURSOR = range(4)
-"""Where the walk over a block stands: byte, number of the event, and which join it needs something for."""
 _MARGIN = 64
+"""Bytes that the records of an event may take beside what was measured."""
+
+
+class Carrying:
+    """From which block to which join events are carried, and where that stands."""
+
+    slot: i8
+    """The block."""
+    home: i8
+    """The partition of the join that they are carried to."""
+    place: i8
+    """Byte of the block."""
+    number: i8
+    """How many events of the block were passed."""
+    homes: Span
+    """int64: by number of an event, where it belongs."""
+    models: Span
+    labellers: Span
+    """int64: by number in the one join, the number in the other."""
+
+
+CARRYING = kind_of(Carrying)
 
 
 def moved_joins(question: Question, states: Sequence[Columns], partitions: int) -> list[bytes]:
@@ -90,7 +105,7 @@ def moved_joins(question: Question, states: Sequence[Columns], partitions: int) 
         target.sources[:] = marks
         for name in CLOCKS:
             target.put(name, min(join.get(name) for join in sources))
-    for name in REGISTERS[FATES]:  # They only ever add up over all partitions.
+    for name in FATES:  # They only ever add up over all partitions.
         made[0].put(name, sum(join.get(name) for join in sources))
     # In the order of arrival, for blocks are given up in that order.
     arrived = [(newest, number, slot) for number, join in enumerate(sources) for slot, newest in join.blocks()]
@@ -116,170 +131,148 @@ def _loaded(question: Question, state: Columns) -> Join:
 
 def _carry_block(source: Join, slot: int, made: Sequence[Join]) -> None:
     """Copy the events that begin in a block, with all that is known of them, each to the join of its partition."""
-    r = source.registers.ctypes.data
-    counts = np.zeros(2, np.int64)
-    _measure_ids(r, slot, counts.ctypes.data)
-    ends, ids = np.zeros(int(counts[0]) + 1, np.int32), np.empty(int(counts[1]), np.uint8)
-    _gather_ids(r, slot, ends.ctypes.data, ids.ctypes.data)
+    events, size = _measure_ids(source.memory, slot)
+    ends, ids = np.zeros(events + 1, np.int32), np.empty(size, np.uint8)
+    _gather_ids(source.memory, slot, ends, ids)
     homes = partitions_of(binary_of(ends, ids).view(pa.string()), len(made)).astype(np.int64)
-    models = np.array([join.models.numbers(source.models.identities) for join in made], np.int64)
-    labellers = np.array([join.labellers.numbers(source.labellers.names) for join in made], np.int64)
-    targets = np.array([join.registers.ctypes.data for join in made], np.int64)
-    cursor = np.zeros(_CURSOR, np.int64)
-    cursor[_PLACE] = START
-    while True:
-        need = carry(
-            r, slot, homes.ctypes.data, targets.ctypes.data, models.ctypes.data, models.shape[1],
-            labellers.ctypes.data, labellers.shape[1], cursor.ctypes.data,
-        )  # fmt: skip  # from where, to where, how numbers change
-        if need == DONE:
-            return
-        if need == KNOWN_TWICE:
-            raise ContractError(
-                "an event stands in two partitions of the exchange: records were written under another number of "
-                "partitions than they were read under. Nothing was changed"
-            )
-        made[int(cursor[_TARGET])].provide(need)
+    for home, target in enumerate(made):
+        models = target.models.numbers(source.models.identities)
+        labellers = target.labellers.numbers(source.labellers.names)
+        carrying = array_of(CARRYING, 1)
+        carrying["slot"], carrying["home"], carrying["place"] = slot, home, START
+        carrying["homes"], carrying["models"] = span_of(homes), span_of(models)
+        carrying["labellers"] = span_of(labellers)
+        while (need := carry(source.memory, target.memory, carrying[0])) != DONE:
+            if need == KNOWN_TWICE:
+                raise ContractError(
+                    "an event stands in two partitions of the exchange: records were written under another number of "
+                    "partitions than they were read under. Nothing was changed"
+                )
+            target.provide(need)
 
 
-@kernel("i8 i8 i8")
-def _measure_ids(r: int, slot: int, counts: int) -> None:
-    base, end = load64(load64(r + BLOCKS) + 8 * slot), load64(load64(r + USED) + 8 * slot)
-    place, events, size = START, 0, 0
-    while place < end:
-        at = base + place
-        if u32(at) & 3 == EVENT:
+@kernel("memory i8", memory=MEMORY)
+def _measure_ids(join: Memory, slot: int) -> tuple[int, int]:
+    """How many events begin in a block, and the bytes of their ids."""
+    block, place, events, size = block_at(join, slot), START, 0, 0
+    while place < block.used:
+        head = head_in(block, place)
+        if head & 3 == IS_EVENT:
             events += 1
-            size += u16(at + E_KEY)
-        place += size_of(at)
-    store64(counts, events)
-    store64(counts + 8, size)
+            size += id_of(join, address_of(slot, place)).size
+        place += extent(head)
+    return events, size
 
 
-@kernel("i8 i8 i8 i8")
-def _gather_ids(r: int, slot: int, ends: int, ids: int) -> None:
-    base, end = load64(load64(r + BLOCKS) + 8 * slot), load64(load64(r + USED) + 8 * slot)
-    place, events, size = START, 0, 0
-    while place < end:
-        at = base + place
-        if u32(at) & 3 == EVENT:
-            copy(at + E_SIZE, u16(at + E_KEY), ids + size)
-            size += u16(at + E_KEY)
+@kernel("memory i8 i4[::1] u1[::1]", memory=MEMORY)
+def _gather_ids(join: Memory, slot: int, ends: npt.NDArray[np.int32], ids: npt.NDArray[np.uint8]) -> None:
+    block, place, events, size = block_at(join, slot), START, 0, 0
+    while place < block.used:
+        head = head_in(block, place)
+        if head & 3 == IS_EVENT:
+            key = id_of(join, address_of(slot, place))
+            copy(key, bytes_in(ids, size, size + key.size))
+            size += key.size
             events += 1
-            store32(ends + 4 * events, size)
-        place += size_of(at)
+            ends[events] = size
+        place += extent(head)
 
 
-@kernel("i8 i8 i8 i8 i8 i8 i8 i8 i8")
-def carry(
-    r: int, slot: int, homes: int, targets: int, models: int, model_count: int, labellers: int, labeller_count: int,
-    cursor: int,
-) -> int:  # fmt: skip  # from where, to where, how numbers change
-    """Copy the events of a block to other joins; returns DONE, or what the join `_TARGET` needs first."""
-    base, end = load64(load64(r + BLOCKS) + 8 * slot), load64(load64(r + USED) + 8 * slot)
-    arrival = load64(load64(r + ARRIVALS) + 8 * slot)
-    while load64(cursor + 8 * _PLACE) < end:
-        at = base + load64(cursor + 8 * _PLACE)
-        if u32(at) & 3 == EVENT:
-            home = load64(homes + 8 * load64(cursor + 8 * _EVENT))
-            store64(cursor + 8 * _TARGET, home)
-            t = load64(targets + 8 * home)
-            need = _carry_event(
-                r, at, t, models + 8 * model_count * home, labellers + 8 * labeller_count * home, arrival
-            )
-            if need != DONE:
-                return need
-            store64(cursor + 8 * _EVENT, load64(cursor + 8 * _EVENT) + 1)
-        store64(cursor + 8 * _PLACE, load64(cursor + 8 * _PLACE) + size_of(at))
+@kernel("memory memory carrying", memory=MEMORY, carrying=CARRYING)
+def carry(join: Memory, target: Memory, carrying: Carrying) -> int:
+    """Copy the events of a block that belong to another join there; returns DONE, or what that needs first."""
+    block = block_at(join, carrying.slot)
+    while carrying.place < block.used:
+        head = head_in(block, carrying.place)
+        if head & 3 == IS_EVENT:
+            if at(carrying.homes, carrying.number, I8) == carrying.home:
+                address = address_of(carrying.slot, carrying.place)
+                need = _carry_event(join, address, target, carrying, block.newest_arrival)
+                if need != DONE:
+                    return need
+            carrying.number += 1
+        carrying.place += extent(head)
     return DONE
 
 
 @kernel
-def _carry_event(r: int, event: int, t: int, models: int, labellers: int, arrival: int) -> int:
-    size = u16(event + E_KEY)
-    whole = _size_with_all(r, event)
-    need = need_of_event(t, whole + _MARGIN)
+def _carry_event(join: Memory, address: int, target: Memory, carrying: Carrying, arrival: int) -> int:
+    need = need_of_event(target, _size_with_all(join, address) + _MARGIN)
     if need != DONE:
         return need
-    tag = tag_of(event + E_SIZE, size)
-    if find(t, event + E_SIZE, size, tag) != 0:
+    key, event = id_of(join, address), event_at(join, address)
+    tag = tag_of(key)
+    if find(target, key, tag) != 0:
         return KNOWN_TWICE
-    address = new_event(t, event + E_SIZE, size, tag)
-    made = where(t, address)
-    copy(event + E_TIME, 6, made + E_TIME)
-    flags = u16(event + E_FLAGS) & ~QUEUED
-    set_u16(made + E_FLAGS, flags)
-    _carry_entities(r, event, t, made)
-    _carry_predictions(r, event, t, made, models)
-    newest = _carry_reports(r, event, t, made, labellers)
-    time, slot = time_at(event + E_TIME), slot_of(address)
-    raise_to(load64(t + ARRIVALS) + 8 * slot, arrival)
-    if time == NEVER:
-        raise_to(load64(t + LABEL_TIMES) + 8 * slot, newest)
+    new = new_event(target, key, tag)
+    made, block = event_at(target, new), block_at(target, slot_of(new))
+    made.time_low, made.time_high = event.time_low, event.time_high
+    made.flags = event.flags & ~QUEUED
+    if event.entities != 0:
+        told = entities_of(join, event.entities)
+        made.entities = allot(target, ENTITIES_SIZE + told.size, IS_ENTITIES)
+        copy(told, entities_of(target, made.entities))
+    _carry_predictions(join, event, target, made, carrying)
+    newest = _carry_reports(join, event, target, made, carrying)
+    note_arrival(block, arrival)
+    if time_of(event) == NEVER:
+        note_label(block, newest)
     else:
-        raise_to(load64(t + TIMES) + 8 * slot, time)
-    if u32(made + E_FIRST) != 0 and flags & MATURED == 0:
-        queue(t, address)
+        note_event(block, time_of(event))
+    if made.first != 0 and made.flags & MATURED == 0:
+        queue(target, new)
     return DONE
 
 
 @kernel
-def _size_with_all(r: int, event: int) -> int:
+def _size_with_all(join: Memory, address: int) -> int:
     """Bytes of an event's record and of all that hang on it."""
-    size = size_of(event)
-    if u32(event + E_ENTITIES) != 0:
-        size += size_of(where(r, u32(event + E_ENTITIES)))
-    address = u32(event + E_FIRST)
-    while address != 0:
-        size += size_of(where(r, address))
-        address = u32(where(r, address) + P_NEXT)
-    address = u32(event + E_REPORTS)
-    while address != 0:
-        size += R_SIZE
-        address = u32(where(r, address) + R_NEXT)
-    return size
+    event = event_at(join, address)
+    size = extent(event.head)
+    if event.entities != 0:
+        size += (ENTITIES_SIZE + entities_of(join, event.entities).size + 1) & ~1
+    made = event.first
+    while made != 0:
+        size += extent(prediction_at(join, made).head)
+        made = prediction_at(join, made).next
+    return size + (event.flags >> FLAG_BITS) * REPORT_SIZE
 
 
 @kernel
-def _carry_entities(r: int, event: int, t: int, made: int) -> None:
-    if u32(event + E_ENTITIES) != 0:
-        told = where(r, u32(event + E_ENTITIES))
-        size = u32(told) >> 2
-        address = allot(t, size)
-        copy(told, size, where(t, address))
-        store32(made + E_ENTITIES, address)
-
-
-@kernel
-def _carry_predictions(r: int, event: int, t: int, made: int, models: int) -> None:
-    link, address = made + E_FIRST, u32(event + E_FIRST)
+def _carry_predictions(join: Memory, event: Event, target: Memory, made: Event, carrying: Carrying) -> None:
+    before, address = 0, event.first
     while address != 0:
-        told = where(r, address)
-        size = u32(told) >> 2
-        new = allot(t, size)
-        at = where(t, new)
-        copy(told, size, at)
-        code = u32(told + P_CODE)
-        model = load64(models + 8 * (code & 0x7FFF_FFFF))
-        store32(at + P_CODE, (code >> 31) << 31 | model)
-        store32(at + P_NEXT, 0)
-        store32(link, new)
-        store64(t + PREDICTIONS, load64(t + PREDICTIONS) + 1)
-        link, address = at + P_NEXT, u32(told + P_NEXT)
+        told, shared = prediction_at(join, address), shared_of(join, address)
+        new = allot(target, PREDICTION_SIZE + shared.size, IS_PREDICTION)
+        prediction = prediction_at(target, new)
+        prediction.next = 0
+        prediction.code = (told.code >> 31) << 31 | at(carrying.models, told.code & 0x7FFF_FFFF, I8)
+        prediction.time_low, prediction.time_high = told.time_low, told.time_high
+        prediction.revision, prediction.score = told.revision, told.score
+        copy(shared, shared_of(target, new))
+        if before == 0:
+            made.first = new
+        else:
+            prediction_at(target, before).next = new
+        target.predictions += 1
+        before, address = new, told.next
 
 
 @kernel
-def _carry_reports(r: int, event: int, t: int, made: int, labellers: int) -> int:
+def _carry_reports(join: Memory, event: Event, target: Memory, made: Event, carrying: Carrying) -> int:
     """The newest label time among them; NEVER without any."""
-    link, address, newest = made + E_REPORTS, u32(event + E_REPORTS), NEVER
+    before, address, newest = 0, event.reports, NEVER
     while address != 0:
-        told = where(r, address)
-        new = allot(t, R_SIZE)
-        at = where(t, new)
-        copy(told, R_SIZE, at)
-        store32(at, load64(labellers + 8 * (u32(told) >> 2)) << 2 | REPORT)
-        store32(at + R_NEXT, 0)
-        store32(link, new)
-        newest = max(newest, time_at(told + R_TIME))
-        link, address = at + R_NEXT, u32(told + R_NEXT)
+        told = report_at(join, address)
+        new = allot(target, REPORT_SIZE, IS_REPORT)
+        report = report_at(target, new)
+        report.head = at(carrying.labellers, source_of(told), I8) << 2 | IS_REPORT
+        report.next, report.value = 0, told.value
+        report.time_low, report.time_high = told.time_low, told.time_high
+        if before == 0:
+            made.reports = new
+        else:
+            report_at(target, before).next = new
+        newest = max(newest, time_of(told))
+        before, address = new, told.next
     return newest

@@ -9,39 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.kit.avro_memory import load64, store8, store32, store64
 from services.kit.compiled import kernel
-from services.labels.joining import Join
-from services.labels.layout import (
-    E_ENTITIES,
-    E_FIRST,
-    E_KEY,
-    E_SIZE,
-    E_TIME,
-    HEADER,
-    LABELLED,
-    NONE,
-    O_AS_OF,
-    O_EVENT,
-    O_FORMER,
-    O_FORMER_VALUE,
-    O_PREDICTION,
-    O_REPORTS,
-    O_REVISION,
-    O_SOURCE,
-    O_STATE,
-    O_TIME,
-    O_VALUE,
-    P_CODE,
-    P_SCORE,
-    P_SIZE,
-    P_TIME,
-    UNSEEN,
-    V_EVENT,
-    V_FIELDS,
-)  # fmt: skip  # one name a line would fill a page
+from services.kit.structs import bytes_in, copy
+from services.labels.joining import Join, Structs
+from services.labels.layout import CHANGE, HEADER, LABELLED, MEMORY, NONE, OUTCOME, UNSEEN, Memory
 from services.labels.packed import Packed, binary_of
-from services.labels.records import copy, time_at, u16, u32, where
+from services.labels.records import entities_of, event_at, id_of, prediction_at, shared_of, time_of
 from services.labels.told import IDENTITY
 
 arrays: Any = pa  # its stubs know too few of the overloads
@@ -67,12 +40,12 @@ class Outcomes:
         self._schema = schema
         self._shared = shared
 
-    def of(self, join: Join, found: Ints, presumed: float | None) -> pa.RecordBatch:
-        """What a join found (rows, O_FIELDS), before it has settled.
+    def of(self, join: Join, found: Structs, presumed: float | None) -> pa.RecordBatch:
+        """What a join found (see `Found.outcomes`), before it has settled.
 
         `presumed`: the label of those for which none came; None: not known.
         """
-        ids, payload, numbers = _kept(join, found)
+        ids, payload, numbers, scores = _kept(join, found)
         shared = self._shared.unpack(payload)
         codes = pa.array(numbers["code"] & 0x7FFF_FFFF)
         model = {
@@ -89,7 +62,7 @@ class Outcomes:
             "model": pa.StructArray.from_arrays([model[field.name] for field in kind], fields=list(kind)),
             "arm": model["arm"],
             "plan_version": model["plan_version"],
-            "score": pa.array(numbers["score"].view(np.float64)),
+            "score": pa.array(scores),
             "decision": pa.array(numbers["code"] >> 31 != 0),
         }
         columns |= _truth(join, found, numbers["event_time"], presumed)
@@ -119,108 +92,104 @@ class Outcomes:
         return arrays.RecordBatch.from_arrays(columns, schema=self._schema)
 
 
-def _truth(join: Join, found: Ints, event_time: Ints, presumed: float | None) -> dict[str, pa.Array]:
-    state, former = found[:, O_STATE], found[:, O_FORMER]
+def _truth(join: Join, found: Structs, event_time: Ints, presumed: float | None) -> dict[str, pa.Array]:
+    state, former = found["state"], found["former"]
     said = state == LABELLED
-    value = np.ascontiguousarray(found[:, O_VALUE]).view(np.float64)
-    former_value = np.ascontiguousarray(found[:, O_FORMER_VALUE]).view(np.float64)
     nothing = np.zeros(len(found), np.bool_) if presumed is not None else ~said
     no_former = (former == NONE) | ((former != LABELLED) & (presumed is None))
     names = arrays.array(join.labellers.names, pa.string())
     return {
-        "revision": pa.array(found[:, O_REVISION].astype(np.int32)),
+        "revision": pa.array(found["revision"]),
         "state": STATES.take(pa.array(state)),
-        "label": pa.array(value, mask=nothing),
-        "label_time": pa.array(found[:, O_TIME], mask=~said).cast(_MILLIS),
-        "label_delay": pa.array(found[:, O_TIME] - event_time, mask=~said),
-        "label_source": names.take(pa.array(found[:, O_SOURCE], mask=~said)),
+        "label": pa.array(found["value"], mask=nothing),
+        "label_time": pa.array(found["time"], mask=~said).cast(_MILLIS),
+        "label_delay": pa.array(found["time"] - event_time, mask=~said),
+        "label_source": names.take(pa.array(found["source"], mask=~said)),
         "former_state": STATES.take(pa.array(former)),
-        "former_label": pa.array(former_value, mask=no_former),
-        "reports": pa.array((found[:, O_REPORTS] >> 1).astype(np.int32)),
-        "conflicting": pa.array(found[:, O_REPORTS] & 1 != 0),
-        "as_of": pa.array(np.maximum(found[:, O_AS_OF], UNSEEN), _MILLIS),
+        "former_label": pa.array(found["former_value"], mask=no_former),
+        "reports": pa.array(found["reports"]),
+        "conflicting": pa.array(found["conflicting"] != 0),
+        "as_of": pa.array(np.maximum(found["as_of"], UNSEEN), _MILLIS),
     }
 
 
-def _kept(join: Join, found: Ints) -> tuple[pa.StringArray, pa.BinaryArray, dict[str, Ints]]:
-    """Of each outcome: event id, what its event's predictions share, and numbers of the event and the prediction."""
+def _kept(
+    join: Join, found: Structs
+) -> tuple[pa.StringArray, pa.BinaryArray, dict[str, Ints], npt.NDArray[np.float64]]:
+    """Of each outcome: event id, what its event's predictions share, numbers of the event and the prediction, score."""
     rows = len(found)
     ends = np.zeros((2, rows + 1), np.int32)
-    r, addresses = join.registers.ctypes.data, np.ascontiguousarray(found[:, : O_PREDICTION + 1])
-    _measure_outcomes(r, addresses.ctypes.data, rows, ends[0].ctypes.data, ends[1].ctypes.data)
+    _measure_outcomes(join.memory, found, ends)
     ids, shared = np.empty(int(ends[0, -1]), np.uint8), np.empty(int(ends[1, -1]), np.uint8)
-    numbers = np.empty((4, rows), np.int64)
-    _gather_outcomes(
-        r, addresses.ctypes.data, rows, ends[0].ctypes.data, ids.ctypes.data, ends[1].ctypes.data, shared.ctypes.data,
-        numbers.ctypes.data,
-    )  # fmt: skip  # where from, where to
-    names = ("event_time", "predicted_time", "code", "score")
+    numbers, scores = np.empty((3, rows), np.int64), np.empty(rows, np.float64)
+    _gather_outcomes(join.memory, found, ends, ids, shared, numbers, scores)
     text = binary_of(ends[0], ids).view(pa.string())
-    return text, binary_of(ends[1], shared), dict(zip(names, numbers, strict=True))
+    names = ("event_time", "predicted_time", "code")
+    return text, binary_of(ends[1], shared), dict(zip(names, numbers, strict=True)), scores
 
 
-def entities_of(join: Join, entries: Ints, packed: Packed) -> tuple[pa.RecordBatch, Ints]:
-    """Of each label for views (rows, V_FIELDS): whom its event belongs to, a column a view, and its event time."""
-    rows = len(entries)
+def whose(join: Join, changes: Structs, packed: Packed) -> tuple[pa.RecordBatch, Ints]:
+    """Of each label for views (see `Found.changes`): whom its event belongs to, a column a view, and its event time."""
+    rows = len(changes)
     ends, times = np.zeros(rows + 1, np.int32), np.empty(rows, np.int64)
-    r, addresses = join.registers.ctypes.data, np.ascontiguousarray(entries)
-    _measure_entries(r, addresses.ctypes.data, rows, ends.ctypes.data)
+    _measure_changes(join.memory, changes, ends)
     data = np.empty(int(ends[-1]), np.uint8)
-    _gather_entries(r, addresses.ctypes.data, rows, ends.ctypes.data, data.ctypes.data, times.ctypes.data)
+    _gather_changes(join.memory, changes, ends, data, times)
     return packed.unpack(binary_of(ends, data)), times
 
 
-_HEAD = 8 * (O_PREDICTION + 1)
+Bytes = npt.NDArray[np.uint8]
+Ends = npt.NDArray[np.int32]
 
 
-@kernel("i8 i8 i8 i8 i8")
-def _measure_outcomes(r: int, found: int, rows: int, id_ends: int, shared_ends: int) -> None:
+@kernel("memory found[::1] i4[:,::1]", memory=MEMORY, found=OUTCOME)
+def _measure_outcomes(join: Memory, found: Structs, ends: Ends) -> None:
+    """Where ids (first row) and what is shared (second), each behind a header, end: `ends` [2, outcomes + 1]."""
     ids, shared = 0, 0
-    for row in range(rows):
-        event = where(r, load64(found + _HEAD * row + 8 * O_EVENT))
-        ids += u16(event + E_KEY)
-        shared += HEADER + (u32(where(r, u32(event + E_FIRST))) >> 2) - P_SIZE
-        store32(id_ends + 4 * row + 4, ids)
-        store32(shared_ends + 4 * row + 4, shared)
+    for row in range(len(found)):
+        address = found[row].event
+        ids += id_of(join, address).size
+        shared += HEADER + shared_of(join, event_at(join, address).first).size
+        ends[0, row + 1] = ids
+        ends[1, row + 1] = shared
 
 
-@kernel("i8 i8 i8 i8 i8 i8 i8 i8")
+@kernel("memory found[::1] i4[:,::1] u1[::1] u1[::1] i8[:,::1] f8[::1]", memory=MEMORY, found=OUTCOME)
 def _gather_outcomes(
-    r: int, found: int, rows: int, id_ends: int, ids: int, shared_ends: int, shared: int, numbers: int
-) -> None:
-    for row in range(rows):
-        event = where(r, load64(found + _HEAD * row + 8 * O_EVENT))
-        made = where(r, load64(found + _HEAD * row + 8 * O_PREDICTION))
-        first = where(r, u32(event + E_FIRST))
-        copy(event + E_SIZE, u16(event + E_KEY), ids + u32(id_ends + 4 * row))
-        _headed_copy(first + P_SIZE, (u32(first) >> 2) - P_SIZE, shared + u32(shared_ends + 4 * row))
-        store64(numbers + 8 * row, time_at(event + E_TIME))
-        store64(numbers + 8 * (rows + row), time_at(made + P_TIME))
-        store64(numbers + 8 * (2 * rows + row), u32(made + P_CODE))
-        store64(numbers + 8 * (3 * rows + row), load64(made + P_SCORE))
+    join: Memory, found: Structs, ends: Ends, ids: Bytes, shared: Bytes, numbers: Ints,
+    scores: npt.NDArray[np.float64],
+) -> None:  # fmt: skip  # what, where to
+    for row in range(len(found)):
+        address = found[row].event
+        event, prediction = event_at(join, address), prediction_at(join, found[row].prediction)
+        copy(id_of(join, address), bytes_in(ids, ends[0, row], ends[0, row + 1]))
+        _set_header(shared, ends[1, row])
+        copy(shared_of(join, event.first), bytes_in(shared, ends[1, row] + HEADER, ends[1, row + 1]))
+        numbers[0, row] = time_of(event)
+        numbers[1, row] = time_of(prediction)
+        numbers[2, row] = prediction.code
+        scores[row] = prediction.score
 
 
 @kernel
-def _headed_copy(source: int, size: int, target: int) -> None:
-    """Copy a value behind the header that it was kept without."""
+def _set_header(data: Bytes, start: int) -> None:
+    """Put back the header that a value was kept without."""
     for step in range(HEADER):
-        store8(target + step, 0)
-    copy(source, size, target + HEADER)
+        data[start + step] = 0
 
 
-@kernel("i8 i8 i8 i8")
-def _measure_entries(r: int, entries: int, rows: int, ends: int) -> None:
+@kernel("memory changes[::1] i4[::1]", memory=MEMORY, changes=CHANGE)
+def _measure_changes(join: Memory, changes: Structs, ends: Ends) -> None:
     size = 0
-    for row in range(rows):
-        event = where(r, load64(entries + 8 * (V_FIELDS * row + V_EVENT)))
-        size += HEADER + (u32(where(r, u32(event + E_ENTITIES))) >> 2) - 4
-        store32(ends + 4 * row + 4, size)
+    for row in range(len(changes)):
+        size += HEADER + entities_of(join, event_at(join, changes[row].event).entities).size
+        ends[row + 1] = size
 
 
-@kernel("i8 i8 i8 i8 i8 i8")
-def _gather_entries(r: int, entries: int, rows: int, ends: int, data: int, times: int) -> None:
-    for row in range(rows):
-        event = where(r, load64(entries + 8 * (V_FIELDS * row + V_EVENT)))
-        told = where(r, u32(event + E_ENTITIES))
-        _headed_copy(told + 4, (u32(told) >> 2) - 4, data + u32(ends + 4 * row))
-        store64(times + 8 * row, time_at(event + E_TIME))
+@kernel("memory changes[::1] i4[::1] u1[::1] i8[::1]", memory=MEMORY, changes=CHANGE)
+def _gather_changes(join: Memory, changes: Structs, ends: Ends, data: Bytes, times: Ints) -> None:
+    for row in range(len(changes)):
+        event = event_at(join, changes[row].event)
+        _set_header(data, ends[row])
+        copy(entities_of(join, event.entities), bytes_in(data, ends[row] + HEADER, ends[row + 1]))
+        times[row] = time_of(event)

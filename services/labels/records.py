@@ -2,91 +2,51 @@
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load8, load32, load64, store8, store32, store64
-from services.kit.compiled import kernel
+from typing import Any
+
+import numpy.typing as npt
+
+from services.kit.compiled import CHECKED, kernel
+from services.kit.structs import U1, Bytes, Kind, T, at, copy, record_at, same, size_of
 from services.labels.layout import (
     BLOCK,
-    BLOCKS,
-    BUCKET_COUNT,
-    BUCKET_FIRST,
-    BUCKET_ROOM,
+    BLOCK_BYTES,
     DONE,
-    E_BUCKET,
-    E_ENTITIES,
-    E_FIRST,
-    E_FLAGS,
-    E_KEY,
-    E_REPORTS,
-    E_SIZE,
-    E_TIME,
+    ENTITIES,
+    ENTRY,
     EVENT,
-    EVENTS,
-    NEED,
+    HEAD,
+    IS_ENTITIES,
+    IS_EVENT,
+    IS_PREDICTION,
+    IS_REPORT,
+    MEMORY,
     NEED_BLOCK,
     NEED_BUCKETS,
     NEED_TABLE,
     NEVER,
-    R_SIZE,
+    PREDICTION,
     REPORT,
     SLOT_BITS,
     START,
-    TABLE,
-    TABLE_SIZE,
-    TAIL,
-    TAIL_ROOM,
     UNDATED,
-    USED,
+    Block,
+    Event,
+    Memory,
+    Prediction,
+    Report,
+    Timed,
 )  # fmt: skip  # sorted as the linter sorts
 
 _LOW = 0xFFFF_FFFF
 _PLACE = (1 << SLOT_BITS) - 1
-_SHORT = 0xFFFF
+_WORD = 0xFFFF_FFFF_FFFF
+EVENT_SIZE, PREDICTION_SIZE, REPORT_SIZE = EVENT.itemsize, PREDICTION.itemsize, REPORT.itemsize
+"""Bytes of their fields."""
+ENTITIES_SIZE = ENTITIES.itemsize
 
 
-@kernel
-def u32(at: int) -> int:
-    """The unsigned 32-bit integer at an address."""
-    return load32(at) & _LOW
-
-
-@kernel
-def u16(at: int) -> int:
-    """The unsigned 16-bit integer at an address."""
-    return load32(at) & _SHORT
-
-
-@kernel
-def set_u16(at: int, value: int) -> None:
-    """Store an unsigned 16-bit integer."""
-    store8(at, value)
-    store8(at + 1, value >> 8)
-
-
-@kernel
-def time_at(at: int) -> int:
-    """The time at an address; NEVER for UNDATED."""
-    time = (load64(at) << 16) >> 16
-    return NEVER if time == UNDATED else time
-
-
-@kernel
-def set_time(at: int, time: int) -> None:
-    """Store a time."""
-    store32(at, time)
-    set_u16(at + 4, time >> 32)
-
-
-@kernel
-def raise_to(at: int, value: int) -> None:
-    """Store a value where a smaller one stands."""
-    if load64(at) < value:
-        store64(at, value)
-
-
-@kernel
-def where(r: int, address: int) -> int:
-    """Where a record lies in memory."""
-    return load64(load64(r + BLOCKS) + 8 * (address >> SLOT_BITS)) + ((address & _PLACE) << 1)
+# ---- where a record is ----------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -96,170 +56,265 @@ def slot_of(address: int) -> int:
 
 
 @kernel
-def lacking(r: int, size: int) -> bool:
-    """Whether the block that is being filled has too little room."""
-    slot = load64(r + TAIL)
-    return slot < 0 or load64(load64(r + USED) + 8 * slot) + size > load64(r + TAIL_ROOM)
+def block_at(join: Memory, slot: int) -> Block:
+    """The block in a slot."""
+    return at(join.blocks, slot, BLOCK)
 
 
 @kernel
-def need_of_event(r: int, size: int) -> int:
+def address_of(slot: int, place: int) -> int:
+    """The address of the record that begins at this byte of a block."""
+    return slot << SLOT_BITS | place >> 1
+
+
+@kernel
+def _record(join: Memory, address: int, is_a: int, kind: Kind[T]) -> T:
+    """The record at an address, which must be one of its kind."""
+    block = block_at(join, slot_of(address))
+    place = (address & _PLACE) << 1
+    if CHECKED:
+        if place < START or place + size_of(kind) > block.used:
+            raise IndexError("a record outside its block")
+        if record_at(block.place + place, HEAD).head & 3 != is_a:
+            raise IndexError("a record of another kind")
+    return record_at(block.place + place, kind)
+
+
+@kernel
+def event_at(join: Memory, address: int) -> Event:
+    """An event."""
+    return _record(join, address, IS_EVENT, EVENT)
+
+
+@kernel
+def prediction_at(join: Memory, address: int) -> Prediction:
+    """A prediction."""
+    return _record(join, address, IS_PREDICTION, PREDICTION)
+
+
+@kernel
+def report_at(join: Memory, address: int) -> Report:
+    """A report."""
+    return _record(join, address, IS_REPORT, REPORT)
+
+
+@kernel
+def _behind(join: Memory, address: int, head: int, fields: int) -> Bytes:
+    """The bytes that follow a record's fields, up to its end."""
+    block = block_at(join, slot_of(address))
+    start, size = ((address & _PLACE) << 1) + fields, (head >> 2) - fields
+    if CHECKED and (size < 0 or start + size > block.used):
+        raise IndexError("a record that ends outside its block")
+    return Bytes(block.place + start, size)
+
+
+@kernel
+def id_of(join: Memory, address: int) -> Bytes:
+    """The id of an event."""
+    return _behind(join, address, event_at(join, address).head, EVENT_SIZE)
+
+
+@kernel
+def shared_of(join: Memory, address: int) -> Bytes:
+    """What the predictions of an event share, behind its first one."""
+    return _behind(join, address, prediction_at(join, address).head, PREDICTION_SIZE)
+
+
+@kernel
+def entities_of(join: Memory, address: int) -> Bytes:
+    """Whom an event belongs to."""
+    return _behind(join, address, _record(join, address, IS_ENTITIES, ENTITIES).head, ENTITIES_SIZE)
+
+
+@kernel
+def head_in(block: Block, place: int) -> int:
+    """The head of the record that begins at this byte of a block."""
+    if CHECKED and (place < START or place + 4 > block.used):
+        raise IndexError("a record outside its block")
+    return record_at(block.place + place, HEAD).head
+
+
+@kernel
+def extent(head: int) -> int:
+    """Bytes that the record with this head takes."""
+    return REPORT_SIZE if head & 3 == IS_REPORT else ((head >> 2) + 1) & ~1
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def time_of(record: Timed) -> int:
+    """The time of a record; NEVER for UNDATED."""
+    time = record.time_high << 32 | record.time_low
+    return NEVER if time == UNDATED else time
+
+
+@kernel
+def set_time(record: Timed, time: int) -> None:
+    """Set the time of a record."""
+    record.time_low = time & _LOW
+    record.time_high = time >> 32
+
+
+@kernel
+def note_event(block: Block, time: int) -> None:
+    """Note that an event of this time lies in a block."""
+    block.newest_event = max(block.newest_event, time)
+
+
+@kernel
+def note_label(block: Block, time: int) -> None:
+    """Note that a label of this time, without an event, lies in a block."""
+    block.newest_label = max(block.newest_label, time)
+
+
+@kernel
+def note_arrival(block: Block, time: int) -> None:
+    """Note that something in a block came at this time."""
+    block.newest_arrival = max(block.newest_arrival, time)
+
+
+# ---- room -----------------------------------------------------------------------------------------------------------
+
+
+def block_size(need: int) -> int:
+    """Bytes of a new block for a record of so many."""
+    return max(BLOCK_BYTES, need + START)
+
+
+@kernel
+def lacking(join: Memory, size: int) -> bool:
+    """Whether the block that is being filled has too little room."""
+    return join.tail < 0 or block_at(join, join.tail).used + size > join.tail_room
+
+
+@kernel
+def need_of_event(join: Memory, size: int) -> int:
     """What lacks, of what a new event and so many bytes with it may take; DONE for nothing."""
-    if lacking(r, size):
-        store64(r + NEED, size)
+    if lacking(join, size):
+        join.need = size
         return NEED_BLOCK
-    if 20 * (load64(r + EVENTS) + 1) > 17 * load64(r + TABLE_SIZE):
+    if 20 * (join.events + 1) > 17 * join.table.length:
         return NEED_TABLE
-    if load64(r + BUCKET_FIRST) + load64(r + BUCKET_COUNT) + 1 > load64(r + BUCKET_ROOM):
+    if join.bucket_first + join.bucket_count + 1 > join.buckets.length:
         return NEED_BUCKETS
     return DONE
 
 
 @kernel
-def allot(r: int, size: int) -> int:
-    """The address of so many new bytes; the caller made sure that there is room."""
-    slot = load64(r + TAIL)
-    used = load64(r + USED) + 8 * slot
-    place = load64(used)
-    store64(used, place + ((size + 1) & ~1))
-    return slot << SLOT_BITS | place >> 1
+def allot(join: Memory, size: int, is_a: int) -> int:
+    """The address of a new record of so many bytes; the caller made sure that there is room."""
+    block = block_at(join, join.tail)
+    place = block.used
+    block.used = place + ((size + 1) & ~1)
+    if CHECKED and block.used > join.tail_room:
+        raise IndexError("a record that its block has no room for")
+    record_at(block.place + place, HEAD).head = size << 2 | is_a
+    return address_of(join.tail, place)
 
 
 @kernel
-def size_of(at: int) -> int:
-    """Bytes that the record at this place takes."""
-    head = u32(at)
-    return R_SIZE if head & 3 == REPORT else ((head >> 2) + 1) & ~1
+def new_event(join: Memory, key: Bytes, tag: int) -> int:
+    """A record for an event of which nothing is known but its id."""
+    address = allot(join, EVENT_SIZE + key.size, IS_EVENT)
+    event = event_at(join, address)
+    event.first = event.reports = event.next = event.entities = 0
+    set_time(event, UNDATED)
+    event.flags = 0
+    event.id_size = key.size
+    copy(key, id_of(join, address))
+    enter(join, address, tag)
+    join.events += 1
+    return address
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
 
 
 @kernel
-def copy(source: int, size: int, target: int) -> None:
-    """Copy bytes."""
-    end = target + size
-    while target + 8 <= end:
-        store64(target, load64(source))
-        source += 8
-        target += 8
-    while target < end:
-        store8(target, load8(source))
-        source += 1
-        target += 1
-
-
-@kernel
-def tag_of(key: int, size: int) -> int:
+def tag_of(key: Bytes) -> int:
     """32 bits of a hash of an id (FNV-1a, finished by a multiplication)."""
     value = -0x340D631B7BDDDCDB
-    for place in range(size):
-        value = (value ^ load8(key + place)) * 0x100000001B3
+    for step in range(key.size):
+        value = (value ^ record_at(key.place + step, U1)) * 0x100000001B3
     value = (value ^ ((value >> 32) & _LOW)) * -0x61C8864680B583EB
     return (value >> 32) & _LOW
 
 
 @kernel
-def find(r: int, key: int, size: int, tag: int) -> int:
+def find(join: Memory, key: Bytes, tag: int) -> int:
     """The event of an id, or 0. Ids are compared whole: events whose hashes are equal are not one."""
-    table, places = load64(r + TABLE), load64(r + TABLE_SIZE)
-    place = (tag * places) >> 32
+    place = _home(join, tag)
     while True:
-        entry = load64(table + 8 * place)
-        if entry == 0:
+        entry = at(join.table, place, ENTRY)
+        if entry.event == 0:
             return 0
-        if (entry >> 32) & _LOW == tag:
-            address = entry & _LOW
-            at = where(r, address)
-            if u16(at + E_KEY) == size:
-                same = True
-                for step in range(size):
-                    if load8(at + E_SIZE + step) != load8(key + step):
-                        same = False
-                        break
-                if same:
-                    return address
-        place += 1
-        if place == places:
-            place = 0
+        if entry.tag == tag and same(id_of(join, entry.event), key):
+            return entry.event
+        place = _after(join, place)
 
 
 @kernel
-def enter(r: int, address: int, tag: int) -> None:
+def enter(join: Memory, address: int, tag: int) -> None:
     """Make an event known; the table must have a free place."""
-    table, places = load64(r + TABLE), load64(r + TABLE_SIZE)
-    place = (tag * places) >> 32
-    while load64(table + 8 * place) != 0:
-        place += 1
-        if place == places:
-            place = 0
-    store64(table + 8 * place, tag << 32 | address)
+    place = _home(join, tag)
+    while at(join.table, place, ENTRY).event != 0:
+        place = _after(join, place)
+    entry = at(join.table, place, ENTRY)
+    entry.event, entry.tag = address, tag
 
 
 @kernel
-def forget(r: int, address: int) -> None:
+def forget(join: Memory, address: int) -> None:
     """Take an event out of the table, moving up those behind it that were pushed away from their places."""
-    at = where(r, address)
-    tag = tag_of(at + E_SIZE, u16(at + E_KEY))
-    table, places = load64(r + TABLE), load64(r + TABLE_SIZE)
-    hole = (tag * places) >> 32
-    while load64(table + 8 * hole) & _LOW != address:
-        hole += 1
-        if hole == places:
-            hole = 0
+    places = join.table.length
+    hole = _home(join, tag_of(id_of(join, address)))
+    while at(join.table, hole, ENTRY).event != address:
+        hole = _after(join, hole)
     place = hole
     while True:
-        place += 1
-        if place == places:
-            place = 0
-        entry = load64(table + 8 * place)
-        if entry == 0:
+        place = _after(join, place)
+        entry = at(join.table, place, ENTRY)
+        if entry.event == 0:
             break
-        home = (((entry >> 32) & _LOW) * places) >> 32
+        home = _home(join, entry.tag)
         if (place - home) % places >= (place - hole) % places:
-            store64(table + 8 * hole, entry)
+            free = at(join.table, hole, ENTRY)
+            free.event, free.tag = entry.event, entry.tag
             hole = place
-    store64(table + 8 * hole, 0)
+    free = at(join.table, hole, ENTRY)
+    free.event = free.tag = 0
 
 
 @kernel
-def new_event(r: int, key: int, size: int, tag: int) -> int:
-    """A record for an event of which nothing is known but its id."""
-    address = allot(r, E_SIZE + size)
-    at = where(r, address)
-    store32(at, (E_SIZE + size) << 2 | EVENT)
-    for field in (E_FIRST, E_REPORTS, E_BUCKET, E_ENTITIES):
-        store32(at + field, 0)
-    set_time(at + E_TIME, UNDATED)
-    set_u16(at + E_FLAGS, 0)
-    set_u16(at + E_KEY, size)
-    copy(key, size, at + E_SIZE)
-    enter(r, address, tag)
-    store64(r + EVENTS, load64(r + EVENTS) + 1)
-    return address
+def _home(join: Memory, tag: int) -> int:
+    """The place of the table at which the search for a tag begins."""
+    return (tag * join.table.length) >> 32
 
 
-@kernel("i8 i8 i8 i8")
-def rebuild(r: int, first: int, blocks: int, slots: int) -> None:
+@kernel
+def _after(join: Memory, place: int) -> int:
+    return 0 if place + 1 == join.table.length else place + 1
+
+
+@kernel("memory i8 i8 i8", memory=MEMORY)
+def rebuild(join: Memory, first: int, blocks: int, slots: int) -> None:
     """Enter every event of so many blocks, from slot `first` on, into the empty table."""
-    used = load64(r + USED)
     for step in range(blocks):
         slot = (first + step) % slots
-        place = START
-        base = load64(load64(r + BLOCKS) + 8 * slot)
-        while place < load64(used + 8 * slot):
-            if u32(base + place) & 3 == EVENT:
-                tag = tag_of(base + place + E_SIZE, u16(base + place + E_KEY))
-                enter(r, slot << SLOT_BITS | place >> 1, tag)
-            place += size_of(base + place)
+        block, place = block_at(join, slot), START
+        while place < block.used:
+            head = head_in(block, place)
+            if head & 3 == IS_EVENT:
+                address = address_of(slot, place)
+                enter(join, address, tag_of(id_of(join, address)))
+            place += extent(head)
 
 
-@kernel("i8 i8 i8")
-def rehash(r: int, old: int, old_size: int) -> None:
+@kernel("memory entries[::1]", memory=MEMORY, entries=ENTRY)
+def rehash(join: Memory, old: npt.NDArray[Any]) -> None:
     """Enter all that the old table holds into the new, empty one."""
-    for place in range(old_size):
-        entry = load64(old + 8 * place)
-        if entry != 0:
-            enter(r, entry & _LOW, (entry >> 32) & _LOW)
-
-
-def block_size(need: int) -> int:
-    """Bytes of a new block for a record of so many."""
-    return max(BLOCK, need + START)
+    for place in range(len(old)):
+        if old[place].event != 0:
+            enter(join, old[place].event, old[place].tag)

@@ -7,189 +7,186 @@ first whose label time is not after u.
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load64, store32, store64
 from services.kit.compiled import kernel
+from services.kit.structs import I8, at
 from services.labels.layout import (
+    CHANGE,
     CONFLICTING,
-    E_FLAGS,
-    E_REPORTS,
-    ENTRIES,
     FLAG_BITS,
+    IS_REPORT,
     MOST_REPORTS,
-    R_NEXT,
-    R_SIZE,
-    R_TIME,
-    R_VALUE,
-    RANKS,
-    REPORT,
-    V_EVENT,
-    V_FIELDS,
-    V_FORMER,
-    V_KNOWN,
-    V_NEW,
-    V_ROW,
-    V_VALUE,
+    Event,
+    Memory,
+    Report,
 )
-from services.labels.records import allot, set_time, set_u16, time_at, u16, u32, where
-
-_MAGNITUDE = 0x7FFF_FFFF_FFFF_FFFF
+from services.labels.records import REPORT_SIZE, allot, event_at, report_at, set_time, time_of
 
 
 @kernel
-def _order(bits: int) -> int:
-    """An integer that is ordered as the float64 of these bits is."""
-    return bits ^ ((bits >> 63) & _MAGNITUDE)
+def source_of(report: Report) -> int:
+    """The number of the source of a report."""
+    return report.head >> 2
 
 
 @kernel
-def holds_more(r: int, time: int, source: int, value: int, at: int) -> bool:
-    """Whether a report (value: bits) holds more than the one at this place."""
-    other = time_at(at + R_TIME)
-    if time != other:
-        return time > other
-    ranks = load64(r + RANKS)
-    mine, theirs = load64(ranks + 8 * source), load64(ranks + 8 * (u32(at) >> 2))
+def holds_more(join: Memory, time: int, source: int, value: float, other: Report) -> bool:
+    """Whether a report that is none yet holds more than another one."""
+    if time != time_of(other):
+        return time > time_of(other)
+    mine, theirs = at(join.ranks, source, I8), at(join.ranks, source_of(other), I8)
     if mine != theirs:
         return mine < theirs
-    return _order(value) > _order(load64(at + R_VALUE))
+    return value > other.value
 
 
 @kernel
-def known(r: int, event: int, time: int, source: int, value: int) -> bool:
+def known(join: Memory, event: Event, time: int, source: int, value: float) -> bool:
     """Whether the event has this very report already."""
-    address = u32(event + E_REPORTS)
+    address = event.reports
     while address != 0:
-        at = where(r, address)
-        if time_at(at + R_TIME) == time and u32(at) >> 2 == source and load64(at + R_VALUE) == value:
+        report = report_at(join, address)
+        if time_of(report) == time and source_of(report) == source and report.value == value:
             return True
-        address = u32(at + R_NEXT)
+        address = report.next
     return False
 
 
 @kernel
-def count(event: int) -> int:
+def count(event: Event) -> int:
     """How many different reports the event has."""
-    return u16(event + E_FLAGS) >> FLAG_BITS
+    return event.flags >> FLAG_BITS
 
 
 @kernel
-def add(r: int, event: int, time: int, source: int, value: int) -> None:
+def add(join: Memory, event: Event, time: int, source: int, value: float) -> None:
     """Put a report in its place. When there are too many, the one that holds least makes room, or the new one does."""
-    before, after = 0, u32(event + E_REPORTS)
-    while after != 0 and not holds_more(r, time, source, value, where(r, after)):
+    before, after = 0, event.reports
+    while after != 0 and not holds_more(join, time, source, value, report_at(join, after)):
         before = after
-        after = u32(where(r, after) + R_NEXT)
+        after = report_at(join, after).next
     if count(event) >= MOST_REPORTS:
         if after == 0:
             return
-        last, one_up = after, before
-        while u32(where(r, last) + R_NEXT) != 0:
-            one_up = last
-            last = u32(where(r, last) + R_NEXT)
-        address = last
-        if one_up == 0:
-            store32(event + E_REPORTS, 0)
-        else:
-            store32(where(r, one_up) + R_NEXT, 0)
-        if last == after:
+        address = _take_out_last(join, event)
+        if address == after:
             after = 0
     else:
-        address = allot(r, R_SIZE)
-        set_u16(event + E_FLAGS, u16(event + E_FLAGS) + (1 << FLAG_BITS))
-    at = where(r, address)
-    store32(at, source << 2 | REPORT)
-    store32(at + R_NEXT, after)
-    store64(at + R_VALUE, value)
-    set_time(at + R_TIME, time)
-    if before == 0:
-        store32(event + E_REPORTS, address)
-    else:
-        store32(where(r, before) + R_NEXT, address)
+        address = allot(join, REPORT_SIZE, IS_REPORT)
+        event.flags += 1 << FLAG_BITS
+    report = report_at(join, address)
+    report.head = source << 2 | IS_REPORT
+    report.next = after
+    report.value = value
+    set_time(report, time)
+    _link(join, event, before, address)
 
 
 @kernel
-def drop_late(r: int, event: int, last: int) -> int:
+def _take_out_last(join: Memory, event: Event) -> int:
+    """Unlink the report that holds least; returns its address."""
+    before, last = 0, event.reports
+    while report_at(join, last).next != 0:
+        before = last
+        last = report_at(join, last).next
+    _link(join, event, before, 0)
+    return last
+
+
+@kernel
+def _link(join: Memory, event: Event, before: int, address: int) -> None:
+    """Set what follows a report; 0 stands for the event itself."""
+    if before == 0:
+        event.reports = address
+    else:
+        report_at(join, before).next = address
+
+
+@kernel
+def drop_late(join: Memory, event: Event, last: int) -> int:
     """Take out the reports with a label time after `last`; returns how many. They stand first."""
-    gone = 0
-    address = u32(event + E_REPORTS)
-    while address != 0 and time_at(where(r, address) + R_TIME) > last:
+    gone, address = 0, event.reports
+    while address != 0 and time_of(report_at(join, address)) > last:
         gone += 1
-        address = u32(where(r, address) + R_NEXT)
-    store32(event + E_REPORTS, address)
-    set_u16(event + E_FLAGS, u16(event + E_FLAGS) - (gone << FLAG_BITS))
+        address = report_at(join, address).next
+    event.reports = address
+    event.flags -= gone << FLAG_BITS
     return gone
 
 
 @kernel
-def weigh(r: int, event: int) -> bool:
-    """Set the event's flag: do the newest reports of different sources disagree? Returns it."""
-    first = u32(event + E_REPORTS)
-    disagree = False
-    if first != 0:
-        value = load64(where(r, first) + R_VALUE)
-        address = first
-        while address != 0 and not disagree:
-            at = where(r, address)
-            if load64(at + R_VALUE) != value:
-                other = first
-                while other != address and u32(where(r, other)) >> 2 != u32(at) >> 2:
-                    other = u32(where(r, other) + R_NEXT)
-                disagree = other == address  # no newer one of its source
-            address = u32(at + R_NEXT)
-    flags = u16(event + E_FLAGS)
-    set_u16(event + E_FLAGS, flags | CONFLICTING if disagree else flags & ~CONFLICTING)
-    return disagree
+def weigh(join: Memory, event: Event) -> None:
+    """Set the event's flag: do the newest reports of different sources disagree?"""
+    event.flags &= ~CONFLICTING
+    if event.reports == 0:
+        return
+    value = report_at(join, event.reports).value
+    address = event.reports
+    while address != 0:
+        report = report_at(join, address)
+        if report.value != value and _newest_of_its_source(join, event, address):
+            event.flags |= CONFLICTING
+            return
+        address = report.next
 
 
 @kernel
-def tell_change(r: int, entries: int, row: int, address: int, time: int, source: int, value: int) -> None:
+def _newest_of_its_source(join: Memory, event: Event, address: int) -> bool:
+    source, other = source_of(report_at(join, address)), event.reports
+    while other != address and source_of(report_at(join, other)) != source:
+        other = report_at(join, other).next
+    return other == address
+
+
+@kernel
+def tell_change(join: Memory, row: int, address: int, time: int, source: int, value: float) -> None:
     """Tell views what changes when this report, not yet among the event's, is added.
 
     From `time` to the next label time known, it replaces what held at `time`; what held there before is taken back at
     that next time.
     """
-    event = where(r, address)
-    place, after = u32(event + E_REPORTS), 0
-    while place != 0 and time_at(where(r, place) + R_TIME) > time:
+    place, after = event_at(join, address).reports, 0
+    while place != 0 and time_of(report_at(join, place)) > time:
         after = place
-        place = u32(where(r, place) + R_NEXT)
+        place = report_at(join, place).next
+    new, former = 1, 0.0
     if place != 0:
-        at = where(r, place)
-        if time_at(at + R_TIME) == time and not holds_more(r, time, source, value, at):
+        held = report_at(join, place)
+        if time_of(held) == time and not holds_more(join, time, source, value, held):
             return
-    new, former = (1, 0) if place == 0 else (0, load64(where(r, place) + R_VALUE))
-    if new == 0 and former == value:
-        return
-    _entry(r, entries, row, address, time, new, value, former)
+        new, former = 0, held.value
+        if former == value:
+            return
+    _tell(join, row, address, time, new, value, former)
     if after != 0:
-        _entry(r, entries, row, address, time_at(where(r, after) + R_TIME), -new, former, value)
+        _tell(join, row, address, time_of(report_at(join, after)), -new, former, value)
 
 
 @kernel
-def tell_all(r: int, entries: int, row: int, address: int) -> None:
+def tell_all(join: Memory, row: int, address: int) -> None:
     """Tell views all that is known of an event's label, for the first time."""
-    event = where(r, address)
-    place = u32(event + E_REPORTS)
+    place = event_at(join, address).reports
     while place != 0:
-        at = where(r, place)
-        time = time_at(at + R_TIME)
-        below = u32(at + R_NEXT)
-        while below != 0 and time_at(where(r, below) + R_TIME) == time:
-            below = u32(where(r, below) + R_NEXT)
-        new, former = (1, 0) if below == 0 else (0, load64(where(r, below) + R_VALUE))
-        if new == 1 or former != load64(at + R_VALUE):
-            _entry(r, entries, row, address, time, new, load64(at + R_VALUE), former)
+        report = report_at(join, place)
+        time = time_of(report)
+        below = report.next
+        while below != 0 and time_of(report_at(join, below)) == time:
+            below = report_at(join, below).next
+        if below == 0:
+            _tell(join, row, address, time, 1, report.value, 0.0)
+        elif report_at(join, below).value != report.value:
+            _tell(join, row, address, time, 0, report.value, report_at(join, below).value)
         place = below
 
 
 @kernel
-def _entry(r: int, entries: int, row: int, address: int, known_from: int, new: int, value: int, former: int) -> None:
-    told = load64(r + ENTRIES)
-    at = entries + 8 * V_FIELDS * told
-    store64(at + 8 * V_ROW, row)
-    store64(at + 8 * V_EVENT, address)
-    store64(at + 8 * V_KNOWN, known_from)
-    store64(at + 8 * V_NEW, new)
-    store64(at + 8 * V_VALUE, value)
-    store64(at + 8 * V_FORMER, former)
-    store64(r + ENTRIES, told + 1)
+def changes_lack(join: Memory, more: int) -> bool:
+    """Whether there is too little room to tell so many more."""
+    return join.told_changes + more > join.changes.length
+
+
+@kernel
+def _tell(join: Memory, row: int, address: int, known_from: int, new: int, value: float, former: float) -> None:
+    change = at(join.changes, join.told_changes, CHANGE)
+    change.row, change.event, change.known, change.new = row, address, known_from, new
+    change.value, change.former = value, former
+    join.told_changes += 1

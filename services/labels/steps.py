@@ -1,99 +1,57 @@
-"""The steps of the walk: a prediction, a label, an event.
+"""What a prediction, a label and an event do to a join.
 
-Each does all of its work, or nothing where there is no room for it, and says what is needed.
+Each step finds out first what it may need, and does nothing where that lacks.
 """
 
 from __future__ import annotations
 
-from services.kit.avro_memory import load32, load64, store32, store64
 from services.kit.compiled import kernel
-from services.labels.answering import answer, answer_all, note_grown, tell_again, unlabelled
+from services.kit.structs import F8, I4, I8, Bytes, at, copy, part
+from services.labels.answering import answer, answer_all, note_grown, outcomes_lack, tell_again, unlabelled
 from services.labels.layout import (
-    ARRIVALS,
-    CLOCK,
-    CONFLICT,
     CONFLICTING,
-    CORRECTING,
     DONE,
-    DUPLICATE,
-    E_ENTITIES,
-    E_FIRST,
-    E_FLAGS,
-    E_REPORTS,
-    E_TIME,
-    EARLY,
-    ENTITIES,
-    ENTRIES,
-    ENTRY_ROOM,
-    EXPIRES,
-    GL_KEY_DATA,
-    GL_KEYS,
-    GL_SOURCES,
-    GL_TIMES,
-    GL_VALUES,
-    GN_ENTITIES,
-    GN_ENTITY_DATA,
-    GN_KEY_DATA,
-    GN_KEYS,
-    GN_TIMES,
-    GP_CODES,
-    GP_KEY_DATA,
-    GP_KEYS,
-    GP_MADE,
-    GP_SCORES,
-    GP_SHARED,
-    GP_SHARED_DATA,
-    GP_TIMES,
-    GROWN_LABELLED,
     HEADER,
-    LABEL_TIMES,
+    IS_ENTITIES,
+    IS_PREDICTION,
     LABELLED,
-    LATE,
-    MATCHED,
     MATURED,
-    MATURES,
-    MATURITY,
     MOST_PREDICTIONS,
     MOST_REPORTS,
-    NEED_ENTRIES,
+    NEED_CHANGES,
     NEED_OUTCOMES,
     NEVER,
     NONE,
-    OUTCOME_ROOM,
-    OUTCOMES,
-    OUTDATED,
-    P_CODE,
-    P_NEXT,
-    P_REVISION,
-    P_SCORE,
-    P_SIZE,
-    P_TIME,
-    PREDICTION,
-    PREDICTIONS,
-    R_VALUE,
-    REPEATED,
-    SUFFIXES,
-    TIMES,
-    UNLABELLED,
+    Event,
+    EventRows,
+    LabelRows,
+    Memory,
+    PredictionRows,
+    Texts,
 )
 from services.labels.maturing import queue
 from services.labels.records import (
+    ENTITIES_SIZE,
+    PREDICTION_SIZE,
     allot,
-    copy,
+    block_at,
+    entities_of,
+    event_at,
     find,
     need_of_event,
     new_event,
-    raise_to,
+    note_arrival,
+    note_event,
+    note_label,
+    prediction_at,
+    report_at,
     set_time,
-    set_u16,
+    shared_of,
     slot_of,
     tag_of,
-    time_at,
-    u16,
-    u32,
-    where,
+    time_of,
 )
-from services.labels.reports import add, drop_late, known, tell_all, tell_change, weigh
+from services.labels.reports import add, changes_lack, drop_late, known, tell_all, tell_change, weigh
 
 _THERE, _FULL = -1, -2
 _MARGIN = 256
@@ -101,176 +59,177 @@ _MARGIN = 256
 
 
 @kernel
-def _need(r: int, size: int) -> int:
+def _text(column: Texts, item: int, skipped: int) -> Bytes:
+    """An item of a column, without so many bytes at its beginning."""
+    return part(column.data, at(column.ends, item, I4) + skipped, at(column.ends, item + 1, I4))
+
+
+@kernel
+def _need(join: Memory, size: int) -> int:
     """What a step lacks that copies so many bytes."""
-    need = need_of_event(r, size + _MARGIN)
+    need = need_of_event(join, size + _MARGIN)
     if need != DONE:
         return need
-    if load64(r + OUTCOMES) + MOST_PREDICTIONS > load64(r + OUTCOME_ROOM):
+    if outcomes_lack(join, MOST_PREDICTIONS):
         return NEED_OUTCOMES
-    if load64(r + ENTRIES) + MOST_REPORTS + 2 > load64(r + ENTRY_ROOM):
-        return NEED_ENTRIES
+    if changes_lack(join, MOST_REPORTS + 2):
+        return NEED_CHANGES
     return DONE
 
 
 @kernel
-def take_prediction(r: int, given: int, row: int, item: int, outcomes: int) -> int:
+def take_prediction(join: Memory, told: PredictionRows, row: int, item: int) -> int:
     """Keep a prediction, unless it came before, and answer it if its label or its time has come."""
-    offsets = load64(given + GP_KEYS) + 4 * item
-    key, size = load64(given + GP_KEY_DATA) + load32(offsets), load32(offsets + 4) - load32(offsets)
-    offsets = load64(given + GP_SHARED) + 4 * item
-    shared = load64(given + GP_SHARED_DATA) + load32(offsets) + HEADER
-    length = load32(offsets + 4) - load32(offsets) - HEADER
-    need = _need(r, size + length)
+    key, shared = _text(told.ids, item, 0), _text(told.shared, item, HEADER)
+    need = _need(join, key.size + shared.size)
     if need != DONE:
         return need
-    tag = tag_of(key, size)
-    address = find(r, key, size, tag)
+    tag = tag_of(key)
+    address = find(join, key, tag)
     if address == 0:
-        address = new_event(r, key, size, tag)
-    event = where(r, address)
-    _date(r, address, load64(load64(given + GP_TIMES) + 8 * item))
-    code = load64(load64(given + GP_CODES) + 8 * item)
-    last = _last_but_this(r, event, code)
+        address = new_event(join, key, tag)
+    event = event_at(join, address)
+    _date(join, address, at(told.times, item, I8))
+    code = at(told.codes, item, I8)
+    last = _last_but_this(join, event, code)
     if last < 0:
-        store64(r + REPEATED, load64(r + REPEATED) + 1)
+        join.repeated += 1
         if last == _THERE:
-            tell_again(r, row, item, outcomes)
+            tell_again(join, row, item)
         return DONE
-    first = last == 0
-    made = allot(r, P_SIZE + (length if first else 0))
-    at = where(r, made)
-    store32(at, (P_SIZE + (length if first else 0)) << 2 | PREDICTION)
-    store32(at + P_NEXT, 0)
-    store32(at + P_CODE, code)
-    set_u16(at + P_REVISION, 0)
-    set_time(at + P_TIME, load64(load64(given + GP_MADE) + 8 * item))
-    store64(at + P_SCORE, load64(load64(given + GP_SCORES) + 8 * item))
-    store64(r + PREDICTIONS, load64(r + PREDICTIONS) + 1)
-    if first:
-        copy(shared, length, at + P_SIZE)
-        store32(event + E_FIRST, made)
-        if time_at(event + E_TIME) <= load64(r + MATURITY) - load64(r + MATURES):
-            note_grown(r, event)
+    made = allot(join, PREDICTION_SIZE + (shared.size if last == 0 else 0), IS_PREDICTION)
+    prediction = prediction_at(join, made)
+    prediction.next = 0
+    prediction.code = code
+    prediction.revision = 0
+    set_time(prediction, at(told.made, item, I8))
+    prediction.score = at(told.scores, item, F8)
+    join.predictions += 1
+    if last == 0:
+        copy(shared, shared_of(join, made))
+        event.first = made
+        if time_of(event) <= join.maturity - join.matures:
+            note_grown(join, event)
         else:
-            queue(r, address)
+            queue(join, address)
     else:
-        store32(where(r, last) + P_NEXT, made)
-    if u32(event + E_REPORTS) != 0 or u16(event + E_FLAGS) & MATURED:
-        answer(r, row, address, made, NONE, 0, outcomes)
+        prediction_at(join, last).next = made
+    if event.reports != 0 or event.flags & MATURED:
+        answer(join, row, address, made, NONE, 0.0)
     return DONE
 
 
 @kernel
-def _last_but_this(r: int, event: int, code: int) -> int:
+def _last_but_this(join: Memory, event: Event, code: int) -> int:
     """The event's last prediction (0: none); _THERE when it has this one already, _FULL when it has too many."""
-    suffixes = load64(r + SUFFIXES)
-    mine = load64(suffixes + 8 * (code & 0x7FFF_FFFF))
-    last, address, many = 0, u32(event + E_FIRST), 0
+    mine = _suffix(join, code)
+    last, address, many = 0, event.first, 0
     while address != 0:
-        at = where(r, address)
+        prediction = prediction_at(join, address)
         many += 1
-        if load64(suffixes + 8 * (u32(at + P_CODE) & 0x7FFF_FFFF)) == mine:
+        if _suffix(join, prediction.code) == mine:
             return _THERE
         if many == MOST_PREDICTIONS:
             return _FULL
         last = address
-        address = u32(at + P_NEXT)
+        address = prediction.next
     return last
 
 
 @kernel
-def _date(r: int, address: int, time: int) -> None:
-    """Note when an event happened, the first time that it is said; reports that came too late are forgotten."""
-    event = where(r, address)
-    if time_at(event + E_TIME) != NEVER:
-        return
-    set_time(event + E_TIME, time)
-    slot = slot_of(address)
-    raise_to(load64(r + TIMES) + 8 * slot, time)
-    raise_to(load64(r + ARRIVALS) + 8 * slot, load64(r + CLOCK))
-    if u32(event + E_REPORTS) != 0:
-        late = drop_late(r, event, time + load64(r + EXPIRES))
-        store64(r + LATE, load64(r + LATE) + late)
-        weigh(r, event)
+def _suffix(join: Memory, code: int) -> int:
+    """What a prediction's id ends with, as a number."""
+    return at(join.suffixes, code & 0x7FFF_FFFF, I8)
 
 
 @kernel
-def take_label(r: int, given: int, row: int, item: int, outcomes: int, entries: int) -> int:
+def _date(join: Memory, address: int, time: int) -> None:
+    """Note when an event happened, the first time that it is said; reports that came too late are forgotten."""
+    event = event_at(join, address)
+    if time_of(event) != NEVER:
+        return
+    set_time(event, time)
+    block = block_at(join, slot_of(address))
+    note_event(block, time)
+    note_arrival(block, join.clock)
+    if event.reports != 0:
+        join.late += drop_late(join, event, time + join.expires)
+        weigh(join, event)
+
+
+@kernel
+def take_label(join: Memory, told: LabelRows, row: int, item: int) -> int:
     """Keep a label that is news, and answer its event's predictions (again) if it changes what holds."""
-    offsets = load64(given + GL_KEYS) + 4 * item
-    key, size = load64(given + GL_KEY_DATA) + load32(offsets), load32(offsets + 4) - load32(offsets)
-    need = _need(r, size)
+    key = _text(told.ids, item, 0)
+    need = _need(join, key.size)
     if need != DONE:
         return need
-    time = load64(load64(given + GL_TIMES) + 8 * item)
-    source = load64(load64(given + GL_SOURCES) + 8 * item)
-    value = load64(load64(given + GL_VALUES) + 8 * item)
-    tag = tag_of(key, size)
-    address = find(r, key, size, tag)
+    time, source, value = at(told.times, item, I8), at(told.sources, item, I8), at(told.values, item, F8)
+    tag = tag_of(key)
+    address = find(join, key, tag)
     if address == 0:
-        address = new_event(r, key, size, tag)
-        slot = slot_of(address)
-        raise_to(load64(r + ARRIVALS) + 8 * slot, load64(r + CLOCK))
-    event = where(r, address)
-    happened = time_at(event + E_TIME)
-    if happened != NEVER and time > happened + load64(r + EXPIRES):
-        store64(r + LATE, load64(r + LATE) + 1)
+        address = new_event(join, key, tag)
+        note_arrival(block_at(join, slot_of(address)), join.clock)
+    event = event_at(join, address)
+    happened = time_of(event)
+    if happened != NEVER and time > happened + join.expires:
+        join.late += 1
         return DONE
-    if known(r, event, time, source, value):
-        store64(r + DUPLICATE, load64(r + DUPLICATE) + 1)
+    if known(join, event, time, source, value):
+        join.duplicate += 1
         return DONE
     if happened == NEVER:
-        raise_to(load64(r + LABEL_TIMES) + 8 * slot_of(address), time)
-    if u32(event + E_ENTITIES) != 0:
-        tell_change(r, entries, row, address, time, source, value)
-    former = u32(event + E_REPORTS)
-    former_value = load64(where(r, former) + R_VALUE) if former != 0 else 0
-    conflicted = u16(event + E_FLAGS) & CONFLICTING
-    add(r, event, time, source, value)
-    weigh(r, event)
-    answered = u32(event + E_FIRST) != 0
-    if former == 0:
-        fate = MATCHED if answered else EARLY
-        if answered and u16(event + E_FLAGS) & MATURED:
-            store64(r + GROWN_LABELLED, load64(r + GROWN_LABELLED) + 1)
-    elif u16(event + E_FLAGS) & CONFLICTING and not conflicted:
-        fate = CONFLICT
-    elif u32(event + E_REPORTS) != former:
-        fate = CORRECTING
-    else:
-        fate = OUTDATED
-    store64(r + fate, load64(r + fate) + 1)
-    if answered and (u32(event + E_REPORTS) != former or u16(event + E_FLAGS) & CONFLICTING != conflicted):
-        state, before = LABELLED, former_value
-        if former == 0:
-            state, before = unlabelled(r), load64(r + UNLABELLED)
-        answer_all(r, row, address, state, before, outcomes)
+        note_label(block_at(join, slot_of(address)), time)
+    if event.entities != 0:
+        tell_change(join, row, address, time, source, value)
+    former = event.reports
+    former_value = report_at(join, former).value if former != 0 else 0.0
+    conflicted = event.flags & CONFLICTING
+    add(join, event, time, source, value)
+    weigh(join, event)
+    _count(join, event, former, conflicted)
+    if event.first != 0 and (event.reports != former or event.flags & CONFLICTING != conflicted):
+        if former != 0:
+            answer_all(join, row, address, LABELLED, former_value)
+        else:
+            answer_all(join, row, address, unlabelled(join), join.unlabelled)
     return DONE
 
 
 @kernel
-def take_event(r: int, given: int, row: int, item: int, entries: int) -> int:
+def _count(join: Memory, event: Event, former: int, conflicted: int) -> None:
+    """Count what became of a label: `former` is the report that held before, `conflicted` whether reports disagreed."""
+    if former == 0:
+        if event.first == 0:
+            join.early += 1
+        else:
+            join.matched += 1
+            if event.flags & MATURED:
+                join.grown_labelled += 1
+    elif event.flags & CONFLICTING and not conflicted:
+        join.conflict += 1
+    elif event.reports != former:
+        join.correcting += 1
+    else:
+        join.outdated += 1
+
+
+@kernel
+def take_event(join: Memory, told: EventRows, row: int, item: int) -> int:
     """Keep whom an event belongs to, and tell views what is known of its label already."""
-    offsets = load64(given + GN_KEYS) + 4 * item
-    key, size = load64(given + GN_KEY_DATA) + load32(offsets), load32(offsets + 4) - load32(offsets)
-    offsets = load64(given + GN_ENTITIES) + 4 * item
-    entities = load64(given + GN_ENTITY_DATA) + load32(offsets) + HEADER
-    length = load32(offsets + 4) - load32(offsets) - HEADER
-    need = _need(r, size + length)
+    key, entities = _text(told.ids, item, 0), _text(told.entities, item, HEADER)
+    need = _need(join, key.size + entities.size)
     if need != DONE:
         return need
-    tag = tag_of(key, size)
-    address = find(r, key, size, tag)
+    tag = tag_of(key)
+    address = find(join, key, tag)
     if address == 0:
-        address = new_event(r, key, size, tag)
-    event = where(r, address)
-    _date(r, address, load64(load64(given + GN_TIMES) + 8 * item))
-    if u32(event + E_ENTITIES) == 0:
-        told = allot(r, 4 + length)
-        at = where(r, told)
-        store32(at, (4 + length) << 2 | ENTITIES)
-        copy(entities, length, at + 4)
-        store32(event + E_ENTITIES, told)
-        tell_all(r, entries, row, address)
+        address = new_event(join, key, tag)
+    event = event_at(join, address)
+    _date(join, address, at(told.times, item, I8))
+    if event.entities == 0:
+        kept = allot(join, ENTITIES_SIZE + entities.size, IS_ENTITIES)
+        copy(entities, entities_of(join, kept))
+        event.entities = kept
+        tell_all(join, row, address)
     return DONE

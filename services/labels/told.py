@@ -1,4 +1,4 @@
-"""A batch of the exchange as the walk takes it: addresses of columns."""
+"""A batch of the exchange as the fold takes it: spans over its columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from services.kit.batch import Batch
 from services.kit.compiled import kernel
 from services.kit.errors import ContractError
 from services.kit.partitioning import Keys, keys_of
-from services.labels.layout import GIVEN, LEAST_TIME, MOST_TIME
+from services.kit.structs import array_of, span_of
+from services.labels.layout import LEAST_TIME, MOST_TIME, RECORDS
 from services.labels.packed import Packed
 
 arrays: Any = pa  # its stubs know too few of the overloads
@@ -25,6 +26,7 @@ KINDS = ("labels", "predictions", "shadow-predictions", "events")
 """Sources of exchange records, in the order in which a join numbers their partitions."""
 IDENTITY = ("suffix", "name", "version", "digest", "arm", "plan_version")
 """What predictions of one model share: the end of their ids, and what they say of it."""
+_NO_ENDS, _NO_BYTES = np.zeros(1, np.int32), np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Told:
         shared: what predictions of one event share; `entities` whom events belong to, a column a view.
 
     Attributes:
-        given: int64, by the names of `GIVEN`; codes of models and label sources are for the join to set.
+        given: one `layout.Records`; codes of models and label sources are for the join to set.
         models, sources: for it to number: what predictions and labels name.
         quiet: nothing but marks.
         of_labels: by record, whether it came from labels, or from events that views fold labels of.
@@ -54,7 +56,7 @@ class Told:
     def __init__(
         self, batch: Batch, firsts: dict[str, int], counts: dict[str, int], shared: Packed, entities: Packed
     ) -> None:
-        self.given = np.zeros(len(GIVEN), np.int64)
+        self.given = array_of(RECORDS, 1)
         self._kept: list[Any] = []
         self._item_ends: list[npt.NDArray[np.int32]] = []
         columns = batch.columns
@@ -68,23 +70,28 @@ class Told:
         """How many predictions, labels and events stand before the record of this row."""
         return [int(ends[row]) for ends in self._item_ends]
 
-    def set(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Enter a column."""
+    def set(self, name: str, values: npt.NDArray[Any], of: str | None = None) -> None:
+        """Enter a column of the records, or of the predictions, labels or events in them (`of`)."""
         values = np.ascontiguousarray(values)
         self._kept.append(values)
-        self.given[GIVEN.index(name)] = values.ctypes.data
+        self._rows(of)[name] = span_of(values)
 
-    def _text(self, name: str, column: pa.Array) -> None:
-        """Enter the offsets and bytes of a text or binary column without nulls."""
+    def _rows(self, of: str | None) -> npt.NDArray[Any]:
+        return self.given if of is None else self.given[of]
+
+    def _text(self, name: str, column: pa.Array, of: str) -> None:
+        """Enter a text or binary column without nulls."""
         _, ends, data = column.buffers()
+        first = column.offset
+        offsets = np.frombuffer(ends, np.int32)[first : first + len(column) + 1] if ends is not None else _NO_ENDS
+        values = np.frombuffer(data, np.uint8) if data is not None and data.size else _NO_BYTES
         self._kept.append(column)
-        self.given[GIVEN.index(name)] = ends.address + 4 * column.offset if ends is not None else 0
-        self.given[GIVEN.index(name) + 1] = data.address if data is not None else 0
+        self._rows(of)[name] = span_of(offsets), span_of(values)
 
-    def _ends(self, name: str, lists: pa.ListArray) -> None:
+    def _ends(self, lists: pa.ListArray, of: str) -> None:
         ends = lists.offsets.to_numpy()
         self._item_ends.append((ends - ends[0]).astype(np.int32))
-        self.set(name, self._item_ends[-1])
+        self.set("ends", self._item_ends[-1], of)
 
     def _marks(self, columns: pa.RecordBatch, firsts: dict[str, int], counts: dict[str, int]) -> None:
         coded = columns["source"].dictionary_encode()
@@ -95,20 +102,20 @@ class Told:
             raise ContractError(f"the exchange tells of partitions beyond {counts}: topics grew; restart all members")
         kind = np.array([KINDS.index(name) for name in names])[which]
         self.of_labels = (kind == KINDS.index("labels")) | (kind == KINDS.index("events"))
-        self.set("KIND", kind)
-        self.set("PARTITION", np.array([firsts[name] for name in names])[which] + partition)
-        self.set("PROGRESS", _numbers(columns["progress"]))
-        self.set("IDLE", columns["idle"].to_numpy(zero_copy_only=False).astype(np.int64))
-        self.set("CLOCKS", _numbers(columns["time"]))
+        self.set("kinds", kind)
+        self.set("partitions", np.array([firsts[name] for name in names])[which] + partition)
+        self.set("progress", _numbers(columns["progress"]))
+        self.set("idle", columns["idle"].to_numpy(zero_copy_only=False).astype(np.int64))
+        self.set("clocks", _numbers(columns["time"]))
 
     def _predictions(self, lists: pa.ListArray, shared: Packed) -> None:
         rows = arrays.RecordBatch.from_struct_array(lists.flatten())
-        self._ends("P_ENDS", lists)
-        self._text("P_KEYS", rows["event_id"])
-        self.set("P_TIMES", _numbers(rows["event_time"]))
-        self.set("P_MADE", _numbers(rows["predicted_time"]))
-        self.set("P_SCORES", rows["score"].to_numpy().view(np.int64))
-        self._text("P_SHARED", shared.pack(rows.select(list(shared.fields))))
+        self._ends(lists, "predictions")
+        self._text("ids", rows["event_id"], "predictions")
+        self.set("times", _numbers(rows["event_time"]), "predictions")
+        self.set("made", _numbers(rows["predicted_time"]), "predictions")
+        self.set("scores", rows["score"].to_numpy(), "predictions")
+        self._text("shared", shared.pack(rows.select(list(shared.fields))), "predictions")
         model = rows["model"]
         parts = [tails(rows["event_id"], rows["prediction_id"]), *map(model.field, IDENTITY[1:4])]
         parts += [rows["arm"], rows["plan_version"]]
@@ -117,26 +124,27 @@ class Told:
 
     def _labels(self, lists: pa.ListArray) -> None:
         rows = arrays.RecordBatch.from_struct_array(lists.flatten())
-        self._ends("L_ENDS", lists)
-        self._text("L_KEYS", rows["event_id"])
-        self.set("L_TIMES", _numbers(rows["label_time"]))
+        self._ends(lists, "labels")
+        self._text("ids", rows["event_id"], "labels")
+        self.set("times", _numbers(rows["label_time"]), "labels")
         # Two zeros are one value; adding 0 makes them one.
-        self.set("L_VALUES", (rows["value"].to_numpy() + 0.0).view(np.int64))
+        self.set("values", rows["value"].to_numpy() + 0.0, "labels")
         coded = rows["source"].dictionary_encode()
         self.sources = Named(coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64))
 
     def _events(self, events: pa.StructArray, entities: Packed) -> None:
         ids, told = events.field("event_ids"), events.field("entities")
-        self._ends("N_ENDS", ids)
-        self._text("N_KEYS", ids.flatten())
-        self.set("N_TIMES", np.clip(events.field("times").flatten().to_numpy(), LEAST_TIME, MOST_TIME))
+        self._ends(ids, "events")
+        self._text("ids", ids.flatten(), "events")
+        self.set("times", np.clip(events.field("times").flatten().to_numpy(), LEAST_TIME, MOST_TIME), "events")
         self.events = len(ids.flatten())
         if not entities.fields:  # events of views that folded labels once
             self.events = 0
             self._item_ends[-1][:] = 0
             return
         each = [_keys(told, view, ids.value_lengths()) for view in entities.fields]
-        self._text("N_ENTITIES", entities.pack(pa.RecordBatch.from_arrays(each, names=list(entities.fields))))
+        packed = entities.pack(pa.RecordBatch.from_arrays(each, names=list(entities.fields)))
+        self._text("entities", packed, "events")
 
 
 def _keys(told: pa.ListArray, view: str, events: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ import pytest
 
 from services.kit.batch import slot
 from services.kit.errors import ContractError
+from services.kit.structs import Bytes
 from services.labels.labelling import Labelling
 from services.labels.layout import LEAST_TIME, UNSEEN
 from services.labels.records import tag_of
@@ -242,7 +243,7 @@ def test_a_late_label_is_counted_and_ignored() -> None:
     for told in ([late, prediction], [prediction, late]):
         service, outcomes, _ = run(case, told, [])
         assert outcomes == []
-        assert service._joins[PLACE].fates["LATE"] == 1
+        assert service._joins[PLACE].fates["late"] == 1
     told = [prediction, case.record("labels", 0, 2_000, 2, labels=[("a", 1.0, 1_000 + EXPIRES, "bank")])]
     assert len(run(case, told, [])[1]) == 1
 
@@ -267,12 +268,12 @@ def test_old_blocks_are_given_up_when_labels_have_passed() -> None:
     told = case.record("labels", 0, 1_000 + EXPIRES - 1, 3, labels=[label])
     kept, outcomes, _ = run(case, [*first, *passing, told], [])
     assert [row["state"] for row in outcomes if row["event_id"] == "a"] == ["presumed", "labelled"]
-    blocks = len(kept._joins[PLACE]._blocks)
+    blocks = len(kept._joins[PLACE].blocks())
     assert blocks > 1
     idle = [case.record("predictions", 1, 0, 5_000, idle=True), case.record("labels", 1, 0, 5_000, idle=True)]
     gone, outcomes, _ = run(case, [*first, *passing, *idle, case.record("labels", 0, 1_000 + EXPIRES, 5_001)], [4])
     assert {row["state"] for row in outcomes} == {"presumed"}
-    assert len(gone._joins[PLACE]._blocks) == 1
+    assert len(gone._joins[PLACE].blocks()) == 1
     assert len(gone._joins[PLACE]) < 8_000
 
 
@@ -302,10 +303,10 @@ def test_a_label_of_nobody_is_an_orphan() -> None:
     ]
     told += filler(case, 1_050, 8_000, 1)
     kept, _, _ = run(case, told, [])
-    assert kept._joins[PLACE].fates["ORPHANED"] == 0
+    assert kept._joins[PLACE].fates["orphaned"] == 0
     told += [case.record("predictions", 0, 1_000 + EXPIRES + 100, 2)] * 3
     gone, outcomes, _ = run(case, told, [7])
-    assert gone._joins[PLACE].fates["ORPHANED"] == 1
+    assert gone._joins[PLACE].fates["orphaned"] == 1
     assert len({row["prediction_id"] for row in outcomes}) == len(outcomes) == 8_000
 
 
@@ -323,7 +324,7 @@ def test_many_predictions_and_reports_of_one_event() -> None:
     few = [case.record("labels", 0, 3_000, 1, labels=labels), case.record("shadow-predictions", 0, 1_000, 1, rows[:1])]
     _, outcomes, _ = run(case, few, [])
     assert [(row["label_time"], row["reports"]) for row in outcomes] == [(2_499, 1_000)]
-    assert service._joins[PLACE].get("PREDICTIONS") == 1_000
+    assert service._joins[PLACE].get("predictions") == 1_000
 
 
 def test_events_of_one_hash_are_not_one() -> None:
@@ -333,7 +334,7 @@ def test_events_of_one_hash_are_not_one() -> None:
     pairs = []
     for name in ids:
         letters = np.frombuffer(name.encode(), np.uint8)
-        other = seen.setdefault(tag_of(letters.ctypes.data, len(letters)), name)
+        other = seen.setdefault(tag_of(Bytes(letters.ctypes.data, len(letters))), name)
         if other != name:
             pairs.append((other, name))
     assert pairs

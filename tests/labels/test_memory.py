@@ -77,8 +77,8 @@ def through(case: Case, rows: pa.RecordBatch) -> pa.RecordBatch:
 def test_an_open_prediction_takes_less_than_200_bytes(full: Labelling) -> None:
     """Event, terminal, prediction with all features, its label, index and slack, of card fraud as it is."""
     join = full._joins[PLACE]
-    assert join.get("PREDICTIONS") == ROWS
-    assert join.get("MATCHED") + join.get("EARLY") == ROWS
+    assert join.get("predictions") == ROWS
+    assert join.get("matched") + join.get("early") == ROWS
     assert join.nbytes / ROWS < 200 + 1_200_000 / ROWS  # what a partition takes however little it holds
 
 

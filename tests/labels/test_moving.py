@@ -249,9 +249,9 @@ def test_a_state_of_many_blocks_moves() -> None:
     members = moved(case, members, 5)
     joins = [members.service._join(slot(EXCHANGE, number)) for number in range(5)]
     assert sum(map(len, joins)) == count + 1_000
-    assert sum(join.get("PREDICTIONS") for join in joins) == count
+    assert sum(join.get("predictions") for join in joins) == count
     assert all(len(join) > count // 10 for join in joins)
-    assert sum(join.get("MATCHED") for join in joins) == count // 20
+    assert sum(join.get("matched") for join in joins) == count // 20
     late = [case.record("predictions", 1, 1_000, 3, [case.prediction(f"x{number}", 1_050) for number in range(1_000)])]
     late += [case.record("labels", 0, 1_000, 3, labels=[(f"e{n}", 0.0, 2_000, "bank") for n in range(count)])]
     for number, part in enumerate(split(case, late, 5)):
