@@ -12,6 +12,7 @@ RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-
         > build.txt \
     && pip install --no-cache-dir --disable-pip-version-check --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY headrace headrace
 COPY services services
 COPY schemas schemas
 COPY topics topics

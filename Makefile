@@ -80,7 +80,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upg
 
 .PHONY: clean
 clean: ## stop the parts of this directory and remove all that was made here; the shared download cache stays
-	@if test -x $(BIN)/python; then $(BIN)/python -m services.parts down $${HEADRACE_HOME:-.headrace}; fi
+	@if test -x $(BIN)/python; then $(BIN)/python -m headrace.devparts down $${HEADRACE_HOME:-.headrace}; fi
 	rm -rf $(VENV) .headrace build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .PHONY: requirements-of-machine
@@ -108,10 +108,10 @@ $(PACKAGES): requirements/dev.txt pyproject.toml
 		$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@mkdir -p $(@D) && touch $@
 
-$(BROKER): services/parts/poms/kafka.xml $(PACKAGES)
-	@$(BIN)/python -m services.parts fetch kafka
+$(BROKER): headrace/devparts/poms/kafka.xml $(PACKAGES)
+	@$(BIN)/python -m headrace.devparts fetch kafka
 	@touch $@
 
-$(REGISTRY): services/parts/poms/registry.xml $(PACKAGES)
-	@$(BIN)/python -m services.parts fetch registry
+$(REGISTRY): headrace/devparts/poms/registry.xml $(PACKAGES)
+	@$(BIN)/python -m headrace.devparts fetch registry
 	@touch $@

@@ -13,19 +13,19 @@ from importlib import import_module
 import numpy as np
 import pyarrow as pa
 
-from services.cli.services import SERVICES
-from services.cli.tables import labels
-from services.enrich.enriching import Enrich
-from services.enrich.viewing import Views
-from services.kit.batch import Batch, Emit, slot
-from services.kit.compiled import late, prepare
-from services.kit.online_store import MemoryStore
-from services.kit.settings import Settings, read_settings
+from headrace.columnar.jit import late, prepare
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.domain.simulation.simulators import World, simulate
+from headrace.operations.services import SERVICES
+from headrace.operations.topics.event_table import labels
+from headrace.stores.online import MemoryStore
+from headrace.streaming.process.settings import Settings, read_settings
+from headrace.streaming.records.batch import Batch, Emit, slot
+from services.enrich.service import Enrich
 from services.labels.app import build_labels
-from services.labels.labelling import Labelling
+from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
-from services.pipeline.wiring import Contracts, read_contracts
-from services.simulation.simulators import World, simulate
+from services.views.service import Views
 
 PIPELINE = "card_fraud"
 WORLD = World(entities=60, others=600, days=40)

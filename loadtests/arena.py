@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
+from headrace.cli.plan_options import publish_plan
+from headrace.devparts.kafka import Kafka
+from headrace.devparts.redis import Redis
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.models.store import ModelStore
+from headrace.domain.training.bootstrap import train_offline
+from headrace.domain.training.dataset import labels_of
+from headrace.streaming.kafka.client import Admin, Connection
 from loadtests.following import Follower
 from loadtests.meters import Meter, watched
 from loadtests.stream import Stream, transactions
-from services.cli.planning import publish_plan
-from services.inference.package import ModelPackage
-from services.inference.store import ModelStore
-from services.kit.kafka import Admin, Connection
-from services.parts.kafka import Kafka
-from services.parts.redis import Redis
-from services.training.bootstrap import train_offline
-from services.training.dataset import labels_of
 from tests.members import ROOT
 from tests.project import Project
 

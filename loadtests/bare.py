@@ -1,8 +1,8 @@
 """The least that any service on this client does: a consume-and-produce loop that copies bytes.
 
-Run as a process, like our services, with their client settings: the clients are taken out of `services.kit.kafka`, but
-the loop is confluent-kafka's own calls. A transaction with the offsets in it every 100 ms, or flush and commit; at once
-when nothing more is there.
+Run as a process, like our services, with their client settings: the clients are taken out of
+`headrace.streaming.kafka.client`, but the loop is confluent-kafka's own calls. A transaction with the offsets in it
+every 100 ms, or flush and commit; at once when nothing more is there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import confluent_kafka
 
-from services.kit.kafka import Connection, Consumer, Producer
+from headrace.streaming.kafka.client import Connection, Consumer, Producer
 
 BATCH = 4_096
 COMMIT_S = 0.1
@@ -133,7 +133,7 @@ def main() -> int:
     parser.add_argument("mode", choices=["exactly_once", "at_least_once"])
     parser.add_argument("--rows", type=int, help="until SIGTERM by default")
     options = parser.parse_args()
-    linger = 5 if options.mode == "exactly_once" else 2  # as services.kit.delivery has it
+    linger = 5 if options.mode == "exactly_once" else 2  # as headrace.streaming.task.transactions has it
     loop = Loop(Connection(options.bootstrap), options.source, options.target, options.mode, linger_ms=linger)
 
     def stop(*_: object) -> None:

@@ -21,9 +21,9 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from headrace.devparts.maven import java
 from loadtests import joining, latency, memory, recovery, report, shadowing, throughput
 from loadtests.arena import Arena, arena, console
-from services.parts.maven import java
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyruhvro
 
-from services.kit.codec import Codec
-from services.kit.examples import plain
-from services.kit.schemas import Schema, load_schema
+from headrace.streaming.contracts.examples import plain
+from headrace.streaming.contracts.schemas import Schema, load_schema
+from headrace.streaming.records.codec import Codec
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}

@@ -19,13 +19,13 @@ import numpy.typing as npt
 import onnx
 import pyarrow as pa
 
-from services.inference.forest import read
-from services.inference.matrix import FeatureMatrix
-from services.inference.package import Input, Manifest, pack
-from services.inference.sessions import OnnxSession, SessionSettings
-from services.training.conversion import convert
-from services.training.dataset import Dataset
-from services.training.trainer import reference
+from headrace.domain.models.forest import read
+from headrace.domain.models.matrix import FeatureMatrix
+from headrace.domain.models.package import Input, Manifest, pack
+from headrace.domain.models.sessions import OnnxSession, SessionSettings
+from headrace.domain.training.conversion import convert
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.model_build import reference
 
 TREES, LEAVES, INPUTS, ROWS = 100, 31, 15, 65_536
 BATCHES = (1, 16, 64, 256, 1024, 4096)

@@ -17,14 +17,14 @@ from time import process_time
 import numpy as np
 import pyarrow as pa
 
-from services.enrich.enriching import Enrich
-from services.enrich.index import EntityIndex
-from services.enrich.viewing import Views
-from services.enrich.windows import Question, Windows
-from services.kit.batch import Batch
-from services.kit.online_store import MemoryStore
-from services.kit.partitioning import keys_of, partitions_of
-from services.pipeline.check import load
+from headrace.columnar.key_index import EntityIndex
+from headrace.columnar.partitioner import keys_of, partitions_of
+from headrace.domain.features.sliding_windows import Question, Windows
+from headrace.domain.pipeline.check import load
+from headrace.stores.online import MemoryStore
+from headrace.streaming.records.batch import Batch
+from services.enrich.service import Enrich
+from services.views.service import Views
 
 DAY = 86_400_000
 ROWS = 400_000

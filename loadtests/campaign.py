@@ -13,6 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.cli.plan_options import now
+from headrace.domain.plans.plan_log import publish
+from headrace.domain.plans.plans import CHAMPION, Arm, Plan
+from headrace.domain.training.dataset import milliseconds, newest, truth
+from headrace.streaming.kafka.reader import read_topic
 from loadtests.arena import Arena, alive, stuck
 from loadtests.entrants import Entry, trained
 from loadtests.gathering import (
@@ -27,11 +32,6 @@ from loadtests.gathering import (
 from loadtests.meters import Meter
 from loadtests.protocol import AS_OF, DAY, DAYS, START, TESTED, TRAINED
 from loadtests.stream import DATA
-from services.cli.planning import now
-from services.inference.planning import publish
-from services.inference.plans import CHAMPION, Arm, Plan
-from services.kit.reading import read_topic
-from services.training.dataset import milliseconds, newest, truth
 from tests.project import Project, handbook_labels, handbook_transactions
 
 FIRST = START - 37 * DAY

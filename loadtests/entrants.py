@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from headrace.cli.models.train import revision, used
+from headrace.domain.models.package import ModelPackage, load
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import CHAMPION, SHADOW, Arm
+from headrace.domain.training.bootstrap import train_offline
+from headrace.streaming.kafka.reader import read_topic
 from loadtests.protocol import AS_OF, TRAINED, Contender
-from services.cli.train import revision, used
-from services.inference.package import ModelPackage, load
-from services.inference.plans import CHAMPION, SHADOW, Arm
-from services.inference.store import ModelStore
-from services.kit.reading import read_topic
-from services.training.bootstrap import train_offline
 from tests.members import ROOT
 from tests.project import Project
 
@@ -78,7 +78,7 @@ def _arm(package: ModelPackage, uri: str, kind: str) -> Arm:
 def _by_command(project: Project, entry: Entry) -> tuple[str, str]:
     """Where `headrace train` puts what it makes of the same topics and choices, and its digest."""
     contender = entry.contender
-    command = [sys.executable, "-m", "services.cli", "train", str(project.path), "--no-plan", "--json"]
+    command = [sys.executable, "-m", "headrace.cli", "train", str(project.path), "--no-plan", "--json"]
     days = {"from": TRAINED[0], "to": TRAINED[1], "as-of": AS_OF}
     command += [text for name, at in days.items() for text in (f"--{name}", str(at))]
     command += ["--trainer", contender.trainer, "--holdout", "0", "--seed", str(entry.seed)]

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 
-from services.kit.channels import Channel
-from services.kit.intake import Intake, take_in
-from services.kit.kafka import Connection, Consumer, TopicPartition
-from services.kit.polled import told_apart
+from headrace.streaming.kafka.bindings import Channel
+from headrace.streaming.kafka.client import Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.decode import Intake, take_in
+from headrace.streaming.kafka.poll_result import told_apart
 
 
 class Follower:

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.cli.models.train import between
+from headrace.domain.plans.plans import CHAMPION
+from headrace.domain.training.dataset import milliseconds
+from headrace.streaming.records.batch import Batch
 from loadtests.arena import alive, stuck
 from loadtests.following import Follower
 from loadtests.protocol import TESTED, TRAINED
-from services.cli.train import between
-from services.inference.plans import CHAMPION
-from services.kit.batch import Batch
-from services.training.dataset import milliseconds
 from tests.project import Project
 
 QUIET_S = 300.0

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.streaming.kafka.client import Producer
 from loadtests.arena import Arena
 from loadtests.meters import Meter
-from services.kit.kafka import Producer
 from tests.labels.stream import predictions_of
 from tests.project import Project
 

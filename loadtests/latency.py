@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.streaming.kafka.bindings import Channel
 from loadtests.arena import SERVING, Arena, alive, begin
 from loadtests.following import Follower
 from loadtests.living import live, remember, trickle
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.throughput import MODES
-from services.kit.channels import Channel
 from tests.members import ROOT
 from tests.project import Project
 

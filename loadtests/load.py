@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from services.kit.kafka import Connection, Producer
-from services.kit.settings import Settings, read_settings
-from services.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.process.settings import Settings, read_settings
 
 LEAD_S = 4.0
 """Between the start of the process and the first record."""

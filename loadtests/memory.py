@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.features.keyed_windows import EntityWindows, question_of, values_of
+from headrace.domain.pipeline.spec import Pipeline
 from loadtests.arena import PARTITIONS, SERVING, Arena, alive, begin
 from loadtests.latency import await_rows
 from loadtests.load import LEAD_S, Load, started, write_events
 from loadtests.meters import resident_mib
 from loadtests.stream import A_DAY
-from services.enrich.entities import EntityWindows, question_of, values_of
-from services.kit.partitioning import partitions_of
-from services.pipeline.spec import Pipeline
 from tests.project import Project
 
 

@@ -23,10 +23,10 @@ import fastavro
 import numpy as np
 import onnxruntime
 
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.streaming.kafka.client import Connection
+from headrace.streaming.process.settings import Settings, read_settings
 from loadtests.bare import Key, Loop
-from services.kit.kafka import Connection
-from services.kit.settings import Settings, read_settings
-from services.pipeline.wiring import read_contracts
 
 DAY = 86_400.0
 WINDOWS = (DAY, 7 * DAY, 30 * DAY)

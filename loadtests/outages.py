@@ -20,14 +20,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from headrace.devparts.kafka import Kafka
+from headrace.devparts.redis import Redis
+from headrace.domain.plans.plans import CHALLENGER, CHAMPION
+from headrace.streaming.kafka.client import Producer
 from loadtests.arena import Arena, console
 from loadtests.following import Follower
 from loadtests.shadowing import arm, plan
 from loadtests.stream import TIME, Stream
-from services.inference.plans import CHALLENGER, CHAMPION
-from services.kit.kafka import Producer
-from services.parts.kafka import Kafka
-from services.parts.redis import Redis
 from tests.cable import cable_to
 from tests.project import Project
 

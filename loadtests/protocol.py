@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.training.evaluation import auc_roc, average_precision
+from headrace.domain.training.evaluation import auc_roc, average_precision
 
 DAY = 86_400_000
 START = 1_532_476_800_000  # 2018-07-25

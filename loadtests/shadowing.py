@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.models.package import ModelPackage, pack
+from headrace.domain.models.sessions import SessionSettings, open_session
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import CHALLENGER, CHAMPION, SHADOW, Arm, Plan
+from headrace.streaming.kafka.client import Producer
 from loadtests.arena import SERVING, Arena, alive, begin, collected
 from loadtests.latency import PATIENCE_S, await_rows, during, summary
 from loadtests.living import live, remember, trickle
 from loadtests.load import write_events
 from loadtests.meters import Meter
 from loadtests.throughput import flow
-from services.inference.package import ModelPackage, pack
-from services.inference.plans import CHALLENGER, CHAMPION, SHADOW, Arm, Plan
-from services.inference.sessions import SessionSettings, open_session
-from services.inference.store import ModelStore
-from services.kit.kafka import Producer
-from tests.inference.graphs import deep
+from tests.models.graphs import deep
 from tests.project import Project
 
 DARK = 3

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from headrace.domain.training.evaluation import auc_roc, average_precision
 from loadtests.campaign import Played
 from loadtests.protocol import DAY, TESTED, under_test
 from loadtests.standing import NAMES, Result
-from services.training.evaluation import auc_roc, average_precision
 
 SOURCE = "https://fraud-detection-handbook.github.io/fraud-detection-handbook/"
 WIDTH = 118

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.kit.errors import ConfigurationError
-from services.simulation import cards
+from headrace.domain.simulation import cards
+from headrace.errors import ConfigurationError
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "fraud"
 """The Handbook's transactions and features, in a folder beside the repository."""
@@ -75,7 +75,7 @@ def transactions(rows: int, made_up: bool = False) -> Stream:
     if made_up or not DATA.is_dir():
         days = rows // A_DAY + 8
         table = cards.generate(days=days, seed=1)
-        source = f"made up: services.simulation.cards, 5,000 customers, 10,000 terminals, {days} days, seed 1"
+        source = f"made up: headrace.domain.simulation.cards, 5,000 customers, 10,000 terminals, {days} days, seed 1"
     else:
         table = pq.read_table(DATA / "transactions.parquet").rename_columns(
             ["transaction_id", "tx_datetime", "customer_id", "terminal_id", "amount", "fraud", "fraud_scenario"]

@@ -1,1 +1,1 @@
-"""headrace: scores events that arrive on Kafka and keeps the models that score them honest."""
+"""The services of headrace, one folder each: they meet on topics, and know nothing of each other."""

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.parts.kafka import Kafka
-from services.parts.process import free_ports
+from headrace.devparts.kafka import Kafka
+from headrace.devparts.process import free_ports
 
 TXN_OFFSET_COMMIT = 28
 """The request by which a producer adds a group's offsets to its transaction."""

@@ -13,10 +13,10 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from services.kit.errors import ConfigurationError
-from services.parts.kafka import Kafka
-from services.parts.redis import Redis
-from services.parts.registry import Registry
+from headrace.devparts.kafka import Kafka
+from headrace.devparts.redis import Redis
+from headrace.devparts.registry import Registry
+from headrace.errors import ConfigurationError
 
 # A time limit is a speed check, which a busy machine fails: speed is measured by `make bench`.
 hypothesis.settings.register_profile("headrace", deadline=None)

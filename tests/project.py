@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.cli.planning import publish_plan
-from services.cli.schemas import derived_schemas, pin
-from services.cli.services import SERVICES
-from services.cli.topics import topics_of
-from services.inference.store import ModelStore
-from services.kit.kafka import Admin, Connection, Producer
-from services.kit.reading import read_topic
-from services.kit.settings import Settings
-from services.kit.topic_changes import apply as apply_changes
-from services.kit.topic_changes import plan
-from services.pipeline.wiring import Contracts, read_contracts
-from services.training.bootstrap import train_offline
+from headrace.cli.pipeline.schemas import derived_schemas, pin
+from headrace.cli.pipeline.topics import topics_of
+from headrace.cli.plan_options import publish_plan
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.domain.training.bootstrap import train_offline
+from headrace.operations.services import SERVICES
+from headrace.streaming.contracts.topic_changes import apply as apply_changes
+from headrace.streaming.contracts.topic_changes import plan
+from headrace.streaming.kafka.client import Admin, Connection, Producer
+from headrace.streaming.kafka.reader import read_topic
+from headrace.streaming.process.settings import Settings
 from tests.members import Members
 
 WEEK = 7 * 86_400_000
@@ -71,7 +71,7 @@ class Project(Members):
     def command(self, member: str) -> list[str]:
         """Of the service that the member's name begins with (`enrich-0`)."""
         kind = SERVICES[member.partition("-")[0]]
-        return [kind.module, *kind.arguments]
+        return [kind.module]
 
     def own(self) -> dict[str, str]:
         return {

@@ -13,35 +13,61 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.sources import ROOT, ROOTS
+
+LIBRARY = "The library knows what is below"
+DOMAIN = "The domain knows what is below"
+APART = "Services do not know each other"
+NO_SERVICE = "The library knows no service"
+NOBODY_ASKS = "Services know nothing of people who ask"
+STARTED = "Only the command line and its operations start real parts"
+PARTS = "Real parts stand alone, but for the errors"
+KAFKA = "One door to Kafka"
+REDIS = "One door to Redis"
+ONNX = "One door to ONNX Runtime"
+ARITHMETIC = "Quality is arithmetic on columns"
 
 # Contract, the module that breaks it, the import by which it does.
 SEEDS = [
-    ("Services know what is below them, and not each other", "services.kit.seed_a", "services.pipeline"),
-    ("Services know what is below them, and not each other", "services.pipeline.seed_b", "services.inference"),
-    ("Services know what is below them, and not each other", "services.inference.seed_c", "services.score"),
-    ("Services know what is below them, and not each other", "services.enrich.seed_d", "services.score"),
-    ("Services know what is below them, and not each other", "services.score.seed_e", "services.enrich"),
-    ("Services know what is below them, and not each other", "services.score.seed_f", "services.cli"),
-    ("Services know what is below them, and not each other", "services.training.seed_g", "services.enrich"),
-    ("Services know what is below them, and not each other", "services.simulation.seed_h", "services.score"),
-    ("Services know what is below them, and not each other", "services.quality.seed_s", "services.inference"),
-    ("Services know what is below them, and not each other", "services.inference.seed_t", "services.quality"),
-    ("Quality is arithmetic on columns", "services.quality.seed_u", "services.pipeline"),
-    ("Quality is arithmetic on columns", "services.quality.seed_v", "sklearn"),
-    ("Services know what is below them, and not each other", "services.shadow.seed_s", "services.score"),
-    ("Services know what is below them, and not each other", "services.scorecards.seed_y", "services.labels"),
-    ("Services know what is below them, and not each other", "services.labels.seed_z", "services.enrich"),
-    ("Only the command line starts real parts", "services.score.seed_i", "services.parts.kafka"),
-    ("Only the command line starts real parts", "services.kit.seed_j", "services.parts.redis"),
-    ("Real parts stand alone, but for the errors", "services.parts.seed_k", "services.kit.batch"),
-    ("Real parts stand alone, but for the errors", "services.parts.seed_l", "services.pipeline"),
-    ("One door to Kafka", "services.score.seed_m", "confluent_kafka"),
-    ("One door to Kafka", "services.kit.seed_n", "confluent_kafka.admin"),
-    ("One door to Redis", "services.enrich.seed_o", "redis"),
-    ("One door to Redis", "services.kit.seed_p", "redis.client"),
-    ("One door to ONNX Runtime", "services.score.seed_q", "onnxruntime"),
-    ("One door to ONNX Runtime", "services.inference.seed_r", "onnxruntime"),
+    (LIBRARY, "headrace.columnar.seed_a", "headrace.streaming.records.batch"),
+    (LIBRARY, "headrace.streaming.seed_b", "headrace.stores.online"),
+    (LIBRARY, "headrace.stores.seed_c", "headrace.domain.pipeline.spec"),
+    (LIBRARY, "headrace.domain.seed_d", "headrace.operations.services"),
+    (LIBRARY, "headrace.operations.seed_e", "headrace.cli.options"),
+    (DOMAIN, "headrace.domain.pipeline.seed_f", "headrace.domain.features.rules"),
+    (DOMAIN, "headrace.domain.features.seed_g", "headrace.domain.plans.plans"),
+    (DOMAIN, "headrace.domain.plans.seed_h", "headrace.domain.quality.ranking"),
+    (DOMAIN, "headrace.domain.quality.seed_i", "headrace.domain.models.package"),
+    (DOMAIN, "headrace.domain.models.seed_j", "headrace.domain.training.trainer"),
+    (DOMAIN, "headrace.domain.training.seed_k", "headrace.domain.simulation.cards"),
+    (DOMAIN, "headrace.domain.records.seed_l", "headrace.domain.scorecards.card"),
+    (APART, "services.enrich.seed_a", "services.score"),
+    (APART, "services.score.seed_b", "services.enrich"),
+    (APART, "services.shadow.seed_c", "services.score"),
+    (APART, "services.views.seed_d", "services.enrich"),
+    (APART, "services.labels.seed_e", "services.views"),
+    (APART, "services.scorecards.seed_f", "services.labels"),
+    (NO_SERVICE, "headrace.streaming.task.seed_a", "services.score"),
+    (NO_SERVICE, "headrace.domain.models.seed_b", "services.shadow"),
+    (NO_SERVICE, "headrace.operations.seed_c", "services.enrich"),
+    (NO_SERVICE, "headrace.cli.seed_d", "services.labels"),
+    (NO_SERVICE, "headrace.domain.seed_e", "services.views"),
+    (NO_SERVICE, "headrace.stores.seed_f", "services.scorecards"),
+    (NOBODY_ASKS, "services.score.seed_g", "headrace.cli.main"),
+    (NOBODY_ASKS, "services.labels.seed_h", "headrace.operations.services"),
+    (NOBODY_ASKS, "services.views.seed_i", "headrace.devparts.kafka"),
+    (STARTED, "headrace.streaming.seed_g", "headrace.devparts.redis"),
+    (STARTED, "headrace.domain.pipeline.seed_h", "headrace.devparts.kafka"),
+    (PARTS, "headrace.devparts.seed_a", "headrace.streaming.records.batch"),
+    (PARTS, "headrace.devparts.seed_b", "headrace.domain.pipeline"),
+    (KAFKA, "services.score.seed_j", "confluent_kafka"),
+    (KAFKA, "headrace.streaming.kafka.seed_a", "confluent_kafka.admin"),
+    (REDIS, "services.enrich.seed_k", "redis"),
+    (REDIS, "headrace.stores.seed_g", "redis.client"),
+    (ONNX, "services.score.seed_l", "onnxruntime"),
+    (ONNX, "headrace.domain.models.seed_m", "onnxruntime"),
+    (ARITHMETIC, "headrace.domain.quality.seed_n", "headrace.domain.pipeline"),
+    (ARITHMETIC, "headrace.domain.quality.comparison.seed_o", "sklearn"),
 ]
 
 
@@ -60,8 +86,9 @@ def lint(tree: Path) -> str:
 
 
 def copied(tree: Path) -> Path:
-    """The services and their contracts, copied to `tree`."""
-    shutil.copytree(ROOT / "services", tree / "services", ignore=shutil.ignore_patterns("__pycache__"))
+    """The library, the services and their contracts, copied to `tree`."""
+    for root in ROOTS:
+        shutil.copytree(ROOT / root, tree / root, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
 
@@ -95,22 +122,22 @@ def test_every_contract_has_a_seed() -> None:
 
 
 def test_contracts_name_the_packages_that_exist() -> None:
-    """The layers and the parts are exactly the packages of `services/`, and each door is shut to all of them."""
-    packages = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
-    layers, *others = configured()["contracts"]
-    layered = {name.strip() for layer in layers["layers"] for name in layer.split("|")}
-    assert layered | set(layers["exhaustive_ignores"]) == packages
-    for contract in others:
-        if contract["name"].startswith("One door"):
-            assert {source.removeprefix("services.") for source in contract["source_modules"]} == packages
-    named = {name for contract in others for name in contract["source_modules"] + contract["forbidden_modules"]}
-    ours = {name.removeprefix("services.") for name in named if name.startswith("services.")}
-    assert ours == packages
+    """The layers are exactly what the library and its domain are made of, and services are named one by one."""
+    contracts = {contract["name"]: contract for contract in configured()["contracts"]}
+    for name, folder in ((LIBRARY, ROOT / "headrace"), (DOMAIN, ROOT / "headrace" / "domain")):
+        packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+        modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+        layered = {part.strip() for layer in contracts[name]["layers"] for part in layer.split("|")}
+        assert layered | set(contracts[name].get("exhaustive_ignores", ())) == packages | modules
+    services = {f"services.{path.parent.name}" for path in (ROOT / "services").glob("*/__init__.py")}
+    assert set(contracts[APART]["modules"]) == set(contracts[NO_SERVICE]["forbidden_modules"]) == services
+    for name in (KAFKA, REDIS, ONNX):
+        assert contracts[name]["source_modules"] == list(ROOTS)
 
 
 def test_importing_a_package_does_nothing() -> None:
     """Every `__init__.py` is a docstring and nothing else."""
-    for path in (ROOT / "services").rglob("__init__.py"):
+    for path in (path for root in ROOTS for path in (ROOT / root).rglob("__init__.py")):
         tree = ast.parse(path.read_text())
         assert ast.get_docstring(tree), f"{path} says nothing"
         assert len(tree.body) == 1, f"{path} does something"

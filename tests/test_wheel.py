@@ -35,8 +35,8 @@ def run(installed: Path, code: str) -> str:
 @pytest.mark.parametrize("folder", ["schemas", "topics", "pipelines"])
 def test_contracts_are_in_the_wheel(installed: Path, folder: str) -> None:
     """Every contract of the tree is in the wheel, and the code finds it there."""
-    found = Path(run(installed, "from services.pipeline.workspace import builtin; print(builtin())"))
-    assert found == installed / "services" / "contracts"
+    found = Path(run(installed, "from headrace.domain.pipeline.workspace import builtin; print(builtin())"))
+    assert found == installed / "headrace" / "contracts"
     expected = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()}
     assert expected
     assert {path.relative_to(found) for path in (found / folder).rglob("*") if path.is_file()} == expected
@@ -44,8 +44,8 @@ def test_contracts_are_in_the_wheel(installed: Path, folder: str) -> None:
 
 def test_parts_are_in_the_wheel(installed: Path) -> None:
     """The recipes by which the broker and the registry are fetched come with the code that reads them."""
-    code = "import services.parts.maven as m; from importlib.resources import files; "
-    code += "print(m.__file__, *sorted(p.name for p in files('services.parts').joinpath('poms').iterdir()))"
+    code = "import headrace.devparts.maven as m; from importlib.resources import files; "
+    code += "print(m.__file__, *sorted(p.name for p in files('headrace.devparts').joinpath('poms').iterdir()))"
     where, *poms = run(installed, code).split()
     assert Path(where).is_relative_to(installed)
     assert poms == ["kafka.xml", "registry.xml"]

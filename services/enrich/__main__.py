@@ -1,12 +1,13 @@
-"""`python -m services.enrich [enrich|views]`."""
+"""`python -m services.enrich`; with `views` behind it, `python -m services.views` as it was called once."""
 
+import runpy
 import sys
 
-from services.enrich.app import build_enrich, build_views
-from services.enrich.settings import EnrichSettings, ViewsSettings
-from services.kit.serving import main
+from headrace.streaming.process.main import main
+from services.enrich.app import build_enrich
+from services.enrich.settings import EnrichSettings
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["views"]:
-        sys.exit(main("views", ViewsSettings, build_views))
+        runpy.run_module("services.views", run_name="__main__")
     sys.exit(main("enrich", EnrichSettings, build_enrich))

@@ -1,10 +1,10 @@
-"""What an operator may set for `enrich` and `views`, beyond what every service shares."""
+"""What an operator may set for `enrich`, beyond what every service shares."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from services.kit.settings import Settings
+from headrace.streaming.process.settings import Settings
 
 
 class EnrichSettings(Settings):
@@ -12,13 +12,4 @@ class EnrichSettings(Settings):
 
     ahead_s: float = Field(
         86_400.0, ge=0, description="refuse events whose time is further than this beyond their Kafka timestamp"
-    )
-
-
-class ViewsSettings(Settings):
-    """Settings of `views`: one process folds one view."""
-
-    view: str = Field("", description="the view to keep; unset: the pipeline's only one keyed by another entity")
-    behind_ms: float = Field(
-        30.0, ge=0, le=10_000, description="changed entities are gathered this long before they are written"
     )

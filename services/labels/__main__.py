@@ -2,7 +2,7 @@
 
 import sys
 
-from services.kit.serving import main
+from headrace.streaming.process.main import main
 from services.labels.app import build_labels
 from services.labels.settings import LabelsSettings
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from services.kit.clock import SteadyClock
-from services.kit.errors import ConfigurationError
-from services.kit.metrics import Metrics
-from services.kit.runner import Runner
-from services.labels.figures import Figures
-from services.labels.forms import entities, shared
-from services.labels.labelling import Labelling
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.errors import ConfigurationError
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.labels.metrics import Figures
+from services.labels.row_fields import entities, shared
+from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
-from services.pipeline.wiring import read_contracts
 
 
 def build_labels(settings: LabelsSettings) -> Runner:

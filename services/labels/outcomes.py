@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.kit.compiled import kernel
-from services.kit.structs import bytes_in, copy
-from services.labels.joining import Join, Structs
-from services.labels.layout import CHANGE, HEADER, LABELLED, MEMORY, NONE, OUTCOME, UNSEEN, Memory
-from services.labels.packed import Packed, binary_of
-from services.labels.records import entities_of, event_at, id_of, prediction_at, shared_of, time_of
-from services.labels.told import IDENTITY
+from headrace.columnar.jit import kernel
+from headrace.columnar.structs import bytes_in, copy
+from headrace.streaming.records.rows import Packed, binary_of
+from services.labels.exchange_batch import IDENTITY
+from services.labels.join.arena import entities_of, event_at, id_of, prediction_at, shared_of, time_of
+from services.labels.join.layout import CHANGE, HEADER, LABELLED, MEMORY, NONE, OUTCOME, UNSEEN, Memory
+from services.labels.join.state import Join, Structs
 
 arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.kit.settings import Settings
+from headrace.streaming.process.settings import Settings
 
 
 class LabelsSettings(Settings):

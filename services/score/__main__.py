@@ -2,7 +2,7 @@
 
 import sys
 
-from services.kit.serving import main
+from headrace.streaming.process.main import main
 from services.score.app import build_score
 from services.score.settings import ScoreSettings
 

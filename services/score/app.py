@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from services.inference.store import ModelStore
-from services.kit.clock import SteadyClock
-from services.kit.metrics import Metrics
-from services.kit.runner import Runner
-from services.pipeline.wiring import read_contracts
-from services.score.figures import Figures
-from services.score.scoring import Score
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.score.metrics import Figures
+from services.score.service import Score
 from services.score.settings import ScoreSettings
 
 SHARE_OF_LATENCY = 0.2

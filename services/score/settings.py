@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.inference.settings import InferenceSettings
+from headrace.domain.models.settings import InferenceSettings
 
 
 class ScoreSettings(InferenceSettings):

@@ -2,7 +2,7 @@
 
 import sys
 
-from services.kit.serving import main
+from headrace.streaming.process.main import main
 from services.scorecards.app import build_scorecards
 from services.scorecards.settings import ScorecardsSettings
 

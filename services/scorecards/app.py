@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.kit.clock import SteadyClock
-from services.kit.metrics import Metrics
-from services.kit.runner import Runner
-from services.pipeline.wiring import read_contracts
-from services.scorecards.figures import Figures
-from services.scorecards.scorecards import CARDS, PARTS, Scorecards
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.scorecards.metrics import Figures
+from services.scorecards.service import Scorecards
 from services.scorecards.settings import ScorecardsSettings
 
 

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from services.kit.runner import Runner
-from services.kit.serving import main
+from headrace.streaming.process.main import main
+from headrace.streaming.task.runner import Runner
 from services.shadow.app import build_shadow
 from services.shadow.settings import ShadowSettings
 

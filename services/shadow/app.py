@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 
-from services.inference.answers import Answers
-from services.inference.arms import Opener
-from services.inference.store import ModelStore
-from services.kit.clock import SteadyClock
-from services.kit.metrics import Metrics
-from services.kit.runner import Runner
-from services.pipeline.wiring import read_contracts
-from services.shadow.dark import Dark
-from services.shadow.figures import Figures
-from services.shadow.news import News
-from services.shadow.scoring import Shadow
+from headrace.domain.models.model_loader import Opener
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.records.control_events import News
+from headrace.domain.records.predictions import Answers
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.shadow.load_shedder import Shedding
+from services.shadow.metrics import Figures
+from services.shadow.service import Shadow
 from services.shadow.settings import ShadowSettings
-from services.shadow.shedding import Shedding
+from services.shadow.shadow_models import Dark
 
 LONGEST_CALL = 0.05
 """Seconds of one model call: nobody waits for the dark, so what counts is that it is cheap."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.inference.settings import InferenceSettings
+from headrace.domain.models.settings import InferenceSettings
 
 
 class ShadowSettings(InferenceSettings):

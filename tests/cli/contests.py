@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from services.kit.batch import Batch, slot
-from services.kit.kafka import Connection, Producer
-from services.pipeline.wiring import Contracts
-from services.quality.score_table import CAP
-from services.scorecards.figures import Figures
-from services.scorecards.scorecards import CARDS, PARTS, Scorecards
+from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.quality.score_table import CAP
+from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.records.batch import Batch, slot
+from services.scorecards.metrics import Figures
+from services.scorecards.service import Scorecards
 
 DAY = 86_400_000
 START = 1_527_811_200_000  # 2018-06-01

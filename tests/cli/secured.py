@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from services.parts import process
-from services.parts.kafka import Kafka
+from headrace.devparts import process
+from headrace.devparts.kafka import Kafka
 
 USER, PASSWORD = "alice", "pass/wörd"
 STORE = "changeit"

@@ -25,7 +25,7 @@ class Terminal:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         cache = {"HEADRACE_CACHE": os.environ["HEADRACE_CACHE"]} if "HEADRACE_CACHE" in os.environ else {}
         return subprocess.Popen(
-            [sys.executable, "-m", "services.cli", *map(str, arguments)],
+            [sys.executable, "-m", "headrace.cli", *map(str, arguments)],
             cwd=self.directory,
             env={**clean, **cache, "PYTHONPATH": str(ROOT), **self.env},
             stdout=subprocess.PIPE,

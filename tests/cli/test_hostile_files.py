@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.cli import tables
-from services.cli.publish import read_rows
-from services.cli.publishing import Publisher
-from services.kit.errors import ConfigurationError
-from services.kit.settings import Settings
-from services.pipeline.wiring import Contracts, read_contracts
+from headrace.cli.pipeline.publish import read_rows
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.errors import ConfigurationError
+from headrace.operations.topics import event_table as tables
+from headrace.operations.topics.producer import Publisher
+from headrace.streaming.process.settings import Settings
 from tests.cli.terminal import Terminal
 from tests.project import Project
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console, RenderableType
 
-from services.cli.lag import WIDE, each, together
-from services.cli.lagging import COUNTED, Lag
+from headrace.cli.pipeline.lag import WIDE, each, together
+from headrace.operations.topics.lag import COUNTED, Lag
 
 FOUND = [
     Lag("p.enrich", "p.events", 0, 10, 12, 2, 1.5),

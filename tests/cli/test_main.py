@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import subprocess
 import sys
 
 import pytest
 
-from services.cli.main import COMMANDS, load
+from headrace.cli.main import COMMANDS, load
 from tests.cli.terminal import Terminal
-
-WITH_EXAMPLES = (
-    "following",
-    "members",
-    "narrating",
-    "options",
-    "pace",
-    "packages",
-    "plan_changes",
-    "publish",
-    "recipes",
-    "seeking",
-    "sheets",
-    "supervisor",
-    "watching",
-)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -38,7 +20,7 @@ def test_every_command_of_the_table_loads_and_says_what_it_does(name: str) -> No
 def test_help_needs_nothing_of_what_commands_import() -> None:
     """`headrace --help` imports neither Kafka nor Arrow, so it answers at once."""
     code = (
-        "import sys\nfrom services.cli.main import main\n"
+        "import sys\nfrom headrace.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit: pass\n"
         "print(sorted({'confluent_kafka', 'pyarrow', 'numba', 'pydantic'} & set(sys.modules)))"
     )
@@ -53,12 +35,3 @@ def test_a_mistake_of_a_person_is_told_with_its_remedy(terminal: Terminal) -> No
     assert code == 2
     assert "did you mean card_fraud?" in errors
     assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_in_docstrings_hold(name: str) -> None:
-    """What docstrings show is what happens."""
-    module = importlib.import_module(f"services.cli.{name}")
-    failed, tried = doctest.testmod(module)
-    assert tried
-    assert not failed

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.cli.main import application
-from services.kit.errors import ConfigurationError
-from services.kit.online_store import OnlineStore
+from headrace.cli.main import application
+from headrace.errors import ConfigurationError
+from headrace.stores.online import OnlineStore
 from tests.cli.terminal import ROOT
 
 SECRET = "hunter2"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.packages import choose, short
-from services.inference.store import ModelStore, Stored
-from services.kit.errors import ConfigurationError
+from headrace.domain.models.store import ModelStore, Stored
+from headrace.errors import ConfigurationError
+from headrace.operations.plan_changes.lookup import choose, short
 from tests.cli.terminal import Terminal
-from tests.inference.graphs import logistic, package
+from tests.models.graphs import logistic, package
 from tests.project import Project
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import inspect
 import re
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import Counter
 
-from services.cli import noted
-from services.cli.noted import FATES, REMARKS, WORDS, said
-from services.enrich import admitting
-from services.kit.codec import REASONS
-from services.labels.labelling import FATES as KNOWN_FATES
+from headrace.operations.remarks import FATES, REMARKS, WORDS, said
+from headrace.streaming.records.codec import REASONS
+from services.enrich import event_gate as admitting
+from services.labels.service import FATES as KNOWN_FATES
 from tests.docs.tables import runners
 from tests.members import ROOT
+from tests.sources import sources
 
 PLAIN = {
     "headrace_records_total": "counts by fate: what was refused is told by reason",
@@ -75,14 +74,22 @@ def remarked() -> Iterator[str]:
         yield getattr(admitting, name)
 
 
+TELLING = ("repartition.py", "record_checks.py")
+"""Modules that say (reason, sentence, rows) of what they refuse."""
+
+
 def slugs() -> set[str]:
     """Every reason for which a record is refused: the literals that are handed to what refuses one."""
     found = set(REASONS.values())
-    for module in sorted((ROOT / "services").rglob("*.py")):
+    for module in sources():
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
                 found |= {each for arg in node.args[:3] for each in literals(arg)}
-            if isinstance(node, ast.Tuple) and len(node.elts) == 3 and module.name in ("routing.py", "soundness.py"):
+            if (
+                isinstance(node, ast.Tuple)
+                and len(node.elts) == 3
+                and module.name in ("repartition.py", "record_checks.py")
+            ):
                 why = node.elts[1]  # a sentence
                 if isinstance(why, ast.JoinedStr) or (isinstance(why, ast.Constant) and " " in str(why.value)):
                     found |= set(literals(node.elts[0]))
@@ -109,8 +116,3 @@ def test_words_are_those_of_the_metric(metric: str) -> None:
         told = said(metric, [label])
         assert told
         assert "{" not in told
-
-
-def test_examples() -> None:
-    """Every example gives the answer that stands below it."""
-    assert doctest.testmod(noted).failed == 0

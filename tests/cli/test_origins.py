@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import doctest
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from services.cli import origins as module
-from services.cli.origins import origins
-from services.cli.periods import Span
-from services.inference.ensembles import digest_of
-from services.inference.package import ModelPackage
-from services.inference.planning import PlanFact
-from services.inference.plans import Arm, Member, Plan
-from services.inference.store import ModelStore
-from services.kit.errors import Transient
-from services.scorecards.windows import Identity
-from tests.inference.graphs import package
+from headrace.cli.periods import Span
+from headrace.domain.models.ensembles import digest_of
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plan_log import PlanFact
+from headrace.domain.plans.plans import Arm, Member, Plan
+from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.errors import Transient
+from headrace.operations.comparison.training_overlap import origins
+from tests.models.graphs import package
 
 
 @pytest.fixture
@@ -82,8 +80,3 @@ def test_what_nobody_knows_is_said(store: ModelStore) -> None:
         raise Transient("no broker")
 
     assert "not in the model store" in origins(store, unreachable, [who(gone)])[who(gone)].unknown[0]
-
-
-def test_examples() -> None:
-    """The docstrings' examples hold."""
-    assert doctest.testmod(module).failed == 0

@@ -9,20 +9,20 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from services.cli.arranging import Wish, arrange
-from services.cli.plan_changes import changes, moved
-from services.cli.recipes import ensemble, share_of
-from services.inference.ensembles import digest_of
-from services.inference.package import Input, Manifest, pack
-from services.inference.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan, latest
-from services.inference.store import ModelStore, Stored
-from services.kit.errors import ConfigurationError
-from services.kit.facts import Facts
-from services.kit.kafka import Producer
-from services.kit.metrics import Metrics
-from services.pipeline.spec import expand
+from headrace.domain.models.ensembles import digest_of
+from headrace.domain.models.package import Input, Manifest, pack
+from headrace.domain.models.store import ModelStore, Stored
+from headrace.domain.pipeline.spec import expand
+from headrace.domain.plans.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan, latest
+from headrace.errors import ConfigurationError
+from headrace.operations.plan_changes.diff import changes, moved
+from headrace.operations.plan_changes.edit import Wish, arrange
+from headrace.operations.plan_changes.syntax import ensemble, share_of
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.global_table import Facts
+from headrace.streaming.process.metrics import Metrics
 from tests.cli.terminal import Terminal
-from tests.inference.graphs import logistic
+from tests.models.graphs import logistic
 from tests.project import Project
 
 

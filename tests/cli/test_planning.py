@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.inference.planning import Contested, PlanFact, history, newest, publish
-from services.inference.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
+from headrace.domain.plans.plan_log import Contested, PlanFact, history, newest, publish
+from headrace.domain.plans.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
 from tests.project import Project
 
 

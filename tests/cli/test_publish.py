@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from services.kit.kafka import Producer
+from headrace.streaming.kafka.client import Producer
 from tests.cli.terminal import Terminal
 from tests.project import Project
 

@@ -14,8 +14,8 @@ import typer
 from matplotlib.image import imread
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from services.cli.duel import duel
-from services.cli.scorecard import scorecard
+from headrace.cli.models.duel import duel
+from headrace.cli.models.scorecard import scorecard
 from tests.cli.contests import CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write, write_sums
 from tests.members import ROOT
 from tests.project import Project

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from services.cli.following import documents
-from services.cli.lagging import inputs, measure
-from services.cli.run import STATE
+from headrace.cli.local.run import STATE
+from headrace.operations.topics.lag import inputs, measure
+from headrace.operations.topics.tail import documents
 from tests.cli.terminal import Terminal
 from tests.cli.test_publish import transactions
 from tests.project import Project

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import sys
@@ -16,18 +15,18 @@ import pytest
 from matplotlib.image import imread
 from sklearn.metrics import average_precision_score, log_loss, precision_score, roc_auc_score
 
-from services.cli import figures, grouping, scorecard_sheet
-from services.cli.figures import KEY
-from services.cli.periods import Span
-from services.cli.scorecard import scorecard
-from services.cli.sums import Summary, Sums, matures_by, overdue, read_sums, unmatched
-from services.kit.errors import ConfigurationError
-from services.kit.reading import ranges
-from services.pipeline.check import load
-from services.scorecards import backfills, cards
-from services.scorecards.scorecards import PARTS
-from services.scorecards.tallies import UNREAD, Tally, counted
-from services.scorecards.windows import Identity
+from headrace.cli.models.scorecard import scorecard
+from headrace.cli.periods import Span
+from headrace.cli.render import scorecard as scorecard_sheet
+from headrace.domain.pipeline.check import load
+from headrace.domain.scorecards import card as cards
+from headrace.domain.scorecards.global_aggregate import PARTS
+from headrace.domain.scorecards.partial_aggregate import UNREAD, Tally, counted
+from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.errors import ConfigurationError
+from headrace.operations.scorecard_query.catalogue import KEY
+from headrace.operations.scorecard_query.span import Summary, Sums, matures_by, overdue, read_sums, unmatched
+from headrace.streaming.kafka.reader import ranges
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
 from tests.cli.terminal import Terminal
 from tests.members import ROOT
@@ -308,7 +307,7 @@ def test_mistakes_are_explained(told: Project, options: dict[str, Any], told_of:
 
 def test_a_missing_library_is_named(told: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the extra, the remedy says how to install it."""
-    monkeypatch.setitem(sys.modules, "services.cli.scorecard_plot", None)
+    monkeypatch.setitem(sys.modules, "headrace.cli.render.scorecard_plot", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'headrace\[plot\]'"):
         scorecard(str(told.path), bootstrap=told.bootstrap, plot=tmp_path / "card.png")
 
@@ -333,9 +332,3 @@ def test_every_figure_is_explained(card_of: Card) -> None:
                 assert f"{prefix}NAME" in explained
                 general = general.removeprefix(prefix)
         assert general in explained, name
-
-
-@pytest.mark.parametrize("module", [backfills, figures, grouping, scorecard_sheet], ids=lambda module: module.__name__)
-def test_examples(module: Any) -> None:
-    """Every example gives the answer that stands below it."""
-    assert doctest.testmod(module).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from services.inference.store import ModelStore
-from services.kit import settings
-from services.kit.errors import HeadraceError
-from services.kit.kafka import Admin
-from services.kit.online_store import OnlineStore
-from services.kit.registry import RegistryIds
-from services.kit.settings import Settings, read_settings
+from headrace.domain.models.store import ModelStore
+from headrace.errors import HeadraceError
+from headrace.stores.online import OnlineStore
+from headrace.streaming.contracts.registry import RegistryIds
+from headrace.streaming.kafka.client import Admin
+from headrace.streaming.process.settings import Settings, read_settings
 
 SECRET = "hunter2"
 NOBODY = "127.0.0.1:1"
@@ -85,8 +83,3 @@ def test_no_property_is_repeated(properties: dict[str, Any], capfd: pytest.Captu
         Admin(made.connection).topics(0.1)
 
     assert SECRET not in said(connect) + "".join(capfd.readouterr())
-
-
-def test_examples_hold() -> None:
-    """Those in the docstrings."""
-    assert doctest.testmod(settings).failed == 0

@@ -14,18 +14,18 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from services.cli.fleet import ask
-from services.cli.run import STATE
-from services.cli.services import SERVICES
-from services.kit.errors import ConfigurationError
-from services.kit.kafka import Admin, Connection, Consumer, TopicPartition
-from services.kit.serving import MISCONFIGURED
-from services.parts.redis import Redis
+from headrace.cli.local.run import STATE
+from headrace.devparts.redis import Redis
+from headrace.errors import ConfigurationError
+from headrace.operations.local.fleet import ask
+from headrace.operations.services import SERVICES
+from headrace.streaming.kafka.client import Admin, Connection, Consumer, TopicPartition
+from headrace.streaming.process.main import MISCONFIGURED
 from tests.cli.secured import PASSWORD, Secured
 from tests.cli.terminal import ROOT, Terminal
 from tests.cli.test_publish import transactions
 from tests.conftest import started
-from tests.inference.live import logistic, plan
+from tests.models.live import logistic, plan
 from tests.project import Project
 
 SOON_S = 60.0
@@ -114,7 +114,7 @@ def test_a_wrong_password_is_told_soon_by_every_service(service: str, secured: S
     """The process ends with the code after which nobody starts it again."""
     kind = SERVICES[service]
     env = project.environment(service, **secured.environment(WRONG), HEADRACE_VIEW="terminal")
-    command = [sys.executable, "-m", kind.module, *kind.arguments]
+    command = [sys.executable, "-m", kind.module]
     ended = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"
     )
@@ -247,7 +247,7 @@ def test_a_wrong_password_of_the_store_is_told_and_not_repeated(service: str, pr
     kind = SERVICES[service]
     wrong = locked.replace(quote(LOCK, safe=""), quote(f"{LOCK}{WRONG}", safe=""))
     env = project.environment(service, HEADRACE_REDIS=wrong, HEADRACE_VIEW="terminal", HEADRACE_PATIENCE_S="2")
-    command = [sys.executable, "-m", kind.module, *kind.arguments]
+    command = [sys.executable, "-m", kind.module]
     ended = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"
     )

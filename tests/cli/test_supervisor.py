@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.fleet import MemberState
-from services.cli.run import exit_code
-from services.cli.supervisor import FINAL, HEALTHY_S, Fate, ended, outcome
+from headrace.cli.local.run import exit_code
+from headrace.operations.local.fleet import MemberState
+from headrace.operations.local.supervisor import FINAL, HEALTHY_S, Fate, ended, outcome
 
 
 def test_waits_double_up_to_half_a_minute() -> None:

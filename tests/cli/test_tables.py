@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from services.cli import tables
-from services.kit.errors import ConfigurationError
-from services.pipeline.check import load
-from services.pipeline.spec import Pipeline
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.errors import ConfigurationError
+from headrace.operations.topics import event_table as tables
 
 DAY = 86_400_000
 START = 1_522_540_800_000

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.terminal import ROOT, Terminal
 
 PIPELINE = "mine"
-PARTS = {"kafka.Kafka": 1, "redis-server": 1, "services.cli": 1}
+PARTS = {"kafka.Kafka": 1, "redis-server": 1, "headrace.cli": 1}
 """Words on the command lines of a whole system, and how many processes have them."""
 
 

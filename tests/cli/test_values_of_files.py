@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.cli import tables
-from services.cli.moments import Reading
-from services.cli.publish import check_known, reading, renamed
-from services.cli.tables import Rows
-from services.kit.errors import ConfigurationError
-from services.pipeline.check import load
-from services.pipeline.spec import Pipeline
+from headrace.cli.pipeline.publish import check_known, reading, renamed
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.errors import ConfigurationError
+from headrace.operations.topics import event_table as tables
+from headrace.operations.topics.event_table import Rows
+from headrace.operations.topics.timestamps import Reading
 
 ROOT = Path(__file__).parents[2]
 TIME = pa.timestamp("ms", tz="UTC")

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from services.cli.absence import because, gap
-from services.cli.seeking import Found, number_pattern, text_pattern
-from services.inference.planning import publish
-from services.inference.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
-from services.kit.kafka import Producer
-from services.score.split import shares
+from headrace.domain.plans.canary_split import shares
+from headrace.domain.plans.plan_log import publish
+from headrace.domain.plans.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
+from headrace.operations.history.gaps import because, gap
+from headrace.operations.history.search import Found, number_pattern, text_pattern
+from headrace.streaming.kafka.client import Producer
 from tests.cli.terminal import Terminal
 from tests.project import Project
 

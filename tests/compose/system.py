@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from services.cli.services import SERVICES as KINDS
-from services.parts import process
-from tests.inference import graphs
+from headrace.devparts import process
+from headrace.operations.services import SERVICES as KINDS
+from tests.models import graphs
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose" / "compose.yaml"
@@ -92,12 +92,12 @@ class System:
 
     def play(self, weight: float = 0.01) -> str:
         """Put a tiny model into the store and have it played; its digest."""
-        from services.cli.planning import publish_plan
-        from services.inference.package import Input, Manifest, pack
-        from services.inference.store import ModelStore
-        from services.kit.settings import Settings
-        from services.pipeline.spec import expand
-        from services.pipeline.wiring import read_contracts
+        from headrace.cli.plan_options import publish_plan
+        from headrace.domain.models.package import Input, Manifest, pack
+        from headrace.domain.models.store import ModelStore
+        from headrace.domain.pipeline.spec import expand
+        from headrace.domain.pipeline.wiring import read_contracts
+        from headrace.streaming.process.settings import Settings
 
         settings = Settings(
             pipeline=str(self.directory / "pipelines" / "card_fraud.yaml"),

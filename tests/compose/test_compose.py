@@ -18,13 +18,13 @@ import yaml
 from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.cli.services import SERVICES as KINDS_OF_SERVICES
-from services.cli.supervisor import DRAINED, FINAL
-from services.kit.metrics import Metrics
-from services.kit.settings import Settings, read_settings
-from services.score import figures as score
+from headrace.operations.local.supervisor import DRAINED, FINAL
+from headrace.operations.services import SERVICES as KINDS_OF_SERVICES
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.process.settings import Settings, read_settings
+from services.score import metrics as score
 from services.score.settings import ScoreSettings
-from services.shadow import figures as shadow
+from services.shadow import metrics as shadow
 from tests.compose.system import COMPOSE, PORT, ROOT, SERVICES, services
 
 KINDS: dict[str, type[Settings]] = {

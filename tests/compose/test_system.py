@@ -19,8 +19,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from services.parts import process
-from services.parts.maven import fetch, java
+from headrace.devparts import process
+from headrace.devparts.maven import fetch, java
 from tests.compose.system import SERVICES, System, services
 from tests.conftest import started
 
@@ -73,7 +73,7 @@ def transactions(path: Path, rows: int) -> None:
     """Made-up card transactions in a file."""
     made = path.with_name("all.parquet")
     command = ["generate", "card_fraud", str(made), "--days", "3", "--customers", "300", "--terminals", "600"]
-    subprocess.run([sys.executable, "-m", "services.cli", *command], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "headrace.cli", *command], check=True, capture_output=True)
     table = pq.read_table(made)
     assert table.num_rows >= rows
     pq.write_table(table.slice(0, rows), path)

@@ -11,13 +11,13 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from services.cli.noted import WORDS
-from services.cli.services import SERVICES
-from services.kit.metrics import Metrics
-from services.kit.runner import Runner
-from services.kit.settings import Settings
-from services.kit.topics import Topic, load_topics
-from services.pipeline.workspace import builtin
+from headrace.domain.pipeline.workspace import builtin
+from headrace.operations.remarks import WORDS
+from headrace.operations.services import SERVICES
+from headrace.streaming.contracts.topics import Topic, load_topics
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.process.settings import Settings
+from headrace.streaming.task.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 MEMBER = "the host's name"

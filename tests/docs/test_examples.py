@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from services.parts.maven import fetch, java
+from headrace.devparts.maven import fetch, java
 from tests.compose.system import SERVICES, System
 from tests.docs.tables import ROOT
 from tests.pipeline.conftest import STRANGER

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.main import COMMANDS, load
+from headrace.cli.main import COMMANDS, load
+from headrace.streaming.contracts.topics import load_topics
+from headrace.streaming.process import main as serving
 from services.enrich.settings import EnrichSettings
-from services.kit import serving
-from services.kit.topics import load_topics
 from tests.docs.tables import ROOT, TABLES, place, runners
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.scorecards.tallies import NOTHING, pack
+from headrace.domain.scorecards.partial_aggregate import NOTHING, pack
 from tests.edges.project import pipeline
 from tests.edges.values import DOUBLES, INTS, LONGS, TIMES, Strategy, values
 

@@ -10,28 +10,29 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from services.enrich.enriching import Enrich
-from services.enrich.viewing import Views
-from services.inference.answers import Answers
-from services.inference.arms import Opener
-from services.inference.sessions import SessionSettings
-from services.inference.store import ModelStore
-from services.kit.batch import Batch, Emit, Output, Reject, slot
-from services.kit.ends import Quiet
-from services.kit.online_store import MemoryStore
-from services.kit.service import Service
-from services.labels.figures import Figures as LabelFigures
-from services.labels.forms import entities, shared
-from services.labels.labelling import Labelling
-from services.score.figures import Figures as ScoreFigures
-from services.score.scoring import Score
-from services.scorecards.figures import Figures as CardFigures
-from services.scorecards.scorecards import CARDS, PARTS, Scorecards
-from services.shadow.dark import Dark
-from services.shadow.figures import Figures as ShadowFigures
-from services.shadow.news import News
-from services.shadow.scoring import Shadow
-from services.shadow.shedding import Shedding
+from headrace.domain.models.model_loader import Opener
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.store import ModelStore
+from headrace.domain.records.control_events import News
+from headrace.domain.records.predictions import Answers
+from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.stores.online import MemoryStore
+from headrace.streaming.records.batch import Batch, Emit, Output, Reject, slot
+from headrace.streaming.task.service import Service
+from headrace.streaming.watermarks.idleness import Quiet
+from services.enrich.service import Enrich
+from services.labels.metrics import Figures as LabelFigures
+from services.labels.row_fields import entities, shared
+from services.labels.service import Labelling
+from services.score.metrics import Figures as ScoreFigures
+from services.score.service import Score
+from services.scorecards.metrics import Figures as CardFigures
+from services.scorecards.service import Scorecards
+from services.shadow.load_shedder import Shedding
+from services.shadow.metrics import Figures as ShadowFigures
+from services.shadow.service import Shadow
+from services.shadow.shadow_models import Dark
+from services.views.service import Views
 from tests.edges.project import codec, pipeline
 
 NOW = 1_700_000_100.0

@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.kit.codec import Codec
-from services.kit.schemas import Schema, load_schema
-from services.pipeline.check import load
-from services.pipeline.contracts import schemas
-from services.pipeline.spec import Pipeline
-from services.pipeline.workspace import Workspace
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.streaming.contracts.schemas import Schema, load_schema
+from headrace.streaming.records.codec import Codec
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
 TYPES: Mapping[str, Any] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services.kit.online_store import MemoryStore
+from headrace.stores.online import MemoryStore
 from tests.edges import members
 from tests.edges.drawing import events
 from tests.edges.members import Swept, led

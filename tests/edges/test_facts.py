@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services.inference.package import pack
-from services.inference.plans import MOST_VERSION, Plan
-from services.inference.store import ModelStore
-from services.kit.batch import Batch
+from headrace.domain.models.package import pack
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import MOST_VERSION, Plan
+from headrace.streaming.records.batch import Batch
 from tests.edges import members
 from tests.edges.drawing import records
 from tests.edges.members import Swept
 from tests.edges.project import codec
 from tests.edges.values import LONGS, TEXTS, TIMES
-from tests.inference.graphs import logistic, manifest
-from tests.inference.parts import arm
+from tests.models.graphs import logistic, manifest
+from tests.models.parts import arm
 
 OUTPUT = "probability"
 PLAN = {

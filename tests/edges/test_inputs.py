@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services.kit.errors import ContractError
+from headrace.errors import ContractError
 from tests.edges import members
 from tests.edges.drawing import records
 from tests.edges.members import Swept, led

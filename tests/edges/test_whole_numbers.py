@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.enrich.enriching import Enrich
-from services.enrich.figures import Figures
-from services.kit.online_store import MemoryStore
-from services.pipeline.expressions import compile
-from services.pipeline.spec import Field
-from services.scorecards.segmenting import Segments
+from headrace.domain.pipeline.expressions import compile
+from headrace.domain.pipeline.spec import Field
+from headrace.domain.scorecards.segments import Segments
+from headrace.stores.online import MemoryStore
+from services.enrich.metrics import Figures
+from services.enrich.service import Enrich
 from tests.edges import members
 from tests.edges.drawing import MS
 from tests.edges.project import pipeline

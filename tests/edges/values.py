@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.kit.avro_types import Array, Enum, Leaf, Map, Node, Nullable, Record
+from headrace.columnar.avro.types import Array, Enum, Leaf, Map, Node, Nullable, Record
 
 Strategy = st.SearchStrategy[Any]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from services.enrich.entries import NEVER
-from services.enrich.shelves import ALWAYS
-from services.enrich.updates import MILLIS
-from services.kit.batch import Emit
-from services.kit.partitioning import partitions_of
-from services.pipeline.spec import View
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.features.store_keys import ALWAYS
+from headrace.domain.features.window_kernels import NEVER
+from headrace.domain.pipeline.spec import View
+from headrace.domain.records.view_changelog import MILLIS
+from headrace.streaming.records.batch import Emit
 
 Report = tuple[int, float]
 """Label time, value."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from services.enrich.enriching import Enrich
-from services.enrich.viewing import Views
-from services.kit.batch import Batch, Emit, Reject
-from services.kit.ends import Quiet
-from services.kit.online_store import Store
-from services.kit.partitioning import partitions_of
-from services.pipeline.spec import Pipeline
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.stores.online import Store
+from headrace.streaming.records.batch import Batch, Emit, Reject
+from headrace.streaming.watermarks.idleness import Quiet
+from services.enrich.service import Enrich
+from services.views.service import Views
 from tests.enrich.joining import Joiner, Report, Source
 
 

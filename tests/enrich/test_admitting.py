@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.enrich.admitting import DAY, Gate
-from services.enrich.rules import LATEST
-from services.kit.timing import LEAST, Clock
-from services.pipeline.spec import Rule
+from headrace.domain.features.rules import LATEST
+from headrace.domain.pipeline.spec import Rule
+from headrace.streaming.watermarks.event_time import LEAST, Clock
+from services.enrich.event_gate import DAY, Gate
 from tests.enrich import cases
 
 

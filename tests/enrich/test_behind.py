@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich.enriching import Enrich
-from services.kit.batch import Emit
-from services.kit.online_store import MemoryStore
-from services.kit.partitioning import partitions_of
-from services.pipeline.spec import Pipeline
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.stores.online import MemoryStore
+from headrace.streaming.records.batch import Emit
+from services.enrich.service import Enrich
 from tests.enrich import cases
 from tests.enrich import test_labels as labelled
 from tests.enrich.cases import Reading

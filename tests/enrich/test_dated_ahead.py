@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.enrich.enriching import Enrich
-from services.kit.online_store import MemoryStore
+from headrace.stores.online import MemoryStore
+from services.enrich.service import Enrich
 from tests.enrich import cases
 from tests.enrich.cases import Reading
 from tests.enrich.simulation import World

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich.index import EntityIndex, integers_of, strings_of
-from services.kit.partitioning import keys_of, murmur2, partitions_of
+from headrace.columnar.key_index import EntityIndex, integers_of, strings_of
+from headrace.columnar.partitioner import keys_of, murmur2, partitions_of
 
 
 @pytest.mark.parametrize(

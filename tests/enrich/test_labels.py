@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.enrich.enriching import Enrich
-from services.enrich.viewing import Views
-from services.kit.ends import Quiet
-from services.kit.online_store import MemoryStore
-from services.kit.partitioning import partitions_of
-from services.pipeline.spec import Aggregation, Labels, Pipeline
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.spec import Aggregation, Labels, Pipeline
+from headrace.stores.online import MemoryStore
+from headrace.streaming.watermarks.idleness import Quiet
+from services.enrich.service import Enrich
+from services.views.service import Views
 from tests.enrich import cases
 from tests.enrich.cases import Reading
 from tests.enrich.joining import Source, told

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from services.kit.online_store import MemoryStore
-from services.pipeline.check import load
+from headrace.domain.pipeline.check import load
+from headrace.stores.online import MemoryStore
 from tests.enrich.simulation import World
 
 ROOT = Path(__file__).parents[2]

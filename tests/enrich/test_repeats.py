@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich.admitting import CHANGED, Gate
-from services.enrich.enriching import Enrich
-from services.enrich.entries import NEVER
-from services.enrich.identities import checks_of, codes_of, murmur64a
-from services.enrich.repeats import Ids
-from services.kit import packing
-from services.kit.batch import Batch
-from services.kit.errors import ContractError
-from services.kit.online_store import MemoryStore
-from services.kit.timing import LEAST, Clock, Flags, Ints, Seen
-from services.pipeline.spec import Pipeline
+from headrace.columnar import packing
+from headrace.columnar.hashes import checks_of, codes_of, murmur64a
+from headrace.domain.features.window_kernels import NEVER
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.errors import ContractError
+from headrace.stores.online import MemoryStore
+from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.event_time import LEAST, Clock, Flags, Ints, Seen
+from services.enrich.duplicates import Ids
+from services.enrich.event_gate import CHANGED, Gate
+from services.enrich.service import Enrich
 from tests.enrich import cases
 from tests.enrich import test_labels as labelled
 

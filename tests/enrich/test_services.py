@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.enrich.enriching import Enrich
-from services.enrich.figures import Figures
-from services.enrich.shelves import PROGRESS, Shelves
-from services.enrich.viewing import Views
-from services.kit.batch import Batch
-from services.kit.ends import Quiet
-from services.kit.errors import ContractError, Transient
-from services.kit.online_store import RESERVED, MemoryStore, OnlineStore, Store
-from services.pipeline.spec import Pipeline
+from headrace.domain.features.store_keys import PROGRESS, Shelves
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.errors import ContractError, Transient
+from headrace.stores.online import RESERVED, MemoryStore, OnlineStore, Store
+from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.idleness import Quiet
+from services.enrich import metrics as enrich_metrics
+from services.enrich.service import Enrich
+from services.views import metrics as views_metrics
+from services.views.service import Views
 from tests.enrich import cases
 from tests.enrich.cases import Reading
 from tests.enrich.simulation import World, batch_of
@@ -277,9 +278,8 @@ def test_lost_store() -> None:
 def test_store_that_loses_some(lost: str) -> None:
     """An entity that the store lost is not taken for one without history: rows wait until views wrote it again."""
     store, registry = MemoryStore(), CollectorRegistry()
-    figures = Figures(registry)
-    enrich = Enrich(cases.pipeline(), store, figures=figures)
-    views = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0, figures=figures)
+    enrich = Enrich(cases.pipeline(), store, figures=enrich_metrics.Figures(registry))
+    views = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0, figures=views_metrics.Figures(registry))
     for service in (enrich, views):
         service.start({"events": 1, "view.room": 1})
     batch, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "b", "attic", 1.0)], 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.enrich.entries import NEVER
-from services.enrich.shelves import ALWAYS, Progress, read_progress, write_progress
-from services.enrich.sources import Sources
-from services.kit.errors import ContractError
+from headrace.domain.features.sources import Sources
+from headrace.domain.features.store_keys import ALWAYS, Progress, read_progress, write_progress
+from headrace.domain.features.window_kernels import NEVER
+from headrace.errors import ContractError
 
 IDLE_AFTER = 10
 

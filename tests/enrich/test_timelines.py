@@ -7,9 +7,9 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from services.enrich.timelines import Timelines, pack
-from services.enrich.windows import Question, Windows
-from services.kit.errors import ContractError
+from headrace.domain.features.sliding_windows import Question, Windows
+from headrace.domain.features.values import Timelines, pack
+from headrace.errors import ContractError
 
 QUESTION = Question((10, 3), 5, 0, 2, extremes=True)
 

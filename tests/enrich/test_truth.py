@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich.ledgers import Ledger
-from services.enrich.timelines import Timelines
-from services.enrich.truth import LabelQuestion
-from services.enrich.windows import Question
-from services.kit import packing
-from services.kit.errors import ContractError
+from headrace.columnar import packing
+from headrace.domain.features.label_aggregates import LabelQuestion
+from headrace.domain.features.sliding_windows import Question
+from headrace.domain.features.values import Timelines
+from headrace.errors import ContractError
+from services.views.state import Ledger
 from tests.enrich.joining import Report, changes_of
 
 DURATIONS = (10, 100)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.enrich.entities import EntityWindows
-from services.enrich.entries import NEVER
-from services.enrich.windows import Answers, Question, Windows
-from services.kit import packing
-from services.kit.errors import ContractError
+from headrace.columnar import packing
+from headrace.domain.features.keyed_windows import EntityWindows
+from headrace.domain.features.sliding_windows import Answers, Question, Windows
+from headrace.domain.features.window_kernels import NEVER
+from headrace.errors import ContractError
 
 Row = tuple[int, int, float, float]
 

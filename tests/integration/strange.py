@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.kit.kafka import Connection, Consumer, Message, Producer, TopicPartition
-from services.kit.polled import told_apart
-from services.kit.reading import ranges
+from headrace.streaming.kafka.client import Connection, Consumer, Message, Producer, TopicPartition
+from headrace.streaming.kafka.poll_result import told_apart
+from headrace.streaming.kafka.reader import ranges
 from tests.project import Project
 
 PIPELINE = """\

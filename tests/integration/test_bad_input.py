@@ -14,10 +14,10 @@ import confluent_kafka
 import psutil
 import pytest
 
-from services.kit.dead_letters import PREFIX
-from services.kit.kafka import Consumer, Message, TopicPartition
-from services.kit.positions import Commitment
-from services.kit.serving import LIMIT_REACHED
+from headrace.streaming.kafka.client import Consumer, Message, TopicPartition
+from headrace.streaming.process.main import LIMIT_REACHED
+from headrace.streaming.records.dead_letters import PREFIX
+from headrace.streaming.task.task import Commitment
 from tests.integration import strange
 from tests.integration.strange import Raw, hostile, publish, shipments, written
 from tests.project import Project

@@ -11,7 +11,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from services.cli.watermark import watermark
+from headrace.cli.pipeline.watermark import watermark
 from tests.integration.strange import START, freight, publish, shipments
 from tests.project import Project
 

@@ -13,21 +13,22 @@ import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
-from services.cli.planning import publish_plan
-from services.inference.store import ModelStore
-from services.pipeline.spec import expand
-from services.training.bootstrap import train_offline
+from headrace.cli.plan_options import publish_plan
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.spec import expand
+from headrace.domain.training.bootstrap import train_offline
 from tests.integration import bikes
 from tests.members import ROOT
 from tests.project import Project
+from tests.sources import name_of, sources
 
 COUNT = 2_000
 RULES = bikes.Rules()
 
 WORDS = {"card", "cards", "fraud", "customer", "customers", "merchant", "merchants", "kilowatt", "kilowatts", "amount"}
 KNOWN = {
-    "cli/generate.py": {"customers"},  # options of the one simulator that knows a process
-    "cli/demo.py": {"card_fraud"},  # the pipeline that the demo shows unless it is told another
+    "headrace/cli/pipeline/generate.py": {"customers"},  # options of the one simulator that knows a process
+    "headrace/cli/local/demo.py": {"card_fraud"},  # the pipeline that the demo shows unless it is told another
 }
 
 
@@ -78,14 +79,14 @@ def test_a_model_of_its_own_answers_every_event(bicycles: Project) -> None:
     assert_frame_equal(bikes.found(predictions), table, check_exact=True)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sources(), ids=name_of)
 def test_services_know_no_use_case(path: Path) -> None:
     """No name in the code, and no text that code compares or looks up, is a word of a use case.
 
     Only the simulator of card transactions may know what they are; docstrings and messages may give examples.
     """
-    place = path.relative_to(ROOT / "services").as_posix()
-    if place in ("simulation/cards.py", "simulation/simulators.py"):
+    place = path.relative_to(ROOT).as_posix()
+    if place in ("headrace/domain/simulation/cards.py", "headrace/domain/simulation/simulators.py"):
         return
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

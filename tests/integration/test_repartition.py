@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from redis import Redis as Server
 
-from services.kit.kafka import Admin
+from headrace.streaming.kafka.client import Admin
 from tests.integration import bikes
 from tests.project import Project
 
@@ -65,7 +65,7 @@ def assert_as_always(project: Project) -> None:
 
 def command(project: Project) -> tuple[int, str]:
     """`headrace repartition` of the project: its exit code, and what it says."""
-    argv = [sys.executable, "-m", "services.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
+    argv = [sys.executable, "-m", "headrace.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
     environment = {**os.environ, "HEADRACE_REDIS": project.redis}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, env=environment, check=False)
     return done.returncode, done.stdout + done.stderr

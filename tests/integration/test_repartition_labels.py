@@ -17,9 +17,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from sklearn import metrics
 
-from services.cli.topics import topics_of
-from services.kit.kafka import Admin, Consumer, TopicPartition
-from services.kit.topic_changes import apply, plan
+from headrace.cli.pipeline.topics import topics_of
+from headrace.streaming.contracts.topic_changes import apply, plan
+from headrace.streaming.kafka.client import Admin, Consumer, TopicPartition
 from tests.integration import bikes
 from tests.integration.test_repartition import command
 from tests.project import Project
@@ -252,7 +252,7 @@ def ends(project: Project, isolation: str) -> int:
 
 def kill_after(project: Project, records: int) -> int:
     """Kill `headrace repartition` once it has written so many checkpoints; its exit code."""
-    argv = [sys.executable, "-m", "services.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
+    argv = [sys.executable, "-m", "headrace.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
     begun = ends(project, "read_uncommitted")
     process = subprocess.Popen(argv, env={**os.environ, "HEADRACE_REDIS": project.redis}, stdout=subprocess.DEVNULL)
     watching = Consumer(project.connection, isolation="read_uncommitted")
@@ -306,7 +306,7 @@ def test_an_error_in_the_middle_changes_nothing_and_leaves_nothing_open(make: Ma
     # An open transaction would hold the one end below the other for a minute.
     assert ends(project, "read_committed") == ends(project, "read_uncommitted")
     environment = {**os.environ, "HEADRACE_REDIS": project.redis, "HEADRACE_RECOVER": "rebuild_state"}
-    argv = [sys.executable, "-m", "services.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
+    argv = [sys.executable, "-m", "headrace.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=240, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{project.name}.labels: its state is in 5 partitions now" in done.stdout

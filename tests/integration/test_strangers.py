@@ -18,11 +18,11 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from services.cli.schemas import derived_schemas, register_with
-from services.kit.kafka import Producer
-from services.kit.partitioning import partitions_of
-from services.kit.settings import Settings
-from services.pipeline.wiring import read_contracts
+from headrace.cli.pipeline.schemas import derived_schemas, register_with
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.process.settings import Settings
 from tests.integration import strange
 from tests.integration.strange import SHIPMENT, START, publish, shipments, written
 from tests.project import Project

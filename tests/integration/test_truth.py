@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pytest
 from sklearn import metrics
 
-from services.cli import tables
-from services.inference.planning import publish
-from services.inference.plans import CANARY, CHALLENGER, CHAMPION, Arm, Plan
-from services.inference.store import ModelStore
-from services.simulation.simulators import World, simulate
-from services.training.bootstrap import train_offline
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plan_log import publish
+from headrace.domain.plans.plans import CANARY, CHALLENGER, CHAMPION, Arm, Plan
+from headrace.domain.simulation.simulators import World, simulate
+from headrace.domain.training.bootstrap import train_offline
+from headrace.operations.topics import event_table as tables
 from tests.members import ROOT
 from tests.project import Project
 

@@ -15,9 +15,9 @@ import pytest
 from polars.testing import assert_frame_equal
 from redis import Redis as Server
 
-from services.kit.online_store import RESERVED
-from services.parts.process import free_ports
-from services.parts.redis import Redis
+from headrace.devparts.process import free_ports
+from headrace.devparts.redis import Redis
+from headrace.stores.online import RESERVED
 from tests.conftest import started
 from tests.integration import bikes
 from tests.project import Project

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from services.kit.batch import Batch, slot
-from services.kit.schemas import load_schema
-from services.labels.figures import Figures
-from services.labels.forms import entities, shared
-from services.labels.labelling import Labelling
-from services.pipeline.check import load
-from services.pipeline.contracts import exchange, outcomes, predictions
-from services.pipeline.spec import Aggregation, Labels, Pipeline
-from services.pipeline.workspace import Workspace
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import exchange, outcomes, predictions
+from headrace.domain.pipeline.spec import Aggregation, Labels, Pipeline
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.batch import Batch, slot
+from services.labels.metrics import Figures
+from services.labels.row_fields import entities, shared
+from services.labels.service import Labelling
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "pipelines/card_fraud.yaml"

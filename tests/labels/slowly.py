@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.labels.layout import MOST_MATURED, NEVER, UNSEEN
-from services.pipeline.spec import Labels
+from headrace.domain.pipeline.spec import Labels
+from services.labels.join.layout import MOST_MATURED, NEVER, UNSEEN
 
 FOREVER = 2**62
 Report = tuple[int, str, float]

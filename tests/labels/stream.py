@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.pipeline.spec import Labels
+from headrace.domain.pipeline.spec import Labels
 
 arrays: Any = pa  # its stubs know too few of the overloads
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.kit.batch import slot
-from services.labels.labelling import Labelling
+from headrace.streaming.records.batch import slot
+from services.labels.service import Labelling
 from tests.labels.cases import EXCHANGE, MATURES, Case, pipeline
 from tests.labels.test_routing import HOUR, labels, rows_of
 

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.kit.batch import slot
-from services.kit.errors import ContractError
-from services.kit.structs import Bytes
-from services.labels.labelling import Labelling
-from services.labels.layout import LEAST_TIME, UNSEEN
-from services.labels.records import tag_of
+from headrace.columnar.structs import Bytes
+from headrace.errors import ContractError
+from headrace.streaming.records.batch import slot
+from services.labels.join.arena import tag_of
+from services.labels.join.layout import LEAST_TIME, UNSEEN
+from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, EXPIRES, MATURES, Case, pipeline
 from tests.labels.slowly import Slow, plain
 

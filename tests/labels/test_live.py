@@ -13,8 +13,8 @@ import polars.testing
 import pyarrow as pa
 import pytest
 
-from services.kit.kafka import Producer
-from services.kit.reading import read_topic
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.reader import read_topic
 from tests.labels.cases import Case
 from tests.labels.stream import COMPARED, flood, joined, millis
 from tests.members import ROOT

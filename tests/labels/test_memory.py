@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.enrich.exchanges import Labelled, exchanges
-from services.enrich.updates import Mark
-from services.kit.batch import Batch, slot
-from services.kit.codec import Codec
-from services.kit.schemas import load_schema
-from services.labels.labelling import Labelling
-from services.pipeline.check import load
-from tests.kit.tally import FixedIds
+from headrace.domain.pipeline.check import load
+from headrace.domain.records.exchange import Labelled, exchanges
+from headrace.domain.records.view_changelog import Mark
+from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.batch import Batch, slot
+from headrace.streaming.records.codec import Codec
+from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, FILE, ROOT, Case
 from tests.labels.stream import BEGIN, DAY, predictions_of
+from tests.streaming.tally import FixedIds
 
 ROWS = 120_000
 PLACE = slot(EXCHANGE, 0)

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.kit import packing
-from services.kit.batch import slot
-from services.kit.errors import ContractError
-from services.kit.partitioning import partitions_of
-from services.labels.joining import question_of
-from services.labels.labelling import Labelling
-from services.labels.moving import least_marks, moved_joins
-from services.labels.splitting import Marked, marked, marks_anew, marks_of, told_anew
-from services.labels.told import KINDS
+from headrace.columnar import packing
+from headrace.columnar.partitioner import partitions_of
+from headrace.errors import ContractError
+from headrace.streaming.records.batch import slot
+from services.labels.exchange_batch import KINDS
+from services.labels.exchange_redistribution import Marked, marked, marks_anew, marks_of, told_anew
+from services.labels.join.state import question_of
+from services.labels.redistribution import least_marks, moved_joins
+from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, Case, pipeline
 from tests.labels.slowly import Slow, plain
 from tests.labels.test_joining import DELAYS, MODELS, WHO, assert_told, numbered

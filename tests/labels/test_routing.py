@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.kit.batch import Batch, slot
-from services.kit.ends import Quiet
-from services.kit.partitioning import partitions_of
-from services.kit.schemas import load_schema
-from services.labels import routing
-from services.labels.labelling import Labelling
-from services.labels.layout import NEVER, UNSEEN
-from services.labels.telling import reached
-from services.labels.told import headed
+from headrace.columnar.partitioner import partitions_of
+from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.batch import Batch, slot
+from headrace.streaming.watermarks.idleness import Quiet
+from services.labels import repartition as routing
+from services.labels.exchange_batch import headed
+from services.labels.join.layout import NEVER, UNSEEN
+from services.labels.service import Labelling
+from services.labels.view_changelog import reached
 from tests.labels.cases import COUNTS, EXCHANGE, ROOT, Case, pipeline
 
 LABEL = load_schema(ROOT / "schemas/label.avsc").arrow

@@ -9,6 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.domain.models.sessions import SessionSettings, open_session
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.model_build import Recipe, train
 from loadtests.protocol import (
     AS_OF,
     CONTENDERS,
@@ -22,9 +25,6 @@ from loadtests.protocol import (
     under_test,
 )
 from loadtests.stream import DATA
-from services.inference.sessions import SessionSettings, open_session
-from services.training.dataset import Dataset
-from services.training.trainer import Recipe, train
 
 Rows = dict[str, np.ndarray]
 # Ten forests take minutes on two cores; they are the load test's.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.pipeline.check import check
-from services.pipeline.document import Problem
+from headrace.domain.pipeline.check import check
+from headrace.domain.pipeline.document import Problem
 
 STRANGER = Path(__file__).parent / "stranger"
 SMALL = """\

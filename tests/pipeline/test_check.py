@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.kit.errors import ConfigurationError
-from services.pipeline.check import Problem, check, load
-from services.pipeline.document import Problems, parse
-from services.pipeline.spec import LABEL
-from services.pipeline.workspace import Workspace, resolve
+from headrace.domain.pipeline.check import Problem, check, load
+from headrace.domain.pipeline.document import Problems, parse
+from headrace.domain.pipeline.spec import LABEL
+from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.errors import ConfigurationError
 
 from .conftest import SMALL, STRANGER
 

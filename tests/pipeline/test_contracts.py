@@ -11,11 +11,11 @@ from typing import Any
 import fastavro
 import pytest
 
-from services.kit.schemas import load_schema, undocumented
-from services.pipeline.check import load
-from services.pipeline.contracts import features, predictions, schemas
-from services.pipeline.spec import Model, Pipeline, expand
-from services.pipeline.workspace import Workspace
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import features, predictions, schemas
+from headrace.domain.pipeline.spec import Model, Pipeline, expand
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.streaming.contracts.schemas import load_schema, undocumented
 
 from .conftest import STRANGER
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.pipeline.expressions import CALENDAR, ExpressionError, compile
-from services.pipeline.spec import Field
+from headrace.domain.pipeline.expressions import CALENDAR, ExpressionError, compile
+from headrace.domain.pipeline.spec import Field
 
 FIELDS = {
     "amount": Field("amount", "number", False, "double"),

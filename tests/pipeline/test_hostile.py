@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.pipeline.check import check
-from services.pipeline.document import LARGEST, MOST
+from headrace.domain.pipeline.check import check
+from headrace.domain.pipeline.document import LARGEST, MOST
 
 CARD = (Path(__file__).parents[2] / "pipelines" / "card_fraud.yaml").read_text()
 SOON_S = 10.0

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pipeline import units
-from services.pipeline.check import load
-from services.pipeline.spec import Aggregation, Pipeline, expand
+from headrace.domain.pipeline import units
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Aggregation, Pipeline, expand
 
 from .conftest import STRANGER
 

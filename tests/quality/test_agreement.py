@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from services.quality.agreement import agreement, disagreements, shift
-from services.quality.correlation import kendall, spearman
-from services.quality.pairs import Pair, midranks
+from headrace.domain.quality.comparison.agreement import agreement, disagreements, shift
+from headrace.domain.quality.comparison.correlation import kendall, spearman
+from headrace.domain.quality.comparison.pairs import Pair, midranks
 
 
 def pairs() -> Iterator[Pair]:

@@ -8,8 +8,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from services.quality import calibration
-from services.quality.score_table import EMPTY, tabulated
+from headrace.domain.quality import calibration
+from headrace.domain.quality.score_table import EMPTY, tabulated
 from tests.quality.cases import cases, one_class
 
 FIGURES = [calibration.log_loss, calibration.brier_score, calibration.bias, calibration.reliability]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from services.pipeline.spec import Worth
-from services.quality.decisions import Confusion, best_threshold, confusion
-from services.quality.score_table import EMPTY, tabulated
+from headrace.domain.pipeline.spec import Worth
+from headrace.domain.quality.decisions import Confusion, best_threshold, confusion
+from headrace.domain.quality.score_table import EMPTY, tabulated
 from tests.quality.cases import cases, one_class
 
 WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100, true_negative=0.25)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from services.pipeline.spec import Worth
-from services.quality.duelling import delong, differences
-from services.quality.pairs import Pair
+from headrace.domain.pipeline.spec import Worth
+from headrace.domain.quality.comparison.paired_tests import delong, differences
+from headrace.domain.quality.comparison.pairs import Pair
 
 WORTH = Worth(true_positive=10, false_positive=-1, false_negative=-10)
 

@@ -7,9 +7,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from services.quality.entities import merged, ranked
-from services.quality.ranking import precision_at
-from services.quality.score_table import EMPTY
+from headrace.domain.quality.ranking import precision_at
+from headrace.domain.quality.score_table import EMPTY
+from headrace.domain.quality.top_k_entities import merged, ranked
 
 
 def handbook(frame: pl.DataFrame, k: int) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.pipeline.spec import Worth
-from services.quality import calibration
-from services.quality.decisions import confusion
-from services.quality.estimation import calibrator, estimates, expected, fared
-from services.quality.isotonic import AS_GIVEN
-from services.quality.ranking import auc_roc, average_precision
-from services.quality.score_table import EMPTY, ScoreTable, tabulated
+from headrace.domain.pipeline.spec import Worth
+from headrace.domain.quality import calibration
+from headrace.domain.quality.decisions import confusion
+from headrace.domain.quality.estimation import calibrator, estimates, expected, fared
+from headrace.domain.quality.ranking import auc_roc, average_precision
+from headrace.domain.quality.score_table import EMPTY, ScoreTable, tabulated
+from headrace.domain.quality.statistics.isotonic import AS_GIVEN
 
 WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100)
 THRESHOLD = 0.3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.pipeline.spec import Worth
-from services.quality.fairness import gaps
-from services.quality.proportions import difference
-from services.quality.score_table import ScoreTable, tabulated
+from headrace.domain.pipeline.spec import Worth
+from headrace.domain.quality.fairness import gaps
+from headrace.domain.quality.score_table import ScoreTable, tabulated
+from headrace.domain.quality.statistics.proportions import difference
 
 WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100)
 FIGURES = {

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from services.pipeline.spec import Worth
-from services.quality.duelling import delong, differences
-from services.quality.independent import Answered, unpaired
-from services.quality.influence import linearised, precision_influences
-from services.quality.pairs import Pair
+from headrace.domain.pipeline.spec import Worth
+from headrace.domain.quality.comparison.influence_functions import linearised, precision_influences
+from headrace.domain.quality.comparison.paired_tests import delong, differences
+from headrace.domain.quality.comparison.pairs import Pair
+from headrace.domain.quality.comparison.unpaired_tests import Answered, unpaired
 from tests.quality.cases import cases
 
 WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100)

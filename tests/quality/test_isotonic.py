@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from services.quality.isotonic import AS_GIVEN, fitted
-from services.quality.score_table import tabulated
+from headrace.domain.quality.score_table import tabulated
+from headrace.domain.quality.statistics.isotonic import AS_GIVEN, fitted
 from tests.quality.cases import cases, one_class
 
 

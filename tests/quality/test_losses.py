@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind, ttest_rel
 
-from services.quality.independent import Answered
-from services.quality.losses import paired_losses, unpaired_losses
-from services.quality.pairs import Pair
+from headrace.domain.quality.comparison.losses import paired_losses, unpaired_losses
+from headrace.domain.quality.comparison.pairs import Pair
+from headrace.domain.quality.comparison.unpaired_tests import Answered
 
 
 def quantities(rows: int = 4_000, seed: int = 0) -> Pair:

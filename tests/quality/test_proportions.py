@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.quality.bands import _quantiles, expectation
-from services.quality.proportions import difference, wilson
+from headrace.domain.quality.statistics.beta_binomial import _quantiles, expectation
+from headrace.domain.quality.statistics.proportions import difference, wilson
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 10), (10, 10), (1, 3), (250, 1000), (0, 1), (1, 10**6)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.kit.errors import ContractError
-from services.quality.quantiles import bucketed, merged, pack, unpack
+from headrace.domain.quality.statistics.quantiles import bucketed, merged, pack, unpack
+from headrace.errors import ContractError
 
 VALUES = np.concatenate([np.random.default_rng(0).lognormal(3, 2, 20_000), np.zeros(50), [1e-12, 1e9, 1.0, 1.0]])
 

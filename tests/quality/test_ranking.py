@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from services.quality.ranking import auc_error, auc_roc, average_precision, placements, precision_at, recall_at
-from services.quality.score_table import EMPTY, tabulated
+from headrace.domain.quality.ranking import auc_error, auc_roc, average_precision, placements, precision_at, recall_at
+from headrace.domain.quality.score_table import EMPTY, tabulated
 from tests.quality.cases import cases, one_class
 
 

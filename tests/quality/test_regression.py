@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from services.kit.errors import ContractError
-from services.quality.regression import Errors, measured, merged, pack, unpack
+from headrace.domain.quality.regression import Errors, measured, merged, pack, unpack
+from headrace.errors import ContractError
 
 FIGURES = ("bias", "mean_absolute", "root_mean_square", "median_absolute", "r2")
 

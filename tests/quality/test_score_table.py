@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.errors import ContractError
-from services.quality.score_table import EMPTY, LEAST_CAP, ScoreTable, merged, pack, replaced, tabulated, unpack
+from headrace.domain.quality.score_table import EMPTY, LEAST_CAP, ScoreTable, merged, pack, replaced, tabulated, unpack
+from headrace.errors import ContractError
 
 STRANGE = np.array([-0.0, 0.0, 5e-324, -5e-324, 1e308, -1.7976931348623157e308, 1.7976931348623157e308, 1.0, -1.0])
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.quality.sums import ZERO, squares, summed
+from headrace.domain.quality.statistics.exact_sum import ZERO, squares, summed
 
 NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=40)
 LARGE = st.floats(1e-140, 1.7e308) | st.floats(-1.7e308, -1e-140) | st.just(0.0)

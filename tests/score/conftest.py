@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.inference.package import ModelPackage
-from services.inference.sessions import SessionSettings
-from services.inference.store import ModelStore
-from services.score.figures import Figures
-from services.score.scoring import Score
-from tests.inference.parts import FEATURES, PREDICTIONS, arm, plans
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.store import ModelStore
+from services.score.metrics import Figures
+from services.score.service import Score
+from tests.models.parts import FEATURES, PREDICTIONS, arm, plans
 
 
 @pytest.fixture

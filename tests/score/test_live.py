@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from services.kit.kafka import Admin
-from services.kit.partitioning import partitions_of
-from services.score.split import shares
-from tests.inference.live import logistic, plan, publish
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.plans.canary_split import shares
+from headrace.streaming.kafka.client import Admin
 from tests.members import ROOT
+from tests.models.live import logistic, plan, publish
 from tests.project import Project
 
 

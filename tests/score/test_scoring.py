@@ -15,18 +15,18 @@ import pytest
 from onnx import helper
 from prometheus_client import CollectorRegistry
 
-from services.inference import ensembles
-from services.inference.package import ModelPackage, pack
-from services.inference.plans import Arm, Member
-from services.inference.sessions import SessionSettings
-from services.inference.store import ModelStore
-from services.kit.batch import Batch, Output
-from services.kit.errors import ContractError, Transient
-from services.score.figures import Figures
-from services.score.scoring import Score
-from services.score.split import shares
-from tests.inference import graphs
-from tests.inference.parts import FEATURES, PREDICTIONS, arm, features, plans
+from headrace.domain.models import ensembles
+from headrace.domain.models.package import ModelPackage, pack
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.canary_split import shares
+from headrace.domain.plans.plans import Arm, Member
+from headrace.errors import ContractError, Transient
+from headrace.streaming.records.batch import Batch, Output
+from services.score.metrics import Figures
+from services.score.service import Score
+from tests.models import graphs
+from tests.models.parts import FEATURES, PREDICTIONS, arm, features, plans
 
 Start = Callable[..., Score]
 OTHER = pack(graphs.manifest(version="2", threshold=0.0), graphs.logistic((0.0, 0.0)))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from services.score.split import shares, xxh64
+from headrace.domain.plans.canary_split import shares, xxh64
 
 KEYS: pa.Array[Any] = pa.array([str(number) for number in range(200_000)])
 

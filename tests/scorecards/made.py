@@ -13,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from services.kit.batch import Batch, Emit, slot
-from services.kit.schemas import load_schema
-from services.pipeline.check import load
-from services.pipeline.contracts import schemas
-from services.pipeline.spec import Pipeline
-from services.pipeline.workspace import Workspace
-from services.scorecards.figures import Figures
-from services.scorecards.scorecards import CARDS, PARTS, Scorecards
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.batch import Batch, Emit, slot
+from services.scorecards.metrics import Figures
+from services.scorecards.service import Scorecards
 
 ROOT = Path(__file__).parents[2]
 START = 1_522_540_800_000

@@ -6,14 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.kit.batch import slot
-from services.kit.partitioning import partitions_of
-from services.kit.timing import Clock
-from services.quality.entities import ranked
-from services.scorecards.moving import began, moved_parts, moved_sums
-from services.scorecards.scorecards import PARTS, Scorecards
-from services.scorecards.tallies import stream
-from services.scorecards.windows import STATE, Windows
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.quality.top_k_entities import ranked
+from headrace.domain.scorecards.global_aggregate import PARTS
+from headrace.domain.scorecards.partial_aggregate import stream
+from headrace.domain.scorecards.tumbling_windows import STATE, Windows
+from headrace.streaming.records.batch import slot
+from headrace.streaming.watermarks.event_time import Clock
+from services.scorecards.redistribution import began, moved_parts, moved_sums
+from services.scorecards.service import Scorecards
 from tests.scorecards.made import DAY, Member, World, entity_precision, outcomes, pieces, pipeline, predictions, world
 
 ROWS = 6_000

@@ -7,13 +7,12 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from services.kit.batch import slot
-from services.scorecards.assembling import Assembly, Window, reached
-from services.scorecards.making import Maker
-from services.scorecards.scorecards import PARTS
-from services.scorecards.segmenting import WHOLE, Segments
-from services.scorecards.tallies import Group, Tally, counted, pack, unpack
-from services.scorecards.windows import identities
+from headrace.domain.scorecards.card_builder import Maker
+from headrace.domain.scorecards.global_aggregate import PARTS, Assembly, Window, reached
+from headrace.domain.scorecards.partial_aggregate import Group, Tally, counted, pack, unpack
+from headrace.domain.scorecards.segments import WHOLE, Segments
+from headrace.domain.scorecards.tumbling_windows import identities
+from headrace.streaming.records.batch import slot
 from tests.scorecards.made import (
     DAY,
     PARTITIONS,
@@ -446,7 +445,7 @@ def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.M
         unpacked += 1
         return unpack(data)
 
-    monkeypatch.setattr("services.scorecards.assembling.unpack", counting)
+    monkeypatch.setattr("headrace.domain.scorecards.global_aggregate.unpack", counting)
     made = 0
     while (found := next(maker.cards(assembly), None)) is not None:
         made += 1

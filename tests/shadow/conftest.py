@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.inference.answers import Answers
-from services.inference.arms import Opener
-from services.inference.sessions import SessionSettings
-from services.inference.store import ModelStore
-from services.kit.schemas import load_schema
-from services.shadow.dark import Dark
-from services.shadow.figures import Figures
-from services.shadow.news import News
-from services.shadow.scoring import Shadow
-from services.shadow.shedding import Shedding
-from tests.inference.parts import FEATURES, PREDICTIONS
+from headrace.domain.models.model_loader import Opener
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.store import ModelStore
+from headrace.domain.records.control_events import News
+from headrace.domain.records.predictions import Answers
+from headrace.streaming.contracts.schemas import load_schema
+from services.shadow.load_shedder import Shedding
+from services.shadow.metrics import Figures
+from services.shadow.service import Shadow
+from services.shadow.shadow_models import Dark
 from tests.members import ROOT
+from tests.models.parts import FEATURES, PREDICTIONS
 
 CONTROL = load_schema(ROOT / "schemas/control_event.avsc").arrow
 

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.inference.package import pack
-from tests.inference import graphs
-from tests.inference.live import INPUTS, logistic, manifest, plan, publish
+from headrace.domain.models.package import pack
 from tests.members import ROOT
+from tests.models import graphs
+from tests.models.live import INPUTS, logistic, manifest, plan, publish
 from tests.project import Project
 
 

@@ -13,17 +13,17 @@ import pytest
 from onnx import helper
 from prometheus_client import CollectorRegistry
 
-from services.inference import ensembles
-from services.inference.package import ModelPackage, pack
-from services.inference.plans import Arm, Member
-from services.inference.store import ModelStore
-from services.kit.batch import Batch, Output
-from services.kit.ends import Quiet
-from services.kit.errors import Transient
-from services.shadow.news import NO_PARTITION
-from services.shadow.scoring import Shadow
-from tests.inference import graphs
-from tests.inference.parts import PREDICTIONS, arm, features, plans
+from headrace.domain.models import ensembles
+from headrace.domain.models.package import ModelPackage, pack
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import Arm, Member
+from headrace.domain.records.control_events import NO_PARTITION
+from headrace.errors import Transient
+from headrace.streaming.records.batch import Batch, Output
+from headrace.streaming.watermarks.idleness import Quiet
+from services.shadow.service import Shadow
+from tests.models import graphs
+from tests.models.parts import PREDICTIONS, arm, features, plans
 
 Start = Callable[..., Shadow]
 ONE = graphs.package()

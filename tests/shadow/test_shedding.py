@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.kit.batch import Batch
-from services.shadow.pace import Load, Pace
-from services.shadow.shedding import Cost, Shedding, Verdict
-from tests.inference.parts import features
+from headrace.streaming.records.batch import Batch
+from services.shadow.load import Load, Pace
+from services.shadow.load_shedder import Cost, Shedding, Verdict
+from tests.models.parts import features
 
 A = Cost("a@1/challenger", "challenger", 0, 0.001)
 B = Cost("b@1/shadow", "shadow", 0, 0.002)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from services.kit.clock import SteadyClock
-from services.kit.errors import ConfigurationError, ContractError, Fenced, HeadraceError
-from services.kit.kafka import Connection
-from services.kit.runner import Runner
-from services.kit.service import Service
-from services.kit.settings import Settings
+from headrace.errors import ConfigurationError, ContractError, Fenced, HeadraceError
+from headrace.streaming.kafka.client import Connection
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.settings import Settings
+from headrace.streaming.task.runner import Runner
+from headrace.streaming.task.service import Service
 from tests.simulated.consumer import Consumer
 from tests.simulated.plain import SilentMetrics
 from tests.simulated.process import Killed, Process, SimulatedLibrary

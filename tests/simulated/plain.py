@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from services.kit.codec import Bad, Decoded
-from services.kit.metrics import Metrics
-from services.kit.schemas import Schema
+from headrace.streaming.contracts.schemas import Schema
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.records.codec import Bad, Decoded
 
 _VERSION = 2
 """Of marshal's format: the last one whose bytes depend on the value alone."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from services.kit.partitioning import murmur2
+from headrace.columnar.partitioner import murmur2
 from tests.simulated.consumer import Listing, list_topics
 from tests.simulated.groups import Part
 from tests.simulated.members import GroupMetadata

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from services.kit.batch import Batch, Emit, Output
-from services.kit.channels import Channel, Wiring
-from services.kit.errors import Transient
-from services.kit.schemas import Schema
-from tests.kit.tally import CHECKPOINT, DEAD, EVENT, NOTE, TALLY, Tally
+from headrace.errors import Transient
+from headrace.streaming.contracts.schemas import Schema
+from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.records.batch import Batch, Emit, Output
 from tests.simulated.plain import PlainCodec
+from tests.streaming.tally import CHECKPOINT, DEAD, EVENT, NOTE, TALLY, Tally
 
 PIPELINE = "simulated"
 TOPICS = {"events": f"{PIPELINE}.events", "tallies": f"{PIPELINE}.tallies", "notes": f"{PIPELINE}.notes"}

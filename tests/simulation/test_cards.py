@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from services.simulation import cards
+from headrace.domain.simulation import cards
 
 REAL = Path(__file__).parents[2] / "../shared/data/fraud/transactions.parquet"
 

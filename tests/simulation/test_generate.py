@@ -13,11 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from services.cli.generate import generate
-from services.kit.errors import ConfigurationError
-from services.pipeline.check import load
-from services.pipeline.spec import Pipeline
-from services.simulation.simulators import World, simulate
+from headrace.cli.pipeline.generate import generate
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.simulation.simulators import World, simulate
+from headrace.errors import ConfigurationError
 
 PIPELINE = """
 pipeline: meters

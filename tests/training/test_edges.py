@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.admission import inspect
-from services.inference.package import Input, Manifest, ModelPackage, pack
-from services.inference.sessions import SessionSettings, open_session
-from services.kit.errors import ConfigurationError
-from services.training.dataset import Dataset
-from services.training.fitting import Choice, Fitted, trainer_of
-from services.training.trainer import PARITY
+from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
+from headrace.domain.models.sessions import SessionSettings, open_session
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.model_build import PARITY
+from headrace.domain.training.trainer import Choice, Fitted, trainer_of
+from headrace.errors import ConfigurationError
 
 WIDTH = 4
 SMALL = np.float32(1e-35)

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.kit.batch import slot
-from services.kit.errors import ConfigurationError
-from services.pipeline.spec import Labels
-from services.training.dataset import assemble, known_by, newest, truth
+from headrace.domain.pipeline.spec import Labels
+from headrace.domain.training.dataset import assemble, known_by, newest, truth
+from headrace.errors import ConfigurationError
+from headrace.streaming.records.batch import slot
 from tests.labels.cases import EXCHANGE, EXPIRES, MATURES, SOURCES, Case, pipeline
 
 DAY = 86_400_000

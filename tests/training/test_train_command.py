@@ -12,21 +12,21 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.cli.main import application
-from services.cli.train import parameters_of
-from services.inference.package import load
-from services.inference.sessions import SessionSettings, open_session
-from services.inference.store import ModelStore
-from services.kit.batch import Batch
-from services.kit.channels import Channel
-from services.kit.errors import ConfigurationError
-from services.kit.kafka import Connection, Producer
-from services.kit.reading import read_topic
-from services.kit.settings import Settings
-from services.pipeline.wiring import Contracts, read_contracts
-from services.score.figures import Figures
-from services.score.scoring import Score
-from services.training.fitting import TRAINERS
+from headrace.cli.main import application
+from headrace.cli.models.train import parameters_of
+from headrace.domain.models.package import load
+from headrace.domain.models.sessions import SessionSettings, open_session
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.domain.training.trainer import TRAINERS
+from headrace.errors import ConfigurationError
+from headrace.streaming.kafka.bindings import Channel
+from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.kafka.reader import read_topic
+from headrace.streaming.process.settings import Settings
+from headrace.streaming.records.batch import Batch
+from services.score.metrics import Figures
+from services.score.service import Score
 
 PIPELINE = """
 pipeline: {name}

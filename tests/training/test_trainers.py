@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from services.inference.admission import inspect
-from services.inference.package import Input, Manifest, ModelPackage, pack
-from services.inference.sessions import ForestSession, OnnxSession, SessionSettings, open_session
-from services.inference.trial import admit
-from services.kit.errors import ConfigurationError, ContractError
-from services.pipeline.sections import TRAINERS as NAMED
-from services.training import fitting, graphs, trainer, xgboost_trainer
-from services.training.dataset import Dataset
-from services.training.fitting import TRAINERS, Choice, Fitted, trainer_of
-from services.training.trainer import Recipe, train
+from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
+from headrace.domain.models.sandbox import admit
+from headrace.domain.models.sessions import ForestSession, OnnxSession, SessionSettings, open_session
+from headrace.domain.pipeline.sections import TRAINERS as NAMED
+from headrace.domain.training import graphs, xgboost_trainer
+from headrace.domain.training import model_build as trainer
+from headrace.domain.training import trainer as fitting
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.model_build import Recipe, train
+from headrace.domain.training.trainer import TRAINERS, Choice, Fitted, trainer_of
+from headrace.errors import ConfigurationError, ContractError
 
 CHOICES: list[tuple[str, Mapping[str, Any], type]] = [
     ("lightgbm", {}, ForestSession),

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.package import Input, Manifest, load, pack
-from services.inference.plans import CHAMPION, Arm, Plan
-from services.inference.sessions import SessionSettings, open_session
-from services.inference.store import ModelStore
-from services.kit.errors import ConfigurationError, ContractError
-from services.pipeline.spec import Event, Labels, Model, Pipeline
-from services.training import trainer
-from services.training.bootstrap import train_offline
-from services.training.conversion import convert
-from services.training.dataset import Dataset, labels_of, split
-from services.training.evaluation import auc_roc, average_precision, evaluate
-from services.training.graphs import round_down
-from services.training.trainer import Recipe, train
+from headrace.domain.models.package import Input, Manifest, load, pack
+from headrace.domain.models.sessions import SessionSettings, open_session
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.spec import Event, Labels, Model, Pipeline
+from headrace.domain.plans.plans import CHAMPION, Arm, Plan
+from headrace.domain.training import model_build as trainer
+from headrace.domain.training.bootstrap import train_offline
+from headrace.domain.training.conversion import convert
+from headrace.domain.training.dataset import Dataset, labels_of, split
+from headrace.domain.training.evaluation import auc_roc, average_precision, evaluate
+from headrace.domain.training.graphs import round_down
+from headrace.domain.training.model_build import Recipe, train
+from headrace.errors import ConfigurationError, ContractError
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

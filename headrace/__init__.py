@@ -1,0 +1,1 @@
+"""headrace: scores events that arrive on Kafka and keeps the models that score them honest."""

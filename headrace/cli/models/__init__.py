@@ -1,0 +1,1 @@
+"""Commands on models: packages, plans, training, and how well models do."""

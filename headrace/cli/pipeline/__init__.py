@@ -1,0 +1,1 @@
+"""Commands on a pipeline's contracts, topics and state."""

@@ -1,0 +1,95 @@
+"""`headrace lag`: how far each consumer group of a pipeline is behind."""
+
+from __future__ import annotations
+
+import json as codec
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.operations.remarks import note
+from headrace.operations.topics.lag import Lag, inputs, measure
+
+WIDE = 160
+"""Columns where no terminal says how many: names are not to be cut in a pipe."""
+LATE_S = 10.0
+"""A group that is further behind stands out."""
+
+
+def lag(
+    pipeline: PipelineName,
+    partitions: Annotated[bool, typer.Option("--partitions", help="A line for each partition of each topic.")] = False,
+    limit: Annotated[
+        float | None, typer.Option("--limit", metavar="SECONDS", min=0, help="Exit with 3 when one is further behind.")
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Show, for each group, the records not yet processed and the age of the oldest of them.
+
+    A group is a line, with the partition that is furthest behind; --partitions and --json tell each partition. Below
+    stands what the services here refused or left out: it is behind them, and on no topic that they write.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = measure(settings.connection, inputs(contracts.pipeline), time.time())
+    if json:
+        typer.echo(codec.dumps([asdict(each) for each in found]))
+    else:
+        terminal = Console(highlight=False)
+        console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
+        console.print(each(found) if partitions else together(found))
+        console.print(note(contracts.pipeline.name))
+    worst = max((each.seconds for each in found), default=0.0)
+    raise typer.Exit(3 if limit is not None and worst > limit else 0)
+
+
+def together(found: Sequence[Lag]) -> Table:
+    """A line for each group."""
+    table = _table(("group",), ("partitions", "records", "seconds"), ("furthest behind",))
+    for name, lags, worst in _groups(found):
+        records = sum(each.records for each in lags)
+        about = "" if all(each.exact for each in lags) else "about "
+        where = f"{worst.topic}[{worst.partition}]" if records else ""
+        if all(each.committed is None for each in lags):
+            where = "has never committed" + (f"; {where}" if where else "")
+        numbers = (str(len(lags)), f"{about}{records:,}", f"{worst.seconds:,.1f}")
+        table.add_row(name, *numbers, where, style=_style(worst))
+    return table
+
+
+def _groups(found: Sequence[Lag]) -> Iterator[tuple[str, list[Lag], Lag]]:
+    """Each group with its lags and the one of the oldest record."""
+    for name, lags in groupby(found, key=lambda each: each.group):
+        held = list(lags)
+        yield name, held, max(held, key=lambda each: (each.seconds, each.records))
+
+
+def each(found: Sequence[Lag]) -> Table:
+    """A line for each partition."""
+    table = _table(("group", "topic"), ("partition", "committed", "end", "records", "seconds"))
+    for lag in found:
+        done = "never" if lag.committed is None else f"{lag.committed:,}"
+        records = f"{'' if lag.exact else 'about '}{lag.records:,}"
+        numbers = (str(lag.partition), done, f"{lag.end:,}", records, f"{lag.seconds:,.1f}")
+        table.add_row(lag.group, lag.topic, *numbers, style=_style(lag))
+    return table
+
+
+def _table(*columns: Sequence[str]) -> Table:
+    """A table with names to the left and numbers to the right, in turn."""
+    table = Table(box=None, header_style="bold")
+    for number, names in enumerate(columns):
+        for name in names:
+            table.add_column(name, justify="right" if number % 2 else "left", no_wrap=True)
+    return table
+
+
+def _style(worst: Lag) -> str | None:
+    return "yellow" if worst.seconds > LATE_S else None

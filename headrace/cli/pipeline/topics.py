@@ -1,0 +1,180 @@
+"""`headrace topics`: what a broker lacks of a pipeline's topics, shown and applied."""
+
+from __future__ import annotations
+
+import json as codec
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from headrace.cli.options import Bootstrap
+from headrace.cli.pipeline.check import PIPELINE
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.errors import HeadraceError
+from headrace.operations.topics.offsets_retention import warnings
+from headrace.streaming.contracts.topic_changes import Change, Wanted, plan, refusals, unwanted, wanted
+from headrace.streaming.contracts.topic_changes import apply as apply_changes
+from headrace.streaming.contracts.topics import load_topics
+from headrace.streaming.kafka.client import Admin
+from headrace.streaming.process.settings import Settings, read_settings
+
+app = typer.Typer(help="The topics of a pipeline: what a broker lacks of them.", no_args_is_help=True)
+
+Name = Annotated[str, PIPELINE]
+Partitions = Annotated[int | None, typer.Option(min=1, help="Partitions of every topic that may have more than one.")]
+Replication = Annotated[int | None, typer.Option(min=1, help="Replicas of every partition; 1 on a single broker.")]
+Repartition = Annotated[bool, typer.Option("--allow-repartition", help="Add partitions although keys will move.")]
+DataLoss = Annotated[bool, typer.Option("--allow-data-loss", help="Set properties although records will be deleted.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("plan")
+def show(
+    pipeline: Name,
+    bootstrap: Bootstrap = None,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    allow_repartition: Repartition = False,
+    allow_data_loss: DataLoss = False,
+    detailed_exitcode: Annotated[bool, typer.Option(help="Exit with 2 when there is something to apply.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what `apply` would do, and do nothing.
+
+    Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one is refused (or anything is wrong).
+    """
+    try:
+        admin = _admin(pipeline, bootstrap)
+        found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    except HeadraceError as error:
+        if not detailed_exitcode:
+            raise
+        # 2 is taken here: a script must not read a broken pipeline file as pending changes.
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+    _report(found, json, applied=False)
+    if any(change.refused for change in found.changes):
+        raise typer.Exit(1)
+    raise typer.Exit(2 if found.changes and detailed_exitcode else 0)
+
+
+@app.command()
+def apply(
+    pipeline: Name,
+    bootstrap: Bootstrap = None,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    allow_repartition: Repartition = False,
+    allow_data_loss: DataLoss = False,
+    json: Json = False,
+) -> None:
+    """Create what is missing and set what differs; a second time there is nothing to do.
+
+    Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted. A broker that forgets
+    the offsets of groups sooner than records is warned of.
+    """
+    admin = _admin(pipeline, bootstrap)
+    found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+    refused = any(change.refused for change in found.changes)
+    if not refused:
+        apply_changes(admin, found.changes)
+    _report(found, json, applied=not refused)
+    raise typer.Exit(1 if refused else 0)
+
+
+def topics_of(pipeline: str, partitions: int | None = None, replication: int | None = None) -> tuple[str, list[Wanted]]:
+    """The name of a pipeline and the topics that it needs.
+
+    Raises:
+        ConfigurationError: there is no such pipeline, or something is wrong with its file or a topic's.
+    """
+    path = resolve(pipeline, Path.cwd())
+    workspace = Workspace.of(path)
+    found = load(path, workspace)
+    views = [view.name for view in found.foreign_views]
+    return found.name, wanted(load_topics(workspace.topic_folders()), found.name, views, partitions, replication)
+
+
+def _admin(pipeline: str, bootstrap: str | None) -> Admin:
+    """The cluster that services of this environment would use: HEADRACE_KAFKA says how to get in."""
+    return Admin(read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap).connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is to be done, and what is to be said.
+
+    Attributes:
+        others: topics under the pipeline's name that nobody needs.
+        warned: what to mind of the brokers.
+    """
+
+    changes: list[Change]
+    others: list[str]
+    warned: list[str]
+
+
+def _found(
+    admin: Admin,
+    pipeline: str,
+    partitions: int | None,
+    replication: int | None,
+    allow_repartition: bool,
+    allow_data_loss: bool,
+) -> _Found:
+    name, topics = topics_of(pipeline, partitions, replication)
+    existing = admin.topics()
+    changes = plan(
+        existing,
+        topics,
+        brokers=admin.brokers(),
+        allow_repartition=allow_repartition,
+        allow_data_loss=allow_data_loss,
+    )
+    return _Found(changes, unwanted(existing, topics, name), warnings(admin, topics))
+
+
+def _report(found: _Found, json: bool, applied: bool) -> None:
+    changes = found.changes
+    if json:
+        answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": found.others}
+        answer |= {"warnings": found.warned}
+        typer.echo(codec.dumps(answer))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    for change in changes:
+        for line in _lines(change):
+            console.print(line)
+    for name in found.others:
+        console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
+    for warning in found.warned:
+        console.print(f"[yellow]! {escape(warning)}[/]")
+    for refusal in refusals(changes):
+        console.print(f"[red]refused: {escape(refusal.refused)}[/]: {escape(', '.join(refusal.topics))}")
+        console.print(f"    [green]{escape(refusal.remedy)}[/]")
+    refused = sum(bool(change.refused) for change in changes)
+    if refused:
+        console.print(f"[red]{refused} refused; {'nothing was' if not applied else 'was'} changed[/]")
+    elif not changes:
+        console.print("[green]no changes[/]")
+    else:
+        count = f"{len(changes)} {'change' if len(changes) == 1 else 'changes'}"
+        console.print(f"[green]{count} applied[/]" if applied else f"{count} to apply")
+
+
+def _lines(change: Change) -> list[str]:
+    """A change as a diff: + for what is new, ~ for what is set anew, ! for what is refused; why is told at the end."""
+    sign, colour = {True: ("!", "red"), False: ("~", "yellow")}[bool(change.refused)]
+    if change.kind == "create" and not change.refused:
+        sign, colour = "+", "green"
+    lines = [f"[{colour}]{sign} {escape(change.topic)}[/]"]
+    for name, value in change.after.items():
+        before = change.before.get(name)
+        arrow = "" if change.kind == "create" else f"{before if before is not None else 'not set'} -> "
+        lines.append(f"    {escape(f'{name}: {arrow}{value}')}")
+    return lines

@@ -1,0 +1,1 @@
+"""Tables, sheets, plots and dashboards: values in, text or pictures out."""

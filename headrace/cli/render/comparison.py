@@ -1,0 +1,240 @@
+"""A duel on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from headrace.cli.periods import minute
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.units import duration
+from headrace.operations.comparison.verdict import number, sure
+
+COLOURS = {"better": "green", "worse": "red", "unclear": "yellow", "unknown": "yellow"}
+METHODS = {
+    "delong": "DeLong's",
+    "bootstrap": "by bootstrap",
+    "influence": "by influence functions",
+    "independent": "of independent groups",
+    "paired": "of paired losses",
+}
+_OPERATIONAL = (
+    ("decided yes", ("decision_rate",), ".3%"),
+    ("mean score", ("mean_score",), ".5f"),
+    ("latency p50, ms", ("latency_ms", "p50"), ",.0f"),
+    ("latency p99, ms", ("latency_ms", "p99"), ",.0f"),
+    ("model time a row, us", ("compute_micros", "mean"), ",.2f"),
+)
+_MOST = "event"
+_FIELDS = 3
+"""Fields of an event that fit beside its scores."""
+
+
+def duel_sheet(duel: Mapping[str, Any], span: str, pipeline: Pipeline, width: int) -> Iterator[RenderableType]:
+    """A duel in parts, for a terminal of so many columns."""
+    a, b = duel["a"], duel["b"]
+    yield f"[bold]{escape(pipeline.name)}[/], events of {span}"
+    yield f"  A  [cyan]{_title(a)}[/]"
+    yield f"  B  [magenta]{_title(b)}[/]\n"
+    yield _verdict(duel["verdict"])
+    yield from _events(duel)
+    yield _operational(duel)
+    yield from _waited(duel)
+    if duel["decisions"] is not None and duel["same_events"]:
+        yield "\n[bold]alike[/]"
+        yield _alike(duel["decisions"], duel["scores"])
+    yield from _quality(duel, pipeline)
+    if duel["segment"] is not None and not duel["same_events"]:
+        yield f"[yellow]groups of {escape(duel['segment'])} are compared only on the same events[/]"
+    if duel["groups"]:
+        yield from _groups(duel["segment"], duel["groups"])
+    if duel["disagreements"]:
+        yield "\n[bold]events that they rank most differently[/]"
+        yield _disagreements(duel["disagreements"], width)
+
+
+def _title(side: Mapping[str, Any]) -> str:
+    return escape(f"{side['model']}@{side['version']}/{side['arm']}") + f"[dim], {side['digest'][:15]}[/]"
+
+
+def _verdict(verdict: Mapping[str, Any]) -> Panel:
+    colour = COLOURS[verdict["answer"]]
+    return Panel(escape(verdict["sentence"]), border_style=colour, title="verdict", title_align="left", expand=False)
+
+
+def _events(duel: Mapping[str, Any]) -> Iterator[str]:
+    events = duel["events"]
+    if duel["same_events"]:
+        both, only_a, only_b = (f"{events[name]:,}" for name in ("both", "only_a", "only_b"))
+        yield f"{both} events scored by both, {only_a} by A alone, {only_b} by B alone"
+    else:
+        both = f", only {events['both']:,} by both" if events["both"] else ""
+        first, second = (f"{duel[side]['events']:,}" for side in "ab")
+        yield (
+            f"[yellow]Different events[/]: {first} scored by A, {second} by B{both}. They are compared as independent "
+            "groups: what differs between the events is told as a difference of the models."
+        )
+    repeats = duel["a"]["repeats"] + duel["b"]["repeats"]
+    if repeats:
+        yield f"[dim]{repeats:,} repeats of predictions are left out[/]"
+    yield ""
+
+
+def _operational(duel: Mapping[str, Any]) -> Table:
+    table = _table("", "A", "B", "B - A")
+    a, b = duel["a"], duel["b"]
+    for name, places, form in _OPERATIONAL:
+        first, second = (_at(side, places) for side in (a, b))
+        if places[0] == "latency_ms" and _only_backfilled(a) != _only_backfilled(b):
+            gap = "-"  # of a backfill and of live events: nothing that could be compared
+        else:
+            gap = "-" if first is None or second is None else format(second - first, f"+{form}")
+        table.add_row(name, *("-" if each is None else format(each, form) for each in (first, second)), gap)
+    return table
+
+
+def _only_backfilled(side: Mapping[str, Any]) -> bool:
+    return bool(0 < side["backfilled"] == side["events"])
+
+
+def _waited(duel: Mapping[str, Any]) -> Iterator[str]:
+    """Which events the latency above is not of, or is of alone."""
+    notes = {side: duel[side]["latency_note"] for side in "ab"}
+    for side, note in notes.items():
+        if note is None or (side == "b" and note == notes["a"]):
+            continue
+        both = notes["a"] == notes["b"]
+        who = "A and B" if both else side.upper()
+        medians = [f"{duel[each]['backfill_latency_ms']['p50']:,.0f}" for each in ("ab" if both else side)]
+        p50 = "" if _only_backfilled(duel[side]) else f"; p50 of these {' and '.join(medians)} ms"
+        yield f"[dim]latency of {who}: {note}{p50}[/]"
+
+
+def _at(side: Mapping[str, Any], places: Sequence[str]) -> float | None:
+    found: Any = side
+    for place in places:
+        found = found[place]
+    return None if found is None else float(found)
+
+
+def _alike(decisions: Mapping[str, Any], scores: Mapping[str, Any]) -> Table:
+    table = _table("", "", "", "")
+    table.show_header = False
+    kappa = "-" if decisions["kappa"] is None else f"{decisions['kappa']:.3f}"
+    table.add_row("same decision", f"{decisions['agreement']:.3%}", "kappa", kappa)
+    table.add_row("yes by A alone", f"{decisions['only_a']:,}", "yes by B alone", f"{decisions['only_b']:,}")
+    ranks = {name: "-" if scores[name] is None else f"{scores[name]:.3f}" for name in ("spearman", "kendall")}
+    table.add_row("Spearman", ranks["spearman"], "Kendall", ranks["kendall"])
+    table.add_row("score shift, KS", f"{scores['ks']:.3f}", "PSI", f"{scores['psi']:.3f}")
+    return table
+
+
+def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[RenderableType]:
+    quality = duel["quality"]
+    matures = duration(pipeline.labels.matures_after) if pipeline.labels else "0s"
+    yield f"\n[bold]quality[/]: {quality['labelled']:,} mature outcomes, {quality['positives']:,} positive"
+    if duel["horizon"] is None:
+        yield "[yellow]  the topic outcomes has none of them, or none since labels were read: does `labels` run?[/]"
+        return
+    yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel['horizon'])}[/]"
+    yield from _fitted(duel)
+    if quality["waiting"]:
+        when = f", the first once labels up to {minute(quality['waits_for'])} are read"
+        yield f"[dim]  {quality['waiting']:,} events are younger and count later{when}[/]"
+    if quality["missing"]:
+        yield (
+            f"[yellow]  {quality['missing']:,} events are old enough and have no outcome: `labels` may be behind, "
+            "and figures lean towards what was labelled early[/]"
+        )
+    if quality["figures"]:
+        yield _figures(quality["figures"])
+        methods: dict[str, list[str]] = {}
+        for name, figure in quality["figures"].items():
+            methods.setdefault(METHODS[figure["method"]], []).append(name.replace("_", " "))
+        told = ", ".join(f"{how} for {' and '.join(names)}" for how, names in methods.items())
+        yield f"[dim]  intervals: {told}[/]"
+
+
+def _fitted(duel: Mapping[str, Any]) -> Iterator[str]:
+    """What became of events that one of the two was fitted on."""
+    training, count = duel["training"], duel["quality"]["fitted"]
+    if count:
+        how = "count, as you asked" if training["counted"] else "are left out (--include-training counts them)"
+        yield f"[yellow]  {count:,} mature events {how}: A or B was fitted on them[/]"
+    for side in "ab":
+        spans = ", ".join(f"{minute(span['from'])} to {minute(span['to'])}" for span in training[side]["fitted_on"])
+        if spans:
+            yield f"[dim]  {side.upper()} was fitted on events of {spans}[/]"
+        yield from (
+            f"[yellow]  {side.upper()}: {escape(why)}; none of its events are left out for that[/]"
+            for why in training[side]["unknown"]
+        )
+
+
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("", "A", "B", "B - A", "95% interval", "p")
+    for name, figure in figures.items():
+        low, high = figure["low"], figure["high"]
+        answer = sure(name, figure)
+        style = None if answer is None else COLOURS[answer]
+        sides = [number(figure[side], name) for side in ("a", "b")]
+        gap = number(figure["difference"], name, sign=True)
+        span = f"{number(low, name, sign=True)} to {number(high, name, sign=True)}"
+        p = "<0.001" if figure["p"] < 0.001 else f"{figure['p']:.3f}"
+        table.add_row(name.replace("_", " "), *sides, gap, span, p, style=style)
+    return table
+
+
+def _groups(segment: str, groups: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    yield f"\n[bold]{escape(segment)}[/]"
+    table = _table("group", "events", "same", "mature", "by", "B - A", "95% interval", "B is")
+    for group in groups:
+        verdict = group["verdict"]
+        by = verdict["by"]
+        told = ["-", "-", "-"]
+        if by is not None:
+            figure = group["figures"][by]
+            gap, low, high = (number(figure[part], by, sign=True) for part in ("difference", "low", "high"))
+            told = [_short(by), gap, f"{low} to {high}"]
+        same = "-" if group["agreement"] is None else f"{group['agreement']:.1%}"
+        word = {"unknown": "-"}.get(verdict["answer"], verdict["answer"])
+        own = (escape(group["group"]), f"{group['events']:,}", same, f"{group['labelled']:,}")
+        table.add_row(*own, *told, f"[{COLOURS[verdict['answer']]}]{word}[/]")
+    yield table
+
+
+def _disagreements(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
+    fields = list(rows[0]["event"] or {})[: _FIELDS if width >= 100 else 1]
+    table = _table(_MOST, "at", "A", "B", "rank A", "rank B", "label", *map(escape, fields))
+    for row in rows:
+        label = "-" if row["label"] is None else f"{row['label']:g}"
+        scores = [
+            f"[{'red' if yes else 'green'}]{row[side]:.4f}[/]" for side, yes in zip("ab", row["decided"], strict=True)
+        ]
+        ranks = [f"{row[f'rank_{side}']:.1%}" for side in "ab"]
+        time = minute(row["event_time"])[5:16]
+        own = [_value(row["event"][name]) for name in fields]
+        table.add_row(escape(row["event_id"]), time, *scores, *ranks, label, *own)
+    return table
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else escape(str(value))
+
+
+def _short(name: str) -> str:
+    return {"average_precision": "AP", "auc_roc": "AUC"}.get(name, name.replace("_", " "))
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column(first, overflow="fold", no_wrap=first != _MOST)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table

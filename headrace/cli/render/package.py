@@ -1,0 +1,190 @@
+"""Model packages on paper: a line for each in a list, and the whole sheet of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from headrace.domain.models.package import FILES, Manifest
+from headrace.domain.models.store import ModelStore, Stored
+from headrace.domain.plans.plan_log import PlanFact
+from headrace.domain.plans.plans import Plan
+from headrace.errors import ContractError
+from headrace.operations.plan_changes.lookup import parts, short
+
+WIDE = 160
+"""Columns where no terminal says how many: names are not to be cut in a pipe."""
+NARROW = 100
+"""Columns below which a list leaves some out."""
+LISTED = {"average_precision": "AP", "auc_roc": "AUC"}
+"""Metrics of a list, and what its columns are called."""
+COUNTS = ("rows", "positives")
+"""Metrics that are whole numbers."""
+
+
+def summary(store: ModelStore, stored: Stored, plan: Plan | None) -> dict[str, Any]:
+    """A package as `models list` tells it; where it cannot be read, `problem` says why.
+
+    Args:
+        store: what reads its manifest; the graph is not read.
+        stored: the package.
+        plan: the newest one, if it is known.
+    """
+    found: dict[str, Any] = {
+        "name": stored.name,
+        "version": stored.version,
+        "digest": stored.digest,
+        "uri": stored.uri,
+        "stored": moment(stored.stored) if stored.stored else None,
+        "parts": parts(plan).get(stored.digest, []),
+    }
+    missing = [name for name in FILES if name not in stored.files]
+    try:
+        manifest = store.manifest(stored)
+    except ContractError as error:
+        return {**found, "problem": str(error)}
+    return {
+        **found,
+        "problem": f"{' and '.join(missing)} missing" if missing else None,
+        "trainer": manifest.parameters.get("trainer"),
+        "trained_from": moment(manifest.training.start) if manifest.training.rows else None,
+        "trained_to": moment(manifest.training.end) if manifest.training.rows else None,
+        "rows": manifest.training.rows,
+        "positives": manifest.training.positives,
+        "metrics": manifest.metrics,
+    }
+
+
+def listing(rows: Sequence[Mapping[str, Any]], with_parts: bool, width: int) -> Table:
+    """The table of `models list`, fit for a terminal of so many columns; a narrow one is shown less."""
+    names = ["model", "digest", "trained on", *LISTED.values()]
+    if width >= NARROW:
+        names[2:3] = ["stored", "trained on", "trainer"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names + ["part"] * with_parts:
+        table.add_column(
+            name,
+            no_wrap=name not in ("trained on", "part"),
+            min_width=10 if name == "trained on" else None,
+            justify="right" if name in LISTED.values() else "left",
+        )
+    for row in rows:
+        told = {
+            "model": escape(f"{row['name']}@{row['version']}"),
+            "digest": short(row["digest"]),
+            "stored": (row["stored"] or "-")[:10],
+            "part": "\n".join(map(escape, row["parts"])) or "-",
+        }
+        if row["problem"]:
+            told["trained on"] = f"[red]{escape(row['problem'])}[/]"
+        else:
+            told |= {"trained on": _window(row), "trainer": row["trainer"] or "-"}
+            told |= {LISTED[name]: f"{value:.3f}" for name, value in row["metrics"].items() if name in LISTED}
+        table.add_row(*(told.get(str(column.header), "-") for column in table.columns))
+    return table
+
+
+def sheet(stored: Stored, manifest: Manifest, used: Sequence[Mapping[str, Any]] | None) -> Iterator[RenderableType]:
+    """All that a package says of itself, in parts; `used`: where plans name it, None when nobody asked."""
+    training = manifest.training
+    yield f"[bold]{escape(stored.title)}[/]"
+    own = {
+        "digest": stored.digest,
+        "lies at": stored.uri,
+        "stored": moment(stored.stored) if stored.stored else "the store does not say",
+        "code": manifest.revision or "no revision was told",
+        "output": f"{manifest.output}, yes from {manifest.threshold:g}",
+    }
+    if manifest.positive is not None:
+        own["positive class"] = str(manifest.positive)
+    if manifest.classes is not None:
+        own["classes"] = ", ".join(map(str, manifest.classes))
+    if training.rows:
+        own["trained on"] = f"events of {moment(training.start)} to {moment(training.end)}"
+        own["rows"] = f"{training.rows:,}, {training.positives:,} positive ({training.positives / training.rows:.2%})"
+    yield _pairs(own)
+    for title, values in (
+        ("held out", {name: _metric(name, value) for name, value in manifest.metrics.items()}),
+        ("parameters", manifest.parameters),
+        ("libraries", manifest.libraries),
+        ("read from", {topic: _offsets(ranges) for topic, ranges in training.offsets.items()}),
+    ):
+        yield f"\n[bold]{title}[/]"
+        yield _pairs(values) if values else "  nothing is told"
+    yield "\n[bold]inputs[/], with their values in training"
+    yield _inputs(manifest)
+    if used is not None:
+        yield "\n[bold]plans[/]"
+        yield from (escape(f"  {use['plan_version']}: {use['part']}, {use['time']}, {use['actor']}") for use in used)
+        if not used:
+            yield "  none that is still on the topic names it"
+
+
+def uses(facts: Sequence[PlanFact], digest: str) -> list[dict[str, Any]]:
+    """Plans that name a package, oldest first: version, time, actor, reason and the part that it plays."""
+    return [
+        {
+            "plan_version": fact.version,
+            "time": moment(fact.time),
+            "actor": fact.actor,
+            "reason": fact.reason,
+            "part": ", ".join(played),
+        }
+        for fact in facts
+        if (played := parts(fact.plan).get(digest))
+    ]
+
+
+def paper(soft_wrap: bool = False) -> Console:
+    """Where tables are printed: as wide as the terminal, or wide enough where there is none."""
+    terminal = Console(highlight=False, soft_wrap=soft_wrap)
+    return terminal if terminal.is_terminal else Console(highlight=False, soft_wrap=soft_wrap, width=WIDE)
+
+
+def moment(ms: int) -> str:
+    """Milliseconds since the epoch as people read them, UTC.
+
+    >>> moment(1_522_540_800_000)
+    '2018-04-01 00:00:00'
+    """
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _window(row: Mapping[str, Any]) -> str:
+    return f"{row['trained_from'][:10]} to {row['trained_to'][:10]}" if row["trained_from"] else "-"
+
+
+def _pairs(values: Mapping[str, object]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(escape(name), escape(str(value)))
+    return table
+
+
+def _inputs(manifest: Manifest) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    table.add_column("input", no_wrap=True)
+    table.add_column("dtype")
+    quantiles = {"least": 0.0, "lower quarter": 0.25, "middle": 0.5, "upper quarter": 0.75, "most": 1.0}
+    for name in quantiles:
+        table.add_column(name, justify="right")
+    for given in manifest.inputs:
+        profile = manifest.reference.get(given.name, ())
+        numbers = [f"{profile[round(at * (len(profile) - 1))]:,.4g}" if profile else "-" for at in quantiles.values()]
+        table.add_row(escape(given.name), given.dtype, *numbers)
+    return table
+
+
+def _metric(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name in COUNTS else f"{value:.4f}"
+
+
+def _offsets(ranges: Mapping[int, tuple[int, int]]) -> str:
+    return ", ".join(f"[{partition}] {start:,} to {stop:,}" for partition, (start, stop) in sorted(ranges.items()))

@@ -1,0 +1,1 @@
+"""Columns in memory: compiled kernels, codecs, indexes. Knows nothing of Kafka."""

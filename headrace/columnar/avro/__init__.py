@@ -1,0 +1,1 @@
+"""Avro records to Arrow columns and back, a batch at a time."""

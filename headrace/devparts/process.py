@@ -1,0 +1,268 @@
+"""The one owner of child processes: start, wait until ready, stop, kill, and find again from another process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from headrace.errors import ConfigurationError, HeadraceError
+
+# Below the ports that the kernel hands to outgoing connections (32768 and up on Linux, 49152 on macOS). A client that
+# keeps reconnecting to a dead server's port in that range may connect to itself, and the server cannot come back.
+_PORTS = range(15_000, 30_000)
+
+
+class ProcessDied(HeadraceError):
+    """A child ended or stayed unready beyond its bound; the message carries the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that a directory remembers in `NAME.json` (pid, start time) and whose output is in `NAME.log`.
+
+    Attributes:
+        name: unique in the directory.
+        directory: where its state and log files are.
+        pid: its process id, which is also its group's and session's.
+        started: its start time as the kernel tells it, seconds since the epoch: a recycled pid has another one.
+    """
+
+    name: str
+    directory: Path
+    pid: int
+    started: float
+
+    @property
+    def log(self) -> Path:
+        """The file that takes both its output streams."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def state(self) -> Path:
+        """The file by which `find` knows it."""
+        return self.directory / f"{self.name}.json"
+
+    def alive(self) -> bool:
+        """Whether it runs; a zombie does not."""
+        return self._handle() is not None
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        if handle := self._handle():
+            with suppress(psutil.NoSuchProcess):
+                handle.terminate()
+
+    def stop(self, grace: float = 30.0) -> None:
+        """SIGTERM, wait `grace` seconds, then SIGKILL; returns when it is gone. Nothing happens on a repeat."""
+        self._end(signal.SIGTERM, grace)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone. Nothing happens on a repeat."""
+        self._end(signal.SIGKILL, 10.0)
+
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until it stands still: it keeps its connections and says nothing more."""
+        if handle := self._handle():
+            handle.suspend()
+            self.wait_until(lambda: handle.status() == psutil.STATUS_STOPPED, 10.0)
+
+    def thaw(self) -> None:
+        """SIGCONT: a frozen one goes on."""
+        if handle := self._handle():
+            handle.resume()
+
+    def tail(self, lines: int = 20) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def wait_until(self, ready: Callable[[], bool], within: float) -> None:
+        """Call `ready` ten times a second until it says yes.
+
+        Raises:
+            ProcessDied: it ended, or `within` seconds passed.
+        """
+        deadline = time.monotonic() + within
+        while not ready():
+            if not self.alive():
+                raise ProcessDied(f"{self.name} ended before it was ready; the end of {self.log}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise ProcessDied(
+                    f"{self.name} was not ready within {within:g} s; the end of {self.log}:\n{self.tail()}"
+                )
+            time.sleep(0.1)
+
+    def _handle(self) -> psutil.Process | None:
+        try:
+            handle = psutil.Process(self.pid)
+            if abs(handle.create_time() - self.started) > 1.0:
+                return None
+            if handle.status() == psutil.STATUS_ZOMBIE:
+                handle.wait(0)  # reap it when it is our child
+                return None
+            return handle
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+            return None
+
+    def _end(self, sign: signal.Signals, grace: float) -> None:
+        if handle := self._handle():
+            with suppress(psutil.NoSuchProcess):
+                handle.send_signal(sign)
+                if sign is signal.SIGTERM:
+                    handle.resume()  # a frozen process could not take the signal
+                try:
+                    handle.wait(grace)
+                except psutil.TimeoutExpired:
+                    handle.kill()
+                    handle.wait(10.0)
+        self.state.unlink(missing_ok=True)
+
+
+def start(
+    name: str,
+    argv: Sequence[str],
+    directory: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    with_parent: bool = False,
+) -> Process:
+    """Start a program in a session of its own, so that Ctrl-C in the terminal does not reach it.
+
+    Args:
+        name: unique in `directory`; a running process of that name is an error of the caller.
+        argv: the program, found on PATH, and its arguments.
+        directory: takes the state file and the log, which grows over restarts.
+        env: variables on top of this process's own.
+        with_parent: have the kernel kill it when the thread that started it ends, however it ends (Linux only,
+            ignored elsewhere).
+
+    Raises:
+        ConfigurationError: the program is not on PATH.
+    """
+    if with_parent and (setpriv := shutil.which("setpriv")):
+        argv = [setpriv, "--pdeathsig", "KILL", "--", *argv]
+    program = shutil.which(argv[0])
+    if program is None:
+        raise ConfigurationError(f"{argv[0]} is not on PATH")
+    directory.mkdir(parents=True, exist_ok=True)
+    log = os.open(directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    state = directory / f"{name}.json"
+    write(state, json.dumps({"starting": list(argv)}))
+    try:
+        pid = os.posix_spawn(
+            program,
+            list(argv),
+            {**os.environ, **(env or {})},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],  # Python ignores SIGPIPE; a child should not
+        )
+    except BaseException:
+        state.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(log)
+    process = Process(name, directory, pid, psutil.Process(pid).create_time())
+    _note(process, argv)
+    return process
+
+
+def _note(process: Process, argv: Sequence[str]) -> None:
+    write(process.state, json.dumps({"pid": process.pid, "started": process.started, "argv": list(argv)}))
+
+
+def _begun(name: str, directory: Path, argv: Sequence[str]) -> Process | None:
+    """A process whose start was begun and not noted: whoever started it is at it, or was killed in between.
+
+    It is known by its log, which nothing else writes but what it started itself: that leads no session.
+    """
+    log = str((directory / f"{name}.log").resolve())
+    for found in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getsid(found.pid) == found.pid and any(file.path == log for file in found.open_files()):
+                process = Process(name, directory, found.pid, found.create_time())
+                _note(process, argv)
+                return process
+    return None
+
+
+def find(name: str, directory: Path) -> Process | None:
+    """The running process that `start` noted in `directory`, or None; the note of one that is gone is removed."""
+    state = directory / f"{name}.json"
+    try:
+        noted = json.loads(state.read_bytes())
+        if "starting" in noted:
+            return _begun(name, directory, list(map(str, noted["starting"])))
+        process = Process(name, directory, int(noted["pid"]), float(noted["started"]))
+        if not 0 < process.pid < 1 << 31:
+            raise ValueError(f"{process.pid} is no process")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{state} is damaged ({error}): whether {name} runs is not known; stop it if it does, and delete the file"
+        ) from None
+    if process.alive():
+        return process
+    state.unlink(missing_ok=True)
+    return None
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody listens on now, all different."""
+    ports: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(_PORTS, len(_PORTS)):
+            if len(ports) == count:
+                break
+            server = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                server.bind(("127.0.0.1", port))
+                ports.append(port)
+    if len(ports) < count:
+        raise ConfigurationError(f"fewer than {count} ports between {_PORTS.start} and {_PORTS.stop} are free")
+    return ports
+
+
+def bindable(port: int) -> bool:
+    """Whether a process that is started now could listen on this port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def listening(port: int) -> bool:
+    """Whether somebody accepts connections on this port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.settimeout(1.0)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file whole, making its directory: a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.draft")
+    draft.write_text(text)
+    draft.replace(path)

@@ -1,0 +1,1 @@
+"""What headrace is about, without Kafka: pipelines, features, models, quality, training."""

@@ -1,0 +1,227 @@
+"""Sliding event-time windows over the entries of many entities: exact, sorted, compact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.columnar.jit import frozen
+from headrace.domain.features.window_kernels import (
+    BLOCK,
+    FIELDS,
+    LENGTH,
+    NEVER,
+    RANK,
+    START,
+    Flags,
+    Floats,
+    Ints,
+    Pool,
+    copy_times,
+    copy_values,
+    evict_all,
+    fold,
+    fold_and_look,
+    lay_out,
+    refresh_all,
+)
+
+SPARE = 512
+"""Least number of free places in a pool after it was laid out anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the windows of an entity.
+
+    Attributes:
+        durations: window lengths in ms, in any order; answers keep this order.
+        delay: ms by which every window ends before the row's time: (t - delay - duration, t - delay].
+        lateness: ms by which a row may come after a newer one.
+        columns: number of value columns.
+        extremes: whether min and max are wanted besides sum and count.
+    """
+
+    durations: tuple[int, ...]
+    delay: int = 0
+    lateness: int = 0
+    columns: int = 0
+    extremes: bool = False
+
+    @property
+    def slack(self) -> int:
+        """Ms behind the watermark after which no acceptable row can ask for an entry."""
+        return self.lateness + self.delay + max(self.durations)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Windows of a batch of rows.
+
+    Attributes:
+        count: int64 (rows, windows); events in the window, whatever their values.
+        sums: float64 (rows, windows, columns, 2 or 4): sum and count of the values that are not null (NaN), and with
+            extremes min and max (infinite when there is none).
+    """
+
+    count: Ints
+    sums: Floats
+
+    def of(self, function: str, window: int, column: int = 0) -> npt.NDArray[np.generic]:
+        """One feature: `count` int64, else float64 with NaN where the window holds no value."""
+        if function == "count":
+            return self.count[:, window]
+        known = self.sums[:, window, column, 1]
+        if function == "mean":
+            means = np.full(len(known), np.nan)
+            np.divide(self.sums[:, window, column, 0], known, out=means, where=known > 0)
+            return means
+        numbers = self.sums[:, window, column, {"sum": 0, "min": 2, "max": 3}[function]]
+        return np.where(known > 0, numbers, np.nan)
+
+
+class Windows:
+    """Entries of many entities, each a dense slot number that the caller gives (see `index.EntityIndex`).
+
+    A row is folded first and answered then, so its windows hold the row itself (without delay) and every row folded
+    before. Answers depend on the rows and their order alone, bit for bit: not on batch boundaries, evictions, nor on a
+    snapshot taken and restored in between. An entry costs 8 bytes and 8 for each value column, plus up to a third.
+
+    Parameters:
+        question: which windows.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.watermark = NEVER
+        order = np.argsort(np.asarray(question.durations, np.int64), kind="stable")
+        self._durations = np.asarray(question.durations, np.int64)[order]
+        self._back = None if np.array_equal(order, np.arange(len(order))) else np.argsort(order)
+        self._kinds = 4 if question.extremes else 2
+        self._pool = self._empty(SPARE, np.zeros((16, FIELDS), np.int64))
+        self._cursor = np.zeros(1, np.int64)
+        self._used = 0
+
+    def fold_and_answer(
+        self, slots: Ints, times: Ints, values: Floats, folded: Flags | None = None, watermarks: Ints | None = None
+    ) -> Answers:
+        """Fold rows in order, answering each as of its own time.
+
+        Rows that are not `folded` are answered from what is known, looking no further back than
+        watermark - lateness - delay - longest window, where entries may be gone. `watermarks` are those that hold for
+        each row, and never fall; left out, they are the largest times folded.
+        """
+        rows = len(slots)
+        count = np.zeros((rows, len(self._durations)), np.int64)
+        sums = np.zeros((rows, len(self._durations), self.question.columns, self._kinds), np.float64)
+        if folded is None:
+            folded = np.ones(rows, np.bool_)
+        if watermarks is None:
+            reached = np.maximum.accumulate(np.append(self.watermark, np.where(folded, times, NEVER)))
+            watermarks = reached[1:]
+        self.reach(slots)
+        row, question, times, watermarks = 0, self.question, frozen(times), frozen(watermarks)
+        while True:
+            row, self.watermark = fold_and_look(
+                *self._pool, self._cursor, slots, times, values, folded, row,
+                watermarks, self.watermark, question.slack, self._durations, question.delay, count, sums,
+            )  # fmt: skip  # as the kernel has it
+            if row == rows:
+                break
+            self._make_room(self.watermark - question.slack)
+        if self._back is not None:
+            count, sums = count[:, self._back], sums[:, self._back]
+        return Answers(count, sums)
+
+    def fold(self, slots: Ints, times: Ints, values: Floats, horizon: int) -> None:
+        """Fold rows without asking; entries at or before `horizon` may be evicted."""
+        self.reach(slots)
+        if len(times):
+            self.watermark = max(self.watermark, int(times.max()))
+        row, times = 0, frozen(times)
+        while (row := fold(*self._pool, self._cursor, slots, times, values, row, horizon)) < len(slots):
+            self._make_room(horizon)
+
+    def sweep(self, horizon: int | None = None) -> Ints:
+        """Evict everywhere; returns the slots that hold nothing now and may be given to other entities."""
+        live = evict_all(self._pool.times, self._pool.spans, self._used, self._horizon(horizon))
+        if len(self._pool.times) > live + live // 2 + 2 * SPARE:
+            self._lay_out()
+        return np.flatnonzero(self._pool.spans[: self._used, LENGTH] == 0)
+
+    def lengths(self) -> Ints:
+        """Live entries of each slot."""
+        return self._pool.spans[: self._used, LENGTH]
+
+    def columns(self, slots: Ints) -> tuple[Ints, Ints, Floats]:
+        """Lengths, times and values of the live entries of the named slots, one slot after another."""
+        length = self._pool.spans[slots, LENGTH]
+        first = np.cumsum(length) - length
+        times = np.empty(int(length.sum()), np.int64)
+        values = np.empty((len(times), self.question.columns), np.float64)
+        start = self._pool.spans[slots, START]
+        copy_times(self._pool.times, times, start, first, length)
+        copy_values(self._pool.values, values, start, first, length)
+        return length, times, values
+
+    def ranks(self, slots: Ints) -> Ints:
+        """Rank of the first live entry of each slot; part of the state, for sums are grouped by rank."""
+        ranks: Ints = self._pool.spans[slots, RANK]
+        return ranks
+
+    def load(self, length: Ints, rank: Ints, times: Ints, values: Floats, watermark: int) -> None:
+        """Take over entries as `columns` gave them, for slots 0, 1, ...; nothing may be held yet."""
+        self.watermark = watermark
+        self._used = len(length)
+        spans = np.zeros((max(self._used, 16), FIELDS), np.int64)
+        spans[: self._used, START] = np.cumsum(length) - length
+        spans[: self._used, LENGTH] = length
+        spans[: self._used, RANK] = rank
+        self._pool = self._empty(0, spans)._replace(times=times, values=values)
+        self._lay_out()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, slack included."""
+        return sum(array.nbytes for array in self._pool)
+
+    def _horizon(self, horizon: int | None) -> int:
+        return self.watermark - self.question.slack if horizon is None else horizon
+
+    def _empty(self, places: int, spans: Ints) -> Pool:
+        columns = self.question.columns
+        blocks = np.empty((places // BLOCK + 1, 2, columns, self._kinds))
+        return Pool(np.empty(places, np.int64), np.empty((places, columns)), blocks, spans)
+
+    def reach(self, slots: Ints) -> None:
+        """Know every slot named, with or without entries."""
+        if not len(slots):
+            return
+        self._used = max(self._used, int(slots.max()) + 1)
+        spans = self._pool.spans
+        if self._used > len(spans):
+            more = np.zeros((self._used + self._used // 4 - len(spans), FIELDS), np.int64)
+            self._pool = self._pool._replace(spans=np.concatenate([spans, more]))
+
+    def _make_room(self, horizon: int) -> None:
+        evict_all(self._pool.times, self._pool.spans, self._used, horizon)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Move all regions into a new pool with room to grow; one column at a time, to bound the peak."""
+        used, old = self._used, self._pool
+        spans = np.zeros_like(old.spans)
+        taken = lay_out(old.spans, used, spans)
+        places = taken + (taken >> 3) + SPARE
+        runs = old.spans[:used, START], spans[:used, START], spans[:used, LENGTH]
+        times = np.empty(places, np.int64)
+        copy_times(old.times, times, *runs)
+        self._pool = old = old._replace(times=times)
+        values = np.empty((places, self.question.columns))
+        copy_values(old.values, values, *runs)
+        blocks = np.empty((places // BLOCK + 1, 2, self.question.columns, self._kinds))
+        self._pool = Pool(times, values, blocks, spans)
+        self._cursor[0] = taken
+        refresh_all(values, blocks, spans, used)

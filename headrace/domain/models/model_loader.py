@@ -1,0 +1,170 @@
+"""Arms of a plan, opened: their packages fetched and checked, their models loaded, ready to score batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.domain.models import ensembles
+from headrace.domain.models.matrix import FeatureMatrix
+from headrace.domain.models.package import ModelPackage, load
+from headrace.domain.models.row_independence import ENOUGH, check_rows
+from headrace.domain.models.sessions import Matrix, OnnxSession, Scores, Session, SessionSettings, open_session
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import Arm, Member
+from headrace.errors import ContractError
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model package, loaded.
+
+    Attributes:
+        package: what was loaded.
+        session: runs it.
+        matrix: where its inputs stand in the features' columns; None for a stacking model, which is fed scores.
+    """
+
+    package: ModelPackage
+    session: Session
+    matrix: FeatureMatrix | None
+
+
+class Pass:
+    """One batch of features on its way through any number of arms.
+
+    Each distinct list of inputs is made into a matrix once, and a model that several arms share scores once.
+
+    Args:
+        columns: of the features topic.
+    """
+
+    def __init__(self, columns: pa.RecordBatch) -> None:
+        self._columns = columns
+        self._matrices: dict[FeatureMatrix, Matrix] = {}
+        self._scores: dict[str, Scores] = {}
+
+    def scores(self, model: Model) -> Scores:
+        """The model's scores, float64 [n], in the rows' order."""
+        digest = model.package.digest
+        if digest not in self._scores:
+            assert model.matrix is not None
+            if model.matrix not in self._matrices:
+                self._matrices[model.matrix] = model.matrix.of(self._columns)
+            self._scores[digest] = model.session.run(self._matrices[model.matrix])
+        return self._scores[digest]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArm:
+    """An arm that can score.
+
+    Attributes:
+        arm: as the plan has it; its name, version and digest are those of the predictions.
+        threshold: a score at or above it is a positive decision.
+        models: the package of a single model, or the members' in order.
+        stacking: the model that makes one score of the members'.
+    """
+
+    arm: Arm
+    threshold: float
+    models: tuple[Model, ...]
+    stacking: Model | None = None
+
+    @property
+    def seconds_per_row(self) -> float:
+        """What a row costs, measured when the models were loaded."""
+        every = (*self.models, self.stacking) if self.stacking else self.models
+        return sum(model.session.batch.seconds_per_row for model in every)
+
+    def score(self, through: Pass) -> Scores:
+        """The arm's scores for a batch, float64 [n], in the rows' order; not all need be finite.
+
+        Raises:
+            ContractError: a model does not run on these rows.
+        """
+        scores = [through.scores(model) for model in self.models]
+        if self.stacking is None:
+            return ensembles.combine(self.arm, scores)
+        wide = any(given.dtype == "float64" for given in self.stacking.package.manifest.inputs)
+        matrix = np.column_stack(scores)
+        return self.stacking.session.run(matrix if wide else matrix.astype(np.float32))
+
+
+class Opener:
+    """Opens arms; a model that is open already is not loaded again, whichever arm of whichever plan names it.
+
+    Args:
+        store: where plans' packages lie.
+        settings: how models are run.
+        features: schema of the features topic's columns.
+    """
+
+    def __init__(self, store: ModelStore, settings: SessionSettings, features: pa.Schema) -> None:
+        self._store = store
+        self._settings = settings
+        self._features = features
+        self._open: dict[str, Model] = {}
+
+    def open(self, arm: Arm) -> OpenArm:
+        """Fetch, check and load all that an arm needs.
+
+        Raises:
+            ContractError: a package is not what the plan says, wants features that are not there, does not load, or
+                gives a row a score that depends on the rows beside it; or the arm's members make no ensemble.
+            Transient: the model store does not answer.
+            ConfigurationError: models cannot be run the way the settings say.
+        """
+        ensembles.check(arm)
+        own = Member(arm.model, arm.version, arm.digest, arm.uri)
+        if arm.combination == ensembles.STACKING:
+            models = tuple(self._model(member) for member in arm.members)
+            package = self._package(own)
+            ensembles.check_stacking(arm, package)
+            stacking = self._known(package) or Model(package, self._session(package), None)
+            self._open[package.digest] = stacking
+            return OpenArm(arm, _threshold(arm, package), models, stacking)
+        if arm.members:
+            assert arm.threshold is not None
+            return OpenArm(arm, arm.threshold, tuple(self._model(member) for member in arm.members))
+        model = self._model(own)
+        return OpenArm(arm, _threshold(arm, model.package), (model,))
+
+    def keep(self, arms: Iterable[OpenArm]) -> None:
+        """Forget the models that none of these arms uses."""
+        used = {model.package.digest for arm in arms for model in (*arm.models, arm.stacking) if model is not None}
+        self._open = {digest: model for digest, model in self._open.items() if digest in used}
+
+    def _model(self, named: Member) -> Model:
+        package = self._package(named)
+        found = self._known(package)
+        if found is None or found.matrix is None:
+            matrix = FeatureMatrix.resolve(package.manifest.inputs, self._features, package.title)
+            found = self._open[package.digest] = Model(package, self._session(package), matrix)
+        return found
+
+    def _session(self, package: ModelPackage) -> Session:
+        """A session whose rows are scored apart. Whoever writes a plan by other ways than ours has tried no model."""
+        session = open_session(package, self._settings)
+        if isinstance(session, OnnxSession):  # a forest walks each row by itself
+            # Accelerators may round sums of few rows and of many otherwise; the graph is the same.
+            judged = session if session.on_cpu else OnnxSession(package, replace(self._settings, device="cpu"))
+            check_rows(judged.run, package.sample(ENOUGH), package.title)
+        return session
+
+    def _known(self, package: ModelPackage) -> Model | None:
+        return self._open.get(package.digest)
+
+    def _package(self, named: Member) -> ModelPackage:
+        known = self._open.get(named.digest)
+        package = known.package if known else load(self._store.fetch(named.uri, named.digest), named.digest)
+        if package.title != named.title:
+            raise ContractError(f"the plan names {named.title}, the package is {package.title}")
+        return package
+
+
+def _threshold(arm: Arm, package: ModelPackage) -> float:
+    return package.manifest.threshold if arm.threshold is None else arm.threshold

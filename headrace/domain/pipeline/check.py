@@ -1,0 +1,97 @@
+"""Checks a pipeline file: every mistake at once, each with its line and the remedy; and loads one that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from headrace.domain.pipeline import events, sections
+from headrace.domain.pipeline.document import MOST, Node, Problem, Problems, TooMany, closest, read
+from headrace.domain.pipeline.form import Form
+from headrace.domain.pipeline.spec import Field, Pipeline, Rule
+from headrace.domain.pipeline.views import Readable, read_views
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.errors import ConfigurationError, ContractError
+from headrace.streaming.contracts.schemas import load_schema
+
+__all__ = ["Problem", "check", "load"]
+
+KNOWN = ("pipeline", "events", "rules", "views", "segments", *sections.SECTIONS)
+
+
+def check(path: Path, workspace: Workspace | None = None) -> list[Problem]:
+    """Everything that is wrong with a pipeline file, in the order of its lines; empty when it is good.
+
+    Schemas are looked for in the file's own workspace (`Workspace.of`) unless told otherwise.
+    """
+    return _read(path, workspace or Workspace.of(path))[1]
+
+
+def load(path: Path, workspace: Workspace | None = None) -> Pipeline:
+    """The pipeline of a file.
+
+    Raises:
+        ConfigurationError: something is wrong with it; the message lists all mistakes as `check` finds them.
+    """
+    pipeline, problems = _read(path, workspace or Workspace.of(path))
+    if problems or pipeline is None:
+        raise ConfigurationError("\n".join(f"{path}:{problem}" for problem in problems))
+    return pipeline
+
+
+def _read(path: Path, workspace: Workspace) -> tuple[Pipeline | None, list[Problem]]:
+    problems = Problems()
+    pipeline = None
+    with suppress(TooMany):
+        root = read(path, problems)
+        pipeline = _pipeline(root, workspace, problems) if root is not None else None
+    found = [*sorted(set(problems.found[:MOST])), *problems.found[MOST:]]  # last, that there may be more
+    return (None if found else pipeline), found
+
+
+def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline | None:
+    form = Form(root, problems, KNOWN, "pipeline: NAME, then its sections")
+    form.require("pipeline", "say what it is called: pipeline: card_fraud")
+    form.require("events", f"say what an event looks like: events: {events.EXAMPLE}")
+    form.require("model", f"say what the model reads: model: {sections.MODEL_EXAMPLE}")
+    name = form.name("pipeline")
+    event_form = Form(form.entries.get("events"), problems, events.EVENTS, events.EXAMPLE)
+    fields = _schema(event_form, workspace, problems) if "events" in form else {}
+    event = events.read_events(event_form, fields, problems) if "events" in form else None
+    rules = events.read_rules(form.entries.get("rules"), fields, problems)
+    # Read here for what views make of it; what is wrong with it is said with the other sections below.
+    truth = form.entries.get("labels")
+    labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""), sections.classes(form))
+    readable = Readable(_after(rules, fields), event.key if event is not None else None, labels)
+    views = read_views(form.entries.get("views"), readable, problems)
+    rest = sections.read_rest(form, fields, views, problems)
+    if name is None or event is None or "model" not in rest:
+        return None
+    return Pipeline(name=name, events=event, rules=rules, views=views, **rest)
+
+
+def _after(rules: Sequence[Rule], fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The fields as views see them: one whose nulls a rule keeps out or replaces is never null."""
+    solid = {rule.field for rule in rules if rule.required and rule.otherwise != "warn"}
+    return {name: replace(f, nullable=f.nullable and name not in solid) for name, f in fields.items()}
+
+
+def _schema(form: Form, workspace: Workspace, problems: Problems) -> Mapping[str, Field]:
+    """The fields of the event's schema; none, with a problem, where it cannot be used."""
+    form.require("schema", "name a file of schemas/ without .avsc, such as schema: card_transaction")
+    name = form.text("schema")
+    if name is None:
+        return {}
+    node = form.node_of("schema")
+    path = workspace.find("schemas", f"{name}.avsc") if Path(name).name == name else None
+    if path is None:
+        problems.add(node, f"no schema {name} in schemas/", closest(name, workspace.names("schemas", ".avsc")))
+        return {}
+    try:
+        load_schema(path)
+        return events.fields_of(workspace.schema(name))
+    except (ConfigurationError, ContractError) as error:
+        problems.add(node, f"the schema cannot be used: {error}", "mend the schema")
+        return {}

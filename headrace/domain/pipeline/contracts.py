@@ -1,0 +1,191 @@
+"""The Avro schemas of a pipeline's topics: files of `schemas/`, or made from the pipeline file, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.domain.pipeline.spec import Column, Field, Pipeline, View
+from headrace.domain.pipeline.workspace import Workspace
+
+Schema = dict[str, Any]
+
+WRITTEN = {
+    "labels": "label",
+    "dead-letters": "dead_letter",
+    "checkpoints": "checkpoint",
+    "plans": "plan",
+    "control": "control_event",
+    "scorecard-parts": "scorecard_part",
+    "scorecards": "scorecard",
+}
+"""Logical topics whose schema is a file of `schemas/`, the same for every pipeline."""
+VIEW_UPDATE = "view_update"
+
+MILLIS: Schema = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
+    """The Avro schema of every subject of a pipeline: `<pipeline>.<logical topic>-value`.
+
+    Raises:
+        ConfigurationError: a schema file is missing.
+        ContractError: a schema file is not JSON.
+    """
+    found = {
+        "events": workspace.schema(pipeline.events.schema),
+        "features": features(pipeline),
+        "predictions": predictions(pipeline),
+        "shadow-predictions": predictions(pipeline),
+        "exchange": exchange(pipeline, workspace),
+        "outcomes": outcomes(pipeline),
+    }
+    found |= {topic: workspace.schema(name) for topic, name in WRITTEN.items()}
+    found |= {f"view.{view.name}": workspace.schema(VIEW_UPDATE) for view in pipeline.foreign_views}
+    return {f"{pipeline.name}.{topic}-value": schema for topic, schema in found.items()}
+
+
+def features(pipeline: Pipeline) -> Schema:
+    """The record that `enrich` writes: one event with all its features."""
+    doc = f"An event of {pipeline.name} with its features."
+    return _record("features", doc, [*_identity(pipeline), *_carried(pipeline)], f"headrace.{pipeline.name}")
+
+
+def predictions(pipeline: Pipeline) -> Schema:
+    """The record that `score` and `shadow` write: a model's answer, with all that explains and repeats it."""
+    doc = f"A model's answer to an event of {pipeline.name}."
+    took = "Microseconds that the model took for it: its batch's, shared evenly."
+    cost = {**_field("compute_micros", "float", took), "default": 0.0}
+    return _record("prediction", doc, [*_answer(pipeline), cost, *_carried(pipeline)], f"headrace.{pipeline.name}")
+
+
+def outcomes(pipeline: Pipeline) -> Schema:
+    """The record that `labels` writes: a prediction with what turned out to be true of its event."""
+    again = "-1: no outcome, but the same prediction again."
+    states = "labelled: somebody said so. presumed: nobody did in time. unlabelled: not known."
+    truth = [
+        _field("revision", "int", f"0 for a prediction's first outcome, each correction has the next number; {again}"),
+        _field("state", "string", f"{states} repeated: see revision."),
+        {**_field("label", ["null", "double"], "What is true: 0 or 1 for a class, or a quantity."), "default": None},
+        {**_field("label_time", ["null", MILLIS], "When the truth became known to its source."), "default": None},
+        {**_field("label_delay", ["null", "long"], "Milliseconds from event to label time."), "default": None},
+        {**_field("label_source", ["null", "string"], "Who said so."), "default": None},
+        {**_field("former_state", ["null", "string"], "The state that this revision corrects."), "default": None},
+        {**_field("former_label", ["null", "double"], "The label that this revision corrects."), "default": None},
+        _field("reports", "int", "How many different reports came for the event so far."),
+        _field("conflicting", "boolean", "Whether the newest reports of different sources disagree."),
+        _field("as_of", MILLIS, "Labels up to this label time had been read."),
+    ]
+    doc = f"What became of a prediction of {pipeline.name}; the newest revision of a prediction_id holds."
+    fields = [*_answer(pipeline), *truth, *_carried(pipeline)]
+    return _record("outcome", doc, fields, f"headrace.{pipeline.name}")
+
+
+def exchange(pipeline: Pipeline, workspace: Workspace) -> Schema:
+    """The record that brings together by event id what other topics key otherwise; `labels` joins it."""
+    keys = [
+        _field("view", "string", "Name of a view that another entity keys."),
+        _field("keys", {"type": "array", "items": ["null", "string"]}, "That entity, of each event."),
+    ]
+    entities = {"type": "array", "items": _record("event_entities", "The entity of a view.", keys)}
+    events = [
+        _field("event_ids", {"type": "array", "items": "string"}, "Identity of each event."),
+        _field("times", {"type": "array", "items": "long"}, "Event time of each event, milliseconds since the epoch."),
+        _field("entities", entities, "Whom each event belongs to, for each view that labels are folded into."),
+    ]
+    own = [
+        _field("source", "string", "Logical topic that this was read from."),
+        _field("source_partition", "int", "Its partition."),
+        _field("next_offset", "long", "All records of the source partition below this offset are told."),
+        _field("progress", MILLIS, "Largest event time, or label time, seen in the source partition."),
+        _field("idle", "boolean", "Whether the source partition has stayed at its end for a while."),
+        _field("time", MILLIS, "By the clock, when this was told; when the idle source was last seen at its end."),
+        _field("events", _record("event_columns", "Events, as columns.", events), "Events of views that fold labels."),
+        _field("predictions", {"type": "array", "items": predictions(pipeline)}, "Predictions, of any arm."),
+        _field("labels", {"type": "array", "items": workspace.schema("label")}, "Labels."),
+    ]
+    doc = "Part of a batch of one source partition: what is about events whose ids belong to this partition."
+    return _record("exchange", doc, own, f"headrace.{pipeline.name}")
+
+
+def _answer(pipeline: Pipeline) -> list[Schema]:
+    """What predictions and outcomes say of a model's answer."""
+    model = [
+        _field("name", "string", "Name of the model package."),
+        _field("version", "string", "Version of the model package."),
+        _field("digest", "string", "SHA-256 of the model package, in hex: its identity."),
+    ]
+    return [
+        _field("prediction_id", "string", "Made of event id, model version and arm alone: a repeat carries the same."),
+        *_identity(pipeline),
+        _field("predicted_time", MILLIS, "When the score was computed."),
+        _field("model", _record("model_identity", "Which model answered.", model), "Which model answered."),
+        _field("arm", "string", "Part that the model played: champion, canary, challenger or shadow."),
+        _field("plan_version", "long", "Version of the plan that named the model."),
+        _field("score", "double", f"The model's answer, a {pipeline.model.output}."),
+        _field("decision", "boolean", "Whether the score reaches the threshold of the model package."),
+    ]
+
+
+def _identity(pipeline: Pipeline) -> list[Schema]:
+    return [
+        _field("event_id", "string", f"The event's {pipeline.events.id}; the same on every topic."),
+        _field("entity", "string", f"The event's {pipeline.events.key}, whose features these are."),
+        _field("event_time", MILLIS, f"The event's {pipeline.events.time}."),
+        _field("ingest_time", MILLIS, "When the event was written to its topic, by the record's own time stamp."),
+    ]
+
+
+def _carried(pipeline: Pipeline) -> list[Schema]:
+    """What features and predictions records share: fields of the event, features of each view, and their ages."""
+    found: list[Schema] = []
+    fields = pipeline.event_fields
+    if fields:  # a record without fields takes no bytes, which no reader of strangers' bytes should accept
+        record = _record("event_fields", "Fields of the event.", [_event_field(f, pipeline) for f in fields])
+        found.append(_field("event", record, "Fields of the event that the model or a segment reads, after the rules."))
+    for view in pipeline.views.values():
+        record = _record(f"{view.name}_features", _view_doc(view), [_feature(view, c) for c in view.columns])
+        found.append(_field(view.name, record, _view_doc(view)))
+    for view in pipeline.foreign_views:
+        doc = f"Milliseconds that the view {view.name} was behind what the event needed; 0 is exact, null not known."
+        found.append({**_field(f"{view.name}_age", ["null", "long"], doc), "default": None})
+    return found
+
+
+def _event_field(field: Field, pipeline: Pipeline) -> Schema:
+    doc = f"{field.name} of {pipeline.events.schema}."
+    if field.nullable:
+        return {**_field(field.name, ["null", field.avro], doc), "default": None}
+    return _field(field.name, field.avro, doc)
+
+
+def _view_doc(view: View) -> str:
+    of = "of the moment and the event alone" if view.kind == "calendar" else f"of the event's {view.key}"
+    return f"Features {of}, version {view.version} of the view {view.name}."
+
+
+def _feature(view: View, column: Column) -> Schema:
+    avro = {"integer": "long", "number": "double", "boolean": "int"}[column.type]
+    return _field(column.name, avro, _feature_doc(view, column))
+
+
+def _feature_doc(view: View, column: Column) -> str:
+    if view.kind == "calendar":
+        expression = view.expressions[column.feature]
+        zone = "" if expression.timezone == "UTC" else f", {expression.timezone}"
+        return f"{expression.text}{zone}" + (": 1 if so, else 0." if column.type == "boolean" else ".")
+    aggregation = view.features[column.feature]
+    what = f"{aggregation.function} of {aggregation.subject}" if aggregation.subject else "count of events"
+    window = view.window_names[view.windows.index(column.window)]
+    late = f", ending {view.delay} ms before the event" if view.delay else ", the event included"
+    empty = "" if column.type == "integer" else f"; {view.missing:g} where there are none"
+    return f"{what[0].upper()}{what[1:]} over the last {window}{late}{empty}."
+
+
+def _record(name: str, doc: str, fields: Sequence[Schema], namespace: str | None = None) -> Schema:
+    space = {} if namespace is None else {"namespace": namespace}
+    return {"type": "record", "name": name, **space, "doc": doc, "fields": list(fields)}
+
+
+def _field(name: str, avro: object, doc: str) -> Schema:
+    return {"name": name, "type": avro, "doc": doc}

@@ -1,0 +1,349 @@
+"""Reads the sections on models and what becomes of their answers: `model`, `labels`, `segments` and all that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from headrace.domain.pipeline import form as forms
+from headrace.domain.pipeline import units
+from headrace.domain.pipeline.document import Node, Problems, closest
+from headrace.domain.pipeline.events import value_of
+from headrace.domain.pipeline.form import Form
+from headrace.domain.pipeline.spec import (
+    Column,
+    Drift,
+    Fairness,
+    Field,
+    Labels,
+    Latency,
+    Model,
+    Release,
+    Retrain,
+    Scorecards,
+    Segment,
+    Value,
+    View,
+    Worth,
+)
+
+OUTPUTS = ("probability", "value")
+TRIGGERS = ("drift", "scorecard", "schedule")
+TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
+MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
+DAY = 86_400_000
+LABELS_EXPIRE = 90 * DAY
+KEPT, LEAST_WINDOWS = 400 * DAY, 9
+"""For how long windows of scorecards are kept, and how many at the least."""
+
+
+def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> Model:
+    """The `model` section; its inputs must be fields of the event or columns of a view."""
+    form.require("name", "write what the model is called, such as name: card_fraud")
+    form.require("inputs", "write what the model reads, such as inputs: [amount, customer.*]")
+    inputs: dict[str, None] = {}
+    columns = {name: [c.path for c in view.columns] for name, view in views.items()}
+    known = {name: frozenset(paths) for name, paths in columns.items()}
+    for node in form.items("inputs", "[amount, customer.*]"):
+        text = forms.text(node, problems)
+        if text is None:
+            continue
+        if text in inputs:
+            problems.add(node, f"the input {text} is there already", "write each input once")
+        inputs[text] = None
+        name, dot, column = text.partition(".")
+        if dot and name not in views:
+            problems.add(node, f"no view {name}", closest(name, views))
+        elif dot and column != "*" and columns[name] and text not in known[name]:
+            problems.add(node, f"no feature column {text}", closest(text, columns[name]))
+        elif not dot and fields:
+            _check_field(node, name, fields, columns, problems)
+    if form.node_of("inputs").items == ():
+        problems.add(form.node_of("inputs"), "the model reads nothing", "write at least one input")
+    output = form.choice("output", OUTPUTS)
+    top = 1 if output != "value" else 1e300
+    threshold = form.number("threshold", 0 if output != "value" else -1e300, top)
+    if output == "value":
+        form.require("threshold", "write the value from which on the decision is yes")
+    return Model(
+        name=form.name("name") or "",
+        inputs=tuple(inputs),
+        output="value" if output == "value" else "probability",
+        threshold=0.5 if threshold is None else threshold,
+    )
+
+
+def classes(root: Form) -> bool:
+    """Whether the file's model gives the probability of a class."""
+    node = root.entries.get("model")
+    output = (node.entries or {}).get("output") if node is not None else None
+    return output is None or output.text != "value"
+
+
+def _check_field(
+    node: Node, name: str, fields: Mapping[str, Field], columns: Mapping[str, list[str]], problems: Problems
+) -> None:
+    if name in columns and name not in fields:
+        problems.add(node, f"{name} is a view, not a column", f"write {name}.* for all its columns")
+    elif name not in fields:
+        every = [path for paths in columns.values() for path in paths]
+        problems.add(node, f"the event has no field {name}", closest(name, [*fields, *every]))
+    elif fields[name].type == "string":
+        problems.add(
+            node, f"{name} is a string, and models read numbers", f'make a calendar feature of it: is_a: {name} == "a"'
+        )
+    elif fields[name].type == "time":
+        problems.add(
+            node, f"{name} is a time, and models read numbers", "make a calendar feature of it: weekend: weekday >= 5"
+        )
+    elif fields[name].type == "other":
+        problems.add(node, f"{name} is not a number", "use another field")
+
+
+def read_labels(form: Form, classes: bool) -> Labels:
+    """The `labels` section; `classes`: whether the model gives the probability of one."""
+    form.require("id", "name the column of label files that holds the event's id, such as id: transaction_id")
+    form.require("value", "name the column of label files that holds the truth, such as value: fraud")
+    unlabelled = None
+    if "unlabelled_is" in form and form.node_of("unlabelled_is").text not in ("null", "~", ""):
+        unlabelled = form.number("unlabelled_is")
+    positive = form.number("positive")
+    if positive is not None and not classes:
+        form.problems.add(
+            form.node_of("positive"), "a quantity has no positive class", "take it out, or write output: probability"
+        )
+    unlabelled = _class_of_silence(form, unlabelled, positive) if classes else unlabelled
+    matures, expires = form.duration("matures_after") or 0, form.duration("expires_after", least=1)
+    if expires is not None and expires < matures:
+        form.problems.add(
+            form.node_of("expires_after"),
+            f"labels expire after {units.duration(expires)}, before events have matured",
+            f"write at least {units.duration(matures)}, which is matures_after",
+        )
+    sources: dict[str, None] = {}
+    for node in form.items("sources", "[chargeback, analyst]"):
+        name = forms.text(node, form.problems)
+        if name in sources:
+            form.problems.add(node, f"{name} stands there twice", "name each source once, the most trusted first")
+        elif name is not None:
+            sources[name] = None
+    return Labels(
+        form.text("id") or "",
+        form.text("value") or "",
+        matures,
+        unlabelled,
+        max(matures, LABELS_EXPIRE) if expires is None else expires,
+        tuple(sources),
+        classes,
+        positive,
+    )
+
+
+def _class_of_silence(form: Form, unlabelled: float | None, positive: float | None) -> float | None:
+    """`unlabelled_is` as 0 or 1: written as labels are, where the file says which of them is positive."""
+    if unlabelled is None or (positive is None and unlabelled in (0, 1)):
+        return unlabelled
+    if positive is not None:
+        return float(unlabelled == positive)
+    form.problems.add(
+        form.node_of("unlabelled_is"),
+        f"{unlabelled:g} is neither 0 nor 1, and the model gives a probability",
+        "write 0 or 1, or say which label is the positive class, such as positive: 2",
+    )
+    return unlabelled
+
+
+def read_segments(
+    node: Node, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems
+) -> dict[str, Segment]:
+    """The `segments` section, by name."""
+    segments: dict[str, Segment] = {}
+    columns = {c.path: c for view in views.values() for c in view.columns}
+    for name, entry in Form(node, problems, None, "amount_band: {of: amount, cuts: [10, 50]}").named():
+        form = Form(entry, problems, ("of", "cuts", "values"), "{of: amount, cuts: [10, 50]}")
+        form.require("of", "name the field or feature column that is cut into groups, such as of: amount")
+        of = form.text("of") or ""
+        cuts = _ascending(form, problems)
+        values: list[Value] = []
+        for listed in form.items("values", "[web, shop]"):
+            field = fields.get(of) or _as_field(of, columns, listed)
+            value = value_of(listed, field, field.type not in ("time", "other"), problems)
+            values += [] if value is None else [value]
+        if entry.entries is not None and ("cuts" in form) == ("values" in form):
+            problems.add(entry, "a segment has either cuts or values", "write cuts: [10, 50] or values: [web, shop]")
+        if of and fields:
+            _check_segment(form.node_of("of"), of, "cuts" in form, fields, columns.keys(), problems)
+        segments[name] = Segment(name, of, cuts, tuple(values))
+    return segments
+
+
+def _as_field(of: str, columns: Mapping[str, Column], listed: Node) -> Field:
+    """A feature column as if it were a field of the event; one that nobody knows has a type that nobody checks.
+
+    A yes or no among features is 1 or 0, and may be listed either way.
+    """
+    if of not in columns:
+        return Field(of, "other", True, None)
+    kind = columns[of].type
+    if kind == "boolean" and not isinstance(listed.value, bool):
+        return Field(of, "integer", True, "int")
+    return Field(of, kind, True, "long" if kind == "integer" else None)
+
+
+def _check_segment(
+    node: Node, of: str, cut: bool, fields: Mapping[str, Field], columns: Set[str], problems: Problems
+) -> None:
+    if of not in fields and of not in columns:
+        problems.add(node, f"neither a field of the event nor a feature column: {of}", closest(of, [*fields, *columns]))
+    elif of in fields and (fields[of].type in ("time", "other") or (cut and fields[of].type == "string")):
+        remedy = "list its values instead: values: [a, b]" if fields[of].type == "string" else "use another field"
+        problems.add(node, f"{of} is {fields[of].type} and cannot be cut", remedy)
+
+
+def _ascending(form: Form, problems: Problems) -> tuple[float, ...]:
+    cuts: list[float] = []
+    for node in form.items("cuts", "[10, 50, 200]"):
+        cut = forms.number(node, problems)
+        if cut is not None and cuts and cut <= cuts[-1]:
+            problems.add(node, f"the cut {cut:g} does not come after {cuts[-1]:g}", "write cuts from low to high")
+        elif cut is not None:
+            cuts.append(cut)
+    return tuple(cuts)
+
+
+def read_scorecards(form: Form, problems: Problems) -> Scorecards:
+    """The `scorecards` section."""
+    depths: list[int] = []
+    for node in form.items("precision_at", "[100]"):
+        depth = forms.number(node, problems)
+        if depth is not None and (depth < 1 or depth != int(depth)):
+            problems.add(node, f"{node.text} is no number of rows", "write a whole number, such as precision_at: [100]")
+        elif depth is not None:
+            depths.append(int(depth))
+    window = form.duration("window", least=60_000) or DAY
+    least = LEAST_WINDOWS * window
+    keep = form.duration("keep") or max(KEPT, least)
+    if keep < least:
+        problems.add(
+            form.node_of("keep"),
+            f"a card is told beside the {LEAST_WINDOWS - 1} windows before it, more than {units.duration(keep)}",
+            f"write {units.duration(least)} or more, or leave keep out",
+        )
+    return Scorecards(window, tuple(depths) or (100,), keep)
+
+
+def read_value(form: Form) -> Worth:
+    """The `value` section: what each kind of decision is worth."""
+    return Worth(**{key: form.number(key) or 0 for key in SECTIONS["value"][0]})
+
+
+def read_drift(form: Form) -> Drift:
+    """The `drift` section."""
+    budget = form.number("false_alarms_per_month", 0.001, 1000)
+    return Drift(1 if budget is None else budget)
+
+
+def read_retrain(form: Form, problems: Problems) -> Retrain:
+    """The `retrain` section."""
+    triggers: list[str] = []
+    for node in form.items("on", "[drift, schedule]"):
+        text = forms.text(node, problems)
+        if text is not None and text not in TRIGGERS:
+            problems.add(node, f"nothing is called {text} that could start a training", closest(text, TRIGGERS))
+        elif text is not None:
+            triggers.append(text)
+    return Retrain(
+        on=tuple(triggers),
+        trainer=form.choice("trainer", TRAINERS) or "lightgbm",
+        window=form.duration("window", least=1) or 7 * DAY,
+        cooldown=form.duration("cooldown") or 0,
+        per_month=form.whole("per_month", 0),
+    )
+
+
+def read_release(form: Form, segments: Mapping[str, Segment], problems: Problems) -> Release:
+    """The `release` section; its fairness names a segment."""
+    gates_form = Form(form.entries.get("gates"), problems, None, "{average_precision: better}")
+    gates = {name: text for name, node in gates_form.named() if (text := forms.text(node, problems)) is not None}
+    shares: list[float] = []
+    for node in form.items("canary", "[5%, 25%, 100%]"):
+        share = forms.share(node, problems)
+        if share is not None and share <= (shares[-1] if shares else 0):
+            problems.add(node, f"the share {node.text} is no larger than the last", "write them from low to high")
+        elif share is not None:
+            shares.append(share)
+    if shares and shares[-1] != 1:
+        problems.add(form.node_of("canary"), "the last share is not 100%", "end with 100%: the model takes over")
+    approvals = form.whole("approvals", 0, 10)
+    return Release(
+        gates=gates,
+        minimum=form.whole("minimum", 0) or 0,
+        fairness=_fairness(form.entries.get("fairness"), segments, problems),
+        approvals=1 if approvals is None else approvals,
+        canary=tuple(shares) or (1.0,),
+        each=form.duration("each") or 0,
+    )
+
+
+def _fairness(node: Node | None, segments: Mapping[str, Segment], problems: Problems) -> Fairness | None:
+    if node is None:
+        return None
+    form = Form(node, problems, ("segment", "gap"), "{segment: amount_band, gap: 0.05}")
+    form.require("segment", "name one of the segments")
+    form.require("gap", "write the largest gap between two groups, such as gap: 0.05")
+    segment, gap = form.text("segment"), form.number("gap", 0, 1)
+    if segment is not None and segment not in segments:
+        problems.add(form.node_of("segment"), f"no segment {segment}", closest(segment, segments))
+    return Fairness(segment or "", gap or 0)
+
+
+def read_latency(form: Form) -> Latency:
+    """The `latency` section."""
+    return Latency(form.duration("target", least=1) or 50)
+
+
+SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "model": (("name", "inputs", "output", "threshold"), MODEL_EXAMPLE),
+    "labels": (
+        ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources"),
+        "{id: transaction_id, value: fraud}",
+    ),
+    "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
+    "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
+    "drift": (("false_alarms_per_month",), "{false_alarms_per_month: 1}"),
+    "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
+    "release": (("gates", "minimum", "fairness", "approvals", "canary", "each"), "{approvals: 1}"),
+    "latency": (("target",), "{target: 50ms}"),
+}
+"""Keys of each section that is a plain mapping, and how it is written."""
+
+
+def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> dict[str, Any]:
+    """All sections below the views, as arguments of `Pipeline`; those that the file leaves out are left out."""
+    found: dict[str, Any] = {}
+
+    def section(name: str) -> Form | None:
+        keys, example = SECTIONS[name]
+        node = root.entries.get(name)
+        return None if node is None else Form(node, problems, keys, example)
+
+    if (form := section("model")) is not None:
+        found["model"] = read_model(form, fields, views, problems)
+    if (form := section("labels")) is not None:
+        found["labels"] = read_labels(form, classes(root))
+    segments: dict[str, Segment] = {}
+    if (node := root.entries.get("segments")) is not None:
+        segments = found["segments"] = read_segments(node, fields, views, problems)
+    if (form := section("scorecards")) is not None:
+        found["scorecards"] = read_scorecards(form, problems)
+    if (form := section("value")) is not None:
+        found["value"] = read_value(form)
+    if (form := section("drift")) is not None:
+        found["drift"] = read_drift(form)
+    if (form := section("retrain")) is not None:
+        found["retrain"] = read_retrain(form, problems)
+    if (form := section("release")) is not None:
+        found["release"] = read_release(form, segments, problems)
+    if (form := section("latency")) is not None:
+        found["latency"] = read_latency(form)
+    return found

@@ -1,0 +1,379 @@
+"""The pipeline file as frozen values. `check.load` makes them; everything in them has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from typing import Literal
+
+from headrace.domain.pipeline.expressions import Expression
+
+FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
+Function = Literal["count", "sum", "mean", "min", "max"]
+Otherwise = Literal["reject", "impute", "warn"]
+Late = Literal["reject", "score"]
+Repeats = Literal["drop", "keep"]
+HOUR = 3_600_000
+Value = float | int | str | bool
+LABEL = "label"
+"""The name by which aggregations of a view call what events turned out to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of the event's Avro schema: `avro` is its type as written there, without the null of a nullable one."""
+
+    name: str
+    type: FieldType
+    nullable: bool
+    avro: object
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an event looks like.
+
+    Attributes:
+        schema: name of its Avro schema, a file in `schemas/`.
+        id, time, key: the fields that identify it, say when it happened and which entity it belongs to.
+        allowed_lateness: milliseconds an event may be behind its partition's newest and still be folded exactly.
+        late: what becomes of later ones: `reject` sends them to the dead letters, `score` predicts them with what is
+            known and leaves windows alone.
+        repeats: what becomes of an event whose id was there before: `drop` leaves it out, `keep` takes it for an event
+            of its own.
+        repeats_within: milliseconds of event time that an id is remembered for, at least; no less than
+            `allowed_lateness`, so that what can be folded is folded once.
+        fields: all fields of the schema, in its order.
+    """
+
+    schema: str
+    id: str
+    time: str
+    key: str
+    allowed_lateness: int = 0
+    late: Late = "reject"
+    repeats: Repeats = "drop"
+    repeats_within: int = HOUR
+    fields: Mapping[str, Field] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold for a field of the event, and what becomes of an event for which it does not.
+
+    Attributes:
+        range: smallest and largest value allowed, both included; an open end is an infinity.
+        one_of: the values allowed.
+        required: null does not pass.
+        otherwise: `reject` to the dead letters, `impute` `value`, or `warn` (count it, change nothing).
+    """
+
+    field: str
+    type: FieldType
+    required: bool = False
+    range: tuple[float, float] | None = None
+    one_of: tuple[Value, ...] | None = None
+    otherwise: Otherwise = "reject"
+    value: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """What is computed over a window: `count` of events, or `sum`, `mean`, `min`, `max` of a numeric field.
+
+    With `of_label`, what events turned out to be: `count` of those labelled, `sum` or `mean` of their labels.
+    """
+
+    function: Function
+    field: str | None = None
+    of_label: bool = False
+
+    @property
+    def subject(self) -> str | None:
+        """What stands between the brackets in the file, None where there are none."""
+        return LABEL if self.of_label else self.field
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature column of a view.
+
+    Attributes:
+        view, name: it is the field `name` of the struct `view`; `view.name` in the log and in model packages.
+        type: `integer`, `number`, or `boolean` (written as 0 or 1).
+        feature: the feature's name in the file, without the window.
+        window: milliseconds; 0 for a calendar feature.
+    """
+
+    view: str
+    name: str
+    type: Literal["integer", "number", "boolean"]
+    feature: str
+    window: int = 0
+
+    @property
+    def path(self) -> str:
+        """`customer.avg_amount_7d`."""
+        return f"{self.view}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Features of an entity (`kind` entity) or of the moment and the event alone (`kind` calendar).
+
+    An entity's windows are (t - delay - window, t - delay], t being the event's time, the event itself included.
+
+    Attributes:
+        key: the event's field that names the entity; None for a calendar view.
+        windows: lengths in milliseconds, ascending; `window_names` are the same as written, for column names.
+        delay: milliseconds that windows end before the event.
+        features: name to aggregation, each computed over every window.
+        expressions: name to expression, for a calendar view.
+        missing: what an empty window gives (a count is 0 all the same); NaN unless the file says otherwise.
+        max_age: for a view keyed by another entity, milliseconds that it may be behind what an event needs before the
+            event waits for it.
+        idle_after: milliseconds without events after which a source partition no longer holds the view back.
+        version: raised when the meaning of a feature changes.
+    """
+
+    name: str
+    kind: Literal["calendar", "entity"]
+    key: str | None = None
+    windows: tuple[int, ...] = ()
+    window_names: tuple[str, ...] = ()
+    delay: int = 0
+    features: Mapping[str, Aggregation] = field(default_factory=dict)
+    expressions: Mapping[str, Expression] = field(default_factory=dict)
+    missing: float = nan
+    max_age: int = 0
+    idle_after: int = 10_000
+    version: int = 1
+
+    def own(self, pipeline: Pipeline) -> bool:
+        """Whether the events' own key names its entity, so that its state lies where its events arrive."""
+        return self.key == pipeline.events.key
+
+    def foreign(self, pipeline: Pipeline) -> bool:
+        """Whether another field than the events' key names its entity."""
+        return self.kind == "entity" and not self.own(pipeline)
+
+    @property
+    def span(self) -> int:
+        """Milliseconds before an event that its oldest entry may lie: delay and longest window."""
+        return self.delay + max(self.windows, default=0)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of the event that its aggregations read, each once, in the order they are met."""
+        return tuple(dict.fromkeys(a.field for a in self.features.values() if a.field is not None))
+
+    @property
+    def folds_labels(self) -> bool:
+        """Whether an aggregation reads labels, as far as they were known when an event happened."""
+        return any(a.of_label for a in self.features.values())
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Its feature columns: for each window, shortest first, each feature in the file's order."""
+        if self.kind == "calendar":
+            return tuple(_calendar_columns(self.name, self.expressions))
+        return tuple(
+            Column(self.name, f"{name}_{text}", "integer" if a.function == "count" else "number", name, window)
+            for window, text in zip(self.windows, self.window_names, strict=True)
+            for name, a in self.features.items()
+        )
+
+
+def _calendar_columns(view: str, expressions: Mapping[str, Expression]) -> Iterator[Column]:
+    for name, expression in expressions.items():
+        assert expression.type != "string", "compile lets no string feature through"
+        yield Column(view, name, expression.type, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the pipeline's models take and give: `inputs` as written (`customer.*`), see `expand`."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: Literal["probability", "value"] = "probability"
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Where truth comes from; durations in milliseconds.
+
+    Attributes:
+        id, value: columns of a file of labels.
+        matures_after: how old an event is when nobody waits for its label any longer.
+        unlabelled_is: the label of an event that none came for by then; None keeps it unlabelled.
+        expires_after: how long after its event a label may be known to count; at least `matures_after`.
+        sources: who is believed first where labels of the same time differ; others come after them, by name.
+        classes: whether the truth is one of two classes, 0 or 1, as for a model that gives a probability.
+        positive: the value of a label that means 1, any other meaning 0; None where labels are 0 and 1 themselves.
+            `unlabelled_is` is the class then, whatever the file calls it.
+    """
+
+    id: str
+    value: str
+    matures_after: int = 0
+    unlabelled_is: float | None = None
+    expires_after: int = 90 * 86_400_000
+    sources: tuple[str, ...] = ()
+    classes: bool = False
+    positive: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Groups of events: by bands of a number between `cuts` (ascending), or by each of the `values` of a field."""
+
+    name: str
+    of: str
+    cuts: tuple[float, ...] = ()
+    values: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecards:
+    """What a scorecard is made of.
+
+    Attributes:
+        window: milliseconds of event time that one card covers; windows begin at multiples of it since the epoch.
+        precision_at: how many entities, or rows, a day can be looked into: the k of precision at k.
+        keep: milliseconds of event time, behind the newest window of a model, for which cards are made and corrected.
+    """
+
+    window: int = 86_400_000
+    precision_at: tuple[int, ...] = (100,)
+    keep: int = 400 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a decision of each kind is worth, in the user's own unit."""
+
+    true_positive: float = 0
+    false_positive: float = 0
+    true_negative: float = 0
+    false_negative: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How often the detectors may cry wolf."""
+
+    false_alarms_per_month: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Retrain:
+    """When and how models are trained anew; durations in milliseconds."""
+
+    on: tuple[str, ...] = ()
+    trainer: str = "lightgbm"
+    window: int = 7 * 86_400_000
+    cooldown: int = 0
+    per_month: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fairness:
+    """The largest gap in quality between any two groups of a segment."""
+
+    segment: str
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a new model must pass: gates, sample, approvals, then the canary's shares (0 to 1), `each` so many ms."""
+
+    gates: Mapping[str, str] = field(default_factory=dict)
+    minimum: int = 0
+    fairness: Fairness | None = None
+    approvals: int = 1
+    canary: tuple[float, ...] = (1.0,)
+    each: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from an event's arrival to its prediction that batches are sized for."""
+
+    target: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A use case, whole."""
+
+    name: str
+    events: Event
+    model: Model
+    rules: tuple[Rule, ...] = ()
+    views: Mapping[str, View] = field(default_factory=dict)
+    labels: Labels | None = None
+    segments: Mapping[str, Segment] = field(default_factory=dict)
+    scorecards: Scorecards = field(default_factory=Scorecards)
+    value: Worth | None = None
+    drift: Drift | None = None
+    retrain: Retrain | None = None
+    release: Release | None = None
+    latency: Latency = field(default_factory=Latency)
+
+    @property
+    def calendar_views(self) -> tuple[View, ...]:
+        """Views that need no state."""
+        return tuple(v for v in self.views.values() if v.kind == "calendar")
+
+    @property
+    def own_views(self) -> tuple[View, ...]:
+        """Entity views keyed as the events are."""
+        return tuple(v for v in self.views.values() if v.own(self))
+
+    @property
+    def foreign_views(self) -> tuple[View, ...]:
+        """Entity views keyed by another entity; each has a topic `view.<name>` of its own."""
+        return tuple(v for v in self.views.values() if v.foreign(self))
+
+    @property
+    def label_views(self) -> tuple[View, ...]:
+        """Entity views keyed by another entity that fold labels; `labels` tells them on their topics."""
+        return tuple(v for v in self.foreign_views if v.folds_labels)
+
+    @property
+    def event_fields(self) -> tuple[Field, ...]:
+        """Fields of the event that the model or a segment reads, in the schema's order: the `event` struct."""
+        wanted = {*expand(self), *(segment.of for segment in self.segments.values())}
+        return tuple(f for f in self.events.fields.values() if f.name in wanted)
+
+    def locate(self, column: str) -> tuple[str, str]:
+        """(struct, field) where features and predictions records hold a column.
+
+        `customer.nb_tx_7d` is (`customer`, `nb_tx_7d`); the event's own `amount` is (`event`, `amount`).
+        """
+        view, dot, name = column.partition(".")
+        return (view, name) if dot else ("event", column)
+
+
+def expand(pipeline: Pipeline) -> list[str]:
+    """The model's inputs, in order: event fields by name, features as `view.name`, each once.
+
+    A pattern `view.*` stands for all columns of that view, in the view's order.
+    """
+    return expanded(pipeline.model.inputs, pipeline.views)
+
+
+def expanded(inputs: Sequence[str], views: Mapping[str, View]) -> list[str]:
+    """`expand` for parts of a pipeline that is still being read; a pattern of an unknown view gives nothing."""
+    found: dict[str, None] = {}
+    for text in inputs:
+        view, dot, name = text.partition(".")
+        if dot and name == "*":
+            found |= dict.fromkeys(column.path for column in (views[view].columns if view in views else ()))
+        else:
+            found[text] = None
+    return list(found)

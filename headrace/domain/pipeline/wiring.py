@@ -1,0 +1,94 @@
+"""Joins a pipeline's contracts to Kafka: which topic carries what, how its values are written, where ids come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.errors import ContractError
+from headrace.streaming.contracts.registry import RegistryIds
+from headrace.streaming.contracts.schemas import PinnedIds, SchemaIds, load_schema
+from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.process.settings import Settings
+from headrace.streaming.records.codec import Codec
+
+EVENT_BYTES = 1_000_000
+OURS_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """A pipeline with the schemas and ids of its topics."""
+
+    pipeline: Pipeline
+    workspace: Workspace
+    ids: SchemaIds
+
+    def channel(self, logical: str) -> Channel:
+        """A logical topic of this pipeline; ContractError when its schema is unknown or has no id."""
+        name = f"{self.pipeline.name}.{logical}"
+        subject = f"{name}-value"
+        known = schemas(self.pipeline, self.workspace)
+        if subject not in known:
+            topics = ", ".join(sorted(s.removeprefix(f"{self.pipeline.name}.").removesuffix("-value") for s in known))
+            raise ContractError(f"{self.pipeline.name} has no topic {logical}: it has {topics}")
+        # Strangers write events and labels; only we write the others, and a dead letter holds a whole event.
+        most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
+        return Channel(logical, name, Codec(subject, load_schema(known[subject]), self.ids, most))
+
+    def wiring(
+        self,
+        service: str,
+        settings: Settings,
+        reads: str | Iterable[str],
+        writes: Iterable[str] = (),
+        facts: Iterable[str] = (),
+        beside: Iterable[str] = (),
+    ) -> Wiring:
+        """All that a runner needs to know of the outside, for one member of a service."""
+        return Wiring(
+            pipeline=self.pipeline.name,
+            service=service,
+            member=settings.member,
+            inputs=tuple(self.channel(logical) for logical in ([reads] if isinstance(reads, str) else reads)),
+            dead_letters=self.channel("dead-letters"),
+            checkpoints=self.channel("checkpoints"),
+            outputs={logical: self.channel(logical) for logical in writes},
+            facts={logical: self.channel(logical) for logical in facts},
+            beside={logical: f"{self.pipeline.name}.{logical}" for logical in beside},
+            code_version=settings.code_version or code_version(),
+        )
+
+
+def read_contracts(settings: Settings) -> Contracts:
+    """The contracts that the settings name. ConfigurationError explains every mistake in the pipeline file."""
+    path = resolve(settings.pipeline, Path.cwd())
+    workspace = Workspace.of(path)
+    pipeline = load(path, workspace)
+    return Contracts(pipeline, workspace, schema_ids(settings, workspace))
+
+
+def schema_ids(settings: Settings, workspace: Workspace) -> SchemaIds:
+    """Ids from a registry if one is set, else from the pinned file."""
+    if settings.registry is not None:
+        return RegistryIds(settings.registry.get_secret_value())
+    return PinnedIds(settings.schema_ids or pins_path(workspace))
+
+
+def pins_path(workspace: Workspace) -> Path:
+    """Where the ids of a project's schemas are pinned: beside its own schemas."""
+    return workspace.roots[0] / "schemas" / "ids.json"
+
+
+def code_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("headrace")
+    except PackageNotFoundError:
+        return "unknown"

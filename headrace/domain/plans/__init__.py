@@ -1,0 +1,1 @@
+"""What scores what: plans as facts, and the share of a canary."""

@@ -1,0 +1,1 @@
+"""Two models beside each other: tests, and how alike they are."""

@@ -1,0 +1,1 @@
+"""Numbers that quality rests on: exact sums, quantiles, intervals, expectations."""

@@ -1,0 +1,1 @@
+"""What two services say to each other."""

@@ -1,0 +1,68 @@
+"""From tables to a stored model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.models.sandbox import admit
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.spec import Pipeline, Retrain, expand
+from headrace.domain.training.dataset import assemble, newest
+from headrace.domain.training.model_build import Recipe, train
+
+
+def train_offline(
+    pipeline: Pipeline,
+    features: pa.Table,
+    labels: pa.Table,
+    store: ModelStore,
+    version: str,
+    *,
+    trainer: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    trees: int | None = None,
+    seed: int = 0,
+    holdout: float = 0.25,
+    as_of: int | None = None,
+    revision: str | None = None,
+    offsets: Mapping[str, Mapping[int, tuple[int, int]]] | None = None,
+    progress: Callable[[int], None] = lambda trees: None,
+) -> tuple[ModelPackage, str]:
+    """Train the pipeline's model on tables and put it into the store; returns the package and its uri.
+
+    Args:
+        pipeline: says what the model takes, what labels mean, and, where nobody else does, which trainer.
+        features: columns of the features topic; a repeated event counts once.
+        labels: `event_id`, `value`, `label_time`, as on the labels topic.
+        store: where the package goes.
+        version: of the package.
+        trainer, parameters, trees, seed, holdout, revision, offsets, progress: see `Recipe` and `train`.
+        as_of: milliseconds; only labels known by then count. None is the newest moment in the data.
+
+    Raises:
+        ConfigurationError: too few labelled rows, or of one class only, or a choice that cannot be.
+        ContractError: an input is missing, or the converted model differs from the trained one.
+    """
+    moment = newest(features, labels) if as_of is None else as_of
+    data = assemble(features, labels, expand(pipeline), pipeline.labels, moment)
+    recipe = Recipe(
+        name=pipeline.model.name,
+        version=version,
+        threshold=pipeline.model.threshold,
+        trainer=trainer or (pipeline.retrain or Retrain()).trainer,
+        parameters=parameters or {},
+        trees=trees,
+        seed=seed,
+        holdout=holdout,
+        gap=pipeline.labels.matures_after if pipeline.labels is not None else 0,
+        as_of=moment,
+        revision=revision,
+        offsets=offsets or {},
+    )
+    package = train(data, recipe, progress)
+    admit(package)
+    return package, store.put(package)

@@ -1,0 +1,55 @@
+"""Gradient boosting by LightGBM.
+
+References:
+    G. Ke et al.: LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from headrace.domain.training.conversion import convert
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.trainer import TREES, Choice, Fitted, Progress, check_names
+from headrace.errors import ConfigurationError
+
+DEFAULTS: Mapping[str, Any] = {
+    "objective": "binary",
+    "num_leaves": 31,
+    "learning_rate": 0.1,
+    "min_data_in_leaf": 20,
+    # The same rows give the same trees, on any number of cores.
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+RESERVED = {"seed": "--seed", "num_iterations": "--trees"}
+PARAMETER = re.compile(r"^\[(\w+): ", re.MULTILINE)
+
+
+def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
+    """See `Trainer`. Missing values go the way that LightGBM learns for them."""
+    trees = choice.trees or TREES
+    parameters = {**DEFAULTS, **choice.parameters, "seed": choice.seed}
+    try:
+        booster = lgb.train(
+            parameters,
+            lgb.Dataset(rows.matrix, rows.labels, feature_name=[f"f{i}" for i in range(len(rows.inputs))]),
+            num_boost_round=trees,
+            callbacks=[lambda state: progress(state.iteration + 1)],
+        )
+    except lgb.basic.LightGBMError as error:
+        raise ConfigurationError(f"trainer lightgbm: {error}") from error
+    # LightGBM passes over what it does not know; only a trained model lists what it does.
+    check_names("lightgbm", choice.parameters, PARAMETER.findall(booster.model_to_string()), RESERVED)
+    return Fitted(
+        convert(booster),
+        lambda matrix: np.asarray(booster.predict(matrix)),
+        {**parameters, "trees": trees},
+        {"lightgbm": lgb.__version__},
+    )

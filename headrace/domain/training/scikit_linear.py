@@ -1,0 +1,82 @@
+"""Logistic regression on standardised inputs, by scikit-learn: the scaler is part of the model."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.graphs import Floats, line
+from headrace.domain.training.trainer import (
+    Choice,
+    Fitted,
+    Matrix,
+    Progress,
+    check_names,
+    plain,
+    refuse_infinite,
+    refuse_missing,
+)
+from headrace.errors import ConfigurationError
+
+NAME = "logistic_regression"
+MISSING = ("refuse", "mean")
+REMEDY = "say in the pipeline file what they count as (`missing: 0` in the view), or train with --param missing=mean"
+
+
+def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
+    """See `Trainer`. Inputs are scaled to mean 0 and deviation 1 of the training rows, in 64 bits.
+
+    Missing values are refused, or, with the parameter `missing=mean`, counted as the mean of the training rows, in
+    training and in the graph alike.
+    """
+    parameters = dict(choice.parameters)
+    missing = parameters.pop("missing", "refuse")
+    if missing not in MISSING:
+        raise ConfigurationError(f"trainer {NAME}: missing is {' or '.join(MISSING)}, not {missing}")
+    check_names(NAME, parameters, [*LogisticRegression().get_params(), "missing"], {"random_state": "--seed"})
+
+    def wide(matrix: Matrix) -> Floats:
+        refuse_infinite(NAME, rows.inputs, matrix)
+        if missing == "refuse":
+            refuse_missing(NAME, rows.inputs, matrix, REMEDY)
+        return matrix.astype(np.float64)
+
+    model = make_pipeline(
+        *([SimpleImputer(strategy="mean", keep_empty_features=True)] if missing == "mean" else []),
+        StandardScaler(),
+        LogisticRegression(**parameters, random_state=choice.seed),
+    )
+    # One thread: what several sum up differs in its last bits with their number.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            model.fit(wide(rows.matrix), rows.labels)
+        except ConvergenceWarning as warning:
+            raise ConfigurationError(
+                f"trainer {NAME} did not converge: {str(warning).splitlines()[0]}; give a larger --param max_iter=..."
+            ) from warning
+        except ValueError as error:
+            raise ConfigurationError(f"trainer {NAME}: {error}") from error
+
+    told = plain(model[-1].get_params()) | {"missing": missing, "scaler": "standard"}
+    return Fitted(
+        _graph(model, len(rows.inputs)),
+        lambda matrix: model.predict_proba(wide(matrix))[:, 1],
+        told,
+        {"scikit-learn": sklearn.__version__},
+    )
+
+
+def _graph(model: Pipeline, width: int) -> bytes:
+    *before, scaler, regression = (step for _, step in model.steps)
+    fill = before[0].transform(np.full((1, width), np.nan))[0] if before else None
+    return line(scaler.mean_, scaler.scale_, regression.coef_[0], float(regression.intercept_[0]), fill)

@@ -1,0 +1,131 @@
+"""What a trainer is: it fits rows and hands back the library's own answers and a graph that must give the same."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.domain.pipeline.document import closest
+from headrace.domain.training.dataset import Dataset
+from headrace.errors import ConfigurationError
+
+Matrix = npt.NDArray[np.float32]
+Progress = Callable[[int], None]
+"""Told the number of trees grown so far."""
+
+TREES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person chose of a training.
+
+    Attributes:
+        parameters: the library's own, by its own names, over the trainer's defaults.
+        trees: how many; None takes `TREES`. For trainers of `MANY` alone.
+        seed: of everything random.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    trees: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        graph: bytes of an ONNX graph, `features` float32 [n, inputs] -> `probability` float32 [n, 1].
+        predict: the library's own probabilities of the positive class, [n], of a [n, inputs] matrix; refuses what
+            fitting would refuse.
+        parameters: all that the model was made with, for the package; plain values.
+        libraries: what fitted it, name -> version.
+    """
+
+    graph: bytes
+    predict: Callable[[Matrix], npt.NDArray[np.floating]]
+    parameters: Mapping[str, Any]
+    libraries: Mapping[str, str]
+
+
+class Trainer(Protocol):
+    """Fits labelled rows. The same rows and choice give the same model, on any number of cores.
+
+    Raises:
+        ConfigurationError: a parameter is unknown or wrong, or the rows are not what the library can take.
+        ContractError: the model is of a kind that cannot be converted.
+    """
+
+    def __call__(self, rows: Dataset, choice: Choice, progress: Progress) -> Fitted: ...
+
+
+# Modules stand here by name so that one library is imported, not all.
+TRAINERS: Mapping[str, str] = {
+    "lightgbm": "lightgbm_trainer:fit",
+    "xgboost": "xgboost_trainer:fit",
+    "random_forest": "scikit_trees:fit_random_forest",
+    "decision_tree": "scikit_trees:fit_decision_tree",
+    "logistic_regression": "scikit_linear:fit_logistic_regression",
+}
+"""Names as in a pipeline file's `retrain.trainer`, and where each is."""
+
+MANY = frozenset({"lightgbm", "xgboost", "random_forest"})
+"""Those that grow as many trees as they are told."""
+
+
+def trainer_of(name: str) -> Trainer:
+    """The trainer of that name; raises ConfigurationError when there is none, or its library is not installed."""
+    if name not in TRAINERS:
+        raise ConfigurationError(f"no trainer is called {name}: {closest(name, TRAINERS)}")
+    module, _, attribute = TRAINERS[name].partition(":")
+    try:
+        found: Trainer = getattr(importlib.import_module(f"headrace.domain.training.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"trainer {name} needs {error.name}; install the extra `train`") from error
+    return found
+
+
+def check_names(
+    trainer: str, given: Iterable[str], known: Iterable[str], reserved: Mapping[str, str] | None = None
+) -> None:
+    """Raise ConfigurationError for a parameter that the library does not know, or that has an option of its own."""
+    names = set(known)
+    for name in given:
+        if reserved and name in reserved:
+            raise ConfigurationError(f"trainer {trainer}: {name} is given by {reserved[name]}, not as a parameter")
+        if name not in names:
+            raise ConfigurationError(f"trainer {trainer} has no parameter {name}: {closest(name, sorted(names))}")
+
+
+def refuse_infinite(trainer: str, inputs: Sequence[str], matrix: Matrix) -> None:
+    """Raise ConfigurationError naming the inputs that are infinite somewhere: the library cannot take them."""
+    _refuse(trainer, inputs, np.isinf(matrix), "infinite", "keep them out by a `range` in the pipeline's rules")
+
+
+def refuse_missing(trainer: str, inputs: Sequence[str], matrix: Matrix, remedy: str) -> None:
+    """Raise ConfigurationError naming the inputs that are missing somewhere, and what to do about it."""
+    _refuse(trainer, inputs, np.isnan(matrix), "missing", remedy)
+
+
+def _refuse(trainer: str, inputs: Sequence[str], wrong: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
+    counts = wrong.sum(axis=0)
+    if counts.any():
+        named = ", ".join(f"{name} in {n:,}" for name, n in zip(inputs, counts, strict=True) if n)
+        raise ConfigurationError(
+            f"trainer {trainer} cannot take {what} values, of {len(wrong):,} rows: {named}; {remedy}"
+        )
+
+
+def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those parameters that say something: without the ones left to the library (None) and NaN.
+
+    >>> plain({"max_depth": 2, "max_leaf_nodes": None, "missing": float("nan")})
+    {'max_depth': 2}
+    """
+    return {k: v for k, v in parameters.items() if v is not None and not (isinstance(v, float) and np.isnan(v))}

@@ -1,0 +1,1 @@
+"""One event's whole story, found in the topics and told as values."""

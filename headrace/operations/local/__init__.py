@@ -1,0 +1,1 @@
+"""A pipeline's processes on one machine, started again when they end."""

@@ -1,0 +1,1 @@
+"""The next plan from the newest one and what a person asks for."""

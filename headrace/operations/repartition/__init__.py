@@ -1,0 +1,1 @@
+"""State moved to where keys belong after topics have grown."""

@@ -1,0 +1,1 @@
+"""Scorecards of any span, from the sums on their topic."""

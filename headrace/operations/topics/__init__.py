@@ -1,0 +1,1 @@
+"""Topics as people use them: lag, tail, publish, import, provisioning."""

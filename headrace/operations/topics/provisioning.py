@@ -1,0 +1,52 @@
+"""What a pipeline needs before its services start: ids for its schemas, and its topics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.cli.pipeline import schemas
+from headrace.cli.pipeline.topics import topics_of
+from headrace.domain.pipeline.wiring import pins_path
+from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.streaming.contracts.topic_changes import apply, plan
+from headrace.streaming.kafka.client import Admin
+from headrace.streaming.process.settings import Settings
+
+REPLICAS = 3
+"""At most; fewer where there are fewer brokers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """What was done: subjects that got an id in the file of pins, and topics that were created or changed."""
+
+    subjects: tuple[str, ...]
+    topics: tuple[str, ...]
+
+
+def provision(settings: Settings, partitions: int | None = None) -> Provision:
+    """Register schemas and apply topics; a repeat does nothing.
+
+    Args:
+        settings: say which pipeline, broker, and registry or file of pins.
+        partitions: of the topics that are new; None takes what their files say.
+
+    Raises:
+        ConfigurationError: something is wrong with the pipeline file, or a topic's change is refused.
+        ContractError: a schema cannot read what an older version of it wrote.
+    """
+    wanted = schemas.derived_schemas(settings.pipeline)
+    if settings.registry is not None:
+        schemas.register_with(settings.registry.get_secret_value(), wanted)
+        added: list[str] = []
+    else:
+        workspace = Workspace.of(resolve(settings.pipeline, Path.cwd()))
+        _, added = schemas.pin(settings.schema_ids or pins_path(workspace), wanted)
+    admin = Admin(settings.connection)
+    replicas = min(admin.brokers(), REPLICAS)
+    existing = admin.topics()
+    _, topics = topics_of(settings.pipeline, partitions, replicas)
+    changes = plan(existing, topics)
+    apply(admin, changes)
+    return Provision(tuple(added), tuple(sorted({change.topic for change in changes})))

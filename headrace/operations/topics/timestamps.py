@@ -1,0 +1,231 @@
+"""Times of a file: dates in ISO 8601, typed times, or numbers since 1970 whose unit is told or plain from their size.
+
+A number says nothing of its unit. From 1980 to 2100 seconds, milliseconds, microseconds and nanoseconds since 1970 have
+no number in common, so one that lies there in a unit has that unit, and one that lies there in none is refused. So is a
+typed time outside of these years: most often somebody read seconds as milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.errors import ConfigurationError
+from headrace.operations.topics.cells import Place, each, first_true, plain, present, words
+
+kernels: Any = pc  # its stubs know too few of the overloads
+arrays: Any = pa
+
+MICROS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
+"""Microseconds in each unit that a number may have."""
+NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
+def _micros(year: int) -> int:
+    return int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+PLAUSIBLE = (_micros(1980), _micros(2100))
+POSSIBLE = (_micros(2), _micros(4199))
+"""Microseconds since 1970: from the first, up to and not with the second."""
+_NUMBER = r"^[+-]?[0-9]+(\.[0-9]*)?$"
+_ZONED = r"[T ][0-9:.]+(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_UTC = pa.timestamp("us", tz="UTC")
+ISO = "write it in ISO 8601, as 2024-05-31T12:30:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How times are read: numbers in `unit` (of `MICROS`), or that of their size; with `any_time` strange ones, too."""
+
+    unit: str | None = None
+    any_time: bool = False
+
+
+class Moments:
+    """Reads a column of times, batch by batch.
+
+    Args:
+        place: the column; its field is a timestamp of milli- or microseconds.
+        reading: how.
+    """
+
+    def __init__(self, place: Place, reading: Reading) -> None:
+        self.place = place
+        self.reading = reading
+        self.unit = reading.unit
+        self._cut = 0
+        self._local = 0
+        self._numbers = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What was made of times that the file does not say in so many words."""
+        found = []
+        if self._numbers and self.unit is not None and self.reading.unit is None:
+            found.append(f"{self.place.what}: numbers are read as {NAMES[self.unit]} since 1970")
+        if self._local:
+            found.append(f"{self.place.what}: times without a zone are read as UTC: {self._local:,}")
+        if self._cut:
+            found.append(f"{self.place.what}: times finer than the topic's are cut: {self._cut:,}")
+        return found
+
+    def read(self, values: pa.Array, first: int) -> pa.Array:
+        """The times of the file's rows from `first` on, in the type of the field.
+
+        Raises:
+            ConfigurationError: one is no time, missing, or lies where no unit makes sense of it.
+        """
+        values = plain(values, self.place, first)
+        kind = values.type
+        if pa.types.is_string(kind):
+            said = words(values)
+            number = kernels.fill_null(kernels.match_substring_regex(said, _NUMBER), False)
+            found = self._iso(kernels.if_else(number, None, said), values, first)
+            if kernels.any(number).as_py():
+                numbers = self._number(kernels.if_else(number, said, None), values, first)
+                found = kernels.coalesce(found, numbers)
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            found = self._number(values, values, first)
+        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            found = self._typed(values, first)
+        elif pa.types.is_null(kind):
+            found = pa.nulls(len(values), _UTC)
+        else:
+            raise self.place.refusal_type(values, "and no times", "write timestamps")
+        return self._cut_to_field(present(found, self.place, first))
+
+    def _iso(self, said: pa.StringArray, values: pa.Array, first: int) -> pa.Array:
+        text = kernels.replace_substring_regex(said, r" ?(Z|z|UTC|GMT)$", "Z")
+        text = kernels.replace_substring_regex(text, r" ([+-][0-9]{2}(:?[0-9]{2})?)$", r"\1")
+        zoned = kernels.fill_null(kernels.match_substring_regex(text, _ZONED), False)
+        text = kernels.replace_substring_regex(text, r"(\.[0-9]{6})[0-9]+", r"\1")
+
+        def parsed(part: pa.Array, kind: pa.DataType) -> pa.Array:
+            return each(part, lambda some: some.cast(kind), self.place, first, "is no time", ISO, shown=values)
+
+        local = parsed(kernels.if_else(zoned, None, text), pa.timestamp("us"))
+        self._local += len(local) - local.null_count
+        found = kernels.coalesce(parsed(kernels.if_else(zoned, text, None), _UTC), local.cast(_UTC))
+        self._check(found, values, first)
+        return found
+
+    def _typed(self, values: pa.Array, first: int) -> pa.Array:
+        if values.type != _UTC:
+            if pa.types.is_date(values.type) or values.type.tz is None:
+                self._local += len(values) - values.null_count
+            whose = f"cannot be a time of the years {_year(POSSIBLE[0])} to {_year(POSSIBLE[1])}"
+            wide = each(values, lambda part: _in_micros(part), self.place, first, whose, ISO)
+            values, shown = wide, values
+        else:
+            shown = values
+        self._check(values, shown, first)
+        return values
+
+    def _check(self, found: pa.Array, values: pa.Array, first: int) -> None:
+        """Refuse times outside of the plausible years, saying what they were in another unit."""
+        low, high = POSSIBLE if self.reading.any_time else PLAUSIBLE
+        micros = found.cast(pa.int64())
+        row = first_true(kernels.or_(kernels.less(micros, low), kernels.greater_equal(micros, high)))
+        if row < 0:
+            return
+        why = f"is {_moment(micros[row].as_py())}, outside of {_year(low)} to {_year(high)}"
+        for factor in (1_000, 1_000_000, 1_000_000_000):
+            other = micros[row].as_py() * factor
+            if PLAUSIBLE[0] <= other < PLAUSIBLE[1]:
+                why += f"; if its unit is {factor:,} times as long, {_moment(other)}"
+        raise self.place.refusal(row, values, first, why, f"mend it{'' if self.reading.any_time else ANY_TIME}")
+
+    def _number(self, numbers: pa.Array, values: pa.Array, first: int) -> pa.Array:
+        """Numbers since 1970 as times, in the unit that is told or that the first of them is plain in."""
+        if not pa.types.is_integer(numbers.type):
+            whole = pa.types.is_string(numbers.type) and bool(
+                kernels.all(kernels.match_substring_regex(numbers, r"^[+-]?[0-9]{1,18}$")).as_py()
+            )
+            if pa.types.is_string(numbers.type):
+                numbers = kernels.replace_substring_regex(numbers, r"^\+", "")
+            numbers = numbers.cast(pa.int64() if whole else pa.float64())
+        floats = numbers.cast(pa.float64(), safe=False)
+        given = floats.is_valid().to_numpy(zero_copy_only=False)
+        size = kernels.fill_null(floats, 0.0).to_numpy(zero_copy_only=False)
+        if not given.any():
+            return pa.nulls(len(numbers), _UTC)
+        self._numbers += int(given.sum())
+        if self.unit is None:
+            self.unit = _unit_of(float(size[given.argmax()]))
+        low, high = POSSIBLE if self.reading.any_time and self.reading.unit else PLAUSIBLE
+        micros = size * MICROS[self.unit or "ms"]
+        strange = given & ~((micros >= low) & (micros < high))
+        if strange.any():
+            raise self._strange(int(strange.argmax()), size, values, first)
+        exact = numbers.fill_null(0).to_numpy(zero_copy_only=False) if pa.types.is_integer(numbers.type) else None
+        if exact is None:
+            found = np.rint(micros).astype(np.int64)
+        elif self.unit == "ns":
+            found = exact.astype(np.int64) // 1000
+        else:
+            found = np.where(given, exact, 0).astype(np.int64) * int(MICROS[self.unit or "ms"])
+        return arrays.array(found, mask=~given).cast(_UTC)
+
+    def _strange(self, row: int, size: npt.NDArray[np.float64], values: pa.Array, first: int) -> ConfigurationError:
+        other = _unit_of(float(size[row]))
+        if self.unit is not None and other is not None and self.reading.unit is None:
+            why = f"is a number of {NAMES[other]} since 1970, and those before it are of {NAMES[self.unit]}"
+            return self.place.refusal(row, values, first, why, "write all in one unit")
+        readings = " and ".join(
+            f"{_moment(size[row] * MICROS[unit])} in {NAMES[unit]}"
+            for unit in dict.fromkeys([self.reading.unit or "ms", "s" if self.reading.unit != "s" else "ms"])
+        )
+        low, high = PLAUSIBLE
+        remedy = "say which with --time-unit" if self.reading.unit is None else f"check --time-unit {self.reading.unit}"
+        if not (self.reading.any_time and self.reading.unit):
+            remedy += ANY_TIME
+        return self.place.refusal(
+            row, values, first, f"is {readings} since 1970, outside of {_year(low)} to {_year(high)}", remedy
+        )
+
+    def _cut_to_field(self, found: pa.Array) -> pa.Array:
+        kind = self.place.field.type
+        if kind.unit == "ms":
+            micros = found.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            self._cut += int(np.sum(micros % 1000 != 0))
+            found = kernels.floor_temporal(found, unit="millisecond")
+        return found.cast(kind)
+
+
+ANY_TIME = "; --any-time takes other years too"
+
+
+def _in_micros(values: pa.Array) -> pa.Array:
+    if pa.types.is_date(values.type):
+        return values.cast(pa.timestamp("us")).cast(_UTC)
+    if values.type.unit == "ns":
+        values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
+    return values.cast(_UTC)
+
+
+def _unit_of(number: float) -> str | None:
+    """The unit in which a number since 1970 is a plausible time; None if there is none.
+
+    >>> _unit_of(1_714_521_600), _unit_of(1_714_521_600_000), _unit_of(86_400_000)
+    ('s', 'ms', None)
+    """
+    low, high = PLAUSIBLE
+    return next((unit for unit, factor in MICROS.items() if low <= number * factor < high), None)
+
+
+def _moment(micros: float) -> str:
+    """A time for a message; numbers of microseconds that no calendar has are told as such."""
+    if not POSSIBLE[0] <= micros < POSSIBLE[1]:
+        return f"{'before' if micros < 0 else 'beyond'} the years {_year(POSSIBLE[0])} to {_year(POSSIBLE[1])}"
+    return f"{np.datetime64(int(micros), 'us').astype('datetime64[s]')}Z"
+
+
+def _year(micros: int) -> int:
+    return int(np.datetime64(micros, "us").astype("datetime64[Y]").astype(int)) + 1970

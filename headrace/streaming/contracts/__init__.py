@@ -1,0 +1,1 @@
+"""Schemas and topics as data, and what a broker lacks of them."""

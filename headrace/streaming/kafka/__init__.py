@@ -1,0 +1,1 @@
+"""Kafka: the one door to its client, and what is built on it alone."""

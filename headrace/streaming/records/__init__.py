@@ -1,0 +1,1 @@
+"""Records as columns: batches, codecs, dead letters."""

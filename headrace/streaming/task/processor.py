@@ -1,0 +1,163 @@
+"""From records to answers: which rows are admitted, which are answered, which wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from headrace.errors import Transient
+from headrace.streaming.kafka.client import Consumer, Message, TopicPartition
+from headrace.streaming.kafka.decode import Intake
+from headrace.streaming.process.logs import logger
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.records.batch import Batch, Reject
+from headrace.streaming.records.dead_letters import RejectShare
+from headrace.streaming.task.outputs import Outbox
+from headrace.streaming.task.service import Service
+from headrace.streaming.task.task import Owned, Pending
+
+log = logger("answering")
+RETRY_S = 0.005
+STUCK_RETRY_S = 0.2
+
+
+class Answering:
+    """Offers rows to the service in their order, each once, and keeps those that must wait.
+
+    Args:
+        owned: the partitions of this member; shared with whoever takes them over and gives them up.
+        patience_s: how long a store may stay out of reach.
+
+    Attributes:
+        worked_at: when rows of the user's were last answered.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        outbox: Outbox,
+        consumer: Consumer,
+        owned: dict[int, Owned],
+        metrics: Metrics,
+        share: RejectShare,
+        patience_s: float,
+    ) -> None:
+        self.service = service
+        self.outbox = outbox
+        self.consumer = consumer
+        self.owned = owned
+        self.metrics = metrics
+        self.share = share
+        self.patience_s = patience_s
+        self.worked_at = 0.0
+        self._retry_at = 0.0
+
+    def take(self, intake: Intake, now: float) -> None:
+        """Records answered in an earlier life are folded; admitted ones are answered; new ones are admitted as well."""
+        batch = intake.batch
+        touched = [self.owned[partition] for partition in intake.ends]
+        if all(intake.ends[own.partition][0] >= own.readmit_until for own in touched):
+            self._meet(batch, intake.rejects, intake.records, now)
+        else:
+            answered, admitted = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
+            for partition, rows in batch.runs():
+                own = self.owned[partition]
+                answered[rows] = batch.offset[rows] < own.replay_until
+                admitted[rows] = batch.offset[rows] < own.readmit_until
+            if answered.any():
+                past = batch.take(answered)
+                self.service.replay(self.service.admit(past, now).batch)
+                self.metrics.replayed.inc(len(past))
+            again = batch.take(admitted & ~answered)
+            if len(again):
+                self.share.note(len(again), 0)
+                self._answer(self.service.admit(again, now).batch, intake.records, now)
+            news = [r for r in intake.rejects if r.offset >= self.owned[r.partition].readmit_until]
+            self._meet(batch.take(~admitted), news, intake.records, now)
+        for own in touched:
+            own.admitted = max(own.admitted, own.read)
+            own.worked = True
+
+    def retry(self, now: float) -> None:
+        """Offer held rows again, in their order, once it is time."""
+        if now < self._retry_at:
+            return
+        waiting = [own for own in self.owned.values() if own.held]
+        for own in waiting:
+            pending, own.held, own.worked = own.held, [], True
+            for position, part in enumerate(pending):
+                self._answer(part.batch, part.records, now)
+                if own.held:
+                    own.held.extend(pending[position + 1 :])
+                    break
+            else:
+                self.consumer.resume([self._place(own.partition)])
+        if waiting:
+            self._retry_at = now + (STUCK_RETRY_S if any(own.stuck_since for own in waiting) else RETRY_S)
+
+    def waits(self) -> bool:
+        """Whether any rows are held."""
+        return any(own.held for own in self.owned.values())
+
+    def _meet(self, batch: Batch, rejects: list[Reject], records: list[Message], now: float) -> None:
+        """Admit new rows, refuse what must be refused, answer the rest."""
+        admission = self.service.admit(batch, now)
+        refused = [*rejects, *admission.rejects]
+        self.share.note(len(batch) + len(rejects), len(refused))
+        for remark, count in admission.remarks.items():
+            self.metrics.remarks.labels(remark).inc(count)
+        self.outbox.refuse(refused, records, now)
+        self.outbox.deliver(admission.emits)
+        self._answer(admission.batch, records, now)
+
+    def _answer(self, batch: Batch, records: list[Message], now: float) -> None:
+        """Process admitted rows; what must wait is kept, and its partitions paused."""
+        waiting = {partition for partition, _ in batch.runs() if self.owned[partition].held}
+        if waiting:  # Only when rows admitted in an earlier life are held before new ones of the same partition.
+            mask = np.isin(batch.partition, list(waiting))
+            self._hold(batch.take(mask), records, waiting)
+            batch = batch.take(~mask)
+        if not len(batch):
+            return
+        try:
+            with self.metrics.stage("process"):
+                output = self.service.process(batch, now)
+        except Transient as reason:
+            partitions = {partition for partition, _ in batch.runs()}
+            self._note_stuck(reason, partitions, now)
+            self._hold(batch, records, partitions)
+            return
+        if not output.housekeeping:
+            self.worked_at = now
+        self.share.note(0, len(output.rejects))
+        self.outbox.refuse(output.rejects, records, now)
+        self.outbox.deliver(output.emits)
+        held = np.isin(batch.partition, list(output.held)) if output.held else np.zeros(len(batch), bool)
+        self.outbox.note_answered(batch.timestamp[~held])
+        for partition, _ in batch.runs():
+            if partition not in output.held:
+                self.owned[partition].stuck_since = None
+        if output.held:
+            self._hold(batch.take(held), records, output.held)
+
+    def _hold(self, batch: Batch, records: list[Message], partitions: Iterable[int]) -> None:
+        """Keep rows for later and read no further in their partitions."""
+        for partition, rows in batch.runs():
+            self.owned[partition].held.append(Pending(batch.slice(rows), records))
+            self.owned[partition].end_told_at = None  # Nobody looks any more: the end is told again after `resume`.
+        self.consumer.pause(map(self._place, partitions))
+
+    def _place(self, partition: int) -> TopicPartition:
+        channel, number = self.outbox.wiring.input(partition)
+        return TopicPartition(channel.name, number)
+
+    def _note_stuck(self, reason: Transient, partitions: Iterable[int], now: float) -> None:
+        """A store is out of reach: bounded patience, then the process ends and says why."""
+        for partition in partitions:
+            own = self.owned[partition]
+            if own.stuck_since is None:
+                own.stuck_since = now
+                log.warning("waiting", partition=partition, reason=str(reason))
+            elif now - own.stuck_since > self.patience_s:
+                raise reason

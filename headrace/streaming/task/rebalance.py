@@ -1,0 +1,182 @@
+"""Partitions come and go: each is taken over with its state as of its committed offset, and left behind committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from headrace.errors import Transient
+from headrace.streaming.kafka.bindings import Wiring
+from headrace.streaming.kafka.client import Consumer, TopicPartition
+from headrace.streaming.process.logs import logger
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.checkpoint import Checkpoints
+from headrace.streaming.task.commit import Commits
+from headrace.streaming.task.recovery import Recovery
+from headrace.streaming.task.service import Service
+from headrace.streaming.task.task import Commitment, Owned
+from headrace.streaming.task.transactions import TransactionAborted
+
+log = logger("membership")
+
+
+class Membership:
+    """This member's part in its consumer group. Its callbacks run inside the consumer's poll.
+
+    Args:
+        beat: called while a take-over takes its time: it is no hang.
+
+    Attributes:
+        owned: the partitions of this member, by number.
+        joined: whether any assignment came yet.
+        gone: partitions that went since `gone` was last emptied.
+        dying: set when the process ends because of an error: then nothing may be committed on the way out.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        service: Service,
+        consumer: Consumer,
+        checkpoints: Checkpoints,
+        commits: Commits,
+        recovery: Recovery,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        beat: Callable[[], None],
+    ) -> None:
+        self.wiring = wiring
+        self.service = service
+        self.consumer = consumer
+        self.checkpoints = checkpoints
+        self.commits = commits
+        self.recovery = recovery
+        self.metrics = metrics
+        self.clock = clock
+        self.beat = beat
+        self.owned = commits.owned
+        self.joined = False
+        self.dying = False
+        self.gone: set[int] = set()
+        self._parked: dict[int, Owned] = {}
+        self._error: Exception | None = None
+
+    def join(self) -> None:
+        """Join the group."""
+        self.consumer.subscribe(
+            [channel.name for channel in self.wiring.inputs],
+            on_assign=self._guarded(self._on_assign),
+            on_revoke=self._guarded(self._on_revoke),
+            on_lost=self._guarded(self._on_lost),
+        )
+
+    @property
+    def between(self) -> bool:
+        """Whether partitions were given up and it is not known yet which of them come back."""
+        return bool(self._parked)
+
+    def raise_error(self) -> None:
+        """Raise what a callback raised: without its state a partition must not be read on."""
+        if self._error is not None:
+            raise self._error
+
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        self.commits.counts.check(partitions)
+        for found in self.consumer.committed(partitions) if partitions else []:
+            self.beat()
+            started = self.clock()
+            own = self._taken_over(found)
+            self.owned[own.partition] = own
+            self.metrics.restore.observe(self.clock() - started)
+        for partition in set(self._parked) - set(self.owned):
+            self.service.drop(partition)
+        self._parked = {}
+        self.consumer.take_over(
+            [TopicPartition(tp.topic, tp.partition, self.owned[self._number(tp)].read) for tp in partitions]
+        )
+        log.info("assigned", partitions={own.partition: own.read for own in self.owned.values()})
+
+    def _taken_over(self, found: TopicPartition) -> Owned:
+        """A partition at its committed offset; one that was ours until this rebalance keeps its state if it fits."""
+        partition = self._number(found)
+        low, high = self.consumer.watermarks(found.topic, found.partition)
+        fresh = found.offset < 0
+        commitment = Commitment(low, low) if fresh else Commitment.read(found.offset, found.metadata)
+        kept = self._parked.pop(partition, None)
+        if kept is not None and kept.committed == commitment and kept.processed == commitment.offset:
+            kept.still_since = kept.end_told_at = None
+            return kept
+        where = f"{found.topic}[{found.partition}]"
+        committed = commitment
+        if commitment.offset < low:
+            self.recovery.skip_deleted(where, low, commitment.offset)
+            # Rows of before may have been admitted: they are gone, as are those that were not.
+            place = commitment.place and replace(commitment.place, at=low)  # The state goes on behind the gap.
+            commitment = Commitment(low, max(commitment.admitted, low), place)
+        begin, place = commitment.offset, None
+        stateful = self.wiring.input(partition)[0].logical in self.service.stateful
+        if stateful:
+            self.service.begin(partition, high)
+            place, begin, snapshot = self.recovery.state(
+                self.checkpoints, where, partition, commitment.place, low, self.beat
+            )
+            self.service.restore(partition, snapshot)
+        return Owned(
+            partition,
+            stateful,
+            read=begin,
+            admitted=commitment.admitted,
+            replay_until=commitment.offset,
+            readmit_until=commitment.admitted,
+            place=place,
+            committed=None if fresh else committed,
+            worked=True,
+            last_checkpoint=self.clock(),
+        )
+
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
+        """Commit what is done, with checkpoints, so that the next owner goes on at once; keep the state for a while."""
+        park = not self.dying
+        if park:
+            try:
+                self.commits.leave()
+            except (TransactionAborted, Transient) as reason:
+                # The next owner answers these records; ours must not become visible beside its.
+                log.warning("outputs dropped at revocation", reason=str(reason))
+                self.commits.delivery.abort()
+                park = False
+        self._leave(partitions, park)
+
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        """Another member may own them already: never commit, drop state and outputs."""
+        log.warning("partitions lost", partitions=sorted(map(self._number, partitions)))
+        self._leave(partitions, park=False)
+
+    def _leave(self, partitions: list[TopicPartition], park: bool) -> None:
+        gone = {self._number(tp) for tp in partitions}
+        self.gone |= gone
+        self.commits.forget(gone)
+        if not self.dying:
+            self.commits.delivery.forget(gone)
+        for partition in gone & set(self.owned):
+            own = self.owned.pop(partition)
+            # What an incremental rebalance takes away moves: it does not come back with the next assignment.
+            if park and not own.held and not own.restoring() and not self.consumer.incremental:
+                self._parked[partition] = own
+            else:
+                self.service.drop(partition)
+
+    def _number(self, place: TopicPartition) -> int:
+        return self.wiring.number(place.topic, place.partition)
+
+    def _guarded(self, callback: Callable[[list[TopicPartition]], None]) -> Callable[[list[TopicPartition]], None]:
+        """The callback, with what it raises kept for the loop: librdkafka would go on as if nothing had happened."""
+
+        def guarded(partitions: list[TopicPartition]) -> None:
+            try:
+                callback(partitions)
+            except Exception as error:  # noqa: BLE001 - all of it: `raise_error` ends the process with it
+                self._error = error
+
+        return guarded

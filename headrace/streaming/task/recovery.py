@@ -1,0 +1,139 @@
+"""What is done where the past is not all there: nothing by itself. To go on would lose or double or blur in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headrace.errors import ContractError
+from headrace.streaming.kafka.bindings import Wiring
+from headrace.streaming.kafka.client import Admin, Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.reader import messages, ranges
+from headrace.streaming.process.logs import logger
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints
+from headrace.streaming.task.service import Service
+from headrace.streaming.task.task import Place
+
+log = logger("recovery")
+ANSWER_AGAIN = "answer_again"
+REBUILD_STATE = "rebuild_state"
+SKIP_DELETED = "skip_deleted"
+
+
+class Recovery:
+    """Refuses with the remedy, or goes on as an operator said in so many words.
+
+    Args:
+        allowed: what the operator allows (`HEADRACE_RECOVER`), or nothing.
+    """
+
+    def __init__(self, allowed: str, metrics: Metrics) -> None:
+        self.allowed = allowed
+        self.metrics = metrics
+
+    def state(
+        self, checkpoints: Checkpoints, where: str, partition: int, place: Place | None, low: int,
+        beat: Callable[[], None],
+    ) -> tuple[Place | None, int, bytes | None]:  # fmt: skip  # where it lies, how it is read
+        """(place, where its log is to be read from, snapshot) of the state that a partition has to begin with.
+
+        Without a place, or where it may be rebuilt, it is rebuilt from its log, which begins at `low`.
+        """
+        if place is None:
+            return None, low, None
+        low = max(low, place.since)
+        if place.at < low:
+            self.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
+            return None, low, None
+        try:
+            return place, place.at, checkpoints.read(partition, place, beat)
+        except CheckpointGone as gone:
+            self.rebuild_state(where, low, str(gone))
+            return None, low, None
+
+    def rebuild_state(self, where: str, low: int, reason: str) -> None:
+        """A partition's state is to be built from its log, which begins at `low`: what lies before is gone, or was
+        written when its topic had another number of partitions.
+
+        A log from which nothing was ever deleted gives the very state that is gone. Of any other it is a ContractError,
+        unless it is allowed.
+        """
+        if low > 0:
+            self._settle(
+                REBUILD_STATE,
+                f"{where}: {reason}, and its log begins at {low}, or is of another number of partitions before that: "
+                "the state cannot be rebuilt as it was",
+                "build it from what the log still has. What fell out of the log is missing from it until its longest "
+                "window, and its labels' time to mature, have passed",
+            )
+        log.warning("state is rebuilt from the log", partition=where, reason=reason, begins=low)
+        self.metrics.recoveries.labels(REBUILD_STATE).inc()
+
+    def skip_deleted(self, where: str, low: int, offset: int) -> None:
+        """Retention deleted records below `low` before they were read. ContractError unless that is allowed."""
+        self._settle(
+            SKIP_DELETED,
+            f"{where} begins at {low}, but only {offset} was processed: the records between were deleted before they "
+            "were read (or were control records: then nothing is lost); raise the topic's retention",
+            f"go on at {low}. The {low - offset} offsets between are never answered",
+        )
+        self.metrics.recoveries.labels(SKIP_DELETED).inc()
+
+    def answer_again(self, group: str, evidence: str) -> None:
+        """The group has answered before and no offset says how far. ContractError unless that is allowed."""
+        self._settle(
+            ANSWER_AGAIN,
+            f"the group {group} has no committed offsets, but {evidence}: they expired (a broker forgets those of a "
+            "group without members after offsets.retention.minutes, 7 days by default) or were deleted",
+            "answer all that the input still holds, once more. Readers find a second answer to each event: delete what "
+            "this group wrote before, or begin a new pipeline",
+        )
+        self.metrics.recoveries.labels(ANSWER_AGAIN).inc()
+
+    def _settle(self, way: str, trouble: str, what: str) -> None:
+        if self.allowed != way:
+            raise ContractError(f"{trouble}. Stopped. To {what}: start once with HEADRACE_RECOVER={way}")
+        log.warning("going on as told", way=way, trouble=trouble)
+
+
+def check_offsets(
+    connection: Connection,
+    consumer: Consumer,
+    wiring: Wiring,
+    service: Service,
+    recovery: Recovery,
+    beat: Callable[[], None],
+) -> None:
+    """Refuse to begin anew where this group has been before: asked before it is joined.
+
+    A group that never committed has no outputs and no checkpoints: each partition's first offset is committed with its
+    first answers, or before them.
+    """
+    inputs = [TopicPartition(c.name, number) for c in wiring.inputs for number in range(consumer.partitions(c.name))]
+
+    def known() -> bool:
+        return any(found.offset >= 0 for found in consumer.committed(inputs))
+
+    if known() or Admin(connection).members(wiring.group):
+        return
+    evidence = _evidence(connection, wiring, service, beat)
+    # Asked once more: another member may have begun, and ended, since; what it wrote became readable with its offsets.
+    if evidence is not None and not known():
+        recovery.answer_again(wiring.group, evidence)
+
+
+def _evidence(connection: Connection, wiring: Wiring, service: Service, beat: Callable[[], None]) -> str | None:
+    """What shows that the group has answered before, or nothing."""
+    for logical in service.answers:
+        name = wiring.outputs[logical].name
+        written = ranges(connection, name)
+        # What retention took was there as well.
+        if any(part.start > 0 for part in written) or any(True for _ in messages(connection, name, written)):
+            return f"{name} holds its answers"
+    if service.stateful:
+        name, mine = wiring.checkpoints.name, f"{wiring.group}/".encode()
+        for part in messages(connection, name, ranges(connection, name)):
+            beat()
+            if any((message.key() or b"").startswith(mine) for message in part):
+                return f"{name} holds checkpoints of it"
+    return None

@@ -1,0 +1,101 @@
+"""Which records of the exchange can be folded: columns of one length, numbers and texts that can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
+from services.labels.exchange_batch import KINDS, headed
+from services.labels.join.layout import LEAST_TIME, MOST_TIME
+from services.labels.repartition import MOST_ID
+
+arrays: Any = pa  # its stubs know too few of the overloads
+kernels: Any = pc
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+FURTHEST = 1 << 60
+"""Of marks, in milliseconds: far enough from the ends of int64 to add durations."""
+
+
+def sound(batch: Batch, views: Iterable[str]) -> tuple[Batch, tuple[Reject, ...]]:
+    """The records of a batch of the exchange that can be folded, and the others, with what is wrong with them.
+
+    Args:
+        batch: of the exchange.
+        views: those that fold labels; what is said of others is not looked at.
+    """
+    return set_apart(batch, (("not_foldable", why, rows) for why, rows in _faults(batch.columns, views)))
+
+
+def _faults(columns: pa.RecordBatch, views: Iterable[str]) -> Iterator[tuple[str, Flags]]:
+    known = kernels.is_in(columns["source"], arrays.array(KINDS)).to_numpy(zero_copy_only=False)
+    yield f"its source is none of {', '.join(KINDS)}", ~known
+    partition = columns["source_partition"].to_numpy()
+    yield "it tells of a partition that no topic has", (partition < 0) | (partition >= 1 << PARTITION_BITS)
+    for name in ("progress", "time"):
+        mark = _times(columns[name])
+        yield f"its {name} is beyond all times", (mark < -FURTHEST) | (mark > FURTHEST)
+    lists = columns["predictions"]
+    rows = arrays.RecordBatch.from_struct_array(lists.flatten())
+    strange = _strange(rows["event_time"]) | _strange(rows["predicted_time"]) | _of_size(rows["event_id"], 1)
+    strange |= ~headed(rows["event_id"], rows["prediction_id"])
+    yield "a prediction has an id or a time that cannot be kept", _any(lists, strange)
+    lists = columns["labels"]
+    rows = arrays.RecordBatch.from_struct_array(lists.flatten())
+    strange = _strange(rows["label_time"]) | _of_size(rows["event_id"], 1) | ~np.isfinite(rows["value"].to_numpy())
+    yield "a label has an id, a time or a value that cannot be kept", _any(lists, strange)
+    yield from _of_events(columns["events"], views)
+
+
+def _of_events(events: pa.StructArray, views: Iterable[str]) -> Iterator[tuple[str, Flags]]:
+    ids, told = events.field("event_ids"), events.field("entities")
+    yield "an event has an id that cannot be kept", _any(ids, _of_size(ids.flatten(), 0))
+    many = _lengths(ids)
+    yield "its events have not as many times as ids", _lengths(events.field("times")) != many
+    parts = told.flatten()
+    parent = kernels.list_parent_indices(told).to_numpy(zero_copy_only=False)
+    sizes = _lengths(parts.field("keys"))
+    for view in views:
+        of_view = kernels.equal(parts.field("view"), view).to_numpy(zero_copy_only=False)
+        whose = parent[of_view]
+        uneven = np.bincount(whose, minlength=len(events)) > 1
+        uneven[whose[sizes[of_view] != many[whose]]] = True
+        yield f"its events have not as many entities of {view} as ids", uneven
+
+
+def _any(lists: pa.ListArray, items: Flags) -> Flags:
+    """Lists with an item that is marked."""
+    counted = np.concatenate([np.zeros(1, np.int64), np.cumsum(items)])
+    ends = lists.offsets.to_numpy()
+    ends = ends - ends[0]
+    found: Flags = counted[ends[1:]] > counted[ends[:-1]]
+    return found
+
+
+def _lengths(lists: pa.ListArray) -> Ints:
+    found: Ints = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
+
+
+def _of_size(texts: pa.StringArray, least: int) -> Flags:
+    size = kernels.binary_length(texts).to_numpy(zero_copy_only=False)
+    found: Flags = (size < least) | (size > MOST_ID)
+    return found
+
+
+def _strange(times: pa.Array) -> Flags:
+    found = _times(times)
+    strange: Flags = (found < LEAST_TIME) | (found > MOST_TIME)
+    return strange
+
+
+def _times(column: pa.Array) -> Ints:
+    found: Ints = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return found

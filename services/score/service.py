@@ -1,0 +1,169 @@
+"""Features in, predictions out: the champion of the latest plan, or its canary, scores every event once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import structlog
+
+from headrace.domain.models.model_loader import OpenArm, Opener, Pass
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.canary_split import shares
+from headrace.domain.plans.plans import Plan, latest
+from headrace.domain.records.predictions import Answers
+from headrace.errors import ConfigurationError, ContractError, Transient
+from headrace.streaming.records.batch import Batch, Emit, Output, Reject
+from headrace.streaming.task.service import Service
+from headrace.streaming.watermarks.idleness import Quiet
+from services.score.metrics import Figures
+
+_log = structlog.get_logger()  # a proxy: configured by the time it is first used
+
+RETRY_AFTER = 5.0  # seconds between two tries to take up a plan whose models cannot be had
+
+
+class Score(Service):
+    """The score service.
+
+    Its state is the plan alone, which it reads whole at every start, so members need no checkpoints. A plan whose
+    champion or canary cannot be loaded changes nothing: the one before it goes on, the failure is logged and counted,
+    and tried again.
+
+    Args:
+        pipeline: name of the pipeline whose plans it follows.
+        features: schema of the features topic's columns; a model that wants others is refused when it is loaded.
+        predictions: schema of the predictions topic's columns.
+        store: where plans' packages lie.
+        settings: how models are run.
+        figures: metrics.
+        clock: seconds, monotonic; measures what a score costs.
+
+    Raises:
+        ContractError: predictions have columns that neither score nor features provide.
+    """
+
+    inputs = ("features",)
+    answers = ("predictions",)
+    facts = ("plans",)
+
+    def __init__(
+        self,
+        pipeline: str,
+        features: pa.Schema,
+        predictions: pa.Schema,
+        store: ModelStore,
+        settings: SessionSettings,
+        figures: Figures,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pipeline = pipeline
+        self._answers = Answers("predictions", features, predictions)
+        self._opener = Opener(store, settings, features)
+        self._figures = figures
+        self._clock = clock
+        self._live: _Live | None = None
+        self._wanted: Plan | None = None
+        self._retry_at = 0.0
+        self.problem: str | None = None
+        """Why the newest plan is not played; None when it is."""
+
+    def learn(self, facts: Batch, now: float) -> None:
+        """Take up the newest plan, when there is a newer one; the next batch is scored by it, whole."""
+        newest = self._wanted or (self._live.plan if self._live else None)
+        plan, faults = latest(facts.columns, self._pipeline, newest.version if newest else 0)
+        for fault in faults:
+            _log.warning("plan refused", reason=fault.reason, detail=fault.detail)
+            self._figures.plan_failures.labels(fault.reason).inc()
+        if plan is not None:
+            self._wanted = plan
+            self._take_up(now)
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """Try again a plan whose models could not be had."""
+        if self._wanted is not None and now >= self._retry_at:
+            self._take_up(now)
+        return Output()
+
+    def ready(self) -> str | None:
+        """None while any plan is played: an older model that answers is better than none."""
+        if self._live is not None:
+            return None
+        return self.problem or f"no plan for {self._pipeline}"
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """One prediction a row, or a reject where the row's arm gives no finite number."""
+        if self._live is None:
+            raise Transient(f"no plan for {self._pipeline}")
+        emits: list[Emit] = []
+        rejects: list[Reject] = []
+        for opened, part in self._live.parts(batch):
+            begin = self._clock()
+            scores = opened.score(Pass(part.columns))
+            each = (self._clock() - begin) / max(len(part), 1)
+            finite = np.isfinite(scores)
+            if not finite.all():
+                rejects += _rejects(opened, part, scores, ~finite)
+                part, scores = part.take(finite), scores[finite]
+            emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now, each))
+            self._figures.answers.labels(opened.arm.arm).inc(len(part))
+        return Output(tuple(emits), tuple(rejects))
+
+    def _take_up(self, now: float) -> None:
+        assert self._wanted is not None
+        plan = self._wanted
+        try:
+            champion = self._opener.open(plan.champion)
+            canary = self._opener.open(plan.canary) if plan.canary else None
+        except (ContractError, Transient, ConfigurationError) as error:
+            self.problem = f"plan {plan.version} of {self._pipeline}: {error}"
+            self._retry_at = now + RETRY_AFTER
+            self._figures.plan_failures.labels(type(error).__name__).inc()
+            _log.warning("plan not taken up", plan=plan.version, problem=str(error))
+            return
+        live = self._live = _Live(plan, champion, canary)
+        self._wanted = self.problem = None
+        self._opener.keep(live.arms)
+        self._figures.plan.set(plan.version)
+        self._figures.share.set(plan.canary.share if plan.canary else 0.0)
+        self._figures.inner_batch.set(champion.models[0].session.batch.rows)
+        self._figures.row_seconds.set(champion.seconds_per_row)
+        for opened in live.arms:
+            arm = opened.arm
+            _log.info("plan taken up", plan=plan.version, arm=arm.arm, model=arm.title, digest=arm.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """All that a batch is scored with; replaced whole, so that no batch sees half of a switch."""
+
+    plan: Plan
+    champion: OpenArm
+    canary: OpenArm | None
+
+    @property
+    def arms(self) -> tuple[OpenArm, ...]:
+        return (self.champion,) if self.canary is None else (self.champion, self.canary)
+
+    def parts(self, batch: Batch) -> Iterator[tuple[OpenArm, Batch]]:
+        """The batch, cut by who answers; an arm without rows is left out, but a batch is never left without an arm."""
+        if self.canary is None or not len(batch):
+            yield self.champion, batch
+            return
+        salt = self.plan.salt or self.plan.pipeline
+        tried = shares(batch.columns["entity"], salt) < self.canary.arm.share
+        for opened, rows in ((self.champion, ~tried), (self.canary, tried)):
+            if rows.any():
+                yield opened, batch.take(rows)
+
+
+def _rejects(
+    opened: OpenArm, batch: Batch, scores: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_]
+) -> Iterator[Reject]:
+    for partition, offset, score in zip(batch.partition[rows], batch.offset[rows], scores[rows], strict=True):
+        detail = f"{opened.arm.title} gave {score} for these features"
+        yield Reject(int(partition), int(offset), "non_finite_score", detail)

@@ -1,0 +1,30 @@
+"""The edge of `views`: topics, codecs and the online store around its pure code."""
+
+from __future__ import annotations
+
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.errors import ConfigurationError
+from headrace.stores.online import open_store
+from headrace.streaming.process.clock import SteadyClock
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.views.metrics import Figures
+from services.views.service import Views
+from services.views.settings import ViewsSettings
+
+
+def build_views(settings: ViewsSettings) -> Runner:
+    """A member of `views`: updates of one view to timelines in the online store."""
+    contracts = read_contracts(settings)
+    pipeline = contracts.pipeline
+    views = {view.name: view for view in pipeline.foreign_views}
+    name = settings.view or (next(iter(views)) if len(views) == 1 else "")
+    if name not in views:
+        known = ", ".join(views) or "it has none, so it needs no views service"
+        raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
+    beside = ["events", "exchange"] if views[name].folds_labels else ["events"]
+    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
+    metrics = Metrics()
+    store = open_store(settings.redis.get_secret_value())
+    service = Views(pipeline, views[name], store, settings.behind_ms / 1000, Figures(metrics.registry))
+    return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -1,0 +1,107 @@
+"""The embedded Kafka: what was written is there after a kill, and a cluster bears the loss of a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its own documentation's way
+
+from headrace.devparts.kafka import Kafka
+from headrace.errors import ConfigurationError
+
+# A killed node may register again when its old session has ended: 9 s by default.
+SHORT_SESSION = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
+
+
+def create(bootstrap: str, topic: str, replicas: int) -> None:
+    """A topic of one partition."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, 1, replicas)])[topic].result(30)
+
+
+def write(bootstrap: str, topic: str, values: list[bytes]) -> None:
+    """Write values, acknowledged by all replicas in sync."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.timeout.ms": 30_000})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(30) == 0
+
+
+def read(bootstrap: str, topic: str, count: int) -> list[bytes | None]:
+    """The first values of the topic's partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    messages = consumer.consume(count, timeout=30)
+    consumer.close()
+    return [message.value() for message in messages]
+
+
+def test_records_survive_a_killed_broker(tmp_path: Path) -> None:
+    """A killed broker is seen as gone; started again, it has the same address and every acknowledged record."""
+    broker = Kafka(tmp_path, overrides=SHORT_SESSION, with_parent=True)
+    broker.start()
+    values = [b"%d" % number for number in range(100)]
+    create(broker.address, "numbers", 1)
+    write(broker.address, "numbers", values)
+    broker.kill()
+    assert not broker.running()
+
+    again = Kafka(tmp_path, overrides=SHORT_SESSION, with_parent=True)
+    assert again.address == broker.address
+    again.start()
+    assert read(again.address, "numbers", 100) == values
+    again.stop()
+    assert not broker.running()
+
+
+def test_a_directory_may_have_blanks_and_any_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data lies in it and nowhere else, in a plain C locale too; started again, it finds what it had."""
+    monkeypatch.setenv("LC_ALL", "C")
+    directory = tmp_path / "Häuser und 猫"
+    for values in ([b"1"], [b"1", b"2"]):
+        broker = Kafka(directory, brief=True, heap="512m", with_parent=True)
+        broker.start()
+        if len(values) == 1:
+            create(broker.address, "numbers", 1)
+        write(broker.address, "numbers", values[-1:])
+        assert read(broker.address, "numbers", len(values)) == values
+        broker.stop()
+    assert (directory / "data-1" / "meta.properties").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [directory.name]
+
+
+def test_a_directory_with_a_comma_is_refused(tmp_path: Path) -> None:
+    """Kafka would take it for two."""
+    with pytest.raises(ConfigurationError, match="no comma"):
+        Kafka(tmp_path / "a,b")
+
+
+@pytest.mark.slow
+def test_cluster_bears_the_loss_of_a_node(tmp_path: Path) -> None:
+    """Of three nodes one is killed: the others take writes and give all records; the lost one comes back."""
+    cluster = Kafka(tmp_path, nodes=3, heap="400m", brief=True, overrides=SHORT_SESSION, with_parent=True)
+    cluster.start()
+    create(cluster.address, "numbers", 3)
+    write(cluster.address, "numbers", [b"before"])
+    cluster.kill(2)
+    write(cluster.address, "numbers", [b"after"])
+    assert read(cluster.address, "numbers", 2) == [b"before", b"after"]
+    cluster.start()
+    assert cluster.running()
+    cluster.stop()
+
+
+def test_directory_of_another_size_is_refused(tmp_path: Path) -> None:
+    """A directory that holds a cluster of three is not taken for one of one."""
+    Kafka(tmp_path, nodes=3)
+    with pytest.raises(ConfigurationError, match="3 processes of kafka, not 1"):
+        Kafka(tmp_path)
+
+
+def test_broken_settings_show_the_brokers_own_words(tmp_path: Path) -> None:
+    """A setting that Kafka refuses is told in Kafka's words."""
+    broker = Kafka(tmp_path, overrides={"process.roles": "acrobat"}, with_parent=True)
+    with pytest.raises(ConfigurationError, match="acrobat"):
+        broker.start()
