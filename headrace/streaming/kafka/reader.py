@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +60,13 @@ def read(
         yield take_in(channel, records, at)
 
 
-def messages(connection: Connection, topic: str, wanted: list[Range], timeout: float = 60.0) -> Iterator[list[Message]]:
-    """As `read`, without decoding anything: for whoever looks for few records among many."""
+def messages(
+    connection: Connection, topic: str, wanted: list[Range], timeout: float = 60.0
+) -> Generator[list[Message], None, None]:
+    """As `read`, without decoding anything: for whoever looks for few records among many.
+
+    Whoever does not read to the end closes it: a consumer stays open as long.
+    """
     consumer = Consumer(connection)
     stops = {part.partition: part.stop for part in wanted if part.stop > part.start}
     try:

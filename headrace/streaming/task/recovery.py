@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from headrace.errors import ContractError
 from headrace.streaming.kafka.bindings import Wiring
@@ -128,12 +129,14 @@ def _evidence(connection: Connection, wiring: Wiring, service: Service, beat: Ca
         name = wiring.outputs[logical].name
         written = ranges(connection, name)
         # What retention took was there as well.
-        if any(part.start > 0 for part in written) or any(True for _ in messages(connection, name, written)):
-            return f"{name} holds its answers"
+        with closing(messages(connection, name, written)) as found:
+            if any(part.start > 0 for part in written) or any(True for _ in found):
+                return f"{name} holds its answers"
     if service.stateful:
         name, mine = wiring.checkpoints.name, f"{wiring.group}/".encode()
-        for part in messages(connection, name, ranges(connection, name)):
-            beat()
-            if any((message.key() or b"").startswith(mine) for message in part):
-                return f"{name} holds checkpoints of it"
+        with closing(messages(connection, name, ranges(connection, name))) as found:
+            for part in found:
+                beat()
+                if any((message.key() or b"").startswith(mine) for message in part):
+                    return f"{name} holds checkpoints of it"
     return None
