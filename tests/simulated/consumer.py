@@ -86,7 +86,9 @@ class Consumer:
 
     def _membership(self) -> GroupMetadata:
         if self.member is None:
-            return GroupMetadata(self._group, "", -1, self._instance)
+            # By KIP-848 a client has an id before it joins.
+            name = "" if self._kind is ClassicMember else f"{self._group}-{self.process.number}"
+            return GroupMetadata(self._group, name, -1, self._instance)
         return self.member.metadata()
 
     def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:

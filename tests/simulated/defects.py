@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition
 
 from tests.simulated.consumer import Consumer, Listening
 from tests.simulated.member import Cast
-from tests.simulated.members import GroupMetadata
+from tests.simulated.members import ClassicMember, GroupMetadata
 from tests.simulated.process import Process
 from tests.simulated.producer import Producer, Report
 from tests.simulated.service import CHECKPOINTS, Keeping
@@ -154,7 +154,11 @@ class StaleConsumer(Consumer):
     """Membership as it was before the group was joined: no broker can tell a member by it that is none any more."""
 
     def consumer_group_metadata(self) -> GroupMetadata:
-        return GroupMetadata(self._group, "", -1, None)
+        if self._kind is not ClassicMember:
+            return super().consumer_group_metadata()  # There, nobody's metadata is refused.
+        joined, self.member = self.member, None
+        before, self.member = self._membership(), joined
+        return before._replace(instance=None)
 
 
 class UnnamedProducer(Producer):

@@ -99,7 +99,7 @@ class ClassicMember:
     def learn(self) -> None:
         """Heartbeat, and take in what the coordinator says."""
         process, coordinator = self.process, self.process.broker.group(self.group)
-        if self._closed or self._phase in ("to lose", "fenced, to lose", "fenced"):
+        if self._closed or self._phase in ("to lose", "fenced"):
             return
         if not process.connected():
             if self.member and process.now - process.cut_since > self.session:
@@ -132,8 +132,7 @@ class ClassicMember:
     def _told(self, error: KafkaError) -> None:
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             self.reader.errors.append(KafkaError(KafkaError._FATAL, None, True))
-            self._lose()
-            self._phase = "fenced, to lose"
+            self._phase = "fenced"  # Nothing more is told: only the end of the process ends it.
         elif error.code() == KafkaError.REBALANCE_IN_PROGRESS:
             self._phase = "to join"
         elif error.code() == KafkaError.UNKNOWN_MEMBER_ID:
@@ -154,9 +153,9 @@ class ClassicMember:
             self._give_up(self.callbacks.revoke)
             self._phase = "to join"
             self.learn()
-        elif self._phase in ("to lose", "fenced, to lose"):
+        elif self._phase == "to lose":
             self._give_up(self.callbacks.lost)
-            self._phase = "fenced" if self._phase.startswith("fenced") else "to join"
+            self._phase = "to join"
         elif self._phase == "to assign":
             self._phase, self._was_owner, self.owned = "up", True, self._given
             self.callbacks.assign([TopicPartition(topic, number) for topic, number in self.owned])
@@ -172,8 +171,8 @@ class ClassicMember:
     def close(self) -> None:
         """Give everything up; a static member stays one until its session ends."""
         self.learn()
-        if self._was_owner:
-            self._give_up(self.callbacks.lost if "to lose" in self._phase else self.callbacks.revoke)
+        if self._was_owner and self._phase != "fenced":
+            self._give_up(self.callbacks.lost if self._phase == "to lose" else self.callbacks.revoke)
         if self.instance is None and self.member and self.process.connected():
             self.process.broker.group(self.group).leave(self.member, self.process.now)
         self._closed = True

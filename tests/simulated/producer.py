@@ -12,7 +12,7 @@ from headrace.columnar.partitioner import murmur2
 from tests.simulated.consumer import Listing, list_topics
 from tests.simulated.groups import Part
 from tests.simulated.members import GroupMetadata
-from tests.simulated.process import Process
+from tests.simulated.process import STEP_S, Process
 from tests.simulated.refusals import fenced, refused, timed_out
 from tests.simulated.transactions import Holder
 
@@ -92,11 +92,15 @@ class Producer:
             if self.process.dead:
                 self.process.point("flush")
             return 0
+        end = self.process.now + timeout
         try:
             # Some may be there when the rest is cut off.
             if len(self._queue) > 1 and self.process.chance.random() < LINGERED:
                 self.process.request("produce", timeout, lambda: self._send(len(self._queue) // 2))
-            self.process.request("produce", timeout, lambda: self._send(len(self._queue)))
+            while self._queue and self.process.now < end:
+                self.process.request("produce", end - self.process.now, lambda: self._send(len(self._queue)))
+                if self._queue:  # The transaction before is being ended still.
+                    self.process.wait(STEP_S)
         except KafkaException as raised:
             if raised.args[0].code() != KafkaError._TIMED_OUT:
                 raise
@@ -116,7 +120,7 @@ class Producer:
                 )
             except KafkaException as raised:
                 error = raised.args[0]
-                if error.retriable():  # The transaction before is being ended still.
+                if error.retriable():
                     self._queue.appendleft(record)
                     return
                 self._fenced = self._fenced or error.fatal()
