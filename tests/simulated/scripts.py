@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from services.kit.errors import HeadraceError, Transient
-from services.kit.kafka import Connection, Consumer, Producer, TopicPartition
-from services.kit.polled import parted
+from headrace.errors import HeadraceError, Transient
+from headrace.streaming.kafka.client import Connection, Consumer, Producer, TopicPartition
+from headrace.streaming.kafka.poll_result import parted
 
 Seen = list[Any]
 

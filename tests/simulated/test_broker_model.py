@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from services.kit.kafka import Admin, Connection
+from headrace.streaming.kafka.client import Admin, Connection
 from tests.simulated.broker import Broker
 from tests.simulated.consumer import Consumer
 from tests.simulated.process import Process, SimulatedLibrary
