@@ -110,7 +110,8 @@ class Life:
         except Fenced:
             self._ended(1.0)
         except (ContractError, ConfigurationError) as error:
-            self.world.witness.note(f"{self.process.name} refuses to go on: {error}")
+            if not self.world.witness.lossy:
+                self.world.witness.note(f"{self.process.name} refuses to go on: {error}")
             self._ended(5.0)
         except HeadraceError:
             self._ended(1.0)

@@ -7,9 +7,12 @@ from random import Random
 
 AT_CALLS = ("kill", "freeze", "twin", "cut", "rebalance", "abort", "hang")
 """Faults that strike a member at a call that it makes."""
-AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire")
-"""Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late."""
-FAULTS = AT_CALLS + AT_TURNS
+AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "lose")
+"""Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late,
+retention takes what was answered, or (lose) what was not.
+"""
+LOSING = 0.04
+"""How many schedules may lose input: they cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
 
 
@@ -50,8 +53,8 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
     """The schedule of a seed. Each has faults of its own choice, so that rare ones are not drowned by frequent ones."""
     draw = Random(f"plan {seed}")
     rates = {}
-    for fault in FAULTS:
-        if draw.random() < 0.45:
+    for fault in AT_CALLS + AT_TURNS:
+        if draw.random() < (LOSING if fault == "lose" else 0.45):
             rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
     if draw.random() < 0.03:
         rates = {}

@@ -25,6 +25,7 @@ LATENCY_S = 0.0005
 CALM_S = 600.0
 """After faults have ended, all is answered within this."""
 CALM_TURNS = 3_000
+LOSSY_TURNS = 60
 MOST_FAULTS = 20
 MOST_TURNS, FROZEN_TURNS = 6, 30
 """How many turns the others have in the middle of a call, however long it takes; and while its process is frozen."""
@@ -232,6 +233,13 @@ class World:
             self.broker.log(CHECKPOINTS, 0).compact()
         elif kind == "expire":
             self._retire()
+        elif kind == "lose":
+            log = self.chance.choice(self.broker.topics[TOPICS["events"]])
+            # A group that has never committed begins where the log does.
+            committed = self.broker.offsets.get((GROUP, log.topic, log.partition), (log.end, ""))[0]
+            if log.stable > committed:
+                log.cut(self.chance.randint(committed + 1, log.stable))
+                self.witness.lossy = True
 
     def _retire(self) -> None:
         """Retention takes input that the group has answered."""
@@ -265,6 +273,8 @@ class World:
         """Whether all that was published is answered and committed, some time after faults have ended."""
         end, rounds, turns = self.now + CALM_S, 0, 0
         while self.now < end and turns < CALM_TURNS:
+            if self.witness.lossy and turns > LOSSY_TURNS:
+                return True  # Some members have refused to go on, as they should.
             actors: list[Callable[[], None]] = [life.turn for life in self.lives]
             actors += [member.start for member in self.members if member.due(self.now)]
             self.chance.shuffle(actors)
