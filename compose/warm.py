@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ from headrace.stores.online import MemoryStore
 from headrace.streaming.process.settings import Settings, read_settings
 from headrace.streaming.records.batch import Batch, Emit, slot
 from services.enrich.service import Enrich
-from services.labels.app import build_labels
+from services.labels import app
 from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
 from services.views.service import Views
@@ -39,7 +38,7 @@ def main() -> None:
     """
     started = time.monotonic()
     for kind in SERVICES.values():
-        import_module(f"{kind.module}.app")
+        kind.part("app")
     count = 0
 
     def told(_: int, total: int) -> None:
@@ -74,7 +73,7 @@ class System:
         topics |= {f"view.{view.name}": 1 for view in self.pipeline.foreign_views}
         self.enrich = Enrich(self.pipeline, store)
         self.folds = [Views(self.pipeline, view, store, behind_s=0.0) for view in self.pipeline.foreign_views]
-        self.labelling = build_labels(read_settings(LabelsSettings, pipeline=PIPELINE)).service
+        self.labelling = app.build(read_settings(LabelsSettings, pipeline=PIPELINE)).service
         for service in (self.enrich, *self.folds, self.labelling):
             service.start(topics)
             service.restore(slot(service.inputs.index(service.stateful[0]), 0), None)

@@ -1,8 +1,15 @@
-"""The services there are: how a member of each is started, and what it may be set to."""
+"""The services there are: the one list that commands, containers, alerts and pages follow.
+
+A service is a folder of `services/` and an entry here. Its folder has
+- `__main__.py`: `python -m services.NAME` runs a member;
+- `settings.py`: what it may be set to, beyond what every service shares;
+- `app.py`: `build(settings)` makes a member that has opened nothing yet;
+- with state: `rescale.py`, where `rescale(...)` moves it after topics have grown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -11,46 +18,129 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.runner import Runner
 
+EACH_VIEW = "view.*"
+"""Stands for the topics of all views that another entity keys than the events; as the only input: a group for each."""
+
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ServiceEntry:
     """A service.
 
     Attributes:
-        module: the package that `python -m` runs.
-        settings_class: class of the package's `settings`.
-        builder: function of the package's `app` that makes a member from its settings.
+        name: of its folder, of its consumer group behind the pipeline's name, of its container.
+        settings_class: class of its `settings`.
+        reads: logical names of the topics that its group reads, in the order of its `inputs`.
+        writes: those that it may write, beside dead letters and (with state) checkpoints.
+        facts: compacted topics that every member reads whole.
         state: what it remembers, in memory and in checkpoints; empty for nothing.
+        store: whether it needs the online store.
+        models: whether it opens models of the model store.
+        dark: whether nobody who waits for an answer notices when it is slow or away.
+        asked: whether a pipeline has work for it.
+        port: where its container answers probes and scrapers.
     """
 
-    module: str
+    name: str
     settings_class: str
-    builder: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     state: str = ""
+    store: bool = False
+    models: bool = False
+    dark: bool = False
+    asked: Callable[[Pipeline], bool] = lambda _: True
+    port: int = 9100
+
+    @property
+    def module(self) -> str:
+        """The package that `python -m` runs."""
+        return f"services.{self.name}"
 
     @property
     def settings(self) -> type[Settings]:
         """What it may be set to."""
-        found: type[Settings] = getattr(import_module(f"{self.module}.settings"), self.settings_class)
+        found: type[Settings] = getattr(self.part("settings"), self.settings_class)
         return found
+
+    def part(self, name: str) -> Any:
+        """A module of its folder, imported now."""
+        return import_module(f"{self.module}.{name}")
 
     def build(self, settings: Settings) -> Runner:
         """A member as it is before it opens anything; imports all that the service needs."""
-        made: Callable[[Any], Runner] = getattr(import_module(f"{self.module}.app"), self.builder)
+        made: Callable[[Any], Runner] = self.part("app").build
         return made(settings)
 
+    def groups(self, pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """(name behind the pipeline's, view or "", logical topics that it reads) of its consumer groups."""
+        if self.reads != (EACH_VIEW,):
+            yield self.name, "", self.reads
+            return
+        for view in pipeline.foreign_views:
+            yield f"{self.name}.{view.name}", view.name, (f"view.{view.name}",)
 
-SERVICES: Mapping[str, Kind] = {
-    "enrich": Kind("services.enrich", "EnrichSettings", "build_enrich", "windows of entities"),
-    "views": Kind("services.views", "ViewsSettings", "build_views", "windows of entities"),
-    "score": Kind("services.score", "ScoreSettings", "build_score"),
-    "shadow": Kind("services.shadow", "ShadowSettings", "build_shadow"),
-    "labels": Kind("services.labels", "LabelsSettings", "build_labels", "open predictions, early labels"),
-    "scorecards": Kind("services.scorecards", "ScorecardsSettings", "build_scorecards", "sums by window and model"),
+
+SERVICES: Mapping[str, ServiceEntry] = {
+    entry.name: entry
+    for entry in (
+        ServiceEntry(
+            "enrich",
+            "EnrichSettings",
+            reads=("events",),
+            writes=("features", EACH_VIEW, "exchange"),
+            state="windows of entities",
+            store=True,
+        ),
+        ServiceEntry(
+            "views",
+            "ViewsSettings",
+            reads=(EACH_VIEW,),
+            state="windows of entities",
+            store=True,
+            asked=lambda pipeline: bool(pipeline.foreign_views),
+        ),
+        ServiceEntry(
+            "score", "ScoreSettings", reads=("features",), writes=("predictions",), facts=("plans",), models=True
+        ),
+        ServiceEntry(
+            "shadow",
+            "ShadowSettings",
+            reads=("features",),
+            writes=("shadow-predictions", "control"),
+            facts=("plans",),
+            models=True,
+            dark=True,
+        ),
+        ServiceEntry(
+            "labels",
+            "LabelsSettings",
+            reads=("labels", "predictions", "shadow-predictions", "exchange"),
+            writes=("exchange", "outcomes", EACH_VIEW),
+            state="open predictions, early labels",
+            asked=lambda pipeline: pipeline.labels is not None,
+        ),
+        ServiceEntry(
+            "scorecards",
+            "ScorecardsSettings",
+            reads=("predictions", "shadow-predictions", "outcomes", "scorecard-parts"),
+            writes=("scorecard-parts", "scorecards"),
+            state="sums by window and model",
+            dark=True,
+        ),
+    )
 }
 
 
 def needed(pipeline: Pipeline) -> tuple[str, ...]:
     """The services that have something to do in a pipeline."""
-    idle = {"views": not pipeline.foreign_views, "labels": pipeline.labels is None}
-    return tuple(service for service in SERVICES if not idle.get(service, False))
+    return tuple(name for name, entry in SERVICES.items() if entry.asked(pipeline))
+
+
+def inputs(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """The topics that each consumer group of a pipeline reads, by the group's name."""
+    return {
+        f"{pipeline.name}.{group}": tuple(f"{pipeline.name}.{topic}" for topic in topics)
+        for name in needed(pipeline)
+        for group, _, topics in SERVICES[name].groups(pipeline)
+    }

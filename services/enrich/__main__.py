@@ -4,10 +4,10 @@ import runpy
 import sys
 
 from headrace.streaming.process.main import main
-from services.enrich.app import build_enrich
+from services.enrich.app import build
 from services.enrich.settings import EnrichSettings
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["views"]:
         runpy.run_module("services.views", run_name="__main__")
-    sys.exit(main("enrich", EnrichSettings, build_enrich))
+    sys.exit(main("enrich", EnrichSettings, build))

@@ -12,7 +12,7 @@ from services.enrich.service import Enrich
 from services.enrich.settings import EnrichSettings
 
 
-def build_enrich(settings: EnrichSettings) -> Runner:
+def build(settings: EnrichSettings) -> Runner:
     """A member of `enrich`: events to features."""
     contracts = read_contracts(settings)
     pipeline = contracts.pipeline

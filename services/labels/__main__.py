@@ -3,8 +3,8 @@
 import sys
 
 from headrace.streaming.process.main import main
-from services.labels.app import build_labels
+from services.labels.app import build
 from services.labels.settings import LabelsSettings
 
 if __name__ == "__main__":
-    sys.exit(main("labels", LabelsSettings, build_labels))
+    sys.exit(main("labels", LabelsSettings, build))

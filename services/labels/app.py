@@ -13,7 +13,7 @@ from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
 
 
-def build_labels(settings: LabelsSettings) -> Runner:
+def build(settings: LabelsSettings) -> Runner:
     """A member of `labels`: predictions and labels to outcomes."""
     contracts = read_contracts(settings)
     pipeline = contracts.pipeline

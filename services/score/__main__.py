@@ -3,8 +3,8 @@
 import sys
 
 from headrace.streaming.process.main import main
-from services.score.app import build_score
+from services.score.app import build
 from services.score.settings import ScoreSettings
 
 if __name__ == "__main__":
-    sys.exit(main("score", ScoreSettings, build_score))
+    sys.exit(main("score", ScoreSettings, build))

@@ -17,7 +17,7 @@ SHARE_OF_LATENCY = 0.2
 """The part of the pipeline's latency target that one model call may take: two hops and two commits need the rest."""
 
 
-def build_score(settings: ScoreSettings) -> Runner:
+def build(settings: ScoreSettings) -> Runner:
     """A member of `score`: features to predictions."""
     contracts = read_contracts(settings)
     wiring = contracts.wiring("score", settings, "features", ["predictions"], ["plans"])

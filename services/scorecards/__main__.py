@@ -3,8 +3,8 @@
 import sys
 
 from headrace.streaming.process.main import main
-from services.scorecards.app import build_scorecards
+from services.scorecards.app import build
 from services.scorecards.settings import ScorecardsSettings
 
 if __name__ == "__main__":
-    sys.exit(main("scorecards", ScorecardsSettings, build_scorecards))
+    sys.exit(main("scorecards", ScorecardsSettings, build))

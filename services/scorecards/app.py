@@ -18,7 +18,7 @@ from services.scorecards.service import Scorecards
 from services.scorecards.settings import ScorecardsSettings
 
 
-def build_scorecards(settings: ScorecardsSettings) -> Runner:
+def build(settings: ScorecardsSettings) -> Runner:
     """A member of `scorecards`: predictions and outcomes to cards."""
     contracts = read_contracts(settings)
     wiring = contracts.wiring("scorecards", settings, Scorecards.inputs, [PARTS, CARDS])

@@ -24,7 +24,7 @@ SHARE_OF_SILENCE = 1 / 3
 """The part of the time after which a silent loop counts as hung that one batch may take."""
 
 
-def build_shadow(settings: ShadowSettings) -> Runner:
+def build(settings: ShadowSettings) -> Runner:
     """A member of `shadow`: features to shadow predictions."""
     contracts = read_contracts(settings)
     wiring = contracts.wiring("shadow", settings, "features", ["shadow-predictions", "control"], ["plans"])

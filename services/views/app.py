@@ -13,7 +13,7 @@ from services.views.service import Views
 from services.views.settings import ViewsSettings
 
 
-def build_views(settings: ViewsSettings) -> Runner:
+def build(settings: ViewsSettings) -> Runner:
     """A member of `views`: updates of one view to timelines in the online store."""
     contracts = read_contracts(settings)
     pipeline = contracts.pipeline

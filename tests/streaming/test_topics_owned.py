@@ -8,8 +8,7 @@ import pytest
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.workspace import Workspace
-from headrace.operations.services import SERVICES
-from headrace.operations.topics.lag import inputs
+from headrace.operations.services import SERVICES, inputs
 from headrace.streaming.contracts.topics import load_topics
 from headrace.streaming.task.runner import Runner
 

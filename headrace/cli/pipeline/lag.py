@@ -15,7 +15,8 @@ from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.operations.remarks import note
-from headrace.operations.topics.lag import Lag, inputs, measure
+from headrace.operations.services import inputs
+from headrace.operations.topics.lag import Lag, measure
 
 WIDE = 160
 """Columns where no terminal says how many: names are not to be cut in a pipe."""

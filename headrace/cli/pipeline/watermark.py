@@ -14,13 +14,13 @@ from rich.table import Table
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.periods import minute
 from headrace.errors import ConfigurationError
+from headrace.operations.services import SERVICES
 from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Admin, Connection, Consumer, Producer, TopicPartition
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.partition_counts import carried
 from headrace.streaming.task.task import Commitment
-from headrace.streaming.watermarks.event_time import NEVER
-from services.enrich.checkpoint_time import clock_of, mended
+from headrace.streaming.watermarks.event_time import NEVER, Clock
 
 WIDE = 160
 
@@ -82,7 +82,7 @@ def standings(connection: Connection, wiring: Wiring) -> list[Standing]:
         if commitment is None or commitment.place is None:
             found.append(Standing(partition))
             continue
-        clock = clock_of(read())
+        clock: Clock = SERVICES["enrich"].part("checkpoint_time").clock_of(read())
         known = (clock.firm, clock.moved_by[0], clock.credible, clock.stamp)
         firm, moved_by, credible, written = (None if each == NEVER else each for each in known)
         found.append(Standing(partition, commitment.place.at, firm, moved_by, credible, written, clock.ahead))
@@ -136,7 +136,12 @@ def _mend(connection: Connection, wiring: Wiring, partition: int, time: int) -> 
     producer = Producer(connection, reports=True)
     try:
         checkpoints = Checkpoints(connection, wiring, consumer.partitions(wiring.checkpoints.name))
-        draft = checkpoints.draft(partition, commitment.offset, mended(read(), time), commitment.place)
+        draft = checkpoints.draft(
+            partition,
+            commitment.offset,
+            SERVICES["enrich"].part("checkpoint_time").mended(read(), time),
+            commitment.place,
+        )
         written = Commitment(commitment.offset, commitment.admitted, draft.write(producer))
         (before,) = consumer.committed([TopicPartition(topic, partition)])
         metadata = carried(before.metadata, written.metadata())

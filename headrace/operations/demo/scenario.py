@@ -35,10 +35,10 @@ from headrace.operations.demo.monitor import WINDOW_S, Account, Watch
 from headrace.operations.local.fleet import Fleet, ask, scrape
 from headrace.operations.local.members import members
 from headrace.operations.local.supervisor import told
-from headrace.operations.services import needed
+from headrace.operations.services import inputs, needed
 from headrace.operations.topics import event_table as tables
 from headrace.operations.topics.event_table import Rows
-from headrace.operations.topics.lag import inputs, measure
+from headrace.operations.topics.lag import measure
 from headrace.operations.topics.producer import Publisher
 from headrace.operations.topics.rate import Alongside, Steady
 from headrace.streaming.kafka.reader import read_topic

@@ -48,8 +48,7 @@ def members(
             raise ConfigurationError(f"no service {service}: {closest(service, SERVICES)}")
     found: list[Member] = []
     for service in dict.fromkeys(services):
-        views = [view.name for view in pipeline.foreign_views] if service == "views" else [""]
-        for view in views:
+        for _, view, _ in SERVICES[service].groups(pipeline):
             for number in range(scale.get(service, 1)):
                 found.append(_member(service, view, number, prefix))
     if not found:

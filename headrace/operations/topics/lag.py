@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.kafka.client import Connection, Consumer, TopicPartition, committed, place
 from headrace.streaming.kafka.poll_result import Patience, told_apart
 
@@ -38,18 +37,6 @@ class Lag:
     records: int
     seconds: float
     exact: bool = True
-
-
-def inputs(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
-    """The topics that each consumer group of a pipeline reads."""
-    read: dict[str, tuple[str, ...]] = {"enrich": ("events",)}
-    read |= {f"views.{view.name}": (f"view.{view.name}",) for view in pipeline.foreign_views}
-    read |= {"score": ("features",), "shadow": ("features",)}
-    if pipeline.labels is not None:
-        read["labels"] = ("labels", "predictions", "shadow-predictions", "exchange")
-    read["scorecards"] = ("predictions", "shadow-predictions", "outcomes", "scorecard-parts")
-    name = pipeline.name
-    return {f"{name}.{group}": tuple(f"{name}.{topic}" for topic in topics) for group, topics in read.items()}
 
 
 def measure(connection: Connection, groups: Mapping[str, Sequence[str]], now: float) -> list[Lag]:

@@ -1,4 +1,7 @@
-"""What a pipeline's groups left behind, and the transaction in which it is moved after a topic has grown."""
+"""What a pipeline's groups left behind, and the transaction in which it is moved after a topic has grown.
+
+How the state of a service is parted anew, it says itself: its module `rescale`, called for the groups of the service.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ContractError
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Connection, Consumer, Headers, Message, Producer, TopicPartition, headers
@@ -84,7 +86,7 @@ class Move:
 
     Args:
         settings: say where the broker is, and what may be done where the past is not all there.
-        pipeline: whose groups these are.
+        pipeline: name of that whose groups these are.
         counts: partitions that topics have now, by logical name.
 
     Attributes:
@@ -94,12 +96,12 @@ class Move:
         refused: how many dead letters were written.
     """
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, counts: Mapping[str, int]) -> None:
+    def __init__(self, settings: Settings, pipeline: str, counts: Mapping[str, int]) -> None:
         self.pipeline, self.counts = pipeline, counts
         self.connection = settings.connection
         self._recovery = Recovery(settings.recover, Metrics())
         self._producer = Producer(
-            self.connection, transactional_id=f"{pipeline.name}.repartition", transaction_s=TRANSACTION_S
+            self.connection, transactional_id=f"{pipeline}.repartition", transaction_s=TRANSACTION_S
         )
         self._producer.init_transactions()
         self.moved: dict[str, int] = {}
@@ -211,12 +213,12 @@ class Move:
             self.refused += len(rejects)
 
 
-def refuse_what_shrank(pipeline: Pipeline, lefts: Sequence[Left], counts: Mapping[str, int]) -> None:
+def refuse_what_shrank(pipeline: str, lefts: Sequence[Left], counts: Mapping[str, int]) -> None:
     """Raise where a topic has fewer partitions than it had."""
     for left in lefts:
         for logical, then in left.then.items():
             if (now := counts.get(logical, then)) < then:
                 raise ContractError(
-                    f"{pipeline.name}.{logical} has {now} partitions and had {then}: it was made anew, and what "
+                    f"{pipeline}.{logical} has {now} partitions and had {then}: it was made anew, and what "
                     f"{left.wiring.group} knows is of another log"
                 )

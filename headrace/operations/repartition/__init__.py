@@ -1,1 +1,0 @@
-"""State moved to where keys belong after topics have grown."""
