@@ -8,11 +8,11 @@ has the same content. Callees of other files and constants are frozen into it al
 of an older version over the state of a newer one would be wrong in silence. So every kernel has a folder that is named
 after all that its machine code is made of, its `stamp`: what has changed is not found, and is compiled anew.
 
-The folders are below `NUMBA_CACHE_DIR` where that is set, else in `__pycache__` beside the module where that can be
-written, else in the user's cache. What is in them may be deleted at any time; nobody deletes what is out of date.
+The folders are below `NUMBA_CACHE_DIR`, in `__pycache__` beside the module or in the user's cache: in the first of
+these that can be written. What is in them may be deleted at any time; nobody deletes what is out of date.
 
-With `NUMBA_BOUNDSCHECK=1` every access to an array or a span is held against its bounds, at about twice the time; such
-code has folders of its own.
+With `NUMBA_BOUNDSCHECK=1` every access to an array or a span is held against its bounds; such code has folders of its
+own.
 
 Only what numba documents is used here: `njit`, `types`, `typeof`, `from_dtype`, `config`, `extending`, and the events
 that `numba.core.event` offers applications.
@@ -30,7 +30,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -106,17 +106,25 @@ def _wrapped(function: Any) -> Any:
 
 
 def _folder(function: Callable[..., object]) -> Path:
-    """Where the machine code of a function lies."""
+    """Where the machine code of a function lies. Raises RuntimeError where nothing can be written.
+
+    Else numba would look for a place of its own, where code counts by the function's file alone.
+    """
+    tried = list(_bases(Path(function.__code__.co_filename).resolve().parent))
+    for base in tried:
+        folder = base / f"{function.__module__}-{stamp(function)[:20]}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    raise RuntimeError(f"none of {', '.join(map(str, tried))} can be written: NUMBA_CACHE_DIR names a folder that can")
+
+
+def _bases(module: Path) -> Iterator[Path]:
     if settings.CACHE_DIR:
-        base = Path(settings.CACHE_DIR)
-    else:
-        module = Path(function.__code__.co_filename).resolve().parent
-        cache = module / "__pycache__"
-        if os.access(cache if cache.exists() else module, os.W_OK):
-            base = cache / "kernels"
-        else:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
-    return base / f"{function.__module__}-{stamp(function)[:20]}"
+        yield Path(settings.CACHE_DIR)
+    yield module / "__pycache__" / "kernels"
+    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
 
 
 def _type(word: str, records: dict[str, Any]) -> types.Type:
@@ -201,9 +209,7 @@ class _Heard(event.Listener):
 @contextmanager
 def _alone(made: Any) -> Iterator[bool]:
     """Whether no other process is at this kernel; the kernel's lock is ours inside, and let go when a holder dies."""
-    folder = _folder(made.py_func)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+    lock = os.open(_folder(made.py_func) / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

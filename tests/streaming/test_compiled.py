@@ -47,10 +47,11 @@ def write(folder: Path, factor: int = 2, shift: int = 1) -> None:
         (folder / f"{name}.py").write_text(source)
 
 
-def ask(folder: Path) -> tuple[int, int]:
+def ask(folder: Path, **environment: str) -> tuple[int, int]:
     """What a fresh process answers, and how many kernels it found compiled."""
+    environment["PYTHONPATH"] = str(ROOT)
     ran = subprocess.run(
-        [sys.executable, "-B", "-c", ASKED], cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-B", "-c", ASKED], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
     answer, hits = map(int, ran.stdout.split())
@@ -68,6 +69,18 @@ def test_what_other_files_hold_is_part_of_a_kernel(tmp_path: Path, changed: dict
     write(tmp_path, **changed)
     assert ask(tmp_path) == (answer, 0)
     assert ask(tmp_path) == (answer, 1)
+
+
+def test_what_changed_is_not_found_where_the_folder_asked_for_cannot_be_written(tmp_path: Path) -> None:
+    """Another place is taken, but none of numba's own, where a changed callee would not be noticed."""
+    write(tmp_path)
+    nowhere = {"NUMBA_CACHE_DIR": "/proc/kernels", "HOME": str(tmp_path / "home")}
+    assert ask(tmp_path, **nowhere) == (12, 0)
+    assert ask(tmp_path, **nowhere) == (12, 1)
+    write(tmp_path, shift=3)
+    assert ask(tmp_path, **nowhere) == (16, 0)
+    given = {"NUMBA_CACHE_DIR": str(tmp_path / "given")}
+    assert [ask(tmp_path, **given) for _ in range(2)] == [(16, 0), (16, 1)]
 
 
 LATE = """

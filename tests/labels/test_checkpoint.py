@@ -1,0 +1,72 @@
+"""What a join writes down, held against a checkpoint of the code that knew its records by addresses alone."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from headrace.columnar import packing
+from headrace.domain.pipeline.contracts import predictions
+from headrace.streaming.records.rows import Packed
+from services.labels.exchange_batch import KINDS, Told
+from services.labels.join.state import Found, Join, question_of
+from services.labels.row_fields import entities
+from tests.labels.cases import COUNTS, Case, pipeline
+from tests.labels.test_joining import records
+
+FORMER = Path(__file__).with_name("checkpoint.state")
+"""Of `told(case, 6)`, folded on 2026-11-29 before records had fields."""
+
+
+def told(case: Case, seed: int) -> Told:
+    """Some records, of whose predictions a join keeps nothing but the entity beside numbers."""
+    rows = records(case, random.Random(seed), 70, begin=1_700)
+    counts = [COUNTS[kind] for kind in KINDS]
+    firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
+    kept = Packed(predictions(case.pipeline), ["entity"]), entities(case.pipeline)
+    return Told(case.batch(rows), firsts, COUNTS, *kept)
+
+
+def folded(join: Join, case: Case, seed: int) -> Found:
+    """What a join finds in such records."""
+    rows = told(case, seed)
+    found = join.fold(rows, 0, len(rows.of_labels))
+    join.settle()
+    return found
+
+
+def joined(case: Case) -> Join:
+    """A join that knows nothing yet."""
+    assert case.pipeline.labels is not None
+    return Join(question_of(case.pipeline.labels, [COUNTS[kind] for kind in KINDS]))
+
+
+def test_a_checkpoint_is_written_as_it_was() -> None:
+    """The code of before reads what this one writes: it is the same, column by column and bit by bit."""
+    case = Case(pipeline(matures=300, expires=4_000))
+    join = joined(case)
+    folded(join, case, 6)
+    written, former = join.columns(), packing.unpack(FORMER.read_bytes())
+    assert list(written) == list(former)
+    for name, column in former.items():
+        assert written[name].dtype == column.dtype
+        assert written[name].tobytes() == column.tobytes(), name
+    assert all(len(former[name]) for name in ("queue", "heap", "records"))
+
+
+def test_a_checkpoint_of_before_goes_on() -> None:
+    """A member that begins with it tells what one tells that was never restarted, and ends in the same state."""
+    case = Case(pipeline(matures=300, expires=4_000))
+    whole, restored = joined(case), joined(case)
+    folded(whole, case, 6)
+    restored.load(packing.unpack(FORMER.read_bytes()))
+    found = [folded(join, case, 8) for join in (whole, restored)]
+    assert len(found[0].outcomes)
+    assert len(found[0].changes)
+    assert len(found[0].again)
+    for name in ("outcomes", "changes", "again"):
+        assert np.array_equal(*(getattr(each, name) for each in found)), name
+    states = [join.columns() for join in (whole, restored)]
+    assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
