@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.contracts import schemas
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
@@ -60,7 +59,7 @@ def channel_of(contracts: Contracts, topic: str) -> Channel:
     """
     prefix = f"{contracts.pipeline.name}."
     logical = topic.removeprefix(prefix)
-    subjects = schemas(contracts.pipeline, contracts.workspace)
+    subjects = contracts.schemas
     known = [subject.removeprefix(prefix).removesuffix("-value") for subject in subjects]
     if logical not in known:
         raise ConfigurationError(f"{contracts.pipeline.name} has no topic {topic}: {closest(logical, known)}")

@@ -186,6 +186,15 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
         assert named <= exposed, rule["alert"]
 
 
+def test_alerts_name_the_services_that_they_are_about() -> None:
+    """Whoever serves somebody that waits is missed when it is down, and whoever keeps state when it saves none."""
+    said = {rule["alert"]: set(re.findall(r'job=~"([^"]*)"', rule["expr"])) for rule in alerts()}
+    light = [name for name, entry in KINDS_OF_SERVICES.items() if not entry.dark]
+    stateful = [name for name, entry in KINDS_OF_SERVICES.items() if entry.state]
+    assert said["HeadraceDown"] == {"|".join(light)}
+    assert said["HeadraceCheckpointsTooOld"] == {"|".join(stateful)}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("check", "config", "prometheus.yml"), ("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")],

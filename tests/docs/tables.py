@@ -11,7 +11,8 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from headrace.domain.pipeline.workspace import builtin
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.workspace import Workspace, builtin
 from headrace.operations.remarks import WORDS
 from headrace.operations.services import SERVICES
 from headrace.streaming.contracts.topics import Topic, load_topics
@@ -20,6 +21,7 @@ from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.runner import Runner
 
 ROOT = Path(__file__).parents[2]
+PIPELINE = ROOT / "pipelines/card_fraud.yaml"
 MEMBER = "the host's name"
 
 
@@ -137,28 +139,65 @@ def left_out() -> str:
     return table(("metric", "what it counts"), rows)
 
 
-TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
-    "services": (ROOT / "README.md", services),
-    "topics": (ROOT / "docs/operations.md", topics),
-    "settings": (ROOT / "docs/operations.md", settings),
-    "metrics": (ROOT / "docs/operations.md", metrics),
-    "noted": (ROOT / "docs/operations.md", left_out),
+def containers() -> str:
+    """The services of compose.yaml, as the registry has them, for card_fraud."""
+    blocks = []
+    for entry in SERVICES.values():
+        views = [view for _, view, _ in entry.groups(load(PIPELINE, Workspace.of(PIPELINE))) if view]
+        assert len(views) < 2, "a container for each view: give them names"
+        own = {"HEADRACE_VIEW": views[0]} if views else {}
+        own |= {"HEADRACE_MODELS": "/models", "HEADRACE_MODEL_CACHE": "/tmp/models"} if entry.models else {}
+        lines = [f"{entry.name}:"]
+        if entry.dark:
+            lines.insert(0, "# The dark: it may be slow, or away, and nobody who waits for a prediction notices.")
+        lines += ["  <<: *service", f"  command: [python, -m, {entry.module}]"]
+        if own:
+            lines += ["  environment:", "    <<: *settings", *(f"    {name}: {value}" for name, value in own.items())]
+        else:
+            lines += ["  environment: *settings"]
+        lines += ["  cpu_shares: 256"] if entry.dark else []
+        lines += ["  volumes:", "    - kernels:/var/cache/numba"]
+        lines += ["    - models:/models:ro"] if entry.models else []
+        lines += [f"  depends_on: *{'stored' if entry.store else 'fed'}"]
+        blocks.append("\n".join(f"  {line}" for line in lines))
+    return "\n\n".join(blocks)
+
+
+def scrapes() -> str:
+    """The scrape jobs of prometheus.yml."""
+    return "\n".join(
+        f"  - job_name: {entry.name}\n    dns_sd_configs: "
+        f"[{{names: [{entry.name}], type: A, port: {entry.port}, refresh_interval: 10s}}]"
+        for entry in SERVICES.values()
+    )
+
+
+Place = tuple[str, Path]
+TABLES: dict[Place, Callable[[], str]] = {
+    ("services", ROOT / "README.md"): services,
+    ("services", ROOT / "docs/architecture.md"): services,
+    ("services", ROOT / "compose/compose.yaml"): containers,
+    ("services", ROOT / "compose/prometheus.yml"): scrapes,
+    ("topics", ROOT / "docs/operations.md"): topics,
+    ("settings", ROOT / "docs/operations.md"): settings,
+    ("metrics", ROOT / "docs/operations.md"): metrics,
+    ("noted", ROOT / "docs/operations.md"): left_out,
 }
-"""By name: the page that holds it between `<!-- table: NAME -->` and `<!-- end -->`, and how it is made."""
+"""By (name, page that holds it between its marks) how it is made. Marks are comments: `table: NAME` and `end`."""
 
 
-def place(name: str, text: str) -> re.Match[str]:
+def place(name: str, page: Path) -> re.Match[str]:
     """Where a table stands in a page."""
-    found = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    assert found is not None, f"there is no place for the table {name}"
+    begin, end = (f"<!-- {mark} -->" if page.suffix == ".md" else f" *# {mark}" for mark in (f"table: {name}", "end"))
+    found = re.search(rf"^{begin}\n(.*?)^{end}$", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None, f"{page} has no place for the table {name}"
     return found
 
 
 def write() -> None:
     """Write all tables anew."""
-    for name, (page, made) in TABLES.items():
-        text = page.read_text()
-        where = place(name, text)
+    for (name, page), made in TABLES.items():
+        where, text = place(name, page), page.read_text()
         page.write_text(text[: where.start(1)] + made() + "\n" + text[where.end(1) :])
         sys.stderr.write(f"{page.name}: {name}\n")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.workspace import Workspace
-from headrace.operations.services import SERVICES, inputs
+from headrace.operations.services import EACH_VIEW, SERVICES, inputs
 from headrace.streaming.contracts.topics import load_topics
 from headrace.streaming.task.runner import Runner
 
@@ -47,6 +48,28 @@ def test_a_service_reads_what_the_files_say(runner: tuple[str, Runner]) -> None:
     assert tuple(channel.logical for channel in made.wiring.inputs) == made.service.inputs
     assert {*made.service.stateful} <= {*made.service.inputs}
     assert set(made.wiring.facts) == set(made.service.facts)
+
+
+def test_the_registry_says_what_a_service_is(runner: tuple[str, Runner]) -> None:
+    """Its entry names all that the service is wired to, in order, and what it needs beside Kafka."""
+    name, made = runner
+    entry, path = SERVICES[name], ROOT / "pipelines/card_fraud.yaml"
+    views = [f"view.{view.name}" for view in load(path, Workspace.of(path)).foreign_views]
+
+    def named(topics: Iterable[str]) -> list[str]:
+        return [each for topic in topics for each in (views if topic == EACH_VIEW else [topic])]
+
+    assert [channel.logical for channel in made.wiring.inputs] == named(entry.reads)
+    assert set(made.wiring.outputs) == set(named(entry.writes))
+    assert set(made.wiring.facts) == set(entry.facts)
+    assert bool(entry.state) == bool(made.service.stateful)
+    assert (ROOT / "services" / name / "rescale.py").exists() == bool(entry.state)
+    assert entry.models == ("model_cache" in entry.settings.model_fields)
+
+
+def test_every_folder_of_services_is_in_the_registry() -> None:
+    """And no entry is without one."""
+    assert {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")} == set(SERVICES)
 
 
 def test_lag_is_measured_where_a_service_reads(runner: tuple[str, Runner]) -> None:

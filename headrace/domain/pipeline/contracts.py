@@ -7,19 +7,10 @@ from typing import Any
 
 from headrace.domain.pipeline.spec import Column, Field, Pipeline, View
 from headrace.domain.pipeline.workspace import Workspace
+from headrace.streaming.contracts.topics import load_topics
 
 Schema = dict[str, Any]
 
-WRITTEN = {
-    "labels": "label",
-    "dead-letters": "dead_letter",
-    "checkpoints": "checkpoint",
-    "plans": "plan",
-    "control": "control_event",
-    "scorecard-parts": "scorecard_part",
-    "scorecards": "scorecard",
-}
-"""Logical topics whose schema is a file of `schemas/`, the same for every pipeline."""
 VIEW_UPDATE = "view_update"
 
 MILLIS: Schema = {"type": "long", "logicalType": "timestamp-millis"}
@@ -28,8 +19,11 @@ MILLIS: Schema = {"type": "long", "logicalType": "timestamp-millis"}
 def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
     """The Avro schema of every subject of a pipeline: `<pipeline>.<logical topic>-value`.
 
+    Topics whose records depend on the pipeline have schemas that are made from it; the others name a file of
+    `schemas/`, those too that a project adds in its own `topics/`.
+
     Raises:
-        ConfigurationError: a schema file is missing.
+        ConfigurationError: a topic file is wrong, or a schema file is missing.
         ContractError: a schema file is not JSON.
     """
     found = {
@@ -40,7 +34,11 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
         "exchange": exchange(pipeline, workspace),
         "outcomes": outcomes(pipeline),
     }
-    found |= {topic: workspace.schema(name) for topic, name in WRITTEN.items()}
+    found |= {
+        name: workspace.schema(topic.value_schema)
+        for name, topic in load_topics(workspace.topic_folders()).items()
+        if name not in found and topic.for_each is None
+    }
     found |= {f"view.{view.name}": workspace.schema(VIEW_UPDATE) for view in pipeline.foreign_views}
     return {f"{pipeline.name}.{topic}-value": schema for topic, schema in found.items()}
 

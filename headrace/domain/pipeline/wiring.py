@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.contracts import Schema, schemas
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import ContractError
@@ -24,23 +24,25 @@ OURS_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """A pipeline with the schemas and ids of its topics."""
+    """A pipeline with the Avro schemas, by subject, and ids of its topics."""
 
     pipeline: Pipeline
     workspace: Workspace
     ids: SchemaIds
+    schemas: Mapping[str, Schema]
 
     def channel(self, logical: str) -> Channel:
         """A logical topic of this pipeline; ContractError when its schema is unknown or has no id."""
         name = f"{self.pipeline.name}.{logical}"
         subject = f"{name}-value"
-        known = schemas(self.pipeline, self.workspace)
-        if subject not in known:
-            topics = ", ".join(sorted(s.removeprefix(f"{self.pipeline.name}.").removesuffix("-value") for s in known))
+        if subject not in self.schemas:
+            topics = ", ".join(
+                sorted(s.removeprefix(f"{self.pipeline.name}.").removesuffix("-value") for s in self.schemas)
+            )
             raise ContractError(f"{self.pipeline.name} has no topic {logical}: it has {topics}")
         # Strangers write events and labels; only we write the others, and a dead letter holds a whole event.
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
-        return Channel(logical, name, Codec(subject, load_schema(known[subject]), self.ids, most))
+        return Channel(logical, name, Codec(subject, load_schema(self.schemas[subject]), self.ids, most))
 
     def wiring(
         self,
@@ -71,7 +73,7 @@ def read_contracts(settings: Settings) -> Contracts:
     path = resolve(settings.pipeline, Path.cwd())
     workspace = Workspace.of(path)
     pipeline = load(path, workspace)
-    return Contracts(pipeline, workspace, schema_ids(settings, workspace))
+    return Contracts(pipeline, workspace, schema_ids(settings, workspace), schemas(pipeline, workspace))
 
 
 def schema_ids(settings: Settings, workspace: Workspace) -> SchemaIds:
