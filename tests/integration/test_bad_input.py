@@ -17,7 +17,7 @@ import pytest
 from headrace.streaming.kafka.client import Consumer, Message, TopicPartition
 from headrace.streaming.process.main import LIMIT_REACHED
 from headrace.streaming.records.dead_letters import PREFIX
-from headrace.streaming.task.task import Commitment
+from headrace.streaming.task.commitment import Commitment
 from tests.integration import strange
 from tests.integration.strange import Raw, hostile, publish, shipments, written
 from tests.project import Project

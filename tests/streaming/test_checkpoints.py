@@ -12,7 +12,7 @@ from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Admin, Connection, Producer
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, MOST_RUNS, CheckpointGone, Checkpoints, Draft
-from headrace.streaming.task.task import Commitment, Place
+from headrace.streaming.task.commitment import Commitment, Place
 from tests.streaming.tally import wiring
 
 LARGEST = 4096

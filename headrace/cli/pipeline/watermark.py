@@ -18,8 +18,8 @@ from headrace.operations.services import SERVICES
 from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Admin, Connection, Consumer, Producer, TopicPartition
 from headrace.streaming.task.checkpoint import Checkpoints
+from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.partition_counts import carried
-from headrace.streaming.task.task import Commitment
 from headrace.streaming.watermarks.event_time import NEVER, Clock
 
 WIDE = 160

@@ -29,7 +29,7 @@ from headrace.streaming.kafka.client import (
     translate,
 )
 from headrace.streaming.kafka.poll_result import parted
-from headrace.streaming.task.task import Lie, Place, chunks_of, runs_of
+from headrace.streaming.task.commitment import Lie, Place, chunks_of, runs_of
 
 CHUNK_BYTES = 900_000
 FORMAT = 1

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 from headrace.errors import Fenced, HeadraceError
 from headrace.streaming.kafka.client import Consumer, TopicPartition
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, Checkpoints, Draft
+from headrace.streaming.task.commitment import Commitment, Place
 from headrace.streaming.task.outputs import REDO_LIMIT, Outbox
 from headrace.streaming.task.partition_counts import PartitionCounts
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Commitment, Owned, Place
+from headrace.streaming.task.task import Task
 from headrace.streaming.task.transactions import TransactionAborted
 
 QUIET_S = 0.01
@@ -40,7 +40,7 @@ class Commits:
         outbox: Outbox,
         consumer: Consumer,
         checkpoints: Checkpoints,
-        owned: dict[int, Owned],
+        owned: dict[int, Task],
         settings: Settings,
         metrics: Metrics,
         serve_rebalance: Callable[[], None],
@@ -68,9 +68,9 @@ class Commits:
         """
         if self.outbox.opened_at is None:
             owned = self.owned.values()
-            worked = self._drafts or self._worked() or any(self._needs_checkpoint(own, now) for own in owned)
+            worked = self._drafts or self._worked() or any(self._needs_checkpoint(task, now) for task in owned)
             idle = now - self._idle_since >= IDLE_S
-            if not worked and not (idle and any(own.committed != own.commitment() for own in owned)):
+            if not worked and not (idle and any(task.unsaid for task in owned)):
                 return False
             self.outbox.opened_at = now
         age = now - self.outbox.opened_at
@@ -79,11 +79,11 @@ class Commits:
         if self.settings.mode == "at_least_once":
             return False  # Its outputs are readable already.
         quiet = polled == 0 or (polled < self.settings.batch_rows // 16 and age >= QUIET_S)
-        return quiet or all(own.held for own in self.owned.values())
+        return quiet or all(task.held for task in self.owned.values())
 
     def new(self) -> bool:
         """Whether there are partitions that no offset was ever committed for."""
-        return any(own.committed is None for own in self.owned.values())
+        return any(task.committed is None for task in self.owned.values())
 
     def clean(self) -> bool:
         """Whether all that was answered and sent is committed; markers that were stepped over may not be."""
@@ -91,7 +91,7 @@ class Commits:
 
     def _worked(self) -> bool:
         """Whether records were taken or answered of which the committed offsets do not tell."""
-        return any(own.worked and own.committed != own.commitment() for own in self.owned.values())
+        return any(task.dirty for task in self.owned.values())
 
     def commit(self) -> None:
         """Make everything so far durable, redoing the transaction until it commits; Fenced when it never does."""
@@ -139,16 +139,10 @@ class Commits:
         begun, slicing = self.clock(), bool(self._drafts)
         try:
             fresh = self._send_checkpoints()
-            offsets, commitments = [], {}
-            for own in self.owned.values():
-                if own.restoring():
-                    continue  # Its committed offset stands; nothing of it has been answered in this life.
-                commitment = own.commitment()
-                if own.partition in fresh:
-                    commitment = replace(commitment, place=fresh[own.partition])
-                if commitment != own.committed:
-                    commitments[own.partition] = commitment
-                    offsets.append(self._offset(own.partition, commitment))
+            prepared = {task: task.prepare_commit(fresh.get(task.partition)) for task in self.owned.values()}
+            offsets = [
+                self._offset(task, commitment) for task, commitment in prepared.items() if commitment is not None
+            ]
             self.delivery.commit(self.consumer, offsets, self.consumer.group_metadata())
         except HeadraceError:
             for draft in self._drafts.values():
@@ -158,50 +152,47 @@ class Commits:
             raise
         if slicing:
             self._slice = sliced(self._slice, self.clock() - begun)
-        for partition, commitment in commitments.items():
-            own = self.owned[partition]
-            own.committed, own.place = commitment, commitment.place
-        for own in self.owned.values():
-            own.worked = False
+        for task, said in prepared.items():
+            task.post_commit(said)
         for draft in self._drafts.values():
             draft.committed()
         for partition in fresh:
-            own, draft = self.owned[partition], self._drafts.pop(partition)
-            own.note_checkpoint(own.rows_since_checkpoint - draft.rows, now)
+            self.owned[partition].note_checkpoint(self._drafts.pop(partition).rows, now)
             self.metrics.checkpoints.inc()
         self._idle_since = now
         self.service.durable()
         self.outbox.committed(self.clock())
 
-    def _offset(self, partition: int, commitment: Commitment) -> TopicPartition:
-        channel, number = self.outbox.wiring.input(partition)
+    def _offset(self, task: Task, commitment: Commitment) -> TopicPartition:
+        channel, number = self.outbox.wiring.input(task.partition)
         return TopicPartition(
             channel.name, number, commitment.offset, metadata=self.counts.stamp(commitment.metadata())
         )
 
-    def _needs_checkpoint(self, own: Owned, now: float, every: bool = False) -> bool:
-        """Whether one is due, or would say anything new; where rows are held, state is the fold to no offset."""
-        if not own.stateful or not own.rows_since_checkpoint or own.held or own.restoring():
+    def _needs_checkpoint(self, task: Task, now: float, every: bool = False) -> bool:
+        """Whether one is due, or would say anything new."""
+        if not task.outran_checkpoint:
             return False
-        old = now - own.last_checkpoint >= self.settings.checkpoint_s
-        return every or old or own.rows_since_checkpoint >= self.settings.checkpoint_rows
+        old = now - task.last_checkpoint >= self.settings.checkpoint_s
+        return every or old or task.rows_since_checkpoint >= self.settings.checkpoint_rows
 
     def _draft(self, now: float, every: bool, leaving: bool = False) -> None:
         """Begin the checkpoints that are due. `leaving`: but those of states that were large."""
-        for own in self.owned.values():
-            if own.partition in self._drafts or not self._needs_checkpoint(own, now, every):
+        for task in self.owned.values():
+            if task.partition in self._drafts or not self._needs_checkpoint(task, now, every):
                 continue
-            if leaving and own.checkpoint_bytes > self._slice:
+            if leaving and task.checkpoint_bytes > self._slice:
                 continue
-            snapshot = self.service.snapshot(own.partition)
+            snapshot = self.service.snapshot(task.partition)
             if snapshot is None:
-                own.rows_since_checkpoint = 0  # Rows leave no state behind.
+                task.note_no_snapshot()
                 continue
-            channel, number = self.outbox.wiring.input(own.partition)
+            channel, number = self.outbox.wiring.input(task.partition)
             self.metrics.checkpoint_bytes.labels(channel.logical, str(number)).set(len(snapshot))
-            draft = self.checkpoints.draft(own.partition, own.processed, snapshot, own.place)
-            draft.rows, own.checkpoint_bytes = own.rows_since_checkpoint, len(snapshot)
-            self._drafts[own.partition] = draft
+            draft = self.checkpoints.draft(task.partition, task.processed, snapshot, task.place)
+            draft.rows = task.rows_since_checkpoint
+            task.note_snapshot(len(snapshot))
+            self._drafts[task.partition] = draft
 
     def _send_checkpoints(self) -> dict[int, Place]:
         """Send a slice of the checkpoints on their way; the places of those that are there, once this commits."""

@@ -15,7 +15,7 @@ from headrace.streaming.records.batch import Batch, Reject
 from headrace.streaming.records.dead_letters import RejectShare
 from headrace.streaming.task.outputs import Outbox
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Owned, Pending
+from headrace.streaming.task.task import Pending, Task
 
 log = logger("answering")
 RETRY_S = 0.005
@@ -38,7 +38,7 @@ class Answering:
         service: Service,
         outbox: Outbox,
         consumer: Consumer,
-        owned: dict[int, Owned],
+        owned: dict[int, Task],
         metrics: Metrics,
         share: RejectShare,
         patience_s: float,
@@ -57,14 +57,14 @@ class Answering:
         """Records answered in an earlier life are folded; admitted ones are answered; new ones are admitted as well."""
         batch = intake.batch
         touched = [self.owned[partition] for partition in intake.ends]
-        if all(intake.ends[own.partition][0] >= own.readmit_until for own in touched):
+        if all(intake.ends[task.partition][0] >= task.readmit_until for task in touched):
             self._meet(batch, intake.rejects, intake.records, now)
         else:
             answered, admitted = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
             for partition, rows in batch.runs():
-                own = self.owned[partition]
-                answered[rows] = batch.offset[rows] < own.replay_until
-                admitted[rows] = batch.offset[rows] < own.readmit_until
+                task = self.owned[partition]
+                answered[rows] = batch.offset[rows] < task.replay_until
+                admitted[rows] = batch.offset[rows] < task.readmit_until
             if answered.any():
                 past = batch.take(answered)
                 self.service.replay(self.service.admit(past, now).batch)
@@ -75,30 +75,30 @@ class Answering:
                 self._answer(self.service.admit(again, now).batch, intake.records, now)
             news = [r for r in intake.rejects if r.offset >= self.owned[r.partition].readmit_until]
             self._meet(batch.take(~admitted), news, intake.records, now)
-        for own in touched:
-            own.admitted = max(own.admitted, own.read)
-            own.worked = True
+        for task in touched:
+            task.admit()
 
     def retry(self, now: float) -> None:
         """Offer held rows again, in their order, once it is time."""
         if now < self._retry_at:
             return
-        waiting = [own for own in self.owned.values() if own.held]
-        for own in waiting:
-            pending, own.held, own.worked = own.held, [], True
+        waiting = [task for task in self.owned.values() if task.held]
+        for task in waiting:
+            pending = task.release()
             for position, part in enumerate(pending):
                 self._answer(part.batch, part.records, now)
-                if own.held:
-                    own.held.extend(pending[position + 1 :])
+                if task.held:
+                    for behind in pending[position + 1 :]:
+                        task.hold(behind)
                     break
             else:
-                self.consumer.resume([self._place(own.partition)])
+                self.consumer.resume([self._place(task.partition)])
         if waiting:
-            self._retry_at = now + (STUCK_RETRY_S if any(own.stuck_since for own in waiting) else RETRY_S)
+            self._retry_at = now + (STUCK_RETRY_S if any(task.stuck_since for task in waiting) else RETRY_S)
 
     def waits(self) -> bool:
         """Whether any rows are held."""
-        return any(own.held for own in self.owned.values())
+        return any(task.held for task in self.owned.values())
 
     def _meet(self, batch: Batch, rejects: list[Reject], records: list[Message], now: float) -> None:
         """Admit new rows, refuse what must be refused, answer the rest."""
@@ -137,15 +137,14 @@ class Answering:
         self.outbox.note_answered(batch.timestamp[~held])
         for partition, _ in batch.runs():
             if partition not in output.held:
-                self.owned[partition].stuck_since = None
+                self.owned[partition].note_answered()
         if output.held:
             self._hold(batch.take(held), records, output.held)
 
     def _hold(self, batch: Batch, records: list[Message], partitions: Iterable[int]) -> None:
         """Keep rows for later and read no further in their partitions."""
         for partition, rows in batch.runs():
-            self.owned[partition].held.append(Pending(batch.slice(rows), records))
-            self.owned[partition].end_told_at = None  # Nobody looks any more: the end is told again after `resume`.
+            self.owned[partition].hold(Pending(batch.slice(rows), records))
         self.consumer.pause(map(self._place, partitions))
 
     def _place(self, partition: int) -> TopicPartition:
@@ -155,9 +154,8 @@ class Answering:
     def _note_stuck(self, reason: Transient, partitions: Iterable[int], now: float) -> None:
         """A store is out of reach: bounded patience, then the process ends and says why."""
         for partition in partitions:
-            own = self.owned[partition]
-            if own.stuck_since is None:
-                own.stuck_since = now
+            stuck_s = self.owned[partition].note_stuck(now)
+            if not stuck_s:
                 log.warning("waiting", partition=partition, reason=str(reason))
-            elif now - own.stuck_since > self.patience_s:
+            elif stuck_s > self.patience_s:
                 raise reason

@@ -12,9 +12,10 @@ from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.commit import Commits
+from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.recovery import Recovery
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Commitment, Owned
+from headrace.streaming.task.task import State, Task
 from headrace.streaming.task.transactions import TransactionAborted
 
 log = logger("membership")
@@ -58,7 +59,7 @@ class Membership:
         self.joined = False
         self.dying = False
         self.gone: set[int] = set()
-        self._parked: dict[int, Owned] = {}
+        self._suspended: dict[int, Task] = {}
         self._error: Exception | None = None
 
     def join(self) -> None:
@@ -73,7 +74,7 @@ class Membership:
     @property
     def between(self) -> bool:
         """Whether partitions were given up and it is not known yet which of them come back."""
-        return bool(self._parked)
+        return bool(self._suspended)
 
     def raise_error(self) -> None:
         """Raise what a callback raised: without its state a partition must not be read on."""
@@ -86,27 +87,31 @@ class Membership:
         for found in self.consumer.committed(partitions) if partitions else []:
             self.beat()
             started = self.clock()
-            own = self._taken_over(found)
-            self.owned[own.partition] = own
+            task = self._taken_over(found)
+            self.owned[task.partition] = task
             self.metrics.restore.observe(self.clock() - started)
-        for partition in set(self._parked) - set(self.owned):
-            self.service.drop(partition)
-        self._parked = {}
+        for partition, task in self._suspended.items():
+            if partition not in self.owned:
+                task.close_clean()
+                self.service.drop(partition)
+        self._suspended = {}
         self.consumer.take_over(
             [TopicPartition(tp.topic, tp.partition, self.owned[self._number(tp)].read) for tp in partitions]
         )
-        log.info("assigned", partitions={own.partition: own.read for own in self.owned.values()})
+        log.info("assigned", partitions={task.partition: task.read for task in self.owned.values()})
 
-    def _taken_over(self, found: TopicPartition) -> Owned:
+    def _taken_over(self, found: TopicPartition) -> Task:
         """A partition at its committed offset; one that was ours until this rebalance keeps its state if it fits."""
         partition = self._number(found)
         low, high = self.consumer.watermarks(found.topic, found.partition)
         fresh = found.offset < 0
         commitment = Commitment(low, low) if fresh else Commitment.read(found.offset, found.metadata)
-        kept = self._parked.pop(partition, None)
-        if kept is not None and kept.committed == commitment and kept.processed == commitment.offset:
-            kept.still_since = kept.end_told_at = None
-            return kept
+        kept = self._suspended.pop(partition, None)
+        if kept is not None:
+            if kept.resumes(commitment):
+                kept.resume()
+                return kept
+            kept.close_clean()  # Another member went on meanwhile: what it left takes the place of this state.
         where = f"{found.topic}[{found.partition}]"
         committed = commitment
         if commitment.offset < low:
@@ -122,8 +127,9 @@ class Membership:
                 self.checkpoints, where, partition, commitment.place, low, self.beat
             )
             self.service.restore(partition, snapshot)
-        return Owned(
+        return Task(
             partition,
+            where,
             stateful,
             read=begin,
             admitted=commitment.admitted,
@@ -131,41 +137,46 @@ class Membership:
             readmit_until=commitment.admitted,
             place=place,
             committed=None if fresh else committed,
-            worked=True,
             last_checkpoint=self.clock(),
         )
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         """Commit what is done, with checkpoints, so that the next owner goes on at once; keep the state for a while."""
-        park = not self.dying
-        if park:
+        clean = not self.dying
+        if clean:
             try:
                 self.commits.leave()
             except (TransactionAborted, Transient) as reason:
                 # The next owner answers these records; ours must not become visible beside its.
                 log.warning("outputs dropped at revocation", reason=str(reason))
                 self.commits.delivery.abort()
-                park = False
-        self._leave(partitions, park)
+                clean = False
+        self._leave(partitions, clean)
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
         """Another member may own them already: never commit, drop state and outputs."""
         log.warning("partitions lost", partitions=sorted(map(self._number, partitions)))
-        self._leave(partitions, park=False)
+        self._leave(partitions, clean=False)
 
-    def _leave(self, partitions: list[TopicPartition], park: bool) -> None:
+    def _leave(self, partitions: list[TopicPartition], clean: bool) -> None:
+        """`clean`: all that was answered is committed."""
         gone = {self._number(tp) for tp in partitions}
         self.gone |= gone
         self.commits.forget(gone)
         if not self.dying:
             self.commits.delivery.forget(gone)
         for partition in gone & set(self.owned):
-            own = self.owned.pop(partition)
+            task = self.owned.pop(partition)
             # What an incremental rebalance takes away moves: it does not come back with the next assignment.
-            if park and not own.held and not own.restoring() and not self.consumer.incremental:
-                self._parked[partition] = own
+            if clean and task.state is State.RUNNING and not self.consumer.incremental:
+                task.suspend()
+                self._suspended[partition] = task
+                continue
+            if clean:
+                task.close_clean()
             else:
-                self.service.drop(partition)
+                task.close_dirty()
+            self.service.drop(partition)
 
     def _number(self, place: TopicPartition) -> int:
         return self.wiring.number(place.topic, place.partition)

@@ -12,8 +12,8 @@ from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints
+from headrace.streaming.task.commitment import Place
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Place
 
 log = logger("recovery")
 ANSWER_AGAIN = "answer_again"

@@ -23,10 +23,10 @@ from headrace.streaming.process.settings import Settings
 from headrace.streaming.records import dead_letters
 from headrace.streaming.records.batch import Reject
 from headrace.streaming.task.checkpoint import Checkpoints
+from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.partition_counts import PartitionCounts, stamped
 from headrace.streaming.task.recovery import Recovery
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Commitment
 
 TRANSACTION_S = 600
 """States of any size are written by then; brokers allow 900 unless told otherwise (transaction.max.timeout.ms)."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from headrace.columnar.jit import late, prepare
-from headrace.errors import ContractError, Fenced, HeadraceError, Transient
+from headrace.columnar.jit import prepare
+from headrace.errors import Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Consumer, Message, TransactionAborted, place, translate
 from headrace.streaming.kafka.decode import Intake, take_in
@@ -30,10 +30,11 @@ from headrace.streaming.task.commit import QUIET_S, Commits
 from headrace.streaming.task.outputs import Outbox
 from headrace.streaming.task.partition_counts import Grown, PartitionCounts
 from headrace.streaming.task.processor import RETRY_S, Answering
+from headrace.streaming.task.progress import Progress
 from headrace.streaming.task.rebalance import Membership
 from headrace.streaming.task.recovery import Recovery, check_offsets
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Owned
+from headrace.streaming.task.task import Task
 from headrace.streaming.task.transactions import Delivery, Retry, open_delivery
 from headrace.streaming.watermarks.idleness import Lookout, Quiet
 
@@ -66,17 +67,13 @@ class Runner:
         self.library = self.connection.library
         # Monotonic: a clock that is set right must not look like a loop that hangs.
         self.health = Health(metrics, self.library.monotonic, settings.silence_s)
-        self.owned: dict[int, Owned] = {}
+        self.owned: dict[int, Task] = {}
         self._stop = threading.Event()
         self._backlog: list[Message] = []
         self._lookout = Lookout()
         self._unreadable_since: float | None = None
         self._tick_at = 0.0
         self._gauge_at = 0.0
-        self._joined_at = 0.0
-        self._work_seen = 0.0
-        self._work_open = False
-        self._done_at = 0.0
         self._delivery: Delivery | None = None
 
     # ---- life ----------------------------------------------------------------------------------------------------
@@ -197,6 +194,18 @@ class Runner:
             self.health.beat,
         )
         self.facts = [Facts(connection, channel, self.metrics) for channel in wiring.facts.values()]
+        self.progress = Progress(
+            self.service,
+            wiring,
+            self.consumer,
+            self.owned,
+            self.answering,
+            self.commits,
+            self.membership,
+            self.facts,
+            self.metrics,
+            self.health,
+        )
         for facts in self.facts:
             for batch in facts.whole():
                 self.health.beat()
@@ -246,17 +255,19 @@ class Runner:
             self.commits.commit()
         if now >= self._gauge_at:
             self._gauge_at = now + GAUGE_S
-            self.report(now)
+            self.progress.report(now)
             self.counts.look(self.consumer, now)
-        self.note_idle(self.clock())
+        idle = self.progress.idle_s(self.clock(), bool(self._backlog))
+        if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:
+            self.stop()
 
     def _at_end(self) -> dict[int, Quiet]:
         """The partitions that were at their end for a while."""
         until = self._lookout.until
         return {
-            own.partition: Quiet(own.still_since, until)
-            for own in self.owned.values()
-            if own.still_since is not None and own.end_told_at is not None and own.end_told_at <= until
+            task.partition: Quiet(task.still_since, until)
+            for task in self.owned.values()
+            if task.still_since is not None and task.end_told_at is not None and task.end_told_at <= until
         }
 
     def poll(self) -> list[Message]:
@@ -311,12 +322,8 @@ class Runner:
             return
         for message in ended:
             partition, end = self._number(message), place(message)[1]
-            own = self.owned.get(partition)
-            if own is not None and own.read <= end:
-                if own.still_since is None or own.read < end:
-                    own.still_since = now
-                own.read = end  # Past the control records at the end.
-                own.end_told_at = None if own.held else now  # Of a paused log nothing more is heard.
+            if (task := self.owned.get(partition)) is not None:
+                task.meet_end(end, now)
 
     def _answered(self, records: list[Message], now: float) -> bool:
         """Decode and answer; False when the registry must be asked again first, a bounded number of times."""
@@ -354,65 +361,9 @@ class Runner:
                 yield number, channel, parts[channel.name]
 
     def _advance(self, intake: Intake, now: float) -> None:
-        """Move the reading positions; a step back would fold records twice."""
+        """Move the reading positions."""
         for partition, (first, last, newest) in intake.ends.items():
-            own = self.owned[partition]
-            if first < own.read:
-                channel, number = self.wiring.input(partition)
-                raise ContractError(f"{channel.name}[{number}] went back from {own.read} to {first}")
-            own.rows_since_checkpoint += last + 1 - first
-            own.read = last + 1
-            own.still_since, own.end_told_at = now, None
-            own.newest_timestamp = newest
-
-    # ---- telling -------------------------------------------------------------------------------------------------
-
-    def report(self, now: float) -> None:
-        """Gauges and readiness, once a second."""
-        missing = self.service.ready()
-        if missing is not None:
-            missing = "; ".join([missing, *(facts.trouble for facts in self.facts if facts.trouble is not None)])
-        if missing is None and not self.membership.joined:
-            missing = "the group has assigned nothing yet"
-        if missing is None and any(own.restoring() for own in self.owned.values()):
-            missing = "state is being rebuilt"
-        self.health.missing = missing
-        for call in late():
-            log.warning("a kernel was compiled late", call=call)
-            self.metrics.late_kernels.inc()
-        self.metrics.ready.set(missing is None)
-        self.metrics.owned.set(len(self.owned))
-        self.metrics.held.set(sum(1 for own in self.owned.values() if own.held))
-        self.metrics.lag_records.clear()
-        self.metrics.lag_seconds.clear()
-        for own in self.owned.values():
-            channel, number = self.wiring.input(own.partition)
-            high = self.consumer.high_watermark(channel.name, number)
-            behind = max(high - own.processed, 0) if own.end_told_at is None or own.held else 0
-            age = max(now - own.newest_timestamp / 1000, 0) if behind and own.newest_timestamp else 0
-            self.metrics.lag_records.labels(channel.logical, str(number)).set(behind)
-            self.metrics.lag_seconds.labels(channel.logical, str(number)).set(age)
-
-    def note_idle(self, now: float) -> None:
-        """Idle: every owned partition read to its end, nothing held, and for a while no work that was not done.
-
-        Work is done when its outputs, and all that the service still had to tell of it, are committed.
-        """
-        if not self.membership.joined:
-            self._joined_at = now
-        at_end = not self._backlog and all(
-            own.end_told_at is not None and not own.held and not own.restoring() for own in self.owned.values()
-        )
-        if self.answering.worked_at != self._work_seen:
-            self._work_seen, self._work_open = self.answering.worked_at, True
-        if at_end and self.service.unfinished():
-            self._work_open = True
-        elif self._work_open and at_end and self.commits.clean():
-            self._work_open, self._done_at = False, now
-        idle = now - max(self._joined_at, self._done_at) if at_end and not self._work_open else 0.0
-        self.metrics.idle.set(idle)
-        if self.settings.until_idle_s is not None and idle >= self.settings.until_idle_s:
-            self.stop()
+            self.owned[partition].advance(first, last, newest, now)
 
 
 def bounded(messages: list[Message]) -> tuple[list[Message], list[Message]]:

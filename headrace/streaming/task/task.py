@@ -1,101 +1,49 @@
-"""How far a partition has come, and what of it travels in the committed offset's metadata."""
+"""One partition's life at this member, as states, and how far the partition has come.
+
+A partition is taken over and *restoring* until it meets its past, *running* or *held* from then on, *suspended* when it
+was given up and may come back, and *closed* when it is another member's: the states of Kafka Streams' tasks, whose
+prepareCommit, postCommit, closeClean and closeDirty are here as well.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import index
-from typing import Any
+from enum import Enum
 
 from headrace.errors import ContractError
 from headrace.streaming.kafka.client import Message
 from headrace.streaming.records.batch import Batch
-
-Lie = tuple[int, int]
-"""(partition, offset) of a record in the checkpoints topic."""
+from headrace.streaming.task.commitment import Commitment, Place
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a checkpoint lies.
+class State(Enum):
+    """What a partition is at."""
 
-    Attributes:
-        at: the checkpoint is the fold of all records below this offset.
-        chunks: its records, in order; of one that is indexed its index alone, which names them.
-        half: which of a partition's two sets of keys they have (see `checkpoints`).
-        indexed: whether `chunks` is the place of an index.
-        since: the records below it were written for another number of partitions: no state can be built from them.
-    """
-
-    at: int
-    chunks: tuple[Lie, ...]
-    half: int = 0
-    indexed: bool = False
-    since: int = 0
+    RESTORING = "restoring"
+    """Records are folded that were answered in an earlier life."""
+    RUNNING = "running"
+    """Rows are answered as they come."""
+    HELD = "held"
+    """Rows wait, and those behind them with them: the consumer is paused."""
+    SUSPENDED = "suspended"
+    """Given up, all that was answered committed; its state is kept for the case that it comes back."""
+    CLOSED = "closed"
+    """Gone for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commitment:
-    """A committed offset with what rides in its metadata, so that all of it changes in one transaction.
-
-    Attributes:
-        offset: every record below it was answered.
-        admitted: every record below it was admitted (its early outputs and dead letters are out); >= offset.
-        place: the newest checkpoint, at or below `offset`.
-    """
-
-    offset: int
-    admitted: int
-    place: Place | None = None
-
-    def metadata(self) -> str:
-        """JSON for the committed offset's metadata; empty when the offset says it all."""
-        spoken: dict[str, Any] = {}
-        if self.admitted > self.offset:
-            spoken["admitted"] = self.admitted
-        if self.place:
-            spoken["checkpoint"] = self.place.at
-            spoken["index" if self.place.indexed else "chunks"] = runs_of(self.place.chunks)
-            if self.place.half:
-                spoken["half"] = self.place.half
-            if self.place.since:
-                spoken["since"] = self.place.since
-        return json.dumps(spoken, separators=(",", ":")) if spoken else ""
-
-    @classmethod
-    def read(cls, offset: int, metadata: str | None) -> Commitment:
-        """The inverse of `metadata`; ContractError for what we did not write."""
-        if not metadata:
-            return cls(offset, offset)
-        try:
-            spoken: dict[str, Any] = dict(json.loads(metadata))
-            place = None
-            if "checkpoint" in spoken:
-                indexed = "index" in spoken
-                chunks = tuple(chunks_of(spoken["index" if indexed else "chunks"]))
-                half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
-                place = Place(index(spoken["checkpoint"]), chunks, half, indexed, since)
-            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
-        except (ValueError, KeyError, TypeError) as raised:
-            raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
+LEGAL = {
+    State.RESTORING: {State.RUNNING, State.CLOSED},
+    State.RUNNING: {State.HELD, State.SUSPENDED, State.CLOSED},
+    State.HELD: {State.RUNNING, State.CLOSED},
+    State.SUSPENDED: {State.RUNNING, State.CLOSED},
+    State.CLOSED: set[State](),
+}
+READING = {State.RESTORING, State.RUNNING, State.HELD}
+"""States in which records are taken. Held, too: of what was polled before the consumer was paused."""
 
 
-def runs_of(chunks: Sequence[Lie]) -> list[list[int]]:
-    """[partition, first offset, how many] for chunks in a row, as those written in one go are."""
-    runs: list[list[int]] = []
-    for partition, offset in chunks:
-        if runs and [partition, offset] == [runs[-1][0], runs[-1][1] + runs[-1][2]]:
-            runs[-1][2] += 1
-        else:
-            runs.append([partition, offset, 1])
-    return runs
-
-
-def chunks_of(runs: Iterable[Sequence[Any]]) -> Iterator[Lie]:
-    """The inverse of `runs_of`; ValueError, TypeError for what it did not write."""
-    for partition, first, count in runs:
-        yield from ((index(partition), index(first) + step) for step in range(index(count)))
+class IllegalTransition(RuntimeError):
+    """A partition was asked for what its state does not allow: a defect, which ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +54,9 @@ class Pending:
     records: list[Message]
 
 
-@dataclass(slots=True)
-class Owned:
-    """A partition that this member owns, by the number that the service knows it by.
+@dataclass(slots=True, eq=False)
+class Task:
+    """A partition that this member owns, by the number that the service knows it by. Nobody else writes to it.
 
     Offsets: below `read` everything came from the consumer, below `admitted` it was admitted, in this or an earlier
     life. Records below `replay_until` were answered in an earlier life, those below `readmit_until` admitted in it.
@@ -117,28 +65,108 @@ class Owned:
     there is more, and from a pause on: only what is told again after it says that nothing came meanwhile.
 
     Attributes:
+        where: the topic and its partition, for people.
+        stateful: whether it has state, with checkpoints.
+        place: where the newest checkpoint lies.
+        held: rows that wait, in their order.
+        stuck_since: since when a store is out of reach that its rows need.
+        committed: what was committed last; None: nothing ever was.
         worked: whether records were taken or answered since the last commit; control records alone are no work.
         rows_since_checkpoint: records taken since the one at `place`.
         checkpoint_bytes: size of the newest one, committed or on its way.
     """
 
     partition: int
+    where: str
     stateful: bool
     read: int
     admitted: int
     replay_until: int
     readmit_until: int
     place: Place | None = None
-    held: list[Pending] = field(default_factory=list)
+    committed: Commitment | None = None
+    worked: bool = True
+    last_checkpoint: float = 0.0
+    state: State = field(init=False)
+    held: tuple[Pending, ...] = ()
     stuck_since: float | None = None
     still_since: float | None = None
     end_told_at: float | None = None
-    committed: Commitment | None = None
-    worked: bool = False
     rows_since_checkpoint: int = 0
-    last_checkpoint: float = 0.0
     checkpoint_bytes: int = 0
     newest_timestamp: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = State.RESTORING if self.read < self.replay_until else State.RUNNING
+
+    # ---- records come ----------------------------------------------------------------------------------------------
+
+    def advance(self, first: int, last: int, newest_timestamp: int, now: float) -> None:
+        """Records from `first` to `last` are about to be offered.
+
+        Raises ContractError for a step back, which would fold records twice.
+        """
+        self._must_be(READING, "read")
+        if first < self.read:
+            raise ContractError(f"{self.where} went back from {self.read} to {first}")
+        self.rows_since_checkpoint += last + 1 - first
+        self.still_since, self.end_told_at = now, None
+        self.newest_timestamp = newest_timestamp
+        self._reach(last + 1)
+
+    def meet_end(self, end: int, now: float) -> None:
+        """The log was told to end here; nothing that was told before `read` moved on counts."""
+        self._must_be(READING, "told its end")
+        if self.read > end:
+            return
+        if self.still_since is None or self.read < end:
+            self.still_since = now
+        self.end_told_at = None if self.held else now  # Of a paused log nothing more is heard.
+        self._reach(end)  # Past the control records at the end.
+
+    def _reach(self, offset: int) -> None:
+        self.read = offset
+        if self.state is State.RESTORING and offset >= self.replay_until:
+            self._go(State.RUNNING)
+
+    def admit(self) -> None:
+        """All that was read is admitted: replayed, answered, refused, or held."""
+        self._must_be(READING, "admitted")
+        self.admitted = max(self.admitted, self.read)
+        self.worked = True
+
+    # ---- rows are answered or wait ---------------------------------------------------------------------------------
+
+    def hold(self, pending: Pending) -> None:
+        """Keep rows for later, behind those that wait already."""
+        if self.state is not State.HELD:
+            self._go(State.HELD)
+        self.held = (*self.held, pending)
+        self.end_told_at = None  # Nobody looks any more: the end is told again after the consumer is resumed.
+
+    def release(self) -> tuple[Pending, ...]:
+        """Rows that wait, to be offered once more; whoever takes them answers or holds them before anything else."""
+        self._must_be({State.HELD}, "released")
+        self._go(State.RUNNING)
+        pending, self.held, self.worked = self.held, (), True
+        return pending
+
+    def note_answered(self) -> None:
+        """Nothing is out of reach that its rows needed."""
+        self.stuck_since = None
+
+    def note_stuck(self, now: float) -> float:
+        """What its rows need is out of reach; returns for how long by now, 0.0 for the first time."""
+        if self.stuck_since is None:
+            self.stuck_since = now
+        return now - self.stuck_since
+
+    # ---- what was done becomes durable -----------------------------------------------------------------------------
+
+    @property
+    def restoring(self) -> bool:
+        """Whether records are folded that were answered in an earlier life."""
+        return self.state is State.RESTORING
 
     @property
     def processed(self) -> int:
@@ -154,16 +182,94 @@ class Owned:
     def commitment(self) -> Commitment:
         """What a commit now would say."""
         place = self.place
-        if place is not None and not self.rows_since_checkpoint and not self.held and not self.restoring():
+        if place is not None and not self.rows_since_checkpoint and self.state not in (State.HELD, State.RESTORING):
             # Only control records came since: the same state stands for them, however much of the log retention takes.
             place = replace(place, at=self.processed)
         return Commitment(self.processed, max(self.admitted, self.processed), place)
 
+    @property
+    def unsaid(self) -> bool:
+        """Whether a commit now would say anything new."""
+        return self.committed != self.commitment()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether records were taken or answered of which the committed offset does not tell."""
+        return self.worked and self.unsaid
+
+    @property
+    def outran_checkpoint(self) -> bool:
+        """Whether its state is the fold to an offset beyond its newest checkpoint: to none where rows are held."""
+        return self.stateful and self.rows_since_checkpoint > 0 and self.state is State.RUNNING
+
+    def prepare_commit(self, fresh: Place | None = None) -> Commitment | None:
+        """What is to be committed, with a new checkpoint if there is one; None where nothing is.
+
+        Of a partition that is being restored the committed offset stands: nothing was answered in this life.
+        """
+        self._must_be(READING, "committed")
+        if self.restoring:
+            return None
+        commitment = self.commitment()
+        if fresh is not None:
+            commitment = replace(commitment, place=fresh)
+        return commitment if commitment != self.committed else None
+
+    def post_commit(self, commitment: Commitment | None) -> None:
+        """What `prepare_commit` gave is durable, and so is all that was answered so far."""
+        self._must_be(READING, "committed")
+        if commitment is not None:
+            self.committed, self.place = commitment, commitment.place
+        self.worked = False
+
+    def note_snapshot(self, size: int) -> None:
+        """A checkpoint of so many bytes is on its way."""
+        self.checkpoint_bytes = size
+
     def note_checkpoint(self, rows: int, now: float) -> None:
-        """A checkpoint was committed; `rows` were taken since its snapshot."""
-        self.rows_since_checkpoint = rows
+        """A checkpoint was committed, which is so many rows ahead of the one before."""
+        self.rows_since_checkpoint -= rows
         self.last_checkpoint = now
 
-    def restoring(self) -> bool:
-        """Whether records are folded that were answered in an earlier life."""
-        return self.read < self.replay_until
+    def note_no_snapshot(self) -> None:
+        """Its rows leave no state behind."""
+        self.rows_since_checkpoint = 0
+
+    # ---- it goes, and may come back --------------------------------------------------------------------------------
+
+    def suspend(self) -> None:
+        """Given up; IllegalTransition unless all that was answered is committed and nothing waits."""
+        self._must_be_clean("suspended")
+        self._go(State.SUSPENDED)
+
+    def resumes(self, found: Commitment) -> bool:
+        """Whether its state is that of the offset found as it comes back: nobody else went on from where it stopped."""
+        return self.state is State.SUSPENDED and self.committed == found and self.processed == found.offset
+
+    def resume(self) -> None:
+        """It came back: it is read on from where it was, and its end must be told again."""
+        self._must_be({State.SUSPENDED}, "resumed")
+        self._go(State.RUNNING)
+        self.still_since = self.end_told_at = None
+
+    def close_clean(self) -> None:
+        """It is another member's, with all that was answered committed; IllegalTransition where it is not."""
+        self._must_be_clean("closed clean")
+        self._go(State.CLOSED)
+
+    def close_dirty(self) -> None:
+        """It may be another member's already: what was not committed is for whoever goes on from the last commit."""
+        self._go(State.CLOSED)
+
+    def _must_be_clean(self, what: str) -> None:
+        if self.worked:
+            raise IllegalTransition(f"{self.where} has work that is not committed and cannot be {what}")
+
+    def _must_be(self, states: set[State], what: str) -> None:
+        if self.state not in states:
+            raise IllegalTransition(f"{self.where} is {self.state.value} and cannot be {what}")
+
+    def _go(self, state: State) -> None:
+        if state not in LEGAL[self.state]:
+            raise IllegalTransition(f"{self.where} cannot go from {self.state.value} to {state.value}")
+        self.state = state

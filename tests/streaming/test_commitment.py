@@ -1,4 +1,4 @@
-"""How far a partition is, and what of it rides in a committed offset."""
+"""What of a partition rides in a committed offset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.errors import ContractError
 from headrace.streaming.task.checkpoint import MOST_RUNS
-from headrace.streaming.task.task import Commitment, Owned, Place
+from headrace.streaming.task.commitment import Commitment, Place
 
 OFFSETS = st.integers(0, 2**62)
 RUNS = st.tuples(st.integers(0, 99), OFFSETS, st.integers(1, 9)).map(lambda r: [(r[0], r[1] + n) for n in range(r[2])])
@@ -67,12 +67,3 @@ def test_metadata_of_the_most_scattered_chunks_fits() -> None:
     """As many places as the metadata holds without an index fit into what a broker takes, however large the numbers."""
     chunks = tuple((9_999, 2**62 + 2 * number) for number in range(MOST_RUNS))
     assert len(Commitment(2**62, 2**62 + 9, Place(2**62 - 1, chunks, 1)).metadata()) < LARGEST
-
-
-def test_an_owned_partition_restores_until_it_meets_its_past() -> None:
-    """Below the committed offset records are folded again; from there on a commit says what was answered."""
-    own = Owned(3, True, read=5, admitted=8, replay_until=9, readmit_until=12)
-    assert own.restoring()
-    own.read = 9
-    assert not own.restoring()
-    assert own.commitment() == Commitment(9, 9)

@@ -15,9 +15,10 @@ from headrace.streaming.kafka.decode import Intake
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, Reject
 from headrace.streaming.records.dead_letters import RejectShare
+from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.processor import Answering
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Commitment, Owned
+from headrace.streaming.task.task import Task
 from tests.streaming.tally import wiring
 
 LENGTH = 24
@@ -93,29 +94,30 @@ class Life:
     def __init__(self, committed: Commitment, limit: int) -> None:
         self.service = Gate(limit)
         self.outbox, self.consumer = Outbox(), Consumer()
-        self.own = Owned(
+        self.task = Task(
             0,
+            "events[0]",
             True,
             read=0,
             admitted=committed.admitted,
             replay_until=committed.offset,
             readmit_until=committed.admitted,
         )
-        parts = (self.service, self.outbox, self.consumer, {0: self.own}, Metrics(), RejectShare(1), 1.0)
+        parts = (self.service, self.outbox, self.consumer, {0: self.task}, Metrics(), RejectShare(1), 1.0)
         self.answering = Answering(*parts)  # type: ignore[arg-type]  # the two above stand for Kafka
         self.now = 0.0
 
     def read(self, rows: int) -> None:
         """A poll that brings so many offsets, unless the partition is paused; at the end, also past control records."""
-        if self.consumer.paused or self.own.read >= LENGTH:
+        if self.consumer.paused or self.task.read >= LENGTH:
             return
-        stop = min(self.own.read + rows, LENGTH)
-        part = batch(self.own.read, stop)
+        stop = min(self.task.read + rows, LENGTH)
+        part = batch(self.task.read, stop)
         if len(part):
             first, last = int(part.offset[0]), int(part.offset[-1])
-            self.own.read = last + 1
+            self.task.advance(first, last, 0, self.now)
             self.answering.take(Intake(part, [], [], {0: (first, last, 0)}), self.now)
-        self.own.read = max(self.own.read, stop)
+        self.task.meet_end(stop, self.now)
 
     def release(self, limit: int) -> None:
         """What is below the limit may go on."""
@@ -161,9 +163,9 @@ def test_every_row_is_answered_once_over_all_lives(story: list[tuple[str, int]])
             life.read(number)
         elif step == "release":
             life.release(number)
-        elif step == "commit" and not life.own.restoring():
-            committed = life.own.commitment()
-            assert committed.offset <= life.own.read
+        elif step == "commit" and not life.task.restoring:
+            committed = life.task.commitment()
+            assert committed.offset <= life.task.read
             answered += life.outbox.answered
             told += life.outbox.told
             life.outbox.answered, life.outbox.told = [], []

@@ -1,0 +1,96 @@
+"""What is committed of a partition: an offset, and what travels in its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+from headrace.errors import ContractError
+
+Lie = tuple[int, int]
+"""(partition, offset) of a record in the checkpoints topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a checkpoint lies.
+
+    Attributes:
+        at: the checkpoint is the fold of all records below this offset.
+        chunks: its records, in order; of one that is indexed its index alone, which names them.
+        half: which of a partition's two sets of keys they have (see `checkpoints`).
+        indexed: whether `chunks` is the place of an index.
+        since: the records below it were written for another number of partitions: no state can be built from them.
+    """
+
+    at: int
+    chunks: tuple[Lie, ...]
+    half: int = 0
+    indexed: bool = False
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A committed offset with what rides in its metadata, so that all of it changes in one transaction.
+
+    Attributes:
+        offset: every record below it was answered.
+        admitted: every record below it was admitted (its early outputs and dead letters are out); >= offset.
+        place: the newest checkpoint, at or below `offset`.
+    """
+
+    offset: int
+    admitted: int
+    place: Place | None = None
+
+    def metadata(self) -> str:
+        """JSON for the committed offset's metadata; empty when the offset says it all."""
+        spoken: dict[str, Any] = {}
+        if self.admitted > self.offset:
+            spoken["admitted"] = self.admitted
+        if self.place:
+            spoken["checkpoint"] = self.place.at
+            spoken["index" if self.place.indexed else "chunks"] = runs_of(self.place.chunks)
+            if self.place.half:
+                spoken["half"] = self.place.half
+            if self.place.since:
+                spoken["since"] = self.place.since
+        return json.dumps(spoken, separators=(",", ":")) if spoken else ""
+
+    @classmethod
+    def read(cls, offset: int, metadata: str | None) -> Commitment:
+        """The inverse of `metadata`; ContractError for what we did not write."""
+        if not metadata:
+            return cls(offset, offset)
+        try:
+            spoken: dict[str, Any] = dict(json.loads(metadata))
+            place = None
+            if "checkpoint" in spoken:
+                indexed = "index" in spoken
+                chunks = tuple(chunks_of(spoken["index" if indexed else "chunks"]))
+                half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
+                place = Place(index(spoken["checkpoint"]), chunks, half, indexed, since)
+            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
+        except (ValueError, KeyError, TypeError) as raised:
+            raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
+
+
+def runs_of(chunks: Sequence[Lie]) -> list[list[int]]:
+    """[partition, first offset, how many] for chunks in a row, as those written in one go are."""
+    runs: list[list[int]] = []
+    for partition, offset in chunks:
+        if runs and [partition, offset] == [runs[-1][0], runs[-1][1] + runs[-1][2]]:
+            runs[-1][2] += 1
+        else:
+            runs.append([partition, offset, 1])
+    return runs
+
+
+def chunks_of(runs: Iterable[Sequence[Any]]) -> Iterator[Lie]:
+    """The inverse of `runs_of`; ValueError, TypeError for what it did not write."""
+    for partition, first, count in runs:
+        yield from ((index(partition), index(first) + step) for step in range(index(count)))
