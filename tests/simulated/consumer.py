@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, Message, TopicPartition
@@ -25,6 +26,14 @@ class Listed(NamedTuple):
     error: KafkaError | None
 
 
+@cache
+def _listed(partitions: int) -> Listed:
+    return Listed(dict.fromkeys(range(partitions)), None)
+
+
+_NOT_LISTED = Listed({}, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+
+
 class Listing(NamedTuple):
     """What a cluster has."""
 
@@ -36,14 +45,9 @@ def list_topics(process: Process, topic: str | None, timeout: float) -> Listing:
 
     def asked() -> Listing:
         topics = process.broker.topics
-        names = sorted(topics) if topic is None else [topic]
-        missing = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
-        return Listing(
-            {
-                name: Listed(dict.fromkeys(range(len(topics.get(name, ())))), None if name in topics else missing)
-                for name in names
-            }
-        )
+        if topic is None:
+            return Listing({name: _listed(len(logs)) for name, logs in sorted(topics.items())})
+        return Listing({topic: _listed(len(topics[topic])) if topic in topics else _NOT_LISTED})
 
     return process.request("list_topics", timeout if timeout >= 0 else 60.0, asked)
 

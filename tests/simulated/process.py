@@ -14,6 +14,8 @@ from tests.simulated.refusals import timed_out
 
 T = TypeVar("T")
 STEP_S = 0.02
+ANSWERED = " answered"
+"""Behind the name of a call: it has had its effect, and whoever made it does not know yet."""
 
 
 class Killed(BaseException):
@@ -107,11 +109,11 @@ class Process:
         """One request to the broker. Timed out, it may have had its effect or not: the answer is lost as well."""
         end = self.now + timeout
         self.point(what)
-        if not self.wait_for(self.connected, max(end - self.now, 0.0)):
+        if not self.connected() and not self.wait_for(self.connected, max(end - self.now, 0.0)):
             raise timed_out()
         answer = effect()
-        self.point(f"{what} answered")
-        if not self.wait_for(self.connected, max(end - self.now, 0.0)):
+        self.point(what + ANSWERED)
+        if not self.connected() and not self.wait_for(self.connected, max(end - self.now, 0.0)):
             raise timed_out()
         return answer
 

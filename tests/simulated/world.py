@@ -15,7 +15,7 @@ from tests.simulated.incremental_groups import IncrementalGroup
 from tests.simulated.member import Cast, Life, Member
 from tests.simulated.oracles import Witness
 from tests.simulated.plan import AT_CALLS, AT_TURNS, Plan
-from tests.simulated.process import Process
+from tests.simulated.process import ANSWERED, Process
 from tests.simulated.publisher import Publisher
 from tests.simulated.refusals import refused
 from tests.simulated.service import CHECKPOINTS, DEAD_LETTERS, GROUP, TOPICS
@@ -29,7 +29,8 @@ LOSSY_TURNS = 60
 MOST_FAULTS = 20
 MOST_TURNS, FROZEN_TURNS = 6, 30
 """How many turns the others have in the middle of a call, however long it takes; and while its process is frozen."""
-CRITICAL = ("produce", "send_offsets", "commit", "abort", "committed", "poll")
+_DECIDING = ("produce", "send_offsets", "commit", "commit offsets", "abort", "committed", "poll")
+CRITICAL = frozenset(what + end for what in _DECIDING for end in ("", ANSWERED))
 """Calls that most often decide something: at the others, faults are so much less likely:"""
 SELDOM = 0.2
 RESTING = 0.8
@@ -165,7 +166,7 @@ class World:
         if self.calm or not rates or len(self.fired) >= MOST_FAULTS:
             return None
         drawn, self._drawn = self._faults.random(), self._drawn + 1
-        if where and where.partition(" ")[0] not in CRITICAL:
+        if where and where not in CRITICAL:
             drawn /= SELDOM
         if drawn >= rates[-1][0]:
             return None
