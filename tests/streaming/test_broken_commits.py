@@ -194,7 +194,9 @@ def test_outputs_that_were_given_up_are_not_taken_for_written(
     topic, source = f"{stage.pipeline}.tallies", f"{stage.pipeline}.events"
     near = Connection(f"127.0.0.1:{cable.port}")
     consumer = Consumer(near, group=f"{stage.pipeline}.tally")
-    delivery = AtLeastOnce(near, Retry(20, lambda: None, time.monotonic, time.sleep), give_up_s=1)
+    delivery = AtLeastOnce(
+        near, f"{stage.pipeline}.tally.a", Retry(20, lambda: None, time.monotonic, time.sleep), give_up_s=1
+    )
     sent = Parcel(topic, [b"k"], [b"v"], np.zeros(1, np.int32))
     delivery.send(sent)
     delivery.commit(consumer, [TopicPartition(source, 0, 1)], None)

@@ -83,12 +83,16 @@ class Delivery(Protocol):
     A `Transient` from any of these came after bounded patience.
     """
 
-    producer: Producer
-    """Takes checkpoint chunks, once `open` was called."""
     rows: int
     """Records sent since the last commit."""
-    left: Sequence[Producer]
-    """Producers that hang: to let go of one, as the end of the interpreter does, may hang as well."""
+
+    @property
+    def producer(self) -> Producer:
+        """Takes checkpoint chunks, once `open` was called."""
+
+    @property
+    def left(self) -> Sequence[Producer]:
+        """Producers that hang: to let go of one, as the end of the interpreter does, may hang as well."""
 
     def send(self, parcel: Parcel) -> None:
         """Queue outputs. In a transaction that can no longer commit: TransactionAborted, and the outputs are kept."""
@@ -254,18 +258,30 @@ class AtLeastOnce:
 
     Outputs that Kafka's client gave up (Undelivered) are gone: no offset is committed any more, the process ends, and
     the next one answers again.
+
+    Checkpoints come with the offsets that point to them in a transaction here too. A member that was frozen or cut off
+    writes late what it had begun: outside a transaction that would take the place of the checkpoint that its successor
+    has committed, under the same key, and compaction would take the committed one.
     """
 
-    def __init__(self, connection: Connection, retry: Retry, give_up_s: float = GIVEN_UP_S) -> None:
+    def __init__(
+        self, connection: Connection, transactional_id: str, retry: Retry, give_up_s: float = GIVEN_UP_S
+    ) -> None:
         self.retry = retry
         self._outputs = Producer(connection, linger_ms=2, give_up_s=give_up_s)
-        # Checkpoint chunks need delivery reports, outputs only failures: a producer has the one or the other.
-        self.producer = Producer(connection, linger_ms=2, reports=True, give_up_s=give_up_s)
+        self._checkpoints = ExactlyOnce(connection, transactional_id, retry)
         self.rows = 0
-        self.left: Sequence[Producer] = ()
+
+    @property
+    def producer(self) -> Producer:
+        return self._checkpoints.producer
+
+    @property
+    def left(self) -> Sequence[Producer]:
+        return self._checkpoints.left
 
     def open(self) -> None:
-        """Nothing to open."""
+        self._checkpoints.open()
 
     def send(self, parcel: Parcel) -> None:
         self.rows += len(parcel.values)
@@ -273,17 +289,21 @@ class AtLeastOnce:
 
     def flush(self) -> None:
         self.retry(self._outputs.flush, left=self._outputs.pending)
-        self.retry(self.producer.flush, left=self.producer.pending)
+        if self._checkpoints.is_open:
+            self._checkpoints.flush()
 
     def commit(self, consumer: Consumer, offsets: list[TopicPartition], membership: Any) -> None:
         # Commit after flush: a crash between the two repeats an answer, never loses one.
         self.flush()
-        if offsets:
+        if self._checkpoints.is_open:
+            self._checkpoints.commit(consumer, offsets, membership)
+        elif offsets:
             self.retry(lambda _: consumer.commit(offsets))
         self.rows = 0
 
     def abort(self) -> None:
-        """Nothing to take back."""
+        """Outputs are not taken back; checkpoints are."""
+        self._checkpoints.abort()
 
     def forget(self, partitions: Collection[int]) -> None:
         """What was sent is sent: the next owner repeats what was not committed."""
@@ -293,7 +313,7 @@ def open_delivery(mode: str, connection: Connection, transactional_id: str, retr
     """The delivery of a mode, ready to send."""
     if mode == "exactly_once":
         return ExactlyOnce(connection, transactional_id, retry)
-    return AtLeastOnce(connection, retry)
+    return AtLeastOnce(connection, transactional_id, retry)
 
 
 __all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Retry", "TransactionAborted", "open_delivery"]
