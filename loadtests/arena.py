@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from headrace.cli.plan_options import publish_plan
 from headrace.devparts.kafka import Kafka
 from headrace.devparts.redis import Redis
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
 from headrace.domain.training.bootstrap import train_offline
 from headrace.domain.training.dataset import labels_of
+from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.streaming.kafka.client import Admin, Connection
 from loadtests.following import Follower
 from loadtests.meters import Meter, watched

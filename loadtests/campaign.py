@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.cli.plan_options import now
 from headrace.domain.plans.plan_log import publish
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from headrace.domain.training.dataset import milliseconds, newest, truth
+from headrace.operations.plan_changes.plan_topic import now
 from headrace.streaming.kafka.reader import read_topic
 from loadtests.arena import Arena, alive, stuck
 from loadtests.entrants import Entry, trained

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from headrace.cli.models.train import revision, used
 from headrace.domain.models.package import ModelPackage, load
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import CHAMPION, SHADOW, Arm
 from headrace.domain.training.bootstrap import train_offline
+from headrace.operations.models.training import revision, used
 from headrace.streaming.kafka.reader import read_topic
 from loadtests.protocol import AS_OF, TRAINED, Contender
 from tests.members import ROOT

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.cli.models.train import between
 from headrace.domain.plans.plans import CHAMPION
 from headrace.domain.training.dataset import milliseconds
+from headrace.operations.models.training import between
 from headrace.streaming.records.batch import Batch
 from loadtests.arena import alive, stuck
 from loadtests.following import Follower

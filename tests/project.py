@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.cli.pipeline.schemas import derived_schemas, pin
-from headrace.cli.pipeline.topics import topics_of
-from headrace.cli.plan_options import publish_plan
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.training.bootstrap import train_offline
+from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.operations.services import SERVICES
+from headrace.operations.topics.schema_ids import derived_schemas, pin
+from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply as apply_changes
 from headrace.streaming.contracts.topic_changes import plan
 from headrace.streaming.kafka.client import Admin, Connection, Producer

@@ -19,6 +19,7 @@ LIBRARY = "The library knows what is below"
 DOMAIN = "The domain knows what is below"
 APART = "Services do not know each other"
 NO_SERVICE = "The library knows no service"
+TERMINAL = "Operations know no terminal"
 NOBODY_ASKS = "Services know nothing of people who ask"
 STARTED = "Only the command line and its operations start real parts"
 PARTS = "Real parts stand alone, but for the errors"
@@ -53,6 +54,9 @@ SEEDS = [
     (NO_SERVICE, "headrace.cli.seed_d", "services.labels"),
     (NO_SERVICE, "headrace.domain.seed_e", "services.views"),
     (NO_SERVICE, "headrace.stores.seed_f", "services.scorecards"),
+    (TERMINAL, "headrace.operations.seed_f", "rich.console"),
+    (TERMINAL, "headrace.operations.history.seed_g", "typer"),
+    (TERMINAL, "headrace.operations.local.seed_h", "click"),
     (NOBODY_ASKS, "services.score.seed_g", "headrace.cli.main"),
     (NOBODY_ASKS, "services.labels.seed_h", "headrace.operations.services"),
     (NOBODY_ASKS, "services.views.seed_i", "headrace.devparts.kafka"),

@@ -13,6 +13,8 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from headrace.operations.local.home import home
+
 # Names, modules and summaries stand here so that `headrace --help` need not import what the commands import.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("local.demo:demo", "Show the whole system at work on this machine, for a few minutes."),
@@ -118,11 +120,6 @@ def load(name: str) -> Any:
     command = get_command(found)
     command.name = name
     return command
-
-
-def home() -> Path:
-    """Where embedded parts, logs and state of this directory's `headrace` are: `$HEADRACE_HOME`, else `.headrace`."""
-    return Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute()
 
 
 def use_running_parts(directory: Path) -> None:

@@ -11,15 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
-from rich.markup import escape
 
-from headrace.cli.local.run import STATE
-from headrace.cli.main import home
 from headrace.devparts import process
 from headrace.operations.local.fleet import ask
+from headrace.operations.local.home import STATE, SUPERVISOR, home
 
-SUPERVISOR = "supervisor-"
-"""What the name of a process begins with that keeps a pipeline's members up."""
 REMARKS = "headrace_remarks_total"
 WORDS: Mapping[str, Mapping[str, str]] = {
     REMARKS: {
@@ -96,12 +92,3 @@ def said(metric: str, labels: list[str]) -> str | None:
         return None
     own = words.get(first) if first else None
     return words.get("", "{}").format(", ".join(labels)) if own is None else own
-
-
-def note(pipeline: str) -> str:
-    """A line for a person: what the members here noted, or where others count it."""
-    found = noted(pipeline)
-    if found is None:
-        return f"[dim]what services refused or left out, repeats too, they count themselves: {REMARKS} and others[/]"
-    told = "; ".join(f"{count:,} {escape(words)}" for words, count in found.items())
-    return f"[dim]since the services here started: {told or 'nothing was refused or left out'}[/]"

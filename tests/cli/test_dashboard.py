@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 
-from headrace.cli.render.dashboard import Picture, ServiceState, line_of, panel_of, percentiles
+from headrace.cli.render.dashboard import line_of, panel_of
 from headrace.operations.demo.monitor import Seen, compare
+from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 
 SEEN = Seen(990, 10, 495.0, np.array([0.01, 0.02, 0.03]), [])
 PICTURE = Picture(

@@ -18,7 +18,6 @@ import yaml
 from scipy import stats
 from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_score
 
-from headrace.cli import periods
 from headrace.cli.models.duel import duel
 from headrace.cli.periods import asked
 from headrace.domain.pipeline.check import load
@@ -26,6 +25,7 @@ from headrace.errors import ConfigurationError
 from headrace.operations.comparison.pairing import meet
 from headrace.operations.comparison.prediction_table import Answers, Truths
 from headrace.operations.comparison.verdict import judged, verdict
+from headrace.operations.time_spans import minute
 from tests.cli.contests import (
     CANARY,
     CHALLENGER,
@@ -351,7 +351,7 @@ def test_a_window_chooses_events(told_of: Duel) -> None:
     assert told["events"]["both"] == np.sum(common().times > newest - 2 * DAY)
     waits = int(common().times[common().times > newest - 2 * DAY].min()) + 7 * DAY
     assert told["quality"]["waits_for"] == waits
-    until = f"The first will be once labels up to {periods.minute(waits)} are read."
+    until = f"The first will be once labels up to {minute(waits)} are read."
     assert told["verdict"] == {
         "answer": "unknown",
         "by": None,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.pipeline.topics import topics_of
 from headrace.devparts.kafka import Kafka
 from headrace.operations.topics.offsets_retention import SETTING, bound, judged
+from headrace.operations.topics.topic_plan import topics_of
 from tests.cli.terminal import Terminal
 from tests.conftest import started
 

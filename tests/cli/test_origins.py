@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.periods import Span
 from headrace.domain.models.ensembles import digest_of
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
@@ -16,6 +15,7 @@ from headrace.domain.plans.plans import Arm, Member, Plan
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import Transient
 from headrace.operations.comparison.training_overlap import origins
+from headrace.operations.time_spans import TimeSpan
 from tests.models.graphs import package
 
 
@@ -45,9 +45,9 @@ def test_packages_say_it(store: ModelStore) -> None:
     made = trained("1", 10, 19, tuned={"start": 30, "end": 39})
     store.put(made)
     found = origins(store, nobody, [who(made)])[who(made)]
-    assert (found.spans, found.unknown) == ((Span(10, 20), Span(30, 40)), ())
-    assert found.overlaps(Span(19, 25))
-    assert not found.overlaps(Span(20, 30))
+    assert (found.spans, found.unknown) == ((TimeSpan(10, 20), TimeSpan(30, 40)), ())
+    assert found.overlaps(TimeSpan(19, 25))
+    assert not found.overlaps(TimeSpan(20, 30))
 
 
 def test_ensembles_saw_what_their_members_saw(store: ModelStore) -> None:
@@ -62,8 +62,8 @@ def test_ensembles_saw_what_their_members_saw(store: ModelStore) -> None:
     plan = Plan("p", 1, (Arm("champion", "both", "1", digest, "", combination="mean", members=members),))
     mean = Identity("both", "1", digest, "champion")
     found = origins(store, lambda: [PlanFact(plan, None, 1, 0, "me", "why", 0)], [mean, who(stacked)])
-    assert found[mean].spans == (Span(10, 20), Span(15, 30))
-    assert found[who(stacked)].spans == (Span(10, 20), Span(15, 30), Span(40, 50))
+    assert found[mean].spans == (TimeSpan(10, 20), TimeSpan(15, 30))
+    assert found[who(stacked)].spans == (TimeSpan(10, 20), TimeSpan(15, 30), TimeSpan(40, 50))
     assert not found[mean].unknown
 
 

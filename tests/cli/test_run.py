@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from headrace.cli.local.run import STATE
+from headrace.operations.local.home import STATE
 from headrace.operations.topics.lag import inputs, measure
 from headrace.operations.topics.tail import documents
 from tests.cli.terminal import Terminal

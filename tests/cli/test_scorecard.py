@@ -16,7 +16,6 @@ from matplotlib.image import imread
 from sklearn.metrics import average_precision_score, log_loss, precision_score, roc_auc_score
 
 from headrace.cli.models.scorecard import scorecard
-from headrace.cli.periods import Span
 from headrace.cli.render import scorecard as scorecard_sheet
 from headrace.domain.pipeline.check import load
 from headrace.domain.scorecards import card as cards
@@ -26,6 +25,7 @@ from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.catalogue import KEY
 from headrace.operations.scorecard_query.span import Summary, Sums, matures_by, overdue, read_sums, unmatched
+from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.kafka.reader import ranges
 from tests.cli.contests import CANARY, CHALLENGER, CHAMPION, DAY, START, contest, outcomes, predictions, write_sums
 from tests.cli.terminal import Terminal
@@ -120,7 +120,7 @@ def test_a_date_that_passed_is_withdrawn() -> None:
         summary = Summary(who, [START], [], made, None, None, {}, {}, {START: made}, {}, as_of)
         assert matures_by(summary, pipeline) == promised
         assert overdue(summary, pipeline) == missing
-        parts = scorecard_sheet.scorecard_sheet([summary], pipeline, Span(START, START + DAY), None, KEY, 80)
+        parts = scorecard_sheet.scorecard_sheet([summary], pipeline, TimeSpan(START, START + DAY), None, KEY, 80)
         text = "".join(part for part in parts if isinstance(part, str))
         assert ("once labels up to 2018-06-09 00:00 are read" in text) == (promised is not None)
         assert ("1 predictions of m@1/champion should have an outcome and have none" in text) == bool(missing)
@@ -129,7 +129,7 @@ def test_a_date_that_passed_is_withdrawn() -> None:
 def sheet_of(summary: Summary, segment: str | None = None) -> str:
     """What the sheet says beside its tables."""
     pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
-    span = Span(summary.starts[0], summary.starts[-1] + DAY)
+    span = TimeSpan(summary.starts[0], summary.starts[-1] + DAY)
     parts = scorecard_sheet.scorecard_sheet([summary], pipeline, span, segment, KEY, 80)
     return "".join(part for part in parts if isinstance(part, str))
 
@@ -181,7 +181,7 @@ def test_a_model_that_answers_no_more_goes_by_the_labels_of_all(project: Project
     channel = project.contracts.channel(PARTS)
     parts = ranges(project.connection, channel.name)
     sums = Sums(project.contracts.pipeline, read_sums(project.connection, channel, parts, lambda count: None, DAY))
-    summary = sums.summary(next(who for who in sums.models if who.version == "1"), Span(), None)
+    summary = sums.summary(next(who for who in sums.models if who.version == "1"), TimeSpan(), None)
     assert summary is not None
     assert summary.as_of == START + 20 * DAY
     assert matures_by(summary, project.contracts.pipeline) is None

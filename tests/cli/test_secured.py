@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from headrace.cli.local.run import STATE
 from headrace.devparts.redis import Redis
 from headrace.errors import ConfigurationError
 from headrace.operations.local.fleet import ask
+from headrace.operations.local.home import STATE
 from headrace.operations.services import SERVICES
 from headrace.streaming.kafka.client import Admin, Connection, Consumer, TopicPartition
 from headrace.streaming.process.main import MISCONFIGURED

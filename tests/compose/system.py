@@ -92,11 +92,11 @@ class System:
 
     def play(self, weight: float = 0.01) -> str:
         """Put a tiny model into the store and have it played; its digest."""
-        from headrace.cli.plan_options import publish_plan
         from headrace.domain.models.package import Input, Manifest, pack
         from headrace.domain.models.store import ModelStore
         from headrace.domain.pipeline.spec import expand
         from headrace.domain.pipeline.wiring import read_contracts
+        from headrace.operations.plan_changes.plan_topic import publish_plan
         from headrace.streaming.process.settings import Settings
 
         settings = Settings(

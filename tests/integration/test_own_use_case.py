@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
-from headrace.cli.plan_options import publish_plan
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.spec import expand
 from headrace.domain.training.bootstrap import train_offline
+from headrace.operations.plan_changes.plan_topic import publish_plan
 from tests.integration import bikes
 from tests.members import ROOT
 from tests.project import Project

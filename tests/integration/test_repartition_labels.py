@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from sklearn import metrics
 
-from headrace.cli.pipeline.topics import topics_of
+from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
 from headrace.streaming.kafka.client import Admin, Consumer, TopicPartition
 from tests.integration import bikes

@@ -18,9 +18,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from headrace.cli.pipeline.schemas import derived_schemas, register_with
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.pipeline.wiring import read_contracts
+from headrace.operations.topics.schema_ids import derived_schemas, register_with
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.process.settings import Settings
 from tests.integration import strange

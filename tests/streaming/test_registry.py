@@ -19,8 +19,9 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 from typer.testing import CliRunner
 
-from headrace.cli.pipeline.schemas import app, derived_schemas
+from headrace.cli.pipeline.schemas import app
 from headrace.errors import ConfigurationError, ContractError, HeadraceError, Transient
+from headrace.operations.topics.schema_ids import derived_schemas
 from headrace.streaming.contracts.registry import RegistryIds
 from headrace.streaming.contracts.schemas import Schema, load_schema
 from headrace.streaming.records.codec import Codec

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from headrace.cli.pipeline.schemas import app, pin
+from headrace.cli.pipeline.schemas import app
 from headrace.errors import ConfigurationError, ContractError
+from headrace.operations.topics.schema_ids import pin
 from headrace.streaming.contracts.examples import sweep
 from headrace.streaming.contracts.schemas import PinnedIds, Schema, breaks, load_schema, read_pins, undocumented, unsafe
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.main import home
 from headrace.cli.options import Json
 from headrace.devparts import home as running
 from headrace.devparts.progress import bars
+from headrace.operations.local.home import home
 
 app = typer.Typer(help="The embedded broker and online store, without services.", no_args_is_help=True)
 

@@ -19,10 +19,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from headrace.cli.local.run import environment
-from headrace.cli.main import home
 from headrace.cli.options import Json
-from headrace.cli.render.dashboard import percentiles
+from headrace.cli.render.screen import Screen
+from headrace.cli.render.tour import say_what_next
 from headrace.cli.signals import stopped_by_signals
 from headrace.devparts import home as running
 from headrace.devparts.maven import Report
@@ -30,8 +29,11 @@ from headrace.devparts.progress import bars
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.pipeline.workspace import resolve
 from headrace.operations.demo.monitor import Account, Floats
+from headrace.operations.demo.picture import percentiles
 from headrace.operations.demo.scenario import Show, Stopped
-from headrace.operations.demo.tour import FROM_OUTSIDE, keep_rest, leave_up, say_what_next, take_down
+from headrace.operations.demo.tour import FROM_OUTSIDE, keep_rest, leave_up, take_down
+from headrace.operations.local.environment import environment
+from headrace.operations.local.home import home
 from headrace.operations.topics.provisioning import provision
 from headrace.streaming.process.settings import Settings, read_settings
 
@@ -81,7 +83,8 @@ def demo(
                 console.print("stopped during the set-up: no live events went in")
                 raise typer.Exit(130) from None
         kept.reached = keep
-        show.play(plot, rate, max(until, time.monotonic() + LEAST_LIVE_S), console)
+        with Screen(console) as screen:
+            show.play(plot, rate, max(until, time.monotonic() + LEAST_LIVE_S), screen.show)
         with console.status("waiting for the last answers"):
             account = show.settle()
         judged = {} if json is False else {name: told(show, words) for name, words in JUDGEMENTS.items()}
@@ -94,7 +97,8 @@ def demo(
         console.print("draining", style="dim")
     if keep:
         keep_rest(directory, rest)
-        if not leave_up(directory, show.settings.pipeline, show.env, console):
+        console.print("\nstarting the services again, to stay", style="dim")
+        if not leave_up(directory, show.settings.pipeline, show.env):
             raise typer.Exit(1)
         event = str(seen[-1]["event_id"]) if seen else None
         say_what_next(console, directory, pipeline, event, show.models, rest.num_rows)

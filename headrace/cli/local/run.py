@@ -8,12 +8,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,23 +23,20 @@ from headrace.cli.options import Bootstrap, Json, pipeline_of
 from headrace.cli.signals import stopped_by_signals
 from headrace.devparts import process
 from headrace.domain.pipeline import units
-from headrace.domain.pipeline.document import closest
 from headrace.errors import ConfigurationError
-from headrace.operations.local.fleet import Fleet, MemberState
+from headrace.operations.local.environment import check_settings, environment
+from headrace.operations.local.fleet import GRACE_S, Fleet, MemberState
+from headrace.operations.local.home import STATE
 from headrace.operations.local.log_tail import Tail
 from headrace.operations.local.members import members, refuse_secret, scales, variables
 from headrace.operations.local.supervisor import DRAINED, STARTING, outcome
 from headrace.operations.local.supervisor import ended as after
 from headrace.operations.services import SERVICES
-from headrace.streaming.process.settings import Settings, read_settings
 
 TURN_S = 0.2
 IDLE_EVERY_S = 0.5
 CRASHES = 6
 """Restarts in a row of a member in a run that is to end by itself: nobody may be there to see that it never will."""
-GRACE_S = 8.0
-"""On top of a member's own drain, before it is killed."""
-STATE = "members.json"
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 
@@ -105,32 +102,6 @@ def run(
     if json:
         typer.echo(codec.dumps({"members": [asdict(state) for state in states]}))
     raise typer.Exit(exit_code(states))
-
-
-def environment(
-    pipeline: str, bootstrap: str | None, redis: str | None, mode: str | None, more: Mapping[str, str]
-) -> dict[str, str]:
-    """Variables for all members; what is None is left to this process's environment."""
-    given = {"PIPELINE": pipeline, "BOOTSTRAP": bootstrap, "REDIS": redis, "MODE": mode}
-    return {**{f"HEADRACE_{name}": value for name, value in given.items() if value is not None}, **more}
-
-
-def check_settings(env: Mapping[str, str]) -> Settings:
-    """The settings that members will have, read here first: a mistake is said once, before anything starts.
-
-    Raises:
-        ConfigurationError: there is no such setting, or it cannot have this value.
-    """
-    kinds = [kind.settings for kind in SERVICES.values()]
-    known = {name for kind in kinds for name in kind.model_fields}
-    options: dict[str, Any] = {name.removeprefix("HEADRACE_").lower(): value for name, value in env.items()}
-    for name in options:
-        if name not in known:
-            raise ConfigurationError(f"no setting {name}: {closest(name, sorted(known))}")
-    # Read from the environment and options alike, as the members will: JSON in `kafka` is theirs to take apart.
-    options.pop("kafka", None)
-    first, *_ = [read_settings(kind, **options) for kind in kinds]
-    return first
 
 
 def seconds(text: str) -> float:

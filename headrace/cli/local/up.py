@@ -16,8 +16,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace.cli.local.run import GRACE_S, STATE, check_settings, environment
-from headrace.cli.main import home
 from headrace.cli.options import Json, PipelineName, pipeline_of
 from headrace.devparts import home as running
 from headrace.devparts import process
@@ -26,10 +24,12 @@ from headrace.devparts.process import Process, ProcessDied
 from headrace.devparts.progress import bars
 from headrace.domain.pipeline.workspace import resolve
 from headrace.errors import ConfigurationError
-from headrace.operations.local.fleet import ask, remarks
+from headrace.operations.local.environment import check_settings, environment
+from headrace.operations.local.fleet import GRACE_S, ask, remarks
+from headrace.operations.local.home import STATE, SUPERVISOR, home
 from headrace.operations.local.members import members, scales, variables
 from headrace.operations.local.supervisor import DRAINED, STARTING, Fate, outcome, told
-from headrace.operations.remarks import REMARKS, SUPERVISOR, WORDS
+from headrace.operations.remarks import REMARKS, WORDS
 from headrace.operations.services import needed
 from headrace.operations.topics.provisioning import provision
 from headrace.streaming.process.settings import Settings, read_settings

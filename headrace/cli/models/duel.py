@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from headrace.cli.models.models import store_at
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
-from headrace.cli.periods import Last, Span, Window, asked
-from headrace.cli.plan_options import facts_of
+from headrace.cli.periods import Last, Window, asked
 from headrace.cli.render.comparison import duel_sheet
 from headrace.cli.render.progress import counted
+from headrace.cli.render.remarks import note
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
@@ -37,7 +36,10 @@ from headrace.operations.comparison.prediction_table import (
 )
 from headrace.operations.comparison.training_overlap import Origin, origins
 from headrace.operations.comparison.verdict import verdict
-from headrace.operations.remarks import note, noted
+from headrace.operations.models.store_access import store_at
+from headrace.operations.plan_changes.plan_topic import facts_of
+from headrace.operations.remarks import noted
+from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.process.settings import Settings
 
 OUTCOMES = "outcomes"
@@ -81,7 +83,7 @@ def duel(
         raise ConfigurationError(f"{spec.name} has no segment {segment}: {closest(segment, spec.segments)}")
     wanted = asked(window, last)
     channels = [contracts.channel(topic) for topic in TOPICS]
-    span = Span() if wanted is None else wanted.span
+    span = TimeSpan() if wanted is None else wanted.span
     if wanted is not None and wanted.length is not None:
         end = newest(settings.connection, channels)
         span = span if end is None else wanted.settled(end)
@@ -189,7 +191,7 @@ def _named(who: Identity) -> dict[str, str]:
 
 
 def _truths(
-    settings: Settings, contracts: Contracts, span: Span, who: tuple[Identity, Identity], quiet: bool
+    settings: Settings, contracts: Contracts, span: TimeSpan, who: tuple[Identity, Identity], quiet: bool
 ) -> Truths:
     channel = contracts.channel(OUTCOMES)
     wanted = extent(settings.connection, channel, span)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json as codec
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
 import typer
 from rich.markup import escape
 
-from headrace.cli.main import home
 from headrace.cli.options import Bootstrap, Json, contracts_of
-from headrace.cli.plan_options import facts_of
 from headrace.cli.render.package import listing, paper, sheet, summary, uses
 from headrace.cli.render.progress import counted
 from headrace.domain.models.package import FILES, load
-from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.models.verification import Check, verify
 from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.errors import ConfigurationError
+from headrace.operations.models.store_access import copied, store_at
 from headrace.operations.plan_changes.lookup import choose, is_digest
+from headrace.operations.plan_changes.plan_topic import facts_of
 
 app = typer.Typer(help="The packages of the model store.", no_args_is_help=True)
 
@@ -171,16 +168,6 @@ def line(check: Check) -> str:
     return f"[{style}]{check.state:<8}[/] {check.name:<10} {escape(check.detail)}"
 
 
-def store_at(models: str) -> ModelStore:
-    """The model store, with the cache that the services on this machine share."""
-    return ModelStore(models, home() / "models")
-
-
-def features_of(pipeline: str) -> pa.Schema:
-    """The columns of a pipeline's features topic."""
-    return contracts_of(pipeline, None)[1].channel("features").codec.reader.arrow
-
-
 @dataclass(frozen=True, slots=True)
 class _Subject:
     """What is checked; see `verify`."""
@@ -207,14 +194,6 @@ def _subject(model: str, models: str) -> Iterator[_Subject]:
         raise ConfigurationError(f"{error} (and there is no directory {model})") from None
     with copied(store, stored) as folder:
         yield _Subject(stored.title, folder, stored.digest, stored.title, store.fetched(stored.digest))
-
-
-@contextmanager
-def copied(store: ModelStore, stored: Stored) -> Iterator[Path]:
-    """A package as the store has it now, past the cache, in a directory of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        store.copy(stored, Path(folder))
-        yield Path(folder)
 
 
 def _facts(pipeline: str | None, bootstrap: str | None) -> list[PlanFact]:

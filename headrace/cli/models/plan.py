@@ -11,19 +11,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace.cli.models.models import Store, store_at
+from headrace.cli.models.models import Store
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
-from headrace.cli.plan_options import facts_of, now
 from headrace.cli.render.package import paper
 from headrace.cli.render.plan import COLOURS, plan_sheet, told
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import Contested, PlanFact, newest, publish
 from headrace.domain.plans.plans import Plan
 from headrace.errors import ConfigurationError
+from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.admission import admitted
 from headrace.operations.plan_changes.diff import changes, moved
 from headrace.operations.plan_changes.edit import Wish, arrange
 from headrace.operations.plan_changes.lookup import choose, percent
+from headrace.operations.plan_changes.plan_topic import facts_of, now
 from headrace.operations.plan_changes.syntax import numbers, share_of
 from headrace.operations.topics.tail import plain
 from headrace.streaming.process.settings import Settings

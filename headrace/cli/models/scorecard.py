@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from headrace.cli.models.models import store_at
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
-from headrace.cli.periods import Last, Span, Window, asked, minute
-from headrace.cli.plan_options import facts_of
+from headrace.cli.periods import Last, Window, asked
 from headrace.cli.render.progress import counted
+from headrace.cli.render.remarks import note
 from headrace.cli.render.scorecard import fitted_notes, fitted_windows, scorecard_sheet
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
@@ -26,9 +25,12 @@ from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.comparison.training_overlap import Origin, origins
-from headrace.operations.remarks import note, noted
+from headrace.operations.models.store_access import store_at
+from headrace.operations.plan_changes.plan_topic import facts_of
+from headrace.operations.remarks import noted
 from headrace.operations.scorecard_query.catalogue import KEY, picked
 from headrace.operations.scorecard_query.span import Summary, Sums, matures_by, overdue, read_sums, unmatched
+from headrace.operations.time_spans import TimeSpan, minute
 from headrace.streaming.kafka.reader import ranges
 
 
@@ -97,7 +99,7 @@ def scorecard(
 def document(
     found: Sequence[Summary],
     pipeline: Pipeline,
-    span: Span,
+    span: TimeSpan,
     segment: str | None,
     names: Sequence[str] | None,
     known: Mapping[Identity, Origin],
@@ -172,7 +174,7 @@ def _chosen(known: Sequence[Identity], model: str | None, arm: str | None, pipel
     return sorted(found, key=lambda who: (ARMS.index(who.arm) if who.arm in ARMS else len(ARMS), who))
 
 
-def _draw(found: Sequence[Summary], pipeline: Pipeline, span: Span, out: Path) -> None:
+def _draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path) -> None:
     try:
         from headrace.cli.render.scorecard_plot import draw  # what draws is an extra, and takes a second to load
     except ModuleNotFoundError as missing:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import ast
 import json as codec
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from headrace.cli.main import home
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
-from headrace.cli.plan_options import publish_plan
 from headrace.cli.render.progress import counted
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
@@ -26,6 +21,9 @@ from headrace.domain.training import dataset
 from headrace.domain.training.bootstrap import train_offline
 from headrace.domain.training.trainer import TRAINERS, trainer_of
 from headrace.errors import ConfigurationError
+from headrace.operations.local.home import home
+from headrace.operations.models.training import between, revision, used
+from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.streaming.kafka.reader import read_topic
 
 WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
@@ -140,38 +138,6 @@ def _value(text: str) -> Any:
     except (SyntaxError, ValueError):
         return text
     return value if isinstance(value, bool | int | float | str | list | dict) else text
-
-
-def between(features: pa.Table, start: int | None, stop: int | None) -> pa.Table:
-    """Rows with start <= event time < stop, milliseconds; None leaves an end open."""
-    times = dataset.milliseconds(features["event_time"])
-    kept = np.ones(len(times), np.bool_)
-    kept &= times >= start if start is not None else True
-    kept &= times < stop if stop is not None else True
-    return features.filter(pa.array(kept))
-
-
-def used(rows: pa.Table) -> dict[int, tuple[int, int]]:
-    """For each partition the half-open range of offsets that the rows of a read topic lie in."""
-    partitions, offsets = rows["_partition"].to_numpy(), rows["_offset"].to_numpy()
-    return {
-        int(p): (int(offsets[partitions == p].min()), int(offsets[partitions == p].max()) + 1)
-        for p in np.unique(partitions)
-    }
-
-
-def revision() -> str | None:
-    """The git revision of the working directory, with `+changes` when it is not clean; None outside of git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            ran = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return ran.stdout.strip()
-
-    head = git("rev-parse", "HEAD")
-    return f"{head}+changes" if head and git("status", "--porcelain", "--untracked-files=no") else head
 
 
 def _report(package: ModelPackage, uri: str, plan: int | None, silent: int, json: bool) -> None:

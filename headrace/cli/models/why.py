@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.models.models import Store, store_at
+from headrace.cli.models.models import Store
 from headrace.cli.options import Bootstrap, FromTime, Json, ToTime, contracts_of, milliseconds
 from headrace.cli.render.event import narrate
 from headrace.cli.render.package import paper
 from headrace.operations.history.document import recount
 from headrace.operations.history.trace import gather
+from headrace.operations.models.store_access import store_at
 
 
 def why(

@@ -23,7 +23,8 @@ from headrace.cli.options import (
     milliseconds,
     naming,
 )
-from headrace.cli.render.progress import Told, counted
+from headrace.cli.render.progress import counted
+from headrace.operations.progress import Advance
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
@@ -70,7 +71,7 @@ def export(
 
 
 def write(
-    connection: Connection, channel: Channel, wanted: list[Range], out: Path, told: Told = lambda _: None
+    connection: Connection, channel: Channel, wanted: list[Range], out: Path, told: Advance = lambda _: None
 ) -> tuple[int, int]:
     """Write ranges of a topic; (records written, unreadable ones). The file appears whole or not at all.
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
-from headrace.operations.remarks import note
+from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.lag import Lag, measure
 

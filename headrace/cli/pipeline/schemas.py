@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +13,11 @@ import typer
 
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.operations.local.members import refuse_secret
+from headrace.operations.topics.schema_ids import derived_schemas, pin, pins_at, register_with, schema_folder
 from headrace.streaming.contracts.schemas import (
-    Pins,
-    Schema,
     breaks,
     load_schema,
-    pinned,
-    read_pins,
     undocumented,
-    write_pins,
 )
 
 WRONG, MISUSED, LATER = 1, 2, 75
@@ -48,7 +44,7 @@ def check(
     from headrace.streaming.contracts.examples import sweep  # only here: it brings the compiled codec
 
     with _exits():
-        folder = folder or _folder(pipeline)
+        folder = folder or schema_folder(pipeline)
         problems = sweep(folder)
         wanted = {path.stem: load_schema(path) for path in sorted(folder.glob("*.avsc"))} if not problems else {}
         if pipeline is not None:
@@ -56,7 +52,7 @@ def check(
             problems += [f"{subject}: {at} has no doc" for subject, one in derived.items() for at in undocumented(one)]
             wanted |= derived
         path = pins or folder / "ids.json"
-        problems += breaks(_pins(path), wanted)
+        problems += breaks(pins_at(path), wanted)
     if as_json:
         typer.echo(json.dumps({"schemas": sorted(wanted), "problems": problems}, indent=2))
     else:
@@ -84,72 +80,13 @@ def register(
                 refuse_secret("--registry with a password", "HEADRACE_REGISTRY", registry)
             ids, added = register_with(registry, wanted), None
         else:
-            ids, added = pin(pins or _folder(pipeline) / "ids.json", wanted)
+            ids, added = pin(pins or schema_folder(pipeline) / "ids.json", wanted)
     if as_json:
         typer.echo(json.dumps({"ids": ids, "added": added}, indent=2))
         return
     for subject, number in sorted(ids.items()):
         new = " (new)" if added is not None and subject in added else ""
         typer.echo(f"{number:>6}  {subject}{new}")
-
-
-def pin(path: Path, wanted: Mapping[str, Schema]) -> tuple[dict[str, int], list[str]]:
-    """Pin what is new; returns every subject's id and the subjects that got a new one.
-
-    Raises:
-        ContractError: a schema could not read what an older version of it wrote; nothing is written.
-    """
-    known = _pins(path)
-    if problems := breaks({subject: versions for subject, versions in known.items() if subject in wanted}, wanted):
-        raise ContractError("; ".join(problems))
-    result, added = pinned(known, wanted)
-    if added:
-        write_pins(path, result)
-    ids = {
-        subject: next(number for number, pinned_schema in result[subject].items() if pinned_schema == schema)
-        for subject, schema in wanted.items()
-    }
-    return ids, [subject for subject, _ in added]
-
-
-def register_with(url: str, wanted: Mapping[str, Schema]) -> dict[str, int]:
-    """Register with a registry, all or none where it can be told before; returns every subject's id.
-
-    Raises:
-        ContractError: the registry finds a schema incompatible with its last version.
-    """
-    from headrace.streaming.contracts.registry import RegistryIds
-
-    ids = RegistryIds(url)
-    refused = [subject for subject, schema in sorted(wanted.items()) if not ids.compatible(subject, schema)]
-    if refused:
-        raise ContractError(f"{ids.url} finds these incompatible with their last version: {', '.join(refused)}")
-    return {subject: ids.register(subject, schema) for subject, schema in sorted(wanted.items())}
-
-
-def derived_schemas(pipeline: str) -> dict[str, Schema]:
-    """The schemas of a pipeline's topics, by subject."""
-    from headrace.domain.pipeline.check import load
-    from headrace.domain.pipeline.contracts import schemas
-    from headrace.domain.pipeline.workspace import Workspace, resolve
-
-    path = resolve(pipeline, Path.cwd())
-    workspace = Workspace.of(path)
-    return {subject: load_schema(found) for subject, found in schemas(load(path, workspace), workspace).items()}
-
-
-def _folder(pipeline: str | None) -> Path:
-    """The schemas of the pipeline's project; without a pipeline, of the project here, else those of headrace."""
-    from headrace.domain.pipeline.workspace import Workspace, builtin, resolve
-
-    if pipeline is not None:
-        return Workspace.of(resolve(pipeline, Path.cwd())).roots[0] / "schemas"
-    own = Path.cwd() / "schemas"
-    return own if own.is_dir() else builtin() / "schemas"
-
-
-def _pins(path: Path) -> Pins:
-    return read_pins(path) if path.exists() else {}
 
 
 @contextmanager

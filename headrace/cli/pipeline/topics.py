@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as codec
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,13 +12,11 @@ from rich.markup import escape
 
 from headrace.cli.options import Bootstrap
 from headrace.cli.pipeline.check import PIPELINE
-from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import HeadraceError
 from headrace.operations.topics.offsets_retention import warnings
-from headrace.streaming.contracts.topic_changes import Change, Wanted, plan, refusals, unwanted, wanted
+from headrace.operations.topics.topic_plan import topics_of
+from headrace.streaming.contracts.topic_changes import Change, plan, refusals, unwanted
 from headrace.streaming.contracts.topic_changes import apply as apply_changes
-from headrace.streaming.contracts.topics import load_topics
 from headrace.streaming.kafka.client import Admin
 from headrace.streaming.process.settings import Settings, read_settings
 
@@ -85,19 +82,6 @@ def apply(
         apply_changes(admin, found.changes)
     _report(found, json, applied=not refused)
     raise typer.Exit(1 if refused else 0)
-
-
-def topics_of(pipeline: str, partitions: int | None = None, replication: int | None = None) -> tuple[str, list[Wanted]]:
-    """The name of a pipeline and the topics that it needs.
-
-    Raises:
-        ConfigurationError: there is no such pipeline, or something is wrong with its file or a topic's.
-    """
-    path = resolve(pipeline, Path.cwd())
-    workspace = Workspace.of(path)
-    found = load(path, workspace)
-    views = [view.name for view in found.foreign_views]
-    return found.name, wanted(load_topics(workspace.topic_folders()), found.name, views, partitions, replication)
 
 
 def _admin(pipeline: str, bootstrap: str | None) -> Admin:

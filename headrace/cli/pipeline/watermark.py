@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
-from headrace.cli.periods import minute
 from headrace.errors import ConfigurationError
 from headrace.operations.services import SERVICES
+from headrace.operations.time_spans import minute
 from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Admin, Connection, Consumer, Producer, TopicPartition
 from headrace.streaming.task.checkpoint import Checkpoints

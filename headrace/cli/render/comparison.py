@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from headrace.cli.periods import minute
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.operations.comparison.verdict import number, sure
+from headrace.operations.time_spans import minute
 
 COLOURS = {"better": "green", "worse": "red", "unclear": "yellow", "unknown": "yellow"}
 METHODS = {

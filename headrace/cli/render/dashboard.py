@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -15,49 +13,8 @@ from rich.text import Text
 
 from headrace.cli.pipeline.predictions import HEADER, line
 from headrace.domain.scorecards.tumbling_windows import AGAIN
-from headrace.operations.demo.monitor import Floats, Seen
+from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 from headrace.operations.scorecard_query.leaderboard import SHOWN, Standing
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceState:
-    """A service as its members tell: `state` in words, lag in seconds, records a second and CPUs in use lately."""
-
-    name: str
-    state: str
-    good: bool
-    lag: float
-    rate: float
-    restarts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One moment of the demo.
-
-    Attributes:
-        pipeline: its name.
-        left: seconds until it ends by itself.
-        published: events written so far.
-        rate: events a second that go in, lately.
-        seen: what came out.
-        services: what runs.
-    """
-
-    pipeline: str
-    left: float
-    published: int
-    rate: float
-    seen: Seen
-    services: Sequence[ServiceState]
-
-
-def percentiles(latencies: Floats) -> tuple[float, float] | None:
-    """p50 and p99 in milliseconds; None of nothing."""
-    if not len(latencies):
-        return None
-    p50, p99 = np.percentile(latencies, [50, 99]) * 1000
-    return float(p50), float(p99)
 
 
 def line_of(picture: Picture) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -16,6 +15,7 @@ from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Plan
 from headrace.errors import ContractError
 from headrace.operations.plan_changes.lookup import parts, short
+from headrace.operations.time_spans import moment
 
 WIDE = 160
 """Columns where no terminal says how many: names are not to be cut in a pipe."""
@@ -144,15 +144,6 @@ def paper(soft_wrap: bool = False) -> Console:
     """Where tables are printed: as wide as the terminal, or wide enough where there is none."""
     terminal = Console(highlight=False, soft_wrap=soft_wrap)
     return terminal if terminal.is_terminal else Console(highlight=False, soft_wrap=soft_wrap, width=WIDE)
-
-
-def moment(ms: int) -> str:
-    """Milliseconds since the epoch as people read them, UTC.
-
-    >>> moment(1_522_540_800_000)
-    '2018-04-01 00:00:00'
-    """
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _window(row: Mapping[str, Any]) -> str:

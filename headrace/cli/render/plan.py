@@ -10,11 +10,11 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.render.package import moment
 from headrace.domain.models.ensembles import WEIGHTED
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import CANARY, CHAMPION, DARK, Plan
 from headrace.operations.plan_changes.lookup import percent, short
+from headrace.operations.time_spans import moment
 from headrace.operations.topics.tail import plain
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}

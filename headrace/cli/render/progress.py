@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from headrace.operations.progress import Advance
+
 LINE_EVERY_S = 5.0
-Told = Callable[[int], None]
 
 
 class _Rate(ProgressColumn):
@@ -20,7 +21,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def counted(what: str, total: int | None, *, quiet: bool = False, console: Console | None = None) -> Iterator[Told]:
+def counted(what: str, total: int | None, *, quiet: bool = False, console: Console | None = None) -> Iterator[Advance]:
     """Tell the yielded function how many more are done. All goes to stderr; nothing at all when `quiet`."""
     console = console or Console(stderr=True, quiet=quiet)
     if not console.is_terminal:

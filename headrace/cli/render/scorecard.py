@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.periods import Span, minute
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.scorecards.card import ESTIMATED, WITHHELD, Basis, Card, Figure
@@ -18,6 +17,7 @@ from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.comparison.training_overlap import Origin
 from headrace.operations.scorecard_query.catalogue import SHARES, cell, short, shown, title
 from headrace.operations.scorecard_query.span import Summary, matures_by, overdue, unmatched
+from headrace.operations.time_spans import TimeSpan, minute
 
 NAME_WIDTH, ARM_WIDTH, GROUP_WIDTH = 22, 18, 10
 TREND = ("auc_roc", "average_precision", "value", "mean_absolute_error")
@@ -27,7 +27,7 @@ ESTIMATES_TOLD = ("auc_roc", "average_precision", "value")
 
 
 def scorecard_sheet(
-    found: Sequence[Summary], pipeline: Pipeline, span: Span, segment: str | None, names: Sequence[str], width: int
+    found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, segment: str | None, names: Sequence[str], width: int
 ) -> Iterator[RenderableType]:
     """Scorecards in parts, for a terminal of so many columns; arms that do not fit beside each other follow below."""
     length = duration(pipeline.scorecards.window)
@@ -191,7 +191,7 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
 def fitted_windows(each: Summary, pipeline: Pipeline, origin: Origin) -> set[int]:
     """The windows, of those of a span, in which lie events that the model was fitted on."""
     length = pipeline.scorecards.window
-    return {start for start in each.starts if origin.overlaps(Span(start, start + length))}
+    return {start for start in each.starts if origin.overlaps(TimeSpan(start, start + length))}
 
 
 def fitted_notes(arms: Sequence[Summary], pipeline: Pipeline, known: Mapping[Identity, Origin]) -> Iterator[str]:

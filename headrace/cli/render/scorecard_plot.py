@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from headrace.cli.periods import Span
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.quality.calibration import reliability
@@ -21,6 +20,7 @@ from headrace.domain.scorecards.card import ESTIMATED
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.catalogue import title
 from headrace.operations.scorecard_query.span import Summary
+from headrace.operations.time_spans import TimeSpan
 
 dates: Any = untyped_dates
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -31,7 +31,7 @@ FORMATS = (".png", ".svg", ".pdf")
 _SHARES = ("positive_rate",)
 
 
-def draw(found: Sequence[Summary], pipeline: Pipeline, span: Span, out: Path) -> None:
+def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path) -> None:
     """Draw scorecards into a file: six panels, a colour for each model and arm.
 
     Lines with dots are figures of mature windows, with their intervals; dashed lines are estimates, with theirs.

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.cli.periods import FOREVER, Span
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.backfills import backfilled
 from headrace.domain.scorecards.segments import Segments
 from headrace.domain.scorecards.tumbling_windows import Identity, identities
+from headrace.operations.progress import Advance
+from headrace.operations.time_spans import FOREVER, TimeSpan
 from headrace.operations.topics.tail import tail
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Connection
@@ -23,7 +24,6 @@ from headrace.streaming.kafka.reader import Range, ranges, read
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-Told = Callable[[int], None]
 
 TOPICS = ("predictions", "shadow-predictions")
 _PEEKED = 50
@@ -111,7 +111,7 @@ def newest(connection: Connection, channels: Sequence[Channel]) -> int | None:
     return found
 
 
-def extent(connection: Connection, channel: Channel, span: Span) -> list[Range]:
+def extent(connection: Connection, channel: Channel, span: TimeSpan) -> list[Range]:
     """The part of a topic that may hold events of a span.
 
     What is written before an event happened cannot be about it, so reading begins at records written when the span
@@ -129,11 +129,11 @@ def extent(connection: Connection, channel: Channel, span: Span) -> list[Range]:
 def read_answers(
     connection: Connection,
     channels: Sequence[tuple[Channel, list[Range]]],
-    span: Span,
+    span: TimeSpan,
     keeps: Callable[[Identity], bool],
     pipeline: Pipeline,
     segment: str | None,
-    told: Told,
+    told: Advance,
 ) -> Read:
     """Predictions of a span; those of models that `keeps` names are kept, the others counted.
 
@@ -160,7 +160,12 @@ def read_answers(
 
 
 def read_truths(
-    connection: Connection, channel: Channel, wanted: list[Range], span: Span, who: Sequence[Identity], told: Told
+    connection: Connection,
+    channel: Channel,
+    wanted: list[Range],
+    span: TimeSpan,
+    who: Sequence[Identity],
+    told: Advance,
 ) -> Truths:
     """Outcomes of a span, every revision, of some models and arms."""
     parts = [Truths(pa.array([], pa.string()), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))]
@@ -197,7 +202,7 @@ def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> Answers
     )
 
 
-def _within(columns: pa.RecordBatch, span: Span) -> pa.RecordBatch:
+def _within(columns: pa.RecordBatch, span: TimeSpan) -> pa.RecordBatch:
     times = _millis(columns.column("event_time"))
     inside = (times >= span.start) & (times < span.stop)
     return columns if inside.all() else columns.filter(pa.array(inside))

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace.cli.periods import Span
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import ConfigurationError, ContractError, Transient
+from headrace.operations.time_spans import TimeSpan
 
 Times = npt.NDArray[np.int64]
 
@@ -32,13 +32,13 @@ class Origin:
         unknown: why (more of) it cannot be told, a sentence each; nothing where all is known.
     """
 
-    spans: tuple[Span, ...] = ()
+    spans: tuple[TimeSpan, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def saw(self, times: Times) -> npt.NDArray[np.bool_]:
         """Which event times lie within what it was fitted on.
 
-        >>> Origin((Span(10, 20),)).saw(np.array([9, 10, 19, 20])).tolist()
+        >>> Origin((TimeSpan(10, 20),)).saw(np.array([9, 10, 19, 20])).tolist()
         [False, True, True, False]
         """
         found = np.zeros(len(times), np.bool_)
@@ -46,7 +46,7 @@ class Origin:
             found |= (times >= span.start) & (times < span.stop)
         return found
 
-    def overlaps(self, span: Span) -> bool:
+    def overlaps(self, span: TimeSpan) -> bool:
         """Whether some of a span lies within it."""
         return any(own.start < span.stop and span.start < own.stop for own in self.spans)
 
@@ -81,10 +81,10 @@ class _Look:
 
     def origin(self, who: Identity) -> Origin:
         found = list(self._of(who.digest, f"{who.name}@{who.version}", set()))
-        spans = sorted({part for part in found if isinstance(part, Span)}, key=lambda span: (span.start, span.stop))
+        spans = sorted({part for part in found if isinstance(part, TimeSpan)}, key=lambda span: (span.start, span.stop))
         return Origin(tuple(spans), tuple(dict.fromkeys(part for part in found if isinstance(part, str))))
 
-    def _of(self, digest: str, title: str, met: set[str]) -> Iterator[Span | str]:
+    def _of(self, digest: str, title: str, met: set[str]) -> Iterator[TimeSpan | str]:
         """Spans, and why there are no more."""
         if digest in met:
             return
@@ -119,10 +119,10 @@ class _Look:
         return {member.digest: member.title for arm in arms for member in arm.members}
 
 
-def _spans(manifest: Manifest, stored: Stored) -> Iterator[Span | str]:
+def _spans(manifest: Manifest, stored: Stored) -> Iterator[TimeSpan | str]:
     if manifest.training.known:
-        yield Span(manifest.training.start, manifest.training.end + 1)
+        yield TimeSpan(manifest.training.start, manifest.training.end + 1)
     else:
         yield f"the package of {stored.title} does not say what it was fitted on"
     if manifest.tuned is not None:
-        yield Span(manifest.tuned.start, manifest.tuned.end + 1)
+        yield TimeSpan(manifest.tuned.start, manifest.tuned.end + 1)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.cli.periods import minute
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.operations.time_spans import minute
 
 LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error")
 DECISIVE = ("value", "value_per_event", "average_precision", *LOWER_IS_BETTER)

@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-from rich.console import Console
 
-from headrace.cli.local.run import GRACE_S
-from headrace.cli.models.train import between, revision, used
-from headrace.cli.plan_options import now
-from headrace.cli.render.dashboard import Picture
-from headrace.cli.render.screen import Gauges, Screen
 from headrace.devparts.maven import Report
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
@@ -32,9 +26,12 @@ from headrace.domain.training.bootstrap import train_offline
 from headrace.domain.training.trainer import MANY
 from headrace.errors import HeadraceError
 from headrace.operations.demo.monitor import WINDOW_S, Account, Watch
-from headrace.operations.local.fleet import Fleet, ask, scrape
+from headrace.operations.demo.picture import Gauges, Picture
+from headrace.operations.local.fleet import GRACE_S, Fleet, ask, scrape
 from headrace.operations.local.members import members
 from headrace.operations.local.supervisor import told
+from headrace.operations.models.training import between, revision, used
+from headrace.operations.plan_changes.plan_topic import now
 from headrace.operations.services import inputs, needed
 from headrace.operations.topics import event_table as tables
 from headrace.operations.topics.event_table import Rows
@@ -276,7 +273,7 @@ class Show:
 
     # ---- live ------------------------------------------------------------------------------------------------------
 
-    def play(self, plot: Plot, rate: float, until: float, console: Console) -> None:
+    def play(self, plot: Plot, rate: float, until: float, show: Callable[[Picture], None]) -> None:
         """Publish at a steady rate until a moment of the monotonic clock, labels as their time comes, and show it."""
         self.watch.measure()
         over = threading.Event()
@@ -285,7 +282,7 @@ class Show:
         before = sum(len(ids) for ids in self.published)
         gauges = Gauges(self.fleet)
         telling = self._publisher("labels", over)
-        with ThreadPoolExecutor(2) as pool, Screen(console) as screen:
+        with ThreadPoolExecutor(2) as pool:
             try:
                 writing = pool.submit(publisher.publish, plot.live, Steady(rate))
                 labelling = pool.submit(telling.publish, plot.labels, Alongside(plot.live.times, rate, LEAD_S))
@@ -300,7 +297,7 @@ class Show:
                     lately = (steps[-1][1] - steps[0][1]) / max(steps[-1][0] - steps[0][0], TURN_S)
                     seen = self.watch.seen(time.time())
                     name = self.contracts.pipeline.name
-                    screen.show(Picture(name, until - now, before + publisher.sent, lately, seen, gauges.read(now)))
+                    show(Picture(name, until - now, before + publisher.sent, lately, seen, gauges.read(now)))
                     over.wait(TURN_S)
                 writing.result()
                 labelling.result()

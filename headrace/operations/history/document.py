@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.cli.render.package import moment
 from headrace.domain.models.package import Manifest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.plans.canary_split import shares
@@ -19,6 +18,7 @@ from headrace.operations.history.gaps import because, gap, silent
 from headrace.operations.history.search import Found
 from headrace.operations.history.trace import Gathered
 from headrace.operations.plan_changes.lookup import percent
+from headrace.operations.time_spans import moment
 from headrace.operations.topics.tail import plain
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")

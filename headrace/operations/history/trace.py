@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.cli.plan_options import facts_of
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
@@ -18,6 +17,7 @@ from headrace.domain.plans.plan_log import PlanFact
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.history.gaps import NEWS, silent
 from headrace.operations.history.search import Found, Seeker, equal, number_pattern, text_pattern
+from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.streaming.process.settings import Settings
 
 kernels: Any = pc  # its stubs know too few of the overloads

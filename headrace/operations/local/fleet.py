@@ -19,6 +19,8 @@ from headrace.operations.local.members import Member
 from headrace.operations.local.supervisor import Fate
 
 GRAIN_S = 0.1
+GRACE_S = 8.0
+"""On top of a member's own drain, before it is killed."""
 ANSWER_S = 2.0
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headrace.cli.periods import FOREVER, Asked, Span
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.card import (
@@ -28,6 +27,7 @@ from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, m
 from headrace.domain.scorecards.segments import WHOLE
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.scorecard_query.group_order import in_order
+from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Connection
 from headrace.streaming.kafka.reader import Range, read
@@ -176,7 +176,7 @@ class Sums:
         """Who answered."""
         return sorted(self._models)
 
-    def span(self, who: Sequence[Identity], asked: Asked | None) -> Span:
+    def span(self, who: Sequence[Identity], asked: SpanRequest | None) -> TimeSpan:
         """The span that is asked for, in whole windows; by default the newest mature windows and all after them."""
         length = self._pipeline.scorecards.window
         starts = sorted({start for each in who for start in self._models[each].windows})
@@ -188,14 +188,14 @@ class Sums:
             for start in reversed(others):
                 if len(complete) < NEWEST and any(self._models[each].complete(start) for each in who):
                     complete.append(start)
-            return Span(complete[-1] if complete else others[-NEWEST:][0], stop)
+            return TimeSpan(complete[-1] if complete else others[-NEWEST:][0], stop)
         span = asked.settled(newest + length - 1)
         if span.stop <= starts[0] or span.start >= stop:
             return span
         low, high = max(span.start, starts[0]), min(span.stop, stop)
-        return Span(low // length * length, -(-high // length) * length)
+        return TimeSpan(low // length * length, -(-high // length) * length)
 
-    def lacking(self, who: Sequence[Identity], asked: Asked | None) -> int | None:
+    def lacking(self, who: Sequence[Identity], asked: SpanRequest | None) -> int | None:
         """The start of the oldest window there is, where the span that is asked for begins before it."""
         starts = [start for each in who for start in self._models[each].windows]
         oldest = min(starts)
@@ -203,7 +203,7 @@ class Sums:
         start = -FOREVER if asked is None else asked.settled(stop - 1).start
         return oldest if -FOREVER < start < oldest else None
 
-    def summary(self, who: Identity, span: Span, segment: str | None) -> Summary | None:
+    def summary(self, who: Identity, span: TimeSpan, segment: str | None) -> Summary | None:
         """One model and arm; None when it predicted nothing in the span."""
         model, pipeline = self._models[who], self._pipeline
         starts = [s for s in sorted(model.windows) if span.start <= s < span.stop and model.predicted(s)]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.cli.render.progress import Told
 from headrace.errors import ConfigurationError, ContractError
+from headrace.operations.progress import Advance
 from headrace.operations.topics.event_table import Rows
 from headrace.operations.topics.rate import Pace
 from headrace.streaming.kafka.bindings import Channel
@@ -71,7 +71,7 @@ class Publisher:
                 )
             first += len(values)
 
-    def publish(self, rows: Rows, pace: Pace | None = None, told: Told = lambda _: None) -> int:
+    def publish(self, rows: Rows, pace: Pace | None = None, told: Advance = lambda _: None) -> int:
         """Write rows in their order; returns how many are durable when it ends: all, unless `stop` was set.
 
         Args:
@@ -92,7 +92,7 @@ class Publisher:
             producer.close()
         return self.sent
 
-    def _publish(self, producer: Producer, rows: Rows, pace: Pace | None, told: Told) -> None:
+    def _publish(self, producer: Producer, rows: Rows, pace: Pace | None, told: Advance) -> None:
         started, first = None, 0
         for columns in rows.columns.combine_chunks().to_batches(max_chunksize=BLOCK):
             if self.stop.is_set():
@@ -109,14 +109,14 @@ class Publisher:
                 self._send_on_time(producer, keys, values, due, told)
             first += len(values)
 
-    def _send(self, producer: Producer, keys: list[str], values: list[bytes], told: Told) -> None:
+    def _send(self, producer: Producer, keys: list[str], values: list[bytes], told: Advance) -> None:
         producer.send(self.channel.name, keys, values)
         producer.poll()
         self.sent += len(values)
         told(len(values))
 
     def _send_on_time(
-        self, producer: Producer, keys: list[str], values: list[bytes], due: npt.NDArray[np.float64], told: Told
+        self, producer: Producer, keys: list[str], values: list[bytes], due: npt.NDArray[np.float64], told: Advance
     ) -> None:
         done = 0
         while done < len(values) and not self.stop.is_set():

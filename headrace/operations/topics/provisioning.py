@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.cli.pipeline import schemas
-from headrace.cli.pipeline.topics import topics_of
 from headrace.domain.pipeline.wiring import pins_path
 from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.operations.topics import schema_ids
+from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
 from headrace.streaming.kafka.client import Admin
 from headrace.streaming.process.settings import Settings
@@ -36,13 +36,13 @@ def provision(settings: Settings, partitions: int | None = None) -> Provision:
         ConfigurationError: something is wrong with the pipeline file, or a topic's change is refused.
         ContractError: a schema cannot read what an older version of it wrote.
     """
-    wanted = schemas.derived_schemas(settings.pipeline)
+    wanted = schema_ids.derived_schemas(settings.pipeline)
     if settings.registry is not None:
-        schemas.register_with(settings.registry.get_secret_value(), wanted)
+        schema_ids.register_with(settings.registry.get_secret_value(), wanted)
         added: list[str] = []
     else:
         workspace = Workspace.of(resolve(settings.pipeline, Path.cwd()))
-        _, added = schemas.pin(settings.schema_ids or pins_path(workspace), wanted)
+        _, added = schema_ids.pin(settings.schema_ids or pins_path(workspace), wanted)
     admin = Admin(settings.connection)
     replicas = min(admin.brokers(), REPLICAS)
     existing = admin.topics()

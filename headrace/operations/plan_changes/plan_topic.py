@@ -1,4 +1,4 @@
-"""What commands that change a plan share."""
+"""The plans topic: all facts that it has, and the plan that makes a package the champion."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Models trained from the topics, and the packages of the model store: listed, checked, added."""
