@@ -28,6 +28,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "headrace_dead_letters_total": {"": "records refused, for {}"},
     "headrace_rule_findings_total": {"": "values against a rule that went on, for {}"},
     "headrace_events_ahead_total": {"": "events dated ahead of what was believed, in partition {}"},
+    "headrace_events_unproven_total": {
+        "": "events ahead answered while views of other entities lacked some, in partition {}"
+    },
     "headrace_labels_total": {
         "duplicate": "labels told twice",
         "outdated": "labels older than the one that holds",

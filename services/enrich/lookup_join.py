@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,14 @@ from headrace.domain.features.values import Timelines
 from headrace.domain.features.window_kernels import NEVER, Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.stores.online import Found, Store
+from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
 from services.enrich.event_gate import times_of
 from services.enrich.metrics import Figures
+from services.enrich.standstill import Standstill
 from services.enrich.store_reads import Reader, entities_in
 
+log = logger("enrich")
 Columns = dict[str, npt.NDArray[np.generic]]
 LIVE = 2
 """Times `idle_after` before a live row up to when labels are waited for: a source that fell silent is told to be idle
@@ -59,25 +62,27 @@ class _Asking:
     """What the rows of a batch ask for.
 
     Attributes:
-        times: int64, ms; up to when all must be told: their own times, but none after the record was written, for
+        whole: int64, ms; up to when all should be told: their own times, but none after the record was written, for
             nobody can know what has not happened yet.
         credible: int64; what is credible of their partition's time, ms. A row beyond it may be dated wrongly, and its
             own source's mark will not come that far for its sake.
+        times: int64, ms; what they make do with.
     """
 
     batch: Batch
-    times: Ints
+    whole: Ints
     credible: Ints
+    times: Ints
 
     def take(self, rows: Ints) -> _Asking:
         """The named rows."""
-        return _Asking(self.batch.take(rows), self.times[rows], self.credible[rows])
+        return _Asking(self.batch.take(rows), self.whole[rows], self.credible[rows], self.times[rows])
 
     def within(self, partitions: Collection[int]) -> _Asking:
         """The same, where rows of these partitions ask for no more than is credible."""
         capped = np.minimum(self.times, self.credible)
         rows = np.isin(self.batch.partition, list(partitions))
-        return _Asking(self.batch, np.where(rows, capped, self.times), self.credible)
+        return replace(self, times=np.where(rows, capped, self.times))
 
     def reached(self, told: Progress) -> Ints:
         """The event time that sources have reached, as far as each row has to wait for them."""
@@ -133,8 +138,8 @@ class Lookups:
     labels may be missing.
 
     A row that is dated far beyond its partition's other rows may be the first after a gap, or dated wrongly, which only
-    rows behind it will tell. It waits until all other sources have come as far; when these have stood still for
-    `idle_after`, it is answered with what there is, and its age says how far they lacked.
+    rows behind it will tell. It waits until all other sources have come as far; when these have stood still (see
+    `Standstill`), it is answered with what there is, counted as unproven, and its age says how far they lacked.
 
     An entity that the store does not know has no entries, for sure: a store that lost something says so, and then rows
     wait until views has written it again.
@@ -143,7 +148,8 @@ class Lookups:
     def __init__(self, pipeline: Pipeline, store: Store, figures: Figures | None = None) -> None:
         self._views = pipeline.foreign_views
         self._events = pipeline.events
-        self._reader = Reader(store, figures or Figures(CollectorRegistry()))
+        self._figures = figures or Figures(CollectorRegistry())
+        self._reader = Reader(store, self._figures)
         self._questions = {view.name: question_of(view, pipeline.events.allowed_lateness) for view in self._views}
         self._labels = {view.name: label_question_of(pipeline, view) for view in self._views}
         self._features = {view.name: Features(view) for view in self._views}
@@ -152,9 +158,7 @@ class Lookups:
         self._shelves: dict[str, list[bytes]] = {}
         self._held: frozenset[int] = frozenset()
         self._since: dict[int, tuple[float, str]] = {}
-        self._still: dict[int, tuple[float, bytes]] = {}
-        self.unproven = 0
-        """Lots, ever, that were answered though they were dated ahead of all that other sources have reached."""
+        self._still = Standstill(self._views)
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """Told once: the number of partitions of every topic, by logical name."""
@@ -172,9 +176,10 @@ class Lookups:
         if not self._views:
             return Lookup(batch, frozenset())
         times = times_of(batch.columns, self._events.time)
-        asking = _Asking(batch, np.minimum(times, self._written(batch, times)), np.zeros(len(batch), np.int64))
+        whole, believed = np.minimum(times, self._written(batch, times)), np.zeros(len(batch), np.int64)
         for partition, rows in batch.runs():
-            asking.credible[rows] = credible[partition]
+            believed[rows] = credible[partition]
+        asking = _Asking(batch, whole, believed, whole)
         present = frozenset(partition for partition, _ in batch.runs())
         waiting: frozenset[int] = frozenset()
         if self._held:
@@ -200,6 +205,7 @@ class Lookups:
             batch = asking.batch
         held |= waiting
         self._held = (self._held - present) | held
+        self._note_unproven(asking, progress)
         found = {}
         at = 0
         for view in self._views:
@@ -216,7 +222,7 @@ class Lookups:
         """A partition that is no longer ours waits no more."""
         self._held -= {partition}
         self._since.pop(partition, None)
-        self._still.pop(partition, None)
+        self._still.forget(partition)
 
     def waits_for(self, now: float) -> str | None:
         """What rows have been waiting for, when they have for much longer than idle sources explain."""
@@ -227,10 +233,8 @@ class Lookups:
         return None
 
     def _read(self, view: View, asking: _Asking, told: Progress, packed: list[bytes | None], which: Ints) -> _Read:
-        batch = asking.batch
-        asked = np.minimum(times_of(batch.columns, self._events.time), self._written(batch, asking.times))
-        whole = _Asking(batch, asked, asking.credible)
-        ages = needed(view, asked, self._events.allowed_lateness) - whole.reached(told)
+        batch, asked = asking.batch, asking.whole
+        ages = needed(view, asked, self._events.allowed_lateness) - replace(asking, times=asked).reached(told)
         labels = self._labels[view.name]
         if told.labels is not None:
             known = max(told.labels.known, told.labels.sure)
@@ -258,50 +262,53 @@ class Lookups:
         self, asking: _Asking, progress: Mapping[str, Progress | None], now: float
     ) -> tuple[frozenset[int], _Asking]:
         """Partitions with a row that needs more of some view than there is; and what the rows ask for after all."""
-        behind = self._lacking(asking, progress)
+        behind = self._reasons(asking, progress)
         ahead = np.unique(asking.batch.partition[asking.times > asking.credible]).tolist()
-        if patient := [p for p in ahead if p in behind and self._stood(p, progress, now)]:
+        if patient := [p for p in ahead if p in behind and self._still.lasts(p, progress, now)]:
             asking = asking.within(patient)
-            without = self._lacking(asking, progress)
-            self.unproven += len(behind.keys() - without.keys())
-            behind = without
+            behind = self._reasons(asking, progress)
         for partition, _ in asking.batch.runs():
             if partition not in behind:
                 self._since.pop(partition, None)
-                self._still.pop(partition, None)
+                self._still.forget(partition)
             elif self._since.get(partition, (0.0, ""))[1] != behind[partition] or self._since[partition][0] > now:
                 self._since[partition] = now, behind[partition]
         return frozenset(behind), asking
 
-    def _stood(self, partition: int, progress: Mapping[str, Progress | None], now: float) -> bool:
-        """Whether all that other sources told has stood still for `idle_after` while a partition waited."""
-        told = [told for told in progress.values() if told is not None]
-        if len(told) < len(progress) or any(each.offsets.min() < 0 for each in told):
-            return False  # Somebody was never heard of: whoever reads those partitions has not begun.
-        signature = b"".join(each.others.tobytes() + each.offsets.tobytes() for each in told)
-        since, last = self._still.get(partition, (now, b""))
-        if signature != last or since > now:  # A clock that was set back begins anew.
-            self._still[partition] = since, _ = now, signature
-        return now - since >= max(view.idle_after for view in self._views) / 1000
+    def _note_unproven(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> None:
+        """Count rows that are answered though they lack something: they were dated ahead, and others stood still."""
+        if not (asking.times < asking.whole).any():
+            return
+        lacking = np.zeros(len(asking.batch), np.bool_)
+        for rows, _ in self._lacking(replace(asking, times=asking.whole), progress):
+            lacking |= rows
+        for partition, rows in asking.batch.runs():
+            if count := int(lacking[rows].sum()):
+                self._figures.unproven.labels(str(partition)).inc(count)
+                log.warning(
+                    "unproven", partition=partition, records=count, below=int(asking.batch.offset[rows][-1]) + 1
+                )
 
-    def _lacking(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> dict[int, str]:
+    def _reasons(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> dict[int, str]:
         """Partitions with a row that needs more of some view than there is, and what it is that lacks."""
-        batch = asking.batch
-        behind: dict[int, str] = {}
+        partition = asking.batch.partition
+        lacking = self._lacking(asking, progress)
+        return {each: reason for rows, reason in lacking for each in np.unique(partition[rows]).tolist()}
+
+    def _lacking(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> Iterator[tuple[Flags, str]]:
+        """Rows that need more of some view than there is, and what it is that lacks."""
         for view in self._views:
             told, name = progress[view.name], f"the view {view.name}"
             if told is None:
                 lost = self._reader.lost.intersection(self._shelves[view.name])
                 told_nothing = "views has told nothing of one of its partitions yet"
                 why = "the online store lost one of its partitions, views writes it again" if lost else told_nothing
-                return dict.fromkeys((partition for partition, _ in batch.runs()), f"{name}: {why}")
-            rows = self._entries_behind(view, asking, told)
-            behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name}: views is behind with entries")
+                yield np.ones(len(asking.batch), np.bool_), f"{name}: {why}"
+                return
+            yield self._entries_behind(view, asking, told), f"{name}: views is behind with entries"
             if told.labels is not None:
-                rows = self._labels_behind(view, asking, told.labels)
                 how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"
-                behind |= dict.fromkeys(np.unique(batch.partition[rows]).tolist(), f"{name} folds labels: {how}")
-        return behind
+                yield self._labels_behind(view, asking, told.labels), f"{name} folds labels: {how}"
 
     def _entries_behind(self, view: View, asking: _Asking, told: Progress) -> Flags:
         need = needed(view, asking.times, self._events.allowed_lateness) - view.max_age

@@ -19,6 +19,10 @@ class Figures:
         self.lost = Counter("store_losses", lost, **where)
         ahead = "events whose time was ahead of what was believed of their partition's; they moved no watermark alone"
         self.ahead = Counter("events_ahead", ahead, ["partition"], **where)
+        unproven = (
+            "events ahead that were answered while views of other entities lacked what they needed: others stood still"
+        )
+        self.unproven = Counter("events_unproven", unproven, ["partition"], **where)
         self.watermark = Gauge(
             "watermark_seconds", "event time that a partition has reached, seconds since 1970", ["partition"], **where
         )

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from prometheus_client import CollectorRegistry
 
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.stores.online import Store
 from headrace.streaming.records.batch import Batch, Emit, Reject
 from headrace.streaming.watermarks.idleness import Quiet
+from services.enrich.lookup_join import needed
+from services.enrich.metrics import Figures
 from services.enrich.service import Enrich
 from services.views.service import Views
 from tests.enrich.joining import Joiner, Report, Source
@@ -55,6 +59,10 @@ class Log:
             self.end += columns.num_rows
             self.at_end_since = None
 
+    def unread(self) -> list[Batch]:
+        """What was written and not read, in lots."""
+        return [part.take(part.offset >= self.read) for part in self.parts if part.offset[-1] >= self.read]
+
     def take(self, rows: int) -> Batch:
         """Read on, by at most so many records."""
         for part in self.parts:
@@ -89,6 +97,9 @@ class World:
         self.features: list[pa.RecordBatch] = []
         self.rejects: list[Reject] = []
         self.remarks: Counter[str] = Counter()
+        self.registry = CollectorRegistry()
+        self.figures = Figures(self.registry)
+        self.gone_on = 0.0
         self.now = now
         self.coming: list[tuple[float, Log, pa.RecordBatch, pa.Array]] = []
         self.labels: list[Log] = []
@@ -108,7 +119,7 @@ class World:
 
     def new_enrich(self) -> Enrich:
         """A fresh member."""
-        enrich = Enrich(self.pipeline, self.store)
+        enrich = Enrich(self.pipeline, self.store, figures=self.figures)
         enrich.start(self.counts)
         for log in self.events:
             enrich.restore(log.partition, None)
@@ -177,12 +188,37 @@ class World:
             batch = admission.batch
         if not len(batch):
             return
+        before = self.unproven()
         output = self.enrich.process(batch, self.now)
+        if self.unproven() > before and not self.labels:
+            if self.now - self.gone_on > 1.0:  # Others that stood still as well go on by the same right.
+                self.assert_standstill(log)
+            self.gone_on = self.now
         self.write(output.emits)
         self.enrich.durable()
         if output.held:
             assert output.held == {log.partition}
             self.held[log.partition] = batch
+
+    def unproven(self) -> int:
+        """Events that were answered though views lacked what they needed."""
+        samples = (sample for metric in self.registry.collect() for sample in metric.samples)
+        return sum(int(sample.value) for sample in samples if sample.name == "headrace_events_unproven_total")
+
+    def assert_standstill(self, gone: Log) -> None:
+        """Nobody could tell more before a partition went on without proof: all that was told is folded (but for signs
+        of life), each other partition is read to its end or holds an event that waits for one that cannot go on either.
+        """
+        assert all(pc.all(part.columns.column("idle")).as_py() for log in self.updates for part in log.unread())
+        waiting = {log.partition for log in self.events if log is gone or log.partition in self.held}
+        reached = {partition: self.enrich._state(partition).clock.credible for partition in waiting}
+        for log in self.events:
+            if log.partition in self.held:
+                times = self.held[log.partition].columns.column(self.pipeline.events.time).cast(pa.int64()).to_numpy()
+                need = int(needed(self.view, times, self.pipeline.events.allowed_lateness).max())
+                assert any(need > time for partition, time in reached.items() if partition != log.partition)
+            elif log is not gone:
+                assert log.read == log.end
 
     def step_updates(self, log: Log) -> None:
         """Let views take some updates; as many more as others write when views fold labels."""
