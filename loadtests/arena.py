@@ -25,7 +25,8 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.training.bootstrap import train_offline
 from headrace.domain.training.dataset import labels_of
 from headrace.operations.plan_changes.plan_topic import publish_plan
-from headrace.streaming.kafka.client import Admin, Connection
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.connection import Connection
 from loadtests.following import Follower
 from loadtests.meters import Meter, watched
 from loadtests.stream import Stream, transactions

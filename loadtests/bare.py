@@ -18,7 +18,8 @@ from typing import Any
 
 import confluent_kafka
 
-from headrace.streaming.kafka.client import Connection, Consumer, Producer
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
 
 BATCH = 4_096
 COMMIT_S = 0.1

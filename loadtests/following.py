@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import Intake, take_in
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.kafka.poll_result import told_apart
 
 

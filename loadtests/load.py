@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.pipeline.wiring import read_contracts
-from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.settings import Settings, read_settings
 
 LEAD_S = 4.0

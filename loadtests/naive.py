@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 
 from headrace.domain.pipeline.wiring import read_contracts
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.settings import Settings, read_settings
 from loadtests.bare import Key, Loop
 

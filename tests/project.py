@@ -21,7 +21,9 @@ from headrace.operations.topics.schema_ids import derived_schemas, pin
 from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply as apply_changes
 from headrace.streaming.contracts.topic_changes import plan
-from headrace.streaming.kafka.client import Admin, Connection, Producer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import read_topic
 from headrace.streaming.process.settings import Settings
 from tests.members import Members

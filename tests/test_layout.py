@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources import ROOT, ROOTS
+from tests.sources import ROOT, ROOTS, name_of, sources
 
 LIBRARY = "The library knows what is below"
 DOMAIN = "The domain knows what is below"
@@ -137,6 +137,24 @@ def test_contracts_name_the_packages_that_exist() -> None:
     assert set(contracts[APART]["modules"]) == set(contracts[NO_SERVICE]["forbidden_modules"]) == services
     for name in (KAFKA, REDIS, ONNX):
         assert contracts[name]["source_modules"] == list(ROOTS)
+
+
+def test_the_doors_are_the_modules_that_import_what_is_behind_them() -> None:
+    """A contract lets in those modules that need it, of one room, and no other."""
+    contracts = {contract["name"]: contract for contract in configured()["contracts"]}
+    for name in (KAFKA, REDIS, ONNX):
+        library = contracts[name]["forbidden_modules"][0]
+        allowed = {line.partition(" -> ")[0] for line in contracts[name]["ignore_imports"]}
+        assert {name_of(path) for path in sources() if library in imported(path)} == allowed
+        assert len({each.rpartition(".")[0] for each in allowed if not each.startswith("headrace.devparts.")}) == 1
+
+
+def imported(path: Path) -> set[str]:
+    """The roots of what a module imports, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
 
 
 def test_importing_a_package_does_nothing() -> None:

@@ -11,7 +11,9 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ConfigurationError, Transient
 from headrace.operations.services import SERVICES, ServiceEntry, needed
 from headrace.stores.online import OnlineStore
-from headrace.streaming.kafka.client import Admin, Connection, Consumer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.rescale import Left, Move, left_by, refuse_what_shrank
 from headrace.streaming.task.runner import Runner

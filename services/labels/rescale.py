@@ -8,7 +8,7 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.streaming.kafka.client import place as place_of
+from headrace.streaming.kafka.message import place as place_of
 from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
 from services.labels.exchange_batch import KINDS

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
-from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch, slot
 from services.scorecards.metrics import Figures
 from services.scorecards.service import Scorecards

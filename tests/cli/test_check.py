@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from headrace.cli.pipeline import topics
 from headrace.cli.pipeline.check import check
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 
 STRANGER = Path(__file__).resolve().parents[1] / "pipeline" / "stranger"
 

@@ -14,7 +14,7 @@ from headrace.domain.models.store import ModelStore
 from headrace.errors import HeadraceError
 from headrace.stores.online import OnlineStore
 from headrace.streaming.contracts.registry import RegistryIds
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings, read_settings
 
 SECRET = "hunter2"

@@ -19,7 +19,10 @@ from headrace.errors import ConfigurationError
 from headrace.operations.local.fleet import ask
 from headrace.operations.local.home import STATE
 from headrace.operations.services import SERVICES
-from headrace.streaming.kafka.client import Admin, Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.main import MISCONFIGURED
 from tests.cli.secured import PASSWORD, Secured
 from tests.cli.terminal import ROOT, Terminal

@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.streaming.kafka.client import Connection, Consumer, Message, Producer, TopicPartition
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.kafka.poll_result import told_apart
 from headrace.streaming.kafka.reader import ranges
 from tests.project import Project

@@ -14,7 +14,8 @@ import confluent_kafka
 import psutil
 import pytest
 
-from headrace.streaming.kafka.client import Consumer, Message, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.process.main import LIMIT_REACHED
 from headrace.streaming.records.dead_letters import PREFIX
 from headrace.streaming.task.commitment import Commitment

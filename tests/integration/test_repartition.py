@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from redis import Redis as Server
 
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from tests.integration import bikes
 from tests.project import Project
 

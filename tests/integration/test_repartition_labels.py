@@ -19,7 +19,9 @@ from sklearn import metrics
 
 from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
-from headrace.streaming.kafka.client import Admin, Consumer, TopicPartition
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import TopicPartition
 from tests.integration import bikes
 from tests.integration.test_repartition import command
 from tests.project import Project

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.plans.canary_split import shares
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from tests.members import ROOT
 from tests.models.live import logistic, plan, publish
 from tests.project import Project

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import ConfigurationError, ContractError, Fenced, HeadraceError
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.runner import Runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from tests.simulated.broker import Broker
 from tests.simulated.consumer import Consumer
 from tests.simulated.process import Process, SimulatedLibrary

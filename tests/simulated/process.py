@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import KafkaException
 
-from headrace.streaming.kafka.client import Stuck
+from headrace.streaming.kafka.errors import Stuck
 from tests.simulated.broker import Broker
 from tests.simulated.refusals import timed_out
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from headrace.errors import HeadraceError, Transient
-from headrace.streaming.kafka.client import Connection, Consumer, Producer, TopicPartition
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.kafka.poll_result import parted
 
 Seen = list[Any]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace.streaming.kafka.client import Admin, Connection
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.connection import Connection
 from tests.simulated.memory import InMemory
 from tests.simulated.scripts import ALONE, TOGETHER, Seen, Stage
 

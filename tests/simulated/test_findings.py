@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.streaming.kafka.client import Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.task.transactions import AtLeastOnce, Retry, TransactionAborted
 from tests.simulated.memory import InMemory
 from tests.simulated.scripts import Member, until

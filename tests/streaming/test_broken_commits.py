@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from headrace.devparts.kafka import Kafka
-from headrace.streaming.kafka.client import Connection, Consumer, TopicPartition, Undelivered
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import Undelivered
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.task.transactions import OFFSETS_S, AtLeastOnce, Parcel, Retry
 from tests.cable import GROUP_HEARTBEAT, TXN_OFFSET_COMMIT, Cable, cable_to
 from tests.conftest import started

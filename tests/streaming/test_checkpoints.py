@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from headrace.errors import ContractError
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Admin, Connection, Producer
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, MOST_RUNS, CheckpointGone, Checkpoints, Draft
 from headrace.streaming.task.commitment import Commitment, Place

@@ -12,7 +12,8 @@ from tests.members import ROOT
 
 ASK = """
 import sys
-from headrace.streaming.kafka.client import Connection, committed
+from headrace.streaming.kafka.admin import committed
+from headrace.streaming.kafka.connection import Connection
 for number in range(8):
     print(committed(Connection(sys.argv[1]), f"group-{number}", [("nothing", 0)]))
 """

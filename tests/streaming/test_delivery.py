@@ -6,7 +6,10 @@ import time
 
 import numpy as np
 
-from headrace.streaming.kafka.client import Admin, Connection, Consumer, Stuck
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import Stuck
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.task.transactions import ExactlyOnce, Parcel, Retry
 

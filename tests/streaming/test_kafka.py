@@ -12,17 +12,12 @@ import pytest
 from confluent_kafka import KafkaError
 
 from headrace.errors import ConfigurationError, ContractError, Fenced, HeadraceError, Transient
-from headrace.streaming.kafka import client as door
-from headrace.streaming.kafka.client import (
-    Admin,
-    Connection,
-    Consumer,
-    Producer,
-    TopicPartition,
-    TransactionAborted,
-    committed,
-    translate,
-)
+from headrace.streaming.kafka import errors as door
+from headrace.streaming.kafka.admin import Admin, committed
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import TransactionAborted, translate
+from headrace.streaming.kafka.message import OFFSET_INVALID, TopicPartition
 from headrace.streaming.kafka.poll_result import told_apart
 from headrace.streaming.kafka.properties import DECIDED
 from headrace.streaming.kafka.reader import ranges
@@ -108,8 +103,8 @@ class TestTranslate:
 
     def test_what_a_failed_transaction_says_to_produce(self) -> None:
         """produce() in a transaction that failed says only _STATE: the abort then tells why."""
-        assert type(door._refused(error("_STATE"))) is TransactionAborted
-        assert type(door._refused(error("MSG_SIZE_TOO_LARGE"))) is ContractError
+        assert type(door.refused(error("_STATE"))) is TransactionAborted
+        assert type(door.refused(error("MSG_SIZE_TOO_LARGE"))) is ContractError
 
 
 def test_properties_are_not_shown() -> None:
@@ -149,8 +144,8 @@ class Recorded(Connection):
 
     seen: ClassVar[set[str]] = set()
 
-    def _client(self, **properties: Any) -> dict[str, Any]:
-        made = super()._client(**properties)
+    def properties_of(self, **properties: Any) -> dict[str, Any]:
+        made = super().properties_of(**properties)
         Recorded.seen |= {name for name, value in made.items() if not callable(value)}
         return made
 
@@ -315,7 +310,7 @@ def test_committed_offsets_carry_their_metadata(connection: Connection, topic: s
     consumer = Consumer(connection, group=topic)
     try:
         places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-        assert [place.offset for place in consumer.committed(places)] == [door.OFFSET_INVALID] * 2
+        assert [place.offset for place in consumer.committed(places)] == [OFFSET_INVALID] * 2
         consumer.commit([TopicPartition(topic, 1, 7, metadata="{}")])
         found = consumer.committed(places)[1]
         assert (found.offset, found.metadata) == (7, "{}")

@@ -14,7 +14,9 @@ from tests.members import ROOT
 ASK = """
 import sys
 from headrace.errors import Transient
-from headrace.streaming.kafka.client import Admin, Connection, Consumer, Producer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.logs import configure
 if sys.argv[1] == "service":
     configure("json", service="s")

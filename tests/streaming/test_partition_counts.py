@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from headrace.streaming.kafka.client import Admin, Connection, Producer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from tests.streaming.tally import EVENT, channel
 from tests.streaming.test_runner import PARTITIONS, Stage, events, expected
 

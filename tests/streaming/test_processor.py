@@ -10,8 +10,8 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace.streaming.kafka.client import Message, TopicPartition
 from headrace.streaming.kafka.decode import Intake
+from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, Reject
 from headrace.streaming.records.dead_letters import RejectShare

@@ -12,7 +12,9 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from headrace.streaming.kafka.client import Admin, Connection, Consumer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from tests.streaming.test_runner import PARTITIONS, Stage, assert_exact, events, expected
 
 

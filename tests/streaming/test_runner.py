@@ -14,7 +14,10 @@ import pyarrow as pa
 import pytest
 
 from headrace.errors import Transient
-from headrace.streaming.kafka.client import Admin, Connection, Message, Producer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import Message
 from headrace.streaming.kafka.reader import read_topic
 from headrace.streaming.task.runner import BATCH_BYTES, bounded
 from tests.members import Members

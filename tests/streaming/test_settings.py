@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from headrace.errors import ConfigurationError
 from headrace.operations.services import SERVICES
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.properties import DECIDED
 from headrace.streaming.process.main import MISCONFIGURED
 from headrace.streaming.process.settings import Settings, read_settings

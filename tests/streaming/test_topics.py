@@ -14,7 +14,7 @@ import yaml
 from headrace.errors import ConfigurationError
 from headrace.streaming.contracts.topic_changes import Wanted, apply, plan, refusals, unwanted, wanted
 from headrace.streaming.contracts.topics import Topic, load_topic, load_topics
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = load_topics([ROOT / "topics"])

@@ -21,7 +21,8 @@ from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.training.trainer import TRAINERS
 from headrace.errors import ConfigurationError
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import read_topic
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.records.batch import Batch

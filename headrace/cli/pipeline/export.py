@@ -26,7 +26,7 @@ from headrace.cli.options import (
 from headrace.cli.render.progress import counted
 from headrace.operations.progress import Advance
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
 from headrace.streaming.records.batch import Batch
 

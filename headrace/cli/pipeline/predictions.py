@@ -15,7 +15,7 @@ from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.signals import stopped_by_signals
 from headrace.operations.topics.tail import Follower, documents, tail
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import read
 
 WAIT_S = 0.2

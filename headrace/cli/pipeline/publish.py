@@ -25,7 +25,7 @@ from headrace.operations.topics.producer import Publisher
 from headrace.operations.topics.rate import Pace, Replay, Steady
 from headrace.operations.topics.timestamps import MICROS, Reading
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Undelivered
+from headrace.streaming.kafka.errors import Undelivered
 
 KINDS = ("events", "labels")
 DAY = 86_400_000

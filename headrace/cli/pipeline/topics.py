@@ -17,7 +17,7 @@ from headrace.operations.topics.offsets_retention import warnings
 from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import Change, plan, refusals, unwanted
 from headrace.streaming.contracts.topic_changes import apply as apply_changes
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings, read_settings
 
 app = typer.Typer(help="The topics of a pipeline: what a broker lacks of them.", no_args_is_help=True)

@@ -15,8 +15,11 @@ from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, mi
 from headrace.errors import ConfigurationError
 from headrace.operations.services import SERVICES
 from headrace.operations.time_spans import minute
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Admin, Connection, Consumer, Producer, TopicPartition
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.partition_counts import carried

@@ -16,7 +16,10 @@ import pyarrow as pa
 from headrace.domain.plans.plans import EARLIEST, LATEST, MOST_VERSION, Plan, parsed, rows_of
 from headrace.errors import ConfigurationError, Fenced, HeadraceError, InvalidRecord, Transient
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Producer, TransactionAborted, place
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import TransactionAborted
+from headrace.streaming.kafka.message import place
 from headrace.streaming.kafka.reader import ranges, read
 
 

@@ -18,7 +18,7 @@ from headrace.operations.progress import Advance
 from headrace.operations.time_spans import FOREVER, TimeSpan
 from headrace.operations.topics.tail import tail
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
 
 Floats = npt.NDArray[np.float64]

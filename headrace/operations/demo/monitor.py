@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from headrace.operations.scorecard_query.leaderboard import Standing, Standings
 from headrace.operations.topics.tail import Follower, documents
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.records.codec import Codec
 

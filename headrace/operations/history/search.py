@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from headrace.columnar.partitioner import partitions_of
 from headrace.errors import ContractError
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Message, headers
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import take_in
+from headrace.streaming.kafka.message import Message, headers
 from headrace.streaming.kafka.reader import Range, messages, ranges
 
 kernels: Any = pc  # its stubs know too few of the overloads

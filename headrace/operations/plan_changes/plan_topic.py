@@ -11,7 +11,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import PlanFact, history, publish
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.process.settings import Settings
 
 

@@ -29,7 +29,7 @@ from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.scorecard_query.group_order import in_order
 from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, read
 
 NEWEST = 7

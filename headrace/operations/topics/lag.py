@@ -6,7 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headrace.streaming.kafka.client import Connection, Consumer, TopicPartition, committed, place
+from headrace.streaming.kafka.admin import committed
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import TopicPartition, place
 from headrace.streaming.kafka.poll_result import Patience, told_apart
 
 COUNTED = 10_000

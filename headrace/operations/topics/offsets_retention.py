@@ -7,7 +7,7 @@ from math import ceil
 
 from headrace.errors import HeadraceError
 from headrace.streaming.contracts.topic_changes import Wanted
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 
 SETTING = "offsets.retention.minutes"
 MINUTE_MS, DAY = 60_000, 1_440

@@ -14,7 +14,8 @@ from headrace.operations.progress import Advance
 from headrace.operations.topics.event_table import Rows
 from headrace.operations.topics.rate import Pace
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Producer
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.codec import Codec
 
 BLOCK = 8_192

@@ -10,7 +10,7 @@ from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.operations.topics import schema_ids
 from headrace.operations.topics.topic_plan import topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings
 
 REPLICAS = 3

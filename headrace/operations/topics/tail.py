@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import OFFSET_BEGINNING, Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import take_in
+from headrace.streaming.kafka.message import OFFSET_BEGINNING, TopicPartition
 from headrace.streaming.kafka.poll_result import told_apart
 from headrace.streaming.kafka.reader import Range, ranges
 from headrace.streaming.records.batch import Batch

@@ -15,7 +15,7 @@ from headrace.errors import ConfigurationError, Transient
 from headrace.streaming.contracts.topics import CONFIG, Topic
 
 if TYPE_CHECKING:
-    from headrace.streaming.kafka.client import Admin, TopicState
+    from headrace.streaming.kafka.admin import Admin, TopicState
 
 BROKER_RETENTION_MS = 604_800_000
 """Kafka's own retention, a week, which holds where a topic says nothing (a broker's log.retention.* may differ)."""

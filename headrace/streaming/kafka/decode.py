@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Message
+from headrace.streaming.kafka.message import Message
 from headrace.streaming.records.batch import Batch, Reject, slot
 
 CREATED = 1

@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from headrace.errors import Transient
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import OFFSET_BEGINNING, Connection, Consumer, Message, TopicPartition, place
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import OFFSET_BEGINNING, Message, TopicPartition, place
 from headrace.streaming.kafka.poll_result import Patience, told_apart
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.errors import Transient
-from headrace.streaming.kafka.client import KafkaError, Message, place, translate
+from headrace.streaming.kafka.errors import KafkaError, translate
+from headrace.streaming.kafka.message import Message, place
 
 END_OF_PARTITION = "_PARTITION_EOF"
 

@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Connection, Consumer, Message, TopicPartition, place
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import Intake, take_in
+from headrace.streaming.kafka.message import Message, TopicPartition, place
 from headrace.streaming.kafka.poll_result import Patience, told_apart
 
 AT_ONCE = 10_000

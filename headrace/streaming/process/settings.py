@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from headrace.errors import ConfigurationError
-from headrace.streaming.kafka.client import Connection
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.properties import refusals
 
 NO_PASSWORD = (

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from headrace.errors import HeadraceError
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Headers, Message, headers, place
+from headrace.streaming.kafka.message import Headers, Message, headers, place
 from headrace.streaming.records.batch import Reject
 from headrace.streaming.task.transactions import Parcel
 

@@ -19,15 +19,10 @@ import pyarrow as pa
 
 from headrace.errors import ContractError, Transient
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import (
-    Connection,
-    Consumer,
-    Producer,
-    TopicPartition,
-    log_was_cut,
-    place,
-    translate,
-)
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import log_was_cut, translate
+from headrace.streaming.kafka.message import TopicPartition, place
 from headrace.streaming.kafka.poll_result import parted
 from headrace.streaming.task.commitment import Lie, Place, chunks_of, runs_of
 

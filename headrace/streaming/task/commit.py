@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from headrace.errors import Fenced, HeadraceError
-from headrace.streaming.kafka.client import Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, Checkpoints, Draft

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headrace.errors import Fenced
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Message
+from headrace.streaming.kafka.message import Message
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.records import dead_letters

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from headrace.columnar.partitioner import partitions_of
 from headrace.errors import ContractError, Fenced
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import PARTITION_BITS, Batch
 from headrace.streaming.task.service import Service

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from headrace.errors import Transient
-from headrace.streaming.kafka.client import Consumer, Message, TopicPartition
+from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.decode import Intake
+from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.records.batch import Batch, Reject

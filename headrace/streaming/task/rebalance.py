@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from headrace.errors import Transient
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import Checkpoints

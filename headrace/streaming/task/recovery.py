@@ -6,8 +6,11 @@ from collections.abc import Callable
 from contextlib import closing
 
 from headrace.errors import ContractError
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.kafka.client import Admin, Connection, Consumer, TopicPartition
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics

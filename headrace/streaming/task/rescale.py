@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from headrace.errors import ContractError
 from headrace.streaming.kafka.bindings import Channel, Wiring
-from headrace.streaming.kafka.client import Connection, Consumer, Headers, Message, Producer, TopicPartition, headers
+from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import Intake
+from headrace.streaming.kafka.message import Headers, Message, TopicPartition, headers
 from headrace.streaming.kafka.reader import Range, read
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings

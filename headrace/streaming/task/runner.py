@@ -16,9 +16,11 @@ import numpy as np
 from headrace.columnar.jit import prepare
 from headrace.errors import Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.bindings import Channel, Wiring
-from headrace.streaming.kafka.client import Consumer, Message, TransactionAborted, place, translate
+from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.decode import Intake, take_in
+from headrace.streaming.kafka.errors import TransactionAborted, translate
 from headrace.streaming.kafka.global_table import Facts
+from headrace.streaming.kafka.message import Message, place
 from headrace.streaming.kafka.poll_result import parted
 from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger

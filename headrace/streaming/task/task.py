@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from headrace.errors import ContractError
-from headrace.streaming.kafka.client import Message
+from headrace.streaming.kafka.message import Message
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.task.commitment import Commitment, Place
 

@@ -9,16 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from headrace.errors import Fenced, Transient
-from headrace.streaming.kafka.client import (
-    GIVEN_UP_S,
-    Connection,
-    Consumer,
-    Producer,
-    Stuck,
-    TopicPartition,
-    TransactionAborted,
-    Undelivered,
-)
+from headrace.streaming.kafka.client import GIVEN_UP_S, Consumer, Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.errors import Stuck, TransactionAborted, Undelivered
+from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Partitions
 
