@@ -282,11 +282,11 @@ class Lookups:
         lacking = np.zeros(len(asking.batch), np.bool_)
         for rows, _ in self._lacking(replace(asking, times=asking.whole), progress):
             lacking |= rows
-        for partition, rows in asking.batch.runs():
-            if count := int(lacking[rows].sum()):
+        for partition, run in asking.batch.runs():
+            if count := int(lacking[run].sum()):
                 self._figures.unproven.labels(str(partition)).inc(count)
                 log.warning(
-                    "unproven", partition=partition, records=count, below=int(asking.batch.offset[rows][-1]) + 1
+                    "unproven", partition=partition, records=count, below=int(asking.batch.offset[run.stop - 1]) + 1
                 )
 
     def _reasons(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> dict[int, str]:
