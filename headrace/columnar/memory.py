@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from headrace.columnar.jit import intrinsic
+from headrace.columnar.jit import intrinsic, kernel
 
 
 def _load(bits: int, result: Any) -> Any:
@@ -86,3 +86,18 @@ fetch: Callable[[int], None] = _fetch()
 """Have what lies at an address on its way from memory, without waiting for it; any address will do."""
 trailing_zeros: Callable[[Any], Any] = _trailing_zeros()
 """How many of the lowest bits of an integer are 0: all of them where it is 0."""
+
+
+@kernel
+def copy(source: int, size: int, out: int) -> int:
+    """Copy bytes, eight at a time; returns the address after them."""
+    end = out + size
+    while out + 8 <= end:
+        store64(out, load64(source))
+        source += 8
+        out += 8
+    while out < end:
+        store8(out, load8(source))
+        source += 1
+        out += 1
+    return out

@@ -48,23 +48,28 @@ def kind_of(fields: type[T]) -> Kind[T]:
     >>> kind_of(Point)
     dtype([('x', '<i4'), ('weight', '<f8')])
     """
-    return cast(Kind[T], _dtype(fields))
+    return cast(Kind[T], _packed(fields))
 
 
-def _dtype(fields: Any) -> np.dtype[Any]:
+def _packed(fields: Any) -> np.dtype[Any]:
     told = get_type_hints(fields, include_extras=True).items()
-    each = [(name, kind.__metadata__[0] if hasattr(kind, "__metadata__") else _dtype(kind)) for name, kind in told]
+    each = [(name, kind.__metadata__[0] if hasattr(kind, "__metadata__") else _packed(kind)) for name, kind in told]
     return np.dtype(each)
+
+
+def dtype_of(kind: Kind[Any]) -> np.dtype[Any]:
+    """A kind as NumPy knows it."""
+    return cast("np.dtype[Any]", kind)
 
 
 def names_of(kind: Kind[Any]) -> tuple[str, ...]:
     """The fields of a kind, in order."""
-    return cast(Any, kind).names  # type: ignore[no-any-return]  # a kind is a dtype
+    return dtype_of(kind).names or ()
 
 
-def array_of(kind: Kind[T], rows: int) -> npt.NDArray[Any]:
+def array_of(kind: Kind[Any], rows: int) -> npt.NDArray[Any]:
     """So many records, all zero."""
-    return np.zeros(rows, cast(Any, kind))
+    return np.zeros(rows, dtype_of(kind))
 
 
 U1 = cast(Kind[int], np.dtype("<u1"))
@@ -86,6 +91,14 @@ class Bytes(NamedTuple):
 
     place: int
     size: int
+
+
+class View(NamedTuple):
+    """A span as it is now, for a loop that reads it again and again: it stays in registers."""
+
+    place: int
+    length: int
+    width: int
 
 
 def span_of(array: npt.NDArray[Any]) -> tuple[int, int, int]:
@@ -155,7 +168,13 @@ _copy_raw: _CopyRaw = _copy
 
 
 @kernel
-def at(span: Span, index: int, kind: Kind[T]) -> T:
+def view(span: Span) -> View:
+    """A span as a value of its own."""
+    return View(span.place, span.length, span.width)
+
+
+@kernel
+def at(span: Span | View, index: int, kind: Kind[T]) -> T:
     """An item of a span: a record, whose fields can be set, or a number (integers as int64)."""
     if CHECKED and (index < 0 or index >= span.length or span.width != size_of(kind)):
         raise IndexError("an item that its span does not have")

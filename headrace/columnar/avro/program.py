@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.columnar.avro.kernels import (
+from headrace.columnar.avro.instructions import (
     BEGIN,
     BOOL,
     BRANCH,
@@ -25,6 +25,7 @@ from headrace.columnar.avro.kernels import (
     ENUM,
     FLOAT,
     GOTO,
+    INSTRUCTION,
     INT,
     LONG,
     MARK,
@@ -51,6 +52,7 @@ from headrace.columnar.avro.types import (
     arrow_type,
     least_bytes,
 )
+from headrace.columnar.structs import dtype_of
 
 _LEAVES: dict[str, tuple[int, type[np.integer]]] = {
     "boolean": (BOOL, np.uint8),
@@ -91,7 +93,7 @@ class Program:
     """What the kernels run.
 
     Attributes:
-        code: int64 [instructions, 5]: operation, buffer, scope, argument, target.
+        code: see `instructions.Instruction`.
         places: for each instruction the field it serves, for error messages.
         dtypes: the element type of each buffer, when reading.
         scope_of: the scope of each buffer.
@@ -99,7 +101,7 @@ class Program:
         slots: one for each column.
     """
 
-    code: npt.NDArray[np.int64]
+    code: npt.NDArray[np.void]
     places: tuple[str, ...]
     dtypes: tuple[np.dtype[np.integer], ...]
     scope_of: tuple[int, ...]
@@ -118,7 +120,7 @@ def assemble(record: Record) -> Program:
         builder.fill(slot, builder.places[start])
         builder.emit(GOTO, target=back, place=builder.places[start])
     return Program(
-        code=np.array(builder.code, np.int64),
+        code=np.array([tuple(line) for line in builder.code], dtype_of(INSTRUCTION)),
         places=tuple(builder.places),
         dtypes=tuple(np.dtype(dtype) for dtype in builder.dtypes),
         scope_of=tuple(builder.scope_of),

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.columnar.avro import kernels
+from headrace.columnar.avro.instructions import ENCODING, HEADER, WRITTEN
 from headrace.columnar.avro.program import Slot, assemble
 from headrace.columnar.avro.types import Array, Enum, Leaf, Map, Record, arrow_field
+from headrace.columnar.avro.write_kernels import encode, span
+from headrace.columnar.structs import array_of, span_of
 from headrace.errors import ContractError
 
 _WIDTHS = {"boolean": 1, "int": 5, "long": 10, "float": 4, "double": 8, "string": 5, "bytes": 5}
@@ -48,7 +49,7 @@ class Writing:
             if (index := columns.schema.get_field_index(wanted.name)) < 0:
                 raise ContractError(f"column `{wanted.name}` is missing; there are {', '.join(columns.schema.names)}")
             table.add(slot, columns.column(index), wanted.name, None)
-        room = table.room + kernels.HEADER * n
+        room = table.room + HEADER * n
         if room > _MOST_BYTES and n > 1:
             half = n // 2
             yield from self.parts(columns.slice(0, half), number)
@@ -56,15 +57,10 @@ class Writing:
             return
         out = np.empty(room, np.uint8)
         ends = np.empty(n + 1, np.int32)
-        used = kernels.encode(
-            n,
-            number,
-            self.program.code.ctypes.data,
-            table.entries.ctypes.data,
-            len(self.program.least),
-            out.ctypes.data,
-            ends.ctypes.data,
-        )
+        told = array_of(ENCODING, 1)
+        told["rows"], told["number"], told["scopes"] = n, number, len(self.program.least)
+        told["program"], told["buffers"] = span_of(self.program.code), span_of(table.entries)
+        used = encode(told[0], out.ctypes.data, ends.ctypes.data)
         yield pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(ends), pa.py_buffer(out[:used])])
 
 
@@ -72,7 +68,7 @@ class _Table:
     """Addresses of the columns' buffers, by buffer number, and the room that the worst case takes."""
 
     def __init__(self, buffers: int) -> None:
-        self.entries: npt.NDArray[np.int64] = np.zeros((buffers, 3), np.int64)
+        self.entries = array_of(WRITTEN, buffers)
         self.room = 0
         self._kept: list[Any] = []
 
@@ -100,7 +96,7 @@ class _Table:
                 _, offsets, data = array.buffers()
                 start = offsets.address + 4 * array.offset
                 self.entries[slot.values] = (start, data.address if data is not None else 0, 0)
-                self.room += 5 * n + kernels.span(start, n)
+                self.room += 5 * n + span(start, n)
             case Leaf(kind=kind):
                 width = array.type.bit_width // 8
                 self.entries[slot.values] = (array.buffers()[1].address + width * array.offset, 0, 0)

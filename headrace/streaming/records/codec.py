@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import structlog
 
-from headrace.columnar.avro import kernels
+from headrace.columnar.avro import instructions
 from headrace.columnar.avro.compatibility import incompatibilities
 from headrace.columnar.avro.reader import Joined, Reading
 from headrace.columnar.avro.resolution import Resolution
@@ -27,13 +27,13 @@ from headrace.streaming.process.logs import logger
 log = logger("codec")
 
 REASONS = {
-    kernels.NULL_VALUE: "null_value",
-    kernels.OVERSIZE: "oversize",
-    kernels.TRUNCATED: "truncated",
-    kernels.WRONG_MAGIC: "wrong_magic",
-    kernels.UNKNOWN_SCHEMA: "unknown_schema",
-    kernels.TRAILING_BYTES: "trailing_bytes",
-    kernels.MALFORMED: "malformed",
+    instructions.NULL_VALUE: "null_value",
+    instructions.OVERSIZE: "oversize",
+    instructions.TRUNCATED: "truncated",
+    instructions.WRONG_MAGIC: "wrong_magic",
+    instructions.UNKNOWN_SCHEMA: "unknown_schema",
+    instructions.TRAILING_BYTES: "trailing_bytes",
+    instructions.MALFORMED: "malformed",
 }
 # Ids that were asked for and not found; forgotten when strangers have sent this many.
 _MOST_STRANGERS = 1_000
@@ -146,8 +146,8 @@ class Codec:
                 self._strangers.clear()
             self._strangers |= strangers
         if strangers:
-            unknown = np.isin(joined.ids, list(strangers)) & (joined.status == kernels.GOOD)
-            joined.status[unknown] = kernels.UNKNOWN_SCHEMA
+            unknown = np.isin(joined.ids, list(strangers)) & (joined.status == instructions.GOOD)
+            joined.status[unknown] = instructions.UNKNOWN_SCHEMA
         return [number for number in found if number in self._sources]
 
     def _learn(self) -> None:
@@ -173,20 +173,20 @@ class Codec:
         return [Bad(row, REASONS[int(joined.status[row])], self._detail(joined, row)) for row in rows.tolist()]
 
     def _detail(self, joined: Joined, row: int) -> str:
-        size = len(joined.values[row].as_py() or b"") if joined.status[row] != kernels.NULL_VALUE else 0
+        size = len(joined.values[row].as_py() or b"") if joined.status[row] != instructions.NULL_VALUE else 0
         number = int(joined.ids[row])
         match int(joined.status[row]):
-            case kernels.NULL_VALUE:
+            case instructions.NULL_VALUE:
                 return "a record of this topic must have a value"
-            case kernels.OVERSIZE:
+            case instructions.OVERSIZE:
                 return f"{size} bytes, at most {self.max_bytes} are read"
-            case kernels.WRONG_MAGIC:
+            case instructions.WRONG_MAGIC:
                 return "the first byte is not the 0 of the Confluent wire format"
-            case kernels.UNKNOWN_SCHEMA:
+            case instructions.UNKNOWN_SCHEMA:
                 why = self._unreadable.get(number, f"not among those of {self.subject}")
                 return f"schema id {number}: {why}"
             case _ if number < 0:
-                return f"{size} bytes, a header alone takes {kernels.HEADER}"
+                return f"{size} bytes, a header alone takes {instructions.HEADER}"
         place, byte = self._sources[number].place(int(joined.failed[row]))
         return f"at `{place}`, byte {byte} of {size}"
 
