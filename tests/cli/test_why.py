@@ -15,7 +15,7 @@ from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plan_log import publish
 from headrace.domain.plans.plans import CANARY, CHAMPION, SHADOW, Arm, Plan
 from headrace.operations.history.gaps import because, gap
-from headrace.operations.history.search import Found, number_pattern, text_pattern
+from headrace.operations.history.search import TracedRecord, number_pattern, text_pattern
 from headrace.streaming.kafka.client import Producer
 from tests.cli.terminal import Terminal
 from tests.project import Project
@@ -205,10 +205,10 @@ def test_no_date_is_promised_that_has_passed(writer: Writer, headrace: Terminal,
     assert "when a label comes" not in notes
 
 
-def news(kind: str, model: Arm, first: int, **others: str) -> Found:
+def news(kind: str, model: Arm, first: int, **others: str) -> TracedRecord:
     """A control event of shadow about partition 1."""
     evidence = {"arm": model.arm, "digest": model.digest, "offsets": json.dumps({"1": first}), **others}
-    return Found("p.control", 0, first, 0, [], {"type": kind, "time": AT, "evidence": [*evidence.items()]})
+    return TracedRecord("p.control", 0, first, 0, [], {"type": kind, "time": AT, "evidence": [*evidence.items()]})
 
 
 def test_a_dark_model_that_was_left_out_is_told_so() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
-from collections import Counter
 from typing import Annotated
 
 import typer
@@ -11,10 +9,11 @@ from rich.console import Console
 
 from headrace.cli.models.models import Store
 from headrace.cli.options import Bootstrap, FromTime, Json, ToTime, contracts_of, milliseconds
+from headrace.cli.render.documents import json_of, print_json
 from headrace.cli.render.event import narrate
 from headrace.cli.render.package import paper
-from headrace.operations.history.document import recount
-from headrace.operations.history.trace import gather
+from headrace.operations.history.event_history import event_history
+from headrace.operations.history.story import NothingFound
 from headrace.operations.models.store_access import store_at
 
 
@@ -35,30 +34,21 @@ def why(
     code 1 when nothing is found.
     """
     settings, contracts = contracts_of(pipeline, bootstrap)
-    looked: Counter[str] = Counter()
     with Console(stderr=True, quiet=json).status("looking") as status:
 
         def progress(topic: str, records: int) -> None:
-            looked[topic] += records
-            status.update(f"looking at {topic}: {looked[topic]:,}")
+            status.update(f"looking at {topic}: {records:,}")
 
-        gathered = gather(settings, contracts, store_at(models), id_, milliseconds(from_), milliseconds(to), progress)
-    name = contracts.pipeline.name
-    if gathered.empty:
-        searched = ", ".join(f"{count:,} {topic}" for topic, count in looked.items()) or "no records at all"
-        event = contracts.pipeline.events
-        hints = (
-            f"nothing about {id_} in {name} (looked at {searched}). The id is the event's {event.id}, to the letter; "
-            "records go when their topic's retention ends; or is it another pipeline's?"
-        )
+        start, stop = milliseconds(from_), milliseconds(to)
+        story = event_history(settings, contracts, store_at(models), id_, start, stop, progress)
+    if isinstance(story, NothingFound):
         if json:
-            typer.echo(codec.dumps({"pipeline": name, "event_id": gathered.event_id, "found": False, "hint": hints}))
+            print_json({"pipeline": story.pipeline, "event_id": story.event_id, "found": False, "hint": story.hint})
         else:
-            Console(stderr=True, soft_wrap=True).print(hints, markup=False, highlight=False)
+            Console(stderr=True, soft_wrap=True).print(story.hint, markup=False, highlight=False)
         raise typer.Exit(1)
-    story = recount(contracts.pipeline, gathered)
     if json:
-        typer.echo(codec.dumps({"found": True, **story}))
+        print_json({"found": True, **json_of(story)})
         return
     console = paper()
     for part in narrate(story):

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Arm
-from headrace.operations.history.search import Found
+from headrace.operations.history.search import TracedRecord
 
 BEGIN = {"model_shed": "was shed", "model_failed": "failed", "model_unanswered": "gave no finite score"}
 """Types of control events with which a gap begins, in words."""
@@ -16,7 +16,9 @@ END = ("model_restored", "model_recovered")
 NEWS = (*BEGIN, *END)
 
 
-def silent(facts: Sequence[PlanFact], answers: Sequence[Found], dark: Sequence[Found]) -> Iterator[tuple[int, Arm]]:
+def silent(
+    facts: Sequence[PlanFact], answers: Sequence[TracedRecord], dark: Sequence[TracedRecord]
+) -> Iterator[tuple[int, Arm]]:
     """Dark models of the plans that an event was answered by, with the plan's version, that have no record of it."""
     said = {(found.row["arm"], found.row["model"]["digest"]) for found in dark}
     versions = {found.row["plan_version"] for found in answers}
@@ -26,7 +28,7 @@ def silent(facts: Sequence[PlanFact], answers: Sequence[Found], dark: Sequence[F
                 yield fact.version, arm
 
 
-def gap(news: Sequence[Found], arm: Arm, partition: int, offset: int) -> dict[str, Any] | None:
+def gap(news: Sequence[TracedRecord], arm: Arm, partition: int, offset: int) -> dict[str, Any] | None:
     """The event with which the gap began that an offset of the features topic lies in; None when it lies in none.
 
     Args:

@@ -28,7 +28,7 @@ SLACK_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TracedRecord:
     """A record that is about the event.
 
     Attributes:
@@ -73,7 +73,7 @@ class Seeker:
         key: str | None = None,
         start: int | None = None,
         stop: int | None = None,
-    ) -> list[Found] | None:
+    ) -> list[TracedRecord] | None:
         """The committed records that match, by Kafka's time stamps; None where the topic was never set up.
 
         Args:
@@ -103,7 +103,7 @@ class Seeker:
         wanted: list[Range],
         patterns: Sequence[bytes],
         matches: Callable[[pa.RecordBatch], pa.BooleanArray],
-    ) -> Iterator[Found]:
+    ) -> Iterator[TracedRecord]:
         for records in messages(self.connection, channel.name, wanted):
             self.progress(channel.logical, len(records))
             suspects = suspicious(records, patterns)
@@ -116,7 +116,7 @@ class Seeker:
                 partition, offset = int(batch.partition[row]), int(batch.offset[row])
                 (values,) = batch.columns.slice(row, 1).to_pylist()
                 carried = headers(by_place[partition, offset])
-                yield Found(channel.name, partition, offset, int(batch.timestamp[row]), carried, values)
+                yield TracedRecord(channel.name, partition, offset, int(batch.timestamp[row]), carried, values)
 
 
 def suspicious(records: list[Message], patterns: Sequence[bytes]) -> list[Message]:

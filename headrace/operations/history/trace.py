@@ -16,7 +16,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.history.gaps import NEWS, silent
-from headrace.operations.history.search import Found, Seeker, equal, number_pattern, text_pattern
+from headrace.operations.history.search import Seeker, TracedRecord, equal, number_pattern, text_pattern
 from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.streaming.process.settings import Settings
 
@@ -28,7 +28,7 @@ ANSWERS = ("features", "predictions", "shadow-predictions", "outcomes")
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class Trace:
     """What was found of one event.
 
     Attributes:
@@ -41,11 +41,11 @@ class Gathered:
 
     event_id: str
     prediction_id: str | None
-    records: dict[str, list[Found] | None]
+    records: dict[str, list[TracedRecord] | None]
     facts: list[PlanFact] = field(default_factory=list)
     packages: dict[str, Manifest | str] = field(default_factory=dict)
 
-    def of(self, logical: str) -> list[Found]:
+    def of(self, logical: str) -> list[TracedRecord]:
         """What was found in a topic."""
         return self.records.get(logical) or []
 
@@ -63,7 +63,7 @@ def gather(
     start: int | None,
     stop: int | None,
     progress: Callable[[str, int], None],
-) -> Gathered:
+) -> Trace:
     """Look for an event, or a prediction's event, in all topics of a pipeline.
 
     The event says when it was written and which entity it is about, and so where in the other topics to look; only what
@@ -79,7 +79,7 @@ def gather(
     """
     asked = PREDICTION.fullmatch(text)
     search = _Search(contracts, Seeker(settings.connection, progress), asked["event"] if asked else text)
-    records: dict[str, list[Found] | None] = {"events": search.events(start, stop)}
+    records: dict[str, list[TracedRecord] | None] = {"events": search.events(start, stop)}
     for logical in ANSWERS:
         records[logical] = search.answers(logical)
     records["dead-letters"] = search.letters(records)
@@ -89,12 +89,12 @@ def gather(
         for logical in ANSWERS[:2]:
             records[logical] = search.answers(logical)
     records["labels"] = search.labels(max((found.row["reports"] for found in records["outcomes"] or ()), default=0))
-    gathered = Gathered(search.event_id, text if asked else None, records, facts_of(settings, contracts))
-    answers = gathered.of("features") and gathered.of("predictions")
-    if any(silent(gathered.facts, answers, gathered.of("shadow-predictions"))):
+    trace = Trace(search.event_id, text if asked else None, records, facts_of(settings, contracts))
+    answers = trace.of("features") and trace.of("predictions")
+    if any(silent(trace.facts, answers, trace.of("shadow-predictions"))):
         records["control"] = search.news()
-    gathered.packages.update(_packages(store, gathered))
-    return gathered
+    trace.packages.update(_packages(store, trace))
+    return trace
 
 
 class _Search:
@@ -109,7 +109,7 @@ class _Search:
         self._pipeline = contracts.pipeline
         self._pattern = _event_pattern(contracts, event_id)
 
-    def events(self, start: int | None, stop: int | None) -> list[Found] | None:
+    def events(self, start: int | None, stop: int | None) -> list[TracedRecord] | None:
         if self._pattern is None:
             return []
         event = self._pipeline.events
@@ -119,7 +119,7 @@ class _Search:
             self._remember(_text(record.row[event.key]), record.timestamp)
         return found
 
-    def answers(self, logical: str) -> list[Found] | None:
+    def answers(self, logical: str) -> list[TracedRecord] | None:
         pattern, wanted = text_pattern(self.event_id), equal("event_id", self.event_id)
         channel = self._contracts.channel(logical)
         found = self._seeker.seek(channel, [pattern], wanted, key=self.entity, start=self.since)
@@ -127,7 +127,7 @@ class _Search:
             self._remember(record.row["entity"], round(record.row["ingest_time"].timestamp() * 1000))
         return found
 
-    def letters(self, records: dict[str, list[Found] | None]) -> list[Found] | None:
+    def letters(self, records: dict[str, list[TracedRecord] | None]) -> list[TracedRecord] | None:
         places = [(found.topic, found.partition, found.offset) for part in records.values() for found in part or ()]
         patterns = [text_pattern(t) + number_pattern(p) + number_pattern(o) for t, p, o in places]
         patterns += [text_pattern(self.event_id)] + ([self._pattern] if self._pattern is not None else [])
@@ -139,7 +139,7 @@ class _Search:
 
         return self._seeker.seek(self._contracts.channel("dead-letters"), patterns, about, start=self.since)
 
-    def labels(self, reports: int) -> list[Found] | None:
+    def labels(self, reports: int) -> list[TracedRecord] | None:
         channel = self._contracts.channel("labels")
         pattern, wanted = text_pattern(self.event_id), equal("event_id", self.event_id)
         found = self._seeker.seek(channel, [pattern], wanted, key=self.event_id)
@@ -147,7 +147,7 @@ class _Search:
             found = self._seeker.seek(channel, [pattern], wanted)
         return found
 
-    def news(self) -> list[Found] | None:
+    def news(self) -> list[TracedRecord] | None:
         """What dark models told of themselves, in the topic's order."""
         wanted = pa.array(NEWS)
         found = self._seeker.seek(
@@ -187,12 +187,12 @@ def _text(value: Any) -> str:
     return str(pa.array([value]).cast(pa.string())[0].as_py())
 
 
-def _packages(store: ModelStore, gathered: Gathered) -> dict[str, Manifest | str]:
+def _packages(store: ModelStore, trace: Trace) -> dict[str, Manifest | str]:
     """What the store has of every model that had a part in the event's predictions."""
-    answers = [found.row for logical in ANSWERS[1:3] for found in gathered.of(logical)]
+    answers = [found.row for logical in ANSWERS[1:3] for found in trace.of(logical)]
     digests = {row["model"]["digest"] for row in answers}
     versions = {row["plan_version"] for row in answers}
-    for fact in gathered.facts:
+    for fact in trace.facts:
         for arm in fact.plan.arms if fact.plan is not None and fact.version in versions else ():
             if arm.digest in digests:
                 digests |= {member.digest for member in arm.members}

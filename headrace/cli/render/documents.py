@@ -1,0 +1,33 @@
+"""What operations answer as JSON documents: one way for all commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import typer
+
+
+def json_of(value: Any) -> Any:
+    """A value as JSON has it: dataclasses as objects with their fields in order, tuples as lists.
+
+    A trailing underscore keeps a field's name apart from Python's words and is left out.
+
+    >>> from headrace.operations.history.story import LostModel
+    >>> json_of({"lineage": (LostModel("sha256:00", "it is gone"),)})
+    {'lineage': [{'digest': 'sha256:00', 'problem': 'it is gone'}]}
+    """
+    if is_dataclass(value):
+        return {field.name.rstrip("_"): json_of(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: json_of(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_of(inner) for inner in value]
+    return value
+
+
+def print_json(value: Any) -> None:
+    """Print a value as a line of JSON."""
+    typer.echo(json.dumps(json_of(value)))
