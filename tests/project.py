@@ -60,6 +60,8 @@ class Project(Members):
         (directory / "schemas").mkdir()
         for schema in own.glob("*.avsc"):
             shutil.copy(schema, directory / "schemas")
+        if (topics_folder := source.parent.parent / "topics").is_dir():
+            shutil.copytree(topics_folder, directory / "topics")
         pin(directory / "schemas" / "ids.json", derived_schemas(str(self.path)))
         admin = Admin(bootstrap)
         _, topics = topics_of(str(self.path), partitions, 1)
