@@ -12,12 +12,13 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
+from headrace.streaming.task.service import Service
 from tests.simulated.consumer import Consumer, Listening
 from tests.simulated.member import Cast
 from tests.simulated.members import ClassicMember, GroupMetadata
 from tests.simulated.process import Process
 from tests.simulated.producer import Producer, Report
-from tests.simulated.service import CHECKPOINTS, Keeping
+from tests.simulated.scene import CHECKPOINTS
 
 Spoken = dict[str, Any]
 
@@ -176,11 +177,18 @@ class ZombieConsumer(StaleConsumer):
         super().subscribe(topics, on_assign, on_revoke, on_revoke)
 
 
-class Forgetful(Keeping):
+class Forgetful:
     """A service whose state is not restored."""
 
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
     def restore(self, partition: int, snapshot: bytes | None) -> None:
-        super().restore(partition, None)
+        """As if there were no checkpoint."""
+        self._service.restore(partition, None)
 
 
 DEFECTS: Mapping[str, Cast] = {
@@ -193,7 +201,7 @@ DEFECTS: Mapping[str, Cast] = {
     "offset one too high": committing(offset_one_too_high),
     "offset one too low": committing(offset_one_too_low),
     "stale group metadata": Cast(consumer=StaleConsumer),
-    "no restore": Cast(service=Forgetful),
+    "no restore": Cast(around=Forgetful),
     "a zombie that commits": Cast(consumer=ZombieConsumer, producer=UnnamedProducer),
     "checkpoint ahead of state": committing(checkpoint_ahead_of_state),
 }

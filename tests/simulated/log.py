@@ -110,6 +110,18 @@ class Log:
         """All records that a reader may see, with their offsets."""
         yield from self.read(self.start, len(self.entries), committed)[0]
 
+    def last(self) -> int | None:
+        """The offset of the last record that can be read; None where there is none."""
+        for offset in range(self.stable - 1, self.start - 1, -1):
+            entry = self.entries[offset]
+            if entry is not None and not entry.control and self._counts(entry, committed=True):
+                return offset
+        return None
+
+    def history(self) -> list[tuple[int, Entry]]:
+        """All records that could ever be read, with their offsets; also those that retention took."""
+        return self.read(0, len(self.entries), committed=True)[0]
+
     def compact(self) -> None:
         """Keep the newest committed record of each key, and none of aborted transactions; never touch what is open."""
         newest: dict[bytes | None, int] = {}

@@ -18,7 +18,7 @@ from tests.simulated.consumer import Consumer
 from tests.simulated.plain import SilentMetrics
 from tests.simulated.process import Killed, Process, SimulatedLibrary
 from tests.simulated.producer import Admin, Producer
-from tests.simulated.service import PIPELINE, Keeping, Store, wired
+from tests.simulated.scene import PIPELINE
 
 if TYPE_CHECKING:
     from tests.simulated.world import World
@@ -28,9 +28,9 @@ SESSION_MS = 6_000
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What members are made of."""
+    """What members are made of; `around` takes the service of a scene and gives another."""
 
-    service: Callable[[Store], Service] = Keeping
+    around: Callable[[Service], Any] | None = None
     consumer: Callable[[Process, dict[str, Any]], Any] = Consumer
     producer: Callable[[Process, dict[str, Any]], Any] = Producer
     admin: Callable[[Process, dict[str, Any]], Any] = Admin
@@ -86,7 +86,10 @@ class Life:
             }
         )
         clock = SteadyClock(self._wall, library.monotonic)
-        self.runner = Runner(cast.service(world), wired(name), settings, _metrics(), clock)
+        service = world.scene.serve(world)
+        if cast.around is not None:
+            service = cast.around(service)
+        self.runner = Runner(service, world.scene.wired(name), settings, _metrics(), clock)
         self._turns = self.runner.turns()
 
     def _wall(self) -> float:
@@ -110,14 +113,14 @@ class Life:
         except Fenced:
             self._ended(1.0)
         except (ContractError, ConfigurationError) as error:
-            if not self.world.witness.lossy:
-                self.world.witness.note(f"{self.process.name} refuses to go on: {error}")
+            if not self.world.scene.lossy:
+                self.world.scene.note(f"{self.process.name} refuses to go on: {error}")
             self._ended(5.0)
         except HeadraceError:
             self._ended(1.0)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self.world.witness.note(f"crashed: {error!r} at {place.filename.rpartition('/')[2]}:{place.lineno}")
+            self.world.scene.note(f"crashed: {error!r} at {place.filename.rpartition('/')[2]}:{place.lineno}")
             self._ended(1.0)
 
     def _ended(self, longest: float) -> None:

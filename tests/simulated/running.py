@@ -35,9 +35,10 @@ class Failure:
 
     def __str__(self) -> str:
         kept = "" if self.plan.kept is None else " --kept " + (",".join(map(str, sorted(self.plan.kept))) or "none")
+        plan = self.plan
         lines = [
             f"python -m tests.simulated --seed {self.plan.seed} --turns {self.plan.turns}{kept}",
-            f"  {self.plan.members} members, {self.plan.partitions} partitions, {self.plan.mode}, {self.plan.protocol}",
+            f"  {plan.scene}, {plan.members} members, {plan.partitions} partitions, {plan.mode}, {plan.protocol}",
             *(f"  {fault.at:9.3f} s  {fault.kind} {fault.member} {fault.where}" for fault in self.faults),
             *(f"  -> {breach}" for breach in self.breaches),
         ]
@@ -48,9 +49,9 @@ def attempt(plan: Plan, cast: Cast) -> Failure | None:
     """Run one schedule; None when all was well."""
     world = World(plan, cast)
     world.run()
-    if not world.witness.breaches:
+    if not world.scene.breaches:
         return None
-    return Failure(plan, tuple(world.fired), tuple(world.witness.breaches))
+    return Failure(plan, tuple(world.fired), tuple(world.scene.breaches))
 
 
 def shrink(failure: Failure, cast: Cast) -> Failure:

@@ -12,7 +12,7 @@ from tests.simulated.member import Cast
 from tests.simulated.plan import PROTOCOLS
 from tests.simulated.running import failures, shrink
 
-SEEDS = int(os.environ.get("SEEDS", "2000"))
+SEEDS = 20_000
 
 
 @pytest.mark.slow

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError
 
 from tests.simulated.broker import Broker
+from tests.simulated.counting import Counting
 from tests.simulated.groups import Group
 from tests.simulated.incremental_groups import IncrementalGroup
+from tests.simulated.meetings import Meetings
 from tests.simulated.member import Cast, Life, Member
-from tests.simulated.oracles import Witness
 from tests.simulated.plan import AT_CALLS, AT_TURNS, Plan
 from tests.simulated.process import ANSWERED, Process
 from tests.simulated.publisher import Publisher
 from tests.simulated.refusals import refused
-from tests.simulated.service import CHECKPOINTS, DEAD_LETTERS, GROUP, TOPICS
+from tests.simulated.scene import CHECKPOINTS, Scene
 
 LATENCY_S = 0.0005
 """What a call takes."""
@@ -39,6 +40,9 @@ DEEPEST = 3
 """How many calls may be overtaken at a time."""
 LAST_ROUNDS = 4
 """Rounds after the last answer, for what should not come any more."""
+
+
+SCENES: Mapping[str, type[Scene]] = {"counting": Counting, "meetings": Meetings}
 
 
 class Fault(NamedTuple):
@@ -64,16 +68,12 @@ class World:
         self.calm = False
         self.started = 0
         self.fired: list[Fault] = []
-        self.witness = Witness(plan)
-        self.broker = Broker(self.chance, self.witness.told, self.witness.note)
-        self.witness.broker = self.broker
-        for name in TOPICS.values():
-            self.broker.create(name, plan.partitions)
-        self.broker.create(DEAD_LETTERS, 1)
-        self.broker.create(CHECKPOINTS, 1)
+        self.scene = SCENES[plan.scene](plan)
+        self.broker = Broker(self.chance, self.scene.told, self.scene.note)
+        self.scene.open(self.broker)
         self.members = [Member(self, f"m{number}") for number in range(plan.members)]
         self.lives: list[Life] = []
-        self.publisher = Publisher(plan, self.broker, self.witness)
+        self.publisher = Publisher(plan, self.broker, self.scene)
         self._busy: list[Life | None] = []
         self._empty: dict[int, float] = {}
         self._slow_until = 0.0
@@ -87,7 +87,7 @@ class World:
             self._turn()
         self._calm_down()
         if not self._settle():
-            self.witness.note(f"no progress for {CALM_S:g} s after faults had ended: {self._standing()}")
+            self.scene.note(f"no progress for {CALM_S:g} s after faults had ended: {self._standing()}")
         for life in list(self.lives):
             life.stop()
         for _ in range(50):
@@ -96,7 +96,7 @@ class World:
             for life in list(self.lives):
                 life.turn()
         self._finish_transactions()
-        self.witness.judge()
+        self.scene.judge()
 
     def digest(self) -> str:
         """What came of it: every record, offset and fault, and when it ended."""
@@ -209,7 +209,7 @@ class World:
             raise refused(KafkaError.TRANSACTION_ABORTABLE, abort=True)
 
     def _rebalance(self) -> None:
-        group = self.broker.groups.get(GROUP)
+        group = self.broker.groups.get(self.scene.group)
         if isinstance(group, IncrementalGroup):
             group.rebalance(self.chance.randrange)
         elif isinstance(group, Group):
@@ -233,21 +233,9 @@ class World:
         elif kind == "compact":
             self.broker.log(CHECKPOINTS, 0).compact()
         elif kind == "expire":
-            self._retire()
+            self.scene.retire()
         elif kind == "lose":
-            log = self.chance.choice(self.broker.topics[TOPICS["events"]])
-            # A group that has never committed begins where the log does.
-            committed = self.broker.offsets.get((GROUP, log.topic, log.partition), (log.end, ""))[0]
-            if log.stable > committed:
-                log.cut(self.chance.randint(committed + 1, log.stable))
-                self.witness.lossy = True
-
-    def _retire(self) -> None:
-        """Retention takes input that the group has answered."""
-        for log in self.broker.topics[TOPICS["events"]]:
-            offset = self.broker.offsets.get((GROUP, log.topic, log.partition))
-            if offset is not None:
-                log.cut(self.witness.needed(offset))
+            self.scene.lose(self.chance)
 
     def lacks(self, partition: int) -> bool:
         """See `Store`."""
@@ -274,7 +262,7 @@ class World:
         """Whether all that was published is answered and committed, some time after faults have ended."""
         end, rounds, turns = self.now + CALM_S, 0, 0
         while self.now < end and turns < CALM_TURNS:
-            if self.witness.lossy and turns > LOSSY_TURNS:
+            if self.scene.lossy and turns > LOSSY_TURNS:
                 return True  # Some members have refused to go on, as they should.
             actors: list[Callable[[], None]] = [life.turn for life in self.lives]
             actors += [member.start for member in self.members if member.due(self.now)]
@@ -284,7 +272,7 @@ class World:
                 act()
                 turns += 1
             self._pass(0.01)
-            if self._done():
+            if self.scene.done():
                 rounds += 1
                 if rounds > LAST_ROUNDS:
                     return True
@@ -292,18 +280,9 @@ class World:
                 self._pass(self.chance.choice((0.05, 0.5, 3.0)))
         return False
 
-    def _done(self) -> bool:
-        return all(
-            self.broker.offsets.get((GROUP, log.topic, log.partition), (-1, ""))[0]
-            >= self.publisher.ends[log.partition]
-            for log in self.broker.topics[TOPICS["events"]]
-            if self.publisher.ends[log.partition]
-        )
-
     def _standing(self) -> str:
         """How far everything is."""
-        offsets = sorted(f"{part}@{offset}" for (_, _, part), (offset, _) in self.broker.offsets.items())
-        return f"committed {offsets} of {self.publisher.ends}; {sorted(life.process.name for life in self.lives)} run"
+        return f"{self.scene.standing()}; {sorted(life.process.name for life in self.lives)} run"
 
     def _finish_transactions(self) -> None:
         self._pass(100.0)

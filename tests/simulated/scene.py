@@ -1,0 +1,246 @@
+"""What a schedule is about: a service, what is published to it, and what must have come of that whatever happened."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from headrace.streaming.contracts.schemas import Schema
+from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.task.service import Service
+from tests.simulated.broker import Broker, Offset
+from tests.simulated.groups import Part
+from tests.simulated.log import Log, Transaction
+from tests.simulated.plain import PlainCodec
+from tests.simulated.plan import Plan
+from tests.streaming.tally import CHECKPOINT, DEAD, EVENT, NOTE, TALLY
+
+PIPELINE = "simulated"
+SCHEMAS = {
+    "events": EVENT, "left": EVENT, "right": EVENT, "exchange": EVENT, "tallies": TALLY, "notes": NOTE,
+    "dead-letters": DEAD, "checkpoints": CHECKPOINT,
+}  # fmt: skip
+CHECKPOINTS = f"{PIPELINE}.checkpoints"
+Row = Mapping[str, Any]
+
+
+class Event(NamedTuple):
+    """One thing that is published; an amount below 0 is refused."""
+
+    name: str
+    key: str
+    amount: int
+
+
+class Store(Protocol):
+    """What rows wait for."""
+
+    def lacks(self, partition: int) -> bool:
+        """Whether it has not yet what the rows of a partition need."""
+
+    def slow(self) -> bool:
+        """Whether it does not answer."""
+
+
+def named(logical: str) -> str:
+    """A topic's name on the broker."""
+    return f"{PIPELINE}.{logical}"
+
+
+@cache
+def channel(logical: str) -> Channel:
+    """A topic."""
+    schema: Schema = SCHEMAS[logical]
+    codec: Any = PlainCodec(schema)
+    return Channel(logical, named(logical), codec)
+
+
+@cache
+def wiring(service: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Wiring:
+    """A service's topics, for a member without a name."""
+    return Wiring(
+        PIPELINE,
+        service,
+        "",
+        tuple(map(channel, inputs)),
+        channel("dead-letters"),
+        channel("checkpoints"),
+        {logical: channel(logical) for logical in outputs},
+    )
+
+
+@cache
+def encoded(event: Event) -> bytes:
+    """An event's value."""
+    row = {"id": event.name, "key": event.key, "amount": event.amount}
+    value: bytes = channel("events").codec.encode(pa.RecordBatch.from_pylist([row], schema=EVENT.arrow))[0]
+    return value
+
+
+class Scene:
+    """Sees what is committed as it is, and judges at the end. Each breach of what must be true is a sentence.
+
+    Attributes:
+        service: how the service is called.
+        inputs, outputs: logical topics.
+        events: what was published and is readable, by (topic, partition, offset).
+        breaches: what was wrong.
+        lossy: whether input was lost that was not answered: then members may refuse to go on, and not all is answered.
+    """
+
+    service: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.events: dict[tuple[str, int, int], Event] = {}
+        self.breaches: list[str] = []
+        self.lossy = False
+        self.group = f"{PIPELINE}.{self.service}"
+        self.once = plan.mode == "exactly_once"
+        self._snapshots: dict[tuple[int, int], Row] = {}
+
+    # ---- what a scene says of itself ---------------------------------------------------------------------------------
+
+    def serve(self, store: Store) -> Service:
+        """A service of one process."""
+        raise NotImplementedError
+
+    def publish(self, draw: Random, number: int) -> list[tuple[Part, Event]]:
+        """What is written where for the event of a number."""
+        raise NotImplementedError
+
+    def fold(self, part: Part, below: int) -> Any:
+        """The state of a partition after all its records below an offset."""
+        raise NotImplementedError
+
+    def judge(self) -> None:
+        """Hold all that was written against all that was published."""
+        raise NotImplementedError
+
+    # ---- what follows ------------------------------------------------------------------------------------------------
+
+    def open(self, broker: Broker) -> None:
+        """Make the topics."""
+        self.broker = broker
+        for logical in dict.fromkeys((*self.inputs, *self.outputs)):
+            broker.create(named(logical), self.plan.partitions)
+        broker.create(named("dead-letters"), 1)
+        broker.create(CHECKPOINTS, 1)
+
+    def wired(self, member: str) -> Wiring:
+        """The topics as a member has them."""
+        return replace(wiring(self.service, self.inputs, self.outputs), member=member)
+
+    def logs(self) -> list[Log]:
+        """The partitions that the group reads."""
+        return [log for logical in self.inputs for log in self.broker.topics[named(logical)]]
+
+    def committed(self, log: Log) -> Offset | None:
+        """What the group has committed of a partition."""
+        return self.broker.offsets.get((self.group, log.topic, log.partition))
+
+    def done(self) -> bool:
+        """Whether all that can be read was answered, and its offsets committed."""
+        return all(
+            (self.committed(log) or (0, ""))[0] > last for log in self.logs() if (last := log.last()) is not None
+        )
+
+    def standing(self) -> str:
+        """How far the group is."""
+        told = (f"{log.topic}[{log.partition}] {self.committed(log)} of {log.last()}" for log in self.logs())
+        return ", ".join(told)
+
+    def retire(self) -> None:
+        """Retention takes input that the group has answered and needs for no state."""
+        for log in self.logs():
+            offset = self.committed(log)
+            if offset is not None:
+                log.cut(int(json.loads(offset[1] or "{}").get("checkpoint", 0)))
+
+    def lose(self, draw: Random) -> None:
+        """Retention takes input that the group has not answered; one that never committed begins where the log does."""
+        log = draw.choice(self.logs())
+        offset = self.committed(log)
+        if offset is not None and log.stable > offset[0]:
+            log.cut(draw.randint(offset[0] + 1, log.stable))
+            self.lossy = True
+
+    def note(self, breach: str) -> None:
+        """Something was wrong."""
+        if breach not in self.breaches:
+            self.breaches.append(breach)
+
+    def told(self, group: str, part: Part, offset: Offset, transaction: Transaction | None) -> None:
+        """An offset was committed: its checkpoint is there, and is the fold of what lies below it."""
+        if group != self.group:
+            return
+        at, metadata = offset
+        spoken = json.loads(metadata or "{}")
+        if "checkpoint" not in spoken:
+            return
+        if spoken["checkpoint"] > at:
+            self.note(f"a checkpoint at {spoken['checkpoint']} was committed with offset {at} of {part}")
+        payload = b""
+        for chunk in ((where, first + step) for where, first, count in spoken["chunks"] for step in range(count)):
+            row = self._chunk(chunk)
+            if row is None or (row["topic"], row["partition"]) != part:
+                self.note(f"the checkpoint that is committed for {part} is not there")
+                return
+            payload += row["payload"]
+        found, wanted = json.loads(payload), self.fold(part, spoken["checkpoint"])
+        if found != wanted:
+            self.note(f"the checkpoint of {part} at {spoken['checkpoint']} is {found}, and the fold is {wanted}")
+
+    def _chunk(self, place: tuple[int, int]) -> Row | None:
+        if place not in self._snapshots:
+            log = self.broker.log(CHECKPOINTS, place[0])
+            entry = log.entries[place[1]] if place[1] < log.end else None
+            if entry is None or entry.control or entry.value is None:
+                return None
+            if entry.transaction is not None and entry.transaction.outcome is not True:
+                return None
+            self._snapshots[place] = _decoded("checkpoints", [entry.value])[0]
+        return self._snapshots[place]
+
+    def rows(self, logical: str) -> list[list[Row]]:
+        """What can be read of a topic, by partition."""
+        return [
+            _decoded(logical, [entry.value or b"" for _, entry in log.history()])
+            for log in self.broker.topics[named(logical)]
+        ]
+
+    def each_once(self, what: str, seen: Iterable[str], wanted: Iterable[str]) -> None:
+        """All that was wanted was seen, nothing else, and nothing twice."""
+        counts, deserved = Counter(seen), set(wanted)
+        if not self.lossy and (lost := sorted(deserved - set(counts))):
+            self.note(f"never {what}: {lost}")
+        if strange := sorted(set(counts) - deserved):
+            self.note(f"{what} and not to be: {strange}")
+        if self.once and (doubled := sorted(name for name, times in counts.items() if times > 1)):
+            self.note(f"{what} more than once: {doubled}")
+
+    def refused_once(self) -> None:
+        """Each event with an amount below 0 is a dead letter, and nothing else is."""
+        letters = [
+            f"{row['topic']}[{row['partition']}]@{row['offset']}" for rows in self.rows("dead-letters") for row in rows
+        ]
+        wanted = [f"{topic}[{number}]@{at}" for (topic, number, at), event in self.events.items() if event.amount < 0]
+        self.each_once("refused", letters, wanted)
+
+
+def _decoded(logical: str, values: list[bytes]) -> list[Row]:
+    if not values:
+        return []
+    found = channel(logical).codec.decode(values)
+    assert not found.bad
+    rows: list[Row] = found.columns.to_pylist()
+    return rows
