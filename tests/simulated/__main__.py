@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.simulated.running import main
+from tests.simulated.schedules import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

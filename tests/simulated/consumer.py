@@ -52,7 +52,7 @@ def list_topics(process: Process, topic: str | None, timeout: float) -> Listing:
     return process.request("list_topics", timeout if timeout >= 0 else 60.0, asked)
 
 
-class Consumer:
+class MemoryConsumer:
     """See confluent_kafka.Consumer."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from headrace.streaming.task.service import Service
-from tests.simulated.consumer import Consumer, Listening
+from tests.simulated.consumer import Listening, MemoryConsumer
 from tests.simulated.member import Cast
 from tests.simulated.members import ClassicMember, GroupMetadata
 from tests.simulated.process import Process
-from tests.simulated.producer import Producer, Report
+from tests.simulated.producer import MemoryProducer, Report
 from tests.simulated.scene import CHECKPOINTS
 
 Spoken = dict[str, Any]
@@ -44,7 +44,7 @@ def committing(tell: Callable[[int, Spoken], tuple[int, Spoken] | None]) -> Cast
     """Members that commit other offsets than they should."""
     change = retold(tell)
 
-    class Committing(Producer):
+    class Committing(MemoryProducer):
         """A producer that is told wrong offsets."""
 
         def send_offsets_to_transaction(
@@ -53,7 +53,7 @@ def committing(tell: Callable[[int, Spoken], tuple[int, Spoken] | None]) -> Cast
             if changed := change(offsets):
                 super().send_offsets_to_transaction(changed, who, timeout)
 
-    class AlsoCommitting(Consumer):
+    class AlsoCommitting(MemoryConsumer):
         """A consumer that is told wrong offsets."""
 
         def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
@@ -87,7 +87,7 @@ def checkpoint_ahead_of_state(offset: int, spoken: Spoken) -> tuple[int, Spoken]
     return offset, spoken | ({"checkpoint": spoken["checkpoint"] + 2} if "checkpoint" in spoken else {})
 
 
-class DroppingProducer(Producer):
+class DroppingProducer(MemoryProducer):
     """Outputs of a transaction that a revocation aborts are not sent again."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ class DroppingProducer(Producer):
         self._sent, self._dropped = [], []
 
 
-class TellingConsumer(Consumer):
+class TellingConsumer(MemoryConsumer):
     """Tells the producer beside it when partitions are being revoked."""
 
     def subscribe(self, topics: Sequence[str], on_assign: Listening, on_revoke: Listening, on_lost: Listening) -> None:
@@ -138,7 +138,7 @@ class TellingConsumer(Consumer):
         super().subscribe(topics, on_assign, revoking, on_lost)
 
 
-class UnflushedProducer(Producer):
+class UnflushedProducer(MemoryProducer):
     """A flush of outputs that waits for nothing: what is queued goes out with the next one."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class UnflushedProducer(Producer):
         return super().flush(timeout) if self._waits or not self._asked else 0
 
 
-class StaleConsumer(Consumer):
+class StaleConsumer(MemoryConsumer):
     """Membership as it was before the group was joined: no broker can tell a member by it that is none any more."""
 
     def consumer_group_metadata(self) -> GroupMetadata:
@@ -162,7 +162,7 @@ class StaleConsumer(Consumer):
         return before._replace(instance=None)
 
 
-class UnnamedProducer(Producer):
+class UnnamedProducer(MemoryProducer):
     """A transactional id that no other life of the member has: nobody fences it."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:

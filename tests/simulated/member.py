@@ -14,10 +14,10 @@ from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
-from tests.simulated.consumer import Consumer
+from tests.simulated.consumer import MemoryConsumer
 from tests.simulated.plain import SilentMetrics
 from tests.simulated.process import Killed, Process, SimulatedLibrary
-from tests.simulated.producer import Admin, Producer
+from tests.simulated.producer import MemoryAdmin, MemoryProducer
 from tests.simulated.scene import PIPELINE
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class Cast:
     """What members are made of; `around` takes the service of a scene and gives another."""
 
     around: Callable[[Service], Any] | None = None
-    consumer: Callable[[Process, dict[str, Any]], Any] = Consumer
-    producer: Callable[[Process, dict[str, Any]], Any] = Producer
-    admin: Callable[[Process, dict[str, Any]], Any] = Admin
+    consumer: Callable[[Process, dict[str, Any]], Any] = MemoryConsumer
+    producer: Callable[[Process, dict[str, Any]], Any] = MemoryProducer
+    admin: Callable[[Process, dict[str, Any]], Any] = MemoryAdmin
 
 
 class Simulated(Settings):

@@ -6,9 +6,9 @@ from random import Random
 
 from headrace.streaming.kafka.connection import Connection
 from tests.simulated.broker import Broker
-from tests.simulated.consumer import Consumer
+from tests.simulated.consumer import MemoryConsumer
 from tests.simulated.process import Process, SimulatedLibrary
-from tests.simulated.producer import Admin, Producer
+from tests.simulated.producer import MemoryAdmin, MemoryProducer
 
 
 class InMemory:
@@ -39,7 +39,7 @@ class InMemory:
     def connection(self, name: str) -> Connection:
         self._names += 1
         process = Process(name, self._names, self)
-        library = SimulatedLibrary(process, Consumer, Producer, Admin)
+        library = SimulatedLibrary(process, MemoryConsumer, MemoryProducer, MemoryAdmin)
         return Connection("memory:9092", library=library)
 
     def topic(self, partitions: int) -> str:

@@ -61,9 +61,9 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
             rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
     if draw.random() < 0.03:
         rates = {}
-    scene = "meetings" if draw.random() < MEETINGS else "counting"
+    scene = "meeting" if draw.random() < MEETINGS else "tally"
     # What a service sends itself comes twice in at_least_once, and is told apart by nothing: labels says so.
-    once = scene == "meetings" or draw.random() < 0.75
+    once = scene == "meeting" or draw.random() < 0.75
     return Plan(
         seed,
         members=draw.choice((1, 2, 2, 3)),

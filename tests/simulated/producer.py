@@ -33,7 +33,7 @@ class Queued(NamedTuple):
     report: Report | None
 
 
-class Producer:
+class MemoryProducer:
     """See confluent_kafka.Producer. What is queued is lost when its process dies."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:
@@ -240,7 +240,7 @@ class Described(NamedTuple):
         return self
 
 
-class Admin:
+class MemoryAdmin:
     """See confluent_kafka.admin.AdminClient; what members ask of it."""
 
     def __init__(self, process: Process, config: dict[str, Any]) -> None:

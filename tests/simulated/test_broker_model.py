@@ -10,8 +10,9 @@ import pytest
 
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.connection import Connection
+from tests.simulated.group_scripts import CLASSIC, TOGETHER
 from tests.simulated.memory import InMemory
-from tests.simulated.scripts import ALONE, TOGETHER, Seen, Stage
+from tests.simulated.scripts import ALONE, Seen, Stage
 
 Script = Callable[[Stage], Seen]
 
@@ -47,7 +48,7 @@ def _same(script: Script, real: Stage, protocol: str) -> None:
         assert script(InMemory(protocol, seed)) == wanted
 
 
-@pytest.mark.parametrize("script", ALONE, ids=lambda script: script.__name__)
+@pytest.mark.parametrize("script", ALONE + CLASSIC, ids=lambda script: script.__name__)
 def test_it_shows_what_a_real_one_shows(script: Script, kafka: str) -> None:
     """Offsets, markers, isolation and fencing, as clients see them."""
     _same(script, Real(kafka, "classic"), "classic")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulated.defects import DEFECTS
 from tests.simulated.plan import plan_of
-from tests.simulated.running import attempt, shrink
+from tests.simulated.schedules import attempt, shrink
 
 WITHIN = 10_000
 

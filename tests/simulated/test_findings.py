@@ -8,7 +8,7 @@ from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.task.transactions import AtLeastOnce, Retry, TransactionAborted
 from tests.simulated.memory import InMemory
-from tests.simulated.scripts import Member, until
+from tests.simulated.scripts import Subscriber, until
 
 
 def _delivery(memory: InMemory, name: str) -> AtLeastOnce:
@@ -26,11 +26,11 @@ def test_a_checkpoint_of_who_is_no_member_any_more_takes_nobodys_place() -> None
     """In at_least_once too: what was begun before partitions went is written late, and compaction keeps what counts."""
     memory = InMemory("classic", 1)
     events, checkpoints, group = memory.topic(1), memory.topic(1), memory.name("group")
-    old = Member(memory, group, events, "old")
+    old = Subscriber(memory, group, events, "old")
     until(memory, lambda: old.has() == [0], old)
     late = _delivery(memory, "old")
     _checkpoint(late, checkpoints, b"late")
-    new = Member(memory, group, events, "new")
+    new = Subscriber(memory, group, events, "new")
     memory.wait(10.0)
     old.consumer.close()
     until(memory, lambda: new.has() == [0], new)

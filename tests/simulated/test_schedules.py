@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import PROTOCOLS
-from tests.simulated.running import failures, shrink
+from tests.simulated.schedules import failures, shrink
 
 SEEDS = 20_000
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError
 
 from tests.simulated.broker import Broker
-from tests.simulated.counting import Counting
 from tests.simulated.groups import Group
 from tests.simulated.incremental_groups import IncrementalGroup
-from tests.simulated.meetings import Meetings
+from tests.simulated.meeting_scene import MeetingScene
 from tests.simulated.member import Cast, Life, Member
 from tests.simulated.plan import AT_CALLS, AT_TURNS, Plan
 from tests.simulated.process import ANSWERED, Process
 from tests.simulated.publisher import Publisher
 from tests.simulated.refusals import refused
 from tests.simulated.scene import CHECKPOINTS, Scene
+from tests.simulated.tally_scene import TallyScene
 
 LATENCY_S = 0.0005
 """What a call takes."""
@@ -42,7 +42,7 @@ LAST_ROUNDS = 4
 """Rounds after the last answer, for what should not come any more."""
 
 
-SCENES: Mapping[str, type[Scene]] = {"counting": Counting, "meetings": Meetings}
+SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene}
 
 
 class Fault(NamedTuple):

@@ -20,7 +20,7 @@ State = dict[str, list[int]]
 KEYS = 4
 
 
-class Keeping(Tally):
+class StoreTally(Tally):
     """As `Tally`, with a store that it needs for each row."""
 
     def __init__(self, store: Store) -> None:
@@ -39,7 +39,7 @@ class Keeping(Tally):
         return json.dumps(self.state[partition], sort_keys=True).encode() + b"\n"
 
 
-class Counting(Scene):
+class TallyScene(Scene):
     """Events of a few keys; each deserves the count and the sum of its key up to it."""
 
     service = "tally"
@@ -47,7 +47,7 @@ class Counting(Scene):
     outputs = ("tallies", "notes")
 
     def serve(self, store: Store) -> Service:
-        return Keeping(store)
+        return StoreTally(store)
 
     def publish(self, draw: Random, number: int) -> list[tuple[Part, Event]]:
         key = draw.randrange(KEYS)

@@ -14,7 +14,7 @@ from tests.simulated.scene import Event, Scene, Store, named
 from tests.streaming.meeting import Meeting
 
 
-class Waiting(Meeting):
+class StoreMeeting(Meeting):
     """As `Meeting`, with a store that it needs for each row."""
 
     def __init__(self, store: Store) -> None:
@@ -32,7 +32,7 @@ class Waiting(Meeting):
         return Output(done.emits, done.rejects, held)
 
 
-class Meetings(Scene):
+class MeetingScene(Scene):
     """Pairs, of which some never become whole: a side is refused, or never said. Left amounts are odd, right even."""
 
     service = "meeting"
@@ -40,7 +40,7 @@ class Meetings(Scene):
     outputs = ("tallies", "exchange")
 
     def serve(self, store: Store) -> Service:
-        return Waiting(store)
+        return StoreMeeting(store)
 
     def publish(self, draw: Random, number: int) -> list[tuple[Part, Event]]:
         name, found = f"e{number}", []

@@ -1,0 +1,161 @@
+"""Scripts of consumer groups; see `scripts`."""
+
+from __future__ import annotations
+
+from headrace.streaming.kafka.client import TopicPartition
+from tests.simulated.scripts import Seen, Stage, Subscriber, outcome, producer, until, write
+
+
+def offsets_come_with_their_transaction(stage: Stage) -> Seen:
+    """Offsets and metadata are committed with a transaction, aborted with it, and unstable as long as it is open."""
+    topic, group = stage.topic(1), stage.name("group")
+    member = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: member.has() == [0], member)
+    by = producer(stage, stage.name("producer"))
+    place = [TopicPartition(topic, 0)]
+
+    def told() -> tuple[int, str | None]:
+        found = member.consumer.committed(place)[0]
+        return found.offset, found.metadata or None
+
+    def send(offset: int, metadata: str) -> None:
+        write(by, topic, b"a")
+        by.send_offsets([TopicPartition(topic, 0, offset, metadata=metadata)], member.consumer.group_metadata(), 5.0)
+
+    seen: Seen = [told()]
+    send(1, "one")
+    by.commit()
+    seen.append(told())
+    send(2, "two")
+    by.abort()
+    seen.append(told())
+    send(3, "three")
+    by.commit()
+    seen.append(told())
+    member.consumer.close()
+    by.close()
+    return seen
+
+
+def an_old_generation_commits_nothing(stage: Stage) -> Seen:
+    """Metadata of before a rebalance: the transaction must be aborted; with that of now it goes through."""
+    topic, group = stage.topic(2), stage.name("group")
+    first = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: first.has() == [0, 1], first)
+    old = first.consumer.group_metadata()
+    second = Subscriber(stage, group, topic, "i2")
+    until(stage, lambda: len(first.has()) == len(second.has()) == 1, first, second)
+    by = producer(stage, stage.name("producer"))
+    mine = TopicPartition(topic, first.has()[0], 1)
+    write(by, topic, b"a")
+    seen: Seen = [outcome(by.send_offsets, [mine], old, 5.0), outcome(by.commit)]
+    by.abort()
+    write(by, topic, b"b")
+    seen.append(outcome(by.send_offsets, [mine], first.consumer.group_metadata(), 5.0))
+    seen.append(outcome(by.commit))
+    seen.append(first.consumer.committed([mine])[0].offset)
+    for member in (first, second):
+        member.consumer.close()
+    by.close()
+    return seen
+
+
+def metadata_of_nobody_is_not_asked_about(stage: Stage) -> Seen:
+    """Of a consumer that never joined, offsets are taken if it has no name, and refused if it has one."""
+    topic, group = stage.topic(1), stage.name("group")
+    member = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: member.has() == [0], member)
+    seen: Seen = []
+    for instance in (None, "i1", "i9"):
+        stranger = Subscriber(stage, group, topic, instance, subscribes=False)
+        by = producer(stage, stage.name("producer"))
+        write(by, topic, b"a")
+        metadata = stranger.consumer.group_metadata()
+        seen.append(outcome(by.send_offsets, [TopicPartition(topic, 0, 1)], metadata, 5.0))
+        by.abort()
+        by.close()
+    member.consumer.close()
+    return seen
+
+
+def a_twin_takes_the_place_of_a_member(stage: Stage) -> Seen:
+    """A second life under a name: who has the partition, and what the first one is told and may still commit."""
+    topic, group = stage.topic(1), stage.name("group")
+    old = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: old.has() == [0], old)
+    before = old.consumer.group_metadata()
+    new = Subscriber(stage, group, topic, "i1")
+    if stage.protocol == "consumer":
+        until(stage, lambda: bool(new.errors), new, old)
+        seen: Seen = [new.errors[:1], old.has()]
+    else:
+        until(stage, lambda: new.has() == [0], new)
+        by = producer(stage, stage.name("producer"))
+        write(by, topic, b"a")
+        seen = [outcome(by.send_offsets, [TopicPartition(topic, 0, 1)], before, 5.0)]
+        by.abort()
+        until(stage, lambda: bool(old.errors), old, new)
+        later = stage.moment() + 1.0
+        until(stage, lambda: stage.moment() > later, old, new)
+        seen += [old.errors[:1], old.told, new.told]
+        by.close()
+    new.consumer.close()
+    old.consumer.close()
+    return seen
+
+
+def a_static_member_may_come_back(stage: Stage) -> Seen:
+    """One that leaves in order finds what it had, and the others hear of nothing."""
+    topic, group = stage.topic(2), stage.name("group")
+    stays, goes = Subscriber(stage, group, topic, "i1"), Subscriber(stage, group, topic, "i2")
+    until(stage, lambda: len(stays.has()) == len(goes.has()) == 1, stays, goes)
+    had, heard = goes.has(), len(stays.told)
+    goes.consumer.close()
+    back = Subscriber(stage, group, topic, "i2")
+    until(stage, lambda: back.has() == had, stays, back)
+    seen: Seen = [goes.told[-1][0], len(stays.told) - heard]
+    for member in (stays, back):
+        member.consumer.close()
+    return seen
+
+
+def a_silent_member_loses_its_partitions(stage: Stage) -> Seen:
+    """A member that left without a word is one until its session ends; then another has all."""
+    topic, group = stage.topic(2), stage.name("group")
+    stays, goes = Subscriber(stage, group, topic, "i1"), Subscriber(stage, group, topic, "i2")
+    until(stage, lambda: len(stays.has()) == len(goes.has()) == 1, stays, goes)
+    goes.consumer.close()
+    begun = stage.moment()
+    until(stage, lambda: stays.has() == [0, 1], stays)
+    seen: Seen = [4.0 < stage.moment() - begun < 25.0]
+    stays.consumer.close()
+    return seen
+
+
+def a_stale_member_commits_nothing_without_a_transaction(stage: Stage) -> Seen:
+    """A member whose twin has taken over is refused, and the twin is not."""
+    topic, group = stage.topic(1), stage.name("group")
+    old = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: old.has() == [0], old)
+    seen: Seen = [outcome(old.consumer.commit, [TopicPartition(topic, 0, 1)])]
+    new = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: new.has() == [0], new)
+    seen += [outcome(old.consumer.commit, [TopicPartition(topic, 0, 2)])]
+    seen += [outcome(new.consumer.commit, [TopicPartition(topic, 0, 3)])]
+    seen.append(new.consumer.committed([TopicPartition(topic, 0)])[0].offset)
+    new.consumer.close()
+    old.consumer.close()
+    return seen
+
+
+CLASSIC = (a_stale_member_commits_nothing_without_a_transaction,)
+"""Scripts of what the newer protocol does not have."""
+TOGETHER = (
+    offsets_come_with_their_transaction,
+    an_old_generation_commits_nothing,
+    metadata_of_nobody_is_not_asked_about,
+    a_twin_takes_the_place_of_a_member,
+    a_static_member_may_come_back,
+    a_silent_member_loses_its_partitions,
+)
+"""Scripts of groups, for either protocol."""
