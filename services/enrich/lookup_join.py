@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.features.keyed_windows import Features, question_of
 from headrace.domain.features.label_aggregates import LabelQuestion, label_question_of
 from headrace.domain.features.sliding_windows import Question
-from headrace.domain.features.store_keys import ALWAYS, PROGRESS, Progress, Shelves, Truth, read_progress
+from headrace.domain.features.store_keys import PROGRESS, Progress, Shelves, Truth, read_progress
 from headrace.domain.features.values import Timelines
 from headrace.domain.features.window_kernels import NEVER, Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.stores.online import Found, Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.sources import ALWAYS
 from services.enrich.event_gate import times_of
 from services.enrich.metrics import Figures
 from services.enrich.standstill import Standstill

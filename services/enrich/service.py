@@ -16,7 +16,7 @@ from headrace.domain.features.rules import EARLIEST
 from headrace.domain.features.window_kernels import NEVER, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.exchange import Labelled, exchanges
-from headrace.domain.records.view_changelog import EXCHANGE, NOTHING, Entries, Mark, updates
+from headrace.domain.records.view_changelog import EXCHANGE, Entries, updates
 from headrace.errors import ContractError
 from headrace.stores.online import Store
 from headrace.streaming.process.logs import logger
@@ -24,6 +24,7 @@ from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import Clock
 from headrace.streaming.watermarks.idleness import Quiet
+from headrace.streaming.watermarks.marks import Mark
 from services.enrich.duplicates import MOST, Ids, taken_out
 from services.enrich.event_gate import DAY, FIRM, Gate, Passed, entities_of, late_rows, times_of
 from services.enrich.lookup_join import Lookup, Lookups, needed
@@ -178,15 +179,15 @@ class Enrich(Service):
         state = self._state(partition)
         progress, firm = state.clock.credible, state.clock.firm
         if progress == NEVER:
-            return Mark(partition, state.next_offset, EARLIEST, NOTHING, time, idle)
+            return Mark(partition, state.next_offset, EARLIEST, time, idle)
         lateness = self.pipeline.events.allowed_lateness
         if firm == NEVER:  # As long as nothing is firm nothing is late, however old.
-            return Mark(partition, state.next_offset, progress, NOTHING, time, idle)
+            return Mark(partition, state.next_offset, progress, time, idle)
         least = firm - lateness
         asked_from = state.asked_from()
         if asked_from is not None:
             least = min(least, asked_from)
-        return Mark(partition, state.next_offset, progress, least - view.span - lateness, time, idle)
+        return Mark(partition, state.next_offset, progress, time, idle, least - view.span - lateness)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Tell the views which partitions stand at their end for so long that nobody should wait for them.

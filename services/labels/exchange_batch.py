@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from headrace.columnar.jit import kernel
 from headrace.columnar.partitioner import Keys, keys_of
 from headrace.columnar.structs import array_of, span_of
+from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.records.rows import Packed
@@ -22,8 +23,6 @@ arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc
 
 Ints = npt.NDArray[np.int64]
-KINDS = ("labels", "predictions", "shadow-predictions", "events")
-"""Sources of exchange records, in the order in which a join numbers their partitions."""
 IDENTITY = ("suffix", "name", "version", "digest", "arm", "plan_version")
 """What predictions of one model share: the end of their ids, and what they say of it."""
 _NO_ENDS, _NO_BYTES = np.zeros(1, np.int32), np.zeros(0, np.uint8)

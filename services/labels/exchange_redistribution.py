@@ -15,9 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
-from services.labels.exchange_batch import KINDS
+from headrace.domain.records.exchange import KINDS, MOST_BYTES
 from services.labels.join.layout import NEVER, UNSEEN
-from services.labels.repartition import MOST_BYTES
 
 arrays: Any = pa  # its stubs know too few of the overloads
 

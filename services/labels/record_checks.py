@@ -1,8 +1,11 @@
-"""Which records of the exchange can be folded: columns of one length, numbers and texts that can be kept."""
+"""Which labels and predictions can be joined, and which records of the exchange can be folded: columns of one length,
+numbers and texts that can be kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +13,57 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.pipeline.spec import Labels
+from headrace.domain.pipeline.truth import said_of, truths
+from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
-from services.labels.exchange_batch import KINDS, headed
+from services.labels.exchange_batch import headed
 from services.labels.join.layout import LEAST_TIME, MOST_TIME
-from services.labels.repartition import MOST_ID
 
 arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+DAY = 86_400_000
+MOST_ID = 1_000
+"""Bytes of an event id."""
+TIMES = {"labels": "label_time", "predictions": "event_time", "shadow-predictions": "event_time"}
+"""By source topic: the column that its progress is told by."""
 FURTHEST = 1 << 60
 """Of marks, in milliseconds: far enough from the ends of int64 to add durations."""
+
+
+def checked(batch: Batch, rule: Labels) -> tuple[Batch, tuple[Reject, ...]]:
+    """The rows that can be joined, labels as what they say, and the others: those that no event could ever have."""
+    columns = batch.columns
+    size = kernels.binary_length(columns["event_id"]).to_numpy()
+    faults = [("event_id", f"an event id has 1 to {MOST_ID} bytes", (size < 1) | (size > MOST_ID))]
+    time = columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
+    strange = (time < LEAST_TIME) | (time > MOST_TIME)
+    if batch.topic == "labels":
+        value = columns["value"].to_numpy()
+        said, nothing = truths(value, rule)
+        if said is not value:
+            place = columns.schema.get_field_index("value")
+            batch = replace(batch, columns=columns.set_column(place, columns.schema.field(place), arrays.array(said)))
+        faults += [
+            ("not_finite", "a label is a finite number", ~np.isfinite(value)),
+            ("no_class", f"the label {said_of(rule)}", nothing),
+            (
+                "label_time",
+                "a label was known when it was written, or a day later at most, and after the year 1",
+                (time > batch.timestamp + DAY) | strange,
+            ),
+        ]
+    else:
+        own = headed(columns["event_id"], columns["prediction_id"])
+        faults.append(("prediction_id", "a prediction's id begins with its event's and a slash", ~own))
+        faults.append(("event_time", "an event happened between the years 1 and 4199", strange))
+        made = columns["predicted_time"].cast(pa.int64()).to_numpy()
+        made = (made < LEAST_TIME) | (made > MOST_TIME)
+        faults.append(("predicted_time", "a prediction was made between the years 1 and 4199", made))
+    return set_apart(batch, faults)
 
 
 def sound(batch: Batch, views: Iterable[str]) -> tuple[Batch, tuple[Reject, ...]]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.records.exchange import KINDS
 from headrace.streaming.kafka.message import place as place_of
 from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
-from services.labels.exchange_batch import KINDS
 from services.labels.exchange_redistribution import Marked, Source, marked, marks_anew, marks_of, told_anew
 from services.labels.join.state import question_of
 from services.labels.redistribution import least_marks, moved_joins

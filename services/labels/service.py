@@ -11,21 +11,22 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.records.exchange import KINDS, Router
+from headrace.domain.records.view_changelog import Entries, joined, label_updates
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
 from headrace.streaming.records.rows import Packed
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import CONFIRMED, NEVER, Recent
 from headrace.streaming.watermarks.idleness import Quiet
-from services.labels.exchange_batch import KINDS, Told
+from headrace.streaming.watermarks.marks import Mark
+from services.labels.exchange_batch import Told
 from services.labels.join.layout import UNSEEN
 from services.labels.join.state import Found, Join, Structs, question_of
 from services.labels.metrics import Figures
 from services.labels.outcomes import STATES, Outcomes, whose
-from services.labels.record_checks import sound
-from services.labels.repartition import DAY, TIMES, Mark, Router, checked
-from services.labels.view_changelog import Changes, joined, reached, updates
-from services.labels.view_changelog import Mark as ViewMark
+from services.labels.record_checks import DAY, TIMES, checked, sound
+from services.labels.view_progress import reached
 
 Ints = npt.NDArray[np.int64]
 FATES = {
@@ -109,7 +110,7 @@ class Labelling(Service):
         for part in _parts(batch):
             told = self._told(part)
             quiet &= told.quiet
-            changes: list[Changes] = []
+            changes: list[Entries] = []
             for partition, join, found in self._folded(part, told, live=True):
                 if len(found.outcomes):
                     emits.append(self._answered(partition, join, found.outcomes))
@@ -144,7 +145,7 @@ class Labelling(Service):
             self._idle.pop(partition, None)
         marks = [self._mark(partition, now) for partition, _ in good.runs()]
         emits = self._router.route(good, marks) if marks else ()
-        return Output(tuple(emits), tuple(rejects))
+        return Output(tuple(emits), rejects)
 
     def _mark(self, partition: int, now: float, idle: bool = False) -> Mark:
         offset, recent = self._offsets.get(partition, 0), self._recent.get(partition, Recent())
@@ -217,16 +218,16 @@ class Labelling(Service):
         self._figures.delay.observe(delays / 1000)
         return Emit("outcomes", columns, columns["entity"], np.full(len(found), partition, np.int32))
 
-    def _changed(self, batch: Batch, join: Join, changes: Structs) -> list[Changes]:
+    def _changed(self, batch: Batch, join: Join, changes: Structs) -> list[Entries]:
         """For each view that folds labels what is to be told it."""
         if not self._views:
             return []
         entities, times = whose(join, changes, self._entities)
         values = np.column_stack([changes["new"].astype(np.float64), changes["value"] - changes["former"]])
         offsets = batch.offset[changes["row"]]
-        return [Changes(entities[view.name], times, changes["known"], values, offsets) for view in self._views]
+        return [Entries(entities[view.name], times, offsets, values, known=changes["known"]) for view in self._views]
 
-    def _tell(self, batch: Batch, told: Told, changes: list[Changes]) -> Iterator[Emit]:
+    def _tell(self, batch: Batch, told: Told, changes: list[Entries]) -> Iterator[Emit]:
         """Tell every view how far the partitions are that heard of labels or events, and what changed in them.
 
         How far predictions are is none of their business: they wait for views.
@@ -234,16 +235,16 @@ class Labelling(Service):
         labels, events = (slice(self._firsts[n], self._firsts[n] + self._counts[n]) for n in ("labels", "events"))
         lateness = self.pipeline.events.allowed_lateness
         for place, view in enumerate(self._views):
-            marks: list[ViewMark] = []
-            own: list[Changes] = []
+            marks: list[Mark] = []
+            own: list[Entries] = []
             for run, (partition, rows) in enumerate(batch.runs()):
                 if told.of_labels[rows].any():
                     sources = self._joins[partition].sources
                     progress, time, idle, sure = reached(view, lateness, sources[labels], sources[events])
                     own.append(changes[run * len(self._views) + place].marked(len(marks)))
-                    marks.append(ViewMark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle, sure))
+                    marks.append(Mark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle, sure))
             if marks:
-                yield updates(view, self._view_partitions[view.name], marks, joined(own))
+                yield label_updates(view, self._view_partitions[view.name], marks, joined(own))
 
     def _show(self) -> None:
         joins, figures = self._joins.values(), self._figures

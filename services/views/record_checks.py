@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from headrace.domain.features.rules import EARLIEST, LATEST
 from headrace.domain.features.window_kernels import Flags, Ints
-from headrace.domain.records.view_changelog import EXCHANGE, NOTHING
+from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
+from headrace.streaming.watermarks.marks import NOTHING
 
 kernels: Any = pc  # its stubs know too few of the overloads
 FURTHEST = -NOTHING

@@ -8,7 +8,7 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.domain.features.redistribution import Columns, homes_of, joined, part_of, taken
-from headrace.domain.features.sources import Sources
+from headrace.streaming.watermarks.sources import Sources
 
 
 def moved_updates(

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import SWEEPS, question_of
 from headrace.domain.features.label_aggregates import LABEL, LABELLED, label_question_of
-from headrace.domain.features.sources import Sources
 from headrace.domain.features.store_keys import PROGRESS, Shelves, fields_of, write_progress
 from headrace.domain.features.window_kernels import NEVER, Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
@@ -24,6 +23,7 @@ from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
+from headrace.streaming.watermarks.sources import Sources
 from services.views.metrics import Figures
 from services.views.record_checks import sound
 from services.views.state import Ledger

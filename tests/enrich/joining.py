@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.features.store_keys import ALWAYS
 from headrace.domain.features.window_kernels import NEVER
 from headrace.domain.pipeline.spec import View
-from headrace.domain.records.view_changelog import MILLIS
 from headrace.streaming.records.batch import Emit
+from headrace.streaming.watermarks.repartition import MILLIS
+from headrace.streaming.watermarks.sources import ALWAYS
 
 Report = tuple[int, float]
 """Label time, value."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headrace.domain.features.sources import Sources
-from headrace.domain.features.store_keys import ALWAYS, Progress, read_progress, write_progress
+from headrace.domain.features.store_keys import Progress, read_progress, write_progress
 from headrace.domain.features.window_kernels import NEVER
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.sources import ALWAYS, Sources
 
 IDLE_AFTER = 10
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from headrace.domain.features.store_keys import ALWAYS, Progress, Truth
+from headrace.domain.features.store_keys import Progress, Truth
+from headrace.streaming.watermarks.sources import ALWAYS
 from services.enrich.standstill import Standstill
 from tests.enrich.cases import ROOM
 

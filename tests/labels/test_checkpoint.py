@@ -9,8 +9,9 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.domain.pipeline.contracts import predictions
+from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.rows import Packed
-from services.labels.exchange_batch import KINDS, Told
+from services.labels.exchange_batch import Told
 from services.labels.join.state import Found, Join, question_of
 from services.labels.row_fields import entities
 from tests.labels.cases import COUNTS, Case, pipeline

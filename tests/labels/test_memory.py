@@ -8,10 +8,10 @@ import pytest
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.records.exchange import Labelled, exchanges
-from headrace.domain.records.view_changelog import Mark
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, slot
 from headrace.streaming.records.codec import Codec
+from headrace.streaming.watermarks.marks import Mark
 from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, FILE, ROOT, Case
 from tests.labels.stream import BEGIN, DAY, predictions_of
@@ -35,7 +35,7 @@ def full() -> Labelling:
         part = ids[start : start + 4_000]
         text = pa.array(part).cast(pa.string())
         terminal = {"terminal": pa.array(part % 10_000).cast(pa.string())}
-        mark = Mark(0, start, int(times[part].max()), 0, BEGIN)
+        mark = Mark(0, start, int(times[part].max()), BEGIN, floor=0)
         told = exchanges(1, [mark], Labelled(text, times[part], terminal, np.zeros(len(part), np.int64)))
         predictions = predictions_of(part, times, np.zeros(len(part), np.int64), case.predictions)
         said = {

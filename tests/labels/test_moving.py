@@ -13,9 +13,9 @@ import pytest
 
 from headrace.columnar import packing
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import slot
-from services.labels.exchange_batch import KINDS
 from services.labels.exchange_redistribution import Marked, marked, marks_anew, marks_of, told_anew
 from services.labels.join.state import question_of
 from services.labels.redistribution import least_marks, moved_joins

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.records import exchange as routing
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, slot
 from headrace.streaming.watermarks.idleness import Quiet
-from services.labels import repartition as routing
 from services.labels.exchange_batch import headed
 from services.labels.join.layout import NEVER, UNSEEN
 from services.labels.service import Labelling
-from services.labels.view_changelog import reached
+from services.labels.view_progress import reached
 from tests.labels.cases import COUNTS, EXCHANGE, ROOT, Case, pipeline
 
 LABEL = load_schema(ROOT / "schemas/label.avsc").arrow

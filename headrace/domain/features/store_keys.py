@@ -12,10 +12,7 @@ import pyarrow as pa
 from headrace.domain.features.window_kernels import Ints
 from headrace.errors import ContractError
 from headrace.stores.online import RESERVED
-
-ALWAYS = 2**62
-"""A time after all times."""
-
+from headrace.streaming.watermarks.sources import ALWAYS
 
 PROGRESS = RESERVED + b"progress"
 """Field of a shelf: how far every source is as far as this partition knows; see `write_progress`."""

@@ -1,16 +1,29 @@
-"""exchange records: which events views fold labels of, told to the partitions where their labels come by."""
+"""exchange records: what belongs to one event, told to the partition where it meets.
+
+Labels, predictions, and which events views fold labels of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.window_kernels import Flags, Ints
-from headrace.domain.records.view_changelog import EXCHANGE, Mark, Spread
-from headrace.streaming.records.batch import Emit
+from headrace.domain.records.view_changelog import EXCHANGE
+from headrace.streaming.records.batch import Batch, Emit
+from headrace.streaming.watermarks.marks import Mark
+from headrace.streaming.watermarks.repartition import Spread
+
+arrays: Any = pa  # its stubs know too few of the overloads
+
+KINDS = ("labels", "predictions", "shadow-predictions", "events")
+"""Sources of exchange records, in the order in which a join numbers their partitions."""
+MOST_BYTES = 4_000_000
+"""Of columns that go into records together: half of what a record may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,56 @@ def exchanges(partitions: int, marks: Sequence[Mark], events: Labelled) -> Emit:
     columns = spread.place() | {
         "source": spread.same("events"),
         "events": pa.StructArray.from_arrays(list(told.values()), names=list(told)),
-        "predictions": spread.none(pa.null()),
-        "labels": spread.none(pa.null()),
+        "predictions": spread.none(pa.list_(pa.null())),
+        "labels": spread.none(pa.list_(pa.null())),
     }
     return Emit(EXCHANGE, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
+
+
+class Router:
+    """Writes labels and predictions: for each batch and source partition one record to every partition of the exchange.
+
+    So each of them hears how far every source is.
+
+    Parameters:
+        schema: of the exchange's columns.
+        partitions: of the exchange.
+    """
+
+    def __init__(self, schema: pa.Schema, partitions: int) -> None:
+        self._schema = schema
+        self._partitions = partitions
+
+    def marks(self, topic: str, marks: Sequence[Mark]) -> Emit:
+        """Records that tell nothing but marks."""
+        nobody = Spread(pa.array([], pa.string()), np.zeros(0, np.int64), marks, self._partitions)
+        return self._emit(topic, nobody, None)
+
+    def route(self, batch: Batch, marks: Sequence[Mark]) -> Iterator[Emit]:
+        """Rows with the marks of their source partitions, one for each of `batch.runs()`; large batches in parts."""
+        if batch.columns.nbytes > MOST_BYTES and len(batch) > 1:
+            half = len(batch) // 2
+            for part in (batch.slice(slice(0, half)), batch.slice(slice(half, len(batch)))):
+                present = {partition for partition, _ in part.runs()}
+                yield from self.route(part, [mark for mark in marks if mark.source in present])
+            return
+        mark = np.zeros(len(batch), np.int64)
+        for place, (_, rows) in enumerate(batch.runs()):
+            mark[rows] = place
+        spread = Spread(batch.columns["event_id"], mark, marks, self._partitions)
+        yield self._emit(batch.topic, spread, batch.columns)
+
+    def _emit(self, topic: str, spread: Spread, rows: pa.RecordBatch | None) -> Emit:
+        columns = {"source": spread.same(topic)} | spread.place()
+        field = "labels" if topic == "labels" else "predictions"
+        for name in ("predictions", "labels"):
+            kind = self._schema.field(name).type
+            if name == field and rows is not None:
+                parts = [rows[part.name] for part in kind.value_type]
+                told = arrays.StructArray.from_arrays(parts, fields=list(kind.value_type))
+                columns[name] = spread.lists(told, kind)
+            else:
+                columns[name] = spread.none(kind)
+        kind = self._schema.field("events").type
+        columns["events"] = arrays.StructArray.from_arrays([spread.none(f.type) for f in kind], fields=list(kind))
+        return Emit(EXCHANGE, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)

@@ -1,154 +1,116 @@
-"""view_update records: what the events of a source partition mean to a view that another entity keys."""
+"""view_update records: what a source partition's events, or their labels, mean to a view that another entity keys."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.columnar.partitioner import partitions_of
+from headrace.domain.features.label_aggregates import LABEL, LABELLED
 from headrace.domain.features.window_kernels import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Emit
+from headrace.streaming.watermarks.marks import Mark
+from headrace.streaming.watermarks.repartition import Spread
 
-MILLIS = pa.timestamp("ms", tz="UTC")
+arrays: Any = pa  # its stubs know too few of the overloads
+
 EXCHANGE = "exchange"
 """Source of the updates that tell labels; all others come from events."""
-NOTHING = -(1 << 60)
-"""A time before all that events may have, which a floor may be; see `soundness`."""
+OF_LABELS = (LABELLED, LABEL)
+"""Value columns of updates that tell labels: change of the number of an entry's labels (1, 0, -1), and of their sum."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a source partition is.
-
-    Attributes:
-        source: the partition.
-        next_offset: all its records below this offset are told.
-        progress: how far its event time has credibly come (see `event_time`); the year 1 when there was none.
-        floor: nothing at or before this time will be asked for by its events; NOTHING while any time may be.
-        time: milliseconds of the clock, not of events: when the newest of its records was written or, if it is idle,
-            when it was last seen at its end.
-        idle: it stayed at its end for so long that nobody should wait for it.
-    """
-
-    source: int
-    next_offset: int
-    progress: int
-    floor: int
-    time: int
-    idle: bool = False
+def _nothing() -> Ints:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Entries of several sources: entity (text), time (ms), offset and values of each, and which mark it belongs to."""
+    """Entries of several sources, or changes of their labels.
+
+    Attributes:
+        entities: whose, as text; null for nobody's, who is told nothing.
+        times: of the entries, ms.
+        offsets: of the records of the source that led to them.
+        values: (entries, value columns).
+        mark: which mark each belongs to.
+        known: of labels, from when on each is known, ms; empty for entries.
+    """
 
     entities: pa.StringArray
     times: Ints
     offsets: Ints
     values: Floats
-    mark: Ints
+    mark: Ints = field(default_factory=_nothing)
+    known: Ints = field(default_factory=_nothing)
 
     def take(self, rows: Flags) -> Entries:
         """The rows of a mask."""
         at = np.flatnonzero(rows)
-        entities = self.entities.take(pa.array(at))
-        return Entries(entities, self.times[at], self.offsets[at], self.values[at], self.mark[at])
+        entities, known = self.entities.take(pa.array(at)), self.known[at] if len(self.known) else self.known
+        return Entries(entities, self.times[at], self.offsets[at], self.values[at], self.mark[at], known)
+
+    def marked(self, mark: int) -> Entries:
+        """The same, all of one mark."""
+        return replace(self, mark=np.full(len(self.times), mark))
 
 
-class Spread:
-    """How entries fall to records: one record for every mark and every partition of a topic.
-
-    Parameters:
-        keys: what decides on the partition of each entry; its mark stands in `mark`.
-        marks: of the sources.
-        partitions: of the topic.
-
-    Attributes:
-        source, target: int32, by record: source partition, and partition of the topic.
-        size: entries of each record.
-        order: the entries, those of a record together, in their own order.
-    """
-
-    def __init__(self, keys: pa.StringArray, mark: Ints, marks: Sequence[Mark], partitions: int) -> None:
-        records = len(marks) * partitions
-        record = mark * partitions + partitions_of(keys, partitions)
-        self.size: Ints = np.bincount(record, minlength=records)
-        self.order: Ints = np.argsort(record, kind="stable")
-        self._each = np.repeat(np.arange(len(marks)), partitions)
-        self._marks = marks
-        self.source = np.array([mark.source for mark in marks], np.int32)[self._each]
-        self.target = np.tile(np.arange(partitions, dtype=np.int32), len(marks))
-
-    def __len__(self) -> int:
-        return len(self.size)
-
-    def lists(self, entries: pa.Array | Ints) -> pa.ListArray:
-        """For every record the list of its entries."""
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.size)]).astype(np.int32)
-        ordered = (
-            pa.array(entries[self.order]) if isinstance(entries, np.ndarray) else entries.take(pa.array(self.order))
-        )
-        return pa.ListArray.from_arrays(pa.array(ends), ordered)
-
-    def none(self, kind: pa.DataType) -> pa.ListArray:
-        """For every record an empty list."""
-        return pa.ListArray.from_arrays(pa.array(np.zeros(len(self) + 1, np.int32)), pa.nulls(0, kind))
-
-    def same(self, word: str) -> pa.StringArray:
-        """The same word for every record."""
-        return pa.array([word] * len(self), pa.string())
-
-    def place(self) -> dict[str, pa.Array]:
-        """What a record says of its mark, but for the floor."""
-        marks = self._marks
-        return {
-            "source_partition": pa.array(self.source),
-            "next_offset": self.of_marks([mark.next_offset for mark in marks]),
-            "progress": self.of_marks([mark.progress for mark in marks], MILLIS),
-            "idle": self.of_marks([mark.idle for mark in marks]),
-            "time": self.of_marks([mark.time for mark in marks], MILLIS),
-        }
-
-    def of_marks(self, numbers: Sequence[int | bool], kind: pa.DataType | None = None) -> pa.Array:
-        """For every record the number of its mark."""
-        return pa.array(np.asarray(numbers)[self._each], kind)
+def joined(parts: Sequence[Entries]) -> Entries:
+    """All of them, one after the other; at least one."""
+    columns = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("times", "offsets", "values", "mark", "known")
+    )
+    return Entries(arrays.concat_arrays([part.entities for part in parts]), *columns)
 
 
 def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries | None = None) -> Emit:
     """One record for every mark and every partition of the view's topic, with the entries that belong there."""
     if entries is None:
-        nothing = np.zeros(0, np.int64)
-        entries = Entries(pa.array([], pa.string()), nothing, nothing, np.zeros((0, len(view.fields))), nothing)
+        entries = Entries(
+            pa.array([], pa.string()), _nothing(), _nothing(), np.zeros((0, len(view.fields))), _nothing()
+        )
+    return _told(view, "events", view.fields, partitions, marks, entries)
+
+
+def label_updates(view: View, partitions: int, marks: Sequence[Mark], changes: Entries) -> Emit:
+    """The same of changes of labels, as the exchange knows them."""
+    known = changes.entities.is_valid().to_numpy(zero_copy_only=False)
+    return _told(view, EXCHANGE, OF_LABELS, partitions, marks, changes if known.all() else changes.take(known))
+
+
+def _told(
+    view: View, source: str, fields: Sequence[str], partitions: int, marks: Sequence[Mark], entries: Entries
+) -> Emit:
     spread = Spread(entries.entities, entries.mark, marks, partitions)
     columns = spread.place() | {
         "view": spread.same(view.name),
-        "source": spread.same("events"),
-        "floor": spread.of_marks([mark.floor for mark in marks], MILLIS),
+        "source": spread.same(source),
+        "floor": spread.floor(),
         "keys": spread.lists(entries.entities),
         "times": spread.lists(entries.times),
         "offsets": spread.lists(entries.offsets),
-        "known": spread.none(pa.int64()),
-        "values": _value_columns(view, spread.size, entries.values[spread.order]),
+        "known": spread.lists(entries.known) if source == EXCHANGE else spread.none(pa.list_(pa.int64())),
+        "values": _value_columns(fields, spread.size, entries.values[spread.order]),
     }
     return Emit(f"view.{view.name}", pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
 
 
-def _value_columns(view: View, size: Ints, values: Floats) -> pa.Array:
-    """For every record a list of the view's value columns, each a name and the values of the record's entries."""
-    records, fields = len(size), len(view.fields)
+def _value_columns(names: Sequence[str], size: Ints, values: Floats) -> pa.Array:
+    """For every record a list of value columns, each a name and the values of the record's entries."""
+    records, fields = len(size), len(names)
     record = np.repeat(np.arange(records), size)
     column = (record[:, None] * fields + np.arange(fields)).ravel()
     numbers = values.ravel()[np.argsort(column, kind="stable")]
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.repeat(size, fields))]).astype(np.int32)
     inner = pa.ListArray.from_arrays(pa.array(ends), pa.array(numbers, pa.float64()))
-    names = pa.array(list(view.fields) * records, pa.string())
-    structs = pa.StructArray.from_arrays([names, inner], names=["name", "values"])
+    named = pa.array(list(names) * records, pa.string())
+    structs = pa.StructArray.from_arrays([named, inner], names=["name", "values"])
     outer = pa.array((np.arange(records + 1) * fields).astype(np.int32))
     return cast(pa.Array, pa.ListArray.from_arrays(outer, structs))
 

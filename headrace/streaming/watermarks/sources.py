@@ -1,4 +1,4 @@
-"""How far the sources of a view are: what follows from their marks for one partition of the view's topic."""
+"""How far the sources of a topic are: what follows from their marks for whoever reads one partition of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar import packing
-from headrace.domain.features.store_keys import ALWAYS
-from headrace.domain.features.window_kernels import NEVER, Flags, Ints
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import NEVER, Flags, Ints
 
+ALWAYS = 2**62
+"""A time after all times."""
 COLUMNS = ("next_offset", "progress", "floor", "idle", "time")
 
 
