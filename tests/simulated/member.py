@@ -107,23 +107,24 @@ class Life:
             next(self._turns)
             self.seen = before
         except StopIteration:
-            self._ended(5.0)
+            self._ended("drained", 5.0)
         except Killed:
-            self._ended(2.0)
+            self._ended("killed", 2.0)
         except Fenced:
-            self._ended(1.0)
+            self._ended("fenced", 1.0)
         except (ContractError, ConfigurationError) as error:
             if not self.world.scene.lossy:
                 self.world.scene.note(f"{self.process.name} refuses to go on: {error}")
-            self._ended(5.0)
+            self._ended("refused", 5.0)
         except HeadraceError:
-            self._ended(1.0)
+            self._ended("gave up", 1.0)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             place = traceback.extract_tb(error.__traceback__)[-1]
             self.world.scene.note(f"crashed: {error!r} at {place.filename.rpartition('/')[2]}:{place.lineno}")
-            self._ended(1.0)
+            self._ended("crashed", 1.0)
 
-    def _ended(self, longest: float) -> None:
+    def _ended(self, how: str, longest: float) -> None:
+        self.world.ends.append(how)
         self.process.dead = True
         if self in self.world.lives:
             self.world.lives.remove(self)

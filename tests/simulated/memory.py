@@ -34,6 +34,12 @@ class InMemory:
     def hangs(self, process: Process, what: str) -> bool:
         return False
 
+    def lacks(self, partition: int) -> bool:
+        return False
+
+    def slow(self) -> bool:
+        return False
+
     # What scripts ask of a stage.
 
     def connection(self, name: str) -> Connection:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.errors import ContractError
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.recovery import Recovery, check_offsets
 from headrace.streaming.task.transactions import AtLeastOnce, Retry, TransactionAborted
 from tests.simulated.memory import InMemory
+from tests.simulated.process import Process
+from tests.simulated.scene import channel, wiring
 from tests.simulated.scripts import Subscriber, until
+from tests.simulated.tally_scene import StoreTally
 
 
 def _delivery(memory: InMemory, name: str) -> AtLeastOnce:
@@ -20,6 +26,44 @@ def _checkpoint(delivery: AtLeastOnce, topic: str, value: bytes) -> None:
     """Queue a checkpoint of one record under the key that all have."""
     delivery.open()
     delivery.producer.send_one(topic, "key", value, partition=0, delivered=lambda *_: None)
+
+
+class Overtaken(InMemory):
+    """A broker to which others come while one that starts has asked for offsets and members, and not yet for answers.
+
+    Attributes:
+        commits: whether the others commit offsets with what they answer.
+    """
+
+    commits = True
+
+    def point(self, process: Process, what: str) -> None:
+        if what == "describe answered":
+            self.broker.append((channel("tallies").name, 0), b"k", b"an answer")
+            if self.commits:
+                self.broker.offsets["simulated.tally", channel("events").name, 0] = (1, "")
+        super().point(process, what)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_who_starts_beside_the_first_answers_does_not_take_them_for_those_of_before(commits: bool) -> None:
+    """Answers that came with offsets are no sign of offsets that are gone; answers without any are."""
+    memory = Overtaken("classic", 1)
+    memory.commits = commits
+    for logical in ("events", "tallies", "notes", "dead-letters", "checkpoints"):
+        memory.broker.create(channel(logical).name, 1)
+    wired = wiring("tally", ("events",), ("tallies", "notes"))
+    connection = memory.connection("m0")
+    consumer = Consumer(connection, group=wired.group)
+
+    def check() -> None:
+        check_offsets(connection, consumer, wired, StoreTally(memory), Recovery("", Metrics()), lambda: None)
+
+    if commits:
+        check()
+    else:
+        with pytest.raises(ContractError, match="answer_again"):
+            check()
 
 
 def test_a_checkpoint_of_who_is_no_member_any_more_takes_nobodys_place() -> None:

@@ -56,7 +56,12 @@ class Fault(NamedTuple):
 
 
 class World:
-    """Runs one schedule."""
+    """Runs one schedule.
+
+    Attributes:
+        fired: what went wrong.
+        ends: how processes ended.
+    """
 
     def __init__(self, plan: Plan, cast: Cast) -> None:
         self.plan = plan
@@ -68,6 +73,7 @@ class World:
         self.calm = False
         self.started = 0
         self.fired: list[Fault] = []
+        self.ends: list[str] = []
         self.scene = SCENES[plan.scene](plan)
         self.broker = Broker(self.chance, self.scene.told, self.scene.note)
         self.scene.open(self.broker)
