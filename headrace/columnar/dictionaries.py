@@ -54,7 +54,7 @@ class Models:
     """What predictions say of their models, in the order in which it was met.
 
     Attributes:
-        identities: tuples as `told.IDENTITY` names them.
+        identities: tuples: the end of their predictions' ids, then what predictions say of them.
         suffixes: int64, by number: equal for those that give an event's prediction the same id.
     """
 

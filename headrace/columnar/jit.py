@@ -30,7 +30,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -110,21 +110,30 @@ def _folder(function: Callable[..., object]) -> Path:
 
     Else numba would look for a place of its own, where code counts by the function's file alone.
     """
-    tried = list(_bases(Path(function.__code__.co_filename).resolve().parent))
+    tried = _bases(function.__code__.co_filename, settings.CACHE_DIR)
     for base in tried:
         folder = base / f"{function.__module__}-{stamp(function)[:20]}"
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                return folder
+        if _writable(folder):
+            return folder
     raise RuntimeError(f"none of {', '.join(map(str, tried))} can be written: NUMBA_CACHE_DIR names a folder that can")
 
 
-def _bases(module: Path) -> Iterator[Path]:
-    if settings.CACHE_DIR:
-        yield Path(settings.CACHE_DIR)
-    yield module / "__pycache__" / "kernels"
-    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
+@cache
+def _writable(folder: Path) -> bool:
+    """Whether a folder is there now, or could be made, and can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+@cache
+def _bases(path: str, given: str) -> tuple[Path, ...]:
+    """Where the machine code of a module may lie, the best place first."""
+    beside = Path(path).resolve().parent / "__pycache__" / "kernels"
+    of_user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
+    return (Path(given), beside, of_user) if given else (beside, of_user)
 
 
 def _type(word: str, records: dict[str, Any]) -> types.Type:
@@ -209,7 +218,9 @@ class _Heard(event.Listener):
 @contextmanager
 def _alone(made: Any) -> Iterator[bool]:
     """Whether no other process is at this kernel; the kernel's lock is ours inside, and let go when a holder dies."""
-    lock = os.open(_folder(made.py_func) / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+    folder = _folder(made.py_func)
+    folder.mkdir(parents=True, exist_ok=True)  # It may have been deleted since.
+    lock = os.open(folder / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -258,7 +258,7 @@ class State:
     as_of: i8
     labels_at: i8
     predictions_at: i8
-    """Clocks, see `clocks`."""
+    """Clocks, see `watermarks`."""
     predictions: i8
     matched: i8
     early: i8

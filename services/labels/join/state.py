@@ -66,7 +66,7 @@ class Question:
         matures_after, expires_after: milliseconds.
         unlabelled: the label of an event that none came for in time; None: not known.
         sources: label sources by rank.
-        partitions: how many each source topic has, in the order of `told.KINDS`.
+        partitions: how many each source topic has, in the order of `exchange_batch.KINDS`.
     """
 
     matures_after: int

@@ -23,7 +23,7 @@ from services.labels.join.layout import NEVER, SOURCE, UNSEEN, Memory, Records, 
 
 _FOREVER = 2**62
 EVENTS = 3
-"""The kind of records that tell events, see `told.KINDS`."""
+"""The kind of records that tell events, see `exchange_batch.KINDS`."""
 
 
 @kernel
