@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.streaming.kafka.client import TopicPartition
-from tests.simulated.scripts import Seen, Stage, Subscriber, outcome, producer, until, write
+from tests.simulated.scripts import Seen, Stage, Subscriber, outcome, producer, take, until, write
 
 
 def offsets_come_with_their_transaction(stage: Stage) -> Seen:
@@ -20,7 +20,7 @@ def offsets_come_with_their_transaction(stage: Stage) -> Seen:
 
     def send(offset: int, metadata: str) -> None:
         write(by, topic, b"a")
-        by.send_offsets([TopicPartition(topic, 0, offset, metadata=metadata)], member.consumer.group_metadata(), 5.0)
+        take(stage, by, [TopicPartition(topic, 0, offset, metadata=metadata)], member.consumer.group_metadata())
 
     seen: Seen = [told()]
     send(1, "one")
@@ -48,10 +48,10 @@ def an_old_generation_commits_nothing(stage: Stage) -> Seen:
     by = producer(stage, stage.name("producer"))
     mine = TopicPartition(topic, first.has()[0], 1)
     write(by, topic, b"a")
-    seen: Seen = [outcome(by.send_offsets, [mine], old, 5.0), outcome(by.commit)]
+    seen: Seen = [outcome(take, stage, by, [mine], old), outcome(by.commit)]
     by.abort()
     write(by, topic, b"b")
-    seen.append(outcome(by.send_offsets, [mine], first.consumer.group_metadata(), 5.0))
+    seen.append(outcome(take, stage, by, [mine], first.consumer.group_metadata()))
     seen.append(outcome(by.commit))
     seen.append(first.consumer.committed([mine])[0].offset)
     for member in (first, second):
@@ -71,7 +71,7 @@ def metadata_of_nobody_is_not_asked_about(stage: Stage) -> Seen:
         by = producer(stage, stage.name("producer"))
         write(by, topic, b"a")
         metadata = stranger.consumer.group_metadata()
-        seen.append(outcome(by.send_offsets, [TopicPartition(topic, 0, 1)], metadata, 5.0))
+        seen.append(outcome(take, stage, by, [TopicPartition(topic, 0, 1)], metadata))
         by.abort()
         by.close()
     member.consumer.close()
@@ -92,7 +92,7 @@ def a_twin_takes_the_place_of_a_member(stage: Stage) -> Seen:
         until(stage, lambda: new.has() == [0], new)
         by = producer(stage, stage.name("producer"))
         write(by, topic, b"a")
-        seen = [outcome(by.send_offsets, [TopicPartition(topic, 0, 1)], before, 5.0)]
+        seen = [outcome(take, stage, by, [TopicPartition(topic, 0, 1)], before)]
         by.abort()
         until(stage, lambda: bool(old.errors), old, new)
         later = stage.moment() + 1.0

@@ -10,6 +10,7 @@ from headrace.streaming.kafka.client import Consumer, Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.kafka.poll_result import parted
+from headrace.streaming.task.transactions import Retry
 
 Seen = list[Any]
 
@@ -93,6 +94,12 @@ def outcome(call: Callable[..., object], *arguments: object) -> str:
     except HeadraceError as raised:
         return type(raised).__name__
     return "done"
+
+
+def take(stage: Stage, by: Producer, offsets: list[TopicPartition], who: Any) -> None:
+    """Add offsets to a transaction."""
+    retry = Retry(5.0, lambda: None, stage.moment, stage.wait)
+    retry(lambda timeout: by.send_offsets(offsets, who, timeout))
 
 
 def contents(stage: Stage, topic: str, isolation: str, end: int, partition: int = 0) -> Seen:
@@ -236,7 +243,7 @@ def offsets_of_an_open_transaction_are_not_told(stage: Stage) -> Seen:
     place = TopicPartition(topic, 0)
     by = producer(stage, stage.name("producer"))
     write(by, topic, b"a")
-    by.send_offsets([TopicPartition(topic, 0, 5)], Consumer(stage.connection("x"), group=group).group_metadata(), 5.0)
+    take(stage, by, [TopicPartition(topic, 0, 5)], Consumer(stage.connection("x"), group=group).group_metadata())
     seen: Seen = [outcome(member.consumer.committed, [place], 0.2)]
     by.abort()
     seen.append(member.consumer.committed([place])[0].offset)

@@ -351,18 +351,10 @@ class Producer:
         """Flush, and let go of the broker at once instead of when the collector comes by."""
         call(self._producer.close)
 
-    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, within: float) -> None:
-        """Add offsets to the transaction. Stuck when that takes longer than `within` seconds."""
+    def send_offsets(self, offsets: list[TopicPartition], group_metadata: Any, timeout: float) -> None:
+        """Add offsets to the transaction. Transient: call again. Stuck: it did not come back; use a new producer."""
         send = self._producer.send_offsets_to_transaction
-        end = self._library.monotonic() + within
-        while True:
-            try:
-                call(self._library.call_until, within + COME_BACK_S, send, offsets, group_metadata, within)
-                return
-            except Transient as reason:
-                if self._library.monotonic() >= end:
-                    raise Stuck(f"offsets were not taken within {within:g} s: {reason}") from reason
-                self._library.sleep(PAUSES_S[0])
+        call(self._library.call_until, timeout + COME_BACK_S, send, offsets, group_metadata, timeout)
 
     def commit(self, timeout: float = 30.0) -> None:
         """Commit the transaction. Transient: it goes on, call again; never use the producer for anything else then."""

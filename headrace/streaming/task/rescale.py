@@ -29,11 +29,12 @@ from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.partition_counts import PartitionCounts, stamped
 from headrace.streaming.task.recovery import Recovery
 from headrace.streaming.task.service import Service
+from headrace.streaming.task.transactions import Retry
 
 TRANSACTION_S = 600
 """States of any size are written by then; brokers allow 900 unless told otherwise (transaction.max.timeout.ms)."""
-OFFSETS_S = 30.0
-"""Longer than a service gives them: here nobody sends them again, the move ends and is begun anew."""
+PATIENCE_S = 30.0
+"""Offsets that are not taken within it end the move, which is begun anew: longer than a service gives them."""
 
 
 @dataclass(slots=True)
@@ -106,6 +107,8 @@ class Move:
             self.connection, transactional_id=f"{pipeline}.repartition", transaction_s=TRANSACTION_S
         )
         self._producer.init_transactions()
+        library = self.connection.library
+        self._retry = Retry(PATIENCE_S, lambda: None, library.monotonic, library.sleep)
         self.moved: dict[str, int] = {}
         self.written = self.told_anew = self.refused = 0
 
@@ -207,7 +210,8 @@ class Move:
             for each in left.found
         ]
         if offsets:
-            self._producer.send_offsets(offsets, left.consumer.group_metadata(), OFFSETS_S)
+            who = left.consumer.group_metadata()
+            self._retry(lambda _: self._producer.send_offsets(offsets, who, PATIENCE_S))
 
     def _refuse(self, left: Left, rejects: Sequence[Reject], intake: Intake) -> None:
         if rejects:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headrace.errors import Fenced, Transient
+from headrace.errors import Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.client import GIVEN_UP_S, Consumer, Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import Stuck, TransactionAborted, Undelivered
@@ -180,7 +180,7 @@ class ExactlyOnce:
                 return producer
         raise Fenced(f"{MOST_PRODUCERS} producers in a row could not begin")
 
-    def replace(self, reason: Stuck) -> None:
+    def replace(self, reason: HeadraceError) -> None:
         """Go on with a new producer of the same name; what was sent is sent again through it."""
         log.warning("producer replaced", reason=str(reason))
         self.left = [*self.left, self.producer]  # It is fenced by the next one, so it can do nothing any more.
@@ -216,8 +216,8 @@ class ExactlyOnce:
         self.flush()
         if offsets:
             try:
-                self.producer.send_offsets(offsets, membership, self.offsets_s)
-            except Stuck as reason:
+                self.retry(lambda _: self.producer.send_offsets(offsets, membership, self.offsets_s), self.offsets_s)
+            except (Stuck, Transient) as reason:
                 self.offsets_s = min(self.offsets_s * 2, OFFSETS_MOST_S)
                 self.replace(reason)
                 raise TransactionAborted(str(reason)) from reason
