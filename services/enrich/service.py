@@ -78,7 +78,6 @@ class Enrich(Service):
     """
 
     inputs = ("events",)
-    stateful = ("events",)
     answers = ("features",)
 
     def __init__(self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY, figures: Figures | None = None) -> None:
@@ -324,7 +323,7 @@ class Enrich(Service):
             self.restore(partition, None)
         return self._states[partition]
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
         lateness = self.pipeline.events.allowed_lateness
         ids = Ids(self.pipeline.events.repeats_within, keeps=self._keeps)

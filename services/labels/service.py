@@ -262,7 +262,7 @@ class Labelling(Service):
             self.restore(partition, None)
         return self._joins[partition]
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other contracts."""
         join = Join(self._question)
         if snapshot is not None:

@@ -47,7 +47,6 @@ class Scorecards(Service):
     """
 
     inputs = ("predictions", "shadow-predictions", OUTCOMES, PARTS)
-    stateful = inputs
     answers = ("scorecards",)
     counted = (OUTCOMES, PARTS)  # Of outcomes' entities, days are remembered where their next outcome comes.
 
@@ -121,9 +120,9 @@ class Scorecards(Service):
                 self._due[topic] = now + max(self._publish_s if took < SLICE_S else 0.0, took / SHARE)
                 emits += [] if emit is None else [emit]
         self._figures.windows.labels("sums").set(sum(map(len, self._windows.values())))
-        return Output(tuple(emits))
+        return Output(tuple(emits), unfinished=self._unfinished())
 
-    def unfinished(self) -> bool:
+    def _unfinished(self) -> bool:
         """Whether sums changed that are in no part yet, or parts that are in no card."""
         changed = any(windows.changed() for windows in self._windows.values())
         return changed or any(assembly.changed() for assembly in self._assemblies.values())
@@ -212,7 +211,7 @@ class Scorecards(Service):
 
     # ---- state comes and goes ------------------------------------------------------------------------------------
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """See `Service`."""
         place, _ = unslot(partition)
         state: Windows | Assembly

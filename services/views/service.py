@@ -79,7 +79,7 @@ class Views(Service):
     def __init__(
         self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S, figures: Figures | None = None
     ) -> None:
-        self.inputs = self.stateful = (f"view.{view.name}",)
+        self.inputs = (f"view.{view.name}",)
         self.counted = self.inputs
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
@@ -91,7 +91,6 @@ class Views(Service):
         self._published_at = self._checked_at = 0.0
         self._trouble: str | None = None
         self._source_count = self._exchange_count = self._partitions = 0
-        self._ends: dict[int, int] = {}
         self._states: dict[int, _State] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
@@ -120,11 +119,8 @@ class Views(Service):
         except Transient as error:
             self._trouble = str(error)
             self._published_at = now + RETRY_S
-        return Output()
-
-    def unfinished(self) -> bool:
-        """Whether entities changed that the store does not show yet."""
-        return any(bool(state.dirty.any()) for state in self._states.values())
+        # Entities changed that the store does not show yet.
+        return Output(unfinished=any(bool(state.dirty.any()) for state in self._states.values()))
 
     def ready(self) -> str | None:
         """What the store said when it was last out of reach; None once it took everything."""
@@ -259,16 +255,15 @@ class Views(Service):
             self.restore(partition, None)
         return self._states[partition]
 
-    def begin(self, partition: int, end: int) -> None:
-        """See `Service`: a store that is further than its log was written from one that no longer exists."""
-        self._ends[partition] = end
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """Take a partition over. Raises ContractError when the snapshot is damaged or of another view.
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
-        """Take a partition over. Raises ContractError when the snapshot is damaged or of another view."""
+        A store that is further than its log, which ends at `end`, was written from one that no longer exists.
+        """
         idle_after = self.view.idle_after
         sources, exchange = Sources(self._source_count, idle_after), Sources(self._exchange_count, idle_after)
         state = _State(Ledger(self._question, self._labels), sources, exchange)
-        state.end = self._ends.get(partition)
+        state.end = end
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "views" not in columns:

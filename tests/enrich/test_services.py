@@ -371,8 +371,7 @@ def fold_log(pipeline: Pipeline, store: Store, rooms: Sequence[str], end: int) -
     rows: list[Reading] = [(100 + n, "a", room, 1.0) for n, room in enumerate(rooms)]
     (emit,) = enrich.admit(cases.batch(cases.events(rows)), 0.0).emits
     for partition in (0, 1):
-        views.begin(partition, end)
-        views.restore(partition, None)
+        views.restore(partition, None, end)
         views.process(batch_of("view.room", emit.columns.slice(partition, 1), partition, end - 1), 1.0)
 
 

@@ -456,8 +456,8 @@ def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.M
 def test_a_member_is_unfinished_until_its_cards_are_told() -> None:
     """What was folded and is in no part, or in a part and on no card, is work left: the member is not idle."""
     member = Member()
-    assert not member.made.unfinished()
+    assert not member.made.tick(0.0, {}).unfinished
     feed(member, world(500), 1)
-    assert member.made.unfinished()
+    assert member.made.tick(0.5, {}).unfinished
     member.publish()
-    assert not member.made.unfinished()
+    assert not member.made.tick(member.now, {}).unfinished

@@ -186,9 +186,9 @@ class Forgetful:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """As if there were no checkpoint."""
-        self._service.restore(partition, None)
+        self._service.restore(partition, None, end)
 
 
 DEFECTS: Mapping[str, Cast] = {

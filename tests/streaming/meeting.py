@@ -60,7 +60,7 @@ class Meeting(Service):
     def replay(self, batch: Batch) -> None:
         self.fold(batch)
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         assert unslot(partition)[0] == 2, "left and right have no state"
         self.state[partition] = {} if snapshot is None else json.loads(snapshot)
 

@@ -106,8 +106,6 @@ class Tally(Service):
     """
 
     inputs = ("events",)
-    stateful = ("events",)
-
     answers = ("tallies",)
 
     def __init__(
@@ -165,7 +163,7 @@ class Tally(Service):
     def replay(self, batch: Batch) -> None:
         self.fold(batch)
 
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         counts, _, ballast = b"{}\n".partition(b"\n") if snapshot is None else snapshot.partition(b"\n")
         assert snapshot is None or ballast == self.ballast, "a snapshot comes back as it was"
         self.state[partition] = json.loads(counts)

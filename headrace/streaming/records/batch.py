@@ -168,10 +168,12 @@ class Output:
 
     `held` names input partitions whose rows were not touched because something they need has not arrived; the runner
     pauses these partitions and offers the same rows again. `housekeeping` says that the rows were none of the user's
-    (signs of life between services): they do not make a service busy.
+    (signs of life between services): they do not make a service busy. `unfinished`, of a tick: rows that were processed
+    have something left to be told, which a later tick will tell.
     """
 
     emits: tuple[Emit, ...] = ()
     rejects: tuple[Reject, ...] = ()
     held: frozenset[int] = field(default_factory=frozenset)
     housekeeping: bool = False
+    unfinished: bool = False

@@ -54,6 +54,8 @@ class Progress:
         self._work_seen = 0.0
         self._work_open = False
         self._done_at = 0.0
+        self._ticked_at = 0.0
+        self._unfinished = False
 
     def report(self, now: float) -> None:
         """Gauges and readiness, to be called once a second."""
@@ -81,6 +83,10 @@ class Progress:
             self.metrics.lag_records.labels(channel.logical, str(number)).set(behind)
             self.metrics.lag_seconds.labels(channel.logical, str(number)).set(age)
 
+    def ticked(self, unfinished: bool, now: float) -> None:
+        """The service was told the time, and said whether anything is left to be told of what it has processed."""
+        self._unfinished, self._ticked_at = unfinished, now
+
     def idle_s(self, now: float, backlog: bool) -> float:
         """For how long it has been idle, seconds; told to metrics as well.
 
@@ -96,7 +102,7 @@ class Progress:
         )
         if self.answering.worked_at != self._work_seen:
             self._work_seen, self._work_open = self.answering.worked_at, True
-        if at_end and self.service.unfinished():
+        if at_end and (self._unfinished or self._ticked_at < self._work_seen):
             self._work_open = True
         elif self._work_open and at_end and self.commits.clean():
             self._work_open, self._done_at = False, now

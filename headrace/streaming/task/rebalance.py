@@ -123,11 +123,10 @@ class Membership:
         begin, place = commitment.offset, None
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if stateful:
-            self.service.begin(partition, high)
             place, begin, snapshot = self.recovery.state(
                 self.checkpoints, where, partition, commitment.place, low, self.beat
             )
-            self.service.restore(partition, snapshot)
+            self.service.restore(partition, snapshot, high)
         return Task(
             partition,
             where,

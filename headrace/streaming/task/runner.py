@@ -252,7 +252,9 @@ class Runner:
         self.answering.retry(now)
         if now >= self._tick_at and not self.membership.between:
             self._tick_at = now + TICK_S
-            self.outbox.deliver(self.service.tick(now, self._at_end()).emits)
+            output = self.service.tick(now, self._at_end())
+            self.outbox.deliver(output.emits)
+            self.progress.ticked(output.unfinished, now)
         if self.commits.due(self.clock(), len(messages)):
             self.commits.commit()
         if now >= self._gauge_at:

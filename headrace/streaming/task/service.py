@@ -16,17 +16,18 @@ class Service:
     batch holds rows of one topic; rows of different topics come in no particular order. A service may read a topic that
     it writes itself (to bring together what belongs together, by another key).
 
-    For each partition, in offset order and each row once: `admit`, then `process` (or, while state is being rebuilt,
-    `admit` with its emits thrown away, then `replay`). A service's state for a partition is a pure function of the rows
-    of that partition up to an offset: batch boundaries must not show in it.
+    A partition's life: `restore`, then for its rows, in offset order and each row once, `admit` and `replay` while they
+    were answered in an earlier life, `admit` and `process` from then on; now and then `snapshot`; in the end `drop`, or
+    nothing where the process ends. In `process`, `replay`, `snapshot` and `tick` a partition of an input that carries
+    state is always one that was restored and not dropped; one of an input without state begins with its first row.
 
-    A `Transient` raised by `process` leaves the service as if it had not been called; the runner calls again later.
+    A service's state for a partition is a pure function of the rows of that partition up to an offset: batch boundaries
+    must not show in it. All hooks are called by one thread, none while another runs. What they raise ends the process,
+    but for a `Transient` of `process`.
     """
 
     inputs: tuple[str, ...]
     """Logical names of the topics that the consumer group reads."""
-    stateful: tuple[str, ...] = ()
-    """Inputs whose partitions carry state: it is checkpointed, and rebuilt before a partition's first answer."""
     answers: tuple[str, ...] = ()
     """Outputs that nobody else writes: by them a group knows that it has been here before."""
     counted: tuple[str, ...] = ()
@@ -34,54 +35,84 @@ class Service:
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 
+    @property
+    def stateful(self) -> tuple[str, ...]:
+        """Inputs whose partitions carry state: it is checkpointed, and rebuilt before a partition's first answer.
+
+        All, of a service that has a `snapshot` of its own; one that keeps nothing of some inputs names the others.
+        """
+        return self.inputs if type(self).snapshot is not Service.snapshot else ()
+
+    # ---- the service ---------------------------------------------------------------------------------------------
+
     def start(self, partitions: Mapping[str, int]) -> None:
-        """Told once, before any record: the number of partitions of each topic it is wired to, by logical name."""
+        """Told once, before all else: the number of partitions of each topic it is wired to, by logical name.
+
+        Of those in `counted` they stay as they are for the life of the process; others may grow, which ends it.
+        """
 
     def learn(self, facts: Batch, now: float) -> None:
-        """Take up records of a fact topic; called between two batches, in the topic's order."""
+        """Take up records of a fact topic, in the topic's order; all there were come before any other record.
+
+        Not while a batch is at hand. The facts of one topic that come later do so whenever this member hears of them:
+        which rows they hold for is not the same for two members, nor for a row that is answered again.
+        """
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """Called at least every second between batches, but not while it is unknown which partitions come back.
+
+        `at_end`: for each owned partition whose log is read to its end, since when and until when that is certain. What
+        is made known of it holds for that time, not for `now`. Of the output, `held` and `rejects` mean nothing.
+        """
+        return Output()
+
+    def ready(self) -> str | None:
+        """None when records may be taken, else what is still missing (shown by /readyz). Asked once a second.
+
+        For people and for whoever waits for a member to come up: records are offered in any case.
+        """
+        return None
+
+    def durable(self) -> None:
+        """Everything answered so far is committed, by `process` and by `tick`: none of it will be asked again."""
+
+    # ---- rows ----------------------------------------------------------------------------------------------------
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Check rows and say which may pass; what is emitted here is written even when `process` then holds the rows.
 
         Called exactly once for each row in a life of the process; must not depend on anything but the rows, in order.
+        What it emits and refuses is thrown away for rows that an earlier life had admitted.
         """
         return Admission(batch)
 
     def process(self, batch: Batch, now: float) -> Output:
-        """Fold admitted rows into state and answer them, but for the partitions it holds, whose rows stay untouched."""
+        """Fold admitted rows into state and answer them, but for the partitions it holds, whose rows stay untouched.
+
+        Rows that were held are offered again, and no later row of their partition before them, though several batches
+        of `admit` may have passed meanwhile. A `Transient` leaves the service as if it had not been called: the same
+        rows are offered again, until it has been raised for too long.
+        """
         raise NotImplementedError
 
     def replay(self, batch: Batch) -> None:
         """Fold admitted rows into state, answering nothing: they were answered in an earlier life."""
 
-    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
-        """Called at least every second between batches.
+    # ---- state ---------------------------------------------------------------------------------------------------
 
-        `at_end`: for each owned partition whose log is read to its end, since when and until when that is certain. What
-        is made known of it holds for that time, not for `now`.
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """Take over a partition of an input with state, with what `snapshot` gave in an earlier life, or with none.
+
+        What was known of the partition is replaced: another member may have gone on with it meanwhile. `end`: where its
+        log ended just before; None where nobody asked. Raises ContractError for a snapshot that it cannot read.
         """
-        return Output()
-
-    def unfinished(self) -> bool:
-        """Whether anything is left to be told of rows that were processed, which `tick` will tell."""
-        return False
-
-    def durable(self) -> None:
-        """Everything answered so far is committed."""
-
-    def ready(self) -> str | None:
-        """None when records may be taken, else what is still missing (shown by /readyz)."""
-        return None
-
-    def begin(self, partition: int, end: int) -> None:
-        """A partition is about to be restored; its log ended at this offset when it was taken over."""
-
-    def restore(self, partition: int, snapshot: bytes | None) -> None:
-        """Take over a partition with the state that `snapshot()` gave, or with none."""
 
     def snapshot(self, partition: int) -> bytes | None:
-        """The partition's state, whole; None for a stateless service."""
+        """The partition's state, whole: the fold of all rows that were processed, where none is held.
+
+        None: there is none worth keeping now. It is asked again when there are more rows.
+        """
         return None
 
     def drop(self, partition: int) -> None:
-        """Forget a partition that now belongs to another member."""
+        """Forget a partition that now belongs to another member. Nothing of it may be emitted any more."""
