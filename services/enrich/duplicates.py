@@ -20,9 +20,9 @@ from headrace.columnar import packing
 from headrace.columnar.hashes import Checks, Codes
 from headrace.columnar.jit import kernel
 from headrace.columnar.memory import fetch, load8, load64, store8, store64
-from headrace.domain.features.window_kernels import NEVER, Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.errors import ContractError
-from headrace.streaming.watermarks.event_time import CREDIBLE, FIRM, Clock, Seen, columns_of, is_late, take
+from headrace.streaming.watermarks.event_time import CREDIBLE, FIRM, NEVER, Clock, Seen, columns_of, is_late, take
 
 Bytes = npt.NDArray[np.uint8]
 

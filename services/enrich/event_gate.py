@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from headrace.columnar.hashes import Checks, Codes, checks_of, codes_of
 from headrace.domain.features.rules import Finding, Rules
-from headrace.domain.features.window_kernels import NEVER, Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.records.batch import Batch, Reject
-from headrace.streaming.watermarks.event_time import Clock, Seen
+from headrace.streaming.watermarks.event_time import NEVER, Clock, Seen
 from services.enrich.duplicates import Ids
 
 DAY = 86_400_000

@@ -15,11 +15,12 @@ from headrace.domain.features.label_aggregates import LabelQuestion, label_quest
 from headrace.domain.features.sliding_windows import Question
 from headrace.domain.features.store_keys import PROGRESS, Progress, Shelves, Truth, read_progress
 from headrace.domain.features.values import Timelines
-from headrace.domain.features.window_kernels import NEVER, Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.stores.online import Found, Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS
 from services.enrich.event_gate import times_of
 from services.enrich.metrics import Figures

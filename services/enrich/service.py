@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import pyarrow as pa
 from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of, values_of
 from headrace.domain.features.rules import EARLIEST
-from headrace.domain.features.window_kernels import NEVER, Ints
+from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.exchange import Labelled, exchanges
 from headrace.domain.records.view_changelog import EXCHANGE, Entries, updates
@@ -22,8 +21,8 @@ from headrace.stores.online import Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
-from headrace.streaming.watermarks.event_time import Clock
-from headrace.streaming.watermarks.idleness import Quiet
+from headrace.streaming.watermarks.event_time import NEVER, Clock
+from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
 from services.enrich.duplicates import MOST, Ids, taken_out
 from services.enrich.event_gate import DAY, FIRM, Gate, Passed, entities_of, late_rows, times_of
@@ -43,8 +42,7 @@ class _State:
 
     `ids` are those of its newest events, and `clock` the fold of their times, of all that were admitted; `waiting` the
     least event time of each lot of rows that were admitted and not answered yet, by their last offset; `fresh` that of
-    rows answered since everything was durable; `idle` when each view was last told not to wait for it (clock, seconds);
-    `told` how many records ahead of their partition's time were told of.
+    rows answered since everything was durable; `told` how many records ahead of their partition's time were told of.
     """
 
     views: dict[str, EntityWindows]
@@ -53,7 +51,6 @@ class _State:
     next_offset: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
     fresh: int | None = None
-    idle: dict[str, float] = field(default_factory=dict)
     told: int = 0
 
     def asked_from(self) -> int | None:
@@ -92,8 +89,11 @@ class Enrich(Service):
         self.counted = (*self.inputs, *(f"view.{view.name}" for view in self._foreign))
         if self._labelled:
             self.counted = (*self.counted, EXCHANGE)
-        self._repeats = {view.name: _repeats_s(view, pipeline.events.allowed_lateness) for view in self._foreign}
-        self._repeats[EXCHANGE] = min((view.idle_after / 2_000 for view in self._labelled), default=inf)
+        lateness = pipeline.events.allowed_lateness
+        self._notices = {v.name: IdleNotices(v.idle_after / 1000, _repeats_s(v, lateness)) for v in self._foreign}
+        if self._labelled:
+            idle_after_s = min(view.idle_after for view in self._labelled) / 1000
+            self._notices[EXCHANGE] = IdleNotices(idle_after_s, idle_after_s / 2)
         nobody = pa.array([], pa.string())
         self._nothing = Labelled(
             nobody, np.zeros(0, np.int64), {view.name: nobody for view in self._labelled}, np.zeros(0, np.int64)
@@ -139,7 +139,7 @@ class Enrich(Service):
         for partition, end in ends.items():
             state = states[partition]
             state.next_offset = end
-            state.idle.clear()
+            self._forget_notices(partition)
             self._note_ahead(partition, state)
         emits = self._tell(written, times, passed) if ends else ()
         return Admission(good, emits, passed.rejects, passed.remarks)
@@ -194,6 +194,7 @@ class Enrich(Service):
         It is said again while they do, so that readers know until when nothing came.
         """
         emits = []
+        at_end = {p: quiet for p, quiet in at_end.items() if self._state(p).asked_from() is None}
         for view in self._foreign:
             if marks := self._quiet(view, view.name, at_end):
                 emits.append(updates(view, self._partitions[f"view.{view.name}"], marks))
@@ -206,15 +207,12 @@ class Enrich(Service):
 
     def _quiet(self, view: View, listener: str, at_end: Mapping[int, Quiet]) -> list[Mark]:
         """Marks of partitions that are idle, as the listener has not been told for a while."""
-        quiet = [
-            partition
-            for partition, (since, until) in at_end.items()
-            if until - since >= view.idle_after / 1000 and self._state(partition).asked_from() is None
-            if until - self._state(partition).idle.get(listener, -inf) >= self._repeats[listener]
-        ]
-        for partition in quiet:
-            self._state(partition).idle[listener] = at_end[partition].until
-        return [self._mark(view, partition, int(at_end[partition].until * 1000), idle=True) for partition in quiet]
+        due = self._notices[listener].due(at_end)
+        return [self._mark(view, partition, int(at_end[partition].until * 1000), idle=True) for partition in due]
+
+    def _forget_notices(self, partition: int) -> None:
+        for notices in self._notices.values():
+            notices.forget(partition)
 
     def _note_ahead(self, partition: int, state: _State) -> None:
         """Say that records were dated ahead of all that their partition, or the broker's clock, knows of."""
@@ -339,6 +337,7 @@ class Enrich(Service):
                 start = f"{name}."
                 windows.load({k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)})
         self._states[partition] = state
+        self._forget_notices(partition)
 
     def _recall(self, partition: int, ids: Ids, columns: dict[str, packing.Column]) -> None:
         if self._remembered is None:
@@ -365,6 +364,7 @@ class Enrich(Service):
     def drop(self, partition: int) -> None:
         """See `Service`."""
         self._states.pop(partition, None)
+        self._forget_notices(partition)
         if self._figures is not None:
             self._figures.forget(partition)
         self._lookups.forget(partition)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.features.store_keys import fields_of
-from headrace.domain.features.window_kernels import Ints
+from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import View
 from headrace.stores.online import Asked, Found, Store
 from headrace.streaming.process.logs import logger

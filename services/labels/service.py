@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from headrace.streaming.records.batch import Admission, Batch, Emit, Output, uns
 from headrace.streaming.records.rows import Packed
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import CONFIRMED, NEVER, Recent
-from headrace.streaming.watermarks.idleness import Quiet
+from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_batch import Told
 from services.labels.join.layout import UNSEEN
@@ -76,13 +75,12 @@ class Labelling(Service):
         self._shared, self._entities = shared, entities
         self._outcomes = Outcomes(schemas["outcomes"], shared)
         self._figures = figures
-        self._idle_after_s = idle_after_s
         self._tells_repeats = tells_repeats
         self._views = pipeline.label_views
         self.counted = ("exchange", *(f"view.{view.name}" for view in self._views))
         self._recent: dict[int, Recent] = {}
         self._offsets: dict[int, int] = {}
-        self._idle: dict[int, float] = {}
+        self._notices = IdleNotices(idle_after_s, idle_after_s / 2)
         self._joins: dict[int, Join] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
@@ -142,7 +140,7 @@ class Labelling(Service):
             self._recent.setdefault(partition, Recent()).take(times[rows])
         for partition, rows in batch.runs():
             self._offsets[partition] = int(batch.offset[rows.stop - 1]) + 1
-            self._idle.pop(partition, None)
+            self._notices.forget(partition)
         marks = [self._mark(partition, now) for partition, _ in good.runs()]
         emits = self._router.route(good, marks) if marks else ()
         return Output(tuple(emits), rejects)
@@ -170,16 +168,10 @@ class Labelling(Service):
         """Say which sources stand at their end for so long that nothing should wait for them, again and again."""
         emits = []
         for place, topic in enumerate(self.inputs[:3]):
-            quiet = [
-                partition
-                for partition, (since, until) in at_end.items()
-                if unslot(partition)[0] == place
-                if until - since >= self._idle_after_s
-                if until - self._idle.get(partition, -inf) >= self._idle_after_s / 2
-            ]
-            marks = [self._mark(partition, at_end[partition].until, idle=True) for partition in quiet]
-            self._idle |= {partition: at_end[partition].until for partition in quiet}
-            if quiet:
+            of_topic = {partition: quiet for partition, quiet in at_end.items() if unslot(partition)[0] == place}
+            due = self._notices.due(of_topic)
+            marks = [self._mark(partition, at_end[partition].until, idle=True) for partition in due]
+            if marks:
                 emits.append(self._router.marks(topic, marks))
         return Output(tuple(emits))
 
@@ -288,8 +280,9 @@ class Labelling(Service):
 
     def drop(self, partition: int) -> None:
         """See `Service`."""
-        for known in (self._joins, self._recent, self._offsets, self._idle):
+        for known in (self._joins, self._recent, self._offsets):
             known.pop(partition, None)
+        self._notices.forget(partition)
         self._show()
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.features.rules import EARLIEST, LATEST
-from headrace.domain.features.window_kernels import Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
 from headrace.streaming.watermarks.marks import NOTHING

@@ -14,7 +14,7 @@ from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import SWEEPS, question_of
 from headrace.domain.features.label_aggregates import LABEL, LABELLED, label_question_of
 from headrace.domain.features.store_keys import PROGRESS, Shelves, fields_of, write_progress
-from headrace.domain.features.window_kernels import NEVER, Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.view_changelog import EXCHANGE, read
 from headrace.errors import ContractError, Transient
@@ -22,6 +22,7 @@ from headrace.stores.online import Publication, Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Output
 from headrace.streaming.task.service import Service
+from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.idleness import Quiet
 from headrace.streaming.watermarks.sources import Sources
 from services.views.metrics import Figures

@@ -12,7 +12,7 @@ from headrace.domain.features import values as timelines
 from headrace.domain.features.keyed_windows import EntityWindows
 from headrace.domain.features.label_aggregates import LabelQuestion
 from headrace.domain.features.sliding_windows import Question, Windows
-from headrace.domain.features.window_kernels import Floats, Ints
+from headrace.domain.features.window_pool import Floats, Ints
 from headrace.errors import ContractError
 
 _LABELS = "labels."

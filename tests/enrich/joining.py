@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.features.window_kernels import NEVER
 from headrace.domain.pipeline.spec import View
 from headrace.streaming.records.batch import Emit
+from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.repartition import MILLIS
 from headrace.streaming.watermarks.sources import ALWAYS
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from headrace.domain.features.store_keys import Progress, read_progress, write_progress
-from headrace.domain.features.window_kernels import NEVER
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS, Sources
 
 IDLE_AFTER = 10

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import EntityWindows
 from headrace.domain.features.sliding_windows import Answers, Question, Windows
-from headrace.domain.features.window_kernels import NEVER
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import NEVER
 
 Row = tuple[int, int, float, float]
 

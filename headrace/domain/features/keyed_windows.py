@@ -11,9 +11,10 @@ from headrace.columnar.key_index import EntityIndex
 from headrace.columnar.partitioner import Keys, keys_of
 from headrace.domain.features.label_aggregates import LabelAnswers
 from headrace.domain.features.sliding_windows import Answers, Question, Windows
-from headrace.domain.features.window_kernels import NEVER, Flags, Floats, Ints
+from headrace.domain.features.window_pool import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import NEVER
 
 SWEEPS = 8
 """Times that everything is swept while the watermark moves on by as much as is kept."""

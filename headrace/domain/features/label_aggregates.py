@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.features.sliding_windows import Question
-from headrace.domain.features.window_kernels import Flags, Floats, Ints
+from headrace.domain.features.window_pool import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 
 LABELLED, LABEL = "labelled", "label"

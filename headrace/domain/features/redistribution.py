@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.features.window_kernels import Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 
 Columns = Mapping[str, packing.Column]
 _OF_ENTITIES = ("sizes", "length", "rank", "labels.length", "labels.rank")

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.columnar.jit import frozen
-from headrace.domain.features.window_kernels import (
+from headrace.domain.features.window_kernels import fold, fold_and_look
+from headrace.domain.features.window_pool import (
     BLOCK,
     FIELDS,
     LENGTH,
-    NEVER,
     RANK,
     START,
     Flags,
@@ -22,11 +22,10 @@ from headrace.domain.features.window_kernels import (
     copy_times,
     copy_values,
     evict_all,
-    fold,
-    fold_and_look,
     lay_out,
     refresh_all,
 )
+from headrace.streaming.watermarks.event_time import NEVER
 
 SPARE = 512
 """Least number of free places in a pool after it was laid out anew."""

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.features.window_kernels import Ints
+from headrace.domain.features.window_pool import Ints
 from headrace.errors import ContractError
 from headrace.stores.online import RESERVED
 from headrace.streaming.watermarks.sources import ALWAYS

@@ -20,7 +20,8 @@ from headrace.columnar.jit import frozen, kernel
 from headrace.columnar.partitioner import keys_of
 from headrace.domain.features.label_aggregates import LabelAnswers, LabelQuestion
 from headrace.domain.features.sliding_windows import Answers, Question
-from headrace.domain.features.window_kernels import Floats, Ints, after
+from headrace.domain.features.window_kernels import after
+from headrace.domain.features.window_pool import Floats, Ints
 from headrace.errors import ContractError
 
 VERSION = 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.features.window_kernels import Flags, Ints
+from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.records.batch import Batch, Emit
 from headrace.streaming.watermarks.marks import Mark

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.label_aggregates import LABEL, LABELLED
-from headrace.domain.features.window_kernels import Flags, Floats, Ints
+from headrace.domain.features.window_pool import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Emit

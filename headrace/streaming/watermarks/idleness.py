@@ -1,7 +1,9 @@
-"""Up to when a member can say that a log was at its end: one that did not look does not know."""
+"""Up to when a member can say that a log was at its end (one that did not look does not know), and when it says so."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
 from typing import NamedTuple
 
 STALL_S = 0.5
@@ -52,3 +54,39 @@ class Lookout:
             self.until = self._asked
         self._asked = begun
         self._ripe = begun + RECOVERY_S if stalled else begun
+
+
+class IdleNotices:
+    """Which sources are to be told as idle: those at their end for long enough, and again while they stay there, so
+    that who waits for them knows until when nothing came.
+
+        >>> notices = IdleNotices(idle_after_s=10.0, repeats_s=5.0)
+        >>> [notices.due({3: Quiet(0.0, until)}) for until in (9.0, 10.0, 14.0, 15.0)]
+        [[], [3], [], [3]]
+        >>> notices.forget(3)
+        >>> notices.due({3: Quiet(0.0, 16.0)})
+        [3]
+
+    Parameters:
+        idle_after_s: seconds at its end after which a source is idle.
+        repeats_s: seconds between two notices of one source.
+    """
+
+    def __init__(self, idle_after_s: float, repeats_s: float) -> None:
+        self._idle_after_s = idle_after_s
+        self._repeats_s = repeats_s
+        self._told: dict[int, float] = {}
+
+    def due(self, at_end: Mapping[int, Quiet]) -> list[int]:
+        """Those of the sources at their ends that are to be told now, and count as told."""
+        due = [
+            source
+            for source, (since, until) in at_end.items()
+            if until - since >= self._idle_after_s and until - self._told.get(source, -inf) >= self._repeats_s
+        ]
+        self._told |= {source: at_end[source].until for source in due}
+        return due
+
+    def forget(self, source: int) -> None:
+        """A source is not at its end any more, or is no longer ours."""
+        self._told.pop(source, None)
