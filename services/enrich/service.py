@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,52 +10,26 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of, values_of
-from headrace.domain.features.rules import EARLIEST
 from headrace.domain.features.window_pool import Ints
-from headrace.domain.pipeline.spec import Pipeline, View
-from headrace.domain.records.exchange import Labelled, exchanges
-from headrace.domain.records.view_changelog import EXCHANGE, Entries, updates
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.errors import ContractError
 from headrace.stores.online import Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import NEVER, Clock
-from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
-from headrace.streaming.watermarks.marks import Mark
+from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.duplicates import MOST, Ids, taken_out
-from services.enrich.event_gate import DAY, FIRM, Gate, Passed, entities_of, late_rows, times_of
-from services.enrich.lookup_join import Lookup, Lookups, needed
+from services.enrich.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
+from services.enrich.lookup_join import Lookup, Lookups
 from services.enrich.metrics import Figures
+from services.enrich.repartition import Repartition
+from services.enrich.state import PartitionState
 
 log = logger("enrich")
 Columns = dict[str, npt.NDArray[np.generic]]
 _MILLIS = pa.timestamp("ms", tz="UTC")
-LEAST_REPEAT = 250
-"""Milliseconds: idle marks are not repeated more often, however little a view may be behind."""
-
-
-@dataclass(slots=True)
-class _State:
-    """What is known of one partition of the events.
-
-    `ids` are those of its newest events, and `clock` the fold of their times, of all that were admitted; `waiting` the
-    least event time of each lot of rows that were admitted and not answered yet, by their last offset; `fresh` that of
-    rows answered since everything was durable; `told` how many records ahead of their partition's time were told of.
-    """
-
-    views: dict[str, EntityWindows]
-    ids: Ids
-    clock: Clock = field(default_factory=Clock)
-    next_offset: int = 0
-    waiting: dict[int, int] = field(default_factory=dict)
-    fresh: int | None = None
-    told: int = 0
-
-    def asked_from(self) -> int | None:
-        """The least event time of rows that are not answered for good."""
-        times = [*self.waiting.values()] if self.fresh is None else [*self.waiting.values(), self.fresh]
-        return min(times, default=None)
 
 
 class Enrich(Service):
@@ -81,6 +54,7 @@ class Enrich(Service):
         self.pipeline = pipeline
         self.gate = Gate(pipeline, ahead_ms)
         self._lookups = Lookups(pipeline, store, figures)
+        self._repartition = Repartition(pipeline)
         self._own = pipeline.own_views
         self._foreign = pipeline.foreign_views
         self._features = {view.name: Features(view) for view in self._own}
@@ -89,28 +63,18 @@ class Enrich(Service):
         self.counted = (*self.inputs, *(f"view.{view.name}" for view in self._foreign))
         if self._labelled:
             self.counted = (*self.counted, EXCHANGE)
-        lateness = pipeline.events.allowed_lateness
-        self._notices = {v.name: IdleNotices(v.idle_after / 1000, _repeats_s(v, lateness)) for v in self._foreign}
-        if self._labelled:
-            idle_after_s = min(view.idle_after for view in self._labelled) / 1000
-            self._notices[EXCHANGE] = IdleNotices(idle_after_s, idle_after_s / 2)
-        nobody = pa.array([], pa.string())
-        self._nothing = Labelled(
-            nobody, np.zeros(0, np.int64), {view.name: nobody for view in self._labelled}, np.zeros(0, np.int64)
-        )
         self._keeps = pipeline.events.repeats == "keep"
         # Labels come by id, so views that fold them count an id once, whatever becomes of repeats.
         remembers = not self._keeps or bool(self._labelled)
         self._remembered = (lambda partition: self._state(partition).ids) if remembers else None
         self._trouble: str | None = None
-        self._partitions: Mapping[str, int] = {}
         self._figures = figures
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, PartitionState] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
-        self._partitions = partitions
         self._lookups.start(partitions)
+        self._repartition.start(partitions)
 
     # ---- rows come in -------------------------------------------------------------------------------------------
 
@@ -139,82 +103,21 @@ class Enrich(Service):
         for partition, end in ends.items():
             state = states[partition]
             state.next_offset = end
-            self._forget_notices(partition)
+            self._repartition.forget(partition)
             self._note_ahead(partition, state)
-        emits = self._tell(written, times, passed) if ends else ()
+        emits = self._repartition.told(states, written, times, passed) if ends else ()
         return Admission(good, emits, passed.rejects, passed.remarks)
-
-    def _tell(self, written: Mapping[int, int], times: Ints, passed: Passed) -> tuple[Emit, ...]:
-        good, untold = passed.batch, passed.late | passed.behind
-        places = {partition: at for at, partition in enumerate(written)}
-        mark = np.zeros(len(good), np.int64)
-        for partition, rows in good.runs():
-            mark[rows] = places[partition]
-        emits, named = [], {}
-        for view in self._foreign:
-            assert view.key is not None, "an entity view has a key"
-            marks = [self._mark(view, partition, time) for partition, time in written.items()]
-            entities = named[view.name] = entities_of(good.columns, view.key)
-            entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
-            known = ~untold & entities.is_valid().to_numpy(zero_copy_only=False)
-            if view.folds_labels:
-                known &= ~passed.again
-            if not known.all():
-                entries = entries.take(known)
-            emits.append(updates(view, self._partitions[f"view.{view.name}"], marks, entries))
-        if self._labelled:
-            ids = entities_of(good.columns, self.pipeline.events.id)
-            events = Labelled(ids, times, {view.name: named[view.name] for view in self._labelled}, mark)
-            if (left := untold | passed.again).any():
-                events = events.take(~left)
-            marks = [self._mark(self._labelled[0], partition, time) for partition, time in written.items()]
-            emits.append(exchanges(self._partitions[EXCHANGE], marks, events))
-        return tuple(emits)
-
-    def _mark(self, view: View, partition: int, time: int, idle: bool = False) -> Mark:
-        """Where a partition is. Its floor is as low as rows may still ask: any that may come, those that wait, and
-        those whose answers are not durable, for they come again after a crash.
-        """
-        state = self._state(partition)
-        progress, firm = state.clock.credible, state.clock.firm
-        if progress == NEVER:
-            return Mark(partition, state.next_offset, EARLIEST, time, idle)
-        lateness = self.pipeline.events.allowed_lateness
-        if firm == NEVER:  # As long as nothing is firm nothing is late, however old.
-            return Mark(partition, state.next_offset, progress, time, idle)
-        least = firm - lateness
-        asked_from = state.asked_from()
-        if asked_from is not None:
-            least = min(least, asked_from)
-        return Mark(partition, state.next_offset, progress, time, idle, least - view.span - lateness)
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Tell the views which partitions stand at their end for so long that nobody should wait for them.
 
         It is said again while they do, so that readers know until when nothing came.
         """
-        emits = []
-        at_end = {p: quiet for p, quiet in at_end.items() if self._state(p).asked_from() is None}
-        for view in self._foreign:
-            if marks := self._quiet(view, view.name, at_end):
-                emits.append(updates(view, self._partitions[f"view.{view.name}"], marks))
-        if self._labelled:
-            hasty = min(self._labelled, key=lambda view: view.idle_after)
-            if marks := self._quiet(hasty, EXCHANGE, at_end):
-                emits.append(exchanges(self._partitions[EXCHANGE], marks, self._nothing))
+        emits = self._repartition.idle({partition: self._state(partition) for partition in at_end}, at_end)
         self._note_waiting(now)
-        return Output(tuple(emits))
+        return Output(emits)
 
-    def _quiet(self, view: View, listener: str, at_end: Mapping[int, Quiet]) -> list[Mark]:
-        """Marks of partitions that are idle, as the listener has not been told for a while."""
-        due = self._notices[listener].due(at_end)
-        return [self._mark(view, partition, int(at_end[partition].until * 1000), idle=True) for partition in due]
-
-    def _forget_notices(self, partition: int) -> None:
-        for notices in self._notices.values():
-            notices.forget(partition)
-
-    def _note_ahead(self, partition: int, state: _State) -> None:
+    def _note_ahead(self, partition: int, state: PartitionState) -> None:
         """Say that records were dated ahead of all that their partition, or the broker's clock, knows of."""
         clock = state.clock
         if self._figures is not None:
@@ -316,7 +219,7 @@ class Enrich(Service):
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
 
-    def _state(self, partition: int) -> _State:
+    def _state(self, partition: int) -> PartitionState:
         if partition not in self._states:
             self.restore(partition, None)
         return self._states[partition]
@@ -325,7 +228,7 @@ class Enrich(Service):
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
         lateness = self.pipeline.events.allowed_lateness
         ids = Ids(self.pipeline.events.repeats_within, keeps=self._keeps)
-        state = _State({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
+        state = PartitionState({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "enrich" not in columns:
@@ -337,7 +240,7 @@ class Enrich(Service):
                 start = f"{name}."
                 windows.load({k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)})
         self._states[partition] = state
-        self._forget_notices(partition)
+        self._repartition.forget(partition)
 
     def _recall(self, partition: int, ids: Ids, columns: dict[str, packing.Column]) -> None:
         if self._remembered is None:
@@ -364,7 +267,7 @@ class Enrich(Service):
     def drop(self, partition: int) -> None:
         """See `Service`."""
         self._states.pop(partition, None)
-        self._forget_notices(partition)
+        self._repartition.forget(partition)
         if self._figures is not None:
             self._figures.forget(partition)
         self._lookups.forget(partition)
@@ -383,9 +286,3 @@ def _array(values: npt.NDArray[np.generic], kind: str) -> pa.Array:
     if kind == "boolean":
         return pa.array(values.astype(np.int32))
     return pa.array(values.astype(np.int64 if kind == "integer" else np.float64, copy=False))
-
-
-def _repeats_s(view: View, lateness: int) -> float:
-    """Seconds between idle marks of a source: often enough that live rows find one as young as they need."""
-    slack = int(-needed(view, np.zeros(1, np.int64), lateness)[0]) + view.max_age
-    return max(min(view.idle_after, slack) / 2, LEAST_REPEAT) / 1000
