@@ -44,8 +44,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
     return Files(config, log)
 
 
+OWN = ("tests/compose/test_system.py", "tests/compose/test_warm.py", "tests/devparts/", "tests/docs/test_examples.py")
+OWN += ("tests/loadtests/", "tests/cli/test_secured.py", "tests/cli/test_up.py", "tests/cli/test_up_at_once.py")
+OWN += ("tests/streaming/test_broker_faults.py", "tests/test_wheel.py")
+"""Where tests start parts or whole programs of their own."""
+REAL = {"kafka", "redis_server", "registry"}
+"""Fixtures that start a part."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: were one the last, all other processes would wait for it."""
+    """Tests of real parts are marked as such. Files with slow tests come first: were one the last, all other processes
+    would wait for it.
+    """
+    for item in items:
+        if item.nodeid.startswith(OWN) or REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("parts")
     slow = {_together(item.nodeid) for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: _together(item.nodeid) not in slow)
 

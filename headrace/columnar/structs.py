@@ -93,7 +93,7 @@ class Bytes(NamedTuple):
     size: int
 
 
-class View(NamedTuple):
+class StructView(NamedTuple):
     """A span as it is now, for a loop that reads it again and again: it stays in registers."""
 
     place: int
@@ -168,13 +168,13 @@ _copy_raw: _CopyRaw = _copy
 
 
 @kernel
-def view(span: Span) -> View:
+def view(span: Span) -> StructView:
     """A span as a value of its own."""
-    return View(span.place, span.length, span.width)
+    return StructView(span.place, span.length, span.width)
 
 
 @kernel
-def at(span: Span | View, index: int, kind: Kind[T]) -> T:
+def at(span: Span | StructView, index: int, kind: Kind[T]) -> T:
     """An item of a span: a record, whose fields can be set, or a number (integers as int64)."""
     if CHECKED and (index < 0 or index >= span.length or span.width != size_of(kind)):
         raise IndexError("an item that its span does not have")

@@ -55,7 +55,7 @@ class Repartition:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """A member of a group as it is before it opens anything."""
 
     entry: ServiceEntry
@@ -100,7 +100,7 @@ def repartition(
     )
 
 
-def _move(move: Move, groups: Sequence[tuple[Member, Left]], grown: set[str], pipeline: Pipeline) -> None:
+def _move(move: Move, groups: Sequence[tuple[GroupMember, Left]], grown: set[str], pipeline: Pipeline) -> None:
     """All of it, or nothing."""
     move.begin()
     try:
@@ -115,7 +115,7 @@ def _move(move: Move, groups: Sequence[tuple[Member, Left]], grown: set[str], pi
     move.commit()
 
 
-def _members(settings: Settings, pipeline: Pipeline) -> Iterator[Member]:
+def _members(settings: Settings, pipeline: Pipeline) -> Iterator[GroupMember]:
     """One of each group that keeps state or offsets."""
     told = settings.model_dump(exclude_unset=True) | {"member": "repartition"}
     for name in needed(pipeline):
@@ -124,7 +124,7 @@ def _members(settings: Settings, pipeline: Pipeline) -> Iterator[Member]:
             continue
         for _, view, _ in entry.groups(pipeline):
             own = told | {"view": view} if view else told
-            yield Member(entry, entry.build(entry.settings(**own)))
+            yield GroupMember(entry, entry.build(entry.settings(**own)))
 
 
 def _wait_until_empty(admin: Admin, groups: list[str]) -> None:
@@ -139,7 +139,7 @@ def _wait_until_empty(admin: Admin, groups: list[str]) -> None:
         time.sleep(0.5)
 
 
-def _wait_until_settled(connection: Connection, members: Iterable[Member], counts: Mapping[str, int]) -> None:
+def _wait_until_settled(connection: Connection, members: Iterable[GroupMember], counts: Mapping[str, int]) -> None:
     """Wait until no transaction of a service that was killed is open any more: what it leaves behind is not known yet.
 
     Raises Transient when the broker has not ended it by then.
@@ -165,7 +165,7 @@ def _wait_until_settled(connection: Connection, members: Iterable[Member], count
             consumer.close()
 
 
-def _counts(connection: Connection, members: Iterable[Member]) -> dict[str, int]:
+def _counts(connection: Connection, members: Iterable[GroupMember]) -> dict[str, int]:
     """Partitions of all topics that groups have to do with, by logical name."""
     names: dict[str, str] = {}
     for member in members:

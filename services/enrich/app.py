@@ -7,7 +7,7 @@ from headrace.stores.online import MemoryStore, open_store
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 from services.enrich.service import Enrich
 from services.enrich.settings import EnrichSettings
 
@@ -22,5 +22,5 @@ def build(settings: EnrichSettings) -> Runner:
     wiring = contracts.wiring("enrich", settings, "events", writes)
     metrics = Metrics()
     store = open_store(settings.redis.get_secret_value()) if pipeline.foreign_views else MemoryStore()
-    service = Enrich(pipeline, store, int(settings.ahead_s * 1000), Figures(metrics.registry))
+    service = Enrich(pipeline, store, int(settings.ahead_s * 1000), EnrichMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -64,7 +64,7 @@ class Ids:
     def __init__(self, horizon: int, fewest: int = FEWEST, most: int = MOST, keeps: bool = False) -> None:
         self._limits = np.array([horizon, fewest, most, keeps], np.int64)
         self.state = np.array([NEVER, 0, 0, 0], np.int64)
-        self._table, self._former = _Table(FEWEST), _Table(1)
+        self._table, self._former = _IdTable(FEWEST), _IdTable(1)
 
     def __len__(self) -> int:
         return int(self.state[_COUNT] + self.state[_FORMER])
@@ -124,7 +124,7 @@ class Ids:
                 self._table = self._table.moved(max(count * 3 // 2, former if former <= 2 * count + FEWEST else 0))
             return
         self.state[_CUT] += watermark - self.state[_STARTED] < self._limits[0]
-        self._former, self._table = self._table, _Table(max(count * 33 // 64, FEWEST))
+        self._former, self._table = self._table, _IdTable(max(count * 33 // 64, FEWEST))
         self.state[:_CUT] = clock.credible, 0, count
 
     def columns(self) -> dict[str, packing.Column]:
@@ -146,7 +146,7 @@ class Ids:
             if codes is None or checks is None or len(codes) != state[count] or len(checks) != 2 * len(codes):
                 raise ContractError("state snapshot: ids of events and their numbers do not fit together")
             given = np.ascontiguousarray(codes).view(np.uint64), np.ascontiguousarray(checks).view(np.uint16)
-            tables.append(_Table.of(*given, max(len(codes), least)))
+            tables.append(_IdTable.of(*given, max(len(codes), least)))
         self.state[:] = state
         self._table, self._former = tables
 
@@ -160,7 +160,7 @@ def taken_out(columns: dict[str, packing.Column]) -> dict[str, packing.Column]:
 # ---- tables ------------------------------------------------------------------------------------------------------
 
 
-class _Table:
+class _IdTable:
     """Places for so many ids.
 
     Attributes:
@@ -178,7 +178,7 @@ class _Table:
     def nbytes(self) -> int:
         return self.places.nbytes
 
-    def moved(self, ids: int, spare: int = SPARE) -> _Table:
+    def moved(self, ids: int, spare: int = SPARE) -> _IdTable:
         """A table for so many ids that holds these."""
         return _filled(self.places, ids, spare)
 
@@ -189,16 +189,16 @@ class _Table:
         return np.ascontiguousarray(taken["code"]), np.ascontiguousarray(taken["check"])
 
     @staticmethod
-    def of(codes: Codes, checks: Checks, ids: int) -> _Table:
+    def of(codes: Codes, checks: Checks, ids: int) -> _IdTable:
         """A table for so many ids that holds what `taken` gave."""
         places = np.zeros(len(codes), _KIND)
         places["code"], places["check"] = codes, checks
         return _filled(places.view(np.uint8) if len(codes) else np.zeros(0, np.uint8), ids, SPARE)
 
 
-def _filled(places: Bytes, ids: int, spare: int) -> _Table:
+def _filled(places: Bytes, ids: int, spare: int) -> _IdTable:
     while True:
-        table = _Table(ids, spare)
+        table = _IdTable(ids, spare)
         if _move(places, table.places, table.homes):
             return table
         spare *= 2

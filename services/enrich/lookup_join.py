@@ -23,7 +23,7 @@ from headrace.streaming.records.batch import Batch
 from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS
 from services.enrich.event_gate import times_of
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 from services.enrich.standstill import Standstill
 from services.enrich.store_reads import Reader, entities_in
 
@@ -147,10 +147,10 @@ class Lookups:
     wait until views has written it again.
     """
 
-    def __init__(self, pipeline: Pipeline, store: Store, figures: Figures | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, store: Store, figures: EnrichMetrics | None = None) -> None:
         self._views = pipeline.foreign_views
         self._events = pipeline.events
-        self._figures = figures or Figures(CollectorRegistry())
+        self._figures = figures or EnrichMetrics(CollectorRegistry())
         self._reader = Reader(store, self._figures)
         self._questions = {view.name: question_of(view, pipeline.events.allowed_lateness) for view in self._views}
         self._labels = {view.name: label_question_of(pipeline, view) for view in self._views}

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from headrace.streaming.watermarks.event_time import NEVER, Clock
 
 
-class Figures:
+class EnrichMetrics:
     """Registered where the service's other metrics are."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -23,7 +23,7 @@ from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.duplicates import MOST, Ids, taken_out
 from services.enrich.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from services.enrich.lookup_join import Lookup, Lookups
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 from services.enrich.repartition import Repartition
 from services.enrich.state import PartitionState
 
@@ -50,7 +50,9 @@ class Enrich(Service):
     inputs = ("events",)
     answers = ("features",)
 
-    def __init__(self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY, figures: Figures | None = None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY, figures: EnrichMetrics | None = None
+    ) -> None:
         self.pipeline = pipeline
         self.gate = Gate(pipeline, ahead_ms)
         self._lookups = Lookups(pipeline, store, figures)

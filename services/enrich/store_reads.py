@@ -16,13 +16,13 @@ from headrace.stores.online import Asked, Found, Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
 from services.enrich.event_gate import text_of
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 
 log = logger("enrich")
 
 
 @dataclass(frozen=True, slots=True)
-class Entities:
+class AskedEntities:
     """The distinct entities of a batch, those of each partition of a view together.
 
     Attributes:
@@ -34,7 +34,7 @@ class Entities:
     fields: list[list[bytes]]
 
 
-def entities_in(batch: Batch, view: View, partitions: int) -> Entities:
+def entities_in(batch: Batch, view: View, partitions: int) -> AskedEntities:
     """The entities that a batch names of a view with so many partitions."""
     assert view.key is not None, "an entity view has a key"
     coded = batch.columns.column(view.key).dictionary_encode()
@@ -46,7 +46,7 @@ def entities_in(batch: Batch, view: View, partitions: int) -> Entities:
     place[order], place[count] = np.arange(count), count
     fields, ends = fields_of(names.take(pa.array(order))), np.cumsum(np.bincount(chosen, minlength=partitions))
     parts = [fields[start:stop] for start, stop in pairwise([0, *ends.tolist()])]
-    return Entities(place[rows.to_numpy(zero_copy_only=False).astype(np.int64)], parts)
+    return AskedEntities(place[rows.to_numpy(zero_copy_only=False).astype(np.int64)], parts)
 
 
 class Reader:
@@ -60,7 +60,7 @@ class Reader:
         lost: the shelves that are lost now.
     """
 
-    def __init__(self, store: Store, figures: Figures) -> None:
+    def __init__(self, store: Store, figures: EnrichMetrics) -> None:
         self.lost: set[bytes] = set()
         self._store = store
         self._figures = figures

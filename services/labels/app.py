@@ -7,7 +7,7 @@ from headrace.errors import ConfigurationError
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
-from services.labels.metrics import Figures
+from services.labels.metrics import LabelsMetrics
 from services.labels.row_fields import entities, shared
 from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
@@ -31,7 +31,7 @@ def build(settings: LabelsSettings) -> Runner:
         {name: wiring.outputs[name].codec.reader.arrow for name in ("exchange", "outcomes")},
         shared(pipeline),
         entities(pipeline),
-        Figures(metrics.registry),
+        LabelsMetrics(metrics.registry),
         idle_after,
         settings.mode == "exactly_once",
     )

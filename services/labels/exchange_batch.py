@@ -36,7 +36,7 @@ class Named:
     which: Ints
 
 
-class Told:
+class ExchangeBatch:
     """The columns of some exchange records.
 
     Parameters:

@@ -12,7 +12,7 @@ HOUR, DAY = 3_600, 86_400
 DELAY_BUCKETS = (60, 600, HOUR, 6 * HOUR, DAY, 2 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY)
 
 
-class Figures:
+class LabelsMetrics:
     """Registered where the service's other metrics are."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

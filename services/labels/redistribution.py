@@ -57,7 +57,7 @@ from services.labels.join.layout import (
     NEVER,
     QUEUED,
     START,
-    Event,
+    EventRecord,
     Memory,
 )  # fmt: skip  # sorted as the linter sorts
 from services.labels.join.state import CLOCKS, FATES, Join, Question
@@ -239,7 +239,7 @@ def _size_with_all(join: Memory, address: int) -> int:
 
 
 @kernel
-def _carry_predictions(join: Memory, event: Event, target: Memory, made: Event, carrying: Carrying) -> None:
+def _carry_predictions(join: Memory, event: EventRecord, target: Memory, made: EventRecord, carrying: Carrying) -> None:
     before, address = 0, event.first
     while address != 0:
         told, shared = prediction_at(join, address), shared_of(join, address)
@@ -259,7 +259,7 @@ def _carry_predictions(join: Memory, event: Event, target: Memory, made: Event, 
 
 
 @kernel
-def _carry_reports(join: Memory, event: Event, target: Memory, made: Event, carrying: Carrying) -> int:
+def _carry_reports(join: Memory, event: EventRecord, target: Memory, made: EventRecord, carrying: Carrying) -> int:
     """The newest label time among them; NEVER without any."""
     before, address, newest = 0, event.reports, NEVER
     while address != 0:

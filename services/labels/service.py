@@ -19,10 +19,10 @@ from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import CONFIRMED, NEVER, Recent
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
-from services.labels.exchange_batch import Told
+from services.labels.exchange_batch import ExchangeBatch
 from services.labels.join.layout import UNSEEN
 from services.labels.join.state import Found, Join, Structs, question_of
-from services.labels.metrics import Figures
+from services.labels.metrics import LabelsMetrics
 from services.labels.outcomes import STATES, Outcomes, whose
 from services.labels.record_checks import DAY, TIMES, checked, sound
 from services.labels.view_progress import reached
@@ -64,7 +64,7 @@ class Labelling(Service):
         schemas: Mapping[str, pa.Schema],
         shared: Packed,
         entities: Packed,
-        figures: Figures,
+        figures: LabelsMetrics,
         idle_after_s: float,
         tells_repeats: bool = True,
     ) -> None:
@@ -177,10 +177,10 @@ class Labelling(Service):
 
     # ---- from the exchange --------------------------------------------------------------------------------------
 
-    def _told(self, batch: Batch) -> Told:
-        return Told(batch, self._firsts, self._counts, self._shared, self._entities)
+    def _told(self, batch: Batch) -> ExchangeBatch:
+        return ExchangeBatch(batch, self._firsts, self._counts, self._shared, self._entities)
 
-    def _folded(self, batch: Batch, told: Told, live: bool) -> Iterator[tuple[int, Join, Found]]:
+    def _folded(self, batch: Batch, told: ExchangeBatch, live: bool) -> Iterator[tuple[int, Join, Found]]:
         """Fold each partition's records in turn; `live`: count what becomes of them."""
         for partition, rows in batch.runs():
             join = self._join(partition)
@@ -219,7 +219,7 @@ class Labelling(Service):
         offsets = batch.offset[changes["row"]]
         return [Entries(entities[view.name], times, offsets, values, known=changes["known"]) for view in self._views]
 
-    def _tell(self, batch: Batch, told: Told, changes: list[Entries]) -> Iterator[Emit]:
+    def _tell(self, batch: Batch, told: ExchangeBatch, changes: list[Entries]) -> Iterator[Emit]:
         """Tell every view how far the partitions are that heard of labels or events, and what changed in them.
 
         How far predictions are is none of their business: they wait for views.

@@ -9,7 +9,7 @@ from headrace.domain.pipeline.wiring import read_contracts
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
-from services.score.metrics import Figures
+from services.score.metrics import ScoreMetrics
 from services.score.service import Score
 from services.score.settings import ScoreSettings
 
@@ -28,7 +28,7 @@ def build(settings: ScoreSettings) -> Runner:
         wiring.outputs["predictions"].codec.reader.arrow,
         ModelStore(settings.models, settings.model_cache),
         settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
-        Figures(metrics.registry),
+        ScoreMetrics(metrics.registry),
         time.perf_counter,
     )
     return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -15,12 +15,12 @@ from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plans import Plan, latest
-from headrace.domain.records.predictions import Answers
+from headrace.domain.records.predictions import PredictionRecords
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, Output, Reject
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
-from services.score.metrics import Figures
+from services.score.metrics import ScoreMetrics
 
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
 
@@ -58,11 +58,11 @@ class Score(Service):
         predictions: pa.Schema,
         store: ModelStore,
         settings: SessionSettings,
-        figures: Figures,
+        figures: ScoreMetrics,
         clock: Callable[[], float],
     ) -> None:
         self._pipeline = pipeline
-        self._answers = Answers("predictions", features, predictions)
+        self._answers = PredictionRecords("predictions", features, predictions)
         self._opener = Opener(store, settings, features)
         self._figures = figures
         self._clock = clock

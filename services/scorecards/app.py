@@ -13,7 +13,7 @@ from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
-from services.scorecards.metrics import Figures
+from services.scorecards.metrics import ScorecardsMetrics
 from services.scorecards.service import Scorecards
 from services.scorecards.settings import ScorecardsSettings
 
@@ -35,7 +35,7 @@ def build(settings: ScorecardsSettings) -> Runner:
         wiring.outputs[CARDS].codec.reader.arrow,
         settings.distinct_scores,
         settings.publish_s,
-        Figures(metrics.registry),
+        ScorecardsMetrics(metrics.registry),
         time.perf_counter,
     )
     return Runner(service, wiring, settings, metrics, SteadyClock())

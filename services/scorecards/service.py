@@ -19,7 +19,7 @@ from headrace.domain.scorecards.tumbling_windows import SAMPLED, Identity, Windo
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
-from services.scorecards.metrics import Figures
+from services.scorecards.metrics import ScorecardsMetrics
 from services.scorecards.record_checks import sound
 
 SHARE = 0.25
@@ -58,7 +58,7 @@ class Scorecards(Service):
         cards: pa.Schema,
         cap: int,
         publish_s: float,
-        figures: Figures,
+        figures: ScorecardsMetrics,
         clock: Callable[[], float],
     ) -> None:
         self._pipeline = pipeline

@@ -8,12 +8,12 @@ from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.records.control_events import News
-from headrace.domain.records.predictions import Answers
+from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.shadow.load_shedder import Shedding
-from services.shadow.metrics import Figures
+from services.shadow.metrics import ShadowMetrics
 from services.shadow.service import Shadow
 from services.shadow.settings import ShadowSettings
 from services.shadow.shadow_models import Dark
@@ -30,9 +30,9 @@ def build(settings: ShadowSettings) -> Runner:
     wiring = contracts.wiring("shadow", settings, "features", ["shadow-predictions", "control"], ["plans"])
     metrics = Metrics()
     features = wiring.inputs[0].codec.reader.arrow
-    figures = Figures(metrics.registry)
+    figures = ShadowMetrics(metrics.registry)
     service = Shadow(
-        Answers("shadow-predictions", features, wiring.outputs["shadow-predictions"].codec.reader.arrow),
+        PredictionRecords("shadow-predictions", features, wiring.outputs["shadow-predictions"].codec.reader.arrow),
         Dark(
             contracts.pipeline.name,
             Opener(ModelStore(settings.models, settings.model_cache), settings.session(LONGEST_CALL), features),

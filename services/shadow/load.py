@@ -26,7 +26,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class Pace:
+class LoadMeter:
     """Measures windows of at least a second; is told every batch, and when there is none."""
 
     _begin: float | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
-class Figures:
+class ShadowMetrics:
     """Registered where the service's other metrics are."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from headrace.domain.models.model_loader import Pass
-from headrace.domain.records.predictions import Answers
+from headrace.domain.records.predictions import PredictionRecords
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
-from services.shadow.load import Pace
-from services.shadow.metrics import Figures
-from services.shadow.shadow_models import Dark, Model
+from services.shadow.load import LoadMeter
+from services.shadow.metrics import ShadowMetrics
+from services.shadow.shadow_models import Dark, ShadowModel
 
 IDLE_AFTER = 1.0  # seconds without a batch
 
@@ -43,14 +43,19 @@ class Shadow(Service):
     facts = ("plans",)
 
     def __init__(
-        self, answers: Answers, dark: Dark, figures: Figures, clock: Callable[[], float], longest_batch: float
+        self,
+        answers: PredictionRecords,
+        dark: Dark,
+        figures: ShadowMetrics,
+        clock: Callable[[], float],
+        longest_batch: float,
     ) -> None:
         self._answers = answers
         self._dark = dark
         self._figures = figures
         self._clock = clock
         self._longest_batch = longest_batch
-        self._pace = Pace()
+        self._pace = LoadMeter()
         self._worked_at = 0.0
 
     def learn(self, facts: Batch, now: float) -> None:
@@ -91,7 +96,7 @@ class Shadow(Service):
         self._dark.drop(partition)
         self._pace.drop(partition)
 
-    def _scored(self, model: Model, batch: Batch, through: Pass, begin: float, now: float) -> Emit | None:
+    def _scored(self, model: ShadowModel, batch: Batch, through: Pass, begin: float, now: float) -> Emit | None:
         assert model.opened is not None
         rows, start = len(batch), self._clock()
         needs = model.seconds_per_row * rows

@@ -15,7 +15,7 @@ from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit
 from services.shadow.load import Load
 from services.shadow.load_shedder import Cost, Shedding, kept_first
-from services.shadow.metrics import Figures
+from services.shadow.metrics import ShadowMetrics
 
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
 
@@ -27,7 +27,7 @@ State = Literal["playing", "shed", "failed"]
 
 
 @dataclass(slots=True)
-class Model:
+class ShadowModel:
     """A dark model.
 
     Attributes:
@@ -68,7 +68,7 @@ class Dark:
         at: the next offset of each partition that was met, which is where a change takes effect.
     """
 
-    def __init__(self, pipeline: str, opener: Opener, shedding: Shedding, news: News, figures: Figures) -> None:
+    def __init__(self, pipeline: str, opener: Opener, shedding: Shedding, news: News, figures: ShadowMetrics) -> None:
         self.plan: Plan | None = None
         self.at: dict[int, int] = {}
         self._pipeline = pipeline
@@ -76,10 +76,10 @@ class Dark:
         self._shedding = shedding
         self._news = news
         self._figures = figures
-        self._models: list[Model] = []
+        self._models: list[ShadowModel] = []
 
     @property
-    def playing(self) -> list[Model]:
+    def playing(self) -> list[ShadowModel]:
         """The models to score, those that are kept longest first."""
         return self._in("playing")
 
@@ -100,7 +100,7 @@ class Dark:
         self.plan = plan
         self._models = []
         for arm in plan.dark:
-            model = Model(arm)
+            model = ShadowModel(arm)
             taken = any(arm.place == other.arm.place for other in self._models)
             self._models.append(model)
             if taken:
@@ -138,7 +138,7 @@ class Dark:
         """A batch was scored."""
         self.at |= {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in batch.runs()}
 
-    def scored(self, model: Model, rows: int, answered: int, seconds: float, now: float) -> None:
+    def scored(self, model: ShadowModel, rows: int, answered: int, seconds: float, now: float) -> None:
         """A model took so many seconds for so many rows, of which some were answered with a finite score."""
         share = rows / (rows + STEADY_ROWS)
         model.seconds_per_row += share * (seconds / rows - model.seconds_per_row)
@@ -152,7 +152,7 @@ class Dark:
             model.unanswered = True
             self._say("model_unanswered", model, now, rows=str(rows - answered))
 
-    def fail(self, model: Model, problem: str, now: float) -> None:
+    def fail(self, model: ShadowModel, problem: str, now: float) -> None:
         """A model does not run: leave it out, and try again later."""
         self._fail(model, problem, now)
         self._count()
@@ -184,7 +184,7 @@ class Dark:
         """A partition is another member's now."""
         self.at.pop(partition, None)
 
-    def _open(self, model: Model, now: float) -> None:
+    def _open(self, model: ShadowModel, now: float) -> None:
         try:
             model.opened = self._opener.open(model.arm)
         except (ContractError, Transient, ConfigurationError) as error:
@@ -192,7 +192,7 @@ class Dark:
             return
         model.state, model.seconds_per_row = "playing", model.opened.seconds_per_row
 
-    def _fail(self, model: Model, problem: str, now: float, again: bool = True) -> None:
+    def _fail(self, model: ShadowModel, problem: str, now: float, again: bool = True) -> None:
         first = model.state == "playing" or not model.failures
         model.state, model.opened = "failed", None
         wait = min(RETRY_AFTER * 2**model.failures, RETRY_LONGEST)
@@ -202,15 +202,15 @@ class Dark:
         if first:
             self._say("model_failed", model, now, problem=problem)
 
-    def _say(self, kind: str, model: Model, now: float, **evidence: str | float) -> None:
+    def _say(self, kind: str, model: ShadowModel, now: float, **evidence: str | float) -> None:
         self._news.say(kind, model.arm, self.version, self.at, now, **evidence)
         _log.info(kind, model=model.arm.place, plan=self.version, **evidence)
 
-    def _named(self, place: str, state: State) -> Model:
+    def _named(self, place: str, state: State) -> ShadowModel:
         return next(model for model in self._models if model.arm.place == place and model.state == state)
 
-    def _in(self, state: State) -> list[Model]:
-        found: Iterable[Model] = (model for model in self._models if model.state == state)
+    def _in(self, state: State) -> list[ShadowModel]:
+        found: Iterable[ShadowModel] = (model for model in self._models if model.state == state)
         return sorted(found, key=lambda model: kept_first(model.cost))
 
     def _count(self) -> None:

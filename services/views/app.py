@@ -8,7 +8,7 @@ from headrace.stores.online import open_store
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
-from services.views.metrics import Figures
+from services.views.metrics import ViewsMetrics
 from services.views.service import Views
 from services.views.settings import ViewsSettings
 
@@ -26,5 +26,5 @@ def build(settings: ViewsSettings) -> Runner:
     wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
     metrics = Metrics()
     store = open_store(settings.redis.get_secret_value())
-    service = Views(pipeline, views[name], store, settings.behind_ms / 1000, Figures(metrics.registry))
+    service = Views(pipeline, views[name], store, settings.behind_ms / 1000, ViewsMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics, SteadyClock())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter
 
 
-class Figures:
+class ViewsMetrics:
     """Registered where the service's other metrics are."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -25,7 +25,7 @@ from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.idleness import Quiet
 from headrace.streaming.watermarks.sources import Sources
-from services.views.metrics import Figures
+from services.views.metrics import ViewsMetrics
 from services.views.record_checks import sound
 from services.views.state import Ledger
 
@@ -78,7 +78,12 @@ class Views(Service):
     """
 
     def __init__(
-        self, pipeline: Pipeline, view: View, store: Store, behind_s: float = BEHIND_S, figures: Figures | None = None
+        self,
+        pipeline: Pipeline,
+        view: View,
+        store: Store,
+        behind_s: float = BEHIND_S,
+        figures: ViewsMetrics | None = None,
     ) -> None:
         self.inputs = (f"view.{view.name}",)
         self.counted = self.inputs
@@ -88,7 +93,7 @@ class Views(Service):
         self._shelves = Shelves(pipeline.name, view.name, view.version)
         self._store = store
         self._behind_s = behind_s
-        self._figures = figures or Figures(CollectorRegistry())
+        self._figures = figures or ViewsMetrics(CollectorRegistry())
         self._published_at = self._checked_at = 0.0
         self._trouble: str | None = None
         self._source_count = self._exchange_count = self._partitions = 0

@@ -17,7 +17,7 @@ from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch, slot
-from services.scorecards.metrics import Figures
+from services.scorecards.metrics import ScorecardsMetrics
 from services.scorecards.service import Scorecards
 
 DAY = 86_400_000
@@ -164,7 +164,7 @@ def write_sums(
 
     schemas = [channels[logical].codec.reader.arrow for logical in (PARTS, CARDS)]
     service = Scorecards(
-        contracts.pipeline, measure, *schemas, CAP, 1.0, Figures(CollectorRegistry()), time.perf_counter
+        contracts.pipeline, measure, *schemas, CAP, 1.0, ScorecardsMetrics(CollectorRegistry()), time.perf_counter
     )
     service.start(dict.fromkeys((*service.inputs, CARDS), partitions))
     for place, logical in enumerate(service.inputs):

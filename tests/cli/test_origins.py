@@ -11,7 +11,7 @@ from headrace.domain.models.ensembles import digest_of
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plan_log import PlanFact
-from headrace.domain.plans.plans import Arm, Member, Plan
+from headrace.domain.plans.plans import Arm, EnsembleMember, Plan
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import Transient
 from headrace.operations.comparison.training_overlap import origins
@@ -56,7 +56,8 @@ def test_ensembles_saw_what_their_members_saw(store: ModelStore) -> None:
     stacked = trained("3", 40, 49, parameters={"members": [one.digest, two.digest]})
     uris = [store.put(made) for made in (one, two, stacked)]
     members = tuple(
-        Member("m", made.manifest.version, made.digest, uri) for made, uri in zip((one, two), uris, strict=False)
+        EnsembleMember("m", made.manifest.version, made.digest, uri)
+        for made, uri in zip((one, two), uris, strict=False)
     )
     digest = digest_of("mean", members)
     plan = Plan("p", 1, (Arm("champion", "both", "1", digest, "", combination="mean", members=members),))

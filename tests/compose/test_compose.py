@@ -176,7 +176,7 @@ def alerts() -> list[dict[str, Any]]:
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric in an alert is one that services expose."""
     exposed: set[str] = set()
-    for figures in (score.Figures, shadow.Figures):
+    for figures in (score.ScoreMetrics, shadow.ShadowMetrics):
         metrics = Metrics()
         figures(metrics.registry)
         families = text_string_to_metric_families(metrics.text().decode())

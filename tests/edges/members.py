@@ -14,22 +14,22 @@ from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.records.control_events import News
-from headrace.domain.records.predictions import Answers
+from headrace.domain.records.predictions import PredictionRecords
 from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
 from headrace.stores.online import MemoryStore
 from headrace.streaming.records.batch import Batch, Emit, Output, Reject, slot
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.service import Enrich
-from services.labels.metrics import Figures as LabelFigures
+from services.labels.metrics import LabelsMetrics as LabelFigures
 from services.labels.row_fields import entities, shared
 from services.labels.service import Labelling
-from services.score.metrics import Figures as ScoreFigures
+from services.score.metrics import ScoreMetrics as ScoreFigures
 from services.score.service import Score
-from services.scorecards.metrics import Figures as CardFigures
+from services.scorecards.metrics import ScorecardsMetrics as CardFigures
 from services.scorecards.service import Scorecards
 from services.shadow.load_shedder import Shedding
-from services.shadow.metrics import Figures as ShadowFigures
+from services.shadow.metrics import ShadowMetrics as ShadowFigures
 from services.shadow.service import Shadow
 from services.shadow.shadow_models import Dark
 from services.views.service import Views
@@ -220,7 +220,7 @@ def shadow(output: str, models: Path) -> Swept:
             ModelStore(str(models / "store"), models / "cache"), SessionSettings(device="cpu", rows=64), features
         )
         news = News("edges", "m", schemas["control"].arrow)
-        answers = Answers("shadow-predictions", features, schemas["shadow-predictions"].arrow)
+        answers = PredictionRecords("shadow-predictions", features, schemas["shadow-predictions"].arrow)
         return Shadow(answers, Dark("edges", opener, Shedding(30.0), news, figures), figures, lambda: 0.0, 15.0)
 
     return Swept(output, make)

@@ -13,7 +13,7 @@ from headrace.domain.pipeline.expressions import compile
 from headrace.domain.pipeline.spec import Field
 from headrace.domain.scorecards.segments import Segments
 from headrace.stores.online import MemoryStore
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 from services.enrich.service import Enrich
 from tests.edges import members
 from tests.edges.drawing import MS
@@ -58,7 +58,7 @@ def test_what_rules_let_pass_is_counted() -> None:
     """A value that a rule replaced or warned of shows in a metric, by field, reason and rule."""
     registry = CollectorRegistry()
     enrich = members.enrich("probability")
-    service = Enrich(pipeline("probability")[0], MemoryStore(), figures=Figures(registry))
+    service = Enrich(pipeline("probability")[0], MemoryStore(), figures=EnrichMetrics(registry))
     service.start({"events": 2, "view.other": 2, "exchange": 2})
     rows = [PLAIN | {"ruled": -(2**60), "small": 99}, PLAIN | {"small": -1}]
     service.admit(enrich.records("events", rows, [b"a", b"a"]), members.NOW)

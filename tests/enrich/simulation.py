@@ -18,7 +18,7 @@ from headrace.stores.online import Store
 from headrace.streaming.records.batch import Batch, Emit, Reject
 from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.lookup_join import needed
-from services.enrich.metrics import Figures
+from services.enrich.metrics import EnrichMetrics
 from services.enrich.service import Enrich
 from services.views.service import Views
 from tests.enrich.joining import Joiner, Report, Source
@@ -98,7 +98,7 @@ class World:
         self.rejects: list[Reject] = []
         self.remarks: Counter[str] = Counter()
         self.registry = CollectorRegistry()
-        self.figures = Figures(self.registry)
+        self.figures = EnrichMetrics(self.registry)
         self.gone_on = 0.0
         self.now = now
         self.coming: list[tuple[float, Log, pa.RecordBatch, pa.Array]] = []

@@ -317,8 +317,8 @@ def test_lost_store() -> None:
 def test_store_that_loses_some(lost: str) -> None:
     """An entity that the store lost is not taken for one without history: rows wait until views wrote it again."""
     store, registry = MemoryStore(), CollectorRegistry()
-    enrich = Enrich(cases.pipeline(), store, figures=enrich_metrics.Figures(registry))
-    views = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0, figures=views_metrics.Figures(registry))
+    enrich = Enrich(cases.pipeline(), store, figures=enrich_metrics.EnrichMetrics(registry))
+    views = Views(cases.pipeline(), cases.ROOM, store, behind_s=0.0, figures=views_metrics.ViewsMetrics(registry))
     for service in (enrich, views):
         service.start({"events": 1, "view.room": 1})
     batch, update = told(enrich, views, [(100, "a", "hall", 1.0), (101, "b", "attic", 1.0)], 0)

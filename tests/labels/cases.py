@@ -17,7 +17,7 @@ from headrace.domain.pipeline.spec import Aggregation, Labels, Pipeline
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, slot
-from services.labels.metrics import Figures
+from services.labels.metrics import LabelsMetrics
 from services.labels.row_fields import entities, shared
 from services.labels.service import Labelling
 
@@ -56,7 +56,7 @@ class Case:
         self.registry = CollectorRegistry()
         schemas = {"exchange": self.exchange, "outcomes": self.outcomes}
         parts = shared(self.pipeline), entities(self.pipeline)
-        made = Labelling(self.pipeline, schemas, *parts, Figures(self.registry), 10.0)
+        made = Labelling(self.pipeline, schemas, *parts, LabelsMetrics(self.registry), 10.0)
         views = {f"view.{view.name}": 3 for view in self.pipeline.label_views}
         made.start({**COUNTS, "exchange": 4, **views})
         return made

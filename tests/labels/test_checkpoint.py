@@ -11,7 +11,7 @@ from headrace.columnar import packing
 from headrace.domain.pipeline.contracts import predictions
 from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.rows import Packed
-from services.labels.exchange_batch import Told
+from services.labels.exchange_batch import ExchangeBatch
 from services.labels.join.state import Found, Join, question_of
 from services.labels.row_fields import entities
 from tests.labels.cases import COUNTS, Case, pipeline
@@ -21,13 +21,13 @@ FORMER = Path(__file__).with_name("checkpoint.state")
 """Of `told(case, 6)`, folded on 2026-11-29 before records had fields."""
 
 
-def told(case: Case, seed: int) -> Told:
+def told(case: Case, seed: int) -> ExchangeBatch:
     """Some records, of whose predictions a join keeps nothing but the entity beside numbers."""
     rows = records(case, random.Random(seed), 70, begin=1_700)
     counts = [COUNTS[kind] for kind in KINDS]
     firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
     kept = Packed(predictions(case.pipeline), ["entity"]), entities(case.pipeline)
-    return Told(case.batch(rows), firsts, COUNTS, *kept)
+    return ExchangeBatch(case.batch(rows), firsts, COUNTS, *kept)
 
 
 def folded(join: Join, case: Case, seed: int) -> Found:

@@ -17,7 +17,7 @@ from headrace.domain.models.model_loader import OpenArm, Opener, Pass
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.plans.plans import Arm, Member
+from headrace.domain.plans.plans import Arm, EnsembleMember
 from headrace.errors import ContractError
 from tests.models import graphs
 from tests.models.parts import FEATURES, features
@@ -49,7 +49,7 @@ def ensemble(store: ModelStore) -> Make:
 
     def make(combination: str, weights: Sequence[float] = (1.0, 1.0), **others: Any) -> Arm:
         members = tuple(
-            Member(p.manifest.name, p.manifest.version, p.digest, store.put(p), w)
+            EnsembleMember(p.manifest.name, p.manifest.version, p.digest, store.put(p), w)
             for p, w in zip((ONE, TWO), weights, strict=True)
         )
         digest = ensembles.digest_of(combination, members)
@@ -155,7 +155,7 @@ def test_a_stacking_model_of_other_members(opener: Opener, ensemble: Make, store
 
 def test_identity() -> None:
     """Another member, weight, order or combination is another model; names and places are none of it."""
-    members = (Member("a", "1", "sha256:01", "u"), Member("b", "1", "sha256:02", "v", 2.0))
+    members = (EnsembleMember("a", "1", "sha256:01", "u"), EnsembleMember("b", "1", "sha256:02", "v", 2.0))
     same = ensembles.digest_of("weighted", members)
     assert same == ensembles.digest_of("weighted", (replace(members[0], uri="elsewhere", model="c"), members[1]))
     others = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from headrace.domain.plans.plans import Arm, Member, Plan, latest
+from headrace.domain.plans.plans import Arm, EnsembleMember, Plan, latest
 from headrace.streaming.contracts.schemas import PinnedIds, load_schema, pinned, read_pins, write_pins
 from headrace.streaming.records.codec import Codec
 from tests.members import ROOT
@@ -27,7 +27,10 @@ BOTH = Arm(
     priority=-2,
     threshold=0.25,
     combination="weighted",
-    members=(Member("m", "1", "sha256:01", "file:///m/1", 0.25), Member("m", "2", "sha256:02", "file:///m/2")),
+    members=(
+        EnsembleMember("m", "1", "sha256:01", "file:///m/1", 0.25),
+        EnsembleMember("m", "2", "sha256:02", "file:///m/2"),
+    ),
 )
 
 

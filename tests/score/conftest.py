@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from services.score.metrics import Figures
+from services.score.metrics import ScoreMetrics
 from services.score.service import Score
 from tests.models.parts import FEATURES, PREDICTIONS, arm, plans
 
@@ -24,18 +24,18 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
+def counters() -> CollectorRegistry:
     """Where the service's metrics are."""
     return CollectorRegistry()
 
 
 @pytest.fixture
-def start(store: ModelStore, registry: CollectorRegistry) -> Callable[..., Score]:
+def start(store: ModelStore, counters: CollectorRegistry) -> Callable[..., Score]:
     """Makes the service; with packages, plans 1, 2, ... are learned, each naming the next package."""
 
     def make(*packages: ModelPackage) -> Score:
         service = Score(
-            "p", FEATURES, PREDICTIONS, store, SessionSettings(device="cpu"), Figures(registry), time.perf_counter
+            "p", FEATURES, PREDICTIONS, store, SessionSettings(device="cpu"), ScoreMetrics(counters), time.perf_counter
         )
         for version, package in enumerate(packages, 1):
             service.learn(plans(("p", version, [arm(package, store.put(package))])), now=0.0)

@@ -20,10 +20,10 @@ from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.canary_split import shares
-from headrace.domain.plans.plans import Arm, Member
+from headrace.domain.plans.plans import Arm, EnsembleMember
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Output
-from services.score.metrics import Figures
+from services.score.metrics import ScoreMetrics
 from services.score.service import Score
 from tests.models import graphs
 from tests.models.parts import FEATURES, PREDICTIONS, arm, features, plans
@@ -148,7 +148,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_plan_that_cannot_be_played(start: Start, store: ModelStore, registry: CollectorRegistry, how: str) -> None:
+def test_a_plan_that_cannot_be_played(start: Start, store: ModelStore, counters: CollectorRegistry, how: str) -> None:
     """The model before goes on answering, whole, and the failure is counted and told."""
     service = start(graphs.package())
     service.learn(plans(("p", 2, [broken_arm(store, how)])), now=0.0)
@@ -157,7 +157,7 @@ def test_a_plan_that_cannot_be_played(start: Start, store: ModelStore, registry:
     assert service.ready() is None
     assert service.problem is not None
     assert re.search(BROKEN[how], service.problem)
-    assert registry.get_sample_value("headrace_plan_failures_total", {"reason": "ContractError"}) == 1
+    assert counters.get_sample_value("headrace_plan_failures_total", {"reason": "ContractError"}) == 1
 
 
 def test_first_plan_cannot_be_played(start: Start, store: ModelStore) -> None:
@@ -182,7 +182,7 @@ def test_tried_again(start: Start, store: ModelStore, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arms", "reason"), [((), "no_champion"), (("champion", "champion"), "no_champion")])
 def test_plan_without_a_champion(
-    start: Start, store: ModelStore, registry: CollectorRegistry, arms: tuple[str, ...], reason: str
+    start: Start, store: ModelStore, counters: CollectorRegistry, arms: tuple[str, ...], reason: str
 ) -> None:
     """A plan needs one champion; without, the one before goes on."""
     package = graphs.package()
@@ -190,7 +190,7 @@ def test_plan_without_a_champion(
     fact = [arm(OTHER, store.put(OTHER), name) for name in arms]
     service.learn(plans(("p", 2, fact)), now=0.0)
     assert rows(service.process(features([1.0], [1]), now=0.0))[0]["plan_version"] == 1
-    assert registry.get_sample_value("headrace_plan_failures_total", {"reason": reason}) == 1
+    assert counters.get_sample_value("headrace_plan_failures_total", {"reason": reason}) == 1
 
 
 def test_other_arms_wait(start: Start, store: ModelStore) -> None:
@@ -259,7 +259,13 @@ def test_predictions_need_their_columns(store: ModelStore, features_schema: pa.S
     """A predictions schema with columns that nobody provides is refused when the service is made."""
     with pytest.raises(ContractError, match=named):
         Score(
-            "p", features_schema, PREDICTIONS, store, SessionSettings(), Figures(CollectorRegistry()), time.perf_counter
+            "p",
+            features_schema,
+            PREDICTIONS,
+            store,
+            SessionSettings(),
+            ScoreMetrics(CollectorRegistry()),
+            time.perf_counter,
         )
 
 
@@ -290,7 +296,7 @@ def answered(output: Output) -> dict[str, dict[str, Any]]:
     return by_event
 
 
-def test_canary(start: Start, store: ModelStore, registry: CollectorRegistry) -> None:
+def test_canary(start: Start, store: ModelStore, counters: CollectorRegistry) -> None:
     """Each event is answered once: by the canary for its share of the entities, else by the champion."""
     service = start()
     service.learn(canary_plan(store, 0.3), now=0.0)
@@ -303,8 +309,8 @@ def test_canary(start: Start, store: ModelStore, registry: CollectorRegistry) ->
     assert one["score"] == pytest.approx(1 / (1 + np.exp(-0.5)), rel=1e-6)
     assert two["score"] == pytest.approx(1 / (1 + np.exp(-1.75)), rel=1e-6)
     assert two["prediction_id"] == f"{two['event_id']}/m@2/canary"
-    assert registry.get_sample_value("headrace_answers_total", {"arm": "canary"}) == tried.sum()
-    assert registry.get_sample_value("headrace_canary_share") == 0.3
+    assert counters.get_sample_value("headrace_answers_total", {"arm": "canary"}) == tried.sum()
+    assert counters.get_sample_value("headrace_canary_share") == 0.3
 
 
 def test_canary_keys_and_sources(start: Start, store: ModelStore) -> None:
@@ -373,9 +379,9 @@ def test_a_plan_of_scores_that_depend_on_other_rows(start: Start, store: ModelSt
     elif kind == "canary":
         arms = [named, arm(bad, store.put(bad), "canary", share=0.5)]
     else:
-        members = tuple(Member("m", p.manifest.version, p.digest, store.put(p)) for p in (package, CANARY))
+        members = tuple(EnsembleMember("m", p.manifest.version, p.digest, store.put(p)) for p in (package, CANARY))
         if kind == "member":
-            members = (members[0], Member("m", "9", bad.digest, store.put(bad)))
+            members = (members[0], EnsembleMember("m", "9", bad.digest, store.put(bad)))
             both = Arm("champion", "both", "1", ensembles.digest_of("mean", members), "", 1.0, 0, 0.5, "mean", members)
         else:
             parameters = {"members": [member.digest for member in members]}
@@ -420,7 +426,7 @@ def test_non_finite_scores_of_a_canary(start: Start, store: ModelStore) -> None:
 def test_an_ensemble_answers(start: Start, store: ModelStore) -> None:
     """The champion may be several models."""
     packages = (graphs.package(), CANARY)
-    members = tuple(Member("m", p.manifest.version, p.digest, store.put(p)) for p in packages)
+    members = tuple(EnsembleMember("m", p.manifest.version, p.digest, store.put(p)) for p in packages)
     digest = ensembles.digest_of("mean", members)
     both = Arm("champion", "both", "1", digest, "", threshold=0.8, combination="mean", members=members)
     service = start()

@@ -20,7 +20,7 @@ from headrace.domain.pipeline.workspace import Workspace
 from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, Emit, slot
-from services.scorecards.metrics import Figures
+from services.scorecards.metrics import ScorecardsMetrics
 from services.scorecards.service import Scorecards
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,7 @@ class Member:
             schema(CARDS),
             cap,
             1.0,
-            Figures(self.registry),
+            ScorecardsMetrics(self.registry),
             perf_counter,
         )
         service.start({PARTS: 2})

@@ -12,10 +12,10 @@ from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.records.control_events import News
-from headrace.domain.records.predictions import Answers
+from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.contracts.schemas import load_schema
 from services.shadow.load_shedder import Shedding
-from services.shadow.metrics import Figures
+from services.shadow.metrics import ShadowMetrics
 from services.shadow.service import Shadow
 from services.shadow.shadow_models import Dark
 from tests.members import ROOT
@@ -31,19 +31,19 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
+def counters() -> CollectorRegistry:
     """Where the service's metrics are."""
     return CollectorRegistry()
 
 
 @pytest.fixture
-def start(store: ModelStore, registry: CollectorRegistry) -> Callable[..., Shadow]:
+def start(store: ModelStore, counters: CollectorRegistry) -> Callable[..., Shadow]:
     """Makes the service: of pipeline `p`, member `m`, whose models take as long as `clock` says."""
 
     def make(bound: float = 30.0, clock: Callable[[], float] = lambda: 0.0, longest: float = 15.0) -> Shadow:
-        figures = Figures(registry)
+        figures = ShadowMetrics(counters)
         opener = Opener(store, SessionSettings(device="cpu", rows=1024), FEATURES)
         dark = Dark("p", opener, Shedding(bound), News("p", "m", CONTROL), figures)
-        return Shadow(Answers("shadow-predictions", FEATURES, PREDICTIONS), dark, figures, clock, longest)
+        return Shadow(PredictionRecords("shadow-predictions", FEATURES, PREDICTIONS), dark, figures, clock, longest)
 
     return make

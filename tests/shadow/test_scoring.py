@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.models import ensembles
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.store import ModelStore
-from headrace.domain.plans.plans import Arm, Member
+from headrace.domain.plans.plans import Arm, EnsembleMember
 from headrace.domain.records.control_events import NO_PARTITION
 from headrace.errors import Transient
 from headrace.streaming.records.batch import Batch, Output
@@ -119,7 +119,7 @@ def test_nothing_in_the_dark(start: Start, dark: Callable[..., list[Arm]]) -> No
 def test_an_ensemble_in_the_dark(start: Start, store: ModelStore) -> None:
     """The weighted mean of two models is a model of its own, with its own identity and threshold."""
     members = tuple(
-        Member(p.manifest.name, p.manifest.version, p.digest, store.put(p), weight)
+        EnsembleMember(p.manifest.name, p.manifest.version, p.digest, store.put(p), weight)
         for p, weight in ((ONE, 1.0), (TWO, 3.0))
     )
     digest = ensembles.digest_of("weighted", members)
@@ -134,7 +134,7 @@ def test_an_ensemble_in_the_dark(start: Start, store: ModelStore) -> None:
 
 
 def test_a_broken_model_stops_no_other(
-    start: Start, store: ModelStore, registry: CollectorRegistry, dark: Callable[..., list[Arm]]
+    start: Start, store: ModelStore, counters: CollectorRegistry, dark: Callable[..., list[Arm]]
 ) -> None:
     """A model that does not load is counted and said, with the place in the stream; its neighbours score."""
     broken = pack(graphs.manifest(version="3"), b"no graph")
@@ -151,8 +151,8 @@ def test_a_broken_model_stops_no_other(
     assert json.loads(place["evidence"]["offsets"]) == {"0": 100, "4": 102}
     (emit,) = [emit for emit in output.emits if emit.topic == "control"]
     assert set(emit.source.tolist()) == {NO_PARTITION}
-    assert registry.get_sample_value("headrace_dark_failures_total", {"model": "m@3/challenger"}) == 1
-    assert registry.get_sample_value("headrace_dark_models", {"state": "failed"}) == 1
+    assert counters.get_sample_value("headrace_dark_failures_total", {"model": "m@3/challenger"}) == 1
+    assert counters.get_sample_value("headrace_dark_models", {"state": "failed"}) == 1
 
 
 def test_a_model_that_appears_later(start: Start, store: ModelStore, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_model_that_appears_later(start: Start, store: ModelStore, tmp_path: P
     assert len(predictions(service.process(features([1.0], [1]), now=18.0))) == 1
 
 
-def test_rows_without_a_score(start: Start, registry: CollectorRegistry, dark: Callable[..., list[Arm]]) -> None:
+def test_rows_without_a_score(start: Start, counters: CollectorRegistry, dark: Callable[..., list[Arm]]) -> None:
     """A row for which a model gives no finite number is left out for that model alone, said once and counted always."""
     service = start()
     service.learn(plans(("p", 1, dark(through(), TWO))), now=0.0)
@@ -179,7 +179,7 @@ def test_rows_without_a_score(start: Start, registry: CollectorRegistry, dark: C
     assert [row["event_id"] for row in predictions(output) if row["model"]["version"] == "7"] == ["e0", "e2"]
     assert [event["type"] for event in told(output)] == ["model_unanswered", "model_unanswered"]
     assert told(service.process(batch, now=1.0)) == []
-    assert registry.get_sample_value("headrace_dark_unanswered_total", {"model": "m@7/challenger"}) == 4
+    assert counters.get_sample_value("headrace_dark_unanswered_total", {"model": "m@7/challenger"}) == 4
 
 
 def test_a_model_named_twice(start: Start, dark: Callable[..., list[Arm]]) -> None:
@@ -240,7 +240,7 @@ def slow(start: Start) -> tuple[Shadow, list[float], list[float]]:
 
 
 def test_shed_and_taken_back(
-    slow: tuple[Shadow, list[float], list[float]], registry: CollectorRegistry, store: ModelStore
+    slow: tuple[Shadow, list[float], list[float]], counters: CollectorRegistry, store: ModelStore
 ) -> None:
     """Too slow for its stream, it leaves out the model of the lowest priority, says where, and takes it back later."""
     service, clock, cost = slow
@@ -262,8 +262,8 @@ def test_shed_and_taken_back(
     stream.play(until=900)  # Its cost was measured in bad times, so it is the long patience that takes it back.
     assert [event["type"] for event in stream.events] == ["model_shed", "model_restored"]
     assert stream.versions == {"1", "2"}
-    assert registry.get_sample_value("headrace_dark_sheds_total", {"model": "m@2/shadow"}) == 1
-    assert registry.get_sample_value("headrace_dark_restores_total", {"model": "m@2/shadow"}) == 1
+    assert counters.get_sample_value("headrace_dark_sheds_total", {"model": "m@2/shadow"}) == 1
+    assert counters.get_sample_value("headrace_dark_restores_total", {"model": "m@2/shadow"}) == 1
 
 
 def test_all_shed_it_keeps_up(slow: tuple[Shadow, list[float], list[float]], dark: Callable[..., list[Arm]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headrace.streaming.records.batch import Batch
-from services.shadow.load import Load, Pace
+from services.shadow.load import Load, LoadMeter
 from services.shadow.load_shedder import Cost, Shedding, Verdict
 from tests.models.parts import features
 
@@ -115,7 +115,7 @@ def stamped(partitions: list[int], stamps: list[int]) -> Batch:
 
 def test_pace() -> None:
     """A window is a second at least; it knows its lag, the rate of what was written, and the time for each row."""
-    pace = Pace()
+    pace = LoadMeter()
     assert pace.note(stamped([0, 0, 1], [1_000, 2_000, 1_500]), now=10.0) is None
     assert pace.note(stamped([0, 0, 1], [3_000, 4_000, 1_750]), now=10.5) is None
     assert pace.note(stamped([0], [9_000]), now=12.0) == Load(9.0, 3 / 3.0 + 1 / 0.25, 2.0 / 6)
@@ -125,7 +125,7 @@ def test_pace() -> None:
 
 def test_pace_forgets() -> None:
     """A partition that went has no rate, and an idle member none at all."""
-    pace = Pace()
+    pace = LoadMeter()
     pace.note(stamped([0, 0, 1, 1], [0, 1_000, 0, 500]), now=10.0)
     pace.note(stamped([0], [1_000]), now=12.0)
     pace.drop(1)

@@ -14,7 +14,7 @@ from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, MOST_RUNS, CheckpointGone, Checkpoints, Draft
-from headrace.streaming.task.commitment import Commitment, Place
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from tests.streaming.tally import wiring
 
 LARGEST = 4096
@@ -32,14 +32,14 @@ class Stage:
         self.checkpoints = Checkpoints(self.connection, self.wiring, 1)
         self.producer = Producer(self.connection, reports=True)
 
-    def write(self, draft: Draft, between: Callable[[], None] = lambda: None, most: int = 1 << 40) -> Place:
+    def write(self, draft: Draft, between: Callable[[], None] = lambda: None, most: int = 1 << 40) -> CheckpointPlace:
         """All of it, with something done after each slice."""
         while not draft.whole:
             draft.send(self.producer, most)
             between()
         return draft.write(self.producer)
 
-    def read(self, place: Place) -> bytes:
+    def read(self, place: CheckpointPlace) -> bytes:
         return self.checkpoints.read(0, place, lambda: None)
 
     def keys(self) -> list[bytes]:
@@ -112,15 +112,15 @@ def test_an_aborted_slice_is_sent_again(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        Place(5, ((0, 70),)),
-        Place(5, ((1, 0),)),
-        Place(5, ((0, 1),)),
-        Place(4, ((0, 0),)),
-        Place(5, ((0, 0), (0, 1))),
-        Place(5, ((0, 0),), indexed=True),
+        CheckpointPlace(5, ((0, 70),)),
+        CheckpointPlace(5, ((1, 0),)),
+        CheckpointPlace(5, ((0, 1),)),
+        CheckpointPlace(4, ((0, 0),)),
+        CheckpointPlace(5, ((0, 0), (0, 1))),
+        CheckpointPlace(5, ((0, 0),), indexed=True),
     ],
 )
-def test_a_place_where_something_else_lies_is_gone(stage: Stage, place: Place) -> None:
+def test_a_place_where_something_else_lies_is_gone(stage: Stage, place: CheckpointPlace) -> None:
     """Nothing there, another's record, or a checkpoint of a later time: told at once, and told apart from silence."""
     stage.write(stage.checkpoints.draft(0, 5, b"state", None))
     stage.producer.send_one(stage.topic, "stranger", b"x")

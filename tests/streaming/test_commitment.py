@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from headrace.errors import ContractError
 from headrace.streaming.task.checkpoint import MOST_RUNS
-from headrace.streaming.task.commitment import Commitment, Place
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 
 OFFSETS = st.integers(0, 2**62)
 RUNS = st.tuples(st.integers(0, 99), OFFSETS, st.integers(1, 9)).map(lambda r: [(r[0], r[1] + n) for n in range(r[2])])
 CHUNKS = st.lists(RUNS, min_size=1, max_size=9).map(lambda runs: tuple(chain(*runs)))
-PLACES = st.builds(Place, OFFSETS, CHUNKS, st.integers(0, 1), st.booleans(), st.just(0) | OFFSETS)
+PLACES = st.builds(CheckpointPlace, OFFSETS, CHUNKS, st.integers(0, 1), st.booleans(), st.just(0) | OFFSETS)
 LARGEST = 4096
 """Characters of metadata that a broker takes by default (offset.metadata.max.bytes)."""
 
 
 @given(OFFSETS, st.integers(0, 10_000), st.none() | PLACES)
-def test_metadata_says_all_that_the_offset_does_not(offset: int, ahead: int, place: Place | None) -> None:
+def test_metadata_says_all_that_the_offset_does_not(offset: int, ahead: int, place: CheckpointPlace | None) -> None:
     """What is read back from a committed offset and its metadata is what was committed."""
     commitment = Commitment(offset, offset + ahead, place)
     assert Commitment.read(offset, commitment.metadata()) == commitment
@@ -66,4 +66,4 @@ def test_nothing_is_admitted_less_than_answered() -> None:
 def test_metadata_of_the_most_scattered_chunks_fits() -> None:
     """As many places as the metadata holds without an index fit into what a broker takes, however large the numbers."""
     chunks = tuple((9_999, 2**62 + 2 * number) for number in range(MOST_RUNS))
-    assert len(Commitment(2**62, 2**62 + 9, Place(2**62 - 1, chunks, 1)).metadata()) < LARGEST
+    assert len(Commitment(2**62, 2**62 + 9, CheckpointPlace(2**62 - 1, chunks, 1)).metadata()) < LARGEST

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch
-from headrace.streaming.task.commitment import Commitment, Place
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from headrace.streaming.task.task import LEGAL, IllegalTransition, Pending, State, Task
 from tests.sources import ROOT, sources
 
@@ -124,7 +124,7 @@ def test_a_suspended_partition_comes_back_only_to_where_it_was() -> None:
     task = task_in(State.SUSPENDED)
     assert task.resumes(Commitment(5, 5))
     assert not task.resumes(Commitment(6, 6))
-    assert not task.resumes(Commitment(5, 5, Place(5, ((0, 1),))))
+    assert not task.resumes(Commitment(5, 5, CheckpointPlace(5, ((0, 1),))))
 
 
 steps = st.lists(st.sampled_from(["read", "end", "hold", "release", "commit", "checkpoint"]), max_size=30)
@@ -152,7 +152,11 @@ def test_offsets_never_go_back_and_stay_in_order(story: list[str], replay: int, 
         elif step == "release" and task.held:
             assert task.release()[0].batch.offset[0] >= last.offset
         elif step in ("commit", "checkpoint"):
-            fresh = Place(task.processed, ((0, now),)) if step == "checkpoint" and task.outran_checkpoint else None
+            fresh = (
+                CheckpointPlace(task.processed, ((0, now),))
+                if step == "checkpoint" and task.outran_checkpoint
+                else None
+            )
             said = task.prepare_commit(fresh)
             if said is not None:
                 assert said.offset >= last.offset

@@ -26,7 +26,7 @@ from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import read_topic
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.records.batch import Batch
-from services.score.metrics import Figures
+from services.score.metrics import ScoreMetrics
 from services.score.service import Score
 
 PIPELINE = """
@@ -174,7 +174,7 @@ def score(contracts: Contracts, store: ModelStore) -> Score:
         written,
         store,
         SessionSettings(),
-        Figures(CollectorRegistry()),
+        ScoreMetrics(CollectorRegistry()),
         time.perf_counter,
     )
 

@@ -16,7 +16,7 @@ from headrace.cli.options import Bootstrap, Json, contracts_of
 from headrace.cli.render.package import listing, paper, sheet, summary, uses
 from headrace.cli.render.progress import counted
 from headrace.domain.models.package import FILES, load
-from headrace.domain.models.verification import Check, verify
+from headrace.domain.models.verification import PackageCheck, verify
 from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import copied, store_at
@@ -162,7 +162,7 @@ def add(
     raise typer.Exit(1 if failed else 0)
 
 
-def line(check: Check) -> str:
+def line(check: PackageCheck) -> str:
     """A check in a line of rich markup."""
     style = STYLES[check.state]
     return f"[{style}]{check.state:<8}[/] {check.name:<10} {escape(check.detail)}"

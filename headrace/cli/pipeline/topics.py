@@ -15,7 +15,7 @@ from headrace.cli.pipeline.check import PIPELINE
 from headrace.errors import HeadraceError
 from headrace.operations.topics.offsets_retention import warnings
 from headrace.operations.topics.topic_plan import topics_of
-from headrace.streaming.contracts.topic_changes import Change, plan, refusals, unwanted
+from headrace.streaming.contracts.topic_changes import TopicChange, plan, refusals, unwanted
 from headrace.streaming.contracts.topic_changes import apply as apply_changes
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings, read_settings
@@ -98,7 +98,7 @@ class _Found:
         warned: what to mind of the brokers.
     """
 
-    changes: list[Change]
+    changes: list[TopicChange]
     others: list[str]
     warned: list[str]
 
@@ -151,7 +151,7 @@ def _report(found: _Found, json: bool, applied: bool) -> None:
         console.print(f"[green]{count} applied[/]" if applied else f"{count} to apply")
 
 
-def _lines(change: Change) -> list[str]:
+def _lines(change: TopicChange) -> list[str]:
     """A change as a diff: + for what is new, ~ for what is set anew, ! for what is refused; why is told at the end."""
     sign, colour = {True: ("!", "red"), False: ("~", "yellow")}[bool(change.refused)]
     if change.kind == "create" and not change.refused:

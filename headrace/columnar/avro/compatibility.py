@@ -7,7 +7,7 @@ incompatible here, so that a version that is accepted is readable to its last re
 
 from __future__ import annotations
 
-from headrace.columnar.avro.types import MISSING, Array, Enum, Leaf, Map, Member, Node, Nullable, Record, Unread
+from headrace.columnar.avro.types import MISSING, Array, Enum, Leaf, Map, Node, Nullable, Record, RecordField, Unread
 
 _PROMOTIONS = {
     "int": {"long", "float", "double"},
@@ -54,13 +54,13 @@ def incompatibilities(writer: Node, reader: Node, place: str = "") -> list[str]:
             return [f"{place}: {word(writer)} cannot be read as {word(reader)}"]
 
 
-def _member_problems(writer: Record, member: Member, place: str) -> list[str]:
+def _member_problems(writer: Record, member: RecordField, place: str) -> list[str]:
     if (index := find(writer, member)) is not None:
         return incompatibilities(writer.members[index].type, member.type, place)
     return [f"{place}: new without a default"] if member.default is MISSING else []
 
 
-def find(writer: Record, member: Member) -> int | None:
+def find(writer: Record, member: RecordField) -> int | None:
     """Index of the writer's field that this one is read from, by its name or one of its former names; None if none."""
     names = [other.name for other in writer.members]
     return next((names.index(name) for name in (member.name, *member.aliases) if name in names), None)

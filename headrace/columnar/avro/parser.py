@@ -21,11 +21,11 @@ from headrace.columnar.avro.types import (
     Fixed,
     Leaf,
     Map,
-    Member,
     Node,
     Null,
     Nullable,
     Record,
+    RecordField,
     Shape,
     Union,
     Unread,
@@ -206,7 +206,7 @@ class _Parser:
         self.named[full] = Record(full, tuple(member for member in members if member is not None)) if whole else None
         return self.named[full]
 
-    def member(self, field: object, space: str, place: str, depth: int) -> Member | None:
+    def member(self, field: object, space: str, place: str, depth: int) -> RecordField | None:
         name = field.get("name") if isinstance(field, dict) else None
         if not isinstance(field, dict) or not isinstance(name, str) or not _NAME.match(name) or "." in name:
             self.refuse(place, f"a field needs a name of letters, digits and underscores: {str(field)[:80]}")
@@ -220,4 +220,4 @@ class _Parser:
             self.refuse(where, f"the default does not fit the type: {why}")
         told = field.get("aliases")
         aliases = [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
-        return Member(name, node, default, tuple(aliases), str(field.get("doc", "")))
+        return RecordField(name, node, default, tuple(aliases), str(field.get("doc", "")))

@@ -41,11 +41,11 @@ from headrace.columnar.avro.types import (
     Fixed,
     Leaf,
     Map,
-    Member,
     Node,
     Null,
     Nullable,
     Record,
+    RecordField,
     Shape,
     Union,
     Unread,
@@ -149,7 +149,7 @@ class _Builder:
         self.scope_of.append(scope)
         return len(self.dtypes) - 1
 
-    def member(self, member: Member, scope: int, above: str) -> Slot:
+    def member(self, member: RecordField, scope: int, above: str) -> Slot:
         return self.node(member.type, scope, f"{above}.{member.name}" if above else member.name)
 
     def node(self, node: Node, scope: int, place: str, valid: int = -1) -> Slot:
@@ -173,9 +173,9 @@ class _Builder:
                 children = tuple(self.member(member, scope, place) for member in node.members)
                 return Slot(node, arrow_type(node), scope, -1, valid, -1, children)
             case Array():
-                return self.items(node, (Member("", node.item),), scope, valid, f"{place}[]")
+                return self.items(node, (RecordField("", node.item),), scope, valid, f"{place}[]")
             case Map():
-                parts = (Member("", Leaf("string")), Member("", node.value))
+                parts = (RecordField("", Leaf("string")), RecordField("", node.value))
                 return self.items(node, parts, scope, valid, f"{place}{{}}")
             case Unread():
                 self.step_over(node.shape, scope, place)
@@ -233,7 +233,7 @@ class _Builder:
             self.sinks[scope] = self.buffer(np.int64, scope)
         return self.sinks[scope]
 
-    def items(self, node: Node, parts: tuple[Member, ...], scope: int, valid: int, place: str) -> Slot:
+    def items(self, node: Node, parts: tuple[RecordField, ...], scope: int, valid: int, place: str) -> Slot:
         inner = len(self.least)
         self.least.append(sum(least_bytes(part.type) for part in parts))
         starts = self.buffer(np.int32, scope)

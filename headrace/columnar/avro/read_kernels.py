@@ -40,7 +40,7 @@ from headrace.columnar.avro.instructions import (
 )  # fmt: skip  # sorted as the linter sorts
 from headrace.columnar.jit import CHECKED, kernel
 from headrace.columnar.memory import copy, load8, load32, load64, store8, store32, store64
-from headrace.columnar.structs import I4, I8, View, at, view
+from headrace.columnar.structs import I4, I8, StructView, at, view
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -155,7 +155,7 @@ def _block(here: int, end: int, least: int) -> tuple[int, int, int]:
 
 
 @kernel
-def _go_back(scopes: View) -> None:
+def _go_back(scopes: StructView) -> None:
     """Forget what the record at hand has filled."""
     for number in range(1, scopes.length):
         scope = at(scopes, number, SCOPE)

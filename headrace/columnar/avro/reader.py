@@ -57,7 +57,7 @@ class _Buffers:
         return int(self.scopes["filled"][scope])
 
 
-class Reading:
+class RecordReader:
     """Reads records that were written with one schema."""
 
     def __init__(self, record: Record) -> None:

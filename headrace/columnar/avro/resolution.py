@@ -9,27 +9,38 @@ import pyarrow.compute as pc
 
 from headrace.columnar.avro.compatibility import find, word
 from headrace.columnar.avro.json_form import native
-from headrace.columnar.avro.reader import Joined, Reading
-from headrace.columnar.avro.types import Array, Enum, Leaf, Map, Member, Node, Nullable, Record, arrow_field, arrow_type
+from headrace.columnar.avro.reader import Joined, RecordReader
+from headrace.columnar.avro.types import (
+    Array,
+    Enum,
+    Leaf,
+    Map,
+    Node,
+    Nullable,
+    Record,
+    RecordField,
+    arrow_field,
+    arrow_type,
+)
 
 
 class Resolution:
     """Reads records of the writer's type in the columns of the reader's, which must be compatible."""
 
     def __init__(self, writer: Record, reader: Record) -> None:
-        self._reading = Reading(writer)
+        self._reading = RecordReader(writer)
         self._writer = writer
         self._reader = reader
         self._schema = pa.schema([arrow_field(member.name, member.type) for member in reader.members])
 
     def read(self, joined: Joined, want: int) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
-        """As `Reading.read`, in the reader's schema."""
+        """As `RecordReader.read`, in the reader's schema."""
         columns, rows = self._reading.read(joined, want)
         resolved = _members(columns.columns, self._writer, self._reader, columns.num_rows)
         return pa.RecordBatch.from_arrays(resolved, schema=self._schema), rows
 
     def place(self, failed: int) -> tuple[str, int]:
-        """As `Reading.place`; the field is the writer's."""
+        """As `RecordReader.place`; the field is the writer's."""
         return self._reading.place(failed)
 
 
@@ -71,7 +82,7 @@ def _members(arrays: list[pa.Array], writer: Record, reader: Record, n: int) -> 
     ]
 
 
-def _constant(member: Member, n: int) -> pa.Array:
+def _constant(member: RecordField, n: int) -> pa.Array:
     """The default, n times."""
     value = pa.array([native(member.type, member.default)], arrow_type(member.type))
     return value.take(pa.array(np.zeros(n, np.int32)))

@@ -66,7 +66,7 @@ class Enum:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RecordField:
     """A field of a record."""
 
     name: str
@@ -81,7 +81,7 @@ class Record:
     """Named fields, in order; a struct column in Arrow."""
 
     name: str
-    members: tuple[Member, ...]
+    members: tuple[RecordField, ...]
 
 
 @dataclass(frozen=True, slots=True)

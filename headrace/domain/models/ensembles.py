@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.models.package import ModelPackage
-from headrace.domain.plans.plans import SINGLE, Arm, Member
+from headrace.domain.plans.plans import SINGLE, Arm, EnsembleMember
 from headrace.errors import ContractError
 
 MEAN, WEIGHTED, STACKING = "mean", "weighted", "stacking"
@@ -34,13 +34,13 @@ COMBINATIONS = (SINGLE, MEAN, WEIGHTED, STACKING)
 Scores = npt.NDArray[np.float64]
 
 
-def digest_of(combination: str, members: Sequence[Member]) -> str:
+def digest_of(combination: str, members: Sequence[EnsembleMember]) -> str:
     """Identity of an ensemble that has no package of its own.
 
     It is sha256 over JSON without blanks and with sorted keys; numbers as Python's repr. The members' order counts: it
     decides the last bit of the sum.
 
-    >>> digest_of("mean", [Member("a", "1", "sha256:00", ""), Member("b", "1", "sha256:01", "")])[:21]
+    >>> digest_of("mean", [EnsembleMember("a", "1", "sha256:00", ""), Member("b", "1", "sha256:01", "")])[:21]
     'sha256:bb73d761952fed'
     """
     named = [{"digest": member.digest, "weight": float(member.weight)} for member in members]

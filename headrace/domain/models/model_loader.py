@@ -14,12 +14,12 @@ from headrace.domain.models.package import ModelPackage, load
 from headrace.domain.models.row_independence import ENOUGH, check_rows
 from headrace.domain.models.sessions import Matrix, OnnxSession, Scores, Session, SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
-from headrace.domain.plans.plans import Arm, Member
+from headrace.domain.plans.plans import Arm, EnsembleMember
 from headrace.errors import ContractError
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class LoadedModel:
     """A model package, loaded.
 
     Attributes:
@@ -47,7 +47,7 @@ class Pass:
         self._matrices: dict[FeatureMatrix, Matrix] = {}
         self._scores: dict[str, Scores] = {}
 
-    def scores(self, model: Model) -> Scores:
+    def scores(self, model: LoadedModel) -> Scores:
         """The model's scores, float64 [n], in the rows' order."""
         digest = model.package.digest
         if digest not in self._scores:
@@ -71,8 +71,8 @@ class OpenArm:
 
     arm: Arm
     threshold: float
-    models: tuple[Model, ...]
-    stacking: Model | None = None
+    models: tuple[LoadedModel, ...]
+    stacking: LoadedModel | None = None
 
     @property
     def seconds_per_row(self) -> float:
@@ -107,7 +107,7 @@ class Opener:
         self._store = store
         self._settings = settings
         self._features = features
-        self._open: dict[str, Model] = {}
+        self._open: dict[str, LoadedModel] = {}
 
     def open(self, arm: Arm) -> OpenArm:
         """Fetch, check and load all that an arm needs.
@@ -119,12 +119,12 @@ class Opener:
             ConfigurationError: models cannot be run the way the settings say.
         """
         ensembles.check(arm)
-        own = Member(arm.model, arm.version, arm.digest, arm.uri)
+        own = EnsembleMember(arm.model, arm.version, arm.digest, arm.uri)
         if arm.combination == ensembles.STACKING:
             models = tuple(self._model(member) for member in arm.members)
             package = self._package(own)
             ensembles.check_stacking(arm, package)
-            stacking = self._known(package) or Model(package, self._session(package), None)
+            stacking = self._known(package) or LoadedModel(package, self._session(package), None)
             self._open[package.digest] = stacking
             return OpenArm(arm, _threshold(arm, package), models, stacking)
         if arm.members:
@@ -138,12 +138,12 @@ class Opener:
         used = {model.package.digest for arm in arms for model in (*arm.models, arm.stacking) if model is not None}
         self._open = {digest: model for digest, model in self._open.items() if digest in used}
 
-    def _model(self, named: Member) -> Model:
+    def _model(self, named: EnsembleMember) -> LoadedModel:
         package = self._package(named)
         found = self._known(package)
         if found is None or found.matrix is None:
             matrix = FeatureMatrix.resolve(package.manifest.inputs, self._features, package.title)
-            found = self._open[package.digest] = Model(package, self._session(package), matrix)
+            found = self._open[package.digest] = LoadedModel(package, self._session(package), matrix)
         return found
 
     def _session(self, package: ModelPackage) -> Session:
@@ -155,10 +155,10 @@ class Opener:
             check_rows(judged.run, package.sample(ENOUGH), package.title)
         return session
 
-    def _known(self, package: ModelPackage) -> Model | None:
+    def _known(self, package: ModelPackage) -> LoadedModel | None:
         return self._open.get(package.digest)
 
-    def _package(self, named: Member) -> ModelPackage:
+    def _package(self, named: EnsembleMember) -> ModelPackage:
         known = self._open.get(named.digest)
         package = known.package if known else load(self._store.fetch(named.uri, named.digest), named.digest)
         if package.title != named.title:

@@ -44,7 +44,7 @@ def read(text: bytes, where: str) -> Any:
         raise ContractError(f"{where} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
     try:
         _measure(told)
-        return yaml.load(told, Loader=_Loader)  # our own loader makes plain data alone
+        return yaml.load(told, Loader=_PlainLoader)  # our own loader makes plain data alone
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
@@ -70,7 +70,7 @@ def _fault(at: Any, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
-class _Loader(yaml.CSafeLoader):
+class _PlainLoader(yaml.CSafeLoader):
     """Knows plain data alone."""
 
     yaml_constructors: ClassVar[dict[Any, Callable[..., Any]]] = {}
@@ -162,5 +162,5 @@ for _kind, _maker in {
     "null": _null,
     "timestamp": _text,
 }.items():
-    _Loader.yaml_constructors[_PLAIN + _kind] = _maker
-_Loader.yaml_constructors[None] = _unknown
+    _PlainLoader.yaml_constructors[_PLAIN + _kind] = _maker
+_PlainLoader.yaml_constructors[None] = _unknown

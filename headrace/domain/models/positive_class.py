@@ -93,7 +93,7 @@ def _text(name: Class) -> str:
 
 def names_of(graph: onnx.GraphProto, output: str) -> Iterator[Names]:
     """What a graph calls the columns of an output, in their order: nothing, one thing, or several that may differ."""
-    look = _Look(graph)
+    look = _GraphLook(graph)
     same, node = look.columns(answer_of(graph, output))
     labels, own = [], None
     if node is not None and node.op_type in _CLASSIFIERS and list(node.output).index(same[-1]) == 1:
@@ -103,7 +103,7 @@ def names_of(graph: onnx.GraphProto, output: str) -> Iterator[Names]:
     yield from finer or ([own] if own is not None else [])
 
 
-class _Look:
+class _GraphLook:
     """Finds its way in a graph: what makes a tensor, and what takes it."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:

@@ -28,7 +28,7 @@ REMEDY = "Take the directory away and store the package anew from where it was m
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PackageCheck:
     """What came of one check; `detail` is a sentence, with the remedy where it failed."""
 
     name: str
@@ -44,7 +44,7 @@ def verify(
     earlier: Path | None = None,
     output: Output | None = None,
     stacking: bool | None = None,
-) -> Iterator[Check]:
+) -> Iterator[PackageCheck]:
     """Check a package from its bytes up to its scores; what cannot be checked any more is skipped.
 
     Args:
@@ -58,22 +58,22 @@ def verify(
     """
     files, faults = _files(folder)
     if faults:
-        yield from (Check("files", "failed", fault) for fault in faults)
-        yield from (Check(name, "skipped", "a file is missing") for name in ("digest", "manifest", *RUNNING))
+        yield from (PackageCheck("files", "failed", fault) for fault in faults)
+        yield from (PackageCheck(name, "skipped", "a file is missing") for name in ("digest", "manifest", *RUNNING))
         return
     sizes = ", ".join(f"{name} {len(content):,} bytes" for name, content in files.items())
-    yield Check("files", "passed", sizes)
+    yield PackageCheck("files", "passed", sizes)
     yield _digest(files, digest, earlier)
     try:
         package = load(folder)
     except ContractError as fault:
-        yield Check("manifest", "failed", _brief(fault, folder))
-        yield from (Check(name, "skipped", "nothing says what the graph is") for name in RUNNING)
+        yield PackageCheck("manifest", "failed", _brief(fault, folder))
+        yield from (PackageCheck(name, "skipped", "nothing says what the graph is") for name in RUNNING)
         return
     if title is None or title == package.title:
-        yield Check("manifest", "passed", f"{package.title}, {len(package.manifest.inputs)} inputs")
+        yield PackageCheck("manifest", "passed", f"{package.title}, {len(package.manifest.inputs)} inputs")
     else:
-        yield Check("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
+        yield PackageCheck("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
     yield from _graph(package, output)
     yield _inputs(package, features, stacking)
 
@@ -95,56 +95,58 @@ def _files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
     return files, faults
 
 
-def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -> Check:
+def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -> PackageCheck:
     found = digest_of(files)
     if digest is None:
-        return Check("digest", "passed", f"{found}; nothing names another")
+        return PackageCheck("digest", "passed", f"{found}; nothing names another")
     if found == digest:
-        return Check("digest", "passed", found)
+        return PackageCheck("digest", "passed", found)
     both = f"its bytes make {found[:15]}, it was stored as {digest[:15]}"
     if earlier is None:
-        return Check("digest", "failed", f"a file was changed since it was stored: {both}. {REMEDY}")
+        return PackageCheck("digest", "failed", f"a file was changed since it was stored: {both}. {REMEDY}")
     changed = [name for name, content in files.items() if (earlier / name).read_bytes() != content]
-    return Check("digest", "failed", f"{' and '.join(changed)} changed since it was last fetched: {both}. {REMEDY}")
+    return PackageCheck(
+        "digest", "failed", f"{' and '.join(changed)} changed since it was last fetched: {both}. {REMEDY}"
+    )
 
 
-def _graph(package: ModelPackage, output: Output | None) -> Iterator[Check]:
+def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageCheck]:
     try:
         model = inspect(package)
     except ContractError as fault:
-        yield Check("operators", "failed", _brief(fault, package.title))
-        yield from (Check(name, "skipped", "the graph is not allowed to run") for name in RUNNING[1:4])
+        yield PackageCheck("operators", "failed", _brief(fault, package.title))
+        yield from (PackageCheck(name, "skipped", "the graph is not allowed to run") for name in RUNNING[1:4])
         return
     kinds = sorted({node.op_type for node in model.graph.node})
-    yield Check("operators", "passed", f"{len(model.graph.node)} nodes: {', '.join(kinds)}")
+    yield PackageCheck("operators", "passed", f"{len(model.graph.node)} nodes: {', '.join(kinds)}")
     limits = Limits()
     try:
         unlimited = admit(package, limits)
     except ContractError as fault:
-        yield Check("trial", "failed", _brief(fault, package.title))
-        yield from (Check(name, "skipped", "it does not run") for name in RUNNING[2:4])
+        yield PackageCheck("trial", "failed", _brief(fault, package.title))
+        yield from (PackageCheck(name, "skipped", "it does not run") for name in RUNNING[2:4])
         return
     within = f"{limits.seconds:g} s" if unlimited else f"{limits.memory >> 20:,} MiB and {limits.seconds:g} s"
     told = f"loaded and ran within {within} of its own process"
-    yield Check("trial", "passed", f"{told}; {unlimited}" if unlimited else told)
+    yield PackageCheck("trial", "passed", f"{told}; {unlimited}" if unlimited else told)
     rows = package.sample(SAMPLE)
     session = OnnxSession(package, SessionSettings(device="cpu", rows=SAMPLE))
     scores = session.run(rows)
     yield _answer(package, session, scores, output)
     forest = read(model)
     if forest is None:
-        yield Check("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
+        yield PackageCheck("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
         return
     worst = float(np.abs(forest.score(rows) - scores).max())
     told = f"forest and ONNX Runtime differ by {worst:.1g} at most on {SAMPLE:,} rows"
     if worst <= PARITY:
-        yield Check("parity", "passed", told)
+        yield PackageCheck("parity", "passed", told)
     else:
         # Not a failure: whoever runs it finds the same and takes ONNX Runtime.
-        yield Check("parity", "passed", f"{told}, more than {PARITY:g}: ONNX Runtime will run it")
+        yield PackageCheck("parity", "passed", f"{told}, more than {PARITY:g}: ONNX Runtime will run it")
 
 
-def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output: Output | None) -> Check:
+def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output: Output | None) -> PackageCheck:
     """Whether the answer is a score, and which part of it."""
     manifest = package.manifest
     told = "one score a row"
@@ -153,10 +155,12 @@ def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output:
         told = f"column {session.place + 1} of {session.columns} is the score{name}"
     finite = np.isfinite(scores)
     if not finite.any():
-        return Check("answer", "failed", f"no trial row gets a finite score ({scores[0]:g}): nothing would be answered")
+        return PackageCheck(
+            "answer", "failed", f"no trial row gets a finite score ({scores[0]:g}): nothing would be answered"
+        )
     most, least = float(scores[finite].max()), float(scores[finite].min())
     if output == "probability" and not (least >= -PARITY and most <= 1 + PARITY):
-        return Check(
+        return PackageCheck(
             "answer",
             "failed",
             f"trial rows get scores from {least:g} to {most:g}, which are no probabilities: name an output that is "
@@ -164,19 +168,21 @@ def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output:
         )
     if not finite.all():
         told += f"; {int((~finite).sum()):,} of {len(scores):,} trial rows get no finite score: such events are refused"
-    return Check("answer", "passed", told)
+    return PackageCheck("answer", "passed", told)
 
 
-def _inputs(package: ModelPackage, features: pa.Schema | None, stacking: bool | None) -> Check:
+def _inputs(package: ModelPackage, features: pa.Schema | None, stacking: bool | None) -> PackageCheck:
     if "members" in package.manifest.parameters if stacking is None else stacking:
-        return Check("inputs", "skipped", "it stacks the scores of other models; a plan that names it is checked")
+        return PackageCheck(
+            "inputs", "skipped", "it stacks the scores of other models; a plan that names it is checked"
+        )
     if features is None:
-        return Check("inputs", "skipped", "no pipeline was named; say --pipeline")
+        return PackageCheck("inputs", "skipped", "no pipeline was named; say --pipeline")
     try:
         FeatureMatrix.resolve(package.manifest.inputs, features, package.title)
     except ContractError as fault:
-        return Check("inputs", "failed", _brief(fault, package.title))
-    return Check("inputs", "passed", f"all {len(package.manifest.inputs)} are features of the pipeline")
+        return PackageCheck("inputs", "failed", _brief(fault, package.title))
+    return PackageCheck("inputs", "passed", f"all {len(package.manifest.inputs)} are features of the pipeline")
 
 
 def _brief(fault: ContractError, known: object) -> str:

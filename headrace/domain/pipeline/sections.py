@@ -20,7 +20,7 @@ from headrace.domain.pipeline.spec import (
     Model,
     Release,
     Retrain,
-    Scorecards,
+    ScorecardsSection,
     Segment,
     Value,
     View,
@@ -211,7 +211,7 @@ def _ascending(form: Form, problems: Problems) -> tuple[float, ...]:
     return tuple(cuts)
 
 
-def read_scorecards(form: Form, problems: Problems) -> Scorecards:
+def read_scorecards(form: Form, problems: Problems) -> ScorecardsSection:
     """The `scorecards` section."""
     depths: list[int] = []
     for node in form.items("precision_at", "[100]"):
@@ -229,7 +229,7 @@ def read_scorecards(form: Form, problems: Problems) -> Scorecards:
             f"a card is told beside the {LEAST_WINDOWS - 1} windows before it, more than {units.duration(keep)}",
             f"write {units.duration(least)} or more, or leave keep out",
         )
-    return Scorecards(window, tuple(depths) or (100,), keep)
+    return ScorecardsSection(window, tuple(depths) or (100,), keep)
 
 
 def read_value(form: Form) -> Worth:

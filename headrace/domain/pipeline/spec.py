@@ -237,7 +237,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Scorecards:
+class ScorecardsSection:
     """What a scorecard is made of.
 
     Attributes:
@@ -317,7 +317,7 @@ class Pipeline:
     views: Mapping[str, View] = field(default_factory=dict)
     labels: Labels | None = None
     segments: Mapping[str, Segment] = field(default_factory=dict)
-    scorecards: Scorecards = field(default_factory=Scorecards)
+    scorecards: ScorecardsSection = field(default_factory=ScorecardsSection)
     value: Worth | None = None
     drift: Drift | None = None
     retrain: Retrain | None = None

@@ -28,7 +28,7 @@ kernels: Any = pc  # its stubs know too few of the overloads
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class EnsembleMember:
     """One model of an ensemble.
 
     Attributes:
@@ -72,7 +72,7 @@ class Arm:
     priority: int = 0
     threshold: float | None = None
     combination: str = SINGLE
-    members: tuple[Member, ...] = ()
+    members: tuple[EnsembleMember, ...] = ()
 
     @property
     def title(self) -> str:
@@ -162,7 +162,8 @@ def parsed(row: Mapping[str, Any]) -> Plan:
     if not EARLIEST <= row["time"] <= LATEST:
         raise InvalidRecord("plan_time", f"plan {row['plan_version']} is of {row['time']} ms, which no calendar holds")
     arms = tuple(
-        Arm(**{**named, "members": tuple(Member(**member) for member in named["members"])}) for named in row["arms"]
+        Arm(**{**named, "members": tuple(EnsembleMember(**member) for member in named["members"])})
+        for named in row["arms"]
     )
     plan = Plan(row["pipeline"], int(row["plan_version"]), arms, row["salt"])
     kinds = [arm.arm for arm in arms]

@@ -16,7 +16,7 @@ LEAST = 30  # rows that a figure is made of: positives for a true positive rate,
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class GroupFigure:
     """A figure of one group: a share of rows (`hits` of `size`), or a value with its standard error."""
 
     value: float
@@ -69,7 +69,7 @@ def gaps(
     return {name: gap for name, gap in found.items() if gap is not None}
 
 
-def _figures(table: Graded, threshold: float, worth: Worth | None) -> dict[str, Figure]:
+def _figures(table: Graded, threshold: float, worth: Worth | None) -> dict[str, GroupFigure]:
     """What the group has; a figure that divides by nothing is left out."""
     matrix = confusion(table, threshold)
     shares = {
@@ -78,22 +78,22 @@ def _figures(table: Graded, threshold: float, worth: Worth | None) -> dict[str, 
         "false_positive_rate": (matrix.false_positive, matrix.negatives),
         "precision": (matrix.true_positive, matrix.flagged),
     }
-    figures = {name: Figure(hits / size, size, hits) for name, (hits, size) in shares.items() if size > 0}
+    figures = {name: GroupFigure(hits / size, size, hits) for name, (hits, size) in shares.items() if size > 0}
     area, error = auc_roc(table), auc_error(table)
     if area is not None and error is not None:
-        figures["auc_roc"] = Figure(area, min(matrix.positives, matrix.negatives), error=error)
+        figures["auc_roc"] = GroupFigure(area, min(matrix.positives, matrix.negatives), error=error)
     bias, square = calibration.bias(table), calibration.brier_score(table)
     if bias is not None and square is not None:
         error = math.sqrt(max(0.0, square - bias * bias) / matrix.rows)
-        figures["calibration"] = Figure(bias, matrix.rows, error=error)
+        figures["calibration"] = GroupFigure(bias, matrix.rows, error=error)
     deviation = matrix.value_deviation(worth) if worth is not None else None
     if worth is not None and deviation is not None:
         each = matrix.value(worth) / matrix.rows
-        figures["value"] = Figure(each, matrix.rows, error=deviation / math.sqrt(matrix.rows))
+        figures["value"] = GroupFigure(each, matrix.rows, error=deviation / math.sqrt(matrix.rows))
     return figures
 
 
-def _gap(name: str, figures: Mapping[str, Figure], least: int, level: float) -> Gap | None:
+def _gap(name: str, figures: Mapping[str, GroupFigure], least: int, level: float) -> Gap | None:
     judged = {group: figure for group, figure in figures.items() if figure.size >= least}
     if len(judged) < 2:
         return None
@@ -107,7 +107,7 @@ def _gap(name: str, figures: Mapping[str, Figure], least: int, level: float) -> 
     return Gap(name, highest, lowest, values[highest] - values[lowest], interval, values, small)
 
 
-def _interval(high: Figure, low: Figure, level: float) -> Interval:
+def _interval(high: GroupFigure, low: GroupFigure, level: float) -> Interval:
     if high.hits is not None and low.hits is not None:
         found = difference((high.hits, high.size), (low.hits, low.size), level)
         assert found is not None, "both have rows"

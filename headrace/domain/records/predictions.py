@@ -23,7 +23,7 @@ COMPUTED = (
 """Columns that scoring makes; all others are the event's features, passed through."""
 
 
-class Answers:
+class PredictionRecords:
     """Writes scores as records of a predictions topic.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from headrace.domain.models.ensembles import COMBINATIONS, MEAN, STACKING, WEIGHTED, digest_of
 from headrace.domain.models.store import Stored
-from headrace.domain.plans.plans import SHADOW, SINGLE, Arm, Member
+from headrace.domain.plans.plans import SHADOW, SINGLE, Arm, EnsembleMember
 from headrace.errors import ConfigurationError
 
 TITLE = re.compile(r"[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -61,7 +61,7 @@ def ensemble(text: str, threshold: float, find: Callable[[str], Stored]) -> Arm:
         combination = WEIGHTED
     found = [find(name) for name in names]
     members = tuple(
-        Member(stored.name, stored.version, stored.digest, stored.uri, weight)
+        EnsembleMember(stored.name, stored.version, stored.digest, stored.uri, weight)
         for stored, weight in zip(found, weights, strict=True)
     )
     name, _, version = title.partition("@")

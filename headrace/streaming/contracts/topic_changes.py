@@ -65,7 +65,7 @@ def wanted(
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TopicChange:
     """One thing to do to a topic.
 
     Attributes:
@@ -89,24 +89,24 @@ def plan(
     brokers: int | None = None,
     allow_repartition: bool = False,
     allow_data_loss: bool = False,
-) -> list[Change]:
+) -> list[TopicChange]:
     """What has to be done so that a broker has all wanted topics, refusals included; empty when it has.
 
     `brokers`: how many there are, for a replica needs one of its own; None does not ask. Properties that somebody else
     set and we say nothing of are left alone, as are topics that are not wanted.
     """
-    changes: list[Change] = []
+    changes: list[TopicChange] = []
     for topic in topics:
         state = existing.get(topic.name)
         if state is None:
             settings = {"partitions": str(topic.partitions), "replication": str(topic.replication), **topic.config}
-            changes.append(Change(topic.name, "create", {}, settings, *_homeless(topic, brokers)))
+            changes.append(TopicChange(topic.name, "create", {}, settings, *_homeless(topic, brokers)))
             continue
         changes += _partitions(topic, state, allow_repartition)
         if topic.replication_asked and topic.replication != state.replication:
             numbers = {"replication": str(state.replication)}, {"replication": str(topic.replication)}
             changes.append(
-                Change(
+                TopicChange(
                     topic.name,
                     "replication",
                     *numbers,
@@ -129,7 +129,7 @@ def _homeless(topic: Wanted, brokers: int | None) -> tuple[str, str]:
     )
 
 
-def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:
+def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[TopicChange]:
     if not topic.partitions_asked or topic.partitions == state.partitions:
         return []
     refused = remedy = ""
@@ -140,10 +140,10 @@ def _partitions(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]
         refused = "keys would move to other partitions: an entity's events would lie in two, and its windows be cut"
         remedy = "stop publishers, then all services once they are done; pass --allow-repartition; headrace repartition"
     numbers = {"partitions": str(state.partitions)}, {"partitions": str(topic.partitions)}
-    return [Change(topic.name, "partitions", *numbers, refused, remedy)]
+    return [TopicChange(topic.name, "partitions", *numbers, refused, remedy)]
 
 
-def _config(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:
+def _config(topic: Wanted, state: TopicState, allowed: bool) -> list[TopicChange]:
     different = {name: value for name, value in topic.config.items() if _plain(state.config.get(name)) != _plain(value)}
     if not topic.replication_asked:
         # It came down with the replication that the topic was created with, which is kept.
@@ -152,10 +152,12 @@ def _config(topic: Wanted, state: TopicState, allowed: bool) -> list[Change]:
             different.pop("min.insync.replicas", None)
     lossy = {} if allowed else {n: why for n, v in different.items() if (why := _loss(n, state.config, v))}
     safe = {name: value for name, value in different.items() if name not in lossy}
-    changes = [Change(topic.name, "config", _known(state, safe), safe)] if safe else []
+    changes = [TopicChange(topic.name, "config", _known(state, safe), safe)] if safe else []
     for name, why in lossy.items():
         one = {name: different[name]}
-        changes.append(Change(topic.name, "config", _known(state, one), one, why, "pass --allow-data-loss to do it"))
+        changes.append(
+            TopicChange(topic.name, "config", _known(state, one), one, why, "pass --allow-data-loss to do it")
+        )
     return changes
 
 
@@ -190,7 +192,7 @@ def unwanted(existing: Iterable[str], topics: Iterable[Wanted], pipeline: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class TopicRefusal:
     """Changes that are refused for one reason.
 
     Attributes:
@@ -209,16 +211,16 @@ class Refusal:
         return f"{', '.join(self.topics)}: {self.kind}: {self.refused}: {self.remedy}"
 
 
-def refusals(changes: Iterable[Change]) -> list[Refusal]:
+def refusals(changes: Iterable[TopicChange]) -> list[TopicRefusal]:
     """Each reason once, with all that is refused for it, in the order of the changes."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for change in changes:
         if change.refused:
             found.setdefault((change.kind, change.refused, change.remedy), []).append(change.topic)
-    return [Refusal(*why, tuple(topics)) for why, topics in found.items()]
+    return [TopicRefusal(*why, tuple(topics)) for why, topics in found.items()]
 
 
-def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:
+def apply(broker: Admin, changes: Sequence[TopicChange], wait: float = 15.0) -> None:
     """Do all changes, or none where one is refused. Safe to repeat after a failure: plan again, apply what is left.
 
     Returns when the broker shows what was changed: it answers a creation before all of it knows the topic.
@@ -238,7 +240,7 @@ def apply(broker: Admin, changes: Sequence[Change], wait: float = 15.0) -> None:
         time.sleep(0.05)
 
 
-def _do(broker: Admin, change: Change) -> None:
+def _do(broker: Admin, change: TopicChange) -> None:
     match change.kind:
         case "create":
             partitions, replication = int(change.after["partitions"]), int(change.after["replication"])
@@ -249,16 +251,16 @@ def _do(broker: Admin, change: Change) -> None:
             broker.alter_config(change.topic, _properties(change))
 
 
-def _properties(change: Change) -> dict[str, str]:
+def _properties(change: TopicChange) -> dict[str, str]:
     return {name: value for name, value in change.after.items() if name in CONFIG}
 
 
-def _missing(existing: Mapping[str, TopicState], changes: Iterable[Change]) -> list[str]:
+def _missing(existing: Mapping[str, TopicState], changes: Iterable[TopicChange]) -> list[str]:
     """Topics that are not yet as a change left them."""
     return [change.topic for change in changes if not _shows(existing.get(change.topic), change)]
 
 
-def _shows(state: TopicState | None, change: Change) -> bool:
+def _shows(state: TopicState | None, change: TopicChange) -> bool:
     if state is None or state.partitions < int(change.after.get("partitions", 1)):
         return False
     return all(_plain(state.config.get(name)) == _plain(value) for name, value in _properties(change).items())

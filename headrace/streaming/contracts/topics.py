@@ -95,7 +95,7 @@ class Topic(BaseModel):
         return self
 
 
-class _Loader(yaml.SafeLoader):
+class _TopicLoader(yaml.SafeLoader):
     """Refuses a key that is written twice, which YAML's own loader takes silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -116,7 +116,7 @@ def load_topic(path: Path) -> Topic:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, _Loader)
+            content = yaml.load(file, _TopicLoader)
         topic = Topic.model_validate(content)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not YAML: {error}") from None

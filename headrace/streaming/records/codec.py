@@ -18,7 +18,7 @@ import structlog
 
 from headrace.columnar.avro import instructions
 from headrace.columnar.avro.compatibility import incompatibilities
-from headrace.columnar.avro.reader import Joined, Reading
+from headrace.columnar.avro.reader import Joined, RecordReader
 from headrace.columnar.avro.resolution import Resolution
 from headrace.columnar.avro.writer import Writing
 from headrace.streaming.contracts.schemas import Schema, SchemaIds
@@ -88,9 +88,9 @@ class Codec:
         self.reader = reader
         self.max_bytes = max_bytes
         self._ids = ids
-        self._reading = Reading(reader.record)
+        self._reading = RecordReader(reader.record)
         self._writing = Writing(reader.record)
-        self._sources: dict[int, Reading | Resolution] = {}
+        self._sources: dict[int, RecordReader | Resolution] = {}
         self._strangers: set[int] = set()
         self._unreadable: dict[int, str] = {}
         self._none = pa.RecordBatch.from_pylist([], reader.arrow)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.columnar.avro.reader import Joined, Reading
+from headrace.columnar.avro.reader import Joined, RecordReader
 from headrace.columnar.avro.writer import Writing
 from headrace.errors import ContractError
 from headrace.streaming.contracts.schemas import load_schema
@@ -33,7 +33,7 @@ class Packed:
         schema = load_schema({**definition, "fields": [known[name] for name in fields]})
         self.definition = schema.canonical
         self._writing = Writing(schema.record)
-        self._reading = Reading(schema.record)
+        self._reading = RecordReader(schema.record)
 
     def pack(self, columns: pa.RecordBatch) -> pa.BinaryArray:
         """One value a row, each with the wire header before it."""

@@ -24,7 +24,7 @@ from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import log_was_cut, translate
 from headrace.streaming.kafka.message import TopicPartition, place
 from headrace.streaming.kafka.poll_result import parted
-from headrace.streaming.task.commitment import Lie, Place, chunks_of, runs_of
+from headrace.streaming.task.commitment import CheckpointPlace, Lie, chunks_of, runs_of
 
 CHUNK_BYTES = 900_000
 FORMAT = 1
@@ -44,7 +44,7 @@ class Draft:
     Attributes:
         at: it is the fold of all records below this offset.
         half: the half of the keys that it is written into.
-        since: see `Place`.
+        since: see `CheckpointPlace`.
         rows: records taken since the checkpoint before, at the time of the snapshot.
         size: bytes of the snapshot.
     """
@@ -89,7 +89,7 @@ class Draft:
         """Queue the index of a whole one."""
         self._queue(producer, INDEX, json.dumps(runs_of(self._chunks()), separators=(",", ":")).encode())
 
-    def write(self, producer: Producer) -> Place:
+    def write(self, producer: Producer) -> CheckpointPlace:
         """All that was not sent yet, at once, and its index if it needs one; waits until that is acknowledged."""
         self.send(producer, self.size)
         producer.flush()
@@ -98,11 +98,11 @@ class Draft:
             producer.flush()
         return self.place()
 
-    def place(self) -> Place:
+    def place(self) -> CheckpointPlace:
         """Where it lies; all that was sent must be acknowledged."""
         if INDEX in self._lying:
-            return Place(self.at, (self._lying[INDEX],), self.half, indexed=True, since=self.since)
-        return Place(self.at, self._chunks(), self.half, since=self.since)
+            return CheckpointPlace(self.at, (self._lying[INDEX],), self.half, indexed=True, since=self.since)
+        return CheckpointPlace(self.at, self._chunks(), self.half, since=self.since)
 
     def committed(self) -> None:
         """What was sent so far is durable."""
@@ -147,12 +147,12 @@ class Checkpoints:
         self.wiring = wiring
         self.partitions = partitions
 
-    def draft(self, partition: int, at: int, snapshot: bytes, committed: Place | None) -> Draft:
+    def draft(self, partition: int, at: int, snapshot: bytes, committed: CheckpointPlace | None) -> Draft:
         """A checkpoint to be written, beside the committed one."""
         half, since = (0, 0) if committed is None else (1 - committed.half, committed.since)
         return Draft(self.wiring, self.partitions, partition, at, snapshot, half, since)
 
-    def read(self, partition: int, at: Place, beat: Callable[[], None], timeout: float = 60.0) -> bytes:
+    def read(self, partition: int, at: CheckpointPlace, beat: Callable[[], None], timeout: float = 60.0) -> bytes:
         """The snapshot at a place; `beat` is called while that takes its time.
 
         Raises CheckpointGone when it is not there any more, ContractError when this version cannot read it, Transient
@@ -205,7 +205,7 @@ class Checkpoints:
             consumer.close()
         return found
 
-    def _payload(self, partition: int, at: Place, number: int, value: bytes) -> bytes:
+    def _payload(self, partition: int, at: CheckpointPlace, number: int, value: bytes) -> bytes:
         """A record's part of the snapshot; CheckpointGone when something else lies there by now."""
         decoded = self.wiring.checkpoints.codec.decode([value])
         channel, number_there = self.wiring.input(partition)

@@ -10,7 +10,7 @@ from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, Checkpoints, Draft
-from headrace.streaming.task.commitment import Commitment, Place
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from headrace.streaming.task.outputs import REDO_LIMIT, Outbox
 from headrace.streaming.task.partition_counts import PartitionCounts
 from headrace.streaming.task.service import Service
@@ -195,7 +195,7 @@ class Commits:
             task.note_snapshot(len(snapshot))
             self._drafts[task.partition] = draft
 
-    def _send_checkpoints(self) -> dict[int, Place]:
+    def _send_checkpoints(self) -> dict[int, CheckpointPlace]:
         """Send a slice of the checkpoints on their way; the places of those that are there, once this commits."""
         if not self._drafts:
             return {}

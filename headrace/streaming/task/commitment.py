@@ -15,7 +15,7 @@ Lie = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CheckpointPlace:
     """Where a checkpoint lies.
 
     Attributes:
@@ -45,7 +45,7 @@ class Commitment:
 
     offset: int
     admitted: int
-    place: Place | None = None
+    place: CheckpointPlace | None = None
 
     def metadata(self) -> str:
         """JSON for the committed offset's metadata; empty when the offset says it all."""
@@ -73,7 +73,7 @@ class Commitment:
                 indexed = "index" in spoken
                 chunks = tuple(chunks_of(spoken["index" if indexed else "chunks"]))
                 half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
-                place = Place(index(spoken["checkpoint"]), chunks, half, indexed, since)
+                place = CheckpointPlace(index(spoken["checkpoint"]), chunks, half, indexed, since)
             return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised

@@ -15,7 +15,7 @@ from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints
-from headrace.streaming.task.commitment import Place
+from headrace.streaming.task.commitment import CheckpointPlace
 from headrace.streaming.task.service import Service
 
 log = logger("recovery")
@@ -36,9 +36,9 @@ class Recovery:
         self.metrics = metrics
 
     def state(
-        self, checkpoints: Checkpoints, where: str, partition: int, place: Place | None, low: int,
+        self, checkpoints: Checkpoints, where: str, partition: int, place: CheckpointPlace | None, low: int,
         beat: Callable[[], None],
-    ) -> tuple[Place | None, int, bytes | None]:  # fmt: skip  # where it lies, how it is read
+    ) -> tuple[CheckpointPlace | None, int, bytes | None]:  # fmt: skip  # where it lies, how it is read
         """(place, where its log is to be read from, snapshot) of the state that a partition has to begin with.
 
         Without a place, or where it may be rebuilt, it is rebuilt from its log, which begins at `low`.

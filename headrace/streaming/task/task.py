@@ -13,7 +13,7 @@ from enum import Enum
 from headrace.errors import ContractError
 from headrace.streaming.kafka.message import Message
 from headrace.streaming.records.batch import Batch
-from headrace.streaming.task.commitment import Commitment, Place
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 
 
 class State(Enum):
@@ -83,7 +83,7 @@ class Task:
     admitted: int
     replay_until: int
     readmit_until: int
-    place: Place | None = None
+    place: CheckpointPlace | None = None
     committed: Commitment | None = None
     worked: bool = True
     last_checkpoint: float = 0.0
@@ -202,7 +202,7 @@ class Task:
         """Whether its state is the fold to an offset beyond its newest checkpoint: to none where rows are held."""
         return self.stateful and self.rows_since_checkpoint > 0 and self.state is State.RUNNING
 
-    def prepare_commit(self, fresh: Place | None = None) -> Commitment | None:
+    def prepare_commit(self, fresh: CheckpointPlace | None = None) -> Commitment | None:
         """What is to be committed, with a new checkpoint if there is one; None where nothing is.
 
         Of a partition that is being restored the committed offset stands: nothing was answered in this life.

@@ -31,7 +31,7 @@ from services.labels.join.layout import (
     START,
     UNDATED,
     Block,
-    Event,
+    EventRecord,
     Memory,
     Prediction,
     Report,
@@ -81,7 +81,7 @@ def _record(join: Memory, address: int, is_a: int, kind: Kind[T]) -> T:
 
 
 @kernel
-def event_at(join: Memory, address: int) -> Event:
+def event_at(join: Memory, address: int) -> EventRecord:
     """An event."""
     return _record(join, address, IS_EVENT, EVENT)
 

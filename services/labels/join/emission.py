@@ -16,7 +16,7 @@ from services.labels.join.layout import (
     OUTCOME,
     PRESUMED,
     UNKNOWN,
-    Event,
+    EventRecord,
     Memory,
     Outcome,
 )
@@ -29,7 +29,7 @@ def unlabelled(join: Memory) -> int:
 
 
 @kernel
-def note_grown(join: Memory, event: Event) -> None:
+def note_grown(join: Memory, event: EventRecord) -> None:
     """Note that an event with a prediction has matured."""
     event.flags |= MATURED
     join.grown += 1

@@ -16,7 +16,7 @@ from services.labels.join.layout import (
     FLAG_BITS,
     IS_REPORT,
     MOST_REPORTS,
-    Event,
+    EventRecord,
     Memory,
     Report,
 )
@@ -40,7 +40,7 @@ def holds_more(join: Memory, time: int, source: int, value: float, other: Report
 
 
 @kernel
-def known(join: Memory, event: Event, time: int, source: int, value: float) -> bool:
+def known(join: Memory, event: EventRecord, time: int, source: int, value: float) -> bool:
     """Whether the event has this very report already."""
     address = event.reports
     while address != 0:
@@ -52,13 +52,13 @@ def known(join: Memory, event: Event, time: int, source: int, value: float) -> b
 
 
 @kernel
-def count(event: Event) -> int:
+def count(event: EventRecord) -> int:
     """How many different reports the event has."""
     return event.flags >> FLAG_BITS
 
 
 @kernel
-def add(join: Memory, event: Event, time: int, source: int, value: float) -> None:
+def add(join: Memory, event: EventRecord, time: int, source: int, value: float) -> None:
     """Put a report in its place. When there are too many, the one that holds least makes room, or the new one does."""
     before, after = 0, event.reports
     while after != 0 and not holds_more(join, time, source, value, report_at(join, after)):
@@ -82,7 +82,7 @@ def add(join: Memory, event: Event, time: int, source: int, value: float) -> Non
 
 
 @kernel
-def _take_out_last(join: Memory, event: Event) -> int:
+def _take_out_last(join: Memory, event: EventRecord) -> int:
     """Unlink the report that holds least; returns its address."""
     before, last = 0, event.reports
     while report_at(join, last).next != 0:
@@ -93,7 +93,7 @@ def _take_out_last(join: Memory, event: Event) -> int:
 
 
 @kernel
-def _link(join: Memory, event: Event, before: int, address: int) -> None:
+def _link(join: Memory, event: EventRecord, before: int, address: int) -> None:
     """Set what follows a report; 0 stands for the event itself."""
     if before == 0:
         event.reports = address
@@ -102,7 +102,7 @@ def _link(join: Memory, event: Event, before: int, address: int) -> None:
 
 
 @kernel
-def drop_late(join: Memory, event: Event, last: int) -> int:
+def drop_late(join: Memory, event: EventRecord, last: int) -> int:
     """Take out the reports with a label time after `last`; returns how many. They stand first."""
     gone, address = 0, event.reports
     while address != 0 and time_of(report_at(join, address)) > last:
@@ -114,7 +114,7 @@ def drop_late(join: Memory, event: Event, last: int) -> int:
 
 
 @kernel
-def weigh(join: Memory, event: Event) -> None:
+def weigh(join: Memory, event: EventRecord) -> None:
     """Set the event's flag: do the newest reports of different sources disagree?"""
     event.flags &= ~CONFLICTING
     if event.reports == 0:
@@ -130,7 +130,7 @@ def weigh(join: Memory, event: Event) -> None:
 
 
 @kernel
-def _newest_of_its_source(join: Memory, event: Event, address: int) -> bool:
+def _newest_of_its_source(join: Memory, event: EventRecord, address: int) -> bool:
     source, other = source_of(report_at(join, address)), event.reports
     while other != address and source_of(report_at(join, other)) != source:
         other = report_at(join, other).next

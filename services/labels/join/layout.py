@@ -54,7 +54,7 @@ class Timed(Protocol):
     time_high: i2
 
 
-class Event:
+class EventRecord:
     """An event, that of which only labels are known too: then it is UNDATED. Its id follows."""
 
     head: u4
@@ -104,7 +104,7 @@ class Report:
 
 HEAD = kind_of(Head)
 ENTITIES = kind_of(Entities)
-EVENT = kind_of(Event)
+EVENT = kind_of(EventRecord)
 PREDICTION = kind_of(Prediction)
 REPORT = kind_of(Report)
 
@@ -169,7 +169,7 @@ class Due:
     event: i8
 
 
-class Source:
+class SourceMark:
     """How far a source partition is."""
 
     progress: i8
@@ -184,7 +184,7 @@ BLOCK = kind_of(Block)
 ENTRY = kind_of(Entry)
 BUCKET = kind_of(Bucket)
 DUE = kind_of(Due)
-SOURCE = kind_of(Source)
+SOURCE = kind_of(SourceMark)
 UNSEEN = LEAST_TIME
 """Progress that is told of a source in which no record was seen; 0 says so, too."""
 
@@ -220,7 +220,7 @@ class Outcome:
     """Up to when labels had been read."""
 
 
-class Change:
+class LabelChange:
     """A label for views: from `known` on there are `new` (-1, 0, 1) labels more, and it is `value`, not `former`."""
 
     row: i8
@@ -233,12 +233,12 @@ class Change:
 
 
 OUTCOME = kind_of(Outcome)
-CHANGE = kind_of(Change)
+CHANGE = kind_of(LabelChange)
 
 # ---- what the fold works on -----------------------------------------------------------------------------------------
 
 
-class State:
+class JoinState:
     """Numbers that a checkpoint holds, in this order; those from `matched` on are counted since the state began."""
 
     events: i8
@@ -275,7 +275,7 @@ class State:
     """Those of them that were labelled, before or after."""
 
 
-class Memory(State):
+class Memory(JoinState):
     """All that a join is, for its kernels."""
 
     blocks: Span
@@ -313,7 +313,7 @@ class Memory(State):
     """How many source partitions are of labels, which come first, and of predictions, which follow."""
 
 
-STATE = kind_of(State)
+STATE = kind_of(JoinState)
 MEMORY = kind_of(Memory)
 DONE, NEED_BLOCK, NEED_TABLE, NEED_BUCKETS, NEED_HEAP, NEED_OUTCOMES, NEED_CHANGES = range(7)
 """Why the fold returned: it is at the end, or somebody must make room (or take what it told) and call again."""

@@ -15,7 +15,7 @@ from headrace.columnar.dictionaries import LabelSources, Models
 from headrace.columnar.structs import array_of, names_of, span_of
 from headrace.domain.pipeline.spec import Labels
 from headrace.errors import ContractError
-from services.labels.exchange_batch import Named, Told
+from services.labels.exchange_batch import ExchangeBatch, Named
 from services.labels.join.arena import block_size, rebuild, rehash
 from services.labels.join.fold import walk
 from services.labels.join.layout import (
@@ -163,7 +163,7 @@ class Join:
 
     # ---- folding ------------------------------------------------------------------------------------------------
 
-    def fold(self, told: Told, start: int, stop: int) -> Found:
+    def fold(self, told: ExchangeBatch, start: int, stop: int) -> Found:
         """Fold the records [start, stop) of a batch.
 
         Args:
@@ -199,7 +199,7 @@ class Join:
                 del self._parts[slot]
                 self._blocks[slot] = 0
 
-    def _number(self, told: Told, firsts: Sequence[int], lasts: Sequence[int]) -> None:
+    def _number(self, told: ExchangeBatch, firsts: Sequence[int], lasts: Sequence[int]) -> None:
         """Number the models and label sources of the records at hand, in the order in which they are met."""
         codes = _numbered(self.models, told.models, firsts[0], lasts[0])
         told.set("codes", codes | told.decisions.astype(np.int64) << 31, "predictions")

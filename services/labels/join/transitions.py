@@ -44,7 +44,7 @@ from services.labels.join.layout import (
     NEED_OUTCOMES,
     NEVER,
     NONE,
-    Event,
+    EventRecord,
     EventRows,
     LabelRows,
     Memory,
@@ -120,7 +120,7 @@ def take_prediction(join: Memory, told: PredictionRows, row: int, item: int) -> 
 
 
 @kernel
-def _last_but_this(join: Memory, event: Event, code: int) -> int:
+def _last_but_this(join: Memory, event: EventRecord, code: int) -> int:
     """The event's last prediction (0: none); _THERE when it has this one already, _FULL when it has too many."""
     mine = _suffix(join, code)
     last, address, many = 0, event.first, 0
@@ -197,7 +197,7 @@ def take_label(join: Memory, told: LabelRows, row: int, item: int) -> int:
 
 
 @kernel
-def _count(join: Memory, event: Event, former: int, conflicted: int) -> None:
+def _count(join: Memory, event: EventRecord, former: int, conflicted: int) -> None:
     """Count what became of a label: `former` is the report that held before, `conflicted` whether reports disagreed."""
     if former == 0:
         if event.first == 0:

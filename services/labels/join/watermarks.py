@@ -19,7 +19,7 @@ from __future__ import annotations
 from headrace.columnar.jit import kernel
 from headrace.columnar.structs import I8, at
 from services.labels.join.arena import block_at
-from services.labels.join.layout import NEVER, SOURCE, UNSEEN, Memory, Records, Source
+from services.labels.join.layout import NEVER, SOURCE, UNSEEN, Memory, Records, SourceMark
 
 _FOREVER = 2**62
 EVENTS = 3
@@ -50,7 +50,7 @@ def mark(join: Memory, told: Records, row: int) -> None:
 
 
 @kernel
-def _source(join: Memory, number: int) -> Source:
+def _source(join: Memory, number: int) -> SourceMark:
     return at(join.sources, number, SOURCE)
 
 
