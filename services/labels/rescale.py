@@ -12,7 +12,8 @@ from headrace.domain.records.exchange import KINDS
 from headrace.streaming.kafka.message import place as place_of
 from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
-from services.labels.exchange_redistribution import Marked, Source, marked, marks_anew, marks_of, told_anew
+from headrace.streaming.watermarks.marks import Mark
+from services.labels.exchange_redistribution import Source, least, marked, marks_anew, marks_of, told_anew
 from services.labels.join.state import question_of
 from services.labels.redistribution import least_marks, moved_joins
 
@@ -62,7 +63,7 @@ def _joins(to: Move, left: Left, pipeline: Pipeline) -> None:
         to.write(left, channel, number, high[number], snapshot)
 
 
-def _least(last: Sequence[dict[Source, Marked]], then: int) -> dict[Source, Marked]:
+def _least(last: Sequence[dict[Source, Mark]], then: int) -> dict[Source, Mark]:
     """Of each source the mark up to which all the partitions that there were are told."""
     everywhere = set.intersection(*(set(each) for each in last[:then]))
-    return {source: min(each[source] for each in last if source in each) for source in sorted(everywhere)}
+    return {source: least(each[source] for each in last if source in each) for source in sorted(everywhere)}

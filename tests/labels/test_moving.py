@@ -16,7 +16,8 @@ from headrace.columnar.partitioner import partitions_of
 from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import slot
-from services.labels.exchange_redistribution import Marked, marked, marks_anew, marks_of, told_anew
+from headrace.streaming.watermarks.marks import Mark
+from services.labels.exchange_redistribution import least, marked, marks_anew, marks_of, told_anew
 from services.labels.join.state import question_of
 from services.labels.redistribution import least_marks, moved_joins
 from services.labels.service import Labelling
@@ -156,7 +157,7 @@ def test_records_that_nobody_folded_are_told_anew(seed: int) -> None:
     sources = [state["sources"].reshape(-1, 3) for state in members.states()]
     known = marks_of(least_marks(sources), COUNTS)
     members = moved(case, members, 5)
-    last: dict[Any, list[Marked]] = defaultdict(list)
+    last: dict[Any, list[Mark]] = defaultdict(list)
     for number, part in enumerate(unread):
         columns = pa.RecordBatch.from_pylist(part, schema=case.exchange)
         for again, homes in told_anew(columns, 5, known):
@@ -165,7 +166,7 @@ def test_records_that_nobody_folded_are_told_anew(seed: int) -> None:
                 members.fold(home, [row for row, at in zip(rows, homes.tolist(), strict=True) if at == home])
         for source, mark in (marks_of(sources[number], COUNTS) | marked(columns)).items():
             last[source].append(mark)
-    marks, homes = marks_anew(case.exchange, {source: min(found) for source, found in last.items()}, 5)
+    marks, homes = marks_anew(case.exchange, {source: least(found) for source, found in last.items()}, 5)
     rows = numbered(marks).to_pylist()
     rest = split(case, [*told[140:], *end], 5)
     for home in range(5):

@@ -16,7 +16,30 @@ Ints = npt.NDArray[np.int64]
 MILLIS = pa.timestamp("ms", tz="UTC")
 
 
-class Spread:
+class Lists:
+    """Which of so many lists each item goes into; those of one stay in their order.
+
+    Parameters:
+        which: for each item its list.
+        count: number of lists.
+
+    Attributes:
+        size: items of each list.
+        order: the items, those of a list together, in their own order.
+    """
+
+    def __init__(self, which: Ints, count: int) -> None:
+        self.size: Ints = np.bincount(which, minlength=count)
+        self.order: Ints = np.argsort(which, kind="stable")
+
+    def lists(self, items: pa.Array | Ints, kind: pa.DataType | None = None) -> pa.ListArray:
+        """The lists, in a list type or that of the items."""
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.size)]).astype(np.int32)
+        ordered = pa.array(items[self.order]) if isinstance(items, np.ndarray) else items.take(pa.array(self.order))
+        return pa.ListArray.from_arrays(pa.array(ends), ordered, type=kind)
+
+
+class Spread(Lists):
     """How items fall to records: one for every mark and every partition of a topic, so that all hear of each mark.
 
     Parameters:
@@ -26,15 +49,11 @@ class Spread:
 
     Attributes:
         source, target: int32, by record: the mark's source, and the partition of the topic.
-        size: items of each record.
-        order: the items, those of a record together, in their own order.
+        size, order: see `Lists`; a record has one list of items.
     """
 
     def __init__(self, keys: pa.StringArray, mark: Ints, marks: Sequence[Mark], partitions: int) -> None:
-        records = len(marks) * partitions
-        record = mark * partitions + partitions_of(keys, partitions)
-        self.size: Ints = np.bincount(record, minlength=records)
-        self.order: Ints = np.argsort(record, kind="stable")
+        super().__init__(mark * partitions + partitions_of(keys, partitions), len(marks) * partitions)
         self._each = np.repeat(np.arange(len(marks)), partitions)
         self._marks = marks
         self.source = np.array([mark.source for mark in marks], np.int32)[self._each]
@@ -42,12 +61,6 @@ class Spread:
 
     def __len__(self) -> int:
         return len(self.size)
-
-    def lists(self, items: pa.Array | Ints, kind: pa.DataType | None = None) -> pa.ListArray:
-        """For every record the list of its items, in a list type or that of the items."""
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.size)]).astype(np.int32)
-        ordered = pa.array(items[self.order]) if isinstance(items, np.ndarray) else items.take(pa.array(self.order))
-        return pa.ListArray.from_arrays(pa.array(ends), ordered, type=kind)
 
     def none(self, kind: pa.DataType) -> pa.ListArray:
         """For every record an empty list, of this list type."""
