@@ -49,6 +49,10 @@ class Broker:
         """Make a topic."""
         self.topics[topic] = [Log(topic, number) for number in range(partitions)]
 
+    def grow(self, topic: str) -> None:
+        """Give a topic another partition."""
+        self.topics[topic].append(Log(topic, len(self.topics[topic])))
+
     def log(self, topic: str, partition: int) -> Log:
         """A partition; raises when there is none."""
         logs = self.topics.get(topic)

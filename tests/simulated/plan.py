@@ -7,13 +7,13 @@ from random import Random
 
 AT_CALLS = ("kill", "freeze", "twin", "cut", "rebalance", "abort", "hang")
 """Faults that strike a member at a call that it makes."""
-AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "lose")
+AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "grow", "lose")
 """Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late,
-retention takes what was answered, or (lose) what was not.
+retention takes what was answered, or (lose) what was not, the input grows by a partition.
 """
 MEETINGS = 0.2
-LOSING = 0.04
-"""How many schedules may lose input: they cannot be held to answer all of it."""
+SELDOM = {"lose": 0.04, "grow": 0.15}
+"""How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
 
 
@@ -57,7 +57,7 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
     draw = Random(f"plan {seed}")
     rates = {}
     for fault in AT_CALLS + AT_TURNS:
-        if draw.random() < (LOSING if fault == "lose" else 0.45):
+        if draw.random() < SELDOM.get(fault, 0.45):
             rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
     if draw.random() < 0.03:
         rates = {}

@@ -118,6 +118,9 @@ class Scene:
         """What is written where for the event of a number."""
         raise NotImplementedError
 
+    def grow(self) -> None:
+        """The input grows by a partition, where the service may go on after that."""
+
     def fold(self, part: Part, below: int) -> Any:
         """The state of a partition after all its records below an offset."""
         raise NotImplementedError

@@ -52,7 +52,13 @@ class TallyScene(Scene):
     def publish(self, draw: Random, number: int) -> list[tuple[Part, Event]]:
         key = draw.randrange(KEYS)
         amount = -1 if draw.random() < 0.08 else draw.randint(1, 9)
-        return [((named("events"), key % self.plan.partitions), Event(f"e{number}", f"k{key}", amount))]
+        partition = key % len(self.broker.topics[named("events")])
+        return [((named("events"), partition), Event(f"e{number}", f"k{key}", amount))]
+
+    def grow(self) -> None:
+        if len(self.broker.topics[named("events")]) == self.plan.partitions:
+            self.broker.grow(named("events"))
+            self.broker.grow(named("notes"))
 
     def fold(self, part: Part, below: int) -> State:
         state: State = {}
@@ -65,24 +71,26 @@ class TallyScene(Scene):
 
     def judge(self) -> None:
         states: dict[int, State] = {}
-        answers = {}
+        answers, home = {}, {}
         for (_, number, _), event in sorted(self.events.items()):
             if event.amount >= 0:
                 tally = states.setdefault(number, {}).setdefault(event.key, [0, 0])
                 tally[0] += 1
                 tally[1] += event.amount
                 answers[event.name] = (event.key, *tally)
+                home[event.name] = (number, event.key)  # A key may have moved, and counts anew where it is then.
         seen: list[str] = []
         for rows in self.rows("tallies"):
-            last: dict[str, int] = {}
+            last: dict[tuple[int, str] | None, int] = {}
             for row in rows:
                 name, found = row["id"], (row["key"], row["count"], row["total"])
                 seen.append(name)
                 if found != answers.get(name):
                     self.note(f"{name} was answered {found}, and deserves {answers.get(name)}")
-                if self.once and found[1] != last.get(found[0], 0) + 1:
-                    self.note(f"the answers of {found[0]} go from {last.get(found[0], 0)} to {found[1]}")
-                last[found[0]] = found[1]
+                before = last.get(home.get(name), 0)
+                if self.once and found[1] != before + 1:
+                    self.note(f"the answers of {found[0]} go from {before} to {found[1]}")
+                last[home.get(name)] = found[1]
         self.each_once("answered", seen, answers)
         self.refused_once()
         if self.once:

@@ -240,6 +240,8 @@ class World:
             self.broker.log(CHECKPOINTS, 0).compact()
         elif kind == "expire":
             self.scene.retire()
+        elif kind == "grow":
+            self.scene.grow()
         elif kind == "lose":
             self.scene.lose(self.chance)
 
