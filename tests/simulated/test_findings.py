@@ -10,11 +10,14 @@ from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.recovery import Recovery, check_offsets
 from headrace.streaming.task.transactions import AtLeastOnce, Retry, TransactionAborted
+from tests.simulated.member import Cast
 from tests.simulated.memory import InMemory
+from tests.simulated.plan import Plan
 from tests.simulated.process import Process
 from tests.simulated.scene import channel, wiring
 from tests.simulated.scripts import Subscriber, until
 from tests.simulated.tally_scene import StoreTally
+from tests.simulated.world import World
 
 
 def _delivery(memory: InMemory, name: str) -> AtLeastOnce:
@@ -91,3 +94,32 @@ def test_a_checkpoint_of_who_is_no_member_any_more_takes_nobodys_place() -> None
     assert [entry.value for _, entry in log.visible()] == [b"committed"]
     reader = Consumer(memory.connection("reader"), group=group)
     assert reader.committed([TopicPartition(events, 0)])[0].offset == 5
+
+
+def test_a_state_without_a_checkpoint_is_not_rebuilt_from_half_a_log() -> None:
+    """Where retention took what was answered before the first checkpoint, a member refuses with the remedy."""
+    plan = Plan(1, 1, 1, 6, 0, "tally", "exactly_once", "classic", 50, 1.0, 1_000, 0.0)
+    world = World(plan, Cast())
+    while not world.publisher.done:
+        world.publisher.turn()
+    (member,) = world.members
+    member.start()
+    assert member.life is not None
+    while not world.scene.done():
+        member.life.turn()
+        world.elapse(member.life.process, 0.1)
+    (log,) = world.scene.logs()
+    assert "checkpoint" not in (world.scene.committed(log) or (0, ""))[1]
+    process = member.life.process
+    process.dead = True
+    member.life.turn()
+    log.cut(1)
+    world.elapse(process, 20.0)
+    member.start()
+    for life in list(world.lives):
+        for _ in range(20):
+            life.turn()
+            world.elapse(life.process, 0.5)
+            if world.scene.breaches:
+                break
+    assert any("HEADRACE_RECOVER=rebuild_state" in breach for breach in world.scene.breaches)

@@ -67,3 +67,10 @@ def test_metadata_of_the_most_scattered_chunks_fits() -> None:
     """As many places as the metadata holds without an index fit into what a broker takes, however large the numbers."""
     chunks = tuple((9_999, 2**62 + 2 * number) for number in range(MOST_RUNS))
     assert len(Commitment(2**62, 2**62 + 9, CheckpointPlace(2**62 - 1, chunks, 1)).metadata()) < LARGEST
+
+
+def test_a_beginning_is_said_until_there_is_a_checkpoint() -> None:
+    """It comes back as it was; a checkpoint says all that it said."""
+    begun = Commitment(7, 9, begun=3)
+    assert Commitment.read(7, begun.metadata()) == begun
+    assert Commitment.read(7, '{"checkpoint":5,"chunks":[[0,1,1]],"begun":3}').begun is None

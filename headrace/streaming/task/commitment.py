@@ -41,11 +41,13 @@ class Commitment:
         offset: every record below it was answered.
         admitted: every record below it was admitted (its early outputs and dead letters are out); >= offset.
         place: the newest checkpoint, at or below `offset`.
+        begun: where its log began when its state did; said until there is a checkpoint.
     """
 
     offset: int
     admitted: int
     place: CheckpointPlace | None = None
+    begun: int | None = None
 
     def metadata(self) -> str:
         """JSON for the committed offset's metadata; empty when the offset says it all."""
@@ -59,6 +61,8 @@ class Commitment:
                 spoken["half"] = self.place.half
             if self.place.since:
                 spoken["since"] = self.place.since
+        elif self.begun is not None:
+            spoken["begun"] = self.begun
         return json.dumps(spoken, separators=(",", ":")) if spoken else ""
 
     @classmethod
@@ -74,7 +78,8 @@ class Commitment:
                 chunks = tuple(chunks_of(spoken["index" if indexed else "chunks"]))
                 half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
                 place = CheckpointPlace(index(spoken["checkpoint"]), chunks, half, indexed, since)
-            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place)
+            begun = index(spoken["begun"]) if place is None and "begun" in spoken else None
+            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place, begun)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
 

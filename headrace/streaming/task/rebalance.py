@@ -123,9 +123,7 @@ class Membership:
         begin, place = commitment.offset, None
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if stateful:
-            place, begin, snapshot = self.recovery.state(
-                self.checkpoints, where, partition, commitment.place, low, self.beat
-            )
+            place, begin, snapshot = self.recovery.state(self.checkpoints, where, partition, commitment, low, self.beat)
             self.service.restore(partition, snapshot, high)
         return Task(
             partition,
@@ -136,6 +134,7 @@ class Membership:
             replay_until=commitment.offset,
             readmit_until=commitment.admitted,
             place=place,
+            begun=begin if stateful and place is None else None,
             committed=None if fresh else committed,
             last_checkpoint=self.clock(),
         )

@@ -15,7 +15,7 @@ from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints
-from headrace.streaming.task.commitment import CheckpointPlace
+from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from headrace.streaming.task.service import Service
 
 log = logger("recovery")
@@ -36,14 +36,17 @@ class Recovery:
         self.metrics = metrics
 
     def state(
-        self, checkpoints: Checkpoints, where: str, partition: int, place: CheckpointPlace | None, low: int,
+        self, checkpoints: Checkpoints, where: str, partition: int, found: Commitment, low: int,
         beat: Callable[[], None],
     ) -> tuple[CheckpointPlace | None, int, bytes | None]:  # fmt: skip  # where it lies, how it is read
         """(place, where its log is to be read from, snapshot) of the state that a partition has to begin with.
 
-        Without a place, or where it may be rebuilt, it is rebuilt from its log, which begins at `low`.
+        Without a checkpoint, or where it may be rebuilt, it is rebuilt from its log, which begins at `low`.
         """
+        place = found.place
         if place is None:
+            if found.begun is not None and found.begun < low:
+                self.rebuild_state(where, low, f"it has no checkpoint yet, and records from {found.begun} on are gone")
             return None, low, None
         low = max(low, place.since)
         if place.at < low:

@@ -162,14 +162,14 @@ class Move:
         self, left: Left, channel: Channel, number: int, known: Commitment | None, low: int
     ) -> tuple[int, bytes | None]:
         """Where the log of a partition is to be read from, and the state that it is read into."""
-        where, place = f"{channel.name}[{number}]", None if known is None else known.place
-        if place is None:
+        where = f"{channel.name}[{number}]"
+        if known is None or known.place is None:
             if known is not None and low > 0:
                 self._recovery.rebuild_state(where, low, "it has no checkpoint")
             return low, None
         checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"])
         partition = left.wiring.number(channel.name, number)
-        _, begin, snapshot = self._recovery.state(checkpoints, where, partition, place, low, lambda: None)
+        _, begin, snapshot = self._recovery.state(checkpoints, where, partition, known, low, lambda: None)
         return begin, snapshot
 
     # ---- what is written ----------------------------------------------------------------------------------------

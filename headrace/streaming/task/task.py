@@ -68,6 +68,7 @@ class Task:
         where: the topic and its partition, for people.
         stateful: whether it has state, with checkpoints.
         place: where the newest checkpoint lies.
+        begun: where its log began when its state did, as long as there is no checkpoint.
         held: rows that wait, in their order.
         stuck_since: since when a store is out of reach that its rows need.
         committed: what was committed last; None: nothing ever was.
@@ -84,6 +85,7 @@ class Task:
     replay_until: int
     readmit_until: int
     place: CheckpointPlace | None = None
+    begun: int | None = None
     committed: Commitment | None = None
     worked: bool = True
     last_checkpoint: float = 0.0
@@ -185,7 +187,8 @@ class Task:
         if place is not None and not self.rows_since_checkpoint and self.state not in (State.HELD, State.RESTORING):
             # Only control records came since: the same state stands for them, however much of the log retention takes.
             place = replace(place, at=self.processed)
-        return Commitment(self.processed, max(self.admitted, self.processed), place)
+        begun = self.begun if place is None else None
+        return Commitment(self.processed, max(self.admitted, self.processed), place, begun)
 
     @property
     def unsaid(self) -> bool:
