@@ -33,6 +33,10 @@ class PlainCodec:
         listed = [columns.column(name).to_pylist() for name in self._names]
         return [marshal.dumps(row, _VERSION) for row in zip(*listed, strict=True)]
 
+    def rows(self, values: Sequence[bytes]) -> list[dict[str, Any]]:
+        """What `encode` has written, for whoever looks at one row after the other."""
+        return [dict(zip(self._names, marshal.loads(value), strict=True)) for value in values]
+
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Read a batch; what was not written by `encode` is bad."""
         rows, good, bad = [], [], []

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from headrace.streaming.contracts.schemas import Schema
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.task.service import Service
 from tests.simulated.broker import Broker, Offset
@@ -55,10 +54,14 @@ def named(logical: str) -> str:
 
 
 @cache
+def _codec(logical: str) -> PlainCodec:
+    return PlainCodec(SCHEMAS[logical])
+
+
+@cache
 def channel(logical: str) -> Channel:
     """A topic."""
-    schema: Schema = SCHEMAS[logical]
-    codec: Any = PlainCodec(schema)
+    codec: Any = _codec(logical)
     return Channel(logical, named(logical), codec)
 
 
@@ -211,13 +214,13 @@ class Scene:
                 return None
             if entry.transaction is not None and entry.transaction.outcome is not True:
                 return None
-            self._snapshots[place] = _decoded("checkpoints", [entry.value])[0]
+            self._snapshots[place] = _codec("checkpoints").rows([entry.value])[0]
         return self._snapshots[place]
 
     def rows(self, logical: str) -> list[list[Row]]:
         """What can be read of a topic, by partition."""
         return [
-            _decoded(logical, [entry.value or b"" for _, entry in log.history()])
+            _codec(logical).rows([entry.value or b"" for _, entry in log.history()])
             for log in self.broker.topics[named(logical)]
         ]
 
@@ -238,12 +241,3 @@ class Scene:
         ]
         wanted = [f"{topic}[{number}]@{at}" for (topic, number, at), event in self.events.items() if event.amount < 0]
         self.each_once("refused", letters, wanted)
-
-
-def _decoded(logical: str, values: list[bytes]) -> list[Row]:
-    if not values:
-        return []
-    found = channel(logical).codec.decode(values)
-    assert not found.bad
-    rows: list[Row] = found.columns.to_pylist()
-    return rows
