@@ -7,7 +7,7 @@ import time
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import read_contracts
-from headrace.domain.records.control_events import News
+from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
@@ -29,6 +29,7 @@ def build(settings: ShadowSettings) -> Runner:
     contracts = read_contracts(settings)
     wiring = contracts.wiring("shadow", settings, "features", ["shadow-predictions", "control"], ["plans"])
     metrics = Metrics()
+    control = wiring.outputs["control"].codec.reader.arrow
     features = wiring.inputs[0].codec.reader.arrow
     figures = ShadowMetrics(metrics.registry)
     service = Shadow(
@@ -37,7 +38,7 @@ def build(settings: ShadowSettings) -> Runner:
             contracts.pipeline.name,
             Opener(ModelStore(settings.models, settings.model_cache), settings.session(LONGEST_CALL), features),
             Shedding(settings.shed_after_s),
-            News(contracts.pipeline.name, settings.member, wiring.outputs["control"].codec.reader.arrow),
+            ControlEvents(contracts.pipeline.name, "shadow", settings.member, control),
             figures,
         ),
         figures,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
 from headrace.domain.models.model_loader import OpenArm, Opener
 from headrace.domain.plans.plans import Arm, Plan, latest
-from headrace.domain.records.control_events import News
+from headrace.domain.records.control_events import (
+    ControlEvents,
+    DarkModelFinding,
+    ModelFailed,
+    ModelRecovered,
+    ModelRestored,
+    ModelShed,
+    ModelUnanswered,
+)
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit
 from services.shadow.load import Load
@@ -68,7 +76,9 @@ class Dark:
         at: the next offset of each partition that was met, which is where a change takes effect.
     """
 
-    def __init__(self, pipeline: str, opener: Opener, shedding: Shedding, news: News, figures: ShadowMetrics) -> None:
+    def __init__(
+        self, pipeline: str, opener: Opener, shedding: Shedding, news: ControlEvents, figures: ShadowMetrics
+    ) -> None:
         self.plan: Plan | None = None
         self.at: dict[int, int] = {}
         self._pipeline = pipeline
@@ -121,7 +131,7 @@ class Dark:
             if model.state == "failed" and model.retry_at <= now:
                 self._open(model, now)
                 if model.opened:
-                    self._say("model_recovered", model, now)
+                    self._say(model, now, ModelRecovered)
                     self._count()
 
     def meet(self, batch: Batch, now: float) -> None:
@@ -132,7 +142,8 @@ class Dark:
         for model in self._models if fresh else ():
             if model.state != "playing":
                 why = "assigned while the model is out"
-                self._news.say(f"model_{model.state}", model.arm, self.version, fresh, now, problem=why)
+                kind = ModelShed if model.state == "shed" else ModelFailed
+                self._news.say(self._found(model, fresh, kind, problem=why), model.arm.place, now)
 
     def passed(self, batch: Batch) -> None:
         """A batch was scored."""
@@ -150,7 +161,7 @@ class Dark:
         self._figures.unanswered.labels(place).inc(rows - answered)
         if not model.unanswered:
             model.unanswered = True
-            self._say("model_unanswered", model, now, rows=str(rows - answered))
+            self._say(model, now, ModelUnanswered, rows=rows - answered)
 
     def fail(self, model: ShadowModel, problem: str, now: float) -> None:
         """A model does not run: leave it out, and try again later."""
@@ -167,12 +178,12 @@ class Dark:
             model = self._named(place, "playing")
             model.state = "shed"
             self._figures.sheds.labels(place).inc()
-            self._say("model_shed", model, now, **evidence)
+            self._say(model, now, ModelShed, **evidence)
         for place in verdict.restored:
             model = self._named(place, "shed")
             model.state = "playing"
             self._figures.restores.labels(place).inc()
-            self._say("model_restored", model, now, **evidence)
+            self._say(model, now, ModelRestored, **evidence)
         if verdict.shed or verdict.restored:
             self._count()
 
@@ -200,11 +211,17 @@ class Dark:
         model.failures += 1
         self._figures.failures.labels(model.arm.place).inc()
         if first:
-            self._say("model_failed", model, now, problem=problem)
+            self._say(model, now, ModelFailed, problem=problem)
 
-    def _say(self, kind: str, model: ShadowModel, now: float, **evidence: str | float) -> None:
-        self._news.say(kind, model.arm, self.version, self.at, now, **evidence)
-        _log.info(kind, model=model.arm.place, plan=self.version, **evidence)
+    def _say(self, model: ShadowModel, now: float, kind: type[DarkModelFinding], **evidence: str | float) -> None:
+        self._news.say(self._found(model, self.at, kind, **evidence), model.arm.place, now)
+        _log.info(kind.type, model=model.arm.place, plan=self.version, **evidence)
+
+    def _found(
+        self, model: ShadowModel, offsets: Mapping[int, int], kind: type[DarkModelFinding], **evidence: Any
+    ) -> DarkModelFinding:
+        arm = model.arm
+        return kind(arm.title, arm.arm, arm.digest, self.version, self._news.member, dict(offsets), **evidence)
 
     def _named(self, place: str, state: State) -> ShadowModel:
         return next(model for model in self._models if model.arm.place == place and model.state == state)

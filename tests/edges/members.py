@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.records.control_events import News
+from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
 from headrace.stores.online import MemoryStore
@@ -219,7 +219,7 @@ def shadow(output: str, models: Path) -> Swept:
         opener = Opener(
             ModelStore(str(models / "store"), models / "cache"), SessionSettings(device="cpu", rows=64), features
         )
-        news = News("edges", "m", schemas["control"].arrow)
+        news = ControlEvents("edges", "shadow", "m", schemas["control"].arrow)
         answers = PredictionRecords("shadow-predictions", features, schemas["shadow-predictions"].arrow)
         return Shadow(answers, Dark("edges", opener, Shedding(30.0), news, figures), figures, lambda: 0.0, 15.0)
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.records.control_events import News
+from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.contracts.schemas import load_schema
 from services.shadow.load_shedder import Shedding
@@ -43,7 +43,7 @@ def start(store: ModelStore, counters: CollectorRegistry) -> Callable[..., Shado
     def make(bound: float = 30.0, clock: Callable[[], float] = lambda: 0.0, longest: float = 15.0) -> Shadow:
         figures = ShadowMetrics(counters)
         opener = Opener(store, SessionSettings(device="cpu", rows=1024), FEATURES)
-        dark = Dark("p", opener, Shedding(bound), News("p", "m", CONTROL), figures)
+        dark = Dark("p", opener, Shedding(bound), ControlEvents("p", "shadow", "m", CONTROL), figures)
         return Shadow(PredictionRecords("shadow-predictions", FEATURES, PREDICTIONS), dark, figures, clock, longest)
 
     return make

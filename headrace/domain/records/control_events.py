@@ -1,67 +1,224 @@
-"""What a member says on the control topic: which dark model is missing, from where on, and why.
+"""Control events: what was decided or found, typed by kind, as records of the control topic.
 
-| type | said when | evidence beside model, arm, digest, plan_version, member |
-|---|---|---|
-| `model_shed` | a model is left out to catch up, or a partition comes while it is out | lag_s, bound_s, offsets |
-| `model_restored` | it is scored again | lag_s, bound_s, offsets |
-| `model_failed` | it does not load or does not run; a partition comes while it is out | problem, offsets |
-| `model_recovered` | it does after all | offsets |
-| `model_unanswered` | its first rows without a finite score under a plan | rows, offsets |
+A kind is a dataclass whose fields travel as the record's evidence, a map of texts: a text as it is, a whole number in
+digits, a fraction with three decimals, offsets of partitions as JSON; None is left out. What a record lacks has the
+field's default, so that a kind may gain fields. To add a kind is to add its class to `KINDS`.
 
-`offsets` is JSON, partition to the first offset from which this holds. A gap that began at an offset ends at that of
-the next restored or recovered event for the partition, or where another member, or a new life of this one, takes over.
+What a member of `shadow` says of its dark models:
+
+| type | said when |
+|---|---|
+| `model_shed` | a model is left out to catch up, or a partition comes while it is out |
+| `model_restored` | it is scored again |
+| `model_failed` | it does not load or does not run; a partition comes while it is out |
+| `model_recovered` | it does after all |
+| `model_unanswered` | its first rows without a finite score under a plan |
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.plans.plans import Arm
+from headrace.errors import InvalidRecord
 from headrace.streaming.records.batch import Emit
 
 NO_PARTITION = -1
 """The source of events that are the member's own: they stay when any of its partitions goes."""
+Offsets = Mapping[int, int]
+"""By partition, the first offset from which something holds."""
 
 
-class News:
-    """Gathers events until they are emitted.
+@dataclass(frozen=True, slots=True)
+class DarkModelFinding:
+    """What is found of a dark model.
+
+    Attributes:
+        model: its title, `name@version`.
+        arm: `challenger` or `shadow`.
+        digest: the identity of its package.
+        plan_version: of the plan that names it.
+        member: who says so.
+        offsets: of the features topic, from where on. A gap that began there ends at the offset of the next restored
+            or recovered event for the partition, or where another member, or a new life of this one, takes over.
+    """
+
+    type: ClassVar[str] = ""
+
+    model: str = ""
+    arm: str = ""
+    digest: str = ""
+    plan_version: int = 0
+    member: str = ""
+    offsets: Offsets = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShed(DarkModelFinding):
+    """It is left out: `lag_s` behind, beyond `bound_s`; or it was, when a partition came (`problem`)."""
+
+    type: ClassVar[str] = "model_shed"
+
+    lag_s: float | None = None
+    bound_s: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRestored(DarkModelFinding):
+    """It is scored again, `lag_s` behind."""
+
+    type: ClassVar[str] = "model_restored"
+
+    lag_s: float | None = None
+    bound_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed(DarkModelFinding):
+    """It does not load, or does not run."""
+
+    type: ClassVar[str] = "model_failed"
+
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecovered(DarkModelFinding):
+    """It loads after all."""
+
+    type: ClassVar[str] = "model_recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnanswered(DarkModelFinding):
+    """Its first `rows` without a finite score under a plan."""
+
+    type: ClassVar[str] = "model_unanswered"
+
+    rows: int = 0
+
+
+KINDS: Mapping[str, type[DarkModelFinding]] = {
+    kind.type: kind for kind in (ModelShed, ModelRestored, ModelFailed, ModelRecovered, ModelUnanswered)
+}
+"""Every kind by the name that its records have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlEvent:
+    """A record of the control topic.
+
+    Attributes:
+        event_id: its identity; handlers are idempotent by it.
+        time: milliseconds since the epoch.
+        actor: who decided or found it: a person or a service.
+        cause: identity of the event that led to this one.
+    """
+
+    event_id: str
+    pipeline: str
+    time: int
+    actor: str
+    finding: DarkModelFinding
+    cause: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As the topic's schema has it."""
+        return {
+            "event_id": self.event_id,
+            "pipeline": self.pipeline,
+            "type": self.finding.type,
+            "time": self.time,
+            "actor": self.actor,
+            "cause": self.cause,
+            "evidence": [*evidence_of(self.finding).items()],
+        }
+
+
+def evidence_of(finding: DarkModelFinding) -> dict[str, str]:
+    """The fields of a finding as texts, in their order.
+
+    >>> found = evidence_of(ModelRestored("m@2", "shadow", offsets={3: 7}, lag_s=1 / 3))
+    >>> found["model"], found["offsets"], found["lag_s"], "bound_s" in found
+    ('m@2', '{"3": 7}', '0.333', False)
+    """
+    given = ((each.name, getattr(finding, each.name)) for each in fields(finding))
+    return {name: _text(value) for name, value in given if value is not None}
+
+
+def _text(value: str | float | Offsets) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps({str(partition): offset for partition, offset in sorted(value.items())})
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def read_event(row: Mapping[str, Any]) -> ControlEvent | None:
+    """The event in a record of the topic; None for a kind that is not among ours.
 
     Args:
-        pipeline, member: who speaks.
+        row: by field; `time` in milliseconds, or as a time.
+
+    Raises:
+        InvalidRecord: its evidence is not what its kind has.
+    """
+    kind = KINDS.get(row["type"])
+    if kind is None:
+        return None
+    said = dict(row["evidence"])
+    try:
+        known = {each.name: _value(each.type, said[each.name]) for each in fields(kind) if each.name in said}
+    except (ValueError, AttributeError) as error:
+        raise InvalidRecord("malformed_evidence", f"{row['type']}: {error}") from None
+    time = row["time"]
+    return ControlEvent(
+        row.get("event_id", ""),
+        row.get("pipeline", ""),
+        int(time.timestamp() * 1000) if isinstance(time, datetime) else int(time),
+        row.get("actor", ""),
+        kind(**known),
+        row.get("cause"),
+    )
+
+
+def _value(annotation: Any, text: str) -> Any:
+    """A field's value, by its annotation."""
+    if annotation == "Offsets":
+        return {int(partition): int(offset) for partition, offset in json.loads(text).items()}
+    if annotation.startswith("float"):
+        return float(text)
+    return int(text) if annotation == "int" else text
+
+
+class ControlEvents:
+    """Gathers what a member has to say until it is emitted.
+
+    Args:
+        pipeline: name of it.
+        actor, member: who speaks: a service, and which of its members.
         schema: of the control topic's columns.
     """
 
-    def __init__(self, pipeline: str, member: str, schema: pa.Schema) -> None:
+    def __init__(self, pipeline: str, actor: str, member: str, schema: pa.Schema) -> None:
+        self.member = member
         self._pipeline = pipeline
-        self._member = member
+        self._actor = actor
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
         self._said = 0
 
-    def say(
-        self, kind: str, arm: Arm, plan: int, offsets: Mapping[int, int], now: float, **evidence: str | float
-    ) -> None:
-        """Keep an event for the next `emit`."""
+    def say(self, finding: DarkModelFinding, about: str, now: float) -> None:
+        """Keep an event for the next `emit`; `about` names what it is of, in the event's identity."""
         self._said += 1
-        named = {"model": arm.title, "arm": arm.arm, "digest": arm.digest, "plan_version": str(plan)}
-        places = {str(partition): offset for partition, offset in sorted(offsets.items())}
-        told = {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in evidence.items()}
         time = int(now * 1000)
-        self._rows.append(
-            {
-                "event_id": f"shadow/{self._member}/{kind}/{arm.place}/{time}/{self._said}",
-                "pipeline": self._pipeline,
-                "type": kind,
-                "time": time,
-                "actor": "shadow",
-                "evidence": [*{**named, "member": self._member, "offsets": json.dumps(places), **told}.items()],
-            }
-        )
+        identity = f"{self._actor}/{self.member}/{finding.type}/{about}/{time}/{self._said}"
+        self._rows.append(ControlEvent(identity, self._pipeline, time, self._actor, finding).row())
 
     def emit(self) -> tuple[Emit, ...]:
         """What was said since the last call."""

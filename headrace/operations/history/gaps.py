@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Arm
+from headrace.domain.records.control_events import (
+    ControlEvent,
+    DarkModelFinding,
+    ModelFailed,
+    ModelShed,
+    ModelUnanswered,
+    read_event,
+)
 from headrace.operations.history.search import TracedRecord
 
-BEGIN = {"model_shed": "was shed", "model_failed": "failed", "model_unanswered": "gave no finite score"}
-"""Types of control events with which a gap begins, in words."""
-END = ("model_restored", "model_recovered")
-NEWS = (*BEGIN, *END)
+BEGIN: Mapping[type[DarkModelFinding], str] = {
+    ModelShed: "was shed",
+    ModelFailed: "failed",
+    ModelUnanswered: "gave no finite score",
+}
+"""Kinds of control events with which a gap begins, in words."""
 
 
 def silent(
@@ -28,27 +37,31 @@ def silent(
                 yield fact.version, arm
 
 
-def gap(news: Sequence[TracedRecord], arm: Arm, partition: int, offset: int) -> dict[str, Any] | None:
+def gap(news: Sequence[TracedRecord], arm: Arm, partition: int, offset: int) -> ControlEvent | None:
     """The event with which the gap began that an offset of the features topic lies in; None when it lies in none.
 
     Args:
-        news: events of the control topic of the types `NEWS`, in its order.
+        news: events of the control topic of dark models, in its order.
         arm: the dark model.
         partition, offset: place of the event's features.
     """
-    held: dict[str, Any] | None = None
-    for row in (found.row for found in news):
-        evidence = dict(row["evidence"])
-        first = json.loads(evidence.get("offsets", "{}")).get(str(partition), offset + 1)
-        if (evidence.get("arm"), evidence.get("digest")) == (arm.arm, arm.digest) and first <= offset:
-            held = row
-    return held if held is not None and held["type"] in BEGIN else None
+    held: ControlEvent | None = None
+    for event in (read_event(found.row) for found in news):
+        if event is not None:
+            finding = event.finding
+            of_it = (finding.arm, finding.digest) == (arm.arm, arm.digest)
+            if of_it and finding.offsets.get(partition, offset + 1) <= offset:
+                held = event
+    return held if held is not None and type(held.finding) in BEGIN else None
 
 
-def because(event: dict[str, Any] | None) -> str:
+def because(event: ControlEvent | None) -> str:
     """What began a gap, in words."""
     if event is None:
         return "shadow is behind, or did not run"
-    evidence = dict(event["evidence"])
-    told = evidence.get("problem") or (f"{evidence['lag_s']} s behind" if "lag_s" in evidence else "")
-    return f"it {BEGIN[event['type']]} at {event['time']:%Y-%m-%d %H:%M:%S}" + (f": {told}" if told else "")
+    finding = event.finding
+    told = getattr(finding, "problem", None) or ""
+    if not told and isinstance(finding, ModelShed) and finding.lag_s is not None:
+        told = f"{finding.lag_s:.3f} s behind"
+    when = datetime.fromtimestamp(event.time / 1000, UTC)
+    return f"it {BEGIN[type(finding)]} at {when:%Y-%m-%d %H:%M:%S}" + (f": {told}" if told else "")

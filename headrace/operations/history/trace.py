@@ -14,8 +14,9 @@ from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import PlanFact
+from headrace.domain.records.control_events import KINDS
 from headrace.errors import ConfigurationError, ContractError
-from headrace.operations.history.gaps import NEWS, silent
+from headrace.operations.history.gaps import silent
 from headrace.operations.history.search import Seeker, TracedRecord, equal, number_pattern, text_pattern
 from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.streaming.process.settings import Settings
@@ -149,10 +150,10 @@ class _Search:
 
     def news(self) -> list[TracedRecord] | None:
         """What dark models told of themselves, in the topic's order."""
-        wanted = pa.array(NEWS)
+        wanted = pa.array(list(KINDS))
         found = self._seeker.seek(
             self._contracts.channel("control"),
-            [text_pattern(kind) for kind in NEWS],
+            [text_pattern(kind) for kind in KINDS],
             lambda columns: kernels.is_in(columns.column("type").cast(pa.string()), value_set=wanted),
         )
         return sorted(found or (), key=lambda record: (record.partition, record.offset))
