@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.domain.simulation.simulators import World, simulate
-from headrace.streaming.kafka.client import Admin
+from headrace.streaming.kafka.admin import Admin
 from tests.contributing.page import files
 from tests.contributing.tree import Tree
 from tests.members import ROOT

@@ -42,6 +42,8 @@ class Broker:
         self.topics: dict[str, list[Log]] = {}
         self.groups: dict[str, Coordinated] = {}
         self.offsets: dict[tuple[str, str, int], Offset] = {}
+        self._taken: dict[tuple[str, str, int], int] = {}
+        self._takings = 0
         self.transactions = Transactions(self._store)
         self._changes = 0
 
@@ -147,6 +149,7 @@ class Broker:
         self._check(group, member, generation, instance, offsets, transactional=True)
         for (topic, partition), what in offsets:
             transaction.offsets[group, topic, partition] = what
+            transaction.taken[group, topic, partition] = self._takes()
 
     def commit(
         self, offsets: Sequence[tuple[Part, Offset]], group: str, member: str, generation: int, instance: str | None
@@ -181,7 +184,15 @@ class Broker:
                 if not known.owns(member, instance, part):
                     self.misled(f"{member} commits {part}, which is another's")
 
+    def _takes(self) -> int:
+        self._takings += 1
+        return self._takings
+
     def _store(self, where: tuple[str, str, int], what: Offset, transaction: Transaction | None) -> None:
         group, topic, partition = where
-        self.offsets[where] = what
+        # Of two transactions the end of the later one may be told first: what was taken last counts.
+        taken = self._takes() if transaction is None else transaction.taken[where]
+        if taken < self._taken.get(where, 0):
+            return
+        self._taken[where], self.offsets[where] = taken, what
         self.told(group, (topic, partition), what, transaction)

@@ -170,6 +170,15 @@ class UnnamedProducer(MemoryProducer):
         super().__init__(process, config | ({"transactional.id": f"{name}.{process.number}"} if name else {}))
 
 
+class UnnamedWriter(MemoryProducer):
+    """Whoever writes facts has an id that no other writer has: nobody fences it."""
+
+    def __init__(self, process: Process, config: dict[str, Any]) -> None:
+        name = str(config.get("transactional.id"))
+        own = {"transactional.id": f"{name}.{process.number}"} if name.endswith(".writer") else {}
+        super().__init__(process, config | own)
+
+
 class ZombieConsumer(StaleConsumer):
     """Partitions that were lost are given up as if they were revoked: with a commit."""
 
@@ -204,4 +213,5 @@ DEFECTS: Mapping[str, Cast] = {
     "no restore": Cast(around=Forgetful),
     "a zombie that commits": Cast(consumer=ZombieConsumer, producer=UnnamedProducer),
     "checkpoint ahead of state": committing(checkpoint_ahead_of_state),
+    "facts of writers that do not fence each other": Cast(producer=UnnamedWriter),
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from headrace.streaming.kafka.client import TopicPartition
-from tests.simulated.scripts import Seen, Stage, Subscriber, outcome, producer, take, until, write
+import numpy as np
+
+from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.task.transactions import ExactlyOnce, Parcel, Retry, Stake
+from tests.simulated.scripts import Seen, Stage, Subscriber, contents, outcome, producer, take, until, write
 
 
 def offsets_come_with_their_transaction(stage: Stage) -> Seen:
@@ -148,6 +151,55 @@ def a_stale_member_commits_nothing_without_a_transaction(stage: Stage) -> Seen:
     return seen
 
 
+def facts_follow_one_another(stage: Stage) -> Seen:
+    """A decision is written with its answers and offsets, and only if no other was written since what it rests on."""
+    topic, answers, facts = stage.topic(1), stage.topic(1), stage.topic(1)
+    group, name, writer = stage.name("group"), stage.name("member"), stage.name("writer")
+    member = Subscriber(stage, group, topic, "i1")
+    until(stage, lambda: member.has() == [0], member)
+    mine = np.zeros(1, np.int32)
+
+    def life() -> ExactlyOnce:
+        retry = Retry(20.0, lambda: None, stage.moment, stage.wait)
+        return ExactlyOnce(stage.connection("member"), name, retry)
+
+    def decide(delivery: ExactlyOnce, value: bytes, after: int) -> None:
+        delivery.send(Parcel(facts, [b"k"], [value], mine, [0]), Stake(facts, writer, after))
+        delivery.send(Parcel(answers, [b"k"], [value], mine, [0]))
+        delivery.flush()
+
+    def commit(delivery: ExactlyOnce, offset: int) -> None:
+        member.poll()
+        delivery.commit(member.consumer, [TopicPartition(topic, 0, offset)], member.consumer.group_metadata())
+
+    def told() -> Seen:
+        committed = member.consumer.committed([TopicPartition(topic, 0)])[0].offset
+        ends = [(each, member.consumer.watermarks(each, 0)[1]) for each in (facts, answers)]
+        # Values alone: of two producers' transactions the end of the later one may be told first.
+        read = [contents(stage, each, "read_committed", end) for each, end in ends]
+        return [committed, *([value for _, value in part] for part in read)]
+
+    first = life()
+    decide(first, b"1", -1)
+    commit(first, 1)
+    seen: Seen = [told(), outcome(decide, first, b"of nothing", -1), told()]
+    second = life()
+    decide(second, b"2", 0)
+    rival = producer(stage, writer)
+    write(rival, facts, b"another's")
+    rival.commit()
+    seen += [outcome(commit, second, 2), told(), outcome(decide, life(), b"2", 0), told()]
+    third = life()
+    decide(third, b"2", 4)
+    commit(third, 2)
+    third.send(Parcel(answers, [b"k"], [b"with no decision"], mine, [0]))
+    commit(third, 3)
+    seen.append(told())
+    rival.close()
+    member.consumer.close()
+    return seen
+
+
 CLASSIC = (a_stale_member_commits_nothing_without_a_transaction,)
 """Scripts of what the newer protocol does not have."""
 TOGETHER = (
@@ -157,5 +209,6 @@ TOGETHER = (
     a_twin_takes_the_place_of_a_member,
     a_static_member_may_come_back,
     a_silent_member_loses_its_partitions,
+    facts_follow_one_another,
 )
 """Scripts of groups, for either protocol."""

@@ -19,6 +19,7 @@ class Transaction:
         started: when its first partition was added, seconds.
         logs: partitions that it wrote to.
         offsets: what it commits, by (group, topic, partition): (offset, metadata).
+        taken: when the broker took each of them, by a count of what it took.
         outcome: True committed, False aborted, None while it is open.
         unmarked: where its end is decided and not told yet.
     """
@@ -29,6 +30,7 @@ class Transaction:
     started: float
     logs: dict[Log, None] = field(default_factory=dict)
     offsets: dict[tuple[str, str, int], tuple[int, str]] = field(default_factory=dict)
+    taken: dict[tuple[str, str, int], int] = field(default_factory=dict)
     outcome: bool | None = None
     unmarked: list[Log | None] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "grow", "lose
 """Faults that happen between calls: a member is told to drain, clocks are set, a store has nothing or answers late,
 retention takes what was answered, or (lose) what was not, the input grows by a partition.
 """
-MEETINGS = 0.2
+MEETINGS, DECISIONS = 0.2, 0.1
 SELDOM = {"lose": 0.04, "grow": 0.15}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
@@ -61,9 +61,10 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
             rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
     if draw.random() < 0.03:
         rates = {}
-    scene = "meeting" if draw.random() < MEETINGS else "tally"
+    drawn = draw.random()
+    scene = "meeting" if drawn < MEETINGS else "decision" if drawn > 1 - DECISIONS else "tally"
     # What a service sends itself comes twice in at_least_once, and is told apart by nothing: labels says so.
-    once = scene == "meeting" or draw.random() < 0.75
+    once = scene != "tally" or draw.random() < 0.75
     return Plan(
         seed,
         members=draw.choice((1, 2, 2, 3)),

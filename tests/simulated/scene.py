@@ -24,7 +24,7 @@ from tests.streaming.tally import CHECKPOINT, DEAD, EVENT, NOTE, TALLY
 PIPELINE = "simulated"
 SCHEMAS = {
     "events": EVENT, "left": EVENT, "right": EVENT, "exchange": EVENT, "tallies": TALLY, "notes": NOTE,
-    "dead-letters": DEAD, "checkpoints": CHECKPOINT,
+    "decisions": TALLY, "dead-letters": DEAD, "checkpoints": CHECKPOINT,
 }  # fmt: skip
 CHECKPOINTS = f"{PIPELINE}.checkpoints"
 Row = Mapping[str, Any]

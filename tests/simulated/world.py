@@ -10,6 +10,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError
 
 from tests.simulated.broker import Broker
+from tests.simulated.decision_scene import DecisionScene
 from tests.simulated.groups import Group
 from tests.simulated.incremental_groups import IncrementalGroup
 from tests.simulated.meeting_scene import MeetingScene
@@ -42,7 +43,7 @@ LAST_ROUNDS = 4
 """Rounds after the last answer, for what should not come any more."""
 
 
-SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene}
+SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
 
 
 class Fault(NamedTuple):

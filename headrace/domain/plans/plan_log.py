@@ -94,7 +94,7 @@ def publish(
         ConfigurationError: there is no version left.
         Transient: Kafka does not answer; nothing was written.
     """
-    producer = Producer(connection, transactional_id=f"{channel.name}.writer")
+    producer = Producer(connection, transactional_id=channel.writer)
     try:
         producer.init_transactions()
         facts = history(connection, channel, pipeline)

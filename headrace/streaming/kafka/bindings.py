@@ -17,6 +17,14 @@ class Channel:
     name: str
     codec: Codec
 
+    @property
+    def writer(self) -> str:
+        """Of a fact topic: the transactional id that whoever writes to it holds from its look at the newest on.
+
+        Who comes second fences the first, whose fact then never was: so each is made from the one before.
+        """
+        return f"{self.name}.writer"
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:

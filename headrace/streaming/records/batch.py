@@ -115,6 +115,23 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """A record for a fact topic that the service follows itself, decided on what it was told of that topic until then.
+
+    It is written in the transaction of the rows that decided it, and only if nothing was written to its topic since:
+    else the transaction is not made and the process begins anew, with state as before and told of the newer fact. So
+    facts follow one another, whoever writes them. Until a service is told of its own fact, it cannot decide another.
+
+    Attributes:
+        emit: what to write. Its topic has one partition.
+        after: offset of the newest record that `learn` told of the topic; -1 for none.
+    """
+
+    emit: Emit
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A row that can never be processed: it goes to the dead-letter topic, whole.
 
@@ -169,7 +186,7 @@ class Output:
     `held` names input partitions whose rows were not touched because something they need has not arrived; the runner
     pauses these partitions and offers the same rows again. `housekeeping` says that the rows were none of the user's
     (signs of life between services): they do not make a service busy. `unfinished`, of a tick: rows that were processed
-    have something left to be told, which a later tick will tell.
+    have something left to be told, which a later tick will tell. `facts`: what it decided (in `exactly_once` alone).
     """
 
     emits: tuple[Emit, ...] = ()
@@ -177,3 +194,4 @@ class Output:
     held: frozenset[int] = field(default_factory=frozenset)
     housekeeping: bool = False
     unfinished: bool = False
+    facts: tuple[Fact, ...] = ()

@@ -13,8 +13,8 @@ from headrace.streaming.kafka.message import Message
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.records import dead_letters
-from headrace.streaming.records.batch import Emit, Reject
-from headrace.streaming.task.transactions import Delivery, Parcel, TransactionAborted
+from headrace.streaming.records.batch import Emit, Fact, Reject
+from headrace.streaming.task.transactions import Delivery, Parcel, Stake, TransactionAborted
 
 log = logger("outbox")
 REDO_LIMIT = 20
@@ -45,6 +45,15 @@ class Outbox:
                 partitions = None if emit.partition is None else emit.partition.tolist()
             self._send(Parcel(channel.name, keys, values, emit.source, partitions))
             self.metrics.emitted.labels(emit.topic).inc(len(values))
+
+    def decide(self, facts: Iterable[Fact]) -> None:
+        """Encode and send what a service decided. Fenced where something was decided that it was not told of."""
+        for fact in facts:
+            emit, channel = fact.emit, self.wiring.facts[fact.emit.topic]
+            keys = emit.key.to_pylist() if emit.key is not None else [None] * len(emit.columns)
+            parcel = Parcel(channel.name, keys, channel.codec.encode(emit.columns), emit.source)
+            self._send(parcel, Stake(channel.name, channel.writer, fact.after))
+            self.metrics.emitted.labels(emit.topic).inc(len(parcel.values))
 
     def refuse(self, rejects: Iterable[Reject], records: list[Message], now: float) -> None:
         """Write dead letters for rows among these records."""
@@ -82,11 +91,11 @@ class Outbox:
                 return
         raise Fenced(f"outputs could not be sent again: {reason}")
 
-    def _send(self, parcel: Parcel) -> None:
+    def _send(self, parcel: Parcel, stake: Stake | None = None) -> None:
         if self.opened_at is None:
             self.opened_at = self.clock()
         with self.metrics.stage("produce"):
             try:
-                self.delivery.send(parcel)
+                self.delivery.send(parcel, stake)
             except TransactionAborted as reason:
                 self.redo(reason)

@@ -132,6 +132,8 @@ class Answering:
         if not output.housekeeping:
             self.worked_at = now
         self.share.note(0, len(output.rejects))
+        if output.facts:
+            self.outbox.decide(output.facts)
         self.outbox.refuse(output.rejects, records, now)
         self.outbox.deliver(output.emits)
         held = np.isin(batch.partition, list(output.held)) if output.held else np.zeros(len(batch), bool)

@@ -253,6 +253,7 @@ class Runner:
         if now >= self._tick_at and not self.membership.between:
             self._tick_at = now + TICK_S
             output = self.service.tick(now, self._at_end())
+            self.outbox.decide(output.facts)
             self.outbox.deliver(output.emits)
             self.progress.ticked(output.unfinished, now)
         if self.commits.due(self.clock(), len(messages)):

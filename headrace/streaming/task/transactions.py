@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headrace.errors import Fenced, HeadraceError, Transient
+from headrace.errors import ContractError, Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.client import GIVEN_UP_S, Consumer, Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import Stuck, TransactionAborted, Undelivered
 from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.kafka.reader import Range, messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Partitions
 
@@ -71,6 +72,32 @@ class Parcel:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What a transaction with facts rests on: nothing lies on their topic behind an offset.
+
+    Attributes:
+        topic: name of a topic with one partition.
+        writer: the transactional id that all hold who write to it.
+        after: the offset.
+    """
+
+    topic: str
+    writer: str
+    after: int
+
+    def check(self, connection: Connection) -> None:
+        """Fenced where something does. It holds for whoever holds `writer`, until another takes that."""
+        there = ranges(connection, self.topic)
+        if len(there) != 1:
+            raise ContractError(
+                f"{self.topic} has {len(there)} partitions: facts that follow one another need just one"
+            )
+        news = Range(0, max(there[0].start, self.after + 1), there[0].stop)
+        if any(part for part in messages(connection, self.topic, [news])):
+            raise Fenced(f"{self.topic} has facts behind {self.after}, of which nobody knew who decided the next one")
+
+
 class Delivery(Protocol):
     """Takes outputs at once and makes them durable, with the input's offsets, at `commit`.
 
@@ -88,8 +115,11 @@ class Delivery(Protocol):
     def left(self) -> Sequence[Producer]:
         """Producers that hang: to let go of one, as the end of the interpreter does, may hang as well."""
 
-    def send(self, parcel: Parcel) -> None:
-        """Queue outputs. In a transaction that can no longer commit: TransactionAborted, and the outputs are kept."""
+    def send(self, parcel: Parcel, stake: Stake | None = None) -> None:
+        """Queue outputs. In a transaction that can no longer commit: TransactionAborted, and the outputs are kept.
+
+        `stake`: of facts, which become durable only if it holds until then; Fenced where it does not.
+        """
 
     def open(self) -> None:
         """Get ready for records that the caller sends through `producer` itself; kept outputs are sent first."""
@@ -155,6 +185,10 @@ class ExactlyOnce:
     After an abort it is redo, not undo: a service's state is a fold and stays ahead, so the outputs of the aborted
     transaction are kept and sent again, for the partitions that are still ours. A producer that hangs is left behind:
     a new one of the same name aborts its transaction, and the outputs are sent again through that.
+
+    A transaction with facts is made by a producer under the name that all writers of their topic take: another writer
+    fences it. That no other member has its partitions is held by the group's metadata alone, then; the offsets of such
+    a transaction are not told to whoever takes them over before it has ended.
     """
 
     def __init__(self, connection: Connection, transactional_id: str, retry: Retry) -> None:
@@ -166,17 +200,21 @@ class ExactlyOnce:
         self.is_open = False
         self.left: Sequence[Producer] = ()
         self.offsets_s = OFFSETS_S
-        self.producer = self._new()
+        self.stake: Stake | None = None
+        self.producer = self._own = self._new()
 
     def _new(self) -> Producer:
         for _ in range(MOST_PRODUCERS):
-            producer = Producer(self.connection, transactional_id=self.transactional_id, linger_ms=5)
+            name = self.transactional_id if self.stake is None else self.stake.writer
+            producer = Producer(self.connection, transactional_id=name, linger_ms=5)
             try:
                 self.retry(producer.init_transactions)
             except Stuck as reason:
                 log.warning("producer replaced", reason=str(reason))
                 self.left = [*self.left, producer]
             else:
+                if self.stake is not None:
+                    self.stake.check(self.connection)
                 return producer
         raise Fenced(f"{MOST_PRODUCERS} producers in a row could not begin")
 
@@ -194,7 +232,9 @@ class ExactlyOnce:
             for parcel in self.kept:
                 parcel.send(self.producer)
 
-    def send(self, parcel: Parcel) -> None:
+    def send(self, parcel: Parcel, stake: Stake | None = None) -> None:
+        if stake is not None:
+            self._take(stake)
         self.kept.append(parcel)
         self.rows += len(parcel.values)
         if self.is_open:
@@ -229,6 +269,25 @@ class ExactlyOnce:
         self.offsets_s = OFFSETS_S
         self.kept.clear()
         self.rows = 0
+        self._let_go()
+
+    def _take(self, stake: Stake) -> None:
+        """Go on under the name of the writers of a fact topic; what was sent is sent again."""
+        if stake == self.stake:
+            return
+        if self.stake is not None and self.stake.topic != stake.topic:
+            raise ContractError(f"facts of {self.stake.topic} and of {stake.topic} cannot be in one transaction")
+        if self.stake is not None:
+            raise Fenced(f"{stake.topic} has facts behind {self.stake.after} by now: those on their way never were")
+        self.abort()
+        self._own, self.stake = self.producer, stake
+        self.producer = self._new()
+
+    def _let_go(self) -> None:
+        """Back to the member's own name."""
+        if self.stake is not None:
+            self.producer.close()
+            self.producer, self.stake = self._own, None
 
     def abort(self) -> None:
         if self.is_open:
@@ -245,6 +304,8 @@ class ExactlyOnce:
         self.abort()
         self.kept = [parcel.without(partitions) for parcel in self.kept]
         self.kept = [parcel for parcel in self.kept if len(parcel.values)]
+        if self.stake is not None and all(parcel.topic != self.stake.topic for parcel in self.kept):
+            self._let_go()
 
 
 class AtLeastOnce:
@@ -277,7 +338,9 @@ class AtLeastOnce:
     def open(self) -> None:
         self._checkpoints.open()
 
-    def send(self, parcel: Parcel) -> None:
+    def send(self, parcel: Parcel, stake: Stake | None = None) -> None:
+        if stake is not None:
+            raise ContractError("facts are written in a transaction: HEADRACE_MODE=exactly_once")
         self.rows += len(parcel.values)
         parcel.send(self._outputs)
 
@@ -310,4 +373,4 @@ def open_delivery(mode: str, connection: Connection, transactional_id: str, retr
     return AtLeastOnce(connection, transactional_id, retry)
 
 
-__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Retry", "TransactionAborted", "open_delivery"]
+__all__ = ["AtLeastOnce", "Delivery", "ExactlyOnce", "Parcel", "Retry", "Stake", "TransactionAborted", "open_delivery"]
