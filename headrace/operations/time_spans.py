@@ -9,6 +9,14 @@ FOREVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Ends of a span, milliseconds since the epoch; `to` is not included, None leaves an end open."""
+
+    from_: int | None
+    to: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TimeSpan:
     """Event times from `start` up to, not including, `stop`; milliseconds since the epoch."""
 
@@ -23,9 +31,10 @@ class TimeSpan:
         ends = [minute(end) if abs(end) < FOREVER else "..." for end in (self.start, self.stop)]
         return f"{ends[0]} to {ends[1]}"
 
-    def told(self) -> dict[str, int | None]:
-        """As JSON has it: milliseconds, null for an open end."""
-        return {name: end if abs(end) < FOREVER else None for name, end in (("from", self.start), ("to", self.stop))}
+    @property
+    def bounds(self) -> Bounds:
+        """Its ends, None for an open one."""
+        return Bounds(*(end if abs(end) < FOREVER else None for end in (self.start, self.stop)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from headrace.cli.periods import asked
 from headrace.domain.pipeline.check import load
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.pairing import meet
-from headrace.operations.comparison.prediction_table import Answers, Truths
+from headrace.operations.comparison.prediction_table import PredictionColumns, Truths
+from headrace.operations.comparison.results import ComparedFigure, PairedQuality
 from headrace.operations.comparison.verdict import judged, verdict
 from headrace.operations.time_spans import minute
 from tests.cli.contests import (
@@ -393,11 +394,11 @@ def test_spans_exclude_each_other() -> None:
         asked("1d", "1d")
 
 
-def answers(ids: list[str], times: list[int]) -> Answers:
+def answers(ids: list[str], times: list[int]) -> PredictionColumns:
     """Scored events."""
     none = np.zeros(len(ids))
     columns: dict[str, Any] = dict.fromkeys(("entities", "groups", "events"), pa.nulls(len(ids)))
-    return Answers(
+    return PredictionColumns(
         pa.array(ids, pa.string()),
         columns["entities"],
         np.array(times),
@@ -432,27 +433,30 @@ def test_the_newest_revision_holds() -> None:
     assert meet(side, side, truths, 5).both.labels.tolist() == [1.0]
 
 
-def figure(low: float, high: float) -> dict[str, float]:
+def figure(low: float, high: float) -> ComparedFigure:
     """A difference in the middle of its interval."""
-    return {"difference": (low + high) / 2, "low": low, "high": high}
+    return ComparedFigure(
+        a=0, b=(low + high) / 2, difference=(low + high) / 2, low=low, high=high, p=0.5, method="delong"
+    )
 
 
 def test_a_verdict_says_how_many_more_outcomes_it_takes() -> None:
     """An interval twice as wide as the difference takes four times the outcomes: three times as many more."""
     told = judged("average_precision", figure(-0.01, 0.03), 10_000, 500)
-    assert told["answer"] == "unclear"
-    assert told["more_outcomes"] == 30_000
-    assert judged("auc_roc", figure(-0.01, 0.0100001), 100, 50)["more_outcomes"] is None
-    assert judged("auc_roc", figure(0.01, 0.02), 100, 5)["sentence"].endswith("Only 5 positives: intervals are rough.")
-    assert judged("mean_absolute_error", figure(-2, -1), 100, 0)["answer"] == "better"
+    assert told.answer == "unclear"
+    assert told.more_outcomes == 30_000
+    assert judged("auc_roc", figure(-0.01, 0.0100001), 100, 50).more_outcomes is None
+    assert judged("auc_roc", figure(0.01, 0.02), 100, 5).sentence.endswith("Only 5 positives: intervals are rough.")
+    assert judged("mean_absolute_error", figure(-2, -1), 100, 0).answer == "better"
 
 
 def test_the_gate_decides(tmp_path: Path) -> None:
     """The figure of the pipeline's first gate decides, and another that says the opposite is told."""
     pipeline = load(ROOT / "pipelines" / "card_fraud.yaml")
     figures = {"auc_roc": figure(0.1, 0.2), "average_precision": figure(0.1, 0.2), "value": figure(-9, -1)}
-    told = verdict({"figures": figures, "labelled": 1_000, "positives": 100}, pipeline)
-    assert (told["answer"], told["by"]) == ("better", "average_precision")
-    assert "by value -5.0000 (-9.0000 to -1.0000) it is the other way round" in told["sentence"]
-    told = verdict({"figures": figures, "labelled": 1_000, "positives": 100}, replace(pipeline, release=None))
-    assert (told["answer"], told["by"]) == ("worse", "value")
+    quality = PairedQuality(1_000, 1_000, 100, 0, 0, 0, True, figures)
+    told = verdict(quality, pipeline)
+    assert (told.answer, told.by) == ("better", "average_precision")
+    assert "by value -5.0000 (-9.0000 to -1.0000) it is the other way round" in told.sentence
+    told = verdict(quality, replace(pipeline, release=None))
+    assert (told.answer, told.by) == ("worse", "value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -13,6 +13,16 @@ from rich.table import Table
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
+from headrace.operations.comparison.results import (
+    ComparedFigure,
+    DecisionAgreement,
+    Duel,
+    DuelSide,
+    GroupDuel,
+    RankDisagreement,
+    ScoreAgreement,
+    Verdict,
+)
 from headrace.operations.comparison.verdict import number, sure
 from headrace.operations.time_spans import minute
 
@@ -24,74 +34,74 @@ METHODS = {
     "independent": "of independent groups",
     "paired": "of paired losses",
 }
-_OPERATIONAL = (
-    ("decided yes", ("decision_rate",), ".3%"),
-    ("mean score", ("mean_score",), ".5f"),
-    ("latency p50, ms", ("latency_ms", "p50"), ",.0f"),
-    ("latency p99, ms", ("latency_ms", "p99"), ",.0f"),
-    ("model time a row, us", ("compute_micros", "mean"), ",.2f"),
+_OPERATIONAL: Sequence[tuple[str, Callable[[DuelSide], float | None], str]] = (
+    ("decided yes", lambda side: side.decision_rate, ".3%"),
+    ("mean score", lambda side: side.mean_score, ".5f"),
+    ("latency p50, ms", lambda side: side.latency_ms.p50, ",.0f"),
+    ("latency p99, ms", lambda side: side.latency_ms.p99, ",.0f"),
+    ("model time a row, us", lambda side: side.compute_micros.mean, ",.2f"),
 )
 _MOST = "event"
 _FIELDS = 3
 """Fields of an event that fit beside its scores."""
 
 
-def duel_sheet(duel: Mapping[str, Any], span: str, pipeline: Pipeline, width: int) -> Iterator[RenderableType]:
+def duel_sheet(duel: Duel, span: str, pipeline: Pipeline, width: int) -> Iterator[RenderableType]:
     """A duel in parts, for a terminal of so many columns."""
-    a, b = duel["a"], duel["b"]
+    a, b = duel.a, duel.b
     yield f"[bold]{escape(pipeline.name)}[/], events of {span}"
     yield f"  A  [cyan]{_title(a)}[/]"
     yield f"  B  [magenta]{_title(b)}[/]\n"
-    yield _verdict(duel["verdict"])
+    yield _verdict(duel.verdict)
     yield from _events(duel)
     yield _operational(duel)
     yield from _waited(duel)
-    if duel["decisions"] is not None and duel["same_events"]:
+    if duel.decisions is not None and duel.scores is not None and duel.same_events:
         yield "\n[bold]alike[/]"
-        yield _alike(duel["decisions"], duel["scores"])
+        yield _alike(duel.decisions, duel.scores)
     yield from _quality(duel, pipeline)
-    if duel["segment"] is not None and not duel["same_events"]:
-        yield f"[yellow]groups of {escape(duel['segment'])} are compared only on the same events[/]"
-    if duel["groups"]:
-        yield from _groups(duel["segment"], duel["groups"])
-    if duel["disagreements"]:
+    if duel.segment is not None and not duel.same_events:
+        yield f"[yellow]groups of {escape(duel.segment)} are compared only on the same events[/]"
+    if duel.segment is not None and duel.groups:
+        yield from _groups(duel.segment, duel.groups)
+    if duel.disagreements:
         yield "\n[bold]events that they rank most differently[/]"
-        yield _disagreements(duel["disagreements"], width)
+        yield _disagreements(duel.disagreements, width)
 
 
-def _title(side: Mapping[str, Any]) -> str:
-    return escape(f"{side['model']}@{side['version']}/{side['arm']}") + f"[dim], {side['digest'][:15]}[/]"
+def _title(side: DuelSide) -> str:
+    return escape(f"{side.model}@{side.version}/{side.arm}") + f"[dim], {side.digest[:15]}[/]"
 
 
-def _verdict(verdict: Mapping[str, Any]) -> Panel:
-    colour = COLOURS[verdict["answer"]]
-    return Panel(escape(verdict["sentence"]), border_style=colour, title="verdict", title_align="left", expand=False)
+def _verdict(verdict: Verdict) -> Panel:
+    colour = COLOURS[verdict.answer]
+    return Panel(escape(verdict.sentence), border_style=colour, title="verdict", title_align="left", expand=False)
 
 
-def _events(duel: Mapping[str, Any]) -> Iterator[str]:
-    events = duel["events"]
-    if duel["same_events"]:
-        both, only_a, only_b = (f"{events[name]:,}" for name in ("both", "only_a", "only_b"))
+def _events(duel: Duel) -> Iterator[str]:
+    events = duel.events
+    if duel.same_events:
+        both, only_a, only_b = f"{events.both:,}", f"{events.only_a:,}", f"{events.only_b:,}"
         yield f"{both} events scored by both, {only_a} by A alone, {only_b} by B alone"
     else:
-        both = f", only {events['both']:,} by both" if events["both"] else ""
-        first, second = (f"{duel[side]['events']:,}" for side in "ab")
+        both = f", only {events.both:,} by both" if events.both else ""
+        first, second = f"{duel.a.events:,}", f"{duel.b.events:,}"
         yield (
             f"[yellow]Different events[/]: {first} scored by A, {second} by B{both}. They are compared as independent "
             "groups: what differs between the events is told as a difference of the models."
         )
-    repeats = duel["a"]["repeats"] + duel["b"]["repeats"]
+    repeats = duel.a.repeats + duel.b.repeats
     if repeats:
         yield f"[dim]{repeats:,} repeats of predictions are left out[/]"
     yield ""
 
 
-def _operational(duel: Mapping[str, Any]) -> Table:
+def _operational(duel: Duel) -> Table:
     table = _table("", "A", "B", "B - A")
-    a, b = duel["a"], duel["b"]
-    for name, places, form in _OPERATIONAL:
-        first, second = (_at(side, places) for side in (a, b))
-        if places[0] == "latency_ms" and _only_backfilled(a) != _only_backfilled(b):
+    a, b = duel.a, duel.b
+    for name, value, form in _OPERATIONAL:
+        first, second = value(a), value(b)
+        if name.startswith("latency") and a.only_backfilled != b.only_backfilled:
             gap = "-"  # of a backfill and of live events: nothing that could be compared
         else:
             gap = "-" if first is None or second is None else format(second - first, f"+{form}")
@@ -99,128 +109,121 @@ def _operational(duel: Mapping[str, Any]) -> Table:
     return table
 
 
-def _only_backfilled(side: Mapping[str, Any]) -> bool:
-    return bool(0 < side["backfilled"] == side["events"])
-
-
-def _waited(duel: Mapping[str, Any]) -> Iterator[str]:
+def _waited(duel: Duel) -> Iterator[str]:
     """Which events the latency above is not of, or is of alone."""
-    notes = {side: duel[side]["latency_note"] for side in "ab"}
-    for side, note in notes.items():
-        if note is None or (side == "b" and note == notes["a"]):
+    a, b = duel.a, duel.b
+    same = a.latency_note == b.latency_note
+    for name, side in (("A", a), ("B", b)):
+        if side.latency_note is None or (same and side is b):
             continue
-        both = notes["a"] == notes["b"]
-        who = "A and B" if both else side.upper()
-        medians = [f"{duel[each]['backfill_latency_ms']['p50']:,.0f}" for each in ("ab" if both else side)]
-        p50 = "" if _only_backfilled(duel[side]) else f"; p50 of these {' and '.join(medians)} ms"
-        yield f"[dim]latency of {who}: {note}{p50}[/]"
+        who = "A and B" if same else name
+        medians = [f"{each.backfill_latency_ms.p50:,.0f}" for each in ((a, b) if same else (side,))]
+        p50 = "" if side.only_backfilled else f"; p50 of these {' and '.join(medians)} ms"
+        yield f"[dim]latency of {who}: {side.latency_note}{p50}[/]"
 
 
-def _at(side: Mapping[str, Any], places: Sequence[str]) -> float | None:
-    found: Any = side
-    for place in places:
-        found = found[place]
-    return None if found is None else float(found)
-
-
-def _alike(decisions: Mapping[str, Any], scores: Mapping[str, Any]) -> Table:
+def _alike(decisions: DecisionAgreement, scores: ScoreAgreement) -> Table:
     table = _table("", "", "", "")
     table.show_header = False
-    kappa = "-" if decisions["kappa"] is None else f"{decisions['kappa']:.3f}"
-    table.add_row("same decision", f"{decisions['agreement']:.3%}", "kappa", kappa)
-    table.add_row("yes by A alone", f"{decisions['only_a']:,}", "yes by B alone", f"{decisions['only_b']:,}")
-    ranks = {name: "-" if scores[name] is None else f"{scores[name]:.3f}" for name in ("spearman", "kendall")}
-    table.add_row("Spearman", ranks["spearman"], "Kendall", ranks["kendall"])
-    table.add_row("score shift, KS", f"{scores['ks']:.3f}", "PSI", f"{scores['psi']:.3f}")
+    kappa = "-" if decisions.kappa is None else f"{decisions.kappa:.3f}"
+    table.add_row("same decision", f"{decisions.agreement:.3%}", "kappa", kappa)
+    table.add_row("yes by A alone", f"{decisions.only_a:,}", "yes by B alone", f"{decisions.only_b:,}")
+    spearman, kendall = ("-" if rank is None else f"{rank:.3f}" for rank in (scores.spearman, scores.kendall))
+    table.add_row("Spearman", spearman, "Kendall", kendall)
+    table.add_row("score shift, KS", f"{scores.ks:.3f}", "PSI", f"{scores.psi:.3f}")
     return table
 
 
-def _quality(duel: Mapping[str, Any], pipeline: Pipeline) -> Iterator[RenderableType]:
-    quality = duel["quality"]
+def _quality(duel: Duel, pipeline: Pipeline) -> Iterator[RenderableType]:
+    quality = duel.quality
     matures = duration(pipeline.labels.matures_after) if pipeline.labels else "0s"
-    yield f"\n[bold]quality[/]: {quality['labelled']:,} mature outcomes, {quality['positives']:,} positive"
-    if duel["horizon"] is None:
+    yield f"\n[bold]quality[/]: {quality.labelled:,} mature outcomes, {quality.positives:,} positive"
+    if duel.horizon is None:
         yield "[yellow]  the topic outcomes has none of them, or none since labels were read: does `labels` run?[/]"
         return
-    yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel['horizon'])}[/]"
+    yield f"[dim]  mature: {matures} before the newest label read, events to {minute(duel.horizon)}[/]"
     yield from _fitted(duel)
-    if quality["waiting"]:
-        when = f", the first once labels up to {minute(quality['waits_for'])} are read"
-        yield f"[dim]  {quality['waiting']:,} events are younger and count later{when}[/]"
-    if quality["missing"]:
+    if quality.waiting:
+        when = f", the first once labels up to {_end(quality.waits_for)} are read"
+        yield f"[dim]  {quality.waiting:,} events are younger and count later{when}[/]"
+    if quality.missing:
         yield (
-            f"[yellow]  {quality['missing']:,} events are old enough and have no outcome: `labels` may be behind, "
+            f"[yellow]  {quality.missing:,} events are old enough and have no outcome: `labels` may be behind, "
             "and figures lean towards what was labelled early[/]"
         )
-    if quality["figures"]:
-        yield _figures(quality["figures"])
+    if quality.figures:
+        yield _figures(quality.figures)
         methods: dict[str, list[str]] = {}
-        for name, figure in quality["figures"].items():
-            methods.setdefault(METHODS[figure["method"]], []).append(name.replace("_", " "))
+        for name, figure in quality.figures.items():
+            methods.setdefault(METHODS[figure.method], []).append(name.replace("_", " "))
         told = ", ".join(f"{how} for {' and '.join(names)}" for how, names in methods.items())
         yield f"[dim]  intervals: {told}[/]"
 
 
-def _fitted(duel: Mapping[str, Any]) -> Iterator[str]:
+def _fitted(duel: Duel) -> Iterator[str]:
     """What became of events that one of the two was fitted on."""
-    training, count = duel["training"], duel["quality"]["fitted"]
+    training, count = duel.training, duel.quality.fitted
     if count:
-        how = "count, as you asked" if training["counted"] else "are left out (--include-training counts them)"
+        how = "count, as you asked" if training.counted else "are left out (--include-training counts them)"
         yield f"[yellow]  {count:,} mature events {how}: A or B was fitted on them[/]"
-    for side in "ab":
-        spans = ", ".join(f"{minute(span['from'])} to {minute(span['to'])}" for span in training[side]["fitted_on"])
+    for side, known in (("A", training.a), ("B", training.b)):
+        spans = ", ".join(" to ".join(map(_end, (span.from_, span.to))) for span in known.fitted_on)
         if spans:
-            yield f"[dim]  {side.upper()} was fitted on events of {spans}[/]"
+            yield f"[dim]  {side} was fitted on events of {spans}[/]"
         yield from (
-            f"[yellow]  {side.upper()}: {escape(why)}; none of its events are left out for that[/]"
-            for why in training[side]["unknown"]
+            f"[yellow]  {side}: {escape(why)}; none of its events are left out for that[/]" for why in known.unknown
         )
 
 
-def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Table:
+def _end(time: int | None) -> str:
+    return "..." if time is None else minute(time)
+
+
+def _figures(figures: Mapping[str, ComparedFigure]) -> Table:
     table = _table("", "A", "B", "B - A", "95% interval", "p")
     for name, figure in figures.items():
-        low, high = figure["low"], figure["high"]
+        low, high = figure.low, figure.high
         answer = sure(name, figure)
         style = None if answer is None else COLOURS[answer]
-        sides = [number(figure[side], name) for side in ("a", "b")]
-        gap = number(figure["difference"], name, sign=True)
+        sides = [number(value, name) for value in (figure.a, figure.b)]
+        gap = number(figure.difference, name, sign=True)
         span = f"{number(low, name, sign=True)} to {number(high, name, sign=True)}"
-        p = "<0.001" if figure["p"] < 0.001 else f"{figure['p']:.3f}"
+        p = "<0.001" if figure.p < 0.001 else f"{figure.p:.3f}"
         table.add_row(name.replace("_", " "), *sides, gap, span, p, style=style)
     return table
 
 
-def _groups(segment: str, groups: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+def _groups(segment: str, groups: Sequence[GroupDuel]) -> Iterator[RenderableType]:
     yield f"\n[bold]{escape(segment)}[/]"
     table = _table("group", "events", "same", "mature", "by", "B - A", "95% interval", "B is")
     for group in groups:
-        verdict = group["verdict"]
-        by = verdict["by"]
+        verdict = group.verdict
+        by = verdict.by
         told = ["-", "-", "-"]
         if by is not None:
-            figure = group["figures"][by]
-            gap, low, high = (number(figure[part], by, sign=True) for part in ("difference", "low", "high"))
+            figure = group.figures[by]
+            gap, low, high = (number(value, by, sign=True) for value in (figure.difference, figure.low, figure.high))
             told = [_short(by), gap, f"{low} to {high}"]
-        same = "-" if group["agreement"] is None else f"{group['agreement']:.1%}"
-        word = {"unknown": "-"}.get(verdict["answer"], verdict["answer"])
-        own = (escape(group["group"]), f"{group['events']:,}", same, f"{group['labelled']:,}")
-        table.add_row(*own, *told, f"[{COLOURS[verdict['answer']]}]{word}[/]")
+        same = "-" if group.agreement is None else f"{group.agreement:.1%}"
+        word = {"unknown": "-"}.get(verdict.answer, verdict.answer)
+        own = (escape(group.group), f"{group.events:,}", same, f"{group.labelled:,}")
+        table.add_row(*own, *told, f"[{COLOURS[verdict.answer]}]{word}[/]")
     yield table
 
 
-def _disagreements(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
-    fields = list(rows[0]["event"] or {})[: _FIELDS if width >= 100 else 1]
+def _disagreements(rows: Sequence[RankDisagreement], width: int) -> Table:
+    fields = list(rows[0].event or {})[: _FIELDS if width >= 100 else 1]
     table = _table(_MOST, "at", "A", "B", "rank A", "rank B", "label", *map(escape, fields))
     for row in rows:
-        label = "-" if row["label"] is None else f"{row['label']:g}"
+        label = "-" if row.label is None else f"{row.label:g}"
         scores = [
-            f"[{'red' if yes else 'green'}]{row[side]:.4f}[/]" for side, yes in zip("ab", row["decided"], strict=True)
+            f"[{'red' if yes else 'green'}]{score:.4f}[/]"
+            for score, yes in zip((row.a, row.b), row.decided, strict=True)
         ]
-        ranks = [f"{row[f'rank_{side}']:.1%}" for side in "ab"]
-        time = minute(row["event_time"])[5:16]
-        own = [_value(row["event"][name]) for name in fields]
-        table.add_row(escape(row["event_id"]), time, *scores, *ranks, label, *own)
+        ranks = [f"{rank:.1%}" for rank in (row.rank_a, row.rank_b)]
+        time = minute(row.event_time)[5:16]
+        own = [_value((row.event or {})[name]) for name in fields]
+        table.add_row(escape(row.event_id), time, *scores, *ranks, label, *own)
     return table
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from headrace.operations.progress import Advance
+from headrace.operations.progress import Advance, Say
 
 LINE_EVERY_S = 5.0
 
@@ -31,6 +33,23 @@ def counted(what: str, total: int | None, *, quiet: bool = False, console: Conso
     with Progress(*columns, console=console, transient=quiet, disable=quiet, refresh_per_second=5) as progress:
         task = progress.add_task(what, total=total)
         yield lambda more: progress.advance(task, more)
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalProgress:
+    """`operations.progress.Progress` on stderr; nothing at all when `quiet`."""
+
+    quiet: bool = False
+
+    def count(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
+        """As `Progress.count`."""
+        return counted(what, total, quiet=self.quiet)
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[Say]:
+        """As `Progress.stage`."""
+        with Console(stderr=True, quiet=self.quiet).status(escape(what)) as status:
+            yield lambda text: status.update(escape(text))
 
 
 class _Lines:

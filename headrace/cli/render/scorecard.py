@@ -16,6 +16,7 @@ from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.comparison.training_overlap import Origin
 from headrace.operations.scorecard_query.catalogue import SHARES, cell, short, shown, title
+from headrace.operations.scorecard_query.report import fitted_windows
 from headrace.operations.scorecard_query.span import Summary, matures_by, overdue, unmatched
 from headrace.operations.time_spans import TimeSpan, minute
 
@@ -186,12 +187,6 @@ def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
                 f"[yellow]{len(lost_windows):,} windows of {who}, the first of {minute(lost_windows[0])}, "
                 f"cannot become mature: {WITHHELD}.[/]\n"
             )
-
-
-def fitted_windows(each: Summary, pipeline: Pipeline, origin: Origin) -> set[int]:
-    """The windows, of those of a span, in which lie events that the model was fitted on."""
-    length = pipeline.scorecards.window
-    return {start for start in each.starts if origin.overlaps(TimeSpan(start, start + length))}
 
 
 def fitted_notes(arms: Sequence[Summary], pipeline: Pipeline, known: Mapping[Identity, Origin]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.scorecards.partial_aggregate import UNREAD
-from headrace.operations.comparison.prediction_table import Answers, Flags, Floats, Ints, Truths
+from headrace.operations.comparison.prediction_table import Flags, Floats, Ints, PredictionColumns, Truths
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +62,8 @@ class Meeting:
 
 
 def meet(
-    a: Answers,
-    b: Answers,
+    a: PredictionColumns,
+    b: PredictionColumns,
     truths: Truths,
     matures_after: int,
     saw: Callable[[Ints], Flags] = lambda times: np.zeros(len(times), np.bool_),

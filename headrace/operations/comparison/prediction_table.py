@@ -31,7 +31,7 @@ _PEEKED = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class PredictionColumns:
     """Predictions of one model and arm, in the order of reading; one entry a row.
 
     Attributes:
@@ -91,12 +91,12 @@ class Read:
 
     answered: dict[Identity, int] = field(default_factory=dict)
     topics: dict[Identity, str] = field(default_factory=dict)
-    parts: dict[Identity, list[Answers]] = field(default_factory=dict)
+    parts: dict[Identity, list[PredictionColumns]] = field(default_factory=dict)
     unreadable: int = 0
 
-    def of(self, who: Identity) -> Answers:
+    def of(self, who: Identity) -> PredictionColumns:
         """All rows of one."""
-        return Answers(*(_together(column) for column in _columns(self.parts[who])))
+        return PredictionColumns(*(_together(column) for column in _columns(self.parts[who])))
 
 
 def newest(connection: Connection, channels: Sequence[Channel]) -> int | None:
@@ -180,7 +180,7 @@ def read_truths(
     return Truths(*(_together(column) for column in _columns(parts)))
 
 
-def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> Answers:
+def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> PredictionColumns:
     groups: Any = np.full(rows.num_rows, "", object)
     for (_, group), mask in segments.groups(rows):
         if mask is not None:
@@ -188,7 +188,7 @@ def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> Answers
     happened, ingested = _millis(rows.column("event_time")), _millis(rows.column("ingest_time"))
     latency = _millis(rows.column("predicted_time")) - ingested
     has_event = "event" in rows.schema.names
-    return Answers(
+    return PredictionColumns(
         rows.column("event_id"),
         rows.column("entity"),
         happened,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,17 @@ from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import ConfigurationError, ContractError, Transient
-from headrace.operations.time_spans import TimeSpan
+from headrace.operations.time_spans import Bounds, TimeSpan
 
 Times = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpans:
+    """Event times that a model was fitted on, and why (more of) it cannot be told."""
+
+    fitted_on: Sequence[Bounds]
+    unknown: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,23 @@ class Origin:
         """Whether some of a span lies within it."""
         return any(own.start < span.stop and span.start < own.stop for own in self.spans)
 
-    def told(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {"fitted_on": [span.told() for span in self.spans], "unknown": list(self.unknown)}
+    @property
+    def training(self) -> TrainingSpans:
+        """The same to be told."""
+        return TrainingSpans([span.bounds for span in self.spans], self.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOverlap:
+    """What two models were fitted on, and whether events of that count all the same."""
+
+    a: Origin
+    b: Origin
+    counts: bool = False
+
+    def saw(self, times: Times) -> npt.NDArray[np.bool_]:
+        """Which event times lie within what one of the two was fitted on."""
+        return self.a.saw(times) | self.b.saw(times)
 
 
 def origins(

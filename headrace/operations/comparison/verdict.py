@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.operations.comparison.results import ComparedFigure, Quality, Verdict
 from headrace.operations.time_spans import minute
 
 LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error")
@@ -17,41 +17,42 @@ ROUGH = 30
 """Fewer positives make every interval a rough one."""
 
 
-def verdict(quality: Mapping[str, Any], pipeline: Pipeline, counted: bool = False) -> dict[str, Any]:
+def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Verdict:
     """Who is better by the figure that the pipeline's release gates name first, else by the first of `DECISIVE`.
 
     One figure decides, chosen before it is looked at: the best of several would be better by chance too often.
 
     Args:
-        quality: what `judging` says.
+        quality: what is known of the two.
         pipeline: its gates.
         counted: whether events that one of the two was fitted on are among those that count.
     """
-    figures: Mapping[str, Mapping[str, Any]] = quality["figures"]
+    figures = quality.figures
     gates = list(pipeline.release.gates) if pipeline.release else []
     by = next((name for name in [*gates, *DECISIVE] if name in figures), None)
     if by is None:
-        return {"answer": "unknown", "by": None, "sentence": _why_unknown(quality), "more_outcomes": None}
-    found = judged(by, figures[by], quality["labelled"], quality["positives"])
+        return Verdict("unknown", None, _why_unknown(quality), None)
+    found = judged(by, figures[by], quality.labelled, quality.positives)
     against = [
-        _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found["answer"]} == _OPPOSITES
+        _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found.answer} == _OPPOSITES
     ]
-    if counted and quality["fitted"]:
-        found["sentence"] += (
-            f" A or B was fitted on {quality['fitted']:,} of these events: whoever knew them looks better than it is."
+    sentence = found.sentence
+    if counted and quality.fitted:
+        sentence += (
+            f" A or B was fitted on {quality.fitted:,} of these events: whoever knew them looks better than it is."
         )
     if against:
-        found["sentence"] += f" But by {' and by '.join(against)} it is the other way round."
-    return found
+        sentence += f" But by {' and by '.join(against)} it is the other way round."
+    return replace(found, sentence=sentence)
 
 
-def judged(by: str, figure: Mapping[str, Any], labelled: int, positives: int) -> dict[str, Any]:
+def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> Verdict:
     """Better, worse, or not to be told yet; then roughly how many more outcomes it would take.
 
     An interval shrinks with the root of the outcomes, so one that is k times as wide as the difference takes k**2 times
     as many, if the difference stays as it is.
     """
-    gap, low, high = figure["difference"], figure["low"], figure["high"]
+    gap, low, high = figure.difference, figure.low, figure.high
     answer, span = sure(by, figure), _span(by, figure)
     few = (
         f" Only {positives} positives: intervals are rough."
@@ -59,25 +60,25 @@ def judged(by: str, figure: Mapping[str, Any], labelled: int, positives: int) ->
         else ""
     )
     if answer is not None:
-        return {"answer": answer, "by": by, "sentence": f"B is {answer}: {span}.{few}", "more_outcomes": 0}
+        return Verdict(answer, by, f"B is {answer}: {span}.{few}", 0)
     reach = (high - low) / 2
     factor = (reach / abs(gap)) ** 2 if gap else math.inf
     if factor > 1_000:
         told = f"As good as equal: no difference beyond {number(reach, by)} is left."
-        return {"answer": "unclear", "by": by, "sentence": f"{told} {span}.{few}", "more_outcomes": None}
+        return Verdict("unclear", by, f"{told} {span}.{few}", None)
     more = _rounded(labelled * max(factor - 1, 0.01))
     told = f"Nobody can tell yet: {span}. If it stays so, about {more:,} more outcomes would settle it."
-    return {"answer": "unclear", "by": by, "sentence": told + few, "more_outcomes": more}
+    return Verdict("unclear", by, told + few, more)
 
 
-def sure(name: str, figure: Mapping[str, Any]) -> str | None:
+def sure(name: str, figure: ComparedFigure) -> str | None:
     """Whether b is `better` or `worse` by a figure; None while zero is in its interval."""
-    low, high = (-figure["high"], -figure["low"]) if name in LOWER_IS_BETTER else (figure["low"], figure["high"])
+    low, high = (-figure.high, -figure.low) if name in LOWER_IS_BETTER else (figure.low, figure.high)
     return "better" if low > 0 else "worse" if high < 0 else None
 
 
-def _span(name: str, figure: Mapping[str, Any]) -> str:
-    gap, low, high = (number(figure[part], name, sign=True) for part in ("difference", "low", "high"))
+def _span(name: str, figure: ComparedFigure) -> str:
+    gap, low, high = (number(value, name, sign=True) for value in (figure.difference, figure.low, figure.high))
     return f"{name.replace('_', ' ')} {gap} ({low} to {high})"
 
 
@@ -94,21 +95,21 @@ def number(value: float, name: str, sign: bool = False) -> str:
     return f"{value:{mark}.4f}"
 
 
-def _why_unknown(quality: Mapping[str, Any]) -> str:
-    if not quality["mature"] and quality["fitted"]:
+def _why_unknown(quality: Quality) -> str:
+    if not quality.mature and quality.fitted:
         return (
-            f"Nobody can tell yet: A or B was fitted on all {quality['fitted']:,} events with mature outcomes. Wait "
+            f"Nobody can tell yet: A or B was fitted on all {quality.fitted:,} events with mature outcomes. Wait "
             "for younger events, or train on older ones; --include-training counts them all the same."
         )
-    if not quality["mature"]:
-        waits = quality.get("waits_for")  # of a group nobody asked
+    if not quality.mature:
+        waits = quality.waits_for  # of a group nobody asked
         until = "" if waits is None else f" The first will be once labels up to {minute(waits)} are read."
         return f"Nobody can tell yet: there are no mature outcomes of these events.{until}"
-    if not quality["labelled"]:
+    if not quality.labelled:
         return "Nobody can tell: no label came for any mature event, and the pipeline presumes none."
-    if not quality["positives"]:
-        return f"Nobody can tell yet: none of {quality['labelled']:,} mature outcomes is positive."
-    return f"Nobody can tell yet: {quality['labelled']:,} mature outcomes are too few, or all positive."
+    if not quality.positives:
+        return f"Nobody can tell yet: none of {quality.labelled:,} mature outcomes is positive."
+    return f"Nobody can tell yet: {quality.labelled:,} mature outcomes are too few, or all positive."
 
 
 def _rounded(count: float) -> int:

@@ -40,7 +40,7 @@ _NOTHING: Mapping[Group, Tally] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Fared:
+class EstimateError:
     """How estimates of one figure did, once outcomes came: over `windows`, mean error, mean size of it, and how often
     the 95% interval held the truth.
     """
@@ -79,7 +79,7 @@ class Summary:
     groups: Mapping[str, Card]
     gaps: Mapping[str, Figure]
     windows: Mapping[int, Card]
-    fared: Mapping[str, Fared]
+    fared: Mapping[str, EstimateError]
     as_of: int = UNREAD
     ahead: Sequence[int] = ()
 
@@ -273,7 +273,7 @@ def overdue(summary: Summary, pipeline: Pipeline) -> int:
     return sum(max(tally["predictions"] - tally["outcomes"], 0) for tally in tallies)
 
 
-def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, Fared]]:
+def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, EstimateError]]:
     names = dict.fromkeys(name for each in cards for name in each.figures if name.startswith(FARED))
     for name in names:
         errors = [f for each in cards if (f := each.figures.get(name)) is not None and f.value is not None]
@@ -283,7 +283,7 @@ def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, Fared]]:
         banded = [f.low <= 0 <= f.high for f in errors if f.low is not None and f.high is not None]
         yield (
             name.removeprefix(FARED),
-            Fared(
+            EstimateError(
                 len(values),
                 math.fsum(values) / len(values),
                 math.fsum(map(abs, values)) / len(values),
