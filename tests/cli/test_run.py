@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from headrace.operations.local.home import STATE
-from headrace.operations.topics.lag import inputs, measure
+from headrace.operations.services import inputs
+from headrace.operations.topics.lag import measure
 from headrace.operations.topics.tail import documents
 from tests.cli.terminal import Terminal
 from tests.cli.test_publish import transactions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.cli.local.run import exit_code
 from headrace.operations.local.fleet import MemberState
+from headrace.operations.local.foreground import exit_code
 from headrace.operations.local.supervisor import FINAL, HEALTHY_S, Fate, ended, outcome
 
 

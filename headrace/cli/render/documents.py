@@ -28,6 +28,6 @@ def json_of(value: Any) -> Any:
     return value
 
 
-def print_json(value: Any) -> None:
-    """Print a value as a line of JSON."""
-    typer.echo(json.dumps(json_of(value)))
+def print_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON: in a line, or indented."""
+    typer.echo(json.dumps(json_of(value), indent=indent))
