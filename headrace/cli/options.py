@@ -28,6 +28,9 @@ Bootstrap = Annotated[
         envvar="HEADRACE_BOOTSTRAP", help="Kafka, host:port. [default: the broker that runs here, or 127.0.0.1:9092]"
     ),
 ]
+Store = Annotated[
+    str, typer.Option(envvar="HEADRACE_MODELS", help="The model store: a directory, or an fsspec url (s3://, gs://).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FromTime = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="ISO 8601 (UTC unless it says otherwise), or milliseconds.")

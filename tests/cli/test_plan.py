@@ -15,7 +15,7 @@ from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.pipeline.spec import expand
 from headrace.domain.plans.plans import CANARY, CHALLENGER, CHAMPION, SHADOW, Arm, Plan, latest
 from headrace.errors import ConfigurationError
-from headrace.operations.plan_changes.diff import changes, moved
+from headrace.operations.plan_changes.diff import PlanDifference, changes, moved
 from headrace.operations.plan_changes.edit import Wish, arrange
 from headrace.operations.plan_changes.syntax import ensemble, share_of
 from headrace.streaming.kafka.client import Producer
@@ -129,7 +129,7 @@ def test_shares_are_read_as_people_write_them() -> None:
 def test_differences_are_told_part_by_part() -> None:
     """A diff names each part with what was and what is; another salt says how many change arm."""
     after = arranged(champion="m@5", share=0.1, shadows=(), salt="other")
-    assert [(c["sign"], c["what"]) for c in changes(HELD, after)] == [
+    assert [(each.sign, each.what) for each in changes(HELD, after)] == [
         ("~", "champion"),
         ("~", "canary's share"),
         ("~", "salt"),
@@ -137,7 +137,7 @@ def test_differences_are_told_part_by_part() -> None:
     ]
     assert moved(HELD, after) == pytest.approx(0.05 * 0.9 + 0.1 * 0.95)
     assert moved(HELD, arranged(share=0.1)) == 0
-    assert changes(None, HELD)[0] == {"sign": "+", "what": "champion", "before": None, "after": "m@1 (11111111)"}
+    assert changes(None, HELD)[0] == PlanDifference("+", "champion", None, "m@1 (11111111)")
 
 
 @pytest.fixture

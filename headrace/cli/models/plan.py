@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json as codec
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,23 +10,21 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace.cli.models.models import Store
-from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.options import Bootstrap, Json, PipelineName, Store, contracts_of
+from headrace.cli.render.documents import print_json
 from headrace.cli.render.package import paper
 from headrace.cli.render.plan import COLOURS, plan_sheet, told
-from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.plans.plan_log import Contested, PlanFact, newest, publish
+from headrace.cli.render.progress import TerminalProgress
+from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.domain.plans.plans import Plan
 from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import store_at
-from headrace.operations.plan_changes.admission import admitted
-from headrace.operations.plan_changes.diff import changes, moved
-from headrace.operations.plan_changes.edit import Wish, arrange
-from headrace.operations.plan_changes.lookup import choose, percent
-from headrace.operations.plan_changes.plan_topic import facts_of, now
+from headrace.operations.plan_changes.change import Decision, PlanChange, change_plan
+from headrace.operations.plan_changes.diff import PlanDifference, changes
+from headrace.operations.plan_changes.edit import Wish
+from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.operations.plan_changes.syntax import numbers, share_of
 from headrace.operations.topics.tail import plain
-from headrace.streaming.process.settings import Settings
 
 app = typer.Typer(help="What scores what: champion, canary, challengers, shadows.", no_args_is_help=True)
 
@@ -54,7 +51,7 @@ def show(
     if json:
         answer: dict[str, Any] = {"pipeline": name, "plan": told(held) if held else None}
         answer["refused"] = [told(fact) for fact in refused]
-        typer.echo(codec.dumps(answer | ({"history": [told(fact) for fact in facts]} if history else {})))
+        print_json(answer | ({"history": [told(fact) for fact in facts]} if history else {}))
     elif held is None:
         Console(stderr=True).print(
             f"{name} has no plan: headrace train {name}, or headrace plan set {name} --champion MODEL", soft_wrap=True
@@ -122,51 +119,12 @@ def set_(
     if not reason.strip():
         raise ConfigurationError("say why, in a sentence: --reason")
     settings, contracts = contracts_of(pipeline, bootstrap)
-    spec, store = contracts.pipeline, store_at(models)
-    packages = store.packages()
-    held = newest(facts_of(settings, contracts))
-    before = held.plan if held else None
-    plan = arrange(before, wish, spec.name, spec.model.threshold, lambda text: choose(packages, text))
-    differing = changes(before, plan)
-    if differing:
-        features = contracts.channel("features").codec.reader.arrow
-        with Console(stderr=True, quiet=json).status("checking the models") as status:
-            admitted(
-                store,
-                packages,
-                before,
-                plan,
-                features,
-                spec.model.output,
-                lambda title: status.update(f"checking {title}"),
-            )
-        if not dry_run:
-            plan = _publish(settings, contracts, before, plan, actor or getpass.getuser(), reason)
-    written = bool(differing) and not dry_run
-    warnings = _warnings(before, plan)
+    decision = Decision(actor or getpass.getuser(), reason, dry_run)
+    change = change_plan(settings, contracts, store_at(models), wish, decision, TerminalProgress(quiet=json))
     if json:
-        answer = {"pipeline": spec.name, "written": written, "plan_version": plan.version if written else None}
-        typer.echo(codec.dumps({**answer, "changes": differing, "warnings": warnings}))
+        print_json(change.told)
     else:
-        _report(before, plan, differing, warnings, written)
-
-
-def _publish(
-    settings: Settings, contracts: Contracts, before: Plan | None, plan: Plan, actor: str, reason: str
-) -> Plan:
-    """Write the plan, if the newest one is still the one that it was made from."""
-
-    def unchanged(known: Plan | None) -> Plan:
-        if known != before:
-            newer = "none" if known is None else f"plan {known.version}"
-            raise Contested(
-                f"{newer} came meanwhile: nothing was written; look at it with `headrace plan show "
-                f"{contracts.pipeline.name} --history`, then try again"
-            )
-        return plan
-
-    channel, name = contracts.channel("plans"), contracts.pipeline.name
-    return publish(settings.connection, channel, name, unchanged, time=now(), actor=actor, reason=reason)
+        _report(change)
 
 
 def _one_of(option: str, value: Any, off: str, none: bool, nothing: Any) -> Any:
@@ -176,40 +134,26 @@ def _one_of(option: str, value: Any, off: str, none: bool, nothing: Any) -> Any:
     return nothing if none else value
 
 
-def _warnings(before: Plan | None, plan: Plan) -> list[str]:
-    found = []
-    if share := moved(before, plan):
-        found.append(f"another salt deals the entities anew: about {percent(round(share, 4))} of them change arm")
-    known = {arm.place: arm.digest for arm in before.arms} if before else {}
-    found += [
-        f"{arm.place} was another package before: predictions of both are told apart by their digest alone"
-        for arm in plan.arms
-        if known.get(arm.place, arm.digest) != arm.digest
-    ]
-    return found
-
-
-def _report(
-    before: Plan | None, plan: Plan, differing: Sequence[dict[str, Any]], warnings: Sequence[str], written: bool
-) -> None:
+def _report(change: PlanChange) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    if not differing:
-        console.print(f"nothing changes: plan {plan.version} stays")
+    if not change.told.changes:
+        console.print(f"nothing changes: plan {change.plan.version} stays")
         return
-    for change in differing:
-        console.print(line(change))
-    for warning in warnings:
+    for difference in change.told.changes:
+        console.print(line(difference))
+    for warning in change.told.warnings:
         console.print(f"[yellow]! {escape(warning)}[/]")
-    if written:
-        console.print(f"[green]plan {plan.version} written[/]; services take it up between two batches")
+    if change.told.written:
+        console.print(f"[green]plan {change.plan.version} written[/]; services take it up between two batches")
     else:
-        console.print(f"nothing was written (--dry-run): it would become plan {(before.version if before else 0) + 1}")
+        version = change.before.version if change.before else 0
+        console.print(f"nothing was written (--dry-run): it would become plan {version + 1}")
 
 
-def line(change: dict[str, Any]) -> str:
+def line(change: PlanDifference) -> str:
     """A change in a line of rich markup."""
-    values = [str(value) for value in (change["before"], change["after"]) if value is not None]
-    return f"[{COLOURS[change['sign']]}]{change['sign']} {escape(change['what'])}[/]: {escape(' -> '.join(values))}"
+    values = [str(value) for value in (change.before, change.after) if value is not None]
+    return f"[{COLOURS[change.sign]}]{change.sign} {escape(change.what)}[/]: {escape(' -> '.join(values))}"
 
 
 def _refused(name: str, facts: Sequence[PlanFact]) -> None:

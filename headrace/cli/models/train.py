@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json as codec
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,18 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
-from headrace.cli.render.progress import counted
-from headrace.domain.models.package import ModelPackage
-from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.truth import said_of
-from headrace.domain.training import dataset
-from headrace.domain.training.bootstrap import train_offline
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.progress import TerminalProgress
 from headrace.domain.training.trainer import TRAINERS, trainer_of
 from headrace.errors import ConfigurationError
-from headrace.operations.local.home import home
-from headrace.operations.models.training import between, revision, used
-from headrace.operations.plan_changes.plan_topic import publish_plan
-from headrace.streaming.kafka.reader import read_topic
+from headrace.operations.models.training import TrainedModel, TrainingRequest, train_model
 
 WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
 
@@ -62,52 +53,31 @@ def train(
     Labels join by event id, the newest holds; an event without one is what the pipeline's `labels` say once it has
     matured. The package names the offsets it was made from. Score takes up the plan by itself.
     """
-    parameters = parameters_of(param or ())
-    moment = milliseconds(as_of)
+    request = TrainingRequest(
+        start=milliseconds(from_),
+        stop=milliseconds(to),
+        as_of=milliseconds(as_of),
+        trainer=trainer,
+        parameters=parameters_of(param or ()),
+        trees=trees,
+        seed=seed,
+        holdout=holdout,
+        version=version,
+        plan_reason=reason if plan else None,
+    )
     if trainer is not None:
         trainer_of(trainer)  # what is not there is said before topics are read
     settings, contracts = contracts_of(pipeline, bootstrap)
-    spec, connection = contracts.pipeline, settings.connection
     console = Console(stderr=True, quiet=json)
-    with console.status("reading features and labels"):
-        features = between(
-            read_topic(connection, contracts.channel("features"))[0], milliseconds(from_), milliseconds(to)
-        )
-        labels, _ = read_topic(connection, contracts.channel("labels"))
-    if moment is not None:
-        labels = dataset.known_by(labels, moment)
-    silent = labels.num_rows - dataset.meaningful(labels, spec.labels).num_rows
-    if silent:
-        why = said_of(spec.labels) if spec.labels is not None else "is no finite number"
-        console.print(f"{silent:,} labels are left out: each {why}", style="yellow", highlight=False)
-    offsets = {f"{spec.name}.{name}": used(rows) for name, rows in (("features", features), ("labels", labels))}
-    store = ModelStore(settings.models, home() / "models")
-    with counted(f"training on {features.num_rows:,} events", None, quiet=json) as told:
-        grown = 0
 
-        def progress(so_far: int) -> None:
-            nonlocal grown
-            told(so_far - grown)
-            grown = so_far
+    def warn(text: str) -> None:
+        console.print(text, style="yellow", highlight=False)
 
-        package, uri = train_offline(
-            spec,
-            features,
-            labels,
-            store,
-            version or f"{datetime.now(UTC):%Y%m%d-%H%M%S}",
-            trainer=trainer,
-            parameters=parameters,
-            trees=trees,
-            seed=seed,
-            holdout=holdout,
-            as_of=moment,
-            revision=revision(),
-            offsets=offsets,
-            progress=progress,
-        )
-    played = publish_plan(connection, contracts.channel("plans"), spec.name, package, uri, reason) if plan else None
-    _report(package, uri, played, silent, json)
+    trained = train_model(settings, contracts, request, TerminalProgress(quiet=json), warn)
+    if json:
+        print_json(trained)
+    else:
+        Console(highlight=False, soft_wrap=True).print(_sheet(trained))
 
 
 def parameters_of(given: Sequence[str]) -> dict[str, Any]:
@@ -140,24 +110,18 @@ def _value(text: str) -> Any:
     return value if isinstance(value, bool | int | float | str | list | dict) else text
 
 
-def _report(package: ModelPackage, uri: str, plan: int | None, silent: int, json: bool) -> None:
-    manifest = package.manifest
-    if json:
-        told = {"model": manifest.name, "version": manifest.version, "digest": package.digest, "uri": uri}
-        told["trainer"] = manifest.parameters["trainer"]
-        trained = manifest.training.model_dump(mode="json")
-        more = {"plan_version": plan, "labels_left_out": silent}
-        typer.echo(codec.dumps({**told, **more, "metrics": manifest.metrics, "training": trained}))
-        return
+def _sheet(trained: TrainedModel) -> Table:
     table = Table(show_header=False, box=None)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # A place or a digest that is cut leads nowhere.
-    table.add_row("model", f"[bold]{package.title}[/]")
-    table.add_row("trainer", manifest.parameters["trainer"])
-    table.add_row("digest", package.digest)
-    table.add_row("stored at", uri)
-    table.add_row("trained on", f"{manifest.training.rows:,} events, {manifest.training.positives:,} positive")
-    for name, value in manifest.metrics.items():
+    table.add_row("model", f"[bold]{trained.model}@{trained.version}[/]")
+    table.add_row("trainer", trained.trainer)
+    table.add_row("digest", trained.digest)
+    table.add_row("stored at", trained.uri)
+    rows, positives = trained.training["rows"], trained.training["positives"]
+    table.add_row("trained on", f"{rows:,} events, {positives:,} positive")
+    for name, value in trained.metrics.items():
         table.add_row(f"held out: {name}", f"{value:,.0f}" if name in ("rows", "positives") else f"{value:.4f}")
-    table.add_row("plan", f"version {plan}: champion" if plan else "none; it is stored only")
-    Console(highlight=False, soft_wrap=True).print(table)
+    played = trained.plan_version
+    table.add_row("plan", f"version {played}: champion" if played else "none; it is stored only")
+    return table

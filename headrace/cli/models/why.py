@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.models.models import Store
-from headrace.cli.options import Bootstrap, FromTime, Json, ToTime, contracts_of, milliseconds
+from headrace.cli.options import Bootstrap, FromTime, Json, Store, ToTime, contracts_of, milliseconds
 from headrace.cli.render.documents import json_of, print_json
 from headrace.cli.render.event import narrate
 from headrace.cli.render.package import paper

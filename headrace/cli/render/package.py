@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.domain.models.package import FILES, Manifest
-from headrace.domain.models.store import ModelStore, Stored
-from headrace.domain.plans.plan_log import PlanFact
-from headrace.domain.plans.plans import Plan
-from headrace.errors import ContractError
-from headrace.operations.plan_changes.lookup import parts, short
+from headrace.domain.models.package import Manifest
+from headrace.domain.models.store import Stored
+from headrace.operations.models.inventory import DescribedPackage, PlanUse, StoredPackage
+from headrace.operations.plan_changes.lookup import short
 from headrace.operations.time_spans import moment
 
 WIDE = 160
@@ -27,40 +24,7 @@ COUNTS = ("rows", "positives")
 """Metrics that are whole numbers."""
 
 
-def summary(store: ModelStore, stored: Stored, plan: Plan | None) -> dict[str, Any]:
-    """A package as `models list` tells it; where it cannot be read, `problem` says why.
-
-    Args:
-        store: what reads its manifest; the graph is not read.
-        stored: the package.
-        plan: the newest one, if it is known.
-    """
-    found: dict[str, Any] = {
-        "name": stored.name,
-        "version": stored.version,
-        "digest": stored.digest,
-        "uri": stored.uri,
-        "stored": moment(stored.stored) if stored.stored else None,
-        "parts": parts(plan).get(stored.digest, []),
-    }
-    missing = [name for name in FILES if name not in stored.files]
-    try:
-        manifest = store.manifest(stored)
-    except ContractError as error:
-        return {**found, "problem": str(error)}
-    return {
-        **found,
-        "problem": f"{' and '.join(missing)} missing" if missing else None,
-        "trainer": manifest.parameters.get("trainer"),
-        "trained_from": moment(manifest.training.start) if manifest.training.rows else None,
-        "trained_to": moment(manifest.training.end) if manifest.training.rows else None,
-        "rows": manifest.training.rows,
-        "positives": manifest.training.positives,
-        "metrics": manifest.metrics,
-    }
-
-
-def listing(rows: Sequence[Mapping[str, Any]], with_parts: bool, width: int) -> Table:
+def listing(rows: Sequence[StoredPackage], with_parts: bool, width: int) -> Table:
     """The table of `models list`, fit for a terminal of so many columns; a narrow one is shown less."""
     names = ["model", "digest", "trained on", *LISTED.values()]
     if width >= NARROW:
@@ -75,21 +39,21 @@ def listing(rows: Sequence[Mapping[str, Any]], with_parts: bool, width: int) -> 
         )
     for row in rows:
         told = {
-            "model": escape(f"{row['name']}@{row['version']}"),
-            "digest": short(row["digest"]),
-            "stored": (row["stored"] or "-")[:10],
-            "part": "\n".join(map(escape, row["parts"])) or "-",
+            "model": escape(f"{row.name}@{row.version}"),
+            "digest": short(row.digest),
+            "stored": (row.stored or "-")[:10],
+            "part": "\n".join(map(escape, row.parts)) or "-",
         }
-        if row["problem"]:
-            told["trained on"] = f"[red]{escape(row['problem'])}[/]"
+        if row.problem or not isinstance(row, DescribedPackage):
+            told["trained on"] = f"[red]{escape(row.problem or 'it cannot be read')}[/]"
         else:
-            told |= {"trained on": _window(row), "trainer": row["trainer"] or "-"}
-            told |= {LISTED[name]: f"{value:.3f}" for name, value in row["metrics"].items() if name in LISTED}
+            told |= {"trained on": _window(row), "trainer": row.trainer or "-"}
+            told |= {LISTED[name]: f"{value:.3f}" for name, value in row.metrics.items() if name in LISTED}
         table.add_row(*(told.get(str(column.header), "-") for column in table.columns))
     return table
 
 
-def sheet(stored: Stored, manifest: Manifest, used: Sequence[Mapping[str, Any]] | None) -> Iterator[RenderableType]:
+def sheet(stored: Stored, manifest: Manifest, used: Sequence[PlanUse] | None) -> Iterator[RenderableType]:
     """All that a package says of itself, in parts; `used`: where plans name it, None when nobody asked."""
     training = manifest.training
     yield f"[bold]{escape(stored.title)}[/]"
@@ -120,24 +84,9 @@ def sheet(stored: Stored, manifest: Manifest, used: Sequence[Mapping[str, Any]] 
     yield _inputs(manifest)
     if used is not None:
         yield "\n[bold]plans[/]"
-        yield from (escape(f"  {use['plan_version']}: {use['part']}, {use['time']}, {use['actor']}") for use in used)
+        yield from (escape(f"  {use.plan_version}: {use.part}, {use.time}, {use.actor}") for use in used)
         if not used:
             yield "  none that is still on the topic names it"
-
-
-def uses(facts: Sequence[PlanFact], digest: str) -> list[dict[str, Any]]:
-    """Plans that name a package, oldest first: version, time, actor, reason and the part that it plays."""
-    return [
-        {
-            "plan_version": fact.version,
-            "time": moment(fact.time),
-            "actor": fact.actor,
-            "reason": fact.reason,
-            "part": ", ".join(played),
-        }
-        for fact in facts
-        if (played := parts(fact.plan).get(digest))
-    ]
 
 
 def paper(soft_wrap: bool = False) -> Console:
@@ -146,8 +95,8 @@ def paper(soft_wrap: bool = False) -> Console:
     return terminal if terminal.is_terminal else Console(highlight=False, soft_wrap=soft_wrap, width=WIDE)
 
 
-def _window(row: Mapping[str, Any]) -> str:
-    return f"{row['trained_from'][:10]} to {row['trained_to'][:10]}" if row["trained_from"] else "-"
+def _window(row: DescribedPackage) -> str:
+    return f"{row.trained_from[:10]} to {row.trained_to[:10]}" if row.trained_from and row.trained_to else "-"
 
 
 def _pairs(values: Mapping[str, object]) -> Table:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from headrace.domain.models.ensembles import WEIGHTED
 from headrace.domain.plans.plans import CANARY, CHAMPION, SINGLE, Arm, Plan
 from headrace.operations.plan_changes.lookup import percent, short
 
 
-def changes(before: Plan | None, after: Plan) -> list[dict[str, Any]]:
-    """What differs between two plans: `sign` (+, - or ~), `what`, and the values before and after, None for none."""
+@dataclass(frozen=True, slots=True)
+class PlanDifference:
+    """What differs between two plans: `sign` is +, - or ~; values before and after are None for none."""
+
+    sign: str
+    what: str
+    before: str | None
+    after: str | None
+
+
+def changes(before: Plan | None, after: Plan) -> list[PlanDifference]:
+    """What differs between two plans."""
     old, new = _facts(before), _facts(after)
     found = []
     for what in [*new, *(name for name in old if name not in new)]:
         was, now = old.get(what), new.get(what)
         if was != now:
             sign = "+" if was is None else "-" if now is None else "~"
-            found.append({"sign": sign, "what": what, "before": was, "after": now})
+            found.append(PlanDifference(sign, what, was, now))
     return found
 
 
