@@ -87,7 +87,7 @@ def check(
     models: Store = "models",
     json: Json = False,
 ) -> None:
-    """PackageCheck a package: files, digest, manifest, operators, a trial under limits, its answer, parity, inputs.
+    """Check a package: files, digest, manifest, operators, a trial under limits, its answer, parity, inputs.
 
     Exit code 1 when a check fails.
     """
@@ -115,7 +115,7 @@ def add(
     models: Store = "models",
     json: Json = False,
 ) -> None:
-    """PackageCheck a package that was made elsewhere, as `verify` does, and put it into the model store as it is.
+    """Check a package that was made elsewhere, as `verify` does, and put it into the model store as it is.
 
     It plays no part before `headrace plan set` gives it one. Exit code 1, and nothing is stored, when a check fails.
     """

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json as codec
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
@@ -23,21 +19,9 @@ from headrace.cli.options import (
     milliseconds,
     naming,
 )
-from headrace.cli.render.progress import counted
-from headrace.operations.progress import Advance
-from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.connection import Connection
-from headrace.streaming.kafka.reader import Range, ranges, read
-from headrace.streaming.records.batch import Batch
-
-ROW_GROUP = 131_072
-PLACES = (
-    pa.field("_key", pa.binary()),
-    pa.field("_partition", pa.int32()),
-    pa.field("_offset", pa.int64()),
-    pa.field("_timestamp", pa.timestamp("ms", tz="UTC")),
-)
-"""Columns beside the topic's own: where each record lies, its key, and Kafka's time stamp."""
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.progress import TerminalProgress
+from headrace.operations.topics.topic_export import export_topic
 
 
 def export(
@@ -56,51 +40,13 @@ def export(
     """
     settings, contracts = contracts_of(pipeline, bootstrap)
     channel = channel_of(contracts, topic)
-    wanted = ranges(settings.connection, channel.name, milliseconds(from_), milliseconds(to))
-    with counted(f"from {channel.name}", None, quiet=json) as told, naming(out):
-        records, unreadable = write(settings.connection, channel, wanted, out, told)
-    told_ranges = [[part.partition, part.start, part.stop] for part in wanted]
+    start, stop = milliseconds(from_), milliseconds(to)
+    with naming(out):
+        done = export_topic(settings.connection, channel, start, stop, out, TerminalProgress(quiet=json))
     if json:
-        answer = {"file": str(out), "topic": channel.name, "records": records, "unreadable": unreadable}
-        typer.echo(codec.dumps({**answer, "ranges": told_ranges}))
+        print_json(done)
     else:
-        Console(highlight=False).print(f"{records:,} records of {channel.name} in {out}")
-        if unreadable:
-            Console(stderr=True).print(f"{unreadable:,} records could not be read and are left out", style="red")
-    raise typer.Exit(1 if unreadable else 0)
-
-
-def write(
-    connection: Connection, channel: Channel, wanted: list[Range], out: Path, told: Advance = lambda _: None
-) -> tuple[int, int]:
-    """Write ranges of a topic; (records written, unreadable ones). The file appears whole or not at all.
-
-    Memory stays at a few row groups, whatever the size of the topic.
-    """
-    schema = pa.schema([*channel.codec.reader.arrow, *PLACES])
-    draft = out.with_name(f".{out.name}.draft")
-    written = unreadable = 0
-    try:
-        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-            waiting: list[pa.RecordBatch] = []
-            rows = 0
-            for intake in read(connection, channel, wanted):
-                unreadable += len(intake.rejects)
-                waiting.append(_with_places(intake.batch, schema))
-                rows += len(intake.batch)
-                told(len(intake.batch))
-                if rows >= ROW_GROUP:
-                    writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
-                    waiting, written, rows = [], written + rows, 0
-            writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
-            written += rows
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-    return written, unreadable
-
-
-def _with_places(batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
-    stamps = pa.array(np.asarray(batch.timestamp)).cast(schema.field("_timestamp").type)
-    places = [batch.keys, pa.array(batch.partition), pa.array(batch.offset), stamps]
-    return pa.RecordBatch.from_arrays([*batch.columns.columns, *places], schema=schema)
+        Console(highlight=False).print(f"{done.records:,} records of {channel.name} in {out}")
+        if done.unreadable:
+            Console(stderr=True).print(f"{done.unreadable:,} records could not be read and are left out", style="red")
+    raise typer.Exit(1 if done.unreadable else 0)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json as codec
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from headrace.cli.options import Json, PipelineName, naming
-from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.workspace import resolve
-from headrace.domain.simulation.simulators import World, simulate
+from headrace.cli.options import Json, PipelineName, naming, pipeline_of
+from headrace.cli.render.documents import print_json
+from headrace.domain.simulation.simulators import World
+from headrace.operations.topics.generation import generate_events
 
 
 def generate(
@@ -32,18 +30,13 @@ def generate(
     Card transactions follow the Fraud Detection Handbook's published process; events of other schemas follow the schema
     and the pipeline's rules.
     """
-    spec = load(resolve(pipeline, Path.cwd()))
+    spec = pipeline_of(pipeline)
     first = int(start.replace(tzinfo=UTC).timestamp() * 1000)
     world = World(customers, terminals, days, first, seed)
     console = Console(stderr=True)
-    with console.status(f"making up {days} days of {spec.name}", spinner="dots"):
-        table = simulate(spec, world)
-        with naming(out):
-            pq.write_table(table, out)
-    labelled = spec.labels is not None and spec.labels.value in table.column_names
-    told: dict[str, Any] = {"file": str(out), "rows": table.num_rows, "columns": table.column_names}
-    told |= {"labels": spec.labels.value if spec.labels is not None and labelled else None, "seed": seed}
+    with console.status(f"making up {days} days of {spec.name}", spinner="dots"), naming(out):
+        made = generate_events(spec, world, out)
     if json:
-        typer.echo(codec.dumps(told))
+        print_json(made)
     else:
-        console.print(f"{table.num_rows:,} events of {spec.name} in {out}")
+        console.print(f"{made.rows:,} events of {spec.name} in {out}")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json as codec
 import threading
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.predictions import HEADER, line
 from headrace.cli.signals import stopped_by_signals
-from headrace.operations.topics.tail import Follower, documents, tail
-from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.connection import Connection
-from headrace.streaming.kafka.reader import read
+from headrace.operations.topics.tail import Follower, documents, newest, tail
 
 WAIT_S = 0.2
-HEADER = f"{'event time':<20} {'event':<14} {'entity':<12} {'score':>7}  {'decision':<8} model"
 
 
 def predictions(
@@ -40,7 +36,7 @@ def predictions(
     if not json:
         console.print(HEADER, style="bold")
     if limit:
-        show(console, last(settings.connection, channel, wanted, limit), json)
+        show(console, newest(settings.connection, channel, wanted, limit), json)
     if not follow:
         return
     stop = threading.Event()
@@ -55,32 +51,10 @@ def predictions(
         follower.close()
 
 
-def last(connection: Connection, channel: Channel, wanted: list[Any], limit: int) -> pa.Table:
-    """The newest `limit` records of some ranges by Kafka's time stamps, oldest first."""
-    found = [
-        pa.Table.from_batches([intake.batch.columns]).append_column("_at", pa.array(intake.batch.timestamp))
-        for intake in read(connection, channel, wanted)
-    ]
-    if not found:
-        return pa.Table.from_batches([], channel.codec.reader.arrow)
-    whole = pa.concat_tables(found)
-    whole = whole.take(pa.compute.sort_indices(whole.column("_at")))
-    return whole.slice(max(whole.num_rows - limit, 0)).drop_columns(["_at"])
-
-
 def show(console: Console, rows: pa.RecordBatch | pa.Table, json: bool) -> None:
     """Print predictions: a line each."""
     for row in documents(rows):
         if json:
-            typer.echo(codec.dumps(row))
+            print_json(row)
         else:
             console.print(line(row))
-
-
-def line(row: dict[str, Any]) -> str:
-    """A prediction in a line of rich markup."""
-    colour, word = ("red", "yes") if row["decision"] else ("green", "no")
-    model = f"{row['model']['name']} {row['model']['version']} ({row['arm']})"
-    when, event, entity = (escape(str(row[name])) for name in ("event_time", "event_id", "entity"))
-    score = "-" if row["score"] is None else f"{row['score']:.4f}"
-    return f"{when[:19]:<20} {event:<14} {entity:<12} {score:>7}  [{colour}]{word:<8}[/] {escape(model)}"

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json as codec
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, contracts_of, milliseconds
-from headrace.cli.render.progress import counted
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.signals import stopped_by_signals
 from headrace.domain.pipeline.document import closest
-from headrace.domain.pipeline.spec import Pipeline
-from headrace.errors import ConfigurationError, Transient
-from headrace.operations.topics import event_table as tables
-from headrace.operations.topics.event_table import BY_SIZE, Rows
-from headrace.operations.topics.producer import Publisher
-from headrace.operations.topics.rate import Pace, Replay, Steady
+from headrace.errors import ConfigurationError
+from headrace.operations.topics.file_publication import FileRows, prepare
 from headrace.operations.topics.timestamps import MICROS, Reading
-from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.errors import Undelivered
 
 KINDS = ("events", "labels")
-DAY = 86_400_000
 
 
 def publish(
@@ -67,43 +58,31 @@ def publish(
     if rate is not None and speedup is not None:
         raise ConfigurationError("give --rate or --speedup, not both")
     settings, contracts = contracts_of(pipeline, bootstrap)
-    channel = contracts.channel(kind)
-    names = renamed(map_ or [])
-    rows = read_rows(file, kind, contracts.pipeline, channel, names, source, reading(time_unit, any_time))
-    rows = rows.between(milliseconds(from_), milliseconds(until))
-    rows = rows.part(min(skip, len(rows.times)), len(rows.times))
-    pace: Pace | None = Steady(rate) if rate is not None else None
-    if speedup is not None and len(rows.times):
-        pace = Replay(int(rows.times[0]), speedup)
+    wanted = FileRows(
+        file,
+        kind,
+        renamed(map_ or []),
+        source,
+        reading(time_unit, any_time),
+        milliseconds(from_),
+        milliseconds(until),
+        skip,
+    )
     stop = threading.Event()
-    publisher = Publisher(settings.connection, channel, time.monotonic, stop, linger_ms=20 if pace is None else 1)
-    publisher.check(rows)
-    if kind == "labels" and pace is None:
-        check_known(rows, time.time())
+    publication = prepare(settings, contracts, wanted, stop, rate=rate, speedup=speedup)
     console = Console(stderr=True, quiet=json, soft_wrap=True, highlight=False)
-    for note in rows.notes:
+    for note in publication.rows.notes:
         console.print(note, style="yellow", markup=False)
-    started = time.monotonic()
-    with stopped_by_signals(stop), counted(f"to {channel.name}", len(rows.times), quiet=json) as told:
-        try:
-            sent = publisher.publish(rows, pace, told)
-        except (Transient, Undelivered) as error:
-            if not publisher.sent:
-                raise
-            raise Transient(
-                f"{error}. {publisher.sent:,} of {len(rows.times):,} records were handed to the broker, and it is not "
-                "known of all of them whether they are on the topic: a repeat may write some twice"
-            ) from None
-    seconds = time.monotonic() - started
+    with stopped_by_signals(stop):
+        done = publication.send(TerminalProgress(quiet=json))
     if json:
-        figures = {"topic": channel.name, "rows": len(rows.times), "sent": sent, "seconds": seconds}
-        typer.echo(codec.dumps({**figures, "notes": rows.notes}))
+        print_json(done)
     else:
-        rest = "" if sent == len(rows.times) else f" of {len(rows.times):,}"
-        pace_held = f"{seconds:.1f} s, {sent / max(seconds, 1e-9):,.0f}/s"
-        Console(highlight=False).print(f"{sent:,}{rest} records written to {channel.name} ({pace_held})")
+        rest = "" if done.sent == done.rows else f" of {done.rows:,}"
+        pace_held = f"{done.seconds:.1f} s, {done.sent / max(done.seconds, 1e-9):,.0f}/s"
+        Console(highlight=False).print(f"{done.sent:,}{rest} records written to {done.topic} ({pace_held})")
     if stop.is_set():
-        console.print(f"The rest: the same command with --skip {skip + sent}")
+        console.print(f"The rest: the same command with --skip {skip + done.sent}")
         raise typer.Exit(130)
 
 
@@ -147,36 +126,3 @@ def reading(unit: str | None, any_time: bool) -> Reading:
     if unit is not None and unit not in MICROS:
         raise ConfigurationError(f"--time-unit cannot be {unit}: {closest(unit, MICROS)}")
     return Reading(unit, any_time)
-
-
-def check_known(rows: Rows, now: float) -> None:
-    """Refuse labels that the service `labels` would: known later than a day after they are written, at `now` (s)."""
-    late = rows.times > now * 1000 + DAY
-    if late.any():
-        row = int(late.argmax())
-        when = np.datetime64(int(rows.times[row]), "ms").astype("datetime64[m]")
-        raise ConfigurationError(
-            f"row {rows.numbers[row]:,}: its label becomes known at {when}Z, and {int(late.sum()):,} labels in all "
-            f"later than a day from now, which none can be; leave them out with --to {when}, or give the file a "
-            "column label_time"
-        )
-
-
-def read_rows(
-    file: Path,
-    kind: str,
-    pipeline: Pipeline,
-    channel: Channel,
-    names: dict[str, str],
-    source: str = "file",
-    reading: Reading = BY_SIZE,
-) -> Rows:
-    """A file as rows of the events or labels topic; ConfigurationError when it does not fit."""
-    table, schema = tables.read_table(file), channel.codec.reader.arrow
-    try:
-        if kind == "labels":
-            return tables.labels(table, pipeline, schema, names, source, reading)
-        return tables.events(table, pipeline, schema, names, reading)
-    except ConfigurationError as error:
-        told = str(error)
-        raise ConfigurationError(told if told.startswith(str(file)) else f"{file}: {told}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +10,10 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli.render.documents import print_json
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.operations.local.members import refuse_secret
-from headrace.operations.topics.schema_ids import derived_schemas, pin, pins_at, register_with, schema_folder
-from headrace.streaming.contracts.schemas import (
-    breaks,
-    load_schema,
-    undocumented,
-)
+from headrace.operations.topics.schema_ids import check_schemas, register_schemas
 
 WRONG, MISUSED, LATER = 1, 2, 75
 """Exit codes: a contract does not hold; the command line or a file is wrong; a registry may answer later."""
@@ -41,25 +36,15 @@ def check(
     pipeline: PipelineArgument = None, folder: FolderOption = None, pins: PinsOption = None, as_json: JsonOption = False
 ) -> None:
     """Check that schemas are safe and documented, their examples hold, and they read what older ones wrote."""
-    from headrace.streaming.contracts.examples import sweep  # only here: it brings the compiled codec
-
     with _exits():
-        folder = folder or schema_folder(pipeline)
-        problems = sweep(folder)
-        wanted = {path.stem: load_schema(path) for path in sorted(folder.glob("*.avsc"))} if not problems else {}
-        if pipeline is not None:
-            derived = derived_schemas(pipeline)
-            problems += [f"{subject}: {at} has no doc" for subject, one in derived.items() for at in undocumented(one)]
-            wanted |= derived
-        path = pins or folder / "ids.json"
-        problems += breaks(pins_at(path), wanted)
+        checked = check_schemas(pipeline, folder, pins)
     if as_json:
-        typer.echo(json.dumps({"schemas": sorted(wanted), "problems": problems}, indent=2))
+        print_json(checked, indent=2)
     else:
-        for problem in problems:
+        for problem in checked.problems:
             typer.echo(problem, err=True)
-        typer.echo(f"{len(wanted)} schemas, {len(problems)} problems")
-    if problems:
+        typer.echo(f"{len(checked.schemas)} schemas, {len(checked.problems)} problems")
+    if checked.problems:
         raise typer.Exit(WRONG)
 
 
@@ -74,18 +59,14 @@ def register(
 ) -> None:
     """Give each schema of a pipeline's topics an id, unless it has one; repeat it as often as you like."""
     with _exits():
-        wanted = derived_schemas(pipeline)
-        if registry is not None:
-            if registry != os.environ.get("HEADRACE_REGISTRY"):
-                refuse_secret("--registry with a password", "HEADRACE_REGISTRY", registry)
-            ids, added = register_with(registry, wanted), None
-        else:
-            ids, added = pin(pins or schema_folder(pipeline) / "ids.json", wanted)
+        if registry is not None and registry != os.environ.get("HEADRACE_REGISTRY"):
+            refuse_secret("--registry with a password", "HEADRACE_REGISTRY", registry)
+        done = register_schemas(pipeline, pins, registry)
     if as_json:
-        typer.echo(json.dumps({"ids": ids, "added": added}, indent=2))
+        print_json(done, indent=2)
         return
-    for subject, number in sorted(ids.items()):
-        new = " (new)" if added is not None and subject in added else ""
+    for subject, number in sorted(done.ids.items()):
+        new = " (new)" if done.added is not None and subject in done.added else ""
         typer.echo(f"{number:>6}  {subject}{new}")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
-from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -12,12 +10,10 @@ from rich.markup import escape
 
 from headrace.cli.options import Bootstrap
 from headrace.cli.pipeline.check import PIPELINE
+from headrace.cli.render.documents import print_json
 from headrace.errors import HeadraceError
-from headrace.operations.topics.offsets_retention import warnings
-from headrace.operations.topics.topic_plan import topics_of
-from headrace.streaming.contracts.topic_changes import TopicChange, plan, refusals, unwanted
-from headrace.streaming.contracts.topic_changes import apply as apply_changes
-from headrace.streaming.kafka.admin import Admin
+from headrace.operations.topics.topic_plan import TopicPlan, apply_topics, plan_topics
+from headrace.streaming.contracts.topic_changes import TopicChange, refusals
 from headrace.streaming.process.settings import Settings, read_settings
 
 app = typer.Typer(help="The topics of a pipeline: what a broker lacks of them.", no_args_is_help=True)
@@ -46,16 +42,16 @@ def show(
     Exit code 0, or with --detailed-exitcode 2 when changes are pending; 1 when one is refused (or anything is wrong).
     """
     try:
-        admin = _admin(pipeline, bootstrap)
-        found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
+        settings = read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap)
+        found = plan_topics(settings, partitions, replication, allow_repartition, allow_data_loss)
     except HeadraceError as error:
         if not detailed_exitcode:
             raise
         # 2 is taken here: a script must not read a broken pipeline file as pending changes.
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    _report(found, json, applied=False)
-    if any(change.refused for change in found.changes):
+    _report(found, json)
+    if found.refused:
         raise typer.Exit(1)
     raise typer.Exit(2 if found.changes and detailed_exitcode else 0)
 
@@ -75,68 +71,24 @@ def apply(
     Where a change is refused, nothing is done and the exit code is 1. Topics are never deleted. A broker that forgets
     the offsets of groups sooner than records is warned of.
     """
-    admin = _admin(pipeline, bootstrap)
-    found = _found(admin, pipeline, partitions, replication, allow_repartition, allow_data_loss)
-    refused = any(change.refused for change in found.changes)
-    if not refused:
-        apply_changes(admin, found.changes)
-    _report(found, json, applied=not refused)
-    raise typer.Exit(1 if refused else 0)
+    settings = read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap)
+    found = apply_topics(settings, partitions, replication, allow_repartition, allow_data_loss)
+    _report(found, json)
+    raise typer.Exit(1 if found.refused else 0)
 
 
-def _admin(pipeline: str, bootstrap: str | None) -> Admin:
-    """The cluster that services of this environment would use: HEADRACE_KAFKA says how to get in."""
-    return Admin(read_settings(Settings, pipeline=pipeline, bootstrap=bootstrap).connection)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is to be done, and what is to be said.
-
-    Attributes:
-        others: topics under the pipeline's name that nobody needs.
-        warned: what to mind of the brokers.
-    """
-
-    changes: list[TopicChange]
-    others: list[str]
-    warned: list[str]
-
-
-def _found(
-    admin: Admin,
-    pipeline: str,
-    partitions: int | None,
-    replication: int | None,
-    allow_repartition: bool,
-    allow_data_loss: bool,
-) -> _Found:
-    name, topics = topics_of(pipeline, partitions, replication)
-    existing = admin.topics()
-    changes = plan(
-        existing,
-        topics,
-        brokers=admin.brokers(),
-        allow_repartition=allow_repartition,
-        allow_data_loss=allow_data_loss,
-    )
-    return _Found(changes, unwanted(existing, topics, name), warnings(admin, topics))
-
-
-def _report(found: _Found, json: bool, applied: bool) -> None:
-    changes = found.changes
+def _report(found: TopicPlan, json: bool) -> None:
+    changes, applied = found.changes, found.applied
     if json:
-        answer = {"applied": applied, "changes": [asdict(change) for change in changes], "not_ours": found.others}
-        answer |= {"warnings": found.warned}
-        typer.echo(codec.dumps(answer))
+        print_json(found)
         return
     console = Console(soft_wrap=True, highlight=False)
     for change in changes:
         for line in _lines(change):
             console.print(line)
-    for name in found.others:
+    for name in found.not_ours:
         console.print(f"[dim]  {escape(name)}: not in the pipeline; kept[/]")
-    for warning in found.warned:
+    for warning in found.warnings:
         console.print(f"[yellow]! {escape(warning)}[/]")
     for refusal in refusals(changes):
         console.print(f"[red]refused: {escape(refusal.refused)}[/]: {escape(', '.join(refusal.topics))}")

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.pipeline.predictions import HEADER, line
+from headrace.cli.render.predictions import HEADER, line
 from headrace.domain.scorecards.tumbling_windows import AGAIN
 from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 from headrace.operations.scorecard_query.leaderboard import SHOWN, Standing

@@ -88,7 +88,7 @@ def passed(checks: Sequence[PackageCheck]) -> bool:
 
 
 def add_package(directory: Path, store: ModelStore, contracts: Contracts | None) -> CheckedPackage:
-    """PackageCheck a package that was made elsewhere and put it into the store as it is; nothing is stored when a check fails.
+    """Check a package that was made elsewhere and put it into the store as it is; nothing is stored when a check fails.
 
     Raises:
         ConfigurationError: there is no such directory, or another package of that name and version is stored already.

@@ -2,11 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.errors import ContractError
-from headrace.streaming.contracts.schemas import Pins, Schema, breaks, load_schema, pinned, read_pins, write_pins
+from headrace.streaming.contracts.schemas import (
+    Pins,
+    Schema,
+    breaks,
+    load_schema,
+    pinned,
+    read_pins,
+    undocumented,
+    write_pins,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSchemas:
+    """Subjects that were checked, and what is wrong with them."""
+
+    schemas: Sequence[str]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSchemas:
+    """Every subject's id, and the subjects that got a new one; None where a registry gives them."""
+
+    ids: Mapping[str, int]
+    added: Sequence[str] | None
+
+
+def check_schemas(pipeline: str | None, folder: Path | None, pins: Path | None) -> CheckedSchemas:
+    """Check that schemas are safe and documented, their examples hold, and they read what older ones wrote.
+
+    Args:
+        pipeline: its derived schemas too.
+        folder: of schema files; None for that of the project.
+        pins: the file of ids; None for the folder's own.
+    """
+    from headrace.streaming.contracts.examples import sweep  # only here: it brings the compiled codec
+
+    folder = folder or schema_folder(pipeline)
+    problems = sweep(folder)
+    wanted = {path.stem: load_schema(path) for path in sorted(folder.glob("*.avsc"))} if not problems else {}
+    if pipeline is not None:
+        derived = derived_schemas(pipeline)
+        problems += [f"{subject}: {at} has no doc" for subject, one in derived.items() for at in undocumented(one)]
+        wanted |= derived
+    problems += breaks(pins_at(pins or folder / "ids.json"), wanted)
+    return CheckedSchemas(sorted(wanted), problems)
+
+
+def register_schemas(pipeline: str, pins: Path | None, registry: str | None) -> RegisteredSchemas:
+    """Give each schema of a pipeline's topics an id, unless it has one: from a registry, else in the file of pins.
+
+    Raises:
+        ContractError: a schema could not read what an older version of it wrote.
+    """
+    wanted = derived_schemas(pipeline)
+    if registry is not None:
+        return RegisteredSchemas(register_with(registry, wanted), None)
+    return RegisteredSchemas(*pin(pins or schema_folder(pipeline) / "ids.json", wanted))
 
 
 def pin(path: Path, wanted: Mapping[str, Schema]) -> tuple[dict[str, int], list[str]]:

@@ -15,7 +15,7 @@ from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.decode import take_in
 from headrace.streaming.kafka.message import OFFSET_BEGINNING, TopicPartition
 from headrace.streaming.kafka.poll_result import told_apart
-from headrace.streaming.kafka.reader import Range, ranges
+from headrace.streaming.kafka.reader import Range, ranges, read
 from headrace.streaming.records.batch import Batch
 
 SLACK = 4
@@ -60,6 +60,19 @@ def tail(connection: Connection, channel: Channel, count: int) -> tuple[list[Ran
         [Range(part.partition, max(part.start, part.stop - back), part.stop) for part in whole],
         {part.partition: part.stop for part in whole},
     )
+
+
+def newest(connection: Connection, channel: Channel, wanted: list[Range], limit: int) -> pa.Table:
+    """The newest `limit` records of some ranges by Kafka's time stamps, oldest first."""
+    found = [
+        pa.Table.from_batches([intake.batch.columns]).append_column("_at", pa.array(intake.batch.timestamp))
+        for intake in read(connection, channel, wanted)
+    ]
+    if not found:
+        return pa.Table.from_batches([], channel.codec.reader.arrow)
+    whole = pa.concat_tables(found)
+    whole = whole.take(pa.compute.sort_indices(whole.column("_at")))
+    return whole.slice(max(whole.num_rows - limit, 0)).drop_columns(["_at"])
 
 
 def documents(columns: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:

@@ -1,13 +1,83 @@
-"""What a broker lacks of a pipeline's topics."""
+"""What a broker lacks of a pipeline's topics, and what else is to be said of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.workspace import Workspace, resolve
-from headrace.streaming.contracts.topic_changes import Wanted, wanted
+from headrace.operations.topics.offsets_retention import warnings
+from headrace.streaming.contracts.topic_changes import TopicChange, Wanted, apply, plan, unwanted, wanted
 from headrace.streaming.contracts.topics import load_topics
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.process.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """What is to be done, or was.
+
+    Attributes:
+        applied: whether it was done.
+        not_ours: topics under the pipeline's name that nobody needs.
+        warnings: what to mind of the brokers.
+    """
+
+    applied: bool
+    changes: Sequence[TopicChange]
+    not_ours: Sequence[str]
+    warnings: Sequence[str]
+
+    @property
+    def refused(self) -> bool:
+        """Whether one of the changes is, and so all of them are."""
+        return any(change.refused for change in self.changes)
+
+
+def plan_topics(
+    settings: Settings,
+    partitions: int | None = None,
+    replication: int | None = None,
+    allow_repartition: bool = False,
+    allow_data_loss: bool = False,
+) -> TopicPlan:
+    """What `apply_topics` would do.
+
+    Args:
+        settings: say which pipeline, and how to get into which cluster.
+        partitions, replication: of topics that may have more than one.
+        allow_repartition: add partitions although keys will move.
+        allow_data_loss: set properties although records will be deleted.
+
+    Raises:
+        ConfigurationError: there is no such pipeline, or something is wrong with its file or a topic's.
+        Transient: the broker does not answer.
+    """
+    admin = Admin(settings.connection)
+    name, topics = topics_of(settings.pipeline, partitions, replication)
+    existing = admin.topics()
+    brokers = admin.brokers()
+    changes = plan(
+        existing, topics, brokers=brokers, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss
+    )
+    return TopicPlan(False, changes, unwanted(existing, topics, name), warnings(admin, topics))
+
+
+def apply_topics(
+    settings: Settings,
+    partitions: int | None = None,
+    replication: int | None = None,
+    allow_repartition: bool = False,
+    allow_data_loss: bool = False,
+) -> TopicPlan:
+    """Create what is missing and set what differs; nothing at all where one change is refused. See `plan_topics`."""
+    found = plan_topics(settings, partitions, replication, allow_repartition, allow_data_loss)
+    if found.refused:
+        return found
+    apply(Admin(settings.connection), list(found.changes))
+    return replace(found, applied=True)
 
 
 def topics_of(pipeline: str, partitions: int | None = None, replication: int | None = None) -> tuple[str, list[Wanted]]:

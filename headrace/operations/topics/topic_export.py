@@ -1,0 +1,84 @@
+"""A topic's records as a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.operations.progress import Advance, Progress
+from headrace.streaming.kafka.bindings import Channel
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.reader import Range, ranges, read
+from headrace.streaming.records.batch import Batch
+
+ROW_GROUP = 131_072
+PLACES = (
+    pa.field("_key", pa.binary()),
+    pa.field("_partition", pa.int32()),
+    pa.field("_offset", pa.int64()),
+    pa.field("_timestamp", pa.timestamp("ms", tz="UTC")),
+)
+"""Columns beside the topic's own: where each record lies, its key, and Kafka's time stamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTopic:
+    """What was written; `ranges` are (partition, start, stop) of what was read."""
+
+    file: str
+    topic: str
+    records: int
+    unreadable: int
+    ranges: Sequence[tuple[int, int, int]]
+
+
+def export_topic(
+    connection: Connection, channel: Channel, start: int | None, stop: int | None, out: Path, progress: Progress
+) -> ExportedTopic:
+    """Write what a topic holds now, by Kafka's time stamps; those that cannot be read are left out and counted."""
+    wanted = ranges(connection, channel.name, start, stop)
+    with progress.count(f"from {channel.name}", None) as advance:
+        records, unreadable = _write(connection, channel, wanted, out, advance)
+    places = [(part.partition, part.start, part.stop) for part in wanted]
+    return ExportedTopic(str(out), channel.name, records, unreadable, places)
+
+
+def _write(
+    connection: Connection, channel: Channel, wanted: list[Range], out: Path, advance: Advance
+) -> tuple[int, int]:
+    """Write ranges of a topic; (records written, unreadable ones). The file appears whole or not at all.
+
+    Memory stays at a few row groups, whatever the size of the topic.
+    """
+    schema = pa.schema([*channel.codec.reader.arrow, *PLACES])
+    draft = out.with_name(f".{out.name}.draft")
+    written = unreadable = 0
+    try:
+        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+            waiting: list[pa.RecordBatch] = []
+            rows = 0
+            for intake in read(connection, channel, wanted):
+                unreadable += len(intake.rejects)
+                waiting.append(_with_places(intake.batch, schema))
+                rows += len(intake.batch)
+                advance(len(intake.batch))
+                if rows >= ROW_GROUP:
+                    writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
+                    waiting, written, rows = [], written + rows, 0
+            writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
+            written += rows
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    return written, unreadable
+
+
+def _with_places(batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+    stamps = pa.array(np.asarray(batch.timestamp)).cast(schema.field("_timestamp").type)
+    places = [batch.keys, pa.array(batch.partition), pa.array(batch.offset), stamps]
+    return pa.RecordBatch.from_arrays([*batch.columns.columns, *places], schema=schema)
