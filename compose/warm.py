@@ -16,7 +16,7 @@ from headrace.columnar.jit import late, prepare
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.simulation.simulators import World, simulate
 from headrace.operations.services import SERVICES
-from headrace.operations.topics.event_table import labels
+from headrace.operations.tables.event_table import labels
 from headrace.stores.online import MemoryStore
 from headrace.streaming.process.settings import Settings, read_settings
 from headrace.streaming.records.batch import Batch, Emit, slot

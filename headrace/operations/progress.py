@@ -12,7 +12,7 @@ Say = Callable[[str], None]
 """Is told what is done next."""
 
 
-class Progress(Protocol):
+class ProgressView(Protocol):
     """Where an operation says what it is doing; see `cli.render.progress` for a terminal."""
 
     def count(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
@@ -26,9 +26,9 @@ class Silent:
     """Progress that nobody looks at."""
 
     def count(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
-        """As `Progress.count`."""
+        """As `ProgressView.count`."""
         return nullcontext(lambda _: None)
 
     def stage(self, what: str) -> AbstractContextManager[Say]:
-        """As `Progress.stage`."""
+        """As `ProgressView.stage`."""
         return nullcontext(lambda _: None)

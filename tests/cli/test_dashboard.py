@@ -6,10 +6,10 @@ import numpy as np
 from rich.console import Console
 
 from headrace.cli.render.dashboard import line_of, panel_of
-from headrace.operations.demo.monitor import Seen, compare
+from headrace.operations.demo.monitor import DemoOutput, compare
 from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 
-SEEN = Seen(990, 10, 495.0, np.array([0.01, 0.02, 0.03]), [])
+SEEN = DemoOutput(990, 10, 495.0, np.array([0.01, 0.02, 0.03]), [])
 PICTURE = Picture(
     "cards", 12.0, 1_010, 500.0, SEEN, [ServiceState("enrich-0", "no partition", False, 1.5, 500.0, restarts=2)]
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.errors import ConfigurationError
-from headrace.operations.topics import event_table as tables
+from headrace.operations.tables import event_table as tables
 from headrace.operations.topics.file_publication import read_rows
 from headrace.operations.topics.producer import Publisher
 from headrace.streaming.process.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ConfigurationError
-from headrace.operations.topics import event_table as tables
+from headrace.operations.tables import event_table as tables
 
 DAY = 86_400_000
 START = 1_522_540_800_000

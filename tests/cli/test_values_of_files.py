@@ -16,10 +16,10 @@ from headrace.cli.pipeline.publish import reading, renamed
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ConfigurationError
-from headrace.operations.topics import event_table as tables
-from headrace.operations.topics.event_table import Rows
+from headrace.operations.tables import event_table as tables
+from headrace.operations.tables.event_table import Rows
+from headrace.operations.tables.timestamps import Reading
 from headrace.operations.topics.file_publication import check_known
-from headrace.operations.topics.timestamps import Reading
 
 ROOT = Path(__file__).parents[2]
 TIME = pa.timestamp("ms", tz="UTC")

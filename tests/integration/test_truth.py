@@ -19,7 +19,7 @@ from headrace.domain.plans.plan_log import publish
 from headrace.domain.plans.plans import CANARY, CHALLENGER, CHAMPION, Arm, Plan
 from headrace.domain.simulation.simulators import World, simulate
 from headrace.domain.training.bootstrap import train_offline
-from headrace.operations.topics import event_table as tables
+from headrace.operations.tables import event_table as tables
 from tests.members import ROOT
 from tests.project import Project
 

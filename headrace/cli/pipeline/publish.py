@@ -16,8 +16,8 @@ from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.signals import stopped_by_signals
 from headrace.domain.pipeline.document import closest
 from headrace.errors import ConfigurationError
+from headrace.operations.tables.timestamps import MICROS, Reading
 from headrace.operations.topics.file_publication import FileRows, prepare
-from headrace.operations.topics.timestamps import MICROS, Reading
 
 KINDS = ("events", "labels")
 

@@ -18,10 +18,10 @@ from headrace.operations.comparison.results import (
     DecisionAgreement,
     Duel,
     DuelSide,
+    DuelVerdict,
     GroupDuel,
     RankDisagreement,
     ScoreAgreement,
-    Verdict,
 )
 from headrace.operations.comparison.verdict import number, sure
 from headrace.operations.time_spans import minute
@@ -73,7 +73,7 @@ def _title(side: DuelSide) -> str:
     return escape(f"{side.model}@{side.version}/{side.arm}") + f"[dim], {side.digest[:15]}[/]"
 
 
-def _verdict(verdict: Verdict) -> Panel:
+def _verdict(verdict: DuelVerdict) -> Panel:
     colour = COLOURS[verdict.answer]
     return Panel(escape(verdict.sentence), border_style=colour, title="verdict", title_align="left", expand=False)
 

@@ -37,17 +37,17 @@ def counted(what: str, total: int | None, *, quiet: bool = False, console: Conso
 
 @dataclass(frozen=True, slots=True)
 class TerminalProgress:
-    """`operations.progress.Progress` on stderr; nothing at all when `quiet`."""
+    """`operations.progress.ProgressView` on stderr; nothing at all when `quiet`."""
 
     quiet: bool = False
 
     def count(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
-        """As `Progress.count`."""
+        """As `ProgressView.count`."""
         return counted(what, total, quiet=self.quiet)
 
     @contextmanager
     def stage(self, what: str) -> Iterator[Say]:
-        """As `Progress.stage`."""
+        """As `ProgressView.stage`."""
         with Console(stderr=True, quiet=self.quiet).status(escape(what)) as status:
             yield lambda text: status.update(escape(text))
 

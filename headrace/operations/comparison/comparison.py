@@ -22,13 +22,13 @@ from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.comparison.pairing import Judged, Meeting
 from headrace.operations.comparison.prediction_table import Flags, Ints, PredictionColumns
 from headrace.operations.comparison.results import (
+    BootstrapInterval,
     BootstrappedFigure,
     ComparedFigure,
     DecisionAgreement,
     DuelSide,
     GroupDuel,
-    Interval,
-    Latency,
+    LatencyQuantiles,
     Median,
     ModelTime,
     OutcomeCounts,
@@ -77,7 +77,7 @@ class Judge:
             repeats=len(own) - len(once),
             decision_rate=_mean(own.flagged[rows]),
             mean_score=_mean(own.scores[rows]),
-            latency_ms=Latency(_quantile(shown, 50), _quantile(shown, 99)),
+            latency_ms=LatencyQuantiles(_quantile(shown, 50), _quantile(shown, 99)),
             latency_note=note,
             backfilled=count,
             backfill_latency_ms=Median(_quantile(latency[waited], 50)),
@@ -198,7 +198,7 @@ class Judge:
             replicates = REPLICATES if labelled * REPLICATES <= DRAWN else 0
         drawn = differences(pair, self._worth, replicates) if replicates else {}
         if "auc_roc" in drawn and "auc_roc" in found:
-            drawn_interval = Interval(*drawn["auc_roc"].interval)
+            drawn_interval = BootstrapInterval(*drawn["auc_roc"].interval)
             found["auc_roc"] = BootstrappedFigure(**asdict(found["auc_roc"]), bootstrap=drawn_interval)
         for name, each in linearised(pair, self._worth, flags).items():
             other = drawn.get(name)

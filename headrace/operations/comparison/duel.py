@@ -26,7 +26,7 @@ from headrace.operations.comparison.training_overlap import TrainingOverlap, ori
 from headrace.operations.comparison.verdict import verdict
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
-from headrace.operations.progress import Progress
+from headrace.operations.progress import ProgressView
 from headrace.operations.remarks import noted
 from headrace.operations.time_spans import SpanRequest, TimeSpan
 from headrace.streaming.process.settings import Settings
@@ -56,7 +56,7 @@ class DuelRequest:
 
 
 def compare(
-    settings: Settings, contracts: Contracts, request: DuelRequest, progress: Progress
+    settings: Settings, contracts: Contracts, request: DuelRequest, progress: ProgressView
 ) -> tuple[Duel, TimeSpan]:
     """Compare two models; returns what is said of them, and the span of events that it is of.
 
@@ -149,7 +149,7 @@ def _events(meeting: Meeting) -> SharedEvents:
 
 
 def _truths(
-    settings: Settings, contracts: Contracts, span: TimeSpan, who: tuple[Identity, Identity], progress: Progress
+    settings: Settings, contracts: Contracts, span: TimeSpan, who: tuple[Identity, Identity], progress: ProgressView
 ) -> Truths:
     channel = contracts.channel(OUTCOMES)
     wanted = extent(settings.connection, channel, span)

@@ -18,7 +18,7 @@ class Median:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency(Median):
+class LatencyQuantiles(Median):
     """From an event's arrival to its score, milliseconds."""
 
     p99: float | None
@@ -53,7 +53,7 @@ class DuelSide:
     repeats: int
     decision_rate: float | None
     mean_score: float | None
-    latency_ms: Latency
+    latency_ms: LatencyQuantiles
     latency_note: str | None
     backfilled: int
     backfill_latency_ms: Median
@@ -125,7 +125,7 @@ class FittedOn:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class BootstrapInterval:
     """A 95% interval."""
 
     low: float
@@ -149,7 +149,7 @@ class ComparedFigure:
 class BootstrappedFigure(ComparedFigure):
     """One whose interval was also drawn by the bootstrap."""
 
-    bootstrap: Interval
+    bootstrap: BootstrapInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ Quality = PairedQuality | UnpairedQuality
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DuelVerdict:
     """Who won.
 
     Attributes:
@@ -228,7 +228,7 @@ class GroupDuel:
     missing: int
     paired: bool
     figures: Mapping[str, ComparedFigure]
-    verdict: Verdict
+    verdict: DuelVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,7 @@ class Duel:
     horizon: int | None
     training: FittedOn
     quality: Quality
-    verdict: Verdict
+    verdict: DuelVerdict
     segment: str | None
     groups: Sequence[GroupDuel]
     disagreements: Sequence[RankDisagreement]

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.operations.comparison.results import ComparedFigure, Quality, Verdict
+from headrace.operations.comparison.results import ComparedFigure, DuelVerdict, Quality
 from headrace.operations.time_spans import minute
 
 LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error")
@@ -17,7 +17,7 @@ ROUGH = 30
 """Fewer positives make every interval a rough one."""
 
 
-def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Verdict:
+def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> DuelVerdict:
     """Who is better by the figure that the pipeline's release gates name first, else by the first of `DECISIVE`.
 
     One figure decides, chosen before it is looked at: the best of several would be better by chance too often.
@@ -31,7 +31,7 @@ def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Verd
     gates = list(pipeline.release.gates) if pipeline.release else []
     by = next((name for name in [*gates, *DECISIVE] if name in figures), None)
     if by is None:
-        return Verdict("unknown", None, _why_unknown(quality), None)
+        return DuelVerdict("unknown", None, _why_unknown(quality), None)
     found = judged(by, figures[by], quality.labelled, quality.positives)
     against = [
         _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found.answer} == _OPPOSITES
@@ -46,7 +46,7 @@ def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Verd
     return replace(found, sentence=sentence)
 
 
-def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> Verdict:
+def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> DuelVerdict:
     """Better, worse, or not to be told yet; then roughly how many more outcomes it would take.
 
     An interval shrinks with the root of the outcomes, so one that is k times as wide as the difference takes k**2 times
@@ -60,15 +60,15 @@ def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> Ve
         else ""
     )
     if answer is not None:
-        return Verdict(answer, by, f"B is {answer}: {span}.{few}", 0)
+        return DuelVerdict(answer, by, f"B is {answer}: {span}.{few}", 0)
     reach = (high - low) / 2
     factor = (reach / abs(gap)) ** 2 if gap else math.inf
     if factor > 1_000:
         told = f"As good as equal: no difference beyond {number(reach, by)} is left."
-        return Verdict("unclear", by, f"{told} {span}.{few}", None)
+        return DuelVerdict("unclear", by, f"{told} {span}.{few}", None)
     more = _rounded(labelled * max(factor - 1, 0.01))
     told = f"Nobody can tell yet: {span}. If it stays so, about {more:,} more outcomes would settle it."
-    return Verdict("unclear", by, told + few, more)
+    return DuelVerdict("unclear", by, told + few, more)
 
 
 def sure(name: str, figure: ComparedFigure) -> str | None:

@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DemoOutput:
     """What came out so far.
 
     Attributes:
@@ -121,7 +121,7 @@ class Watch:
             self._measuring = True
             self._recent.clear()
 
-    def seen(self, now: float) -> Seen:
+    def seen(self, now: float) -> DemoOutput:
         """What came out so far; `now` in seconds since the epoch. Raises what the reading could not handle."""
         if self._failure is not None:
             raise self._failure
@@ -132,7 +132,7 @@ class Watch:
             joined = np.concatenate(recent) if recent else np.empty(0)
             predictions, dead_letters = self._counts
             rate, outcomes, standings = len(joined) / WINDOW_S, dict(self._outcomes), self._standings.now()
-            return Seen(predictions, dead_letters, rate, joined, tuple(self._last), outcomes, standings)
+            return DemoOutput(predictions, dead_letters, rate, joined, tuple(self._last), outcomes, standings)
 
     def latencies(self) -> Floats:
         """All latencies since `measure`, in seconds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.operations.demo.monitor import Floats, Seen
+from headrace.operations.demo.monitor import DemoOutput, Floats
 from headrace.operations.local.fleet import Fleet, MemberState, ask, scrape
 
 LONG_S = 3.0
@@ -43,7 +43,7 @@ class Picture:
     left: float
     published: int
     rate: float
-    seen: Seen
+    seen: DemoOutput
     services: Sequence[ServiceState]
 
 

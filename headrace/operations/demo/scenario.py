@@ -33,8 +33,8 @@ from headrace.operations.local.supervisor import told
 from headrace.operations.models.training import between, revision, used
 from headrace.operations.plan_changes.plan_topic import now
 from headrace.operations.services import inputs, needed
-from headrace.operations.topics import event_table as tables
-from headrace.operations.topics.event_table import Rows
+from headrace.operations.tables import event_table as tables
+from headrace.operations.tables.event_table import Rows
 from headrace.operations.topics.lag import measure
 from headrace.operations.topics.producer import Publisher
 from headrace.operations.topics.rate import Alongside, Steady

@@ -24,7 +24,7 @@ from headrace.operations.local.fleet import GRACE_S, ask, remarks
 from headrace.operations.local.home import STATE, SUPERVISOR, home
 from headrace.operations.local.members import members, scales, variables
 from headrace.operations.local.supervisor import DRAINED, STARTING, Fate, outcome, told
-from headrace.operations.progress import Progress, Say
+from headrace.operations.progress import ProgressView, Say
 from headrace.operations.services import needed
 from headrace.operations.topics.provisioning import provision
 from headrace.streaming.process.settings import Settings, read_settings
@@ -102,7 +102,7 @@ def up(
     registry: bool = False,
     partitions: int | None = None,
     overrides: Sequence[str] = (),
-    progress: Progress,
+    progress: ProgressView,
     starting: Callable[[], AbstractContextManager[Report]],
 ) -> RunningPipeline:
     """Start a broker, a store and the pipeline's services, with its schemas and topics; a repeat finds what runs.
@@ -147,7 +147,7 @@ def up(
     return RunningPipeline(spec.name, running.bootstrap, running.redis, running.registry, found)
 
 
-def down(forget: bool, progress: Progress, undrained: Callable[[str, str], None]) -> bool:
+def down(forget: bool, progress: ProgressView, undrained: Callable[[str, str], None]) -> bool:
     """Drain all services that `up` started, then stop broker and stores; whether anything ran.
 
     Args:
@@ -190,7 +190,7 @@ def _supervise(
 
 
 @contextmanager
-def _alone(progress: Progress) -> Iterator[None]:
+def _alone(progress: ProgressView) -> Iterator[None]:
     """Against another `up` or `down` of this home: each begins with what the other has left, whole."""
     with ExitStack() as held:
         with progress.stage("waiting for another headrace up or down to be done"):

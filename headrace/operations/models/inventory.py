@@ -12,7 +12,7 @@ from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Plan
 from headrace.errors import ContractError
 from headrace.operations.plan_changes.lookup import parts
-from headrace.operations.progress import Progress, Silent
+from headrace.operations.progress import ProgressView, Silent
 from headrace.operations.time_spans import moment
 
 MANY = 50
@@ -61,7 +61,7 @@ class PlanUse:
     part: str
 
 
-def inventory(store: ModelStore, plan: Plan | None, progress: Progress) -> list[StoredPackage]:
+def inventory(store: ModelStore, plan: Plan | None, progress: ProgressView) -> list[StoredPackage]:
     """Every package of the store.
 
     Args:
@@ -70,7 +70,7 @@ def inventory(store: ModelStore, plan: Plan | None, progress: Progress) -> list[
         progress: told how many were read, where there are many.
     """
     packages = store.packages()
-    shown: Progress = progress if len(packages) >= MANY else Silent()
+    shown: ProgressView = progress if len(packages) >= MANY else Silent()
     with shown.count("packages", len(packages)) as advance:
         found = []
         for stored in packages:

@@ -17,7 +17,7 @@ from headrace.domain.training import dataset
 from headrace.domain.training.bootstrap import train_offline
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import publish_plan
-from headrace.operations.progress import Progress, Say
+from headrace.operations.progress import ProgressView, Say
 from headrace.streaming.kafka.reader import read_topic
 from headrace.streaming.process.settings import Settings
 
@@ -73,7 +73,7 @@ class TrainedModel:
 
 
 def train_model(
-    settings: Settings, contracts: Contracts, request: TrainingRequest, progress: Progress, warn: Say
+    settings: Settings, contracts: Contracts, request: TrainingRequest, progress: ProgressView, warn: Say
 ) -> TrainedModel:
     """Train the pipeline's model on events between two times, judge it on their last part, store it, play it.
 

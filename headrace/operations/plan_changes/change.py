@@ -14,7 +14,7 @@ from headrace.operations.plan_changes.diff import PlanDifference, changes, moved
 from headrace.operations.plan_changes.edit import Wish, arrange
 from headrace.operations.plan_changes.lookup import choose, percent
 from headrace.operations.plan_changes.plan_topic import facts_of, now
-from headrace.operations.progress import Progress
+from headrace.operations.progress import ProgressView
 from headrace.streaming.process.settings import Settings
 
 
@@ -48,7 +48,7 @@ class PlanChange:
 
 
 def change_plan(
-    settings: Settings, contracts: Contracts, store: ModelStore, wish: Wish, decision: Decision, progress: Progress
+    settings: Settings, contracts: Contracts, store: ModelStore, wish: Wish, decision: Decision, progress: ProgressView
 ) -> PlanChange:
     """Change the newest plan; every model that gets a part must be in the store and hold its checks.
 

@@ -15,7 +15,7 @@ from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.comparison.training_overlap import Origin, origins
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
-from headrace.operations.progress import Progress
+from headrace.operations.progress import ProgressView
 from headrace.operations.remarks import noted
 from headrace.operations.scorecard_query.catalogue import picked
 from headrace.operations.scorecard_query.report import ScorecardReport, arm_figures
@@ -76,7 +76,7 @@ class ScorecardAnswer:
 
 
 def scorecards(
-    settings: Settings, contracts: Contracts, request: ScorecardRequest, progress: Progress
+    settings: Settings, contracts: Contracts, request: ScorecardRequest, progress: ProgressView
 ) -> ScorecardAnswer:
     """Scorecards of each model and arm, summed up exactly over a span.
 

@@ -13,12 +13,12 @@ import numpy as np
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError, Transient
-from headrace.operations.progress import Progress
-from headrace.operations.topics import event_table as tables
-from headrace.operations.topics.event_table import BY_SIZE, Rows
+from headrace.operations.progress import ProgressView
+from headrace.operations.tables import event_table as tables
+from headrace.operations.tables.event_table import BY_SIZE, Rows
+from headrace.operations.tables.timestamps import Reading
 from headrace.operations.topics.producer import Publisher
 from headrace.operations.topics.rate import Pace, Replay, Steady
-from headrace.operations.topics.timestamps import Reading
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.errors import Undelivered
 from headrace.streaming.process.settings import Settings
@@ -61,14 +61,14 @@ class PublishedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class FilePublication:
     """Rows that were checked, and what writes them; `pace` None: as fast as the broker takes them."""
 
     rows: Rows
     publisher: Publisher
     pace: Pace | None
 
-    def send(self, progress: Progress) -> PublishedFile:
+    def send(self, progress: ProgressView) -> PublishedFile:
         """Write them; returns when the broker has everything, or has what was begun when it was told to stop.
 
         Raises:
@@ -97,7 +97,7 @@ def prepare(
     *,
     rate: float | None = None,
     speedup: float | None = None,
-) -> Publication:
+) -> FilePublication:
     """Read and check the whole file before the first record is sent.
 
     Args:
@@ -122,7 +122,7 @@ def prepare(
     publisher.check(rows)
     if wanted.kind == "labels" and pace is None:
         check_known(rows, time.time())
-    return Publication(rows, publisher, pace)
+    return FilePublication(rows, publisher, pace)
 
 
 def check_known(rows: Rows, now: float) -> None:

@@ -17,8 +17,6 @@ COUNTED = 10_000
 PATIENCE_S = 20.0
 POLL_S = 0.2
 
-Place = tuple[str, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Lag:

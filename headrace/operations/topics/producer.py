@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.progress import Advance
-from headrace.operations.topics.event_table import Rows
+from headrace.operations.tables.event_table import Rows
 from headrace.operations.topics.rate import Pace
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Producer

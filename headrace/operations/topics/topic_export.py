@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.operations.progress import Advance, Progress
+from headrace.operations.progress import Advance, ProgressView
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
@@ -38,7 +38,7 @@ class ExportedTopic:
 
 
 def export_topic(
-    connection: Connection, channel: Channel, start: int | None, stop: int | None, out: Path, progress: Progress
+    connection: Connection, channel: Channel, start: int | None, stop: int | None, out: Path, progress: ProgressView
 ) -> ExportedTopic:
     """Write what a topic holds now, by Kafka's time stamps; those that cannot be read are left out and counted."""
     wanted = ranges(connection, channel.name, start, stop)

@@ -16,9 +16,9 @@ from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.truth import said_of, truths
 from headrace.errors import ConfigurationError
-from headrace.operations.topics.cells import Place, typed
-from headrace.operations.topics.table_files import TableFile, of_table, open_table
-from headrace.operations.topics.timestamps import Moments, Reading
+from headrace.operations.tables.cells import CellPlace, typed
+from headrace.operations.tables.table_files import TableFile, of_table, open_table
+from headrace.operations.tables.timestamps import Moments, Reading
 
 kernels: Any = pc  # its stubs know too few of the overloads
 
@@ -168,7 +168,7 @@ class _Wanted:
 
     file: TableFile
     names: Mapping[str, str]
-    places: list[Place] = field(default_factory=list)
+    places: list[CellPlace] = field(default_factory=list)
     absent: list[pa.Field] = field(default_factory=list)
 
     def add(
@@ -183,7 +183,7 @@ class _Wanted:
             )
         if often:
             kind = of.with_nullable(of.nullable and not needed)
-            self.places.append(Place(column, kind, self.file.text, identity, flags))
+            self.places.append(CellPlace(column, kind, self.file.text, identity, flags))
         elif of.name not in self.names and of.nullable and not needed:
             self.absent.append(of)
         else:

@@ -26,7 +26,7 @@ Convert = Callable[[pa.Array], pa.Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CellPlace:
     """A column of a file and what it is read as.
 
     Attributes:
@@ -70,7 +70,7 @@ class Place:
         return ConfigurationError(f"{self.what} holds {values.type}, {why}; {remedy}")
 
 
-def typed(values: pa.Array, place: Place, first: int) -> pa.Array:
+def typed(values: pa.Array, place: CellPlace, first: int) -> pa.Array:
     """A column's values, from the file's row `first` on (counted from 1), in the type of the field.
 
     Raises:
@@ -86,7 +86,7 @@ def typed(values: pa.Array, place: Place, first: int) -> pa.Array:
     return present(found, place, first)
 
 
-def plain(values: pa.Array, place: Place, first: int) -> pa.Array:
+def plain(values: pa.Array, place: CellPlace, first: int) -> pa.Array:
     """Without dictionaries and views; a CSV's bytes as text."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -95,7 +95,7 @@ def plain(values: pa.Array, place: Place, first: int) -> pa.Array:
     return values
 
 
-def present(found: pa.Array, place: Place, first: int) -> pa.Array:
+def present(found: pa.Array, place: CellPlace, first: int) -> pa.Array:
     """The same, where nothing is missing that must not be."""
     if found.null_count and (place.identity or not place.field.nullable):
         row = kernels.index(found.is_null(), True).as_py()
@@ -109,7 +109,13 @@ def first_true(mask: Any) -> int:
 
 
 def each(
-    values: pa.Array, convert: Convert, place: Place, first: int, why: str, remedy: str, shown: pa.Array | None = None
+    values: pa.Array,
+    convert: Convert,
+    place: CellPlace,
+    first: int,
+    why: str,
+    remedy: str,
+    shown: pa.Array | None = None,
 ) -> pa.Array:
     """What a conversion of each value by itself gives; names the first value that it fails for, as it is in `shown`."""
     try:
@@ -141,7 +147,7 @@ def words(values: pa.StringArray) -> pa.StringArray:
     return kernels.if_else(nothing, pa.scalar(None, pa.string()), trimmed)
 
 
-def _read(values: pa.StringArray, place: Place, first: int) -> pa.Array:
+def _read(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
     """Text of a CSV in the type of the field."""
     kind = place.field.type
     if pa.types.is_string(kind):
@@ -166,7 +172,7 @@ def _read(values: pa.StringArray, place: Place, first: int) -> pa.Array:
     raise place.refusal_type(values, f"and a text cannot be {kind}", "bring Parquet, where the column has that type")
 
 
-def named(values: pa.StringArray, place: Place, first: int) -> pa.StringArray:
+def named(values: pa.StringArray, place: CellPlace, first: int) -> pa.StringArray:
     """Text as it stands; as a name of something it must be one."""
     if not place.identity:
         return values
@@ -178,7 +184,7 @@ def named(values: pa.StringArray, place: Place, first: int) -> pa.StringArray:
     return values
 
 
-def _integers(values: pa.StringArray, place: Place, first: int) -> pa.Array:
+def _integers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
     said = words(values)
     if (row := first_true(kernels.invert(kernels.match_substring_regex(said, _WHOLE)))) >= 0:
         raise place.refusal(row, values, first, "is no whole number", _number_remedy(values[row].as_py(), "42"))
@@ -187,7 +193,7 @@ def _integers(values: pa.StringArray, place: Place, first: int) -> pa.Array:
     return each(digits, lambda part: part.cast(kind), place, first, f"is too large for {kind}", "check the value")
 
 
-def _numbers(values: pa.StringArray, place: Place, first: int) -> pa.Array:
+def _numbers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
     said = words(values)
     if place.flags:
         lower = kernels.utf8_lower(said)
@@ -208,7 +214,7 @@ def _number_remedy(text: str, example: str) -> str:
     return f"write it as {example}, or leave it empty"
 
 
-def _narrowed(found: pa.Array, place: Place, values: pa.Array, first: int, infinite: Any) -> pa.Array:
+def _narrowed(found: pa.Array, place: CellPlace, values: pa.Array, first: int, infinite: Any) -> pa.Array:
     """Numbers in the width of the field; none may become infinite that was not."""
     narrow = found.cast(place.field.type)
     if (row := first_true(kernels.and_(kernels.is_inf(narrow), kernels.invert(infinite)))) >= 0:
@@ -219,7 +225,7 @@ def _narrowed(found: pa.Array, place: Place, values: pa.Array, first: int, infin
 # ---- typed values ---------------------------------------------------------------------------------------------------
 
 
-def _cast(values: pa.Array, place: Place, first: int) -> pa.Array:
+def _cast(values: pa.Array, place: CellPlace, first: int) -> pa.Array:
     """Typed values in the type of the field, if no value changes."""
     have, want = values.type, place.field.type
     if pa.types.is_string(want):
@@ -237,7 +243,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _texts(values: pa.Array, place: Place, first: int) -> pa.StringArray:
+def _texts(values: pa.Array, place: CellPlace, first: int) -> pa.StringArray:
     have = values.type
     if pa.types.is_integer(have) or pa.types.is_decimal(have) or _is_text(have):
         return each(values, lambda part: part.cast(pa.string()), place, first, "is not UTF-8", "write it as text")
@@ -245,7 +251,7 @@ def _texts(values: pa.Array, place: Place, first: int) -> pa.StringArray:
     raise place.refusal_type(values, why, "write the column as text, or as whole numbers")
 
 
-def _figures(values: pa.Array, place: Place, first: int) -> pa.Array:
+def _figures(values: pa.Array, place: CellPlace, first: int) -> pa.Array:
     have, want = values.type, place.field.type
     if _is_text(have):
         text = each(values, lambda part: part.cast(pa.string()), place, first, "is not UTF-8", "write numbers")
@@ -266,7 +272,7 @@ def _figures(values: pa.Array, place: Place, first: int) -> pa.Array:
     return each(values, lambda part: part.cast(want), place, first, why, f"write it as {want}")
 
 
-def _flags(values: pa.Array, place: Place, first: int) -> pa.Array:
+def _flags(values: pa.Array, place: CellPlace, first: int) -> pa.Array:
     if _is_text(values.type):
         text = each(values, lambda part: part.cast(pa.string()), place, first, "is not UTF-8", "write true or false")
         return each(

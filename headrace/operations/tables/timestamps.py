@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.errors import ConfigurationError
-from headrace.operations.topics.cells import Place, each, first_true, plain, present, words
+from headrace.operations.tables.cells import CellPlace, each, first_true, plain, present, words
 
 kernels: Any = pc  # its stubs know too few of the overloads
 arrays: Any = pa
@@ -56,7 +56,7 @@ class Moments:
         reading: how.
     """
 
-    def __init__(self, place: Place, reading: Reading) -> None:
+    def __init__(self, place: CellPlace, reading: Reading) -> None:
         self.place = place
         self.reading = reading
         self.unit = reading.unit
