@@ -29,7 +29,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -87,6 +87,43 @@ def kernel(*signatures: Any, **records: Any) -> Any:
         return cast(Function, made)
 
     return named
+
+
+def chosen(functions: Sequence[Callable[..., Any]], otherwise: Callable[..., Any]) -> Any:
+    """A kernel that calls one of several kernels, by its number among them, which is the first argument.
+
+    The machine code that calls it holds theirs, as if each was named there, without a pointer to any. Nothing is kept
+    on disk of it alone: whoever calls it from another file holds `stamp_of` each of them in a global of its own.
+
+    Args:
+        functions: kernels of the same arguments and result.
+        otherwise: what any other number calls; a function, compiled here.
+    """
+    made: Any = numba.njit(nogil=True, error_model="numpy")(_last(numba.njit(error_model="numpy")(otherwise)))
+    for number, function in reversed(list(enumerate(functions))):
+        made = numba.njit(nogil=True, error_model="numpy")(_first(number, function, made))
+    return made
+
+
+def _last(otherwise: Any) -> Callable[..., Any]:
+    def none(which: int, *given: Any) -> Any:
+        return otherwise(*given)
+
+    return none
+
+
+def _first(number: int, function: Any, rest: Any) -> Callable[..., Any]:
+    def either(which: int, *given: Any) -> Any:
+        if which == number:
+            return function(*given)
+        return rest(which, *given)
+
+    return either
+
+
+def stamp_of(made: Any) -> str:
+    """The `stamp` of a kernel."""
+    return stamp(made.py_func)
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from headrace.columnar import packing
 from headrace.columnar.key_index import EntityIndex
 from headrace.columnar.partitioner import Keys, keys_of
+from headrace.domain.aggregations.registry import function_named
 from headrace.domain.features.label_aggregates import LabelAnswers
 from headrace.domain.features.sliding_windows import Answers, Question, Windows
 from headrace.domain.features.window_pool import Flags, Floats, Ints
@@ -22,8 +23,10 @@ SWEEPS = 8
 
 def question_of(view: View, lateness: int) -> Question:
     """What a view asks of its windows."""
-    extremes = any(a.function in ("min", "max") for a in view.features.values())
-    return Question(view.windows, view.delay, lateness, len(view.fields), extremes)
+    of_values = {(a.function, view.fields.index(a.field)) for a in view.features.values() if a.field is not None}
+    extremes = any(function_named(name).extremes for name, _ in of_values)
+    scans = tuple(sorted((name, column) for name, column in of_values if function_named(name).scan is not None))
+    return Question(view.windows, view.delay, lateness, len(view.fields), extremes, scans)
 
 
 class Features:
@@ -52,7 +55,7 @@ class Features:
                 numbers = labels.of(function, window)
             else:
                 numbers = answers.of(function, window, place)
-            if function != "count" and self._missing is not None:
+            if self._missing is not None and function_named(function).type == "number":
                 numbers = np.where(np.isnan(numbers), self._missing, numbers)
             found[name] = numbers
         return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from headrace.domain.aggregations.aggregate_function import Numbers
+from headrace.domain.aggregations.registry import function_named
 from headrace.domain.features.sliding_windows import Question
 from headrace.domain.features.window_pool import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
@@ -75,19 +76,34 @@ class LabelAnswers:
     count: Ints
     sums: Floats
 
-    def of(self, function: str, window: int) -> npt.NDArray[np.generic]:
-        """One feature: `count` (of labels) int64, else float64 with NaN where the window holds nothing to go by."""
-        if function == "count":
-            return np.rint(self.sums[:, window, 1]).astype(np.int64)
-        total, unlabelled = self.sums[:, window, 0], self.question.unlabelled
-        if unlabelled is None:
-            known = self.sums[:, window, 1]
-        else:
-            known = self.count[:, window].astype(np.float64)
-            total = total + unlabelled * known
-        found = np.full(len(total), np.nan)
-        np.divide(total, known if function == "mean" else 1.0, out=found, where=known > 0)
-        return found
+    def of(self, function: str, window: int) -> Numbers:
+        """One feature: int64, or float64 with NaN where the window holds nothing to go by."""
+        return function_named(function).finish_labels(_State(self, window))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """See `LabelState`."""
+
+    answers: LabelAnswers
+    window: int
+
+    @property
+    def labelled(self) -> Ints:
+        return np.rint(self.answers.sums[:, self.window, 1]).astype(np.int64)
+
+    @property
+    def total(self) -> Floats:
+        total: Floats = self.answers.sums[:, self.window, 0]
+        unlabelled = self.answers.question.unlabelled
+        return total if unlabelled is None else total + unlabelled * self.known
+
+    @property
+    def known(self) -> Floats:
+        if self.answers.question.unlabelled is None:
+            labelled: Floats = self.answers.sums[:, self.window, 1]
+            return labelled
+        return self.answers.count[:, self.window].astype(np.float64)
 
 
 def label_question_of(pipeline: Pipeline, view: View) -> LabelQuestion | None:
@@ -95,5 +111,7 @@ def label_question_of(pipeline: Pipeline, view: View) -> LabelQuestion | None:
     if not view.folds_labels or pipeline.labels is None:
         return None
     unlabelled = pipeline.labels.unlabelled_is
-    counted = unlabelled is None or any(a.of_label and a.function == "count" for a in view.features.values())
+    counted = unlabelled is None or any(
+        a.of_label and function_named(a.function).counts_labels for a in view.features.values()
+    )
     return LabelQuestion(view.windows, view.delay, unlabelled, counted)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from headrace.columnar.jit import frozen
+from headrace.domain.aggregations.aggregate_function import Numbers
+from headrace.domain.aggregations.registry import function_named, scan_number
 from headrace.domain.features.window_kernels import fold, fold_and_look
 from headrace.domain.features.window_pool import (
     BLOCK,
@@ -41,6 +42,7 @@ class Question:
         lateness: ms by which a row may come after a newer one.
         columns: number of value columns.
         extremes: whether min and max are wanted besides sum and count.
+        scans: functions that walk the entries themselves, by name, each with its value column.
     """
 
     durations: tuple[int, ...]
@@ -48,11 +50,17 @@ class Question:
     lateness: int = 0
     columns: int = 0
     extremes: bool = False
+    scans: tuple[tuple[str, int], ...] = ()
 
     @property
     def slack(self) -> int:
         """Ms behind the watermark after which no acceptable row can ask for an entry."""
         return self.lateness + self.delay + max(self.durations)
+
+    @property
+    def scan_numbers(self) -> Ints:
+        """The scans as kernels know them, int64 (scans, 2)."""
+        return np.array([(scan_number(name), column) for name, column in self.scans], np.int64).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +71,58 @@ class Answers:
         count: int64 (rows, windows); events in the window, whatever their values.
         sums: float64 (rows, windows, columns, 2 or 4): sum and count of the values that are not null (NaN), and with
             extremes min and max (infinite when there is none).
+        scanned: float64 (rows, windows, scans); None without scans.
+        scans: see `Question`.
     """
 
     count: Ints
     sums: Floats
+    scanned: Floats | None = None
+    scans: tuple[tuple[str, int], ...] = ()
 
-    def of(self, function: str, window: int, column: int = 0) -> npt.NDArray[np.generic]:
-        """One feature: `count` int64, else float64 with NaN where the window holds no value."""
-        if function == "count":
-            return self.count[:, window]
-        known = self.sums[:, window, column, 1]
-        if function == "mean":
-            means = np.full(len(known), np.nan)
-            np.divide(self.sums[:, window, column, 0], known, out=means, where=known > 0)
-            return means
-        numbers = self.sums[:, window, column, {"sum": 0, "min": 2, "max": 3}[function]]
-        return np.where(known > 0, numbers, np.nan)
+    def of(self, function: str, window: int, column: int = 0) -> Numbers:
+        """One feature: int64, or float64 with NaN where the window holds no value."""
+        return function_named(function).finish(_State(self, function, window, column))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """See `WindowState`."""
+
+    answers: Answers
+    function: str
+    window: int
+    column: int
+
+    @property
+    def events(self) -> Ints:
+        return self.answers.count[:, self.window]
+
+    @property
+    def total(self) -> Floats:
+        return self._kind(0)
+
+    @property
+    def known(self) -> Floats:
+        return self._kind(1)
+
+    @property
+    def least(self) -> Floats:
+        return self._kind(2)
+
+    @property
+    def most(self) -> Floats:
+        return self._kind(3)
+
+    @property
+    def scanned(self) -> Floats:
+        assert self.answers.scanned is not None, f"{self.function} is among the question's scans"
+        found: Floats = self.answers.scanned[:, self.window, self.answers.scans.index((self.function, self.column))]
+        return found
+
+    def _kind(self, at: int) -> Floats:
+        found: Floats = self.answers.sums[:, self.window, self.column, at]
+        return found
 
 
 class Windows:
@@ -99,6 +143,7 @@ class Windows:
         self._durations = np.asarray(question.durations, np.int64)[order]
         self._back = None if np.array_equal(order, np.arange(len(order))) else np.argsort(order)
         self._kinds = 4 if question.extremes else 2
+        self._scans = question.scan_numbers
         self._pool = self._empty(SPARE, np.zeros((16, FIELDS), np.int64))
         self._cursor = np.zeros(1, np.int64)
         self._used = 0
@@ -115,6 +160,7 @@ class Windows:
         rows = len(slots)
         count = np.zeros((rows, len(self._durations)), np.int64)
         sums = np.zeros((rows, len(self._durations), self.question.columns, self._kinds), np.float64)
+        scanned = np.zeros((rows, len(self._durations), len(self._scans)), np.float64)
         if folded is None:
             folded = np.ones(rows, np.bool_)
         if watermarks is None:
@@ -125,14 +171,15 @@ class Windows:
         while True:
             row, self.watermark = fold_and_look(
                 *self._pool, self._cursor, slots, times, values, folded, row,
-                watermarks, self.watermark, question.slack, self._durations, question.delay, count, sums,
+                watermarks, self.watermark, question.slack, self._durations, question.delay,
+                self._scans, count, sums, scanned,
             )  # fmt: skip  # as the kernel has it
             if row == rows:
                 break
             self._make_room(self.watermark - question.slack)
         if self._back is not None:
-            count, sums = count[:, self._back], sums[:, self._back]
-        return Answers(count, sums)
+            count, sums, scanned = count[:, self._back], sums[:, self._back], scanned[:, self._back]
+        return Answers(count, sums, scanned, question.scans)
 
     def fold(self, slots: Ints, times: Ints, values: Floats, horizon: int) -> None:
         """Fold rows without asking; entries at or before `horizon` may be evicted."""

@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from headrace.columnar.jit import frozen, kernel
 from headrace.columnar.partitioner import keys_of
+from headrace.domain.aggregations.registry import SCANS_STAMP as SCANS_STAMP  # held by the stamps of kernels
+from headrace.domain.aggregations.registry import scan_of
 from headrace.domain.features.label_aggregates import LabelAnswers, LabelQuestion
 from headrace.domain.features.sliding_windows import Answers, Question
 from headrace.domain.features.window_kernels import after
@@ -79,6 +81,8 @@ class Timelines:
         shape = (len(which), len(question.durations))
         count = np.zeros(shape, np.int64)
         sums = np.zeros((*shape, self._columns, 4 if question.extremes else 2), np.float64)
+        scans = question.scan_numbers
+        scanned = np.zeros((*shape, len(scans)), np.float64)
         durations = np.asarray(question.durations, np.int64)
         numbers = self._words.view(np.float64)
         _look(
@@ -89,10 +93,12 @@ class Timelines:
             which,
             frozen(times - question.delay),
             durations,
+            scans,
             count,
             sums,
+            scanned,
         )
-        return Answers(count, sums)
+        return Answers(count, sums, scanned, question.scans)
 
     def labels(self, which: Ints, times: Ints, question: LabelQuestion, count: Ints) -> LabelAnswers:
         """Labels of the entries in the same windows that were known at `times[i]`; `count` of these entries."""
@@ -138,10 +144,10 @@ def _fill(words: Ints, places: Ints, length: Ints, times: Ints, values: Ints) ->
         entry += count
 
 
-@kernel("~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8[::1] i8[:,::1] f8[:,:,:,::1]")
+@kernel("~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8[::1] i8[:,::1] i8[:,::1] f8[:,:,:,::1] f8[:,:,::1]")
 def _look(
     words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, ends: Ints,
-    durations: Ints, counts: Ints, sums: Floats,
+    durations: Ints, scans: Ints, counts: Ints, sums: Floats, scanned: Floats,
 ) -> None:  # fmt: skip  # the timelines, the question, the answer
     columns = sums.shape[2]
     for row in range(len(which)):
@@ -165,6 +171,10 @@ def _look(
                 if sums.shape[3] > 2:
                     sums[row, window, column, 2] = least
                     sums[row, window, column, 3] = most
+            if len(scans):
+                values = numbers[start + count : start + count * (1 + columns)].reshape((count, columns))
+                for at in range(len(scans)):
+                    scanned[row, window, at] = scan_of(scans[at, 0], values, scans[at, 1], low - start, high - start)
 
 
 @kernel(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.columnar.jit import kernel
+from headrace.domain.aggregations.registry import SCANS_STAMP as SCANS_STAMP  # held by the stamps of kernels
+from headrace.domain.aggregations.registry import scan_of
 from headrace.domain.features.window_pool import (
     BLOCK,
     CAPACITY,
@@ -84,9 +86,12 @@ def accumulate(
 @kernel
 def look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints,
-    slot: int, end: int, durations: Ints, horizon: int, row: int, counts: Ints, sums: Floats,
+    slot: int, end: int, durations: Ints, scans: Ints, horizon: int,
+    row: int, counts: Ints, sums: Floats, scanned: Floats,
 ) -> None:  # fmt: skip  # the state, the question, the answer
     """Answer the windows (end - duration, end] of one slot into row `row`; durations ascend.
+
+    `scans` names kernels that walk the entries themselves, by number and value column.
 
     Entries at or before `horizon` are left out, whether they are still there or not.
     """
@@ -110,17 +115,22 @@ def look(
             if sums.shape[3] > 2:
                 sums[row, window, column, 2] = result[2]
                 sums[row, window, column, 3] = result[3]
+    for at in range(len(scans)):
+        for window in range(len(durations)):
+            lower = high - counts[row, window]
+            scanned[row, window, at] = scan_of(scans[at, 0], values, scans[at, 1], lower, high)
 
 
 @kernel(
     "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] b1[::1] i8 "
-    "~i8[::1] i8 i8 i8[::1] i8 i8[:,::1] f8[:,:,:,::1]",
+    "~i8[::1] i8 i8 i8[::1] i8 i8[:,::1] i8[:,::1] f8[:,:,:,::1] f8[:,:,::1]",
 )
 def fold_and_look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
     slots: Ints, at: Ints, given: Floats, folded: Flags, begin: int,
-    watermarks: Ints, watermark: int, slack: int, durations: Ints, delay: int, counts: Ints, sums: Floats,
-) -> tuple[int, int]:  # fmt: skip  # three lines: the state, the rows, the question
+    watermarks: Ints, watermark: int, slack: int, durations: Ints, delay: int, scans: Ints,
+    counts: Ints, sums: Floats, scanned: Floats,
+) -> tuple[int, int]:  # fmt: skip  # four lines: the state, the rows, the question, the answer
     """Fold row by row and answer each at once; stops before a row for which the pool has no room.
 
     Returns the next row and the watermark. Entries at or before watermark - slack are evicted.
@@ -132,7 +142,10 @@ def fold_and_look(
             times, values, blocks, spans, cursor, slots[row], time, given, row, watermark - slack
         ):
             return row, watermark
-        look(times, values, blocks, spans, slots[row], time - delay, durations, watermark - slack, row, counts, sums)
+        look(
+            times, values, blocks, spans, slots[row], time - delay, durations, scans, watermark - slack,
+            row, counts, sums, scanned,
+        )  # fmt: skip  # as it has them
     return len(slots), watermark
 
 

@@ -173,7 +173,7 @@ def _feature_doc(view: View, column: Column) -> str:
         zone = "" if expression.timezone == "UTC" else f", {expression.timezone}"
         return f"{expression.text}{zone}" + (": 1 if so, else 0." if column.type == "boolean" else ".")
     aggregation = view.features[column.feature]
-    what = f"{aggregation.function} of {aggregation.subject}" if aggregation.subject else "count of events"
+    what = f"{aggregation.function} of {aggregation.subject or 'events'}"
     window = view.window_names[view.windows.index(column.window)]
     late = f", ending {view.delay} ms before the event" if view.delay else ", the event included"
     empty = "" if column.type == "integer" else f"; {view.missing:g} where there are none"

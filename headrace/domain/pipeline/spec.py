@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Literal
 
+from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.expressions import Expression
 
 FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
-Function = Literal["count", "sum", "mean", "min", "max"]
 Otherwise = Literal["reject", "impute", "warn"]
 Late = Literal["reject", "score"]
 Repeats = Literal["drop", "keep"]
@@ -80,12 +80,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """What is computed over a window: `count` of events, or `sum`, `mean`, `min`, `max` of a numeric field.
+    """What is computed over a window: a function (see `domain.aggregations`) of a numeric field, or of events.
 
-    With `of_label`, what events turned out to be: `count` of those labelled, `sum` or `mean` of their labels.
+    With `of_label`, of what events turned out to be.
     """
 
-    function: Function
+    function: str
     field: str | None = None
     of_label: bool = False
 
@@ -179,7 +179,7 @@ class View:
         if self.kind == "calendar":
             return tuple(_calendar_columns(self.name, self.expressions))
         return tuple(
-            Column(self.name, f"{name}_{text}", "integer" if a.function == "count" else "number", name, window)
+            Column(self.name, f"{name}_{text}", function_named(a.function).type, name, window)
             for window, text in zip(self.windows, self.window_names, strict=True)
             for name, a in self.features.items()
         )

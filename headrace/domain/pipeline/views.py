@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 
+from headrace.domain.aggregations.registry import NAMES, OF_LABELS, function_named
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.expressions import Expression, ExpressionError, compile
 from headrace.domain.pipeline.form import Form
-from headrace.domain.pipeline.spec import LABEL, Aggregation, Field, Function, Labels, View
+from headrace.domain.pipeline.spec import LABEL, Aggregation, Field, Labels, View
 
 ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version")
 CALENDAR = ("timezone", "version")
-FUNCTIONS: tuple[Function, ...] = ("count", "sum", "mean", "min", "max")
-OF_LABELS: tuple[Function, ...] = ("count", "sum", "mean")
 RESERVED = (
     "event",
     "event_id",
@@ -232,16 +231,15 @@ def _aggregation(node: Node, readable: Readable, problems: Problems) -> Aggregat
     if match is None:
         problems.add(node, f"{text} is not an aggregation", "write count, or a function of a field: mean(amount)")
         return None
-    function = next((f for f in FUNCTIONS if f == match[1]), None)
-    name: str | None = match[2]
-    if function is None:
-        problems.add(node, f"unknown function {match[1]}", closest(match[1], FUNCTIONS))
+    function, name = match[1], match[2]
+    if function not in NAMES:
+        problems.add(node, f"unknown function {function}", closest(function, NAMES))
     elif name == LABEL and (readable.labels is not None or LABEL not in fields):
         return _of_label(node, function, readable, problems)
-    elif function == "count":
+    elif not function_named(function).takes_field:
         if not name:
-            return Aggregation("count")
-        problems.add(node, "count takes no field: it counts events", "write count")
+            return Aggregation(function)
+        problems.add(node, f"{function} takes no field: it {function_named(function).gloss}", f"write {function}")
     elif not name:
         problems.add(node, f"{function} needs a field", f"write {function}(FIELD), with a numeric field of the event")
     elif fields and name not in fields:
@@ -261,7 +259,7 @@ def _aggregation(node: Node, readable: Readable, problems: Problems) -> Aggregat
     return None
 
 
-def _of_label(node: Node, function: Function, readable: Readable, problems: Problems) -> Aggregation | None:
+def _of_label(node: Node, function: str, readable: Readable, problems: Problems) -> Aggregation | None:
     if readable.labels is None:
         problems.add(
             node, "the pipeline has no labels", "say where truth comes from: labels: {id: transaction_id, value: fraud}"

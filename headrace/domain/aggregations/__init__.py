@@ -1,0 +1,1 @@
+"""What can be computed over a window, one function a file; `registry` lists them."""
