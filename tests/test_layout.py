@@ -38,6 +38,7 @@ SEEDS = [
     (LIBRARY, "headrace.domain.seed_d", "headrace.operations.services"),
     (LIBRARY, "headrace.operations.seed_e", "headrace.cli.options"),
     (DOMAIN, "headrace.domain.pipeline.seed_f", "headrace.domain.features.rules"),
+    (DOMAIN, "headrace.domain.aggregations.seed_a", "headrace.domain.pipeline.spec"),
     (DOMAIN, "headrace.domain.features.seed_g", "headrace.domain.plans.plans"),
     (DOMAIN, "headrace.domain.plans.seed_h", "headrace.domain.quality.ranking"),
     (DOMAIN, "headrace.domain.quality.seed_i", "headrace.domain.models.package"),
