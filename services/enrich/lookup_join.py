@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.features.keyed_windows import Features, question_of
 from headrace.domain.features.label_aggregates import LabelQuestion, label_question_of
 from headrace.domain.features.sliding_windows import Question
-from headrace.domain.features.store_keys import PROGRESS, Progress, Shelves, Truth, read_progress
+from headrace.domain.features.store_keys import PROGRESS, Shelves, Truth, ViewProgress, read_progress
 from headrace.domain.features.values import Timelines
 from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
@@ -86,7 +86,7 @@ class _Asking:
         rows = np.isin(self.batch.partition, list(partitions))
         return replace(self, times=np.where(rows, capped, self.times))
 
-    def reached(self, told: Progress) -> Ints:
+    def reached(self, told: ViewProgress) -> Ints:
         """The event time that sources have reached, as far as each row has to wait for them."""
         partition = self.batch.partition
         alone = (self.times > self.credible) & (told.offsets[partition] > self.batch.offset)
@@ -234,7 +234,7 @@ class Lookups:
                 return f"events[{partition}] waits for {reason}"
         return None
 
-    def _read(self, view: View, asking: _Asking, told: Progress, packed: list[bytes | None], which: Ints) -> _Read:
+    def _read(self, view: View, asking: _Asking, told: ViewProgress, packed: list[bytes | None], which: Ints) -> _Read:
         batch, asked = asking.batch, asking.whole
         ages = needed(view, asked, self._events.allowed_lateness) - replace(asking, times=asked).reached(told)
         labels = self._labels[view.name]
@@ -252,7 +252,7 @@ class Lookups:
             self._features[view.name],
         )
 
-    def _split(self, values: Found) -> dict[str, Progress | None]:
+    def _split(self, values: Found) -> dict[str, ViewProgress | None]:
         progress, at = {}, 0
         for name, shelves in self._shelves.items():
             marks = [None if part is None else part[0] for part in values[at : at + len(shelves)]]
@@ -261,7 +261,7 @@ class Lookups:
         return progress
 
     def _behind(
-        self, asking: _Asking, progress: Mapping[str, Progress | None], now: float
+        self, asking: _Asking, progress: Mapping[str, ViewProgress | None], now: float
     ) -> tuple[frozenset[int], _Asking]:
         """Partitions with a row that needs more of some view than there is; and what the rows ask for after all."""
         behind = self._reasons(asking, progress)
@@ -277,7 +277,7 @@ class Lookups:
                 self._since[partition] = now, behind[partition]
         return frozenset(behind), asking
 
-    def _note_unproven(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> None:
+    def _note_unproven(self, asking: _Asking, progress: Mapping[str, ViewProgress | None]) -> None:
         """Count rows that are answered though they lack something: they were dated ahead, and others stood still."""
         if not (asking.times < asking.whole).any():
             return
@@ -291,13 +291,13 @@ class Lookups:
                     "unproven", partition=partition, records=count, below=int(asking.batch.offset[run.stop - 1]) + 1
                 )
 
-    def _reasons(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> dict[int, str]:
+    def _reasons(self, asking: _Asking, progress: Mapping[str, ViewProgress | None]) -> dict[int, str]:
         """Partitions with a row that needs more of some view than there is, and what it is that lacks."""
         partition = asking.batch.partition
         lacking = self._lacking(asking, progress)
         return {each: reason for rows, reason in lacking for each in np.unique(partition[rows]).tolist()}
 
-    def _lacking(self, asking: _Asking, progress: Mapping[str, Progress | None]) -> Iterator[tuple[Flags, str]]:
+    def _lacking(self, asking: _Asking, progress: Mapping[str, ViewProgress | None]) -> Iterator[tuple[Flags, str]]:
         """Rows that need more of some view than there is, and what it is that lacks."""
         for view in self._views:
             told, name = progress[view.name], f"the view {view.name}"
@@ -312,7 +312,7 @@ class Lookups:
                 how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"
                 yield self._labels_behind(view, asking, told.labels), f"{name} folds labels: {how}"
 
-    def _entries_behind(self, view: View, asking: _Asking, told: Progress) -> Flags:
+    def _entries_behind(self, view: View, asking: _Asking, told: ViewProgress) -> Flags:
         need = needed(view, asking.times, self._events.allowed_lateness) - view.max_age
         behind: Flags = need > asking.reached(told)
         if told.seen < ALWAYS:

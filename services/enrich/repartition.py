@@ -25,7 +25,7 @@ LEAST_REPEAT = 250
 """Milliseconds: idle marks are not repeated more often, however little a view may be behind."""
 
 
-class Repartition:
+class ViewRepartition:
     """Tells views and the exchange of events, and how far each partition of the events is."""
 
     def __init__(self, pipeline: Pipeline) -> None:

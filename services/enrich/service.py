@@ -24,7 +24,7 @@ from services.enrich.duplicates import MOST, Ids, taken_out
 from services.enrich.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from services.enrich.lookup_join import Lookup, Lookups
 from services.enrich.metrics import EnrichMetrics
-from services.enrich.repartition import Repartition
+from services.enrich.repartition import ViewRepartition
 from services.enrich.state import PartitionState
 
 log = logger("enrich")
@@ -56,7 +56,7 @@ class Enrich(Service):
         self.pipeline = pipeline
         self.gate = Gate(pipeline, ahead_ms)
         self._lookups = Lookups(pipeline, store, figures)
-        self._repartition = Repartition(pipeline)
+        self._repartition = ViewRepartition(pipeline)
         self._own = pipeline.own_views
         self._foreign = pipeline.foreign_views
         self._features = {view.name: Features(view) for view in self._own}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from headrace.domain.features.store_keys import Progress
+from headrace.domain.features.store_keys import ViewProgress
 from headrace.domain.pipeline.spec import View
 
 
@@ -42,7 +42,7 @@ class Standstill:
         """A partition does not wait, or is no longer ours."""
         self._still.pop(partition, None)
 
-    def lasts(self, partition: int, progress: Mapping[str, Progress | None], now: float) -> bool:
+    def lasts(self, partition: int, progress: Mapping[str, ViewProgress | None], now: float) -> bool:
         """Whether all has stood still for `idle_after`, given what the views tell now (seconds of the clock)."""
         told = {view: each for view, each in progress.items() if each is not None}
         if len(told) < len(progress) or any(each.offsets.min() < 0 for each in told.values()):
@@ -56,12 +56,12 @@ class Standstill:
         return now - still.free >= self._lasts
 
 
-def _news(told: Progress) -> bytes:
+def _news(told: ViewProgress) -> bytes:
     """What is not the same once somebody went on. Signs of life are no news: they come without end."""
     labels = b"" if told.labels is None else f"{told.labels.known} {told.labels.sure}".encode()
     return told.others.tobytes() + told.offsets.tobytes() + labels
 
 
-def _seen(told: Progress) -> int:
+def _seen(told: ViewProgress) -> int:
     """When the idle sources that rows of a backfill wait for were last seen at their ends, milliseconds."""
     return told.seen if told.labels is None else min(told.seen, told.labels.seen)

@@ -15,7 +15,7 @@ from headrace.domain.scorecards.card import Card, whole
 from headrace.domain.scorecards.card_builder import Maker
 from headrace.domain.scorecards.global_aggregate import CARDS, OUTCOMES, PARTS, Assembly
 from headrace.domain.scorecards.segments import WHOLE
-from headrace.domain.scorecards.tumbling_windows import SAMPLED, Identity, Windows
+from headrace.domain.scorecards.tumbling_windows import SAMPLED, Identity, TumblingWindows
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
@@ -70,7 +70,7 @@ class Scorecards(Service):
         self._clock = clock
         self._maker = Maker(pipeline, cap)
         self._told: dict[Identity, int] = {}
-        self._windows: dict[int, Windows] = {}
+        self._windows: dict[int, TumblingWindows] = {}
         self._assemblies: dict[int, Assembly] = {}
         self._partitions: Mapping[str, int] = {}
         self._due = {PARTS: 0.0, CARDS: 0.0}
@@ -214,12 +214,14 @@ class Scorecards(Service):
     def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """See `Service`."""
         place, _ = unslot(partition)
-        state: Windows | Assembly
+        state: TumblingWindows | Assembly
         rules = self._pipeline.scorecards
         if self.inputs[place] == PARTS:
             state = self._assemblies[partition] = Assembly(rules.keep, rules.window)
         else:
-            state = self._windows[partition] = Windows(self._pipeline, self.inputs[place] == OUTCOMES, self._cap)
+            state = self._windows[partition] = TumblingWindows(
+                self._pipeline, self.inputs[place] == OUTCOMES, self._cap
+            )
         if snapshot is not None:
             state.load(snapshot)
 

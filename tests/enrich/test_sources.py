@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headrace.domain.features.store_keys import Progress, read_progress, write_progress
+from headrace.domain.features.store_keys import ViewProgress, read_progress, write_progress
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS, Sources
@@ -21,7 +21,7 @@ def heard(*marks: tuple[int, int, bool, int]) -> Sources:
     return sources
 
 
-def joined(*partitions: Sources) -> Progress | None:
+def joined(*partitions: Sources) -> ViewProgress | None:
     """What a reader learns from all partitions of a view."""
     return read_progress([write_progress(*sources.progress()) for sources in partitions], 2)
 

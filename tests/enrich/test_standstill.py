@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from headrace.domain.features.store_keys import Progress, Truth
+from headrace.domain.features.store_keys import Truth, ViewProgress
 from headrace.streaming.watermarks.sources import ALWAYS
 from services.enrich.standstill import Standstill
 from tests.enrich.cases import ROOM
 
-TOLD = Progress(np.array([5, 5]), np.array([7, 9]), np.array([3, 4]), ALWAYS)
+TOLD = ViewProgress(np.array([5, 5]), np.array([7, 9]), np.array([3, 4]), ALWAYS)
 
 
-def lasts(still: Standstill, told: Progress | None, now: float) -> bool:
+def lasts(still: Standstill, told: ViewProgress | None, now: float) -> bool:
     """Whether all stands still for partition 0."""
     return still.lasts(0, {"room": told}, now)
 

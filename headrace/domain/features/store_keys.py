@@ -63,7 +63,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ViewProgress:
     """How far the sources of a view are, as all partitions of the view know.
 
     Attributes:
@@ -93,7 +93,7 @@ def write_progress(reached: Ints, seen: Ints, offsets: Ints, labels: Sequence[in
     return np.concatenate([reached, seen, offsets, np.array(labels, np.int64)]).astype("<i8", copy=False).tobytes()
 
 
-def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = False) -> Progress | None:
+def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = False) -> ViewProgress | None:
     """Join what all partitions of a view wrote, with or without labels; None while one of them has nothing, or nothing
     of as many sources as there are: events got more partitions, and views has not written since.
     """
@@ -113,4 +113,4 @@ def read_progress(values: Sequence[bytes | None], sources: int, labels: bool = F
     others[order[0]] = awake[order[1]]
     truth = Truth(*numbers[:, 3 * sources :].min(axis=0).tolist()) if labels else None
     passed = np.minimum(reached.min(axis=0), awake.min())
-    return Progress(passed, others, offsets.min(axis=0), int(seen.min()), truth)
+    return ViewProgress(passed, others, offsets.min(axis=0), int(seen.min()), truth)

@@ -28,14 +28,14 @@ what a window holds on average, one in SHARE."""
 
 
 class Source(NamedTuple):
-    """Who told a part: a topic's partition, and the generation of the part (see `Windows`)."""
+    """Who told a part: a topic's partition, and the generation of the part (see `TumblingWindows`)."""
 
     topic: str
     partition: int
     generation: int
 
 
-class Told(NamedTuple):
+class ToldSums(NamedTuple):
     """What it told last: `next_offset` orders what the same source tells; `rows` is how many that is about."""
 
     next_offset: int
@@ -55,13 +55,13 @@ class Window:
             None: not looked at since something changed.
     """
 
-    told: dict[Source, Told] = field(default_factory=dict)
+    told: dict[Source, ToldSums] = field(default_factory=dict)
     dirty: bool = True
     rows: int = 0
     sums: dict[Group, Tally] | None = None
     complete: bool | None = None
 
-    def take(self, source: Source, told: Told) -> None:
+    def take(self, source: Source, told: ToldSums) -> None:
         """Keep what a source told last."""
         before = self.told.get(source)
         if before is None or told.next_offset >= before.next_offset:
@@ -131,7 +131,7 @@ class Assembly:
             return False
         window = windows.setdefault(start, Window())
         source = Source(row["source"], row["source_partition"], row["generation"])
-        window.take(source, Told(row["next_offset"], row["payload"], _rows(row["payload"])))
+        window.take(source, ToldSums(row["next_offset"], row["payload"], _rows(row["payload"])))
         if self._keep is not None:
             newest = self.newest(who)
             if newest is not None and newest != before:
@@ -171,7 +171,7 @@ class Assembly:
             who = Identity(row["name"], row["version"], row["digest"], row["arm"])
             window = self.models.setdefault(who, {}).setdefault(row["window"], Window())
             source = Source(row["topic"], row["partition"], row["generation"])
-            window.take(source, Told(row["next_offset"], row["payload"], _rows(row["payload"])))
+            window.take(source, ToldSums(row["next_offset"], row["payload"], _rows(row["payload"])))
 
 
 def _rows(payload: bytes) -> int:

@@ -54,7 +54,7 @@ class Identity(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What a part is about: a window (its start, ms), who answered, and when it was begun (see `Windows`)."""
+    """What a part is about: a window (its start, ms), who answered, and when it was begun (see `TumblingWindows`)."""
 
     window: int
     who: Identity
@@ -70,7 +70,7 @@ class _Part:
     dirty: bool = True
 
 
-class Windows:
+class TumblingWindows:
     """State of one source partition. A pure fold of its rows, wherever batches are cut.
 
     A window is given up once event time has passed its end by `keep`; event time is what most of the newest rows agree
