@@ -36,6 +36,10 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
 	$(BIN)/pytest --numprocesses=2 $(ARGS)
 
+.PHONY: test-fast
+test-fast: $(PACKAGES) ## the tests that need no broker and are quick
+	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow' $(ARGS)
+
 .PHONY: lint
 lint: $(PACKAGES) ## style, format, types and import contracts
 	$(BIN)/ruff check .
