@@ -22,7 +22,7 @@ import pyruhvro
 
 from headrace.streaming.contracts.examples import plain
 from headrace.streaming.contracts.schemas import Schema, load_schema
-from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.avro_codec import AvroCodec
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
@@ -125,7 +125,7 @@ def best(contenders: Mapping[str, tuple[Callable[[], object], int]]) -> dict[str
 def measure(schema: Schema, columns: pa.RecordBatch) -> dict[str, dict[str, float]]:
     """Both directions, all contenders, after checking that they agree."""
     n, few = columns.num_rows, columns.num_rows // 10
-    codec = Codec("bench-value", schema, One(schema))
+    codec = AvroCodec("bench-value", schema, One(schema))
     messages = codec.encode(columns)
     assert codec.decode(messages).columns.equals(columns)
     text = json.dumps(schema.definition)
@@ -173,7 +173,7 @@ def measure(schema: Schema, columns: pa.RecordBatch) -> dict[str, dict[str, floa
 
 def small(schema: Schema, columns: pa.RecordBatch) -> dict[str, dict[str, float]]:
     """Microseconds for a whole small batch, as they come when it is quiet."""
-    codec = Codec("bench-value", schema, One(schema))
+    codec = AvroCodec("bench-value", schema, One(schema))
     found: dict[str, dict[str, float]] = {}
     for size in (1, 10, 100):
         part = columns.slice(0, size)

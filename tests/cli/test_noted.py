@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import Counter
 
 from headrace.operations.remarks import FATES, REMARKS, WORDS, said
-from headrace.streaming.records.codec import REASONS
+from headrace.streaming.records.avro_codec import REASONS
 from services.enrich import event_gate as admitting
 from services.labels.service import FATES as KNOWN_FATES
 from tests.docs.tables import runners

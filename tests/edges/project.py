@@ -14,6 +14,7 @@ from headrace.domain.pipeline.contracts import schemas
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.contracts.schemas import Schema, load_schema
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.codec import Codec
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
@@ -154,4 +155,4 @@ class OneId:
 def codec(output: str, logical: str) -> Codec:
     """Reads and writes the values of a topic."""
     schema = pipeline(output)[1][logical]
-    return Codec(f"edges.{logical}-value", schema, OneId(schema), 8_000_000)
+    return AvroCodec(f"edges.{logical}-value", schema, OneId(schema), 8_000_000)

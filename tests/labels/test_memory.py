@@ -9,8 +9,8 @@ import pytest
 from headrace.domain.pipeline.check import load
 from headrace.domain.records.exchange import Labelled, exchanges
 from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.batch import Batch, slot
-from headrace.streaming.records.codec import Codec
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, FILE, ROOT, Case
@@ -70,7 +70,7 @@ def through(case: Case, rows: pa.RecordBatch) -> pa.RecordBatch:
         def writers(self, subject: str) -> dict[int, object]:  # type: ignore[override]  # one schema for all
             return {7: schema}
 
-    codec = Codec("exchange-value", schema, Ids(), 8_000_000)
+    codec = AvroCodec("exchange-value", schema, Ids(), 8_000_000)
     return codec.decode(codec.encode(rows)).columns
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from headrace.domain.plans.plans import Arm, EnsembleMember, Plan, latest
 from headrace.streaming.contracts.schemas import PinnedIds, load_schema, pinned, read_pins, write_pins
-from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.avro_codec import AvroCodec
 from tests.members import ROOT
 from tests.models.parts import PLANS
 
@@ -83,9 +83,9 @@ def test_plans_of_the_first_schema(tmp_path: Path) -> None:
     assert old["fields"].pop()["name"] == "salt"
     old["fields"][-1]["type"]["items"]["fields"] = old["fields"][-1]["type"]["items"]["fields"][:6]
     write_pins(tmp_path / "ids.json", pinned({}, {"plans": load_schema(old)})[0])
-    writer = Codec("plans", load_schema(old), PinnedIds(tmp_path / "ids.json"))
+    writer = AvroCodec("plans", load_schema(old), PinnedIds(tmp_path / "ids.json"))
     write_pins(tmp_path / "ids.json", pinned(read_pins(tmp_path / "ids.json"), {"plans": new})[0])
-    reader = Codec("plans", new, PinnedIds(tmp_path / "ids.json"))
+    reader = AvroCodec("plans", new, PinnedIds(tmp_path / "ids.json"))
     rows = pa.RecordBatch.from_pylist(facts(Plan("p", 3, (ONE, CANARY))).to_pylist(), schema=load_schema(old).arrow)
     decoded = reader.decode(writer.encode(rows))
     assert latest(decoded.columns, "p") == (Plan("p", 3, (ONE, CANARY)), [])

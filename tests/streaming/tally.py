@@ -21,8 +21,8 @@ from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.main import serve
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, Reject
-from headrace.streaming.records.codec import Codec
 from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
 
@@ -81,7 +81,7 @@ class FixedIds:
 def channel(pipeline: str, logical: str, schema: Schema, max_bytes: int = 1_000_000) -> Channel:
     """A topic of the tally pipeline."""
     name = f"{pipeline}.{logical}"
-    return Channel(logical, name, Codec(f"{name}-value", schema, FixedIds(), max_bytes))
+    return Channel(logical, name, AvroCodec(f"{name}-value", schema, FixedIds(), max_bytes))
 
 
 def wiring(pipeline: str, member: str) -> Wiring:

@@ -15,7 +15,7 @@ import pytest
 
 from headrace.errors import ContractError
 from headrace.streaming.contracts.schemas import Schema, load_schema
-from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.avro_codec import AvroCodec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -82,7 +82,7 @@ def framed(number: int, schema: Schema, **value: Any) -> bytes:
 )
 def test_a_bad_record_is_named_and_its_neighbours_go_on(spoil: Any, reason: str) -> None:
     """One bad message among good ones is refused with its reason; the others are read, in order."""
-    codec = Codec("t-value", EVENT, Ids(v7=EVENT), max_bytes=500)
+    codec = AvroCodec("t-value", EVENT, Ids(v7=EVENT), max_bytes=500)
     messages: list[bytes | None] = [*codec.encode(events(9))]
     messages[4] = spoil(messages[4])
     decoded = codec.decode(messages)
@@ -94,7 +94,7 @@ def test_a_bad_record_is_named_and_its_neighbours_go_on(spoil: Any, reason: str)
 
 def test_nothing_good_gives_no_rows() -> None:
     """Batches that are empty, or wholly bad, give columns of the reader's schema with no rows."""
-    codec = Codec("t-value", EVENT, Ids(v7=EVENT))
+    codec = AvroCodec("t-value", EVENT, Ids(v7=EVENT))
     for values in ([], [None, None], [b"", b"x" * 9]):
         decoded = codec.decode(values)
         assert decoded.columns.schema == EVENT.arrow
@@ -106,7 +106,7 @@ def test_nothing_good_gives_no_rows() -> None:
 def test_the_detail_names_field_and_byte() -> None:
     """A person who reads a dead letter learns which field failed, and where."""
     nested = record(field("who", {"type": "record", "name": "w", "fields": [field("age", "int")]}))
-    [bad] = Codec("t-value", nested, Ids(v7=nested)).decode([b"\0\0\0\0\7\x80"]).bad
+    [bad] = AvroCodec("t-value", nested, Ids(v7=nested)).decode([b"\0\0\0\0\7\x80"]).bad
     assert bad.detail == "at `who.age`, byte 5 of 6"
 
 
@@ -148,7 +148,7 @@ def test_an_older_version_is_read_as_ours_like_fastavro_does() -> None:
         {"id": 5, "gone": ["x"], "kind": "b", "was": 0.5, "part": {"x": 3, "y": "é"}, "times": {"m": 4}, "at": 7},
         {"id": -5, "gone": [], "kind": "c", "was": 1.5, "part": None, "times": {}, "at": -7},
     ]
-    codec = Codec("t-value", NEW, Ids(v1=OLD, v2=NEW))
+    codec = AvroCodec("t-value", NEW, Ids(v1=OLD, v2=NEW))
     messages = [framed(1, OLD, **row) for row in rows]
     decoded = codec.decode([*messages, messages[0] + b"x"])
     assert [bad.reason for bad in decoded.bad] == ["trailing_bytes"]
@@ -165,7 +165,7 @@ def test_an_older_version_is_read_as_ours_like_fastavro_does() -> None:
 def test_versions_in_one_batch_keep_their_order() -> None:
     """Records of several versions in one batch come out in the order in which they went in."""
     second = record(*EVENT.definition["fields"], field("note", "string", default="-"))
-    codec = Codec("t-value", second, Ids(v1=EVENT, v2=second))
+    codec = AvroCodec("t-value", second, Ids(v1=EVENT, v2=second))
     messages: list[bytes | None] = [
         framed(1, EVENT, id=i, name="n", amount=None)
         if i % 2
@@ -181,7 +181,7 @@ def test_versions_in_one_batch_keep_their_order() -> None:
 def test_a_version_that_nobody_can_read_is_refused_with_why() -> None:
     """Records of a version that the reader cannot take are unknown to us; the detail says what stands between."""
     other = record(field("id", "string"))
-    codec = Codec("t-value", EVENT, Ids(v1=other, v2=EVENT))
+    codec = AvroCodec("t-value", EVENT, Ids(v1=other, v2=EVENT))
     decoded = codec.decode([framed(1, other, id="x"), *codec.encode(events(1))])
     assert decoded.rows.tolist() == [1]
     assert decoded.bad[0].reason == "unknown_schema"
@@ -191,7 +191,7 @@ def test_a_version_that_nobody_can_read_is_refused_with_why() -> None:
 def test_a_version_registered_later_is_found_when_it_comes() -> None:
     """An unknown id makes the codec ask once; a stranger's id is not asked for again."""
     ids = Ids(v1=EVENT)
-    codec = Codec("t-value", EVENT, ids)
+    codec = AvroCodec("t-value", EVENT, ids)
     second = record(*EVENT.definition["fields"], field("note", "string", default="-"))
     ids.versions[2] = second
     message = framed(2, second, id=1, name="n", amount=None, note="x")
@@ -210,7 +210,7 @@ LISTS = record(
 
 def test_blocks_may_state_their_size_and_be_many() -> None:
     """Arrays in several blocks, with and without their size in bytes, are read; a size that is not true is refused."""
-    codec = Codec("t-value", LISTS, Ids(v7=LISTS))
+    codec = AvroCodec("t-value", LISTS, Ids(v7=LISTS))
     head, none = b"\0\0\0\0\7", b"\0"
     sized = b"\x03\x08\x02a\x02b" + b"\x02\x02c" + none
     good = codec.decode([head + sized + none, head + none + b"\x01\x02\x04" + none])
@@ -223,7 +223,7 @@ def test_blocks_may_state_their_size_and_be_many() -> None:
 
 def test_room_for_items_grows_with_the_batch() -> None:
     """Records with far more items than those before are read whole, and good ones beside a bad one stay exact."""
-    codec = Codec("t-value", LISTS, Ids(v7=LISTS))
+    codec = AvroCodec("t-value", LISTS, Ids(v7=LISTS))
     rows = [{"words": ["w"] * (i * 37 % 501), "pairs": [{"a": j} for j in range(i)]} for i in range(60)]
     columns = pa.RecordBatch.from_pylist(rows, LISTS.arrow)
     messages = codec.encode(columns)
@@ -235,7 +235,7 @@ def test_room_for_items_grows_with_the_batch() -> None:
 
 def test_hostile_bytes_claim_no_memory() -> None:
     """Counts and lengths of 2^62 in a few bytes cost nothing: memory follows the bytes, not what they claim."""
-    codec = Codec("t-value", LISTS, Ids(v7=LISTS))
+    codec = AvroCodec("t-value", LISTS, Ids(v7=LISTS))
     huge = b"\x80" * 8 + b"\x40"
     hostile = [
         b"\0\0\0\0\7" + body
@@ -254,7 +254,7 @@ def test_hostile_bytes_claim_no_memory() -> None:
 
 def test_types_that_cast_are_taken_and_others_refused() -> None:
     """`encode` takes columns by name, casts without loss, and names the column that will not do."""
-    codec = Codec("t-value", EVENT, Ids(v7=EVENT))
+    codec = AvroCodec("t-value", EVENT, Ids(v7=EVENT))
     wide = pa.RecordBatch.from_pydict(
         {
             "extra": pa.array([0]),
@@ -278,7 +278,7 @@ def test_nulls_below_a_null_struct_are_no_nulls() -> None:
     """A required field of a nullable record may be null where the record is, and nowhere else."""
     inner = {"type": "record", "name": "i", "fields": [field("x", "long")]}
     schema = record(field("s", ["null", inner]))
-    codec = Codec("t-value", schema, Ids(v7=schema))
+    codec = AvroCodec("t-value", schema, Ids(v7=schema))
     kind = pa.struct([("x", pa.int64())])
     fine = pa.RecordBatch.from_arrays([pa.array([{"x": 1}, None], kind)], names=["s"])
     assert codec.decode(codec.encode(fine)).columns.to_pylist() == [{"s": {"x": 1}}, {"s": None}]
@@ -290,7 +290,7 @@ def test_nulls_below_a_null_struct_are_no_nulls() -> None:
 def test_an_enum_takes_words_or_a_dictionary_and_nothing_else() -> None:
     """Enum columns are strings, plain or dictionary-encoded; a word that is no symbol is refused by name."""
     schema = record(field("e", {"type": "enum", "name": "k", "symbols": ["a", "b"]}))
-    codec = Codec("t-value", schema, Ids(v7=schema))
+    codec = AvroCodec("t-value", schema, Ids(v7=schema))
     for words in (pa.array(["b", "a"]), pa.array(["b", "a"]).dictionary_encode()):
         messages = codec.encode(pa.RecordBatch.from_arrays([words], names=["e"]))
         assert codec.decode(messages).columns.column(0).to_pylist() == ["b", "a"]
@@ -306,7 +306,7 @@ def test_logical_types_are_arrow_types() -> None:
         field("day", ["null", {"type": "int", "logicalType": "date"}]),
         field("who", {"type": "string", "logicalType": "uuid"}),
     )
-    codec = Codec("t-value", schema, Ids(v7=schema))
+    codec = AvroCodec("t-value", schema, Ids(v7=schema))
     columns = pa.RecordBatch.from_arrays(
         [
             pa.array([0, 2**62]).view(pa.timestamp("ms", tz="UTC")),
@@ -325,7 +325,7 @@ def test_an_enum_below_a_null_record_is_not_looked_at() -> None:
     kind = {"type": "enum", "name": "k", "symbols": ["a"]}
     inner = {"type": "record", "name": "i", "fields": [field("e", kind), field("maybe", ["null", "k"])]}
     schema = record(field("s", ["null", inner]))
-    codec = Codec("t-value", schema, Ids(v7=schema))
+    codec = AvroCodec("t-value", schema, Ids(v7=schema))
     rows = [{"s": None}, {"s": {"e": "a", "maybe": None}}, {"s": {"e": "a", "maybe": "a"}}]
     messages = codec.encode(pa.RecordBatch.from_pylist(rows, schema.arrow))
     assert messages == [framed(7, schema, **row) for row in rows]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.columnar.avro.types import Array, Enum, Leaf, Map, Node, Nullable, Record, least_bytes
 from headrace.streaming.contracts.schemas import Schema, load_schema
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.codec import Codec
 
 HEADER = b"\0\0\0\0\7"
@@ -35,7 +36,7 @@ class One:
 
 def codec(schema: Schema) -> Codec:
     """A codec of one schema."""
-    return Codec("t-value", schema, One(schema), max_bytes=10_000)
+    return AvroCodec("t-value", schema, One(schema), max_bytes=10_000)
 
 
 @st.composite

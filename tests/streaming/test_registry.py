@@ -24,7 +24,7 @@ from headrace.errors import ConfigurationError, ContractError, HeadraceError, Tr
 from headrace.operations.topics.schema_ids import derived_schemas
 from headrace.streaming.contracts.registry import RegistryIds
 from headrace.streaming.contracts.schemas import Schema, load_schema
-from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.avro_codec import AvroCodec
 
 
 def record(*fields: dict[str, Any]) -> Schema:
@@ -67,7 +67,7 @@ def test_confluent_s_serialisers_and_ours_understand_each_other(registry: str, u
     subject = f"{topic}-value"
     ids = RegistryIds(registry)
     ids.register(subject, FIRST)
-    codec = Codec(subject, FIRST, ids)
+    codec = AvroCodec(subject, FIRST, ids)
     rows = [{"id": "é", "at": 1522540800123, "part": {"x": 0.5}, "tags": ["a"]}]
     rows.append({"id": "", "at": -1, "part": {"x": None}, "tags": []})
     columns = pa.RecordBatch.from_pylist(rows, FIRST.arrow)
@@ -161,7 +161,7 @@ def test_a_version_that_is_not_safe_says_why(registry: str, unique: Callable[[st
         number = client.register_schema(subject, Confluent(json.dumps(loop), "AVRO"))
     ids = RegistryIds(registry)
     assert "contains itself" in str(ids.writers(subject)[number])
-    (bad,) = Codec(subject, FIRST, ids).decode([b"\0" + number.to_bytes(4, "big") + b"\0"]).bad
+    (bad,) = AvroCodec(subject, FIRST, ids).decode([b"\0" + number.to_bytes(4, "big") + b"\0"]).bad
     assert (bad.reason, bad.detail.split(":")[0]) == ("unknown_schema", f"schema id {number}")
     assert "contains itself" in bad.detail
 
@@ -183,6 +183,6 @@ def test_fields_of_a_registered_version_that_nobody_reads_are_stepped_over(
     with SchemaRegistryClient({"url": registry}) as client:
         encode = AvroSerializer(client, json.dumps(theirs))
         message = encode(value, SerializationContext(subject.removesuffix("-value"), MessageField.VALUE))
-    decoded = Codec(subject, FIRST, RegistryIds(registry)).decode([message])
+    decoded = AvroCodec(subject, FIRST, RegistryIds(registry)).decode([message])
     assert decoded.bad == []
     assert decoded.columns.to_pylist() == [ours]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from headrace.errors import ContractError
 from headrace.streaming.contracts.schemas import Schema, load_schema, load_writer
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.codec import Codec
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -103,7 +104,7 @@ def written(definition: dict[str, Any], *values: dict[str, Any]) -> list[bytes]:
 
 def codec(definition: dict[str, Any]) -> Codec:
     """Reads version 2, and our own, which is 1."""
-    return Codec("t-value", OURS, Versions({1: OURS, 2: load_writer(definition)}))
+    return AvroCodec("t-value", OURS, Versions({1: OURS, 2: load_writer(definition)}))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
@@ -131,7 +132,7 @@ def test_foreign_fields_below_ours_are_stepped_over() -> None:
         {"one": None, "many": []},
         {"one": {"f": None, "x": 2}, "many": [{"y": "r", "w": "s", "d": b"abcd"}]},
     ]
-    reader = Codec("t-value", ours, Versions({1: ours, 2: load_writer(theirs)}))
+    reader = AvroCodec("t-value", ours, Versions({1: ours, 2: load_writer(theirs)}))
     assert reader.decode(written(theirs, *rows)).columns.to_pylist() == [
         {"one": {"x": 1}, "many": [{"y": "p"}, {"y": "q"}]},
         {"one": None, "many": []},
@@ -162,7 +163,7 @@ def test_a_foreign_type_of_a_field_that_we_read_is_refused_with_why(kind: Any, w
 
 def test_why_a_version_cannot_be_read_at_all_is_told() -> None:
     """Where the ids know no schema but why there is none, the letter says that."""
-    (bad,) = Codec("t-value", OURS, Versions({1: OURS, 2: "it is PROTOBUF"})).decode([b"\0\0\0\0\2\0"]).bad
+    (bad,) = AvroCodec("t-value", OURS, Versions({1: OURS, 2: "it is PROTOBUF"})).decode([b"\0\0\0\0\2\0"]).bad
     assert bad.detail == "schema id 2: it is PROTOBUF"
 
 

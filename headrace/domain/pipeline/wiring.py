@@ -14,9 +14,8 @@ from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import ContractError
 from headrace.streaming.contracts.registry import RegistryIds
 from headrace.streaming.contracts.schemas import PinnedIds, SchemaIds, load_schema
-from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.kafka.bindings import CODECS, Channel, Wiring
 from headrace.streaming.process.settings import Settings
-from headrace.streaming.records.codec import Codec
 
 EVENT_BYTES = 1_000_000
 OURS_BYTES = 8_000_000
@@ -42,7 +41,7 @@ class Contracts:
             raise ContractError(f"{self.pipeline.name} has no topic {logical}: it has {topics}")
         # Strangers write events and labels; only we write the others, and a dead letter holds a whole event.
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
-        return Channel(logical, name, Codec(subject, load_schema(self.schemas[subject]), self.ids, most))
+        return Channel(logical, name, CODECS["avro"](subject, load_schema(self.schemas[subject]), self.ids, most))
 
     def wiring(
         self,

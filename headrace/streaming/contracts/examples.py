@@ -18,6 +18,7 @@ import pyarrow as pa
 from headrace.columnar.avro.json_form import misfit, native
 from headrace.errors import ConfigurationError, HeadraceError
 from headrace.streaming.contracts.schemas import Schema, load_schema, undocumented
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.codec import Codec
 
 _ID = 1
@@ -74,7 +75,7 @@ class _Alone:
 
 
 def _codec(schema: Schema) -> Codec:
-    return Codec(f"{schema.name}-value", schema, _Alone(schema))
+    return AvroCodec(f"{schema.name}-value", schema, _Alone(schema))
 
 
 def _other_library() -> Any:

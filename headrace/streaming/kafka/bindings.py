@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from headrace.streaming.contracts.schemas import Schema, SchemaIds
+from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.batch import slot, unslot
 from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.json_codec import JsonCodec
+
+CODECS: Mapping[str, Callable[[str, Schema, SchemaIds, int], Codec]] = {
+    "avro": AvroCodec,
+    "json": lambda subject, schema, ids, most: JsonCodec(subject, schema, most),
+}
+"""How values may be written, by name: each makes a codec of subject, schema, ids and most bytes. A new one is a file in
+`streaming/records` and an entry here."""
 
 
 @dataclass(frozen=True, slots=True)
