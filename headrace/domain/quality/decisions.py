@@ -11,7 +11,7 @@ import numpy as np
 from headrace.domain.quality.ranking import Floats, Graded
 
 
-class Worth(Protocol):
+class DecisionWorth(Protocol):
     """What a decision of each kind is worth, in the user's own unit."""
 
     @property
@@ -112,11 +112,11 @@ class Confusion:
         product = self.true_positive * self.true_negative - self.false_positive * self.false_negative
         return _share(product, math.sqrt(sides)) if self._whole else None
 
-    def value(self, worth: Worth) -> float:
+    def value(self, worth: DecisionWorth) -> float:
         """What the decisions were worth, all together."""
         return float(np.dot(self._counts(), _worths(worth)))
 
-    def value_deviation(self, worth: Worth) -> float | None:
+    def value_deviation(self, worth: DecisionWorth) -> float | None:
         """Standard deviation of what one decision is worth (of the population: divided by the rows)."""
         if not (self.rows > 0 and self._whole):
             return None
@@ -147,7 +147,7 @@ def confusion(table: Graded, threshold: float) -> Confusion:
     )
 
 
-def best_threshold(table: Graded, worth: Worth) -> tuple[float, float] | None:
+def best_threshold(table: Graded, worth: DecisionWorth) -> tuple[float, float] | None:
     """(threshold, value) that would have been worth most on these rows; None without labelled rows.
 
     Of equally good thresholds the highest: it flags least. It may lie just above all scores, flagging none. It is
@@ -169,7 +169,7 @@ def best_threshold(table: Graded, worth: Worth) -> tuple[float, float] | None:
     return float(thresholds[best]), float(values[best])
 
 
-def _worths(worth: Worth) -> Floats:
+def _worths(worth: DecisionWorth) -> Floats:
     return np.array([worth.true_positive, worth.false_positive, worth.true_negative, worth.false_negative], np.float64)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headrace.domain.quality import calibration
-from headrace.domain.quality.decisions import Confusion, Worth, confusion
+from headrace.domain.quality.decisions import Confusion, DecisionWorth, confusion
 from headrace.domain.quality.ranking import Floats, Graded, auc_error, auc_roc, average_precision, descending
 from headrace.domain.quality.score_table import ScoreTable
 from headrace.domain.quality.statistics.isotonic import AS_GIVEN, Calibrator, fitted
@@ -86,7 +86,11 @@ def expected(table: ScoreTable, calibrated: Calibrator) -> Expected:
 
 
 def estimates(
-    window: Expected, threshold: float, worth: Worth | None = None, reference: Graded | None = None, seed: int = 0
+    window: Expected,
+    threshold: float,
+    worth: DecisionWorth | None = None,
+    reference: Graded | None = None,
+    seed: int = 0,
 ) -> dict[str, Estimate | None]:
     """Expected figures of a window, by name; None for one that divides by nothing.
 
@@ -184,7 +188,9 @@ def _moved(table: Graded, calibrated: Calibrator) -> Expected:
     return Expected(calibrated(table.scores), table.positives.astype(np.float64), table.negatives.astype(np.float64))
 
 
-def _errors(source: Graded, threshold: float, worth: Worth | None, rows: float, seed: int) -> Mapping[str, float]:
+def _errors(
+    source: Graded, threshold: float, worth: DecisionWorth | None, rows: float, seed: int
+) -> Mapping[str, float]:
     """Standard errors of figures of a window of `rows`, by how they vary over the rows of `source`."""
     matrix = confusion(source, threshold)
     if not (matrix.rows > 0 and matrix.positives > 0 and matrix.negatives > 0 and rows > 0):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from headrace.domain.quality import calibration
-from headrace.domain.quality.decisions import Worth, confusion
+from headrace.domain.quality.decisions import DecisionWorth, confusion
 from headrace.domain.quality.ranking import Graded, auc_error, auc_roc
 from headrace.domain.quality.statistics.proportions import Interval, deviations, difference
 
@@ -54,7 +54,11 @@ class Gap:
 
 
 def gaps(
-    groups: Mapping[str, Graded], threshold: float, worth: Worth | None = None, least: int = LEAST, level: float = 0.95
+    groups: Mapping[str, Graded],
+    threshold: float,
+    worth: DecisionWorth | None = None,
+    least: int = LEAST,
+    level: float = 0.95,
 ) -> dict[str, Gap]:
     """The largest gap by figure; without those for which fewer than two groups have rows enough.
 
@@ -69,7 +73,7 @@ def gaps(
     return {name: gap for name, gap in found.items() if gap is not None}
 
 
-def _figures(table: Graded, threshold: float, worth: Worth | None) -> dict[str, GroupFigure]:
+def _figures(table: Graded, threshold: float, worth: DecisionWorth | None) -> dict[str, GroupFigure]:
     """What the group has; a figure that divides by nothing is left out."""
     matrix = confusion(table, threshold)
     shares = {

@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from headrace.domain.quality.comparison.paired_tests import Difference
 from headrace.domain.quality.comparison.pairs import Floats, Pair
-from headrace.domain.quality.decisions import Worth
+from headrace.domain.quality.decisions import DecisionWorth
 from headrace.domain.quality.statistics.proportions import Interval, deviations
 
 Flags = npt.NDArray[np.bool_]
 
 
 def linearised(
-    pair: Pair, worth: Worth | None = None, flags: tuple[Flags, Flags] | None = None, level: float = 0.95
+    pair: Pair, worth: DecisionWorth | None = None, flags: tuple[Flags, Flags] | None = None, level: float = 0.95
 ) -> dict[str, Difference]:
     """`average_precision` and, with `worth`, `value` (of all rows together); empty when a class is missing.
 
@@ -74,7 +74,7 @@ def precision_influences(scores: Floats, positive: Flags) -> tuple[float, Floats
     return average, influences
 
 
-def payoffs(positive: Flags, flagged: Flags, worth: Worth) -> Floats:
+def payoffs(positive: Flags, flagged: Flags, worth: DecisionWorth) -> Floats:
     """What each decision was worth."""
     right = np.where(flagged, worth.true_positive, worth.false_negative)
     wrong = np.where(flagged, worth.false_positive, worth.true_negative)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headrace.columnar.jit import kernel
 from headrace.domain.quality.comparison.pairs import Floats, Ints, Pair, midranks
-from headrace.domain.quality.decisions import Worth, confusion
+from headrace.domain.quality.decisions import DecisionWorth, confusion
 from headrace.domain.quality.ranking import auc_roc, average_precision
 from headrace.domain.quality.score_table import LEAST_CAP, ScoreTable, tabulated
 from headrace.domain.quality.statistics.proportions import Interval, deviations
@@ -65,7 +65,7 @@ def delong(pair: Pair, level: float = 0.95) -> Difference | None:
 
 
 def differences(
-    pair: Pair, worth: Worth | None = None, replicates: int = REPLICATES, seed: int = 0, level: float = 0.95
+    pair: Pair, worth: DecisionWorth | None = None, replicates: int = REPLICATES, seed: int = 0, level: float = 0.95
 ) -> dict[str, Difference]:
     """Paired differences on labelled rows with bootstrap intervals; empty when a class is missing.
 
@@ -100,7 +100,7 @@ def _flags(pair: Pair) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     return pair.flagged_a, pair.flagged_b
 
 
-def _observed(pair: Pair, worth: Worth | None, scores: Floats, threshold: float) -> tuple[float, float, float]:
+def _observed(pair: Pair, worth: DecisionWorth | None, scores: Floats, threshold: float) -> tuple[float, float, float]:
     table: ScoreTable = tabulated(scores, pair.labels, max(LEAST_CAP, len(scores)))
     area, average = auc_roc(table), average_precision(table)
     assert area is not None, "both classes are there"
@@ -108,7 +108,7 @@ def _observed(pair: Pair, worth: Worth | None, scores: Floats, threshold: float)
     return area, average, 0.0 if worth is None else confusion(table, threshold).value(worth)
 
 
-def _payoffs(pair: Pair, worth: Worth, flagged: npt.NDArray[np.bool_]) -> Floats:
+def _payoffs(pair: Pair, worth: DecisionWorth, flagged: npt.NDArray[np.bool_]) -> Floats:
     return np.where(
         pair.labels > 0,
         np.where(flagged, worth.true_positive, worth.false_negative),

@@ -10,7 +10,7 @@ import numpy as np
 from headrace.domain.quality.comparison.influence_functions import Flags, normal, payoffs, precision_influences, spread
 from headrace.domain.quality.comparison.paired_tests import Difference
 from headrace.domain.quality.comparison.pairs import Floats
-from headrace.domain.quality.decisions import Worth
+from headrace.domain.quality.decisions import DecisionWorth
 from headrace.domain.quality.ranking import auc_error, auc_roc
 from headrace.domain.quality.score_table import LEAST_CAP, tabulated
 
@@ -30,7 +30,9 @@ class Answered:
     flagged: Flags
 
 
-def unpaired(a: Answered, b: Answered, worth: Worth | None = None, level: float = 0.95) -> dict[str, Difference]:
+def unpaired(
+    a: Answered, b: Answered, worth: DecisionWorth | None = None, level: float = 0.95
+) -> dict[str, Difference]:
     """Differences with normal intervals for independent rows; empty unless both have two rows of each class.
 
     `auc_roc` (DeLong's error of each), `average_precision` (each's by the influence of its rows), and with `worth`
@@ -48,7 +50,7 @@ def unpaired(a: Answered, b: Answered, worth: Worth | None = None, level: float 
     }
 
 
-def _figures(each: Answered, worth: Worth | None) -> dict[str, tuple[float, float]]:
+def _figures(each: Answered, worth: DecisionWorth | None) -> dict[str, tuple[float, float]]:
     """(figure, standard error) by name."""
     positive = each.labels > 0
     table = tabulated(each.scores, each.labels, max(LEAST_CAP, len(each.scores)))
