@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
+from headrace.domain.aggregations.two_stage import Source, ToldSums, take, total
 from headrace.domain.scorecards.partial_aggregate import (
     COUNTS,
     Group,
     Tally,
     counts_of,
     merged,
+    pack,
     stream,
     streamed,
     unpack,
@@ -27,20 +29,33 @@ LEAST, SHARE = 8, 100
 what a window holds on average, one in SHARE."""
 
 
-class Source(NamedTuple):
-    """Who told a part: a topic's partition, and the generation of the part (see `TumblingWindows`)."""
+@dataclass(frozen=True, slots=True)
+class GroupedTallies:
+    """Tallies by group as an aggregate in two stages (see `two_stage`).
 
-    topic: str
-    partition: int
-    generation: int
+    Attributes:
+        cap: most distinct scores of a tally.
+        depth: most entities of a day.
+    """
 
+    cap: int
+    depth: int
 
-class ToldSums(NamedTuple):
-    """What it told last: `next_offset` orders what the same source tells; `rows` is how many that is about."""
+    def merged(self, parts: Iterable[dict[Group, Tally]]) -> dict[Group, Tally]:
+        """Sums of all parts, by group."""
+        found: dict[Group, list[Tally]] = {}
+        for part in parts:
+            for group, tally in part.items():
+                found.setdefault(group, []).append(tally)
+        return {group: merged(tallies, self.cap, self.depth) for group, tallies in sorted(found.items())}
 
-    next_offset: int
-    payload: bytes
-    rows: int = 0
+    def pack(self, aggregate: dict[Group, Tally]) -> bytes:
+        """See `partial_aggregate.pack`."""
+        return pack(aggregate)
+
+    def unpack(self, data: bytes) -> dict[Group, Tally]:
+        """See `partial_aggregate.unpack`."""
+        return unpack(data)
 
 
 @dataclass(slots=True)
@@ -63,19 +78,14 @@ class Window:
 
     def take(self, source: Source, told: ToldSums) -> None:
         """Keep what a source told last."""
-        before = self.told.get(source)
-        if before is None or told.next_offset >= before.next_offset:
-            self.rows += told.rows - (before.rows if before is not None else 0)
-            self.told[source] = told
+        rows = take(self.told, source, told)
+        if rows is not None:
+            self.rows += rows
             self.dirty, self.sums, self.complete = True, None, None
 
     def tallies(self, cap: int, depth: int) -> dict[Group, Tally]:
         """Sums over all sources, by group."""
-        parts: dict[Group, list[Tally]] = {}
-        for told in self.told.values():
-            for group, tally in unpack(told.payload).items():
-                parts.setdefault(group, []).append(tally)
-        return {group: merged(tallies, cap, depth) for group, tallies in sorted(parts.items())}
+        return total(self.told, GroupedTallies(cap, depth))
 
 
 def reached(windows: Mapping[int, Window], apart: int) -> int | None:
