@@ -60,7 +60,7 @@ from services.labels.join.layout import (
     EventRecord,
     Memory,
 )  # fmt: skip  # sorted as the linter sorts
-from services.labels.join.state import CLOCKS, FATES, Join, LabelQuestion
+from services.labels.join.state import CLOCKS, FATES, Join, JoinQuestion
 from services.labels.join.timers import queue
 
 Ints = npt.NDArray[np.int64]
@@ -92,7 +92,7 @@ class Carrying:
 CARRYING = kind_of(Carrying)
 
 
-def moved_joins(question: LabelQuestion, states: Sequence[Columns], partitions: int) -> list[bytes]:
+def moved_joins(question: JoinQuestion, states: Sequence[Columns], partitions: int) -> list[bytes]:
     """Snapshots of `labels`, from those of the partitions that the exchange had, for so many.
 
     Raises ContractError when an event is known in two of them: then records were written under another number of
@@ -123,7 +123,7 @@ def least_marks(marks: Sequence[Ints]) -> Ints:
     return found
 
 
-def _loaded(question: LabelQuestion, state: Columns) -> Join:
+def _loaded(question: JoinQuestion, state: Columns) -> Join:
     join = Join(question)
     join.load({name: column for name, column in state.items() if name != "shared"})
     return join

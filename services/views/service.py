@@ -41,7 +41,7 @@ CHECK_S = 1.0
 
 
 @dataclass(slots=True)
-class _State:
+class _ViewPartition:
     """One partition of the view's topic.
 
     `sources` are those of entries, `exchange` those of labels; `offset` is where the fold is; `dirty` (by slot) which
@@ -97,7 +97,7 @@ class Views(Service):
         self._published_at = self._checked_at = 0.0
         self._trouble: str | None = None
         self._source_count = self._exchange_count = self._partitions = 0
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, _ViewPartition] = {}
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
@@ -139,7 +139,7 @@ class Views(Service):
 
     # ---- folding ------------------------------------------------------------------------------------------------
 
-    def _fold(self, state: _State, batch: Batch) -> None:
+    def _fold(self, state: _ViewPartition, batch: Batch) -> None:
         columns, fresh = batch.columns, batch.offset >= state.offset
         of_labels = pc.equal(columns.column("source"), EXCHANGE).to_numpy(zero_copy_only=False)
         if not of_labels.any():
@@ -150,18 +150,18 @@ class Views(Service):
         state.changed = True
         state.offset = max(state.offset, int(batch.offset[-1]) + 1)
 
-    def _fold_entries(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> None:
+    def _fold_entries(self, state: _ViewPartition, columns: pa.RecordBatch, fresh: Flags) -> None:
         told = read(columns, state.sources.take(columns, fresh), self.view.fields)
         self._touch(state, state.ledger.fold(told.entities, told.times, told.values, state.sources.horizon()))
 
-    def _fold_labels(self, state: _State, columns: pa.RecordBatch, fresh: Flags) -> None:
+    def _fold_labels(self, state: _ViewPartition, columns: pa.RecordBatch, fresh: Flags) -> None:
         """A view that no longer folds labels may still be told some."""
         if self._labels is not None:
             told = read(columns, state.exchange.take(columns, fresh), (LABELLED, LABEL))
             changes = told.times, told.known, told.values[:, 0], told.values[:, 1]
             self._touch(state, state.ledger.fold_labels(told.entities, *changes, state.sources.horizon()))
 
-    def _touch(self, state: _State, slots: Ints) -> None:
+    def _touch(self, state: _ViewPartition, slots: Ints) -> None:
         """These entities have changed."""
         if len(slots):
             top = int(slots.max()) + 1
@@ -195,14 +195,14 @@ class Views(Service):
             if offset is None:
                 self._note_loss(partition, state)
 
-    def _note_loss(self, partition: int, state: _State) -> None:
+    def _note_loss(self, partition: int, state: _ViewPartition) -> None:
         """Have a shelf written anew that the store lost, or has no longer whole."""
         self._figures.rebuilt.inc()
         log.warning("the store lost a shelf", view=self.view.name, partition=partition, written=state.written)
         self._soil(state)
         state.written = -1
 
-    def _publish(self, partition: int, state: _State) -> None:
+    def _publish(self, partition: int, state: _ViewPartition) -> None:
         """Write changed entities and progress, as one step, if the store is not ahead of us."""
         shelf = self._shelves.of(partition, self._partitions)
         if state.written is None:
@@ -231,14 +231,14 @@ class Views(Service):
             state.dirty[:] = False
             state.ledger.release(gone)
 
-    def _soil(self, state: _State) -> None:
+    def _soil(self, state: _ViewPartition) -> None:
         """Have every entity written, and nothing stay that was there before."""
         live = state.ledger.live()
         state.dirty = np.zeros(int(live[-1]) + 1 if len(live) else 0, np.bool_)
         state.dirty[live] = True
         state.changed = state.anew = True
 
-    def _sweep(self, state: _State) -> Ints:
+    def _sweep(self, state: _ViewPartition) -> Ints:
         """Slots of entities that have no entries left, each time that enough time has passed; else none."""
         horizon = state.sources.horizon()
         if horizon - state.swept <= self._question.slack // SWEEPS:
@@ -246,7 +246,7 @@ class Views(Service):
         state.swept = horizon
         return state.ledger.sweep(horizon)
 
-    def _changed(self, state: _State, gone: Ints) -> dict[bytes, bytes | None]:
+    def _changed(self, state: _ViewPartition, gone: Ints) -> dict[bytes, bytes | None]:
         dirty = np.setdiff1d(np.flatnonzero(state.dirty), gone, assume_unique=True)
         values: dict[bytes, bytes | None] = {}
         fields = fields_of(state.ledger.names(dirty))
@@ -256,7 +256,7 @@ class Views(Service):
 
     # ---- state comes and goes -----------------------------------------------------------------------------------
 
-    def _state(self, partition: int) -> _State:
+    def _state(self, partition: int) -> _ViewPartition:
         if partition not in self._states:
             self.restore(partition, None)
         return self._states[partition]
@@ -268,7 +268,7 @@ class Views(Service):
         """
         idle_after = self.view.idle_after
         sources, exchange = Sources(self._source_count, idle_after), Sources(self._exchange_count, idle_after)
-        state = _State(Ledger(self._question, self._labels), sources, exchange)
+        state = _ViewPartition(Ledger(self._question, self._labels), sources, exchange)
         state.end = end
         if snapshot is not None:
             columns = packing.unpack(snapshot)

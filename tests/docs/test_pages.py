@@ -16,7 +16,7 @@ from headrace.streaming.process import main as serving
 from services.enrich.settings import EnrichSettings
 from tests.docs.tables import ROOT, TABLES, Place, place, runners
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LATER = {"docs/benchmarks.md"}
 """Pages that are written by a measurement; a link to one may be ahead of it."""
 

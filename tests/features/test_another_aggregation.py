@@ -1,4 +1,4 @@
-"""A function over windows that nobody has heard of is one file and one entry: every other part follows."""
+"""The page that adds a function over windows: its file and its entry are all it takes, every other part follows."""
 
 from __future__ import annotations
 
@@ -10,34 +10,12 @@ from pathlib import Path
 import pytest
 
 from headrace.domain.aggregations.registry import ENTRIES
+from tests.contributing.page import files
 from tests.sources import ROOT
 
-FILE = '''
-"""The newest value in the window."""
-
-from headrace.columnar.jit import kernel
-from headrace.domain.aggregations.aggregate_function import AggregateFunction
-
-
-@kernel
-def newest(values, column, low, high):
-    """The last that is not null."""
-    for place in range(high - 1, low - 1, -1):
-        if values[place, column] == values[place, column]:
-            return values[place, column]
-    return float("nan")
-
-
-class Last(AggregateFunction):
-    name = "last"
-    gloss = "tells the newest value"
-    scan = staticmethod(newest)
-
-    def finish(self, window):
-        return window.scanned
-'''
+FILES = files("aggregation")
+FILE, REGISTRY = "headrace/domain/aggregations/last.py", "headrace/domain/aggregations/registry.py"
 IMPORT = "from headrace.domain.aggregations.last import Last\n"
-ENTRY = "    Last(),\n"
 
 ASKED = """
 import sys
@@ -114,14 +92,14 @@ def test_last(tmp_path: Path) -> None:
     """`last`, added by one file and one entry, is parsed, kept and answered: in memory and through the store."""
     for room in ("headrace", "services", "schemas", "topics", "pipelines"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "headrace/domain/aggregations/last.py").write_text(FILE)
-    registry = tmp_path / "headrace/domain/aggregations/registry.py"
+    (tmp_path / FILE).write_text(FILES[FILE])
+    registry = tmp_path / REGISTRY
     source = registry.read_text()
     assert source.count("\n]\n") == 1
     registry.write_text(
         source.replace(
             "\nfrom headrace.domain.aggregations.mean", f"\n{IMPORT}from headrace.domain.aggregations.mean"
-        ).replace("\n]\n", f"\n{ENTRY}]\n")
+        ).replace("\n]\n", f"\n{FILES[REGISTRY]}]\n")
     )
     pipeline = tmp_path / "pipelines/card_fraud.yaml"
     told = pipeline.read_text()

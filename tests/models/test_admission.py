@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.package import pack
 from headrace.errors import ContractError
 from tests.models import graphs

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from headrace.domain.models.checks.verification import verify
 from headrace.domain.models.model_loader import Opener, Pass
 from headrace.domain.models.package import load
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.models.verification import verify
 from headrace.domain.plans.plans import Arm
 from headrace.errors import HeadraceError
 from tests.models import graphs, parts

@@ -10,8 +10,8 @@ import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from headrace.domain.models import positive_class as classes
+from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import ModelPackage, pack, parse
-from headrace.domain.models.sandbox import admit
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.errors import ContractError
 from tests.models import graphs

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.forest import read
-from headrace.domain.models.graph_policy import inspect
 from headrace.domain.models.package import pack
 from headrace.domain.models.sessions import ForestSession, OnnxSession, SessionSettings, open_session
 from headrace.errors import ContractError

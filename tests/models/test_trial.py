@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.checks.graph_policy import inspect
+from headrace.domain.models.checks.sandbox import UNLIMITED, Limits, admit
 from headrace.domain.models.package import pack
-from headrace.domain.models.sandbox import UNLIMITED, Limits, admit
 from headrace.errors import ContractError
 from tests.models import graphs
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from onnx import TensorProto, helper
 
+from headrace.domain.models.checks.verification import verify
 from headrace.domain.models.package import ModelPackage, pack, save
 from headrace.domain.models.store import ModelStore
-from headrace.domain.models.verification import verify
 from tests.models.graphs import logistic, manifest, package, serialise, vector
 from tests.models.parts import FEATURES
 

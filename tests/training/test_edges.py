@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.training.dataset import Dataset

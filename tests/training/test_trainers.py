@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.checks.graph_policy import inspect
+from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
-from headrace.domain.models.sandbox import admit
 from headrace.domain.models.sessions import ForestSession, OnnxSession, SessionSettings, open_session
 from headrace.domain.pipeline.sections import TRAINERS as NAMED
 from headrace.domain.training import graphs, xgboost_trainer

@@ -12,7 +12,7 @@ from headrace.cli.options import Bootstrap, Json, Store, contracts_of
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.package import listing, paper, sheet
 from headrace.cli.render.progress import TerminalProgress
-from headrace.domain.models.verification import PackageCheck
+from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.operations.models.inventory import inventory, uses
 from headrace.operations.models.store_access import store_at

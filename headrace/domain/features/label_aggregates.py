@@ -78,11 +78,11 @@ class LabelAnswers:
 
     def of(self, function: str, window: int) -> Numbers:
         """One feature: int64, or float64 with NaN where the window holds nothing to go by."""
-        return function_named(function).finish_labels(_State(self, window))
+        return function_named(function).finish_labels(_LabelsOfWindow(self, window))
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _LabelsOfWindow:
     """See `LabelState`."""
 
     answers: LabelAnswers

@@ -82,11 +82,11 @@ class Answers:
 
     def of(self, function: str, window: int, column: int = 0) -> Numbers:
         """One feature: int64, or float64 with NaN where the window holds no value."""
-        return function_named(function).finish(_State(self, function, window, column))
+        return function_named(function).finish(_EntriesOfWindow(self, function, window, column))
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _EntriesOfWindow:
     """See `WindowState`."""
 
     answers: Answers

@@ -24,7 +24,7 @@ import onnx
 
 from headrace.columnar.jit import kernel
 from headrace.columnar.memory import trailing_zeros
-from headrace.domain.models.graph_policy import ML
+from headrace.domain.models.checks.graph_policy import ML
 
 MOST_LEAVES = 64
 LARGEST_SUM = 1e4  # of a forest's leaves: beyond, ONNX Runtime's sums of 32 bits are too far from ours

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.models import ensembles
+from headrace.domain.models.checks.row_independence import ENOUGH, check_rows
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import ModelPackage, load
-from headrace.domain.models.row_independence import ENOUGH, check_rows
 from headrace.domain.models.sessions import Matrix, OnnxSession, Scores, Session, SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import Arm, EnsembleMember

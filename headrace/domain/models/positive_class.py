@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 from onnx import numpy_helper
 
-from headrace.domain.models.graph_policy import answer_of
+from headrace.domain.models.checks.graph_policy import answer_of
 from headrace.domain.models.package import Class, ModelPackage
 from headrace.errors import ContractError
 

@@ -17,8 +17,8 @@ import onnxruntime as ort
 
 from headrace.domain.models import positive_class as classes
 from headrace.domain.models.batch_tuning import SIZES, InnerBatch, tune
+from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.forest import Forest, read
-from headrace.domain.models.graph_policy import inspect
 from headrace.domain.models.package import ModelPackage
 from headrace.errors import ConfigurationError, ContractError
 

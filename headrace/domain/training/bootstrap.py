@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import ModelPackage
-from headrace.domain.models.sandbox import admit
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.spec import Pipeline, Retrain, expand
 from headrace.domain.training.dataset import assemble, newest

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from headrace.domain.models.graph_policy import LARGEST_GRAPH
+from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.errors import ContractError
 
 INPUT, OUTPUT = "features", "probability"

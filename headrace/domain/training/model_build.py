@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace.domain.models.graph_policy import LARGEST_GRAPH
+from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
 from headrace.domain.training.dataset import Dataset, split

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.domain.models.checks.verification import PackageCheck, verify
 from headrace.domain.models.package import FILES, load
 from headrace.domain.models.store import ModelStore
-from headrace.domain.models.verification import PackageCheck, verify
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import copied, store_at

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
+from headrace.domain.models.checks.verification import Output, verify
 from headrace.domain.models.ensembles import STACKING, check_stacking
 from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore, Stored
-from headrace.domain.models.verification import Output, verify
 from headrace.domain.plans.plans import Arm, Plan
 from headrace.errors import ContractError
 from headrace.operations.models.store_access import copied

@@ -59,7 +59,7 @@ _OF_BLOCKS = ("used", "newest_event", "newest_label", "newest_arrival")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelQuestion:
+class JoinQuestion:
     """What a pipeline asks of labels.
 
     Attributes:
@@ -76,9 +76,9 @@ class LabelQuestion:
     partitions: tuple[int, ...]
 
 
-def question_of(rule: Labels, partitions: Sequence[int]) -> LabelQuestion:
+def question_of(rule: Labels, partitions: Sequence[int]) -> JoinQuestion:
     """What the rule of a pipeline asks, with so many partitions of each source."""
-    return LabelQuestion(rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(partitions))
+    return JoinQuestion(rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(partitions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Join:
         labellers, models: names that records are told by number.
     """
 
-    def __init__(self, question: LabelQuestion) -> None:
+    def __init__(self, question: JoinQuestion) -> None:
         self.question = question
         self._memory = array_of(MEMORY, 1)
         self.labellers = LabelSources(question.sources)

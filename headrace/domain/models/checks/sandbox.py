@@ -16,9 +16,9 @@ from pathlib import Path
 from signal import Signals
 
 from headrace.domain.models.batch_tuning import SIZES
-from headrace.domain.models.graph_policy import inspect
+from headrace.domain.models.checks.graph_policy import inspect
+from headrace.domain.models.checks.row_independence import check_rows
 from headrace.domain.models.package import ModelPackage, load, save
-from headrace.domain.models.row_independence import check_rows
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.errors import ContractError, HeadraceError
 
@@ -48,7 +48,7 @@ def admit(package: ModelPackage, limits: Limits | None = None, statm: Path = STA
     with tempfile.TemporaryDirectory() as folder:
         save(package, Path(folder))
         command = [sys.executable, "-m", __name__, folder, str(limits.memory), str(limits.seconds), str(statm)]
-        root = Path(__file__).resolve().parents[3]
+        root = Path(__file__).resolve().parents[4]
         try:
             ran = subprocess.run(
                 command, cwd=root, capture_output=True, text=True, timeout=limits.seconds + 10, check=False

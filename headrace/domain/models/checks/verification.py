@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.models.checks.graph_policy import inspect
+from headrace.domain.models.checks.sandbox import Limits, admit
 from headrace.domain.models.forest import read
-from headrace.domain.models.graph_policy import inspect
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import FILES, LARGEST, ModelPackage, digest_of, load
-from headrace.domain.models.sandbox import Limits, admit
 from headrace.domain.models.sessions import PARITY, OnnxSession, Scores, SessionSettings
 from headrace.errors import ContractError
 

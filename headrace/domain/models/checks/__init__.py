@@ -1,0 +1,1 @@
+"""Whether a package may be played: what its graph may contain, a first run, rows that do not depend on each other."""
