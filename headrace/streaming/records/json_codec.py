@@ -3,8 +3,8 @@
 For producers and consumers that speak no Avro. The form is Avro's JSON with bare unions: bytes are strings of the
 characters 0 to 255, times are whole numbers of their unit. Exact both ways: whole numbers beyond 2**53 keep every
 digit, and a floating-point number is written as the shortest text that gives its bits back. What JSON cannot say is
-refused: a number that is not finite cannot be written, nor is one read. A record is parsed by itself, in Python, which
-costs about a hundred times what Avro's kernels do.
+refused: a number that is not finite cannot be written, nor is one read. A record is parsed by itself, in Python:
+for topics where Avro cannot be had, not for the fastest ones.
 """
 
 from __future__ import annotations
