@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from headrace.devparts.redis import server
 from tests.cli.terminal import ROOT, Terminal
 
 PIPELINE = "mine"
-PARTS = {"kafka.Kafka": 1, "redis-server": 1, "headrace.cli": 1}
+PARTS = {"kafka.Kafka": 1, Path(server()).name: 1, "headrace.cli": 1}
 """Words on the command lines of a whole system, and how many processes have them."""
 
 
