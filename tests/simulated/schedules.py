@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -48,7 +49,13 @@ class Failure:
 def attempt(plan: Plan, cast: Cast) -> Failure | None:
     """Run one schedule; None when all was well."""
     world = World(plan, cast)
-    world.run()
+    try:
+        world.run()
+    except Exception as error:  # noqa: BLE001 - whatever ends a schedule is a finding, told with its seed
+        where = traceback.extract_tb(error.__traceback__)[-3:]
+        world.scene.breaches.append(
+            f"the schedule ended: {error!r} in {' <- '.join(f'{each.name}:{each.lineno}' for each in reversed(where))}"
+        )
     if not world.scene.breaches:
         return None
     return Failure(plan, tuple(world.fired), tuple(world.scene.breaches))
