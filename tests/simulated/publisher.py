@@ -42,7 +42,7 @@ class Publisher:
                 offset = self.broker.append(part, event.key.encode(), encoded(event), (), 0, holder)
                 written.append(((*part, offset), event))
             self._number += 1
-        if holder is not None:
+        if holder is not None and written:  # A client ends no transaction that it began nowhere.
             self.broker.transactions.end(holder, how == "committed")
         if how == "taken back":
             return
