@@ -74,7 +74,7 @@ def remarked() -> Iterator[str]:
         yield getattr(admitting, name)
 
 
-TELLING = ("repartition.py", "record_checks.py")
+TELLING = ("record_checks.py",)
 """Modules that say (reason, sentence, rows) of what they refuse."""
 
 
@@ -85,11 +85,7 @@ def slugs() -> set[str]:
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
                 found |= {each for arg in node.args[:3] for each in literals(arg)}
-            if (
-                isinstance(node, ast.Tuple)
-                and len(node.elts) == 3
-                and module.name in ("repartition.py", "record_checks.py")
-            ):
+            if isinstance(node, ast.Tuple) and len(node.elts) == 3 and module.name in TELLING:
                 why = node.elts[1]  # a sentence
                 if isinstance(why, ast.JoinedStr) or (isinstance(why, ast.Constant) and " " in str(why.value)):
                     found |= set(literals(node.elts[0]))

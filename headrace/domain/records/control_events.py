@@ -175,7 +175,7 @@ def read_event(row: Mapping[str, Any]) -> ControlEvent | None:
     try:
         known = {each.name: _value(each.type, said[each.name]) for each in fields(kind) if each.name in said}
     except (ValueError, AttributeError) as error:
-        raise InvalidRecord("malformed_evidence", f"{row['type']}: {error}") from None
+        raise InvalidRecord("malformed", f"{row['type']}: {error}") from None
     time = row["time"]
     return ControlEvent(
         row.get("event_id", ""),
