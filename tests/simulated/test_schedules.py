@@ -31,6 +31,7 @@ SITUATIONS = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # a bound on waiting where a machine has other work, no check of speed
 def test_no_schedule_loses_doubles_or_stops_anything() -> None:
     """A member with state, its outputs and its checkpoints come through every schedule as if nothing had happened."""
     found = [str(shrink(failure, Cast())) for failure in failures(range(SEEDS), Cast(), PROTOCOLS, os.cpu_count() or 1)]
