@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as codec
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from headrace.cli.options import Json
+from headrace.cli.render.documents import print_json
 from headrace.devparts import home as running
 from headrace.devparts.progress import bars
 from headrace.operations.local.home import home
@@ -27,7 +26,7 @@ def up(
     with bars(Console(stderr=True, quiet=json)) as report:
         parts = running.up(home(), registry, nodes=nodes, report=report)
     if json:
-        typer.echo(codec.dumps(asdict(parts)))
+        print_json(parts)
         return
     console = Console(highlight=False)
     console.print(f"kafka     {parts.bootstrap}")
@@ -43,7 +42,10 @@ def down(
 ) -> None:
     """Stop them. Nothing happens when nothing runs."""
     running.down(home(), forget=forget)
-    typer.echo(codec.dumps({"stopped": True, "forgotten": forget}) if json else "stopped")
+    if json:
+        print_json({"stopped": True, "forgotten": forget})
+    else:
+        typer.echo("stopped")
 
 
 @app.command()
@@ -51,7 +53,7 @@ def status(json: Json = False) -> None:
     """Say what runs and where; exit code 3 when something that was up is not."""
     found = running.status(home())
     if json:
-        typer.echo(codec.dumps([asdict(part) for part in found]))
+        print_json(found)
     elif not found:
         typer.echo("nothing was started here; start it with: headrace broker up")
     else:

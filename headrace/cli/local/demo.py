@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Json
+from headrace.cli.render.documents import print_json
 from headrace.cli.render.screen import Screen
 from headrace.cli.render.tour import say_what_next
 from headrace.cli.signals import stopped_by_signals
@@ -181,7 +182,7 @@ def _summary(
     if json:
         latency = None if both is None else {"p50_ms": both[0], "p99_ms": both[1]}
         document = {**asdict(account), "difference": difference, "history": history, "latency": latency, **judged}
-        typer.echo(codec.dumps(document))
+        print_json(document)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from headrace.cli.render.documents import print_json
 from headrace.domain.pipeline.check import Problem, load
 from headrace.domain.pipeline.check import check as find_problems
 from headrace.domain.pipeline.spec import Pipeline
@@ -38,11 +37,7 @@ def check(
         problems = find_problems(path)
     told = [] if problems else choices(load(path))
     if json:
-        typer.echo(
-            codec.dumps(
-                {"file": str(path), "ok": not problems, "problems": [asdict(p) for p in problems], "choices": told}
-            )
-        )
+        print_json({"file": str(path), "ok": not problems, "problems": problems, "choices": told})
     else:
         console = Console(soft_wrap=True, highlight=False)
         _show(console, _short(path), problems)

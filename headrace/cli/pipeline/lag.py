@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json as codec
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated
 
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.render.documents import print_json
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.lag import Lag, measure
@@ -41,7 +40,7 @@ def lag(
     settings, contracts = contracts_of(pipeline, bootstrap)
     found = measure(settings.connection, inputs(contracts.pipeline), time.time())
     if json:
-        typer.echo(codec.dumps([asdict(each) for each in found]))
+        print_json(found)
     else:
         terminal = Console(highlight=False)
         console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
