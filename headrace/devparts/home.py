@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +40,6 @@ class PartStatus:
     """Its running processes; fewer than its nodes when some died."""
     running: bool
     """Whether all its processes run."""
-
-
-def default_home() -> Path:
-    """Where the parts live unless a command is told otherwise: `$HEADRACE_HOME`, else `.headrace` here."""
-    return Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute()
 
 
 def up(

@@ -9,6 +9,7 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.exchange import KINDS
+from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.kafka.message import place as place_of
 from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
@@ -16,8 +17,6 @@ from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_redistribution import Source, least, marked, marks_anew, marks_of, told_anew
 from services.labels.join.state import question_of
 from services.labels.redistribution import least_marks, moved_joins
-
-EXCHANGE = "exchange"
 
 
 def rescale(to: Move, left: Left, grown: Set[str], pipeline: Pipeline) -> bool:

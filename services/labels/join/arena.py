@@ -40,7 +40,6 @@ from services.labels.join.layout import (
 
 _LOW = 0xFFFF_FFFF
 _PLACE = (1 << SLOT_BITS) - 1
-_WORD = 0xFFFF_FFFF_FFFF
 EVENT_SIZE, PREDICTION_SIZE, REPORT_SIZE = EVENT.itemsize, PREDICTION.itemsize, REPORT.itemsize
 """Bytes of their fields."""
 ENTITIES_SIZE = ENTITIES.itemsize
