@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,13 @@ import pytest
 
 from headrace.domain.aggregations.registry import ENTRIES
 from tests.contributing.page import files
+from tests.contributing.tree import Tree
 from tests.sources import ROOT
 
 FILES = files("aggregation")
 FILE, REGISTRY = "headrace/domain/aggregations/last.py", "headrace/domain/aggregations/registry.py"
+BEFORE_IMPORT = "from headrace.domain.aggregations.greatest import Max\n"
+BEFORE_ENTRY = "    Max(),\n"
 IMPORT = "from headrace.domain.aggregations.last import Last\n"
 
 ASKED = """
@@ -87,22 +89,14 @@ print(seen)
 """
 
 
-@pytest.mark.timeout(600)  # every kernel is compiled anew for a copy of the sources
+@pytest.mark.timeout(600)  # kernels that call a function over windows are compiled anew
 def test_last(tmp_path: Path) -> None:
     """`last`, added by one file and one entry, is parsed, kept and answered: in memory and through the store."""
-    for room in ("headrace", "services", "schemas", "topics", "pipelines"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / FILE).write_text(FILES[FILE])
-    registry = tmp_path / REGISTRY
-    source = registry.read_text()
-    assert source.count("\n]\n") == 1
-    registry.write_text(
-        source.replace(
-            "\nfrom headrace.domain.aggregations.mean", f"\n{IMPORT}from headrace.domain.aggregations.mean"
-        ).replace("\n]\n", f"\n{FILES[REGISTRY]}]\n")
-    )
-    pipeline = tmp_path / "pipelines/card_fraud.yaml"
-    told = pipeline.read_text()
+    tree = Tree(tmp_path / "tree")
+    tree.add(FILE, FILES[FILE])
+    tree.enter(REGISTRY, BEFORE_IMPORT, IMPORT)
+    tree.enter(REGISTRY, BEFORE_ENTRY, FILES[REGISTRY])
+    told = (ROOT / "pipelines/card_fraud.yaml").read_text()
     for old, new in (
         ("avg_amount: mean(amount)}", "avg_amount: mean(amount), newest: last(amount)}"),
         ("risk: mean(label)}", "newest: last(amount)}"),
@@ -110,11 +104,13 @@ def test_last(tmp_path: Path) -> None:
     ):
         assert told.count(old) == 1, f"{old} in {told}"
         told = told.replace(old, new)
+    pipeline = tmp_path / "pipelines/card_fraud.yaml"
+    pipeline.parent.mkdir()
     pipeline.write_text(told)
     ran = subprocess.run(
         [sys.executable, "-c", ASKED, str(pipeline)],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(tree.directory), "PYTHONSAFEPATH": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
