@@ -32,7 +32,7 @@ from tests.members import ROOT
 from tests.project import Project
 
 QUANTILES = (0.5, 0.99, 0.999)
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 HISTORY = 20_000
 """Events that are there before the load begins: windows are not empty, everything was compiled and joined."""
 
@@ -82,7 +82,7 @@ def during(project: Project, load: Load, channel: Channel, name: str) -> npt.NDA
     """Send a load; the latency of each of its records, seconds, in the order of sending.
 
     Raises:
-        AssertionError: not all arrived within a minute after the last was sent.
+        AssertionError: not all arrived within `PATIENCE_S` after the last was sent.
     """
     with pa.memory_map(load.events) as file:
         sent = pa.ipc.open_file(file).read_all().slice(load.first, load.rows)["transaction_id"].to_numpy()
@@ -112,7 +112,7 @@ def during(project: Project, load: Load, channel: Channel, name: str) -> npt.NDA
 
 def await_rows(project: Project, rows: int) -> None:
     """Wait until so many predictions are there."""
-    got, end = 0, time.monotonic() + 120
+    got, end = 0, time.monotonic() + PATIENCE_S
     with Follower(project.connection, project.contracts.channel("predictions")) as follower:
         while got < rows:
             now, intake = follower.poll(0.2)

@@ -138,7 +138,7 @@ def waits(ground: Arena, size: Size, arms: Sequence[Arm], order: Sequence[bool])
 def busy_shadow(project: Project) -> None:
     """Start the shadow, and return once it has its partitions and models: its start is not what is measured."""
     project.start("shadow-0", HEADRACE_BATCH_ROWS="256")
-    meter, end = Meter(project, "shadow-0"), time.monotonic() + 60
+    meter, end = Meter(project, "shadow-0"), time.monotonic() + PATIENCE_S
     while not meter.metrics().get(("headrace_ready", "")):
         assert time.monotonic() < end, f"the shadow does not get ready\n{project.logs()}"
         alive(project)

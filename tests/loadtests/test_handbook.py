@@ -114,7 +114,9 @@ def test_a_rehearsal_goes_all_the_way(kafka: str, tmp_path: Path) -> None:
     paths = ["--page", str(tmp_path / "page.md"), "--json", str(tmp_path / "figures.json")]
     command = [sys.executable, "-m", "loadtests.handbook", "--seeds", "1", "--sample", "20", *paths]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=850)
-    assert ran.returncode == 1, "so few customers cannot reach the figures\n" + ran.stdout[-2000:] + ran.stderr[-4000:]
+    told = ran.stdout[-2000:] + ran.stderr[-4000:]
+    assert ran.returncode == 1, "so few customers cannot reach the figures\n" + told
+    assert (tmp_path / "figures.json").exists(), told  # a traceback ends with 1 as well
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [each["contender"]["title"] for each in figures["results"]] == [each.title for each in CONTENDERS]
     assert figures["outcomes"] == {"labelled": figures["events"]["test"]}

@@ -40,7 +40,7 @@ def digest_of(combination: str, members: Sequence[EnsembleMember]) -> str:
     It is sha256 over JSON without blanks and with sorted keys; numbers as Python's repr. The members' order counts: it
     decides the last bit of the sum.
 
-    >>> digest_of("mean", [EnsembleMember("a", "1", "sha256:00", ""), Member("b", "1", "sha256:01", "")])[:21]
+    >>> digest_of("mean", [EnsembleMember("a", "1", "sha256:00", ""), EnsembleMember("b", "1", "sha256:01", "")])[:21]
     'sha256:bb73d761952fed'
     """
     named = [{"digest": member.digest, "weight": float(member.weight)} for member in members]
