@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.stores.online import MemoryStore, open_store
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.enrich.metrics import EnrichMetrics
@@ -23,4 +22,4 @@ def build(settings: EnrichSettings) -> Runner:
     metrics = Metrics()
     store = open_store(settings.redis.get_secret_value()) if pipeline.foreign_views else MemoryStore()
     service = Enrich(pipeline, store, int(settings.ahead_s * 1000), EnrichMetrics(metrics.registry))
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

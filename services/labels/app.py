@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.errors import ConfigurationError
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.labels.metrics import LabelsMetrics
@@ -35,4 +34,4 @@ def build(settings: LabelsSettings) -> Runner:
         idle_after,
         settings.mode == "exactly_once",
     )
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

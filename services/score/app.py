@@ -6,7 +6,6 @@ import time
 
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import read_contracts
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.score.metrics import ScoreMetrics
@@ -31,4 +30,4 @@ def build(settings: ScoreSettings) -> Runner:
         ScoreMetrics(metrics.registry),
         time.perf_counter,
     )
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

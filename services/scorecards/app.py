@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.scorecards.metrics import ScorecardsMetrics
@@ -38,4 +37,4 @@ def build(settings: ScorecardsSettings) -> Runner:
         ScorecardsMetrics(metrics.registry),
         time.perf_counter,
     )
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

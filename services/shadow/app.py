@@ -9,7 +9,6 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.shadow.load_shedder import Shedding
@@ -45,4 +44,4 @@ def build(settings: ShadowSettings) -> Runner:
         time.perf_counter,
         settings.silence_s * SHARE_OF_SILENCE,
     )
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

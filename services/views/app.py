@@ -5,7 +5,6 @@ from __future__ import annotations
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.errors import ConfigurationError
 from headrace.stores.online import open_store
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.views.metrics import ViewsMetrics
@@ -27,4 +26,4 @@ def build(settings: ViewsSettings) -> Runner:
     metrics = Metrics()
     store = open_store(settings.redis.get_secret_value())
     service = Views(pipeline, views[name], store, settings.behind_ms / 1000, ViewsMetrics(metrics.registry))
-    return Runner(service, wiring, settings, metrics, SteadyClock())
+    return Runner(service, wiring, settings, metrics)

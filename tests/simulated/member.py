@@ -5,25 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import ConfigurationError, ContractError, Fenced, HeadraceError
-from headrace.streaming.kafka.connection import Connection
-from headrace.streaming.process.clock import SteadyClock
-from headrace.streaming.process.settings import Settings
-from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
 from tests.simulated.consumer import MemoryConsumer
-from tests.simulated.plain import SilentMetrics
 from tests.simulated.process import Killed, Process, SimulatedLibrary
 from tests.simulated.producer import MemoryAdmin, MemoryProducer
-from tests.simulated.scene import PIPELINE
 
 if TYPE_CHECKING:
     from tests.simulated.world import World
-
-SESSION_MS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +27,10 @@ class Cast:
     admin: Callable[[Process, dict[str, Any]], Any] = MemoryAdmin
 
 
-class Simulated(Settings):
-    """Settings of a member whose library is the simulator's."""
-
-    library: Any = None
-
-    @property
-    def connection(self) -> Connection:
-        return Connection("simulated:9092", library=self.library)
-
-
-@cache
-def _settings() -> Simulated:
-    return Simulated(pipeline=PIPELINE, session_timeout_ms=SESSION_MS)
-
-
-@cache
-def _metrics() -> SilentMetrics:
-    """Shared: to make them takes longer than all else at a start, and nothing depends on them."""
-    return SilentMetrics()
-
-
 class Life:
     """One process of a member, from its start to its end.
 
     Attributes:
-        skew: how far its wall clock is off, seconds.
         seen: the broker's changes as of a turn in which nothing happened.
     """
 
@@ -69,31 +38,14 @@ class Life:
         self.world = world
         world.started += 1
         self.process = Process(name, world.started, world)
-        self.skew = 0.0
         self.seen = -1
         self.drains = False
-        plan, cast = world.plan, world.cast
+        cast = world.cast
         library = SimulatedLibrary(self.process, cast.consumer, cast.producer, cast.admin)
-        settings = _settings().model_copy(
-            update={
-                "library": library,
-                "member": name,
-                "mode": plan.mode,
-                "group_protocol": plan.protocol,
-                "batch_rows": plan.batch_rows,
-                "commit_ms": plan.commit_ms,
-                "checkpoint_rows": plan.checkpoint_rows,
-            }
-        )
-        clock = SteadyClock(self._wall, library.monotonic)
-        service = world.scene.serve(world)
+        self.runner = world.scene.member(name, library, world)
         if cast.around is not None:
-            service = cast.around(service)
-        self.runner = Runner(service, world.scene.wired(name), settings, _metrics(), clock)
+            self.runner.service = cast.around(self.runner.service)
         self._turns = self.runner.turns()
-
-    def _wall(self) -> float:
-        return self.world.broker.wall + self.world.now + self.skew
 
     def stop(self) -> None:
         """Tell it to drain."""

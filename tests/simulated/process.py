@@ -49,6 +49,7 @@ class Process:
         frozen: it does nothing, and does not know.
         cut_until: until when no request comes through.
         cut_since: when it was cut off last.
+        skew: how far its wall clock is off, seconds.
     """
 
     def __init__(self, name: str, number: int, around: Surroundings) -> None:
@@ -59,6 +60,7 @@ class Process:
         self.dead = False
         self.frozen = False
         self.cut_since = self.cut_until = 0.0
+        self.skew = 0.0
 
     @property
     def now(self) -> float:
@@ -161,6 +163,9 @@ class SimulatedLibrary:
 
     def admin(self, config: dict[str, Any]) -> Any:
         return self._admin(self.process, config)
+
+    def wall(self) -> float:
+        return self.process.broker.wall + self.process.now + self.process.skew
 
     def monotonic(self) -> float:
         return self.process.now

@@ -6,7 +6,7 @@ from random import Random
 
 from tests.simulated.broker import Broker
 from tests.simulated.plan import Plan
-from tests.simulated.scene import Scene, encoded
+from tests.simulated.scene import Scene
 
 LONGEST = 4
 
@@ -39,7 +39,7 @@ class Publisher:
         written = []
         for _ in range(count):
             for part, event in self.scene.publish(draw, self._number):
-                offset = self.broker.append(part, event.key.encode(), encoded(event), (), 0, holder)
+                offset = self.broker.append(part, event.key.encode(), self.scene.encoded(event), (), 0, holder)
                 written.append(((*part, offset), event))
             self._number += 1
         if holder is not None and written:  # A client ends no transaction that it began nowhere.

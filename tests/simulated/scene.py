@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 
 from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
 from tests.simulated.broker import Broker, Offset
 from tests.simulated.groups import Part
 from tests.simulated.log import Log, Transaction
-from tests.simulated.plain import PlainCodec
+from tests.simulated.plain import PlainCodec, SilentMetrics
 from tests.simulated.plan import Plan
+from tests.simulated.process import SimulatedLibrary
+from tests.simulated.settings import SESSION_MS, Simulated, of_member
 from tests.streaming.tally import CHECKPOINT, DEAD, EVENT, NOTE, TALLY
 
 PIPELINE = "simulated"
@@ -80,11 +83,22 @@ def wiring(service: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> W
 
 
 @cache
-def encoded(event: Event) -> bytes:
+def _encoded(event: Event) -> bytes:
     """An event's value."""
     row = {"id": event.name, "key": event.key, "amount": event.amount}
     value: bytes = channel("events").codec.encode(pa.RecordBatch.from_pylist([row], schema=EVENT.arrow))[0]
     return value
+
+
+@cache
+def _settings() -> Simulated:
+    return Simulated(pipeline=PIPELINE, session_timeout_ms=SESSION_MS)
+
+
+@cache
+def _metrics() -> SilentMetrics:
+    """Shared: to make them takes longer than all else at a start, and nothing depends on them."""
+    return SilentMetrics()
 
 
 class Scene:
@@ -104,7 +118,7 @@ class Scene:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.events: dict[tuple[str, int, int], Event] = {}
+        self.events: dict[tuple[str, int, int], Any] = {}
         self.breaches: list[str] = []
         self.lossy = False
         self.group = f"{PIPELINE}.{self.service}"
@@ -117,9 +131,26 @@ class Scene:
         """A service of one process."""
         raise NotImplementedError
 
-    def publish(self, draw: Random, number: int) -> list[tuple[Part, Event]]:
-        """What is written where for the event of a number."""
+    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
+        """A process of the service."""
+        settings = _settings().model_copy(update=of_member(self.plan, name, library))
+        return Runner(self.serve(store), self.wired(name), settings, _metrics())
+
+    def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Any]]:
+        """What is written where for the event of a number; each has a `key`."""
         raise NotImplementedError
+
+    def encoded(self, event: Any) -> bytes:
+        """The value of what is published."""
+        return _encoded(event)
+
+    def read(self, logical: str, values: Sequence[bytes]) -> Sequence[Row]:
+        """What was written to a topic."""
+        return _codec(logical).rows(values)
+
+    def state(self, snapshot: bytes) -> Any:
+        """What a checkpoint says, to be held against `fold`."""
+        return json.loads(snapshot)
 
     def grow(self) -> None:
         """The input grows by a partition, where the service may go on after that."""
@@ -202,7 +233,7 @@ class Scene:
                 self.note(f"the checkpoint that is committed for {part} is not there")
                 return
             payload += row["payload"]
-        found, wanted = json.loads(payload), self.fold(part, spoken["checkpoint"])
+        found, wanted = self.state(payload), self.fold(part, spoken["checkpoint"])
         if found != wanted:
             self.note(f"the checkpoint of {part} at {spoken['checkpoint']} is {found}, and the fold is {wanted}")
 
@@ -214,13 +245,13 @@ class Scene:
                 return None
             if entry.transaction is not None and entry.transaction.outcome is not True:
                 return None
-            self._snapshots[place] = _codec("checkpoints").rows([entry.value])[0]
+            self._snapshots[place] = self.read("checkpoints", [entry.value])[0]
         return self._snapshots[place]
 
-    def rows(self, logical: str) -> list[list[Row]]:
+    def rows(self, logical: str) -> list[Sequence[Row]]:
         """What can be read of a topic, by partition."""
         return [
-            _codec(logical).rows([entry.value or b"" for _, entry in log.history()])
+            self.read(logical, [entry.value or b"" for _, entry in log.history()])
             for log in self.broker.topics[named(logical)]
         ]
 

@@ -232,7 +232,7 @@ class World:
         if kind == "stop" and self.lives:
             self.chance.choice(self.lives).stop()
         elif kind == "clock" and self.lives:
-            self.chance.choice(self.lives).skew += self.chance.choice((-3600.0, -5.0, 5.0, 3600.0))
+            self.chance.choice(self.lives).process.skew += self.chance.choice((-3600.0, -5.0, 5.0, 3600.0))
         elif kind == "empty":
             self._empty[self.chance.randrange(self.plan.partitions)] = self.now + self._spell()
         elif kind == "slow":

@@ -12,7 +12,6 @@ import sys
 import pyarrow as pa
 
 from headrace.streaming.kafka.bindings import Wiring
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.main import serve
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
@@ -84,7 +83,7 @@ def build(settings: Settings) -> Runner:
         channel(pipeline, "checkpoints", CHECKPOINT),
         {"tallies": channel(pipeline, "tallies", TALLY), "exchange": exchange},
     )
-    return Runner(Meeting(), wiring, settings, Metrics(), SteadyClock())
+    return Runner(Meeting(), wiring, settings, Metrics())
 
 
 if __name__ == "__main__":

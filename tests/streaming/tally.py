@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from headrace.streaming.contracts.schemas import Schema, load_schema
 from headrace.streaming.kafka.bindings import Channel, Wiring
-from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.main import serve
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
@@ -182,7 +181,7 @@ def build(settings: Settings) -> Runner:
     pace = Path(told["TALLY_PACE"]) if "TALLY_PACE" in told else None
     ballast = int(told.get("TALLY_BALLAST", "0"))
     tally = Tally(float(told.get("TALLY_HOLD_UNTIL", "0")), limit, "TALLY_REFUSES" in told, pace, ballast)
-    return Runner(tally, wiring(settings.pipeline, settings.member), settings, Metrics(), SteadyClock())
+    return Runner(tally, wiring(settings.pipeline, settings.member), settings, Metrics())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Turns:
     def __init__(self, stage: Stage, member: str = "a", **settings: object) -> None:
         self.service = Watching()
         chosen = read_settings(Settings, pipeline=stage.pipeline, bootstrap=stage.bootstrap, member=member, **settings)
-        self.runner = Runner(self.service, wiring(stage.pipeline, member), chosen, Metrics(), time.time)
+        self.runner = Runner(self.service, wiring(stage.pipeline, member), chosen, Metrics())
         self.runner.open()
 
     def close(self) -> None:

@@ -34,6 +34,9 @@ class Library(Protocol):
     def admin(self, config: dict[str, Any]) -> Any:
         """As confluent_kafka.admin.AdminClient."""
 
+    def wall(self) -> float:
+        """Seconds since the epoch, as the machine's clock has them: somebody may set it."""
+
     def monotonic(self) -> float:
         """Seconds that never go back."""
 
@@ -55,6 +58,9 @@ class Librdkafka:
 
     def admin(self, config: dict[str, Any]) -> Any:
         return AdminClient(config)
+
+    def wall(self) -> float:
+        return time.time()
 
     def monotonic(self) -> float:
         return time.monotonic()

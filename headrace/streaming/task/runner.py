@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from headrace.streaming.kafka.errors import TransactionAborted, translate
 from headrace.streaming.kafka.global_table import Facts
 from headrace.streaming.kafka.message import Message, place
 from headrace.streaming.kafka.poll_result import parted
+from headrace.streaming.process.clock import SteadyClock
 from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
@@ -57,16 +58,14 @@ TOO_LATE = "_MAX_POLL_EXCEEDED"
 class Runner:
     """Runs one member of one service until `stop()` is called or its input stays idle for `until_idle_s`."""
 
-    def __init__(
-        self, service: Service, wiring: Wiring, settings: Settings, metrics: Metrics, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, service: Service, wiring: Wiring, settings: Settings, metrics: Metrics) -> None:
         self.service = service
         self.wiring = wiring
         self.settings = settings
         self.metrics = metrics
-        self.clock = clock
         self.connection = settings.connection
         self.library = self.connection.library
+        self.clock = SteadyClock(self.library.wall, self.library.monotonic)
         # Monotonic: a clock that is set right must not look like a loop that hangs.
         self.health = Health(metrics, self.library.monotonic, settings.silence_s)
         self.owned: dict[int, Task] = {}
