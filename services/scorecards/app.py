@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.domain.pipeline.wiring import read_contracts
-from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.scorecards.metrics import ScorecardsMetrics

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.columnar.arrow_stream import stream, streamed
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.scorecards.partial_aggregate import NOTHING, pack, stream, streamed
+from headrace.domain.scorecards.identity import Identity
+from headrace.domain.scorecards.partial_aggregate import NOTHING, pack
 from headrace.domain.scorecards.segments import WHOLE
-from headrace.domain.scorecards.tumbling_windows import STATE, Identity
+from headrace.domain.scorecards.window_sums import STATE
 from headrace.streaming.watermarks.event_time import Clock
 
 Row = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.scorecards.global_aggregate import OUTCOMES, PARTS
-from headrace.domain.scorecards.tumbling_windows import TumblingWindows
+from headrace.domain.scorecards.grouped_tallies import OUTCOMES, PARTS
+from headrace.domain.scorecards.window_sums import span
 from headrace.streaming.task.rescale import Left, Move
 from services.scorecards.redistribution import began, moved_parts, moved_sums
 
@@ -40,6 +40,5 @@ def _sums(to: Move, left: Left, own: Set[str], pipeline: Pipeline) -> None:
         begun = began(states)
         added = range(then, to.counts[OUTCOMES])
         states += [to.state(left, channel, n, low[n], upto=high[n], begun=begun) for n in added]
-        windows = TumblingWindows(pipeline, outcomes=True, cap=1)
-        for number, snapshot in enumerate(moved_sums(states, windows.given_up, high)):
+        for number, snapshot in enumerate(moved_sums(states, span(pipeline, OUTCOMES).given_up, high)):
             to.write(left, channel, number, high[number], snapshot)

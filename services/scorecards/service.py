@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.columnar.partitioner import partitions_of
+from headrace.domain.aggregations.two_stage_service import SLICE_S, PartRules, SourceRules, TwoStageService
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import Card, whole
 from headrace.domain.scorecards.card_builder import Maker
-from headrace.domain.scorecards.global_aggregate import CARDS, OUTCOMES, PARTS, Assembly
+from headrace.domain.scorecards.grouped_tallies import CARDS, OUTCOMES, PARTS, GroupedTallies, Tallies
+from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.segments import WHOLE
-from headrace.domain.scorecards.tumbling_windows import SAMPLED, Identity, TumblingWindows
-from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
-from headrace.streaming.task.service import Service
-from headrace.streaming.watermarks.idleness import Quiet
+from headrace.domain.scorecards.window_sums import Measure, OutcomeTallies, PredictionTallies, WindowSums, span
+from headrace.streaming.records.batch import Admission, Batch, Emit
 from services.scorecards.metrics import ScorecardsMetrics
 from services.scorecards.record_checks import sound
 
-SHARE = 0.25
-"""Of the time may go into publishing while there is more to read: what takes long is published less often."""
-SLICE_S = 0.5
-"""No longer at a time: the rest of the cards waits for the next."""
 
-
-class Scorecards(Service):
+class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
     """The service `scorecards` for one pipeline.
 
-    Stage one folds predictions, shadow predictions and outcomes, each partition by itself, into sums by window, model,
-    arm and group, and writes them to the parts. Stage two folds parts, which are keyed by model and arm, into cards. A
-    part or a card that is written again replaces the one before, so any number of members may share the work, and a
-    repeat after a crash changes nothing.
+    Stage one folds predictions, shadow predictions and outcomes into sums by window, model, arm and group; stage two
+    folds what is told of them, which is keyed by model and arm, into cards. A card that is written again replaces the
+    one before.
 
     Parameters:
         pipeline: its windows, segments, value matrix.
@@ -53,7 +46,7 @@ class Scorecards(Service):
     def __init__(
         self,
         pipeline: Pipeline,
-        measure: Callable[[pa.RecordBatch], np.ndarray[Any, Any]],
+        measure: Measure,
         parts: pa.Schema,
         cards: pa.Schema,
         cap: int,
@@ -61,111 +54,36 @@ class Scorecards(Service):
         figures: ScorecardsMetrics,
         clock: Callable[[], float],
     ) -> None:
+        rules = pipeline.scorecards
+        sources: dict[str, SourceRules[Identity, WindowSums, Tallies]] = {
+            topic: SourceRules(PredictionTallies(pipeline, cap, measure), span(pipeline, topic))
+            for topic in ("predictions", "shadow-predictions")
+        }
+        sources[OUTCOMES] = SourceRules(OutcomeTallies(pipeline, cap), span(pipeline, OUTCOMES))
+        kind = GroupedTallies(cap, max(rules.precision_at))
+        told: PartRules[Identity, Tallies] = PartRules(PARTS, parts, kind, rules.window, rules.keep)
+        super().__init__(sources, told, publish_s, figures, clock)
         self._pipeline = pipeline
-        self._measure = measure
-        self._schemas = {PARTS: parts, CARDS: cards}
-        self._cap = cap
-        self._publish_s = publish_s
-        self._figures = figures
-        self._clock = clock
+        self._schema = cards
+        self._card_figures = figures
         self._maker = Maker(pipeline, cap)
-        self._told: dict[Identity, int] = {}
-        self._windows: dict[int, TumblingWindows] = {}
-        self._assemblies: dict[int, Assembly] = {}
-        self._partitions: Mapping[str, int] = {}
-        self._due = {PARTS: 0.0, CARDS: 0.0}
-
-    def start(self, partitions: Mapping[str, int]) -> None:
-        """See `Service`."""
-        self._partitions = partitions
-
-    # ---- rows come in --------------------------------------------------------------------------------------------
+        self._newest_told: dict[Identity, int] = {}
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse what cannot be counted: it would be in no figure, or stop them all."""
         good, rejects = sound(batch, PARTS)
         return Admission(good, rejects=rejects)
 
-    def process(self, batch: Batch, now: float) -> Output:
-        """Fold; what follows from it is published by `tick`."""
-        self._fold(batch)
-        return Output()
-
-    def replay(self, batch: Batch) -> None:
-        """Fold."""
-        self._fold(batch)
-
-    def _fold(self, batch: Batch) -> None:
-        for partition, rows in batch.runs():
-            part = batch.slice(rows)
-            if batch.topic == PARTS:
-                self._figures.late.inc(self._assemblies[partition].fold(part.columns))
-                continue
-            sampled = part.offset % SAMPLED == 0
-            sizes = np.zeros(int(sampled.sum()), np.int64)
-            if batch.topic != OUTCOMES and len(sizes):
-                sizes = self._measure(part.columns.filter(pa.array(sampled)))
-            self._windows[partition].fold(part.columns, part.offset, sizes)
-
-    # ---- sums and cards go out -----------------------------------------------------------------------------------
-
-    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
-        """Publish what changed, every `publish_s`, or less often when that takes long."""
-        emits = []
-        for topic, publish in ((PARTS, self._parts), (CARDS, self._cards)):
-            if now >= self._due[topic]:
-                began = self._clock()
-                emit = publish(now)
-                took = self._clock() - began
-                self._due[topic] = now + max(self._publish_s if took < SLICE_S else 0.0, took / SHARE)
-                emits += [] if emit is None else [emit]
-        self._figures.windows.labels("sums").set(sum(map(len, self._windows.values())))
-        return Output(tuple(emits), unfinished=self._unfinished())
-
-    def _unfinished(self) -> bool:
-        """Whether sums changed that are in no part yet, or parts that are in no card."""
-        changed = any(windows.changed() for windows in self._windows.values())
-        return changed or any(assembly.changed() for assembly in self._assemblies.values())
-
-    def _parts(self, now: float) -> Emit | None:
-        rows, keys, sources, who = [], [], [], []
-        for number, windows in self._windows.items():
-            place, partition = unslot(number)
-            for at, payload in windows.published():
-                source = self.inputs[place]
-                rows.append(
-                    {
-                        "window_start": at.window,
-                        "window_end": at.window + self._pipeline.scorecards.window,
-                        "model": _model(at.who),
-                        "arm": at.who.arm,
-                        "source": source,
-                        "source_partition": partition,
-                        "generation": at.generation,
-                        "next_offset": windows.next_offset,
-                        "payload": payload,
-                    }
-                )
-                keys.append(f"{at.who.text}/{at.window}/{source}/{partition}/{at.generation}")
-                sources.append(number)
-                who.append(at.who.text)
-        if not rows:
-            return None
-        self._figures.parts.inc(len(rows))
-        columns = pa.RecordBatch.from_pylist(rows, schema=self._schemas[PARTS])
-        # By model and arm alone: estimates of a window rest on the model's other windows.
-        target = partitions_of(pa.array(who), self._partitions[PARTS]).astype(np.int32)
-        return Emit(PARTS, columns, pa.array(keys), np.array(sources, np.int32), target)
-
-    def _cards(self, now: float) -> Emit | None:
+    def followed(self, now: float) -> Emit | None:
+        """Cards of all windows that changed."""
         rows, keys, sources = [], [], []
         began = self._clock()
-        for number, assembly in self._assemblies.items():
-            for who, start, made in self._maker.cards(assembly):
-                newest = assembly.newest(who)
+        for number, aggregate in self.aggregates.items():
+            for who, start, made in self._maker.cards(aggregate):
+                newest = aggregate.newest(who)
                 if newest is None or start <= newest:  # what lies beyond is dated ahead, and would stay the newest
                     self._tell(who, start, made[WHOLE])
-                self._figures.withheld.inc(not whole(made[WHOLE].tally))
+                self._card_figures.withheld.inc(not whole(made[WHOLE].tally))
                 for (segment, group), each in made.items():
                     rows.append(self._row(who, start, segment, group, each, now))
                     keys.append(f"{who.text}/{start}/{segment}/{group}")
@@ -174,8 +92,8 @@ class Scorecards(Service):
                     break
         if not rows:
             return None
-        self._figures.cards.inc(len(rows))
-        columns = pa.RecordBatch.from_pylist(rows, schema=self._schemas[CARDS])
+        self._card_figures.cards.inc(len(rows))
+        columns = pa.RecordBatch.from_pylist(rows, schema=self._schema)
         return Emit(CARDS, columns, pa.array(keys), np.array(sources, np.int32))
 
     def _row(self, who: Identity, start: int, segment: str, group: str, each: Card, now: float) -> dict[str, Any]:
@@ -185,7 +103,7 @@ class Scorecards(Service):
             "pipeline": self._pipeline.name,
             "window_start": start,
             "window_end": start + self._pipeline.scorecards.window,
-            "model": _model(who),
+            "model": who.model,
             "arm": who.arm,
             "segment": segment,
             "group": group,
@@ -203,38 +121,8 @@ class Scorecards(Service):
 
     def _tell(self, who: Identity, start: int, whole: Card) -> None:
         """The newest mature card's figures, to Prometheus."""
-        if whole.mature and start >= self._told.get(who, start):
-            self._told[who] = start
+        if whole.mature and start >= self._newest_told.get(who, start):
+            self._newest_told[who] = start
             for name, figure in whole.figures.items():
                 if figure.value is not None:
-                    self._figures.value.labels(who.name, who.version, who.arm, name).set(figure.value)
-
-    # ---- state comes and goes ------------------------------------------------------------------------------------
-
-    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
-        """See `Service`."""
-        place, _ = unslot(partition)
-        state: TumblingWindows | Assembly
-        rules = self._pipeline.scorecards
-        if self.inputs[place] == PARTS:
-            state = self._assemblies[partition] = Assembly(rules.keep, rules.window)
-        else:
-            state = self._windows[partition] = TumblingWindows(
-                self._pipeline, self.inputs[place] == OUTCOMES, self._cap
-            )
-        if snapshot is not None:
-            state.load(snapshot)
-
-    def snapshot(self, partition: int) -> bytes:
-        """See `Service`."""
-        state = self._assemblies.get(partition) or self._windows[partition]
-        return state.snapshot()
-
-    def drop(self, partition: int) -> None:
-        """See `Service`."""
-        self._assemblies.pop(partition, None)
-        self._windows.pop(partition, None)
-
-
-def _model(who: Identity) -> dict[str, str]:
-    return {"name": who.name, "version": who.version, "digest": who.digest}
+                    self._card_figures.value.labels(who.name, who.version, who.arm, name).set(figure.value)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.quality.score_table import CAP
-from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch, slot

@@ -12,7 +12,7 @@ from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Arm, EnsembleMember, Plan
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.identity import Identity
 from headrace.errors import Transient
 from headrace.operations.comparison.training_overlap import origins
 from headrace.operations.time_spans import TimeSpan

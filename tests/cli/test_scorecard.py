@@ -19,9 +19,9 @@ from headrace.cli.models.scorecard import scorecard
 from headrace.cli.render import scorecard as scorecard_sheet
 from headrace.domain.pipeline.check import load
 from headrace.domain.scorecards import card as cards
-from headrace.domain.scorecards.global_aggregate import PARTS
+from headrace.domain.scorecards.grouped_tallies import PARTS
+from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Tally, counted
-from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.catalogue import KEY
 from headrace.operations.scorecard_query.span import Summary, Sums, matures_by, overdue, read_sums, unmatched
@@ -180,7 +180,10 @@ def test_a_model_that_answers_no_more_goes_by_the_labels_of_all(project: Project
     write_sums(project.contracts, project.bootstrap, {"predictions": told, "outcomes": known})
     channel = project.contracts.channel(PARTS)
     parts = ranges(project.connection, channel.name)
-    sums = Sums(project.contracts.pipeline, read_sums(project.connection, channel, parts, lambda count: None, DAY))
+    sums = Sums(
+        project.contracts.pipeline,
+        read_sums(project.connection, channel, parts, lambda count: None, project.contracts.pipeline),
+    )
     summary = sums.summary(next(who for who in sums.models if who.version == "1"), TimeSpan(), None)
     assert summary is not None
     assert summary.as_of == START + 20 * DAY

@@ -15,7 +15,7 @@ from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
-from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.stores.online import MemoryStore
 from headrace.streaming.records.batch import Batch, Emit, Output, Reject, slot
 from headrace.streaming.task.service import Service

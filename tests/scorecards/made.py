@@ -17,7 +17,7 @@ from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import schemas
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace
-from headrace.domain.scorecards.global_aggregate import CARDS, PARTS
+from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, Emit, slot
 from services.scorecards.metrics import ScorecardsMetrics

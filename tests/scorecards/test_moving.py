@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.columnar.arrow_stream import stream
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.aggregations.tumbling_windows import TumblingWindows
 from headrace.domain.quality.top_k_entities import ranked
-from headrace.domain.scorecards.global_aggregate import PARTS
-from headrace.domain.scorecards.partial_aggregate import stream
-from headrace.domain.scorecards.tumbling_windows import STATE, TumblingWindows
+from headrace.domain.scorecards.grouped_tallies import PARTS
+from headrace.domain.scorecards.window_sums import STATE, OutcomeTallies, span
 from headrace.streaming.records.batch import slot
 from headrace.streaming.watermarks.event_time import Clock
 from services.scorecards.redistribution import began, moved_parts, moved_sums
@@ -45,7 +46,7 @@ class Growing(Member):
         told = [before.snapshot(slot(PARTS_AT, number)) for number in range(former[PARTS])]
         sums += [began(sums)] * (counts["outcomes"] - former["outcomes"])
         offsets = [self.offsets.get(slot(OUTCOMES_AT, number), 0) for number in range(counts["outcomes"])]
-        given_up = TumblingWindows(pipeline(), outcomes=True, cap=1).given_up
+        given_up = span(pipeline(), "outcomes").given_up
         self.counts = counts
         self.made = self._start(self.cap)
         moved = {slot(OUTCOMES_AT, n): state for n, state in enumerate(moved_sums(sums, given_up, offsets))}
@@ -117,11 +118,11 @@ def test_a_window_that_was_given_up_where_its_entities_belong_keeps_them_where_t
     states = [member.made.snapshot(slot(OUTCOMES_AT, number)) for number in range(2)]
     ahead = Clock.at(int(made.times.max()) + 400 * DAY).state.tobytes()
     begun = stream(pa.Table.from_pylist([{"window": None, "next_offset": 0, "clock": ahead}], schema=STATE))
-    windows = TumblingWindows(pipeline(), outcomes=True, cap=1)
-    moved = moved_sums([*states, begun], windows.given_up, [9, 9, 9])
+    rules = span(pipeline(), "outcomes")
+    moved = moved_sums([*states, begun], rules.given_up, [9, 9, 9])
     parts = []
     for state in moved:
-        windows = TumblingWindows(pipeline(), outcomes=True, cap=65_536)
+        windows = TumblingWindows(OutcomeTallies(pipeline(), 65_536), rules)
         windows.load(state)
         parts.append(len(windows))
     assert parts == [3, 3, 0]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zipfile import ZipFile
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn import metrics
 
+from headrace.columnar.arrow_stream import streamed
+from headrace.domain.aggregations.global_aggregate import reached
 from headrace.domain.scorecards.card_builder import Maker
-from headrace.domain.scorecards.global_aggregate import PARTS, Assembly, Window, reached
+from headrace.domain.scorecards.grouped_tallies import PARTS, GroupedTallies, ModelAggregate, ModelWindow
+from headrace.domain.scorecards.identity import identities
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, counted, pack, unpack
 from headrace.domain.scorecards.segments import WHOLE, Segments
-from headrace.domain.scorecards.tumbling_windows import identities
 from headrace.streaming.records.batch import slot
 from tests.scorecards.made import (
     DAY,
@@ -159,6 +164,23 @@ def test_batches_members_and_restarts_do_not_show() -> None:
         drop = {"time", "figures"}
         assert {k: v for k, v in card.items() if k not in drop} == {k: v for k, v in again.items() if k not in drop}
         assert card["figures"] == again["figures"], key
+
+
+def test_checkpoints_of_before_are_taken_over() -> None:
+    """What a version wrote whose two stages were its own makes the cards that the rows make."""
+    made, rows = world(60, days=2), np.arange(60)
+    fresh, restored = Member(), Member()
+    with ZipFile(Path(__file__).with_name("checkpoints.zip")) as kept:
+        for number in kept.namelist():
+            restored.made.restore(int(number), kept.read(number))
+            assert streamed(restored.made.snapshot(int(number))).schema == streamed(kept.read(number)).schema
+    fresh.take("predictions", 0, predictions(made, rows))
+    fresh.take("outcomes", 1, outcomes(made, rows, made.label))
+    for member in (fresh, restored):
+        member.publish()
+    assert restored.cards
+    told = [{key: {**card, "time": 0} for key, card in member.cards.items()} for member in (fresh, restored)]
+    assert told[0] == told[1]
 
 
 def test_quality_is_silent_until_the_window_is_complete() -> None:
@@ -355,7 +377,8 @@ def test_a_backfill_does_not_drown_live_latency() -> None:
 def test_windows_are_kept_as_the_pipeline_file_says() -> None:
     """Windows of a year are several on the cards; what is older than is to be kept is left out and counted."""
     length = 365 * DAY
-    assembly = Assembly(9 * length, length)
+    kind = GroupedTallies(8_192, 100)
+    aggregate = ModelAggregate(kind, 9 * length, length)
     payload = pack({WHOLE: Tally(counted(predictions=100))})
 
     def part(start: int) -> pa.RecordBatch:
@@ -366,15 +389,15 @@ def test_windows_are_kept_as_the_pipeline_file_says() -> None:
         }  # fmt: skip  # one line's worth each
         return pa.RecordBatch.from_pylist([row], schema=schema(PARTS))
 
-    assert [assembly.fold(part(year * length)) for year in (0, 1, 9)] == [0, 0, 0]
-    (windows,) = assembly.models.values()
+    assert [aggregate.fold(part(year * length)) for year in (0, 1, 9)] == [0, 0, 0]
+    (windows,) = aggregate.windows.values()
     assert sorted(windows) == [0, length, 9 * length]
-    assert assembly.fold(part(20 * length)) == 0
+    assert aggregate.fold(part(20 * length)) == 0
     assert sorted(windows) == [20 * length]
-    assert assembly.fold(part(2 * length)) == 1
-    everything = Assembly(apart=length)
+    assert aggregate.fold(part(2 * length)) == 1
+    everything = ModelAggregate(kind, apart=length)
     assert [everything.fold(part(year * length)) for year in (20, 0)] == [0, 0]
-    assert len(next(iter(everything.models.values()))) == 2
+    assert len(next(iter(everything.windows.values()))) == 2
 
 
 @pytest.mark.parametrize("ahead", [3 * DAY, 500 * DAY, 100 * 365 * DAY])
@@ -404,7 +427,7 @@ def test_events_dated_ahead_make_no_card_be_forgotten(ahead: int) -> None:
         found, wanted = (member.card(day)["figures"] for member in (dated, plain))
         assert found == wanted, day
         assert "entity_precision_at_100_per_day" in found
-    held = [len(member.made._windows[slot(0, 0)]) for member in (plain, dated)]
+    held = [len(member.made.windows[slot(0, 0)]) for member in (plain, dated)]
     assert held[1] <= held[0] + 4, "windows of those dated ahead, and no others"
     told = dated.registry.get_sample_value(
         "headrace_scorecard", {"model": "m", "version": "1", "arm": "champion", "figure": "labelled_share"}
@@ -415,13 +438,13 @@ def test_events_dated_ahead_make_no_card_be_forgotten(ahead: int) -> None:
 
 def test_many_events_are_no_stray_ones() -> None:
     """Once as many rows say so as a window needs, time has come, however far it went."""
-    windows = {START + day * DAY: Window(rows=1_000) for day in range(5)}
+    windows = {START + day * DAY: ModelWindow(rows=1_000) for day in range(5)}
     assert reached(windows, DAY) == START + 4 * DAY
-    windows[START + 900 * DAY] = Window(rows=7)
+    windows[START + 900 * DAY] = ModelWindow(rows=7)
     assert reached(windows, DAY) == START + 4 * DAY
-    windows[START + 901 * DAY] = Window(rows=3)
+    windows[START + 901 * DAY] = ModelWindow(rows=3)
     assert reached(windows, DAY) == START + 901 * DAY
-    assert reached({START: Window(rows=7)}, DAY) is None
+    assert reached({START: ModelWindow(rows=7)}, DAY) is None
 
 
 @pytest.mark.parametrize("outcomes", [0, 100], ids=["open", "complete"])
@@ -429,7 +452,7 @@ def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.M
     """A slow machine makes few cards a slice: what earlier windows tell is not unpacked anew for each slice."""
     count, unpacked = 60, 0
     payload = pack({WHOLE: Tally(counted(predictions=100, outcomes=outcomes))})
-    assembly, maker = Assembly(apart=DAY), Maker(pipeline(), 8_192)
+    aggregate, maker = ModelAggregate(GroupedTallies(8_192, 100), apart=DAY), Maker(pipeline(), 8_192)
     rows = [
         {
             "window_start": START + day * DAY, "window_end": START + (day + 1) * DAY, "source": "predictions",
@@ -438,16 +461,16 @@ def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.M
         }
         for day in range(count)
     ]  # fmt: skip  # one line's worth each
-    assembly.fold(pa.RecordBatch.from_pylist(rows, schema=schema(PARTS)))
+    aggregate.fold(pa.RecordBatch.from_pylist(rows, schema=schema(PARTS)))
 
     def counting(data: bytes) -> dict[Group, Tally]:
         nonlocal unpacked
         unpacked += 1
         return unpack(data)
 
-    monkeypatch.setattr("headrace.domain.scorecards.global_aggregate.unpack", counting)
+    monkeypatch.setattr("headrace.domain.scorecards.grouped_tallies.unpack", counting)
     made = 0
-    while (found := next(maker.cards(assembly), None)) is not None:
+    while (found := next(maker.cards(aggregate), None)) is not None:
         made += 1
         assert found[1] == START + (made - 1) * DAY
     assert (made, unpacked) == (count, count)

@@ -14,7 +14,7 @@ from headrace.cli.render.documents import print_json
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.cli.render.scorecard import fitted_notes, scorecard_sheet
-from headrace.domain.scorecards.global_aggregate import PARTS
+from headrace.domain.scorecards.grouped_tallies import PARTS
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.scorecard_query.catalogue import KEY

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.render.predictions import HEADER, line
-from headrace.domain.scorecards.tumbling_windows import AGAIN
+from headrace.domain.scorecards.window_sums import AGAIN
 from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 from headrace.operations.scorecard_query.leaderboard import SHOWN, Standing
 

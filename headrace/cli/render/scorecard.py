@@ -12,8 +12,8 @@ from rich.table import Table
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.scorecards.card import ESTIMATED, WITHHELD, Basis, Card, Figure
+from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD
-from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.comparison.training_overlap import Origin
 from headrace.operations.scorecard_query.catalogue import SHARES, cell, short, shown, title
 from headrace.operations.scorecard_query.report import fitted_windows

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import NO_REFERENCE, Card, card, gaps, mature, referred
-from headrace.domain.scorecards.global_aggregate import Assembly, Window
+from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
+from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import Group, Tally
 from headrace.domain.scorecards.segments import WHOLE
-from headrace.domain.scorecards.tumbling_windows import Identity
 
 REFERENCES = 7
 """Complete windows before a window that it is compared with: the newest."""
@@ -29,16 +29,16 @@ class Maker:
     def __init__(self, pipeline: Pipeline, cap: int) -> None:
         self._pipeline = pipeline
         self._cap = cap
-        self._depth = max(pipeline.scorecards.precision_at)
-        self._unpacked: deque[Window] = deque()
+        self._kind = GroupedTallies(cap, max(pipeline.scorecards.precision_at))
+        self._unpacked: deque[ModelWindow] = deque()
 
-    def cards(self, assembly: Assembly) -> Iterator[tuple[Identity, int, dict[Group, Card]]]:
+    def cards(self, aggregate: ModelAggregate) -> Iterator[tuple[Identity, int, dict[Group, Card]]]:
         """(model and arm, window, its cards by group) of all windows that changed.
 
         A card of a segment as a whole (group "") holds the gaps between its groups. Whoever stops in the middle finds
         the rest the next time, at no more cost than all at once.
         """
-        for who, windows in assembly.models.items():
+        for who, windows in aggregate.windows.items():
             for start in sorted(start for start, window in windows.items() if window.dirty):
                 tallies = self._sums(windows[start])
                 windows[start].dirty = False
@@ -54,9 +54,9 @@ class Maker:
                     made[segment, ""] = Card(made[WHOLE].tally, made[WHOLE].mature, gaps(made, segment, self._pipeline))
                 yield who, start, made
         while self._unpacked:
-            self._unpacked.pop().sums = None
+            self._unpacked.pop().known = None
 
-    def _before(self, windows: Mapping[int, Window], start: int) -> list[dict[Group, Tally]]:
+    def _before(self, windows: Mapping[int, ModelWindow], start: int) -> list[dict[Group, Tally]]:
         """Sums of the newest complete windows before one."""
         found: list[dict[Group, Tally]] = []
         for earlier in sorted((each for each in windows if each < start), reverse=True):
@@ -69,12 +69,12 @@ class Maker:
                 break
         return found
 
-    def _sums(self, window: Window) -> dict[Group, Tally]:
-        if window.sums is None:
-            window.sums = sums = window.tallies(self._cap, self._depth)
+    def _sums(self, window: ModelWindow) -> dict[Group, Tally]:
+        if window.known is None:
+            window.known = sums = window.total(self._kind)
             window.complete = WHOLE in sums and mature(sums[WHOLE])
             self._unpacked.append(window)
             if len(self._unpacked) > UNPACKED:
-                self._unpacked.popleft().sums = None
+                self._unpacked.popleft().known = None
             return sums
-        return window.sums
+        return window.known

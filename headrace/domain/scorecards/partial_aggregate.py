@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.quality import regression, score_table
 from headrace.domain.quality import top_k_entities as entities
 from headrace.domain.quality.regression import Errors
 from headrace.domain.quality.score_table import EMPTY, ScoreTable
 from headrace.domain.quality.statistics import quantiles
 from headrace.domain.quality.statistics.quantiles import Buckets
-from headrace.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -195,19 +195,3 @@ def _tally(row: dict[str, Any]) -> Tally:
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
         quantiles.unpack(row["backfill"]) if row.get("backfill") else quantiles.EMPTY,  # older parts have none
     )
-
-
-def stream(table: pa.Table) -> bytes:
-    """A table as an Arrow stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def streamed(data: bytes) -> pa.Table:
-    """The table of an Arrow stream; ContractError when it is none."""
-    try:
-        return pa.ipc.open_stream(data).read_all()
-    except (pa.ArrowInvalid, OSError) as broken:
-        raise ContractError(f"scorecard sums: the bytes are none of ours, or damaged: {broken}") from None

@@ -18,7 +18,7 @@ from headrace.domain.quality.comparison.pairs import Pair
 from headrace.domain.quality.comparison.unpaired_tests import Answered, unpaired
 from headrace.domain.quality.statistics.proportions import difference as of_shares
 from headrace.domain.scorecards.backfills import latency_of
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.identity import Identity
 from headrace.operations.comparison.pairing import Judged, Meeting
 from headrace.operations.comparison.prediction_table import Flags, Ints, PredictionColumns
 from headrace.operations.comparison.results import (

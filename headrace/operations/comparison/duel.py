@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.comparison import Judge
 from headrace.operations.comparison.model_choice import Rival, chosen

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.domain.plans.plans import CANARY, CHALLENGER, CHAMPION, SHADOW
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
 
 ARMS = (CHAMPION, CANARY, CHALLENGER, SHADOW)

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.backfills import backfilled
+from headrace.domain.scorecards.identity import Identity, identities
 from headrace.domain.scorecards.segments import Segments
-from headrace.domain.scorecards.tumbling_windows import Identity, identities
 from headrace.operations.progress import Advance
 from headrace.operations.time_spans import FOREVER, TimeSpan
 from headrace.operations.topics.tail import tail

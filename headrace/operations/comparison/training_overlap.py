@@ -15,7 +15,7 @@ import numpy.typing as npt
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.plans.plan_log import PlanFact
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.operations.time_spans import Bounds, TimeSpan
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.scorecards.global_aggregate import PARTS
-from headrace.domain.scorecards.tumbling_windows import Identity
+from headrace.domain.scorecards.grouped_tallies import PARTS
+from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.comparison.training_overlap import Origin, origins
@@ -90,7 +90,7 @@ def scorecards(
     channel = contracts.channel(PARTS)
     parts = ranges(settings.connection, channel.name)
     with progress.count("parts", sum(part.stop - part.start for part in parts)) as advance:
-        sums = Sums(spec, read_sums(settings.connection, channel, parts, advance, spec.scorecards.window))
+        sums = Sums(spec, read_sums(settings.connection, channel, parts, advance, spec))
     with progress.stage("summing up"):
         chosen = _chosen(sums.models, request.model, request.arm, spec.name)
         span, lacking = sums.span(chosen, request.span), sums.lacking(chosen, request.span)

@@ -22,10 +22,10 @@ from headrace.domain.scorecards.card import (
     whole,
 )
 from headrace.domain.scorecards.card_builder import REFERENCES
-from headrace.domain.scorecards.global_aggregate import Assembly, Window
+from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
+from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged
 from headrace.domain.scorecards.segments import WHOLE
-from headrace.domain.scorecards.tumbling_windows import Identity
 from headrace.operations.scorecard_query.group_order import in_order
 from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
 from headrace.streaming.kafka.bindings import Channel
@@ -101,28 +101,32 @@ class Summary:
 
 
 def read_sums(
-    connection: Connection, channel: Channel, wanted: list[Range], told: Callable[[int], None], length: int
-) -> Assembly:
-    """All that was told of every model's windows of some length; of what a source told twice the later."""
-    assembly = Assembly(apart=PAUSE * length)
+    connection: Connection, channel: Channel, wanted: list[Range], told: Callable[[int], None], pipeline: Pipeline
+) -> ModelAggregate:
+    """All that was told of every model's windows; of what a source told twice the later."""
+    aggregate = ModelAggregate(_kind(pipeline), apart=PAUSE * pipeline.scorecards.window)
     for intake in read(connection, channel, wanted):
         told(len(intake.batch) + len(intake.rejects))
-        assembly.fold(intake.batch.columns)
-    return assembly
+        aggregate.fold(intake.batch.columns)
+    return aggregate
+
+
+def _kind(pipeline: Pipeline) -> GroupedTallies:
+    return GroupedTallies(CAP, max(pipeline.scorecards.precision_at))
 
 
 @dataclass(slots=True)
 class _Model:
     """The windows of one model and arm; each is unpacked once."""
 
-    windows: Mapping[int, Window]
-    depth: int
+    windows: Mapping[int, ModelWindow]
+    kind: GroupedTallies
     newest: int
     _tallies: dict[int, Mapping[Group, Tally]] = field(default_factory=dict)
 
     def tallies(self, start: int) -> Mapping[Group, Tally]:
         if start not in self._tallies:
-            self._tallies[start] = self.windows[start].tallies(CAP, self.depth)
+            self._tallies[start] = self.windows[start].total(self.kind)
         return self._tallies[start]
 
     def as_of(self) -> int:
@@ -142,7 +146,7 @@ class _Model:
 
     def together(self, starts: Iterable[int], group: Group) -> Tally | None:
         parts = [found for start in starts if (found := self.tallies(start).get(group)) is not None]
-        return merged(parts, CAP, self.depth) if parts else None
+        return merged(parts, CAP, self.kind.depth) if parts else None
 
     def before(self, start: int, group: Group = WHOLE) -> Reference:
         """What the newest complete windows before one tell of a group."""
@@ -158,16 +162,16 @@ class Sums:
 
     Parameters:
         pipeline: its windows, segments, value matrix.
-        assembly: what was read.
+        aggregate: what was read.
     """
 
-    def __init__(self, pipeline: Pipeline, assembly: Assembly) -> None:
+    def __init__(self, pipeline: Pipeline, aggregate: ModelAggregate) -> None:
         self._pipeline = pipeline
-        depth = max(pipeline.scorecards.precision_at)
+        kind = _kind(pipeline)
         self._models = {}
-        for who, windows in assembly.models.items():
-            newest = assembly.newest(who)
-            self._models[who] = _Model(windows, depth, max(windows) if newest is None else newest)
+        for who, windows in aggregate.windows.items():
+            newest = aggregate.newest(who)
+            self._models[who] = _Model(windows, kind, max(windows) if newest is None else newest)
         # Labels are read for all models alike: of one that answers no more, no outcome tells how far they are by now.
         self._as_of = max((model.as_of() for model in self._models.values()), default=UNREAD)
 
