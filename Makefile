@@ -34,11 +34,15 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest --numprocesses=2 $(ARGS)
+	$(BIN)/pytest --numprocesses=2 -m 'not rehearsal' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
 	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow' $(ARGS)
+
+.PHONY: rehearse
+rehearse: $(BROKER) ## the load tests in small: benchmark, parity and the Handbook's table run from end to end
+	$(BIN)/pytest --numprocesses=2 -m rehearsal $(ARGS)
 
 .PHONY: lint
 lint: $(PACKAGES) ## style, format, types and import contracts

@@ -11,7 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from headrace.devparts.kafka import Kafka
 from headrace.devparts.redis import Redis
@@ -23,44 +23,32 @@ hypothesis.settings.register_profile("headrace", deadline=None)
 hypothesis.settings.load_profile("headrace")
 
 
-class Files(LoadScopeScheduling):
-    """The tests of a file in one process, each in its order; load tests, which fill the machine, in one as well.
-
-    Load tests have processes and brokers of their own; the others share a broker, a store and a registry in a process.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return _together(nodeid)
-
-
-def _together(nodeid: str) -> str:
-    """What names the tests that run in one process."""
-    return "load" if nodeid.startswith("tests/loadtests/") else nodeid.partition("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
-    """How `make test` shares tests out: in the order that they are collected in."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """How tests are shared out: those of a file in one process, files in the order that they are collected in."""
     config.option.loadscopereorder = False
-    return Files(config, log)
+    return LoadFileScheduling(config, log)
 
 
-OWN = ("tests/compose/test_system.py", "tests/compose/test_warm.py", "tests/devparts/", "tests/docs/test_examples.py")
-OWN += ("tests/loadtests/", "tests/cli/test_secured.py", "tests/cli/test_up.py", "tests/cli/test_up_at_once.py")
-OWN += ("tests/streaming/test_broker_faults.py", "tests/test_wheel.py")
+OWN = (
+    "tests/compose/test_system.py", "tests/compose/test_warm.py", "tests/devparts/", "tests/docs/test_examples.py",
+    "tests/loadtests/test_bench.py", "tests/cli/test_forgetting.py", "tests/cli/test_secured.py",
+    "tests/cli/test_up.py", "tests/cli/test_up_at_once.py", "tests/streaming/test_broker_faults.py",
+    "tests/test_wheel.py",
+)  # fmt: skip  # files and folders
 """Where tests start parts or whole programs of their own."""
 REAL = {"kafka", "redis_server", "registry"}
 """Fixtures that start a part."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real parts are marked as such. Files with slow tests come first: were one the last, all other processes
+    """Tests of real parts are marked as such. Files with slow ones come first: were one the last, all other processes
     would wait for it.
     """
     for item in items:
         if item.nodeid.startswith(OWN) or REAL & set(getattr(item, "fixturenames", ())):
             item.add_marker("parts")
-    slow = {_together(item.nodeid) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: _together(item.nodeid) not in slow)
+    first = {item.path for item in items if {"slow", "parts"} <= {mark.name for mark in item.iter_markers()}}
+    items.sort(key=lambda item: item.path not in first)
 
 
 def started(start: Callable[[], None]) -> None:

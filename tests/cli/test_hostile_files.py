@@ -178,6 +178,7 @@ CELLS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @MUTATED
 @given(
     rows=st.lists(st.lists(CELLS, min_size=5, max_size=7), max_size=5),

@@ -57,6 +57,7 @@ def store(terminal: Terminal, tmp_path: Path) -> ModelStore:
     return made
 
 
+@pytest.mark.slow
 def test_a_list_tells_what_is_there(store: ModelStore, terminal: Terminal) -> None:
     """Every package is listed with its identity, origin and quality, without reading a graph."""
     one, two = terminal.json("models", "list")
@@ -71,6 +72,7 @@ def test_a_list_tells_what_is_there(store: ModelStore, terminal: Terminal) -> No
     assert "0.875" in out
 
 
+@pytest.mark.slow
 def test_a_sheet_tells_all(store: ModelStore, terminal: Terminal) -> None:
     """`show` finds a package by the beginning of its digest and prints its whole manifest."""
     digest = store.packages()[0].digest
@@ -90,6 +92,7 @@ def checks(terminal: Terminal, *arguments: str, code: int) -> dict[str, tuple[st
     return {check["name"]: (check["state"], check["detail"]) for check in told["checks"]}
 
 
+@pytest.mark.slow
 def test_a_whole_package_passes(store: ModelStore, terminal: Terminal) -> None:
     """All that can be checked without a pipeline holds, and a pipeline that lacks its features is a failure."""
     found = checks(terminal, "m@1", code=0)
@@ -98,6 +101,7 @@ def test_a_whole_package_passes(store: ModelStore, terminal: Terminal) -> None:
     assert (state, "all 2" in detail) == ("passed", True)
 
 
+@pytest.mark.slow
 def test_a_package_made_elsewhere_is_added(store: ModelStore, terminal: Terminal, tmp_path: Path) -> None:
     """A package written by hand is checked and stored as it is; one that fails, or takes another's name, is not."""
     folder = tmp_path / "mine"
@@ -125,6 +129,7 @@ def test_a_package_made_elsewhere_is_added(store: ModelStore, terminal: Terminal
     assert len(store.packages()) == 3
 
 
+@pytest.mark.slow
 def test_a_changed_byte_is_found(store: ModelStore, terminal: Terminal) -> None:
     """One bit in the graph makes another digest; a copy fetched earlier tells which file it was."""
     first = store.packages()[0]
@@ -141,6 +146,7 @@ def test_a_changed_byte_is_found(store: ModelStore, terminal: Terminal) -> None:
     assert "a file was changed since it was stored" in detail
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_named(store: ModelStore, terminal: Terminal) -> None:
     """A package without its graph is listed with the problem, and fails."""
     folder = Path(store.packages()[0].uri.removeprefix("file://"))
@@ -149,6 +155,7 @@ def test_a_missing_file_is_named(store: ModelStore, terminal: Terminal) -> None:
     assert checks(terminal, "m@1", code=1)["files"] == ("failed", "model.onnx is missing")
 
 
+@pytest.mark.slow
 def test_a_store_tells_where_it_is_empty(terminal: Terminal) -> None:
     """Nothing there is no error for a list, and a mistake for whoever names a model."""
     assert terminal.json("models", "list") == []

@@ -124,6 +124,7 @@ TOLD = {
 CASES = [(how, name, command) for name, (commands, hows) in TOLD.items() for how in hows for command in commands]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "name", "command"),
     CASES,

@@ -52,6 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [members.score, members.shadow])
 def test_any_fact(make: Callable[[str, Path], Swept], models: Path) -> None:
     """A member that has a plan answers any features, after any facts; one that has none takes a good one up later."""

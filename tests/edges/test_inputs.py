@@ -29,6 +29,7 @@ INPUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize(("make", "topic"), INPUTS, ids=[f"{make.__name__}-{topic}" for make, topic in INPUTS])
 def test_every_input(make: Callable[[str], Swept], topic: str, output: str) -> None:

@@ -116,6 +116,7 @@ def in_order_and_late() -> list[Reading]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", ["reject", "score"])
 @pytest.mark.parametrize("restarts", [0.0, 0.05])
 @pytest.mark.parametrize("size", [1, 9, 200])
@@ -152,11 +153,12 @@ def readings(steps: Sequence[tuple[int, int, str, str | None, float | None]]) ->
     return rows
 
 
+@pytest.mark.slow
 @given(
     steps_of, st.sampled_from([0, 10, 40, 80]), st.sampled_from(["reject", "score"]), st.sampled_from(["keep", "drop"]),
     st.sampled_from([1, 9, 60]), st.sampled_from([0.0, 0.1]), st.integers(0, 2**32),
 )  # fmt: skip  # the stream, the pipeline, the schedule
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_stream_has_one_set_of_features(
     steps: list[tuple[int, int, str, str | None, float | None]], lateness: int, late: str, repeats: str, size: int,
     restarts: float, seed: int,
@@ -226,6 +228,7 @@ def member(made: Pipeline, snapshot: bytes | None = None) -> Enrich:
     return enrich
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 40])
 @pytest.mark.parametrize("seed", range(3))
 def test_labels_of_such_events(seed: int, size: int) -> None:

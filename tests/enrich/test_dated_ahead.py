@@ -37,6 +37,7 @@ def answers(world: World, rows: Sequence[Reading]) -> dict[str, dict[str, object
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", ["reject", "score"])
 @pytest.mark.parametrize("ahead", [2 * HOUR, 20 * HOUR, 400 * DAY])
 @pytest.mark.parametrize("at", [0, 1, 70, 149])
@@ -54,6 +55,7 @@ def test_one_in_a_backfill(ahead: int, at: int, late: str) -> None:
     assert sum(row["room_age"] > 0 for row in found.values()) <= 1 + 2 * len(world.events)
 
 
+@pytest.mark.slow
 def test_many_of_one_producer() -> None:
     """Nor do events of a producer whose clock is five hours ahead, a seventh of all; others are told of the rest."""
     rows = [(t + 5 * HOUR * (n % 7 == 3), s, r, h) for n, (t, s, r, h) in enumerate(stream(3, 400))]
@@ -67,6 +69,7 @@ def test_many_of_one_producer() -> None:
     assert world.remarks["behind"] == 0
 
 
+@pytest.mark.slow
 def test_first_after_a_gap() -> None:
     """The first events after a gap of days find exactly what they may know: they wait for other partitions."""
     before, after = stream(5, 60), stream(6, 60)
@@ -102,6 +105,7 @@ def test_one_in_a_live_stream() -> None:
     assert clock.ahead == 1
 
 
+@pytest.mark.slow
 def test_snapshots_in_between() -> None:
     """A member that begins with a snapshot has the clock of its rows answered, whatever waits."""
     rows = stream(9)

@@ -89,6 +89,7 @@ def stream(draw: np.random.Generator, count: int) -> tuple[list[Reading], list[L
     return rows, list({(name, time): (name, value, time) for name, value, time in told}.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unlabelled", [None, 0.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_backfill(seed: int, unlabelled: float | None) -> None:
@@ -137,6 +138,7 @@ def test_live_rows_do_not_wait_for_young_labels() -> None:
     assert all(0 < age <= 2_000 for age in ages)
 
 
+@pytest.mark.slow
 def test_old_labels_hold_no_live_row() -> None:
     """Labels that come late, all day long, are no reason for events of now to wait until there are none."""
     world = World(with_views(pipeline(0.0), delay=5_000), MemoryStore(), seed=3, now=1_000.0)

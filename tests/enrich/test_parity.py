@@ -19,6 +19,7 @@ DATA = ROOT / "../shared/data/fraud"
 ROWS = 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the Handbook's transactions in ../shared/data/fraud")
 def test_parity() -> None:
     """Flags and counts equal the Handbook's, means and risks within a millionth, in whatever order partitions go."""

@@ -148,6 +148,7 @@ def dated_ahead(rows: Sequence[Reading], partitions: int) -> frozenset[int]:
     return frozenset(ahead)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.05]))
 @example(seed=269, restarts=0.0)
 @example(seed=1074, restarts=0.05)

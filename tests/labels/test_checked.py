@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.members import ROOT
 
 SOME = (
@@ -76,6 +78,7 @@ def checked(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_join_stays_within_its_bounds() -> None:
     """Its own tests pass in a process in which no kernel may reach beyond what it was given."""
     ran = checked("-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/labels/{each}" for each in SOME))

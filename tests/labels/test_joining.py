@@ -102,6 +102,7 @@ def sums(updates: list[dict[str, Any]]) -> dict[tuple[str, int], dict[int, list[
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [1_000, -300, -1_000_000_000_000, LEAST_TIME + 1])
 @pytest.mark.parametrize("seed", range(12))
 def test_oracle(seed: int, begin: int) -> None:

@@ -112,6 +112,7 @@ def by_prediction(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[str, bool], lis
     return dict(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 2, 5])
 @pytest.mark.parametrize("seed", range(6))
 def test_state_that_moved_answers_as_if_it_had_always_lain_there(seed: int, partitions: int) -> None:
@@ -136,6 +137,7 @@ def test_state_that_moved_answers_as_if_it_had_always_lain_there(seed: int, part
     assert_told(slow, members.updates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_records_that_nobody_folded_are_told_anew(seed: int) -> None:
     """Partitions that stood at different places, and the rest told anew: in the end each prediction has the outcome
@@ -221,6 +223,7 @@ def test_an_event_in_two_partitions_is_refused() -> None:
         moved(case, members, 3)
 
 
+@pytest.mark.slow
 def test_a_state_of_many_blocks_moves() -> None:
     """More events than fit into one block, with many reports each, some of which are early."""
     case = Case(pipeline(matures=10**9, expires=10**10))

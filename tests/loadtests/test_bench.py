@@ -18,7 +18,7 @@ from loadtests.stream import DATA, transactions
 from tests.members import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.rehearsal
 def test_every_part_of_the_benchmark_gives_figures(kafka: str, tmp_path: Path) -> None:
     """Each part runs, prints tables and writes its figures with those of the machine."""
     assert kafka  # Skips, or fails in CI, where no broker can be had; the benchmark starts one of its own.
@@ -40,7 +40,7 @@ def test_every_part_of_the_benchmark_gives_figures(kafka: str, tmp_path: Path) -
     assert {"date", "cores", "python", "libraries", "load_before"} <= set(found[0]["machine"])  # type: ignore[call-overload]  # JSON
 
 
-@pytest.mark.slow
+@pytest.mark.rehearsal
 def test_parity_says_by_its_exit_code_that_all_is_equal() -> None:
     """Ten thousand real transactions and one kill give the published features, and exit code 0."""
     if not DATA.is_dir():

@@ -105,7 +105,7 @@ def test_weeks() -> None:
     assert given.events_of(START, AS_OF).num_rows == given.count(START, AS_OF)
 
 
-@pytest.mark.slow
+@pytest.mark.rehearsal
 def test_a_rehearsal_goes_all_the_way(kafka: str, tmp_path: Path) -> None:
     """Few customers and one seed go through the running system, and a page and figures of all models come out."""
     assert kafka  # Skips, or fails in CI, where no broker can be had; the load test starts one of its own.

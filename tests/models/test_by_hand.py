@@ -128,6 +128,7 @@ def write(folder: Path, manifest: str, graph: bytes) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("manifest", "graph", "sound"), PACKAGES.values(), ids=PACKAGES)
 def test_what_passes_is_played(manifest: str, graph: bytes, sound: bool, tmp_path: Path) -> None:
     """A package passes if and only if it can be stored, fetched, opened as a champion and scored with."""

@@ -226,6 +226,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
     return found if base is None else {**found, "base_values": [base]}
 
 
+@pytest.mark.slow
 def test_any_attributes() -> None:
     """Whatever the attributes of an ensemble, the forest answers as ONNX Runtime does, or leaves it alone."""
     taken = {True: 0, False: 0}

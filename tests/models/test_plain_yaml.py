@@ -105,6 +105,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from([*Manifest.model_fields, "other"]), PLAIN), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_values_of_any_type(said: dict[str, Any], sound: bool) -> None:

@@ -113,6 +113,7 @@ TOGETHER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", TOGETHER.values(), ids=TOGETHER)
 def test_scores_that_depend_on_other_rows(graph: bytes) -> None:
     """A model whose score of a row hangs on the rows beside it is refused, and the message says what to look for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from onnx import TensorProto, helper
 
 from headrace.domain.models.checks.verification import verify
@@ -37,6 +38,7 @@ def test_what_may_not_run_is_not_tried(tmp_path: Path) -> None:
     assert (found["trial"][0], found["parity"][0]) == ("skipped", "skipped")
 
 
+@pytest.mark.slow
 def test_the_answer_is_told(tmp_path: Path) -> None:
     """Which column is the score is said; a doubt about it fails the trial, scores that are no numbers the answer."""
     node = helper.make_node(

@@ -71,6 +71,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_soon(name: str, tmp_path: Path) -> None:
     """Each is refused with a line and a remedy that a person can read, in time that does not grow with its square."""

@@ -36,6 +36,7 @@ class Sklearn:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.3, 0.5, 1.1])
 def test_figures(threshold: float) -> None:
     """Confusion and all its figures are scikit-learn's; a score equal to the threshold is flagged."""

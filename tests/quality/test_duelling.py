@@ -66,6 +66,7 @@ def test_figures() -> None:
     assert set(differences(pair, replicates=10)) == {"auc_roc", "average_precision"}
 
 
+@pytest.mark.slow
 def test_replicates_are_what_weights_give() -> None:
     """The spread of the bootstrap is that of a plain one, row by row, with scikit-learn's figures."""
     pair = drawn(7, 300, 0.2, 1)

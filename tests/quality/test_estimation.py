@@ -35,6 +35,7 @@ def realised(table: ScoreTable) -> dict[str, float | None]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warp", [np.asarray, distorted], ids=["calibrated", "distorted"])
 def test_as_realised(warp: object) -> None:
     """Windows whose inputs drift bring what was estimated: no bias, and within 3 standard errors nearly always."""

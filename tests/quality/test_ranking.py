@@ -69,6 +69,7 @@ def test_auc_error_is_the_spread_of_the_area() -> None:
     assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.1)
 
 
+@pytest.mark.slow
 def test_precision_at_k() -> None:
     """Among tied rows at the border, the figure is what random choices among them give on average."""
     random = np.random.default_rng(3)

@@ -75,6 +75,7 @@ def correct(member: Growing, made: World, rows: np.ndarray, said: np.ndarray) ->
         member.take("outcomes", number, outcomes(made, late, made.label[late], 1, said[late]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("published", [True, False], ids=["published", "not yet"])
 def test_cards_after_a_growth_are_those_of_an_undivided_stream(published: bool) -> None:
     """Counts, maturity, areas and entities of a day in the middle of which topics grew, and corrections after it."""

@@ -137,6 +137,7 @@ def test_groups_are_cards_of_their_own() -> None:
     assert gap["note"].startswith("highest ")
 
 
+@pytest.mark.slow
 def test_batches_members_and_restarts_do_not_show() -> None:
     """The same rows in other batches, published midway and after a restart, make the same cards."""
     made = world(2_000)
@@ -205,6 +206,7 @@ def test_quality_is_silent_until_the_window_is_complete() -> None:
     assert figures["estimate_error_auc_roc"]["value"] == pytest.approx(figures["estimated_auc_roc"]["value"] - area)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["predictions", "outcomes"])
 def test_what_was_published_twice_counts_once(first: str) -> None:
     """Repeats change no figure, and the window matures; whether they or the predictions that they repeat come first."""
@@ -400,6 +402,7 @@ def test_windows_are_kept_as_the_pipeline_file_says() -> None:
     assert len(next(iter(everything.windows.values()))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [3 * DAY, 500 * DAY, 100 * 365 * DAY])
 def test_events_dated_ahead_make_no_card_be_forgotten(ahead: int) -> None:
     """A few events far ahead of all others have windows of their own; all other windows have the cards that they have

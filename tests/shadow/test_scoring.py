@@ -239,6 +239,7 @@ def slow(start: Start) -> tuple[Shadow, list[float], list[float]]:
     return start(bound=30.0, clock=passing, longest=60.0), clock, cost
 
 
+@pytest.mark.slow
 def test_shed_and_taken_back(
     slow: tuple[Shadow, list[float], list[float]], counters: CollectorRegistry, store: ModelStore
 ) -> None:

@@ -106,6 +106,7 @@ class Revocation:
         return self._fault(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["refused", "hangs"])
 def test_outputs_of_partitions_that_stay_survive_a_commit_that_fails_in_a_revocation(
     stage: Stage, cable: Cable, fault: str
