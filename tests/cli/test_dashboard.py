@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 
-from headrace.cli.render.dashboard import line_of, panel_of
+from headrace.cli.render.demo.dashboard import line_of, panel_of
 from headrace.operations.demo.monitor import DemoOutput, compare
 from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 

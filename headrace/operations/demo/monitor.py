@@ -71,9 +71,14 @@ class Account:
     both: int
 
     @property
+    def differences(self) -> int:
+        """How often an event has no fate, or more than one, or a prediction no event."""
+        return self.unanswered + self.repeated + self.strange + self.both
+
+    @property
     def balanced(self) -> bool:
         """Whether every event has exactly one fate."""
-        return not (self.unanswered or self.repeated or self.strange or self.both)
+        return self.differences == 0
 
 
 class Watch:

@@ -27,6 +27,14 @@ class ServiceState:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerLatency:
+    """From an event's Kafka time stamp to the moment its prediction could be read."""
+
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One moment of the demo.
 
@@ -47,12 +55,12 @@ class Picture:
     services: Sequence[ServiceState]
 
 
-def percentiles(latencies: Floats) -> tuple[float, float] | None:
-    """p50 and p99 in milliseconds; None of nothing."""
+def percentiles(latencies: Floats) -> AnswerLatency | None:
+    """Of latencies in seconds; None of nothing."""
     if not len(latencies):
         return None
     p50, p99 = np.percentile(latencies, [50, 99]) * 1000
-    return float(p50), float(p99)
+    return AnswerLatency(float(p50), float(p99))
 
 
 class Gauges:

@@ -21,7 +21,7 @@ def line_of(picture: Picture) -> str:
     """A picture in a line of plain text."""
     seen = picture.seen
     both = percentiles(seen.latencies)
-    latency = "-" if both is None else f"{both[0]:.0f} / {both[1]:.0f} ms"
+    latency = "-" if both is None else f"{both.p50_ms:.0f} / {both.p99_ms:.0f} ms"
     lag = max((service.lag for service in picture.services), default=0.0)
     outcomes = sum(count for state, count in seen.outcomes.items() if state != AGAIN)
     troubled = [f"{service.name} {service.state}" for service in picture.services if not service.good]
@@ -61,8 +61,8 @@ def _figures(picture: Picture) -> Table:
     values = (
         f"{picture.rate:,.0f}",
         f"{seen.rate:,.0f}",
-        "-" if both is None else f"{both[0]:,.0f} ms",
-        "-" if both is None else f"{both[1]:,.0f} ms",
+        "-" if both is None else f"{both.p50_ms:,.0f} ms",
+        "-" if both is None else f"{both.p99_ms:,.0f} ms",
         f"{max(picture.published - seen.predictions - seen.dead_letters, 0):,}",
         f"{seen.dead_letters:,}",
     )

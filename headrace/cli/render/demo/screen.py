@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from headrace.cli.render.dashboard import line_of, panel_of
+from headrace.cli.render.demo.dashboard import line_of, panel_of
 from headrace.operations.demo.picture import Picture
 
 LINE_EVERY_S = 5.0

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Console
 
-from headrace.operations.demo.tour import ENV, MORE
+from headrace.domain.plans.plans import CHALLENGER, CHAMPION
+from headrace.operations.demo.tour import ENV, MORE, KeptSystem
 
 
-def say_what_next(
-    console: Console, directory: Path, pipeline: str, event: str | None, models: Mapping[str, str], rest: int
-) -> None:
-    """The page.
-
-    Args:
-        event: id of one that was answered.
-        models: NAME@VERSION by arm.
-        rest: how many events are in the file of the rest.
-    """
+def say_what_next(console: Console, kept: KeptSystem, pipeline: str) -> None:
+    """The page, for a pipeline by the name that it was asked for."""
+    directory, rest = kept.directory, kept.rest.num_rows
     console.print(f"\nThe demo's system is up, in {directory}. What to try, in any shell:\n", style="bold")
     console.print(f"  source {shlex.quote(str(directory / ENV))}\n", style="cyan", highlight=False, soft_wrap=True)
     more = shlex.quote(str(directory / MORE))
@@ -34,13 +26,13 @@ def say_what_next(
             (f"headrace predictions {pipeline} --follow", "answers as they come"),
             (f"headrace publish {pipeline} {more} --to labels", "what became of them"),
         ]
-    if event is not None:
-        lines.append((f"headrace why {event} --pipeline {pipeline}", "all that is known of one event"))
+    if kept.event is not None:
+        lines.append((f"headrace why {kept.event} --pipeline {pipeline}", "all that is known of one event"))
     lines += [
         (f"headrace scorecard {pipeline}", "how good the models are"),
         (f"headrace plan show {pipeline}", "who scores what"),
     ]
-    champion, challenger = models.get("champion"), models.get("challenger")
+    champion, challenger = kept.models.get(CHAMPION), kept.models.get(CHALLENGER)
     if champion and challenger:
         lines += [
             (f"headrace duel {pipeline} champion challenger", "which of the two is better"),
