@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -35,6 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FromTime = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="ISO 8601 (UTC unless it says otherwise), or milliseconds.")
 ]
+Value = TypeVar("Value")
 ToTime = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to, not including, this time.")]
 
 
@@ -87,6 +88,20 @@ def milliseconds(text: str | None) -> int | None:
     except ValueError:
         raise ConfigurationError(f"{text} is no time: write 2018-04-01, 2018-04-01T12:30 or milliseconds") from None
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def one_of(option: str, value: Value | None, off: str, none: bool, nothing: Value) -> Value | None:
+    """What two options that exclude each other say together, the second one that there is to be none.
+
+    >>> one_of("canary", None, "no-canary", True, "")
+    ''
+
+    Raises:
+        ConfigurationError: both are given.
+    """
+    if none and value is not None:
+        raise ConfigurationError(f"--{option} and --{off} exclude each other: write one of them")
+    return nothing if none else value
 
 
 @contextmanager

@@ -72,6 +72,15 @@ def moment(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def iso(ms: int) -> str:
+    """Milliseconds since the epoch in ISO 8601, as JSON has times.
+
+    >>> iso(1_522_540_800_000)
+    '2018-04-01T00:00:00.000Z'
+    """
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def minute(ms: int) -> str:
     """Milliseconds since the epoch to the minute, UTC; seconds only where there are some.
 

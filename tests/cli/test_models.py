@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from headrace.cli.render.package import WIDE, listing
+from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.errors import ConfigurationError
+from headrace.operations.models.inventory import DescribedPackage
 from headrace.operations.plan_changes.lookup import choose, short
 from tests.cli.terminal import Terminal
 from tests.models.graphs import logistic, package
@@ -80,7 +84,24 @@ def test_a_sheet_tells_all(store: ModelStore, terminal: Terminal) -> None:
     assert code == 0, errors
     for part in (digest, "abc123", "by_hand", "[0] 3 to 203", "customer.nb_tx_1d", "200, 5 positive (2.50%)"):
         assert part in out
-    assert terminal.json("models", "show", "m@1")["reference"] == {"amount": [1.0, 2.0, 3.0]}
+    document = terminal.json("models", "show", "m@1")
+    assert list(document) == ["digest", "uri", "stored", *Manifest.model_fields, "plans"]
+    assert document["reference"] == {"amount": [1.0, 2.0, 3.0]}
+    assert document["training"]["offsets"] == {"p.features": {"0": [3, 203]}}
+    assert document["plans"] is None
+
+
+def test_whatever_a_manifest_calls_its_trainer_is_listed() -> None:
+    """A package that was made elsewhere may say a number or a list, or write brackets: it is shown as it says."""
+    rows = [
+        DescribedPackage("m", "1", f"sha256:{'a' * 64}", "", None, (), None, trainer, None, None, 0, 0, {})
+        for trainer in (5, ["a", "b"], "[red]")
+    ]
+    console = Console(width=WIDE)
+    with console.capture() as captured:
+        console.print(listing(rows, with_parts=False, width=WIDE))
+    for told in (" 5 ", "['a', 'b']", "[red]"):
+        assert told in captured.get()
 
 
 def checks(terminal: Terminal, *arguments: str, code: int) -> dict[str, tuple[str, str]]:

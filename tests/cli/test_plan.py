@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -167,6 +167,10 @@ def test_a_plan_from_the_first_to_the_last_change(models: ModelStore, headrace: 
     shown = headrace.json("plan", "show", at, "--history")
     assert [(fact["plan_version"], fact["reason"]) for fact in shown["history"]] == [(1, "try"), (2, "anew")]
     assert shown["history"][0]["actor"] == "ann"
+    assert list(shown) == ["pipeline", "plan", "refused", "history"]
+    assert list(shown["plan"]) == ["pipeline", "plan_version", "arms", "salt", "time", "actor", "reason"]
+    assert list(shown["plan"]["arms"][0]) == [field.name for field in fields(Arm)]
+    assert shown["plan"] == shown["history"][-1]
     assert [(arm["arm"], arm["model"], arm["share"]) for arm in shown["plan"]["arms"]] == [
         ("champion", "m", 1.0),
         ("canary", "m", 0.05),
@@ -228,7 +232,10 @@ def test_a_spoilt_topic_is_mended(models: ModelStore, headrace: Terminal, projec
     code, _, errors = headrace.run("plan", "show", at)
     assert code == 0
     assert errors.count("makes no plan") == count
-    assert headrace.json("plan", "show", at)["plan"]["plan_version"] == 1
+    shown = headrace.json("plan", "show", at)
+    assert list(shown) == ["pipeline", "plan", "refused"]
+    assert shown["plan"]["plan_version"] == 1
+    assert [list(fact) for fact in shown["refused"]] == [["plan_version", "actor", "reason", "time", "fault"]] * count
     metrics = Metrics()
     facts = Facts(project.connection, project.contracts.channel("plans"), metrics)
     versions = [latest(batch.columns, project.name) for batch in facts.whole()]

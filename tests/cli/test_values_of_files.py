@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.cli.pipeline.publish import reading, renamed
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ConfigurationError
 from headrace.operations.tables import event_table as tables
 from headrace.operations.tables.event_table import Rows
-from headrace.operations.tables.timestamps import Reading
-from headrace.operations.topics.file_publication import check_known
+from headrace.operations.tables.timestamps import Reading, reading_of
+from headrace.operations.topics.file_publication import check_known, renamed
 
 ROOT = Path(__file__).parents[2]
 TIME = pa.timestamp("ms", tz="UTC")
@@ -266,11 +265,11 @@ def test_a_unit_may_be_declared(written: Any) -> None:
     """A declared unit is taken at its word within plausible years, and outside of them when that is asked for."""
     text = "transaction_id,tx_datetime,customer_id\na,86400000,x\n"
     with pytest.raises(ConfigurationError, match="--time-unit s; --any-time"):
-        written(text, reading("s", any_time=False))
-    rows = written(text, reading("s", any_time=True))
+        written(text, reading_of("s", any_time=False))
+    rows = written(text, reading_of("s", any_time=True))
     assert rows.columns["tx_datetime"][0].as_py() == datetime(1972, 9, 27, tzinfo=UTC)
     with pytest.raises(ConfigurationError, match="--time-unit cannot be min"):
-        reading("min", any_time=False)
+        reading_of("min", any_time=False)
 
 
 def test_a_field_without_a_column_is_told(written: Any) -> None:

@@ -13,13 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from headrace.cli.main import application
-from headrace.cli.models.train import parameters_of
 from headrace.domain.models.package import load
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.training.trainer import TRAINERS
 from headrace.errors import ConfigurationError
+from headrace.operations.models.parameters import parameters_of
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection

@@ -10,21 +10,13 @@ from rich.markup import escape
 
 from headrace.cli.options import Bootstrap, Json, Store, contracts_of
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import listing, paper, sheet
+from headrace.cli.render.package import added_lines, check_line, listing, paper, sheet
 from headrace.cli.render.progress import TerminalProgress
-from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.plans.plan_log import PlanFact, newest
-from headrace.operations.models.inventory import inventory, uses
+from headrace.operations.models.description import describe
+from headrace.operations.models.inventory import inventory
 from headrace.operations.models.store_access import store_at
-from headrace.operations.models.verification import (
-    AddedPackage,
-    VerifiedPackage,
-    add_package,
-    checks_of,
-    package_folder,
-    passed,
-)
-from headrace.operations.plan_changes.lookup import choose
+from headrace.operations.models.verification import add_package, verify_package
 from headrace.operations.plan_changes.plan_topic import facts_of
 
 app = typer.Typer(help="The packages of the model store.", no_args_is_help=True)
@@ -32,10 +24,13 @@ app = typer.Typer(help="The packages of the model store.", no_args_is_help=True)
 PipelineOption = Annotated[
     str | None, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Say also what they do in its plans.")
 ]
+Held = Annotated[
+    str | None,
+    typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Hold it to what this pipeline asks for, too."),
+]
 Named = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME (its newest version), NAME@VERSION, or the start of a digest.")
 ]
-STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
 @app.command("list")
@@ -66,24 +61,18 @@ def show(
     json: Json = False,
 ) -> None:
     """Show all that a package says of itself: inputs, parameters, lineage, libraries, metrics, reference profile."""
-    store = store_at(models)
-    stored = choose(store.packages(), model)
-    manifest = store.manifest(stored)
-    used = uses(_facts(pipeline, bootstrap), stored.digest)
+    facts = (lambda: _facts(pipeline, bootstrap)) if pipeline else None
+    package = describe(store_at(models), model, facts)
     if json:
-        own = {"digest": stored.digest, "uri": stored.uri, "stored": stored.stored}
-        print_json({**own, **manifest.model_dump(mode="json"), "plans": used if pipeline else None})
-        return
-    for part in sheet(stored, manifest, used if pipeline else None):
-        paper(soft_wrap=True).print(part)
+        print_json(package)
+    else:
+        paper(soft_wrap=True).print(*sheet(package), sep="\n")
 
 
 @app.command("verify")
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `show`, or a package's directory.")],
-    pipeline: Annotated[
-        str | None, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Hold its inputs to these features too.")
-    ] = None,
+    pipeline: Held = None,
     models: Store = "models",
     json: Json = False,
 ) -> None:
@@ -92,15 +81,15 @@ def check(
     Exit code 1 when a check fails.
     """
     contracts = contracts_of(pipeline, None)[1] if pipeline else None
-    checks = []
-    with package_folder(model, models) as package:
-        if not json:
-            paper(soft_wrap=True).print(f"[bold]{escape(package.name)}[/]")
-        for one in checks_of(package, contracts):
-            checks.append(one)
-            if not json:
-                paper(soft_wrap=True).print(line(one))
-    verified = VerifiedPackage(package.name, passed(checks), checks)
+    out = paper(soft_wrap=True)
+    out.quiet = json
+    verified = verify_package(
+        model,
+        models,
+        contracts,
+        lambda name: out.print(f"[bold]{escape(name)}[/]"),
+        lambda one: out.print(check_line(one)),
+    )
     if json:
         print_json(verified)
     raise typer.Exit(0 if verified.passed else 1)
@@ -109,9 +98,7 @@ def check(
 @app.command()
 def add(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A package: model.onnx and model.yaml.")],
-    pipeline: Annotated[
-        str | None, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Hold it to this pipeline too.")
-    ] = None,
+    pipeline: Held = None,
     models: Store = "models",
     json: Json = False,
 ) -> None:
@@ -124,24 +111,8 @@ def add(
     if json:
         print_json(package)
     else:
-        console = paper(soft_wrap=True)
-        for one in package.checks:
-            console.print(line(one))
-        if isinstance(package, AddedPackage):
-            console.print(f"[green]{escape(package.model)}[/] stored at {escape(package.uri)}")
-            console.print(
-                f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it",
-                markup=False,
-            )
-        else:
-            console.print("[red]nothing was stored[/]")
+        paper(soft_wrap=True).print(*added_lines(package, pipeline), sep="\n")
     raise typer.Exit(0 if package.added else 1)
-
-
-def line(check: PackageCheck) -> str:
-    """A check in a line of rich markup."""
-    style = STYLES[check.state]
-    return f"[{style}]{check.state:<8}[/] {check.name:<10} {escape(check.detail)}"
 
 
 def _facts(pipeline: str | None, bootstrap: str | None) -> list[PlanFact]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.progress import TerminalProgress
-from headrace.domain.training.trainer import TRAINERS, trainer_of
-from headrace.errors import ConfigurationError
-from headrace.operations.models.training import TrainedModel, TrainingRequest, train_model
-
-WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+from headrace.cli.render.training import training_sheet
+from headrace.domain.training.trainer import TRAINERS
+from headrace.operations.models.parameters import parameters_of
+from headrace.operations.models.training import TrainingRequest, train_model
 
 
 def train(
@@ -65,63 +62,10 @@ def train(
         version=version,
         plan_reason=reason if plan else None,
     )
-    if trainer is not None:
-        trainer_of(trainer)  # what is not there is said before topics are read
     settings, contracts = contracts_of(pipeline, bootstrap)
-    console = Console(stderr=True, quiet=json)
-
-    def warn(text: str) -> None:
-        console.print(text, style="yellow", highlight=False)
-
+    warn = partial(Console(stderr=True, quiet=json).print, style="yellow", highlight=False)
     trained = train_model(settings, contracts, request, TerminalProgress(quiet=json), warn)
     if json:
         print_json(trained)
     else:
-        Console(highlight=False, soft_wrap=True).print(_sheet(trained))
-
-
-def parameters_of(given: Sequence[str]) -> dict[str, Any]:
-    """Parameters of a command line: numbers, texts, true, false, none, and Python's lists and mappings of these.
-
-    >>> parameters_of(["max_depth=2", "learning_rate=1e-2", "criterion=gini", "bootstrap=false", "max_features=none"])
-    {'max_depth': 2, 'learning_rate': 0.01, 'criterion': 'gini', 'bootstrap': False, 'max_features': None}
-
-    Raises:
-        ConfigurationError: one is no `key=value`, or a key is given twice.
-    """
-    found: dict[str, Any] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigurationError(f"--param {text}: write a name and a value, such as --param max_depth=2")
-        if key in found:
-            raise ConfigurationError(f"--param {key} is given twice")
-        found[key] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-    return value if isinstance(value, bool | int | float | str | list | dict) else text
-
-
-def _sheet(trained: TrainedModel) -> Table:
-    table = Table(show_header=False, box=None)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # A place or a digest that is cut leads nowhere.
-    table.add_row("model", f"[bold]{trained.model}@{trained.version}[/]")
-    table.add_row("trainer", trained.trainer)
-    table.add_row("digest", trained.digest)
-    table.add_row("stored at", trained.uri)
-    rows, positives = trained.training["rows"], trained.training["positives"]
-    table.add_row("trained on", f"{rows:,} events, {positives:,} positive")
-    for name, value in trained.metrics.items():
-        table.add_row(f"held out: {name}", f"{value:,.0f}" if name in ("rows", "positives") else f"{value:.4f}")
-    played = trained.plan_version
-    table.add_row("plan", f"version {played}: champion" if played else "none; it is stored only")
-    return table
+        Console(highlight=False, soft_wrap=True).print(training_sheet(trained))

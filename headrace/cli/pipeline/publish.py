@@ -14,12 +14,9 @@ from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, contra
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.signals import stopped_by_signals
-from headrace.domain.pipeline.document import closest
 from headrace.errors import ConfigurationError
-from headrace.operations.tables.timestamps import MICROS, Reading
-from headrace.operations.topics.file_publication import FileRows, prepare
-
-KINDS = ("events", "labels")
+from headrace.operations.tables.timestamps import reading_of
+from headrace.operations.topics.file_publication import KINDS, FileRows, prepare, renamed
 
 
 def publish(
@@ -63,7 +60,7 @@ def publish(
         kind,
         renamed(map_ or []),
         source,
-        reading(time_unit, any_time),
+        reading_of(time_unit, any_time),
         milliseconds(from_),
         milliseconds(until),
         skip,
@@ -102,27 +99,3 @@ def destination(words: Sequence[str]) -> tuple[str, str | None]:
             f"--to says two things: {', '.join(words)}; give events or labels once, and a time once"
         )
     return kinds[0] if kinds else KINDS[0], times[0] if times else None
-
-
-def renamed(pairs: Sequence[str]) -> dict[str, str]:
-    """`--map` options as field to column.
-
-    Raises:
-        ConfigurationError: one is not FIELD=COLUMN.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, column = pair.partition("=")
-        if not equals or not name or not column:
-            raise ConfigurationError(f"--map {pair}: write FIELD=COLUMN, such as --map amount=tx_amount")
-        if name in found:
-            raise ConfigurationError(f"--map {name} is given twice: {found[name]} and {column}; keep one")
-        found[name] = column
-    return found
-
-
-def reading(unit: str | None, any_time: bool) -> Reading:
-    """How times of the file are read; ConfigurationError for an unknown unit."""
-    if unit is not None and unit not in MICROS:
-        raise ConfigurationError(f"--time-unit cannot be {unit}: {closest(unit, MICROS)}")
-    return Reading(unit, any_time)

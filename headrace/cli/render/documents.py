@@ -8,10 +8,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import typer
+from pydantic import BaseModel
 
 
 def json_of(value: Any) -> Any:
-    """A value as JSON has it: dataclasses as objects with their fields in order, tuples as lists.
+    """A value as JSON has it: dataclasses and models as objects with their fields in order, tuples as lists.
 
     A trailing underscore keeps a field's name apart from Python's words and is left out.
 
@@ -21,6 +22,8 @@ def json_of(value: Any) -> Any:
     """
     if is_dataclass(value):
         return {field.name.rstrip("_"): json_of(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return {name: json_of(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

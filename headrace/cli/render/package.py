@@ -8,9 +8,11 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.models.package import Manifest
-from headrace.domain.models.store import Stored
-from headrace.operations.models.inventory import DescribedPackage, PlanUse, StoredPackage
+from headrace.operations.models.description import PackageDescription
+from headrace.operations.models.inventory import DescribedPackage, StoredPackage
+from headrace.operations.models.verification import AddedPackage, CheckedPackage
 from headrace.operations.plan_changes.lookup import short
 from headrace.operations.time_spans import moment
 
@@ -22,6 +24,8 @@ LISTED = {"average_precision": "AP", "auc_roc": "AUC"}
 """Metrics of a list, and what its columns are called."""
 COUNTS = ("rows", "positives")
 """Metrics that are whole numbers."""
+STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
+"""Of a check by how it went."""
 
 
 def listing(rows: Sequence[StoredPackage], with_parts: bool, width: int) -> Table:
@@ -47,46 +51,63 @@ def listing(rows: Sequence[StoredPackage], with_parts: bool, width: int) -> Tabl
         if row.problem or not isinstance(row, DescribedPackage):
             told["trained on"] = f"[red]{escape(row.problem or 'it cannot be read')}[/]"
         else:
-            told |= {"trained on": _window(row), "trainer": row.trainer or "-"}
+            told |= {"trained on": _window(row), "trainer": escape(str(row.trainer or "-"))}
             told |= {LISTED[name]: f"{value:.3f}" for name, value in row.metrics.items() if name in LISTED}
         table.add_row(*(told.get(str(column.header), "-") for column in table.columns))
     return table
 
 
-def sheet(stored: Stored, manifest: Manifest, used: Sequence[PlanUse] | None) -> Iterator[RenderableType]:
-    """All that a package says of itself, in parts; `used`: where plans name it, None when nobody asked."""
-    training = manifest.training
-    yield f"[bold]{escape(stored.title)}[/]"
+def sheet(package: PackageDescription) -> Iterator[RenderableType]:
+    """All that a package says of itself, in parts."""
+    training = package.training
+    yield f"[bold]{escape(package.title)}[/]"
     own = {
-        "digest": stored.digest,
-        "lies at": stored.uri,
-        "stored": moment(stored.stored) if stored.stored else "the store does not say",
-        "code": manifest.revision or "no revision was told",
-        "output": f"{manifest.output}, yes from {manifest.threshold:g}",
+        "digest": package.digest,
+        "lies at": package.uri,
+        "stored": moment(package.stored) if package.stored else "the store does not say",
+        "code": package.revision or "no revision was told",
+        "output": f"{package.output}, yes from {package.threshold:g}",
     }
-    if manifest.positive is not None:
-        own["positive class"] = str(manifest.positive)
-    if manifest.classes is not None:
-        own["classes"] = ", ".join(map(str, manifest.classes))
+    if package.positive is not None:
+        own["positive class"] = str(package.positive)
+    if package.classes is not None:
+        own["classes"] = ", ".join(map(str, package.classes))
     if training.rows:
         own["trained on"] = f"events of {moment(training.start)} to {moment(training.end)}"
         own["rows"] = f"{training.rows:,}, {training.positives:,} positive ({training.positives / training.rows:.2%})"
     yield _pairs(own)
     for title, values in (
-        ("held out", {name: _metric(name, value) for name, value in manifest.metrics.items()}),
-        ("parameters", manifest.parameters),
-        ("libraries", manifest.libraries),
+        ("held out", {name: _metric(name, value) for name, value in package.metrics.items()}),
+        ("parameters", package.parameters),
+        ("libraries", package.libraries),
         ("read from", {topic: _offsets(ranges) for topic, ranges in training.offsets.items()}),
     ):
         yield f"\n[bold]{title}[/]"
         yield _pairs(values) if values else "  nothing is told"
     yield "\n[bold]inputs[/], with their values in training"
-    yield _inputs(manifest)
-    if used is not None:
+    yield _inputs(package)
+    if package.plans is not None:
         yield "\n[bold]plans[/]"
-        yield from (escape(f"  {use.plan_version}: {use.part}, {use.time}, {use.actor}") for use in used)
-        if not used:
+        yield from (escape(f"  {use.plan_version}: {use.part}, {use.time}, {use.actor}") for use in package.plans)
+        if not package.plans:
             yield "  none that is still on the topic names it"
+
+
+def check_line(check: PackageCheck) -> str:
+    """A check in a line of rich markup."""
+    style = STYLES[check.state]
+    return f"[{style}]{check.state:<8}[/] {check.name:<10} {escape(check.detail)}"
+
+
+def added_lines(package: CheckedPackage, pipeline: str | None) -> Iterator[str]:
+    """How the checks of a package went that was offered to the store, and what can be done with it now."""
+    yield from map(check_line, package.checks)
+    if isinstance(package, AddedPackage):
+        yield f"[green]{escape(package.model)}[/] stored at {escape(package.uri)}"
+        played = f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it"
+        yield escape(played)
+    else:
+        yield "[red]nothing was stored[/]"
 
 
 def paper(soft_wrap: bool = False) -> Console:

@@ -1,10 +1,8 @@
-"""A plan on paper."""
+"""Plans on paper: what holds, what is no plan, what changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -13,20 +11,13 @@ from rich.table import Table
 from headrace.domain.models.ensembles import WEIGHTED
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import CANARY, CHAMPION, DARK, Plan
+from headrace.operations.plan_changes.change import PlanChange
+from headrace.operations.plan_changes.diff import PlanDifference
 from headrace.operations.plan_changes.lookup import percent, short
-from headrace.operations.time_spans import moment
-from headrace.operations.topics.tail import plain
+from headrace.operations.plan_changes.plan_history import PlanStep
+from headrace.operations.time_spans import iso, moment
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}
-
-
-def told(fact: PlanFact) -> dict[str, Any]:
-    """A fact as JSON has it; a fact that makes no plan has a fault and no arms."""
-    own = {"plan_version": fact.version, "actor": fact.actor, "reason": fact.reason}
-    time = plain(datetime.fromtimestamp(fact.time / 1000, UTC))
-    if fact.plan is None:
-        return {**own, "time": time, "fault": fact.fault}
-    return {**fact.plan.fact(fact.time, fact.actor, fact.reason), "time": time}
 
 
 def plan_sheet(fact: PlanFact) -> Iterator[RenderableType]:
@@ -37,6 +28,46 @@ def plan_sheet(fact: PlanFact) -> Iterator[RenderableType]:
     yield f"{moment(fact.time)} by {escape(fact.actor)}: {escape(fact.reason)}"
     yield f"salt: {escape(plan.salt) if plan.salt else f'{escape(plan.pipeline)} (the pipeline has none of its own)'}\n"
     yield _arms(plan)
+
+
+def refused_sheet(pipeline: str, refused: Sequence[PlanFact]) -> Iterator[str]:
+    """What makes no plan, a line each, and what to do about it; nothing of nothing."""
+    for fact in refused:
+        yield f"[yellow]! the fact at offset {fact.offset} makes no plan: {escape(str(fact.fault))}[/]"
+    if refused:
+        yield f"services go on with the plan before; headrace plan set {pipeline} writes the next one"
+
+
+def history_sheet(steps: Iterable[PlanStep]) -> Iterator[str]:
+    """Who decided each plan, why, and what it changed."""
+    yield "\n[bold]history[/], oldest first"
+    for step in steps:
+        fact = step.fact
+        yield f"[bold]plan {fact.version}  {iso(fact.time)[:19]}  {escape(fact.actor)}: {escape(fact.reason)}[/]"
+        if fact.plan is None:
+            yield f"  [red]makes no plan: {escape(str(fact.fault))}[/]"
+        yield from (f"  {difference_line(difference)}" for difference in step.changes)
+
+
+def change_sheet(change: PlanChange) -> Iterator[str]:
+    """What became of a change."""
+    told = change.told
+    if not told.changes:
+        yield f"nothing changes: plan {change.plan.version} stays"
+        return
+    yield from map(difference_line, told.changes)
+    yield from (f"[yellow]! {escape(warning)}[/]" for warning in told.warnings)
+    if told.written:
+        yield f"[green]plan {change.plan.version} written[/]; services take it up between two batches"
+    else:
+        version = change.before.version if change.before else 0
+        yield f"nothing was written (--dry-run): it would become plan {version + 1}"
+
+
+def difference_line(difference: PlanDifference) -> str:
+    """A difference in a line of rich markup."""
+    values = [str(value) for value in (difference.before, difference.after) if value is not None]
+    return f"[{COLOURS[difference.sign]}]{difference.sign} {escape(difference.what)}[/]: {escape(' -> '.join(values))}"
 
 
 def _arms(plan: Plan) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from headrace.domain.models.package import FILES
 from headrace.domain.models.store import ModelStore, Stored
@@ -42,7 +41,7 @@ class StoredPackage:
 class DescribedPackage(StoredPackage):
     """A package whose manifest can be read; see `domain.models.package.Manifest`."""
 
-    trainer: Any
+    trainer: object  # of a package made elsewhere: whatever it says
     trained_from: str | None
     trained_to: str | None
     rows: int

@@ -6,15 +6,16 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.models.package import Training
 from headrace.domain.pipeline.truth import said_of
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.training import dataset
 from headrace.domain.training.bootstrap import train_offline
+from headrace.domain.training.trainer import trainer_of
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.operations.progress import ProgressView, Say
@@ -42,7 +43,7 @@ class TrainingRequest:
     stop: int | None = None
     as_of: int | None = None
     trainer: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     trees: int | None = None
     seed: int = 0
     holdout: float = 0.25
@@ -58,18 +59,18 @@ class TrainedModel:
         plan_version: the plan that makes it the champion; None where none does.
         labels_left_out: labels that say nothing.
         metrics: on what was held out.
-        training: what it was fitted on; see `domain.models.package.Training`.
+        training: what it was fitted on.
     """
 
     model: str
     version: str
     digest: str
     uri: str
-    trainer: Any
+    trainer: str
     plan_version: int | None
     labels_left_out: int
     metrics: Mapping[str, float]
-    training: Mapping[str, Any]
+    training: Training
 
 
 def train_model(
@@ -84,9 +85,11 @@ def train_model(
         warn: told what is left out.
 
     Raises:
-        ConfigurationError: there is nothing to train on, or a parameter is none.
+        ConfigurationError: there is nothing to train on, no such trainer, or a parameter is none.
         Transient: Kafka or the model store does not answer.
     """
+    if request.trainer is not None:
+        trainer_of(request.trainer)  # one that is not there is said before topics are read
     spec, connection = contracts.pipeline, settings.connection
     with progress.stage("reading features and labels"):
         features = between(read_topic(connection, contracts.channel("features"))[0], request.start, request.stop)
@@ -133,11 +136,11 @@ def train_model(
         version=manifest.version,
         digest=package.digest,
         uri=uri,
-        trainer=manifest.parameters["trainer"],
+        trainer=str(manifest.parameters["trainer"]),
         plan_version=played,
         labels_left_out=left_out,
         metrics=manifest.metrics,
-        training=manifest.training.model_dump(mode="json"),
+        training=manifest.training,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import copied, store_at
 from headrace.operations.plan_changes.lookup import choose, is_digest
+from headrace.operations.progress import Say
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,29 @@ def package_folder(model: str, models: str) -> Iterator[PackageFolder]:
         raise ConfigurationError(f"{error} (and there is no directory {model})") from None
     with copied(store, stored) as folder:
         yield PackageFolder(stored.title, folder, stored.digest, stored.title, store.fetched(stored.digest))
+
+
+def verify_package(
+    model: str, models: str, contracts: Contracts | None, begun: Say, tell: Callable[[PackageCheck], None]
+) -> VerifiedPackage:
+    """Check a package that a person names, as it lies there.
+
+    Args:
+        model: a directory, or one of the model store `models`.
+        contracts: of a pipeline that it is held to, where one is given.
+        begun: told the package's name.
+        tell: told each check as it is done: some take seconds.
+
+    Raises:
+        ConfigurationError: there is no such package; says what there is.
+    """
+    checks = []
+    with package_folder(model, models) as package:
+        begun(package.name)
+        for check in checks_of(package, contracts):
+            checks.append(check)
+            tell(check)
+    return VerifiedPackage(package.name, passed(checks), checks)
 
 
 def checks_of(package: PackageFolder, contracts: Contracts | None) -> Iterator[PackageCheck]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.pipeline.document import closest
 from headrace.errors import ConfigurationError
 from headrace.operations.tables.cells import CellPlace, each, first_true, plain, present, words
 
@@ -46,6 +47,13 @@ class Reading:
 
     unit: str | None = None
     any_time: bool = False
+
+
+def reading_of(unit: str | None, any_time: bool) -> Reading:
+    """How times of the file are read; ConfigurationError for an unknown unit."""
+    if unit is not None and unit not in MICROS:
+        raise ConfigurationError(f"--time-unit cannot be {unit}: {closest(unit, MICROS)}")
+    return Reading(unit, any_time)
 
 
 class Moments:

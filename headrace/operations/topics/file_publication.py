@@ -23,6 +23,8 @@ from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.errors import Undelivered
 from headrace.streaming.process.settings import Settings
 
+KINDS = ("events", "labels")
+"""What a file may hold."""
 DAY = 86_400_000
 
 
@@ -31,7 +33,7 @@ class FileRows:
     """Which rows of a file are meant, and how it is read.
 
     Attributes:
-        kind: events or labels.
+        kind: of `KINDS`.
         names: field to column, where that has another name.
         source: of labels: who says so, where the file does not.
         reading: of times.
@@ -123,6 +125,23 @@ def prepare(
     if wanted.kind == "labels" and pace is None:
         check_known(rows, time.time())
     return FilePublication(rows, publisher, pace)
+
+
+def renamed(pairs: Sequence[str]) -> dict[str, str]:
+    """`--map` options as field to column, for `FileRows.names`.
+
+    Raises:
+        ConfigurationError: one is not FIELD=COLUMN.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not equals or not name or not column:
+            raise ConfigurationError(f"--map {pair}: write FIELD=COLUMN, such as --map amount=tx_amount")
+        if name in found:
+            raise ConfigurationError(f"--map {name} is given twice: {found[name]} and {column}; keep one")
+        found[name] = column
+    return found
 
 
 def check_known(rows: Rows, now: float) -> None:
