@@ -47,6 +47,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "headrace_scorecards_withheld_total": {"": "cards without figures on outcomes"},
     "headrace_store_losses_total": {"": "losses of the online store that rows waited for"},
     "headrace_recoveries_total": {"": "times that a member went on without all of the past, by {}"},
+    "headrace_offsets_deleted_total": {
+        "unanswered": "offsets deleted before they were answered",
+        "missing_from_state": "offsets deleted that a state lacks",
+    },
 }
 """Counters of what changes a figure, or would, and what to call it: by its first label, or whatever that is."""
 FATES = ("matched", "early", "correcting", "conflicting")

@@ -229,6 +229,10 @@ def test_records_that_were_deleted_unread_are_skipped_only_when_that_is_said(sta
     stage.publish(published[2_000:], partition=0)
     found = {answer["id"] for answer in stage.await_answers(2_000)}
     assert found == {name for name, _, _ in [*published[:1_000], *published[2_000:]]}
+    lines = [line for path in stage.directory.glob("*.log") for line in path.read_text().splitlines()]
+    gone = [json.loads(line) for line in lines if "offsets were deleted" in line]
+    assert [entry["how"] for entry in gone] == ["unanswered", "missing_from_state"]
+    assert all(entry["offsets"] == entry["stop"] - entry["start"] >= 1_000 for entry in gone)
 
 
 def test_answers_that_are_refused_count_towards_the_limit(stage: Stage) -> None:

@@ -73,6 +73,13 @@ class Metrics:
         self.recoveries = Counter(
             "recoveries", "times that it went on although the past was not all there, by way", ["way"], **in_registry
         )
+        self.offsets_deleted = Counter(
+            "offsets_deleted",
+            "offsets that were deleted before their records were answered (unanswered), or folded into a state that "
+            "goes on (missing_from_state); control records among them",
+            ["how"],
+            **in_registry,
+        )
         self.held = Gauge("partitions_held", "partitions that wait for a view, a store or a plan", **in_registry)
         self.owned = Gauge("partitions_owned", "partitions assigned to this member", **in_registry)
         self.lag_seconds = Gauge(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from headrace.errors import Transient
 from headrace.streaming.kafka.bindings import Wiring
@@ -115,13 +114,10 @@ class Membership:
             kept.close_clean()  # Another member went on meanwhile: what it left takes the place of this state.
         where = f"{found.topic}[{found.partition}]"
         committed = commitment
-        if commitment.offset < low:
-            self.recovery.skip_deleted(where, low, commitment.offset)
-            # Rows of before may have been admitted: they are gone, as are those that were not.
-            place = commitment.place and replace(commitment.place, at=low)  # The state goes on behind the gap.
-            commitment = Commitment(low, max(commitment.admitted, low), place)
-        begin, place = commitment.offset, None
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
+        if commitment.offset < low:
+            commitment = self.recovery.skip_deleted(where, low, commitment, stateful)
+        begin, place = commitment.offset, None
         if stateful:
             place, begin, snapshot = self.recovery.state(self.checkpoints, where, partition, commitment, low, self.beat)
             self.service.restore(partition, snapshot, high)

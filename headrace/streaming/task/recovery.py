@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 
 from headrace.errors import ContractError
 from headrace.streaming.kafka.admin import Admin
@@ -76,15 +77,36 @@ class Recovery:
         log.warning("state is rebuilt from the log", partition=where, reason=reason, begins=low)
         self.metrics.recoveries.labels(REBUILD_STATE).inc()
 
-    def skip_deleted(self, where: str, low: int, offset: int) -> None:
-        """Retention deleted records below `low` before they were read. ContractError unless that is allowed."""
+    def skip_deleted(self, where: str, low: int, found: Commitment, stateful: bool) -> Commitment:
+        """Retention deleted records below `low` before they were read: the commitment to go on with behind the gap.
+
+        Its state goes on as well, as the last checkpoint has it: records since then are missing from it, also those
+        that were answered. Without a checkpoint it begins empty. ContractError unless that is allowed.
+        """
+        place = found.place
+        folded = place.at if place else found.offset if found.begun is None else found.begun
+        lack = ""
+        if stateful:
+            as_it_was = f"is that of {folded}" if place else "begins empty, for it has no checkpoint"
+            lack = f", and its state {as_it_was}: what lies between is missing from it as well"
         self._settle(
             SKIP_DELETED,
-            f"{where} begins at {low}, but only {offset} was processed: the records between were deleted before they "
-            "were read (or were control records: then nothing is lost); raise the topic's retention",
-            f"go on at {low}. The {low - offset} offsets between are never answered",
+            f"{where} begins at {low}, but only {found.offset} was processed: the records between were deleted before "
+            "they were read (or were control records: then nothing is lost); raise the topic's retention",
+            f"go on at {low}. The {low - found.offset} offsets between are never answered{lack}",
         )
         self.metrics.recoveries.labels(SKIP_DELETED).inc()
+        self._gone("unanswered", where, found.offset, low)
+        if stateful:
+            self._gone("missing_from_state", where, folded, low, checkpoint=place is not None)
+        # Rows of before may have been admitted: they are gone, as are those that were not.
+        return Commitment(low, max(found.admitted, low), place and replace(place, at=low))
+
+    def _gone(self, how: str, where: str, start: int, stop: int, **more: bool) -> None:
+        self.metrics.offsets_deleted.labels(how).inc(stop - start)
+        log.warning(
+            "offsets were deleted", how=how, partition=where, start=start, stop=stop, offsets=stop - start, **more
+        )
 
     def answer_again(self, group: str, evidence: str) -> None:
         """The group has answered before and no offset says how far. ContractError unless that is allowed."""
