@@ -13,6 +13,7 @@ from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.predictions import HEADER, line
 from headrace.cli.signals import stopped_by_signals
+from headrace.operations.topics.prediction_lines import prediction_lines
 from headrace.operations.topics.tail import Follower, documents, newest, tail
 
 WAIT_S = 0.2
@@ -53,8 +54,9 @@ def predictions(
 
 def show(console: Console, rows: pa.RecordBatch | pa.Table, json: bool) -> None:
     """Print predictions: a line each."""
-    for row in documents(rows):
-        if json:
-            print_json(row)
-        else:
+    if json:
+        for document in documents(rows):
+            print_json(document)
+    else:
+        for row in prediction_lines(rows):
             console.print(line(row))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from headrace.operations.comparison.training_overlap import TrainingSpans
 from headrace.operations.time_spans import Bounds
@@ -250,7 +249,7 @@ class RankDisagreement:
     rank_a: float
     rank_b: float
     label: float | None
-    event: Mapping[str, Any] | None
+    event: Mapping[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)

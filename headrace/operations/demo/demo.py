@@ -153,5 +153,5 @@ def _history(show: Show, request: DemoRequest) -> Plot:
 
 def _kept(show: Show, plot: Plot) -> KeptSystem:
     answered = show.watch.seen(time.time()).last
-    event = str(answered[-1]["event_id"]) if answered else None
+    event = answered[-1].event_id if answered else None
     return KeptSystem(show.directory, show.settings.pipeline, show.env, show.rest(plot), event, show.models)

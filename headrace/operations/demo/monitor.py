@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.operations.scorecard_query.leaderboard import Standing, Standings
-from headrace.operations.topics.tail import Follower, documents
+from headrace.operations.topics.prediction_lines import PredictionLine, prediction_lines
+from headrace.operations.topics.tail import Follower
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch
@@ -45,7 +46,7 @@ class DemoOutput:
     dead_letters: int
     rate: float
     latencies: Floats
-    last: Sequence[dict[str, Any]]
+    last: Sequence[PredictionLine]
     outcomes: Mapping[str, int] = field(default_factory=dict)
     standings: Sequence[Standing] = ()
 
@@ -113,7 +114,7 @@ class Watch:
         self._counts = [0, 0]
         self._recent: deque[tuple[float, Floats]] = deque()
         self._latencies: list[Floats] = []
-        self._last: list[dict[str, Any]] = []
+        self._last: list[PredictionLine] = []
         self._measuring = False
         self._failure: Exception | None = None
         self._ending = threading.Event()
@@ -174,7 +175,7 @@ class Watch:
     def _predictions(self, batch: Batch, now: float) -> None:
         columns = batch.columns
         latencies = now - columns.column("ingest_time").cast(pa.int64()).to_numpy() / 1000
-        last = list(documents(columns.slice(max(len(batch) - SHOWN, 0))))
+        last = list(prediction_lines(columns.slice(max(len(batch) - SHOWN, 0))))
         with self._lock:
             self._answered.append(columns.column("event_id"))
             self._counts[0] += len(batch)

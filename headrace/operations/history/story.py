@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Placed:
 class PublishedEvent(Placed):
     """The event as it was written; `trace_id` is that of its traceparent header."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     headers: Mapping[str, str]
     trace_id: str | None
 
@@ -48,7 +47,7 @@ class Refusal(Placed):
 class ViewFeatures:
     """Features of one view, by name; `age_ms` is None where the view tells no age."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     age_ms: int | None
 
 
@@ -93,7 +92,7 @@ class ModelOrigin:
     trained_from: str | None
     trained_to: str | None
     rows: int
-    trainer: Any
+    trainer: object
     revision: str | None
     offsets: Mapping[str, Mapping[int, tuple[int, int]]]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,6 +14,7 @@ from headrace.cli.render.predictions import HEADER, line
 from headrace.domain.scorecards.window_sums import AGAIN
 from headrace.operations.demo.picture import Picture, ServiceState, percentiles
 from headrace.operations.scorecard_query.leaderboard import SHOWN, Standing
+from headrace.operations.topics.prediction_lines import PredictionLine
 
 
 def line_of(picture: Picture) -> str:
@@ -101,8 +101,8 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _last(rows: Sequence[Mapping[str, Any]]) -> Group:
-    lines = [Text.from_markup(line(dict(row))) for row in rows]
+def _last(rows: Sequence[PredictionLine]) -> Group:
+    lines = [Text.from_markup(line(row)) for row in rows]
     for each in lines:
         each.no_wrap, each.overflow = True, "ellipsis"
     return Group(Text(HEADER, style="dim"), *(lines or [Text("no prediction yet", style="dim")]))
