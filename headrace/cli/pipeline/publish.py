@@ -58,12 +58,12 @@ def publish(
     wanted = FileRows(
         file,
         kind,
-        renamed(map_ or []),
-        source,
-        reading_of(time_unit, any_time),
-        milliseconds(from_),
-        milliseconds(until),
-        skip,
+        names=renamed(map_ or []),
+        source=source,
+        reading=reading_of(time_unit, any_time),
+        start=milliseconds(from_),
+        stop=milliseconds(until),
+        skip=skip,
     )
     stop = threading.Event()
     publication = prepare(settings, contracts, wanted, stop, rate=rate, speedup=speedup)

@@ -104,8 +104,7 @@ def added_lines(package: CheckedPackage, pipeline: str | None) -> Iterator[str]:
     yield from map(check_line, package.checks)
     if isinstance(package, AddedPackage):
         yield f"[green]{escape(package.model)}[/] stored at {escape(package.uri)}"
-        played = f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it"
-        yield escape(played)
+        yield escape(f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it")
     else:
         yield "[red]nothing was stored[/]"
 
