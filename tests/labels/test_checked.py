@@ -86,6 +86,7 @@ def test_the_join_stays_within_its_bounds() -> None:
     assert " passed" in ran.stdout
 
 
+@pytest.mark.slow
 def test_what_lies_beyond_is_not_reached() -> None:
     """A link to a record of another kind, out of its block or too long, and spans too short or of other items, are
     told and not followed.

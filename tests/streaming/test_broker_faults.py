@@ -38,6 +38,7 @@ def test_the_loss_of_each_broker_in_turn_changes_nothing(cluster: Kafka, pipelin
             cluster.kill(node)
             stage.await_answers(node * 5_000 + 5_000, between=stage.revive)
             cluster.start()
+            assert cluster.running()
         stage.publish(published[20_000:])
         assert_exact(stage.await_answers(len(published), between=stage.revive), expected(published))
     finally:
