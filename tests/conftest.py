@@ -18,6 +18,9 @@ from headrace.devparts.redis import Redis
 from headrace.devparts.registry import Registry
 from headrace.errors import ConfigurationError
 
+# Threads of two processes that wait for each other on two cores only burn them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A time limit is a speed check, which a busy machine fails: speed is measured by `make bench`.
 hypothesis.settings.register_profile("headrace", deadline=None)
 hypothesis.settings.load_profile("headrace")
@@ -31,21 +34,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 OWN = (
     "tests/compose/test_system.py", "tests/compose/test_warm.py", "tests/devparts/", "tests/docs/test_examples.py",
-    "tests/loadtests/test_bench.py", "tests/cli/test_forgetting.py", "tests/cli/test_secured.py",
-    "tests/cli/test_up.py", "tests/cli/test_up_at_once.py", "tests/streaming/test_broker_faults.py",
-    "tests/test_wheel.py",
+    "tests/cli/test_up.py", "tests/cli/test_up_at_once.py", "tests/loadtests/test_bench.py", "tests/test_wheel.py",
 )  # fmt: skip  # files and folders
-"""Where tests start parts or whole programs of their own."""
+"""Where tests start whole programs."""
 REAL = {"kafka", "redis_server", "registry"}
 """Fixtures that start a part."""
+STARTED = "from headrace.devparts."
+"""In the text of files that start parts of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of real parts are marked as such. Files with slow ones come first: were one the last, all other processes
     would wait for it.
     """
+    paths = {item.path for item in items}
+    own = {path for path in paths if STARTED in path.read_text()}
     for item in items:
-        if item.nodeid.startswith(OWN) or REAL & set(getattr(item, "fixturenames", ())):
+        if item.path in own or item.nodeid.startswith(OWN) or REAL & set(getattr(item, "fixturenames", ())):
             item.add_marker("parts")
     first = {item.path for item in items if {"slow", "parts"} <= {mark.name for mark in item.iter_markers()}}
     items.sort(key=lambda item: item.path not in first)

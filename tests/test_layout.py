@@ -138,6 +138,7 @@ def test_contracts_name_the_packages_that_exist() -> None:
         assert contracts[name]["source_modules"] == list(ROOTS)
 
 
+@pytest.mark.slow
 def test_the_doors_are_the_modules_that_import_what_is_behind_them() -> None:
     """A contract lets in those modules that need it, of one room, and no other."""
     contracts = {contract["name"]: contract for contract in configured()["contracts"]}

@@ -20,6 +20,7 @@ swept = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_enrich_and_views(output: str) -> None:
     """Events: enrich answers or refuses each, and views fold and publish what they mean to another entity."""

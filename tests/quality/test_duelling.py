@@ -51,6 +51,7 @@ def test_delong_without_a_difference() -> None:
     assert (found.difference, found.p) == (0, 1)
 
 
+@pytest.mark.slow
 def test_figures() -> None:
     """Figures of both models are scikit-learn's, and the value what each row brings."""
     pair = drawn(5, 1000, 0.3, 1)

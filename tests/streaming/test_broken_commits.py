@@ -162,6 +162,7 @@ def test_a_broker_that_is_slow_to_take_offsets_is_waited_for_longer_each_time(st
     assert_exact(stage.answers(), expected(published))
 
 
+@pytest.mark.slow
 def test_a_large_checkpoint_over_a_slow_connection_is_committed_and_found_again(stage: Stage, cable: Cable) -> None:
     """It takes longer than patience lasts where nothing moves: as long as it gets on, it is waited for."""
     published = events(2_000)
@@ -191,6 +192,7 @@ def await_checkpoint(stage: Stage, partition: int) -> None:
     reader.close()
 
 
+@pytest.mark.slow
 def test_outputs_that_were_given_up_are_not_taken_for_written(
     stage: Stage, cable: Cable, broker: tuple[Kafka, Cable]
 ) -> None:

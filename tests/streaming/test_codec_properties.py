@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +219,7 @@ class Strict:
         return found
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.data())
 def test_we_write_what_fastavro_writes_and_read_it_back(data: st.DataObject) -> None:
@@ -234,6 +236,7 @@ def test_we_write_what_fastavro_writes_and_read_it_back(data: st.DataObject) -> 
     assert repr(decoded.columns.to_pylist()) == repr(columns.to_pylist())
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.data())
 def test_a_slice_is_written_as_its_rows(data: st.DataObject) -> None:
@@ -247,6 +250,7 @@ def test_a_slice_is_written_as_its_rows(data: st.DataObject) -> None:
     assert subject.encode(subject.decode(whole).columns.slice(2)) == whole[2:]
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.data())
 def test_mutated_bytes_get_the_verdict_of_a_strict_reader(data: st.DataObject) -> None:

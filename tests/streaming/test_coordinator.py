@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from headrace.devparts.kafka import Kafka
 from tests.conftest import started
 from tests.members import ROOT
@@ -19,6 +21,7 @@ for number in range(8):
 """
 
 
+@pytest.mark.slow
 def test_committed_offsets_are_asked_of_a_coordinator_that_is_only_starting(tmp_path: Path) -> None:
     """The first question about a group, to a broker that never had one, has an answer and ends no process."""
     broker = Kafka(tmp_path / "kafka", brief=True, with_parent=True)

@@ -86,6 +86,7 @@ def interrupted(connection: Connection, topic: str, how: Callable[[], object], t
     return found
 
 
+@pytest.mark.slow
 def test_a_frozen_broker_is_no_end(broker: Kafka, connection: Connection, topic: str) -> None:
     """A broker that falls silent amid a topic is an error within the bound, not a shorter topic."""
     process = broker.process()
@@ -98,6 +99,7 @@ def test_a_frozen_broker_is_no_end(broker: Kafka, connection: Connection, topic:
     assert len(interrupted(connection, topic, lambda: None)) == RECORDS
 
 
+@pytest.mark.slow
 def test_a_killed_broker_is_waited_for(broker: Kafka, connection: Connection, topic: str) -> None:
     """All is read when the broker comes back within the bound, though errors were told meanwhile."""
     begun, killed = threading.Event(), threading.Event()
@@ -214,6 +216,7 @@ def test_records_that_are_deleted_meanwhile_are_no_end(broker: Kafka, connection
         interrupted(connection, topic, delete)
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_deleted_meanwhile_is_no_end(broker: Kafka, connection: Connection, topic: str) -> None:
     """A topic that goes while it is read is an error."""
 

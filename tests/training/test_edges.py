@@ -94,6 +94,7 @@ def asked(rng: np.random.Generator, model: Fitted, matrix: np.ndarray, infinite:
     return np.asfortranarray(rows)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), case=st.sampled_from(TRAINERS))
 @settings(max_examples=40, deadline=None)
 def test_every_trainer_goes_the_librarys_way(seed: int, case: tuple[str, dict[str, Any], int | None]) -> None:

@@ -79,6 +79,7 @@ def edges(model: Fitted, data: Dataset) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 @pytest.mark.parametrize(("name", "parameters", "session"), CHOICES, ids=[f"{n}-{len(p)}" for n, p, _ in CHOICES])
 def test_parity(name: str, parameters: Mapping[str, Any], session: type, missing: float) -> None:
@@ -91,6 +92,7 @@ def test_parity(name: str, parameters: Mapping[str, Any], session: type, missing
     np.testing.assert_allclose(opened.run(matrix), model.predict(matrix), atol=trainer.PARITY / 4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
 def test_package(name: str) -> None:
     """Every trainer's package is admitted, says what made it, learns something, and is the same the second time."""

@@ -100,6 +100,7 @@ def test_rounding_down_keeps_sides(threshold: float, value: float) -> None:
     assert (value <= threshold) == (value <= round_down(np.array([threshold]))[0])
 
 
+@pytest.mark.slow
 def test_package() -> None:
     """A package says what it was made of, and its metrics are those of rows it never saw."""
     data = rows()
