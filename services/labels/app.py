@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.errors import ConfigurationError
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
@@ -12,9 +12,12 @@ from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
 
 
-def build(settings: LabelsSettings) -> Runner:
-    """A member of `labels`: predictions and labels to outcomes."""
-    contracts = read_contracts(settings)
+def build(settings: LabelsSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `labels`: predictions and labels to outcomes.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
     pipeline = contracts.pipeline
     if pipeline.labels is None:
         raise ConfigurationError(

@@ -52,9 +52,12 @@ class Plan:
         return replace(self, kept=kept)
 
 
-def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
-    """The schedule of a seed. Each has faults of its own choice, so that rare ones are not drowned by frequent ones."""
-    draw = Random(f"plan {seed}")
+def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS, product: str = "") -> Plan:
+    """The schedule of a seed. Each has faults of its own choice, so that rare ones are not drowned by frequent ones.
+
+    `product`: the scene of the product's that it is of; those that are small are drawn otherwise.
+    """
+    draw = Random(f"plan {product} {seed}" if product else f"plan {seed}")
     rates = {}
     for fault in AT_CALLS + AT_TURNS:
         if draw.random() < SELDOM.get(fault, 0.45):
@@ -62,7 +65,7 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS) -> Plan:
     if draw.random() < 0.03:
         rates = {}
     drawn = draw.random()
-    scene = "meeting" if drawn < MEETINGS else "decision" if drawn > 1 - DECISIONS else "tally"
+    scene = product or ("meeting" if drawn < MEETINGS else "decision" if drawn > 1 - DECISIONS else "tally")
     # What a service sends itself comes twice in at_least_once, and is told apart by nothing: labels says so.
     once = scene != "tally" or draw.random() < 0.75
     return Plan(

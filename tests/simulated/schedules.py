@@ -18,7 +18,7 @@ import structlog
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import PROTOCOLS, Plan, plan_of
-from tests.simulated.world import Fault, World
+from tests.simulated.world import PRODUCT, Fault, World
 
 AT_ONCE = 250
 """Seeds that a worker takes at a time."""
@@ -37,8 +37,9 @@ class Failure:
     def __str__(self) -> str:
         kept = "" if self.plan.kept is None else " --kept " + (",".join(map(str, sorted(self.plan.kept))) or "none")
         plan = self.plan
+        scene = f"--scene {plan.scene} " if plan.scene in PRODUCT else ""
         lines = [
-            f"python -m tests.simulated --seed {self.plan.seed} --turns {self.plan.turns}{kept}",
+            f"python -m tests.simulated {scene}--seed {self.plan.seed} --turns {self.plan.turns}{kept}",
             f"  {plan.scene}, {plan.members} members, {plan.partitions} partitions, {plan.mode}, {plan.protocol}",
             *(f"  {fault.at:9.3f} s  {fault.kind} {fault.member} {fault.where}" for fault in self.faults),
             *(f"  -> {breach}" for breach in self.breaches),
@@ -90,11 +91,13 @@ def quiet() -> None:
     gc.disable()
 
 
-def failures_of(seeds: range, cast: Cast, protocols: tuple[str, ...], most: int = 1) -> list[Failure]:
+def failures_of(
+    seeds: range, cast: Cast, protocols: tuple[str, ...], most: int = 1, product: str = ""
+) -> list[Failure]:
     """The first schedules of some seeds that fail."""
     found: list[Failure] = []
     for count, seed in enumerate(seeds):
-        failure = attempt(plan_of(seed, protocols), cast)
+        failure = attempt(plan_of(seed, protocols, product), cast)
         if failure is not None:
             found.append(failure)
             if len(found) >= most:
@@ -104,12 +107,14 @@ def failures_of(seeds: range, cast: Cast, protocols: tuple[str, ...], most: int 
     return found
 
 
-def failures(seeds: range, cast: Cast, protocols: tuple[str, ...], workers: int, most: int = 1) -> Iterator[Failure]:
+def failures(
+    seeds: range, cast: Cast, protocols: tuple[str, ...], workers: int, most: int = 1, product: str = ""
+) -> Iterator[Failure]:
     """Schedules of these seeds that fail, in their order, as many as asked for; each core has its share."""
     parts = [seeds[start : start + AT_ONCE] for start in range(0, len(seeds), AT_ONCE)]
     left = most
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quiet) as pool:
-        for found in pool.map(partial(failures_of, cast=cast, protocols=protocols, most=most), parts):
+        for found in pool.map(partial(failures_of, cast=cast, protocols=protocols, most=most, product=product), parts):
             for failure in found[:left]:
                 left -= 1
                 yield failure
@@ -121,6 +126,7 @@ def failures(seeds: range, cast: Cast, protocols: tuple[str, ...], workers: int,
 def main(arguments: Iterable[str]) -> int:
     """The command line; 1 when a schedule failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulated", description=__doc__)
+    parser.add_argument("--scene", default="", choices=PRODUCT, help="a service of the product, not the small ones")
     parser.add_argument("--seeds", type=int, default=20_000, help="how many schedules")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -130,7 +136,7 @@ def main(arguments: Iterable[str]) -> int:
     parser.add_argument("--digest", action="store_true", help="say of each schedule what it led to, in a number")
     options = parser.parse_args(list(arguments))
     if options.seed is not None:
-        plan = plan_of(options.seed)
+        plan = plan_of(options.seed, product=options.scene)
         if options.turns is not None:
             plan = replace(plan, turns=options.turns)
         if options.kept is not None:
@@ -141,14 +147,14 @@ def main(arguments: Iterable[str]) -> int:
     quiet()
     if options.digest:
         for seed in range(options.first, options.first + options.seeds):
-            world = World(plan_of(seed), Cast())
+            world = World(plan_of(seed, product=options.scene), Cast())
             world.run()
             sys.stdout.write(f"{seed} {world.digest()}\n")
         return 0
     begun = time.monotonic()
     failed = 0
     seeds = range(options.first, options.first + options.seeds)
-    for failure in failures(seeds, Cast(), PROTOCOLS, options.workers, most=5):
+    for failure in failures(seeds, Cast(), PROTOCOLS, options.workers, 5, options.scene):
         failed += 1
         sys.stdout.write(f"{shrink(failure, Cast())}\n")
     took = time.monotonic() - begun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from random import Random
 from typing import NamedTuple
 
@@ -44,6 +45,18 @@ LAST_ROUNDS = 4
 
 
 SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
+PRODUCT: Mapping[str, str] = {"labels": "LabelsScene"}
+"""Scenes of the product's services, each in a module of its own below `product`."""
+
+
+def scene_of(plan: Plan) -> Scene:
+    """What a schedule is about."""
+    if plan.scene in SCENES:
+        return SCENES[plan.scene](plan)
+    # Imported when asked for: what they bring takes longer than a hundred small schedules.
+    module = import_module(f"tests.simulated.product.{plan.scene}_scene")
+    made: Scene = getattr(module, PRODUCT[plan.scene])(plan)
+    return made
 
 
 class Fault(NamedTuple):
@@ -75,7 +88,7 @@ class World:
         self.started = 0
         self.fired: list[Fault] = []
         self.ends: list[str] = []
-        self.scene = SCENES[plan.scene](plan)
+        self.scene = scene_of(plan)
         self.broker = Broker(self.chance, self.scene.told, self.scene.note)
         self.scene.open(self.broker)
         self.members = [Member(self, f"m{number}") for number in range(plan.members)]

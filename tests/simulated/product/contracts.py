@@ -1,0 +1,98 @@
+"""The pipeline that the product's services have in the simulator, and its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.streaming.contracts.schemas import Schema, load_schema
+from headrace.streaming.kafka.bindings import Channel
+
+PIPELINE = Path(__file__).parent / "parcels.yaml"
+
+
+class FirstIds:
+    """Each subject has one schema, whose id is 1.
+
+    Args:
+        known: by subject.
+    """
+
+    def __init__(self, known: Mapping[str, Schema]) -> None:
+        self._known = known
+
+    def id_of(self, subject: str, schema: Schema) -> int:
+        """As `SchemaIds.id_of`."""
+        return 1
+
+    def writers(self, subject: str) -> Mapping[int, Schema]:
+        """As `SchemaIds.writers`."""
+        return {1: self._known[subject]}
+
+
+class ReadContracts(Contracts):
+    """As `Contracts`, for many members of one process: a channel is made once, which takes longer than a schedule."""
+
+    def channel(self, logical: str) -> Channel:
+        return _channel(logical)
+
+
+@cache
+def contracts() -> Contracts:
+    """The pipeline's."""
+    workspace = Workspace.of(PIPELINE)
+    pipeline = load(PIPELINE, workspace)
+    known = schemas(pipeline, workspace)
+    ids = FirstIds({subject: load_schema(definition) for subject, definition in known.items()})
+    return ReadContracts(pipeline, workspace, ids, known)
+
+
+@cache
+def _channel(logical: str) -> Channel:
+    return Contracts.channel(contracts(), logical)
+
+
+def schema(logical: str) -> pa.Schema:
+    """The columns of a topic."""
+    found: pa.Schema = _channel(logical).codec.reader.arrow
+    return found
+
+
+def encode(logical: str, row: Mapping[str, Any]) -> bytes:
+    """The value of one record."""
+    value: bytes = _channel(logical).codec.encode(pa.RecordBatch.from_pylist([row], schema=schema(logical)))[0]
+    return value
+
+
+def decode(logical: str, values: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The rows of records; times are milliseconds."""
+    decoded = _channel(logical).codec.decode(values)
+    assert not decoded.bad, decoded.bad
+    return rows_of(decoded.columns)
+
+
+def rows_of(columns: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of columns; times are milliseconds since the epoch."""
+    names = columns.schema.names
+    plain = [column.cast(_plain(column.type)) for column in columns.columns]
+    found: list[dict[str, Any]] = pa.RecordBatch.from_arrays(plain, names=names).to_pylist()
+    return found
+
+
+def _plain(kind: Any) -> Any:
+    """A type without times, of which Python knows microseconds."""
+    if pa.types.is_timestamp(kind):
+        return pa.int64()
+    if pa.types.is_struct(kind):
+        return pa.struct([part.with_type(_plain(part.type)) for part in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind

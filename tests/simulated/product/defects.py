@@ -1,0 +1,67 @@
+"""Defects that scenes of the product's services must find, each as it would show at the service or at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from headrace.streaming.records.batch import Batch, Output
+from headrace.streaming.task.service import Service
+from tests.simulated.defects import DEFECTS
+from tests.simulated.member import Cast
+
+
+class Around:
+    """A service that does all that another one does."""
+
+    def __init__(self, service: Service) -> None:
+        self._service: Any = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+
+class LosesTheFirst(Around):
+    """What the first batch after a partition was taken over leads to is not told."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._fresh: set[int] = set()
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """As it is, but for what comes of it."""
+        self._service.restore(partition, snapshot, end)
+        if snapshot is not None:
+            self._fresh.add(partition)
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """Without outcomes, the first time."""
+        output: Output = self._service.process(batch, now)
+        fresh = self._fresh & set(batch.partition.tolist())
+        self._fresh -= fresh
+        return (
+            replace(output, emits=tuple(emit for emit in output.emits if emit.topic != "outcomes")) if fresh else output
+        )
+
+
+class TellsTwice(Around):
+    """What a replay leads to is told by the next batch, as if it had not been answered in an earlier life."""
+
+    def replay(self, batch: Batch) -> None:
+        """It forgets that it is one."""
+        self._late = self._service.process(batch, 0.0).emits
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """With what was told before."""
+        output: Output = self._service.process(batch, now)
+        late, self._late = getattr(self, "_late", ()), ()
+        return replace(output, emits=(*late, *output.emits))
+
+
+_COMMON = ("offset one too high", "offset one too low", "checkpoint ahead of state", "no restore")
+LABELS: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in _COMMON},
+    "outcomes lost behind a restart": Cast(around=LosesTheFirst),
+    "outcomes of a replay told again": Cast(around=TellsTwice),
+}

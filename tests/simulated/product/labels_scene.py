@@ -1,0 +1,295 @@
+"""The label join: predictions and labels by event id, and what became of each prediction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from headrace.errors import ContractError
+from headrace.streaming.records.batch import Emit, slot
+from headrace.streaming.task.runner import Runner
+from services.labels.app import build
+from services.labels.service import Labelling
+from services.labels.settings import LabelsSettings
+from tests.simulated.broker import Broker
+from tests.simulated.groups import Part
+from tests.simulated.plan import Plan
+from tests.simulated.process import SimulatedLibrary
+from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, ProductScene, Said, said
+from tests.simulated.scene import Row, Store, named
+from tests.simulated.settings import SESSION_MS, Simulated, of_member
+
+MATURES, EXPIRES = 10 * MINUTE, 2 * HOUR
+SOURCES = ("bank", "police", "neighbour")
+"""Of labels, the first believed first; the pipeline file names the first two."""
+IDLE_S = 10.0
+LEAST_ROWS = 4
+"""Of a batch: every source tells each partition of the exchange time and again that it is idle."""
+DELAYS = (0, 5 * SECOND, MATURES - 1, MATURES, 2 * MATURES)
+LAGS = (0, 0, 1, 4)
+"""How many events later a label is published."""
+MODELS = (("rival", "2", "canary"), ("simulated", "1", "champion"))
+FINAL = (
+    "event_id", "event_time", "entity", "score", "arm", "state", "label", "label_time", "label_source", "conflicting",
+)  # fmt: skip  # of an outcome, what does not depend on the order in which predictions and labels came
+
+
+LABEL, PREDICTION = ("event_id", "value", "label_time", "source"), ("prediction_id", "event_time", "entity", "score")
+
+
+class LabelsMember(Simulated, LabelsSettings):
+    """Settings of a member of `labels`."""
+
+
+class LabelsScene(ProductScene):
+    """Predictions of a champion or a canary and of a challenger, and labels: some early, late, twice, in conflict."""
+
+    service = "labels"
+    inputs = Labelling.inputs
+    outputs = ("exchange", "outcomes")
+    counts = {"shadow-predictions": 1, "events": 1}  # noqa: RUF012 - nobody changes it
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._settings = LabelsMember(
+            pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, mode="exactly_once", idle_after_s=IDLE_S
+        )
+
+    def open(self, broker: Broker) -> None:
+        super().open(broker)
+        self._fold = ExchangeFold(self)
+
+    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
+        own = of_member(self.plan, name, library)
+        own["batch_rows"] = max(own["batch_rows"], LEAST_ROWS)
+        return build(self._settings.model_copy(update=own), contracts())
+
+    def undisturbed(self) -> Labelling:
+        """The service, of a process that nothing happens to."""
+        plain = LabelsSettings(pipeline=str(PIPELINE), idle_after_s=IDLE_S)
+        service = build(plain, contracts()).service
+        assert isinstance(service, Labelling)
+        service.start(self.partitions())
+        return service
+
+    # ---- what is published ---------------------------------------------------------------------------------------
+
+    def _time(self, number: int) -> int:
+        # The first is so old that a label of it may come too late, and yet not lie far from all others.
+        age = Random(f"age {self.plan.seed} {number}").randint(0, 50 * MINUTE) if number else HOUR
+        return int(self.broker.wall * 1000) - age
+
+    def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        told = self._predictions(draw, number)
+        for _ in range(draw.choice((0, 1, 1, 2))):
+            told += self._label(draw, max(number - draw.choice(LAGS), 0))
+        if draw.random() < 0.05:
+            told += self._label(draw, number, nobody=True)
+        draw.shuffle(told)
+        return told
+
+    def _predictions(self, draw: Random, number: int) -> list[tuple[Part, Said]]:
+        told: list[tuple[Part, Said]] = []
+        if draw.random() < 0.9:
+            row = self._prediction(number, *MODELS[number % 4 > 0])
+            good = draw.random() >= 0.06
+            one = said("predictions", row["entity"], row if good else row | {"prediction_id": "another"}, good)
+            where = (named("predictions"), draw.randrange(self.count("predictions")))
+            told += [(where, one)] * draw.choice((1, 1, 1, 1, 2))
+        if draw.random() < 0.3:
+            row = self._prediction(number, "dark", "7", "challenger")
+            told.append(((named("shadow-predictions"), 0), said("shadow-predictions", row["entity"], row)))
+        return told
+
+    def _prediction(self, number: int, model: str, version: str, arm: str) -> dict[str, Any]:
+        name, time = f"e{number}", self._time(number)
+        return {
+            "prediction_id": f"{name}/{model}@{version}/{arm}", "event_id": name, "entity": f"c{number % 3}",
+            "event_time": time, "ingest_time": time + 20, "predicted_time": time + 30,
+            "model": {"name": model, "version": version, "digest": f"digest of {model}"},
+            "arm": arm, "plan_version": 3, "score": number % 8 / 8, "decision": number % 8 >= 4, "compute_micros": 2.0,
+            "event": {"weight": number},
+            "customer": {f"{what}_{window}": number for what in ("sent", "kilos", "most") for window in ("1m", "10m")},
+        }  # fmt: skip  # one line for what belongs together
+
+    def _label(self, draw: Random, number: int, nobody: bool = False) -> list[tuple[Part, Said]]:
+        name = f"nobody{number}" if nobody else f"e{number}"
+        late = number == 0 and draw.random() < 0.3
+        row = {
+            "event_id": name,
+            "value": float(draw.randint(0, 1)),
+            # Not before the oldest event's, so that none lies further behind another one than labels are waited for.
+            "label_time": self._time(number) + (EXPIRES + draw.choice((0, 1)) if late else draw.choice(DELAYS)),
+            "source": draw.choice(SOURCES),
+        }
+        good = draw.random() >= 0.06
+        one = said("labels", name, row if good else row | {"value": 7.0}, good)
+        where = (named("labels"), draw.randrange(self.count("labels")))
+        return [(where, one)] * draw.choice((1, 1, 1, 2))
+
+    # ---- what must come of it ------------------------------------------------------------------------------------
+
+    def state(self, snapshot: bytes) -> str:
+        return hashlib.sha256(snapshot).hexdigest()[:12]
+
+    def fold(self, part: Part, below: int) -> str:
+        return self.state(self._fold.snapshot(part[1], below))
+
+    def done(self) -> bool:
+        return super().done() and all(self._all_idle(rows) for rows in self.rows("exchange"))
+
+    def _all_idle(self, rows: Sequence[Row]) -> bool:
+        """Whether the last that an exchange partition was told is that every source is idle: then all has matured."""
+        last = {(row["source"], row["source_partition"]): row["idle"] for row in rows}
+        return all(
+            last.get((topic, number), False)
+            for topic in ("labels", "predictions")
+            for number in range(self.count(topic))
+        )
+
+    def judge(self) -> None:
+        self.bad_refused_once()
+        for topics, field, names in (
+            (("labels",), "labels", LABEL),
+            (("predictions", "shadow-predictions"), "predictions", PREDICTION),
+        ):
+            exchanged = [item for rows in self.rows("exchange") for row in rows for item in row[field]]
+            published = [event.row for topic in topics for event in self.said(topic)]
+            self.as_often(f"exchanged ({field})", _told(exchanged, names), _told(published, names))
+        found = _by_prediction(row for rows in self.rows("outcomes") for row in rows)
+        self._as_the_exchange_says(found)
+        if not self.lossy:
+            self._as_published(found)
+
+    def _as_the_exchange_says(self, found: Mapping[str, list[Row]]) -> None:
+        """Outcomes are, revision by revision, what one process makes of the exchange."""
+        wanted = _by_prediction(self._fold.outcomes())
+        for name in sorted({*found, *wanted}):
+            # A repeat is told behind what else its batch has led to.
+            mine, theirs = (sorted(rows.get(name, []), key=_is_repeat) for rows in (found, wanted))
+            if mine != theirs and not (self.lossy and mine == theirs[: len(mine)]):
+                self.note(f"outcomes of {name} are {_short(mine)}, and the exchange says {_short(theirs)}")
+
+    def _as_published(self, found: Mapping[str, list[Row]]) -> None:
+        """What holds in the end follows from which predictions and labels there are, whatever came when."""
+        labels, predictions = self.said("labels"), self.said("predictions")
+        newest = max(
+            [*(event.row["label_time"] for event in labels), *(event.row["event_time"] for event in predictions)],
+            default=0,
+        )
+        reports: dict[str, list[Row]] = defaultdict(list)
+        for event in labels:
+            reports[event.row["event_id"]].append(event.row)
+        times: dict[str, int] = defaultdict(int)
+        for event in (*predictions, *self.said("shadow-predictions")):
+            name = event.row["prediction_id"]
+            times[name] += 1
+            wanted = final_of(event.row, reports[event.row["event_id"]], newest)
+            held = [row for row in found.get(name, []) if row["revision"] >= 0]
+            last = {field: held[-1][field] for field in FINAL} if held else None
+            if last != wanted:
+                self.note(f"the outcome of {name} is {last}, and it deserves {wanted}")
+            if [row["revision"] for row in held] != list(range(len(held))):
+                self.note(f"revisions of {name} are {[row['revision'] for row in held]}")
+        for name, count in times.items():
+            again = sum(row["state"] == "repeated" for row in found.get(name, []))
+            if again != count - 1:
+                self.note(f"{name} was published {count} times, and told to be repeated {again} times")
+        if strange := sorted(set(found) - set(times)):
+            self.note(f"outcomes of what was never predicted: {strange}")
+
+
+def final_of(prediction: Row, reports: Sequence[Row], newest: int) -> dict[str, Any] | None:
+    """What becomes of a prediction; None: nothing yet.
+
+    Args:
+        prediction: what it says.
+        reports: all labels of its event.
+        newest: how far the sources are in the end, ms.
+    """
+    counting = [report for report in reports if report["label_time"] <= prediction["event_time"] + EXPIRES]
+    if not counting and prediction["event_time"] + MATURES > newest:
+        return None
+    known = {name: prediction[name] for name in FINAL if name in prediction}
+    if not counting:
+        nothing = dict.fromkeys(("label_time", "label_source"))
+        return known | nothing | {"state": "presumed", "label": 0.0, "conflicting": False}
+    ranked = sorted(counting, key=lambda report: (-report["label_time"], SOURCES.index(report["source"])))
+    held = max((report for report in ranked if _same(report, ranked[0])), key=lambda report: float(report["value"]))
+    each: dict[str, float] = {}
+    for report in sorted(counting, key=lambda report: (report["label_time"], report["value"])):
+        each[report["source"]] = report["value"]
+    return known | {
+        "state": "labelled",
+        "label": held["value"],
+        "label_time": held["label_time"],
+        "label_source": held["source"],
+        "conflicting": len(set(each.values())) > 1,
+    }
+
+
+def _same(report: Row, other: Row) -> bool:
+    return bool(report["label_time"] == other["label_time"] and report["source"] == other["source"])
+
+
+def _told(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def _by_prediction(outcomes: Any) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in outcomes:
+        found[row["prediction_id"]].append(row)
+    return found
+
+
+def _is_repeat(row: Row) -> bool:
+    return bool(row["revision"] < 0)
+
+
+def _short(rows: Sequence[Row]) -> list[str]:
+    return [f"{row['revision']} {row['state']} {row['label']} as of {row['as_of']}" for row in rows]
+
+
+class ExchangeFold:
+    """The fold of the exchange by one process, partition by partition, as far as it is asked for."""
+
+    def __init__(self, scene: LabelsScene) -> None:
+        self._scene = scene
+        self._service = scene.undisturbed()
+        self._read: dict[int, int] = {}
+        self._told: dict[int, list[Row]] = {}
+
+    def snapshot(self, partition: int, below: int) -> bytes:
+        """The state after all records below an offset."""
+        self._run(partition, below)
+        return self._service.snapshot(self._number(partition))
+
+    def outcomes(self) -> list[Row]:
+        """All outcomes, those of a partition in their order."""
+        logs = self._scene.broker.topics[named("exchange")]
+        for log in logs:
+            self._run(log.partition, log.end)
+        return [row for log in logs for row in self._told[log.partition]]
+
+    def _number(self, partition: int) -> int:
+        return slot(self._scene.inputs.index("exchange"), partition)
+
+    def _run(self, partition: int, below: int) -> None:
+        if partition not in self._read or self._read[partition] > below:
+            self._service.restore(self._number(partition), None)
+            self._read[partition], self._told[partition] = 0, []
+        batch = self._scene.batch(self._scene.broker.log(named("exchange"), partition), self._read[partition], below)
+        if batch is not None:
+            self._told[partition] += [row for emit in self._service.process(batch, 0.0).emits for row in _rows_of(emit)]
+        self._read[partition] = below
+
+
+def _rows_of(emit: Emit) -> list[Row]:
+    if emit.topic != "outcomes":
+        raise ContractError(f"an exchange record led to a record of {emit.topic}")
+    return rows_of(emit.columns)

@@ -1,0 +1,106 @@
+"""What scenes of the product's services share: they are built as their processes build them, and speak Avro."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from headrace.streaming.kafka.decode import take_in
+from headrace.streaming.records.batch import Batch
+from tests.simulated.broker import Broker
+from tests.simulated.log import Log
+from tests.simulated.product.contracts import contracts, decode, encode
+from tests.simulated.scene import Row, Scene, named
+
+HOUR, MINUTE, SECOND = 3_600_000, 60_000, 1_000
+
+
+class Said(NamedTuple):
+    """A record that is published.
+
+    Attributes:
+        row: what it says.
+        value: in bytes.
+        good: whether it is to be refused.
+    """
+
+    key: str
+    row: Mapping[str, Any]
+    value: bytes
+    good: bool = True
+
+
+def said(logical: str, key: str, row: Mapping[str, Any], good: bool = True) -> Said:
+    """A record for a topic."""
+    return Said(key, row, encode(logical, row), good)
+
+
+class ProductScene(Scene):
+    """A service of the product.
+
+    Attributes:
+        counts: partitions by logical topic, where they are not those of the schedule.
+        beside: topics that the service does not use and that are there.
+    """
+
+    counts: Mapping[str, int] = {}
+    beside: Sequence[str] = ()
+
+    def open(self, broker: Broker) -> None:
+        super().open(broker)
+        for logical in self.beside:
+            broker.create(named(logical), self.plan.partitions)
+        for logical, count in self.counts.items():
+            broker.create(named(logical), count)
+
+    def encoded(self, event: Said) -> bytes:
+        return event.value
+
+    def read(self, logical: str, values: Sequence[bytes]) -> Sequence[Row]:
+        return _rows(logical, tuple(values))
+
+    def count(self, logical: str) -> int:
+        """Partitions of a topic."""
+        return len(self.broker.topics[named(logical)])
+
+    def partitions(self) -> dict[str, int]:
+        """Partitions of all topics, by logical name."""
+        return {topic.partition(".")[2]: len(logs) for topic, logs in self.broker.topics.items()}
+
+    def batch(self, log: Log, first: int, end: int) -> Batch | None:
+        """The records of a partition, as a member is given them; None: there are none."""
+        logical = log.topic.partition(".")[2]
+        messages = [log.message(offset, entry) for offset, entry in log.history() if first <= offset < end]
+        if not messages:
+            return None
+        intake = take_in(contracts().channel(logical), messages, self.inputs.index(logical))
+        assert not intake.rejects
+        return intake.batch
+
+    def said(self, logical: str, good: bool = True) -> list[Said]:
+        """What was published to a topic."""
+        topic = named(logical)
+        return [event for (where, _, _), event in sorted(self.events.items()) if where == topic and event.good == good]
+
+    def as_often(self, what: str, found: Iterable[Any], wanted: Iterable[Any]) -> None:
+        """All that was wanted is there, as often as it should be, and nothing else."""
+        seen, deserved = Counter(found), Counter(wanted)
+        if not self.lossy and (lost := deserved - seen):
+            self.note(f"never {what}: {sorted(lost.elements())}")
+        if surplus := seen - deserved:
+            self.note(f"{what} and not to be, or too often: {sorted(surplus.elements())}")
+
+    def bad_refused_once(self) -> None:
+        """What is bad is a dead letter, once, and nothing else is."""
+        letters = [
+            (row["topic"], row["partition"], row["offset"]) for rows in self.rows("dead-letters") for row in rows
+        ]
+        self.as_often("refused", letters, [place for place, event in self.events.items() if not event.good])
+
+
+@cache
+def _rows(logical: str, values: tuple[bytes, ...]) -> Sequence[Row]:
+    """Read once: a scene looks at a partition time and again."""
+    return decode(logical, values)

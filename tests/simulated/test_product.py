@@ -1,0 +1,30 @@
+"""The product's services come through schedules as the small ones do, and their scenes see what goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulated.member import Cast
+from tests.simulated.plan import plan_of
+from tests.simulated.product.defects import LABELS
+from tests.simulated.schedules import attempt, shrink
+from tests.simulated.world import PRODUCT
+
+SEEDS = 60
+WITHIN = 40
+DEFECTS = [("labels", name, cast) for name, cast in LABELS.items()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", PRODUCT)
+def test_no_schedule_breaks_a_service_of_the_product(scene: str) -> None:
+    """All that is due comes once, as one process alone would have said it; `--scene` runs more of them."""
+    found = filter(None, (attempt(plan_of(seed, product=scene), Cast()) for seed in range(SEEDS)))
+    assert [str(shrink(failure, Cast())) for failure in found] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scene", "name", "cast"), DEFECTS, ids=[f"{scene}, {name}" for scene, name, _ in DEFECTS])
+def test_a_defect_of_a_service_is_found(scene: str, name: str, cast: Cast) -> None:
+    """One of the first schedules shows it."""
+    assert any(attempt(plan_of(seed, product=scene), cast) for seed in range(WITHIN))
