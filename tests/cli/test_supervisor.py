@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.operations.local.fleet import MemberState
-from headrace.operations.local.foreground import exit_code
+from headrace.operations.local.foreground import EndedRun
 from headrace.operations.local.supervisor import FINAL, HEALTHY_S, Fate, ended, outcome
 
 
@@ -64,4 +64,5 @@ def test_a_crash_loop_says_how_often_and_until_when() -> None:
 )
 def test_the_exit_code_is_that_of_what_went_wrong(codes: list[int | None], code: int) -> None:
     """0 when all drained, or were stopped before they had begun; else why one gave up, or 1."""
-    assert exit_code([MemberState("m", "score", 1, None, Fate(code=each, over=True)) for each in codes]) == code
+    members = [MemberState("m", "score", 1, None, Fate(code=each, over=True)) for each in codes]
+    assert EndedRun(members).exit_code == code

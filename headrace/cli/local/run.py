@@ -18,7 +18,7 @@ from headrace.cli.render.members import MemberLines
 from headrace.cli.signals import stopped_by_signals
 from headrace.domain.pipeline import units
 from headrace.errors import ConfigurationError
-from headrace.operations.local.foreground import exit_code, plan_members, supervise
+from headrace.operations.local.foreground import plan_members, supervise
 from headrace.operations.local.members import refuse_secret
 from headrace.operations.services import SERVICES
 
@@ -82,11 +82,11 @@ def run(
     names = [member.name for member in plan.members]
     lines = MemberLines(Console(stderr=True, soft_wrap=True), names, to_files=logs is not None)
     with stopped_by_signals(stop):
-        states = supervise(plan, logs, stop, idle, lines.tell)
-    lines.conclude(states)
+        ended = supervise(plan, logs, stop, idle, lines.tell)
+    lines.conclude(ended.members)
     if json:
-        print_json({"members": states})
-    raise typer.Exit(exit_code(states))
+        print_json(ended)
+    raise typer.Exit(ended.exit_code)
 
 
 def seconds(text: str) -> float:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from headrace.cli.options import Bootstrap, FromTime, Json, Store, ToTime, contracts_of, milliseconds
-from headrace.cli.render.documents import json_of, print_json
+from headrace.cli.render.documents import print_json
 from headrace.cli.render.event import narrate
 from headrace.cli.render.package import paper
 from headrace.operations.history.event_history import event_history
@@ -40,15 +40,12 @@ def why(
 
         start, stop = milliseconds(from_), milliseconds(to)
         story = event_history(settings, contracts, store_at(models), id_, start, stop, progress)
-    if isinstance(story, NothingFound):
-        if json:
-            print_json({"pipeline": story.pipeline, "event_id": story.event_id, "found": False, "hint": story.hint})
-        else:
-            Console(stderr=True, soft_wrap=True).print(story.hint, markup=False, highlight=False)
-        raise typer.Exit(1)
     if json:
-        print_json({"found": True, **json_of(story)})
-        return
-    console = paper()
-    for part in narrate(story):
-        console.print(part, soft_wrap=isinstance(part, str))
+        print_json(story)
+    elif isinstance(story, NothingFound):
+        Console(stderr=True, soft_wrap=True).print(story.hint, markup=False, highlight=False)
+    else:
+        console = paper()
+        for part in narrate(story):
+            console.print(part, soft_wrap=isinstance(part, str))
+    raise typer.Exit(0 if story.found else 1)

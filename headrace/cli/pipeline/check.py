@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace.cli.render.documents import print_json
-from headrace.domain.pipeline.check import Problem, load
-from headrace.domain.pipeline.check import check as find_problems
-from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.pipeline.units import duration
-from headrace.domain.pipeline.workspace import resolve
-from headrace.errors import ConfigurationError
+from headrace.domain.pipeline.check import Problem
+from headrace.operations.pipeline_check import check_pipeline
 
 PIPELINE = typer.Argument(help="A pipeline file, or the name of one in pipelines/.", show_default=False)
 
@@ -29,40 +26,15 @@ def check(
     Of a good file it says what it leaves out of figures.
     Exit code 0 where there are none, 1 where there are some or where there is no such file.
     """
-    try:
-        path = resolve(pipeline, Path.cwd())
-    except ConfigurationError as error:
-        path, problems = Path(pipeline), [Problem(1, 1, "", str(error), "name a pipeline file")]
-    else:
-        problems = find_problems(path)
-    told = [] if problems else choices(load(path))
+    checked = check_pipeline(pipeline)
     if json:
-        print_json({"file": str(path), "ok": not problems, "problems": problems, "choices": told})
+        print_json(checked)
     else:
         console = Console(soft_wrap=True, highlight=False)
-        _show(console, _short(path), problems)
-        for choice in told:
+        _show(console, _short(Path(checked.file)), checked.problems)
+        for choice in checked.choices:
             console.print(f"[dim]  {escape(choice)}[/]")
-    raise typer.Exit(1 if problems else 0)
-
-
-def choices(pipeline: Pipeline) -> list[str]:
-    """What a pipeline file chooses to be left out of windows or figures, or counted otherwise."""
-    events, labels, found = pipeline.events, pipeline.labels, []
-    lateness = duration(events.allowed_lateness)
-    if events.late == "score":
-        found.append(
-            f"late: score: an event more than {lateness} late is answered from what windows hold at its time, and "
-            "folded into none: it counts neither for itself nor for others"
-        )
-    if events.repeats == "keep":
-        found.append("repeats: keep: an event that is published twice counts twice, but for views that fold labels")
-    if labels is not None and labels.unlabelled_is is not None:
-        found.append(
-            f"unlabelled_is: an event without a label counts as {labels.unlabelled_is:g} from "
-            f"{duration(labels.matures_after)} after it on"
-        )
-    return found
+    raise typer.Exit(0 if checked.ok else 1)
 
 
 def _short(path: Path) -> str:
@@ -71,7 +43,7 @@ def _short(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def _show(console: Console, path: str, problems: list[Problem]) -> None:
+def _show(console: Console, path: str, problems: Sequence[Problem]) -> None:
     for problem in problems:
         where = f"{path}:{problem.line}:{problem.column}"
         entry = f" [dim]{escape(problem.path)}[/]" if problem.path else ""

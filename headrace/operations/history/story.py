@@ -6,7 +6,7 @@ Times are texts: `timestamp` and those of plans and training as people read them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,7 @@ class RevisedOutcome(Placed):
 class Story:
     """All that is known of an event; `notes` say in words what is not there and what is strange."""
 
+    found: bool = field(init=False, default=True)
     pipeline: str
     event_id: str
     prediction_id: str | None
@@ -206,4 +207,5 @@ class NothingFound:
 
     pipeline: str
     event_id: str
+    found: bool = field(init=False, default=False)
     hint: str

@@ -45,6 +45,24 @@ class MemberPlan:
     waits_for_labels: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """Members that have all ended, and how."""
+
+    members: Sequence[MemberState]
+
+    @property
+    def exit_code(self) -> int:
+        """How it went, for a shell: a member's own code where it gave up.
+
+        Who was stopped while it was starting had begun nothing, so nothing is left undone.
+        """
+        codes = [member.fate.code for member in self.members]
+        if all(code in (DRAINED, STARTING) for code in codes):
+            return 0
+        return next((code for code in codes if code in (2, 3)), 1) or 1
+
+
 def plan_members(
     spec: Pipeline,
     pipeline: str,
@@ -77,9 +95,7 @@ def plan_members(
     return MemberPlan(chosen, env, settings.drain_s, [] if fed else [view.name for view in spec.label_views])
 
 
-def supervise(
-    plan: MemberPlan, logs: Path | None, stop: threading.Event, idle_s: float | None, tell: Tell
-) -> list[MemberState]:
+def supervise(plan: MemberPlan, logs: Path | None, stop: threading.Event, idle_s: float | None, tell: Tell) -> EndedRun:
     """Run members until `stop` is set, drain them, and return how they ended.
 
     Args:
@@ -105,18 +121,7 @@ def supervise(
         finally:
             fleet.stop(plan.drain_s + GRACE_S, note)
             note(last=True)
-        return fleet.states()
-
-
-def exit_code(states: Sequence[MemberState]) -> int:
-    """How a fleet went that has ended, for a shell: a member's own code where it gave up.
-
-    Who was stopped while it was starting had begun nothing, so nothing is left undone.
-    """
-    codes = [state.fate.code for state in states]
-    if all(code in (DRAINED, STARTING) for code in codes):
-        return 0
-    return next((code for code in codes if code in (2, 3)), 1) or 1
+        return EndedRun(fleet.states())
 
 
 def _watch(
