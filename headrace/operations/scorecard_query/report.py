@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import Card, Figure
@@ -146,9 +146,29 @@ def fitted_windows(each: Summary, pipeline: Pipeline, origin: Origin) -> set[int
     return {start for start in each.starts if origin.overlaps(TimeSpan(start, start + length))}
 
 
-def _card(made: Card, names: Sequence[str] | None) -> dict[str, Any]:
-    counts = {name: made.tally[name] for name in ("predictions", "outcomes", "labelled", "presumed", "repeats")}
-    return {**counts, "mature": made.mature, "figures": _figures(made.figures.values(), names)}
+class _CardFields(TypedDict):
+    """What `GroupFigures` and `WindowFigures` have in common."""
+
+    predictions: int
+    outcomes: int
+    labelled: int
+    presumed: int
+    repeats: int
+    mature: bool
+    figures: Sequence[Figure]
+
+
+def _card(made: Card, names: Sequence[str] | None) -> _CardFields:
+    tally = made.tally
+    return _CardFields(
+        predictions=tally["predictions"],
+        outcomes=tally["outcomes"],
+        labelled=tally["labelled"],
+        presumed=tally["presumed"],
+        repeats=tally["repeats"],
+        mature=made.mature,
+        figures=_figures(made.figures.values(), names),
+    )
 
 
 def _figures(figures: Iterable[Figure], names: Sequence[str] | None) -> list[Figure]:
