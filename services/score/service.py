@@ -102,9 +102,9 @@ class Score(Service):
         emits: list[Emit] = []
         rejects: list[Reject] = []
         for opened, part in self._live.parts(batch):
-            begin = self._clock()
-            scores = opened.score(Pass(part.columns))
-            each = (self._clock() - begin) / max(len(part), 1)
+            through, begin = Pass(part.columns), self._clock()
+            scores = opened.score(through)
+            each = (self._clock() - begin + through.beside) / max(len(part), 1)
             finite = np.isfinite(scores)
             if not finite.all():
                 rejects += _rejects(opened, part, scores, ~finite)

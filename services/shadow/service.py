@@ -98,7 +98,7 @@ class Shadow(Service):
 
     def _scored(self, model: ShadowModel, batch: Batch, through: Pass, begin: float, now: float) -> Emit | None:
         assert model.opened is not None
-        rows, start = len(batch), self._clock()
+        rows, start, beside = len(batch), self._clock(), through.beside
         needs = model.seconds_per_row * rows
         if start - begin + needs > self._longest_batch:
             problem = f"a batch of {rows} rows would take {start - begin + needs:.0f} s, of which {needs:.0f} s are its"
@@ -109,7 +109,7 @@ class Shadow(Service):
         except ContractError as error:
             self._dark.fail(model, str(error), now)
             return None
-        seconds = self._clock() - start
+        seconds = self._clock() - start + through.beside - beside
         finite = np.isfinite(scores)
         part, kept = (batch, scores) if finite.all() else (batch.take(finite), scores[finite])
         emit = self._answers.emit(part, model.opened, self._dark.version, kept, now, seconds / rows)

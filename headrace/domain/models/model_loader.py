@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +18,9 @@ from headrace.domain.models.sessions import Matrix, OnnxSession, Scores, Session
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import Arm, EnsembleMember
 from headrace.errors import ContractError
+
+WORTH_S = 0.002
+"""A model whose batch takes less is not handed to a thread: that costs about 50 microseconds (ADR 29)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +45,57 @@ class Pass:
 
     Args:
         columns: of the features topic.
+
+    Attributes:
+        beside: seconds that models took side by side, beyond those that went by meanwhile.
     """
 
     def __init__(self, columns: pa.RecordBatch) -> None:
+        self.beside = 0.0
         self._columns = columns
         self._matrices: dict[FeatureMatrix, Matrix] = {}
         self._scores: dict[str, Scores] = {}
+
+    def score_together(self, models: Iterable[LoadedModel], workers: Executor) -> None:
+        """Have models score side by side: those whose batch takes so long that handing it over counts for nothing.
+
+        None of them runs any more when this returns. Raises as `scores` does.
+        """
+        rows = self._columns.num_rows
+        long = {
+            model.package.digest: model
+            for model in models
+            if model.package.digest not in self._scores and model.session.batch.seconds_per_row * rows >= WORTH_S
+        }
+        if len(long) < 2:
+            return
+        matrices = {digest: self._matrix(model) for digest, model in long.items()}
+        began = time.perf_counter()
+        asked = {digest: workers.submit(_timed, model.session, matrices[digest]) for digest, model in long.items()}
+        wait(asked.values())
+        took = time.perf_counter() - began
+        results = {digest: each.result() for digest, each in asked.items()}
+        self._scores |= {digest: scores for digest, (scores, _) in results.items()}
+        self.beside += max(sum(seconds for _, seconds in results.values()) - took, 0.0)
 
     def scores(self, model: LoadedModel) -> Scores:
         """The model's scores, float64 [n], in the rows' order."""
         digest = model.package.digest
         if digest not in self._scores:
-            assert model.matrix is not None
-            if model.matrix not in self._matrices:
-                self._matrices[model.matrix] = model.matrix.of(self._columns)
-            self._scores[digest] = model.session.run(self._matrices[model.matrix])
+            self._scores[digest] = model.session.run(self._matrix(model))
         return self._scores[digest]
+
+    def _matrix(self, model: LoadedModel) -> Matrix:
+        assert model.matrix is not None
+        if model.matrix not in self._matrices:
+            self._matrices[model.matrix] = model.matrix.of(self._columns)
+        return self._matrices[model.matrix]
+
+
+def _timed(session: Session, matrix: Matrix) -> tuple[Scores, float]:
+    """Scores, and the seconds that they took."""
+    began = time.perf_counter()
+    return session.run(matrix), time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +107,14 @@ class OpenArm:
         threshold: a score at or above it is a positive decision.
         models: the package of a single model, or the members' in order.
         stacking: the model that makes one score of the members'.
+        workers: threads that the members of an ensemble run in, side by side; None: they run one after the other.
     """
 
     arm: Arm
     threshold: float
     models: tuple[LoadedModel, ...]
     stacking: LoadedModel | None = None
+    workers: Executor | None = None
 
     @property
     def seconds_per_row(self) -> float:
@@ -86,6 +128,8 @@ class OpenArm:
         Raises:
             ContractError: a model does not run on these rows.
         """
+        if self.workers is not None:
+            through.score_together(self.models, self.workers)
         scores = [through.scores(model) for model in self.models]
         if self.stacking is None:
             return ensembles.combine(self.arm, scores)
@@ -97,6 +141,9 @@ class OpenArm:
 class Opener:
     """Opens arms; a model that is open already is not loaded again, whichever arm of whichever plan names it.
 
+    Where models have several threads, those of an ensemble have one each, and run side by side on so many: a model that
+    is cut into pieces for two threads costs more than two models that are not.
+
     Args:
         store: where plans' packages lie.
         settings: how models are run.
@@ -107,7 +154,8 @@ class Opener:
         self._store = store
         self._settings = settings
         self._features = features
-        self._open: dict[str, LoadedModel] = {}
+        self._workers = ThreadPoolExecutor(settings.threads, "models") if settings.threads > 1 else None
+        self._open: dict[tuple[str, bool], LoadedModel] = {}
 
     def open(self, arm: Arm) -> OpenArm:
         """Fetch, check and load all that an arm needs.
@@ -121,45 +169,47 @@ class Opener:
         ensembles.check(arm)
         own = EnsembleMember(arm.model, arm.version, arm.digest, arm.uri)
         if arm.combination == ensembles.STACKING:
-            models = tuple(self._model(member) for member in arm.members)
+            models = tuple(self._model(member, beside=True) for member in arm.members)
             package = self._package(own)
             ensembles.check_stacking(arm, package)
-            stacking = self._known(package) or LoadedModel(package, self._session(package), None)
-            self._open[package.digest] = stacking
-            return OpenArm(arm, _threshold(arm, package), models, stacking)
+            stacking = self._open.get((package.digest, False))
+            stacking = stacking or LoadedModel(package, self._session(package, self._settings), None)
+            self._open[package.digest, False] = stacking
+            return OpenArm(arm, _threshold(arm, package), models, stacking, self._workers)
         if arm.members:
             assert arm.threshold is not None
-            return OpenArm(arm, arm.threshold, tuple(self._model(member) for member in arm.members))
+            models = tuple(self._model(member, beside=True) for member in arm.members)
+            return OpenArm(arm, arm.threshold, models, workers=self._workers)
         model = self._model(own)
         return OpenArm(arm, _threshold(arm, model.package), (model,))
 
     def keep(self, arms: Iterable[OpenArm]) -> None:
         """Forget the models that none of these arms uses."""
-        used = {model.package.digest for arm in arms for model in (*arm.models, arm.stacking) if model is not None}
-        self._open = {digest: model for digest, model in self._open.items() if digest in used}
+        used = {id(model) for arm in arms for model in (*arm.models, arm.stacking)}
+        self._open = {key: model for key, model in self._open.items() if id(model) in used}
 
-    def _model(self, named: EnsembleMember) -> LoadedModel:
+    def _model(self, named: EnsembleMember, beside: bool = False) -> LoadedModel:
+        """`beside`: others run beside it, so it has one thread."""
         package = self._package(named)
-        found = self._known(package)
+        key = package.digest, beside and self._workers is not None
+        found = self._open.get(key)
         if found is None or found.matrix is None:
             matrix = FeatureMatrix.resolve(package.manifest.inputs, self._features, package.title)
-            found = self._open[package.digest] = LoadedModel(package, self._session(package), matrix)
+            settings = replace(self._settings, threads=1) if beside else self._settings
+            found = self._open[key] = LoadedModel(package, self._session(package, settings), matrix)
         return found
 
-    def _session(self, package: ModelPackage) -> Session:
+    def _session(self, package: ModelPackage, settings: SessionSettings) -> Session:
         """A session whose rows are scored apart. Whoever writes a plan by other ways than ours has tried no model."""
-        session = open_session(package, self._settings)
+        session = open_session(package, settings)
         if isinstance(session, OnnxSession):  # a forest walks each row by itself
             # Accelerators may round sums of few rows and of many otherwise; the graph is the same.
-            judged = session if session.on_cpu else OnnxSession(package, replace(self._settings, device="cpu"))
+            judged = session if session.on_cpu else OnnxSession(package, replace(settings, device="cpu"))
             check_rows(judged.run, package.sample(ENOUGH), package.title)
         return session
 
-    def _known(self, package: ModelPackage) -> LoadedModel | None:
-        return self._open.get(package.digest)
-
     def _package(self, named: EnsembleMember) -> ModelPackage:
-        known = self._open.get(named.digest)
+        known = self._open.get((named.digest, False)) or self._open.get((named.digest, True))
         package = known.package if known else load(self._store.fetch(named.uri, named.digest), named.digest)
         if package.title != named.title:
             raise ContractError(f"the plan names {named.title}, the package is {package.title}")

@@ -36,7 +36,7 @@ class SessionSettings:
 
     Attributes:
         device: `cuda` insists on the CUDA provider (extra `gpu`), `auto` takes it where it helps, `cpu` never does.
-        threads: of one session; members of a consumer group are the way to more cores.
+        threads: of one session, or of an ensemble's sessions together; members of a group are the way to more cores.
         spinning: whether idle threads burn CPU for a shorter wake-up.
         longest_call: seconds that one call may take; the model's share of the pipeline's latency target.
         rows: of one call; 0 finds the best by measuring.

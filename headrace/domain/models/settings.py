@@ -18,7 +18,7 @@ class InferenceSettings(Settings):
     executor: Literal["auto", "onnxruntime", "forest"] = Field(
         "auto", description="what runs a model; auto: bit masks for plain tree ensembles, ONNX Runtime for all else"
     )
-    threads: int = Field(1, ge=1, le=64, description="threads of one model session")
+    threads: int = Field(1, ge=1, le=64, description="threads of a model, or of the models of an ensemble")
     spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
     model_cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
 
