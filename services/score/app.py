@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.score.metrics import ScoreMetrics
@@ -16,9 +14,12 @@ SHARE_OF_LATENCY = 0.2
 """The part of the pipeline's latency target that one model call may take: two hops and two commits need the rest."""
 
 
-def build(settings: ScoreSettings) -> Runner:
-    """A member of `score`: features to predictions."""
-    contracts = read_contracts(settings)
+def build(settings: ScoreSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `score`: features to predictions.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
     wiring = contracts.wiring("score", settings, "features", ["predictions"], ["plans"])
     metrics = Metrics()
     service = Score(
@@ -28,6 +29,6 @@ def build(settings: ScoreSettings) -> Runner:
         ModelStore(settings.models, settings.model_cache),
         settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
         ScoreMetrics(metrics.registry),
-        time.perf_counter,
+        settings.connection.library.monotonic,
     )
     return Runner(service, wiring, settings, metrics)

@@ -12,6 +12,8 @@ AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "grow", "lose
 retention takes what was answered, or (lose) what was not, the input grows by a partition.
 """
 MEETINGS, DECISIONS = 0.2, 0.1
+TWICE = ("tally", "score")
+"""Scenes that may be of at_least_once: what a service sends itself comes twice then, and is told apart by nothing."""
 SELDOM = {"lose": 0.04, "grow": 0.15}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
@@ -66,8 +68,7 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS, product: str = ""
         rates = {}
     drawn = draw.random()
     scene = product or ("meeting" if drawn < MEETINGS else "decision" if drawn > 1 - DECISIONS else "tally")
-    # What a service sends itself comes twice in at_least_once, and is told apart by nothing: labels says so.
-    once = scene != "tally" or draw.random() < 0.75
+    once = scene not in TWICE or draw.random() < 0.75
     return Plan(
         seed,
         members=draw.choice((1, 2, 2, 3)),

@@ -6,13 +6,15 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
-from tests.simulated.product.defects import LABELS
+from tests.simulated.product.defects import LABELS, SCORE
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
 SEEDS = 60
 WITHIN = 40
-DEFECTS = [("labels", name, cast) for name, cast in LABELS.items()]
+DEFECTS = [
+    (scene, name, cast) for scene, casts in (("labels", LABELS), ("score", SCORE)) for name, cast in casts.items()
+]
 
 
 @pytest.mark.slow

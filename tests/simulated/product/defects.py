@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from headrace.streaming.records.batch import Batch, Output
 from headrace.streaming.task.service import Service
 from tests.simulated.defects import DEFECTS
@@ -45,6 +48,30 @@ class LosesTheFirst(Around):
         )
 
 
+class ScoresByAnother(Around):
+    """Of two rows of a batch each gets the score of the other."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """With the scores the wrong way round."""
+        output: Output = self._service.process(batch, now)
+        return replace(output, emits=tuple(replace(emit, columns=_turned(emit.columns)) for emit in output.emits))
+
+
+def _turned(columns: pa.RecordBatch) -> pa.RecordBatch:
+    place = columns.schema.get_field_index("score")
+    turned = columns["score"].take(pa.array(np.arange(len(columns))[::-1]))
+    return columns.set_column(place, columns.schema.field(place), turned)
+
+
+class RefusesInSilence(Around):
+    """What no model has a score for is left out, and nobody is told."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """Without dead letters."""
+        output: Output = self._service.process(batch, now)
+        return replace(output, rejects=())
+
+
 class TellsTwice(Around):
     """What a replay leads to is told by the next batch, as if it had not been answered in an earlier life."""
 
@@ -64,4 +91,9 @@ LABELS: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},
     "outcomes lost behind a restart": Cast(around=LosesTheFirst),
     "outcomes of a replay told again": Cast(around=TellsTwice),
+}
+SCORE: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
+    "scores of other rows": Cast(around=ScoresByAnother),
+    "rows refused in silence": Cast(around=RefusesInSilence),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from headrace.streaming.kafka.decode import take_in
@@ -89,7 +89,7 @@ class ProductScene(Scene):
         seen, deserved = Counter(found), Counter(wanted)
         if not self.lossy and (lost := deserved - seen):
             self.note(f"never {what}: {sorted(lost.elements())}")
-        if surplus := seen - deserved:
+        if surplus := seen - deserved if self.once else Counter(set(seen) - set(deserved)):
             self.note(f"{what} and not to be, or too often: {sorted(surplus.elements())}")
 
     def bad_refused_once(self) -> None:
@@ -100,7 +100,7 @@ class ProductScene(Scene):
         self.as_often("refused", letters, [place for place, event in self.events.items() if not event.good])
 
 
-@cache
+@lru_cache(64)
 def _rows(logical: str, values: tuple[bytes, ...]) -> Sequence[Row]:
     """Read once: a scene looks at a partition time and again."""
     return decode(logical, values)

@@ -1,0 +1,56 @@
+"""Two small models in a store, and plans that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from headrace.domain.models.package import ModelPackage, pack
+from headrace.domain.models.store import ModelStore
+from headrace.domain.plans.plans import Plan
+from tests.models.graphs import logistic, manifest
+from tests.models.parts import arm
+from tests.simulated.scene import PIPELINE, Row
+
+INPUTS = ("weight", "customer.kilos_1m", "customer.kilos_10m")
+WEIGHTS: Mapping[str, tuple[float, float, float]] = {"1": (0.5, -0.25, 0.125), "2": (-0.5, 0.25, -0.125)}
+"""By version, one a model input: where both sums are infinite there is no score."""
+CANARY_SHARE = 0.5
+
+
+@cache
+def _directory() -> TemporaryDirectory[str]:
+    """Where the models are for as long as the process is."""
+    return TemporaryDirectory(prefix="headrace-models-")
+
+
+def folder() -> Path:
+    """The model store's, in which `cache` is that of all members."""
+    return Path(_directory().name)
+
+
+@cache
+def _stored(version: str) -> tuple[ModelPackage, str]:
+    package = pack(manifest(INPUTS, version=version, threshold=0.5), logistic(WEIGHTS[version]))
+    return package, ModelStore(str(folder() / "models"), folder() / "cache").put(package)
+
+
+def fact(number: int, champion: str, canary: str = "") -> dict[str, Any]:
+    """A plan with one model, or two."""
+    arms = [arm(*_stored(champion))]
+    if canary:
+        arms.append(arm(*_stored(canary), "canary", share=CANARY_SHARE))
+    return Plan(PIPELINE, number, tuple(arms), salt="salt").fact(0, "test", "a test")
+
+
+def score_of(version: str, features: Row) -> float:
+    """What a model says of an event."""
+    values = [features["event"]["weight"], features["customer"]["kilos_1m"], features["customer"]["kilos_10m"]]
+    with np.errstate(invalid="ignore"):
+        margin = np.float32(np.dot(np.array(values, np.float32), np.array(WEIGHTS[version], np.float32)))
+    return float(1 / (1 + np.exp(-margin, dtype=np.float32)))

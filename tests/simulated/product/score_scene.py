@@ -1,0 +1,144 @@
+"""Scores: every event's features are answered by a model that some plan names for its entity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import inf, isclose, isnan
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.plans.canary_split import shares
+from headrace.streaming.task.runner import Runner
+from services.score.app import build
+from services.score.service import Score
+from services.score.settings import ScoreSettings
+from tests.simulated.broker import Broker
+from tests.simulated.groups import Part
+from tests.simulated.plan import Plan
+from tests.simulated.process import SimulatedLibrary
+from tests.simulated.product.contracts import PIPELINE, contracts
+from tests.simulated.product.models import CANARY_SHARE, fact, folder, score_of
+from tests.simulated.product.product_scene import ProductScene, Said, said
+from tests.simulated.scene import Row, Store, named
+from tests.simulated.settings import SESSION_MS, Simulated, of_member
+
+ENTITIES = 6
+PASSED = ("event_id", "entity", "event_time", "ingest_time", "event", "customer")
+"""Fields that a prediction has from its features."""
+
+
+class ScoreMember(Simulated, ScoreSettings):
+    """Settings of a member of `score` that measures nothing when it loads a model: that takes longer than all else."""
+
+    def session(self, longest_call: float) -> SessionSettings:
+        return replace(super().session(longest_call), device="cpu", rows=16)
+
+
+class ScoreScene(ProductScene):
+    """Features, some of which no model has a score for or nobody can read, and now and then another plan."""
+
+    service = "score"
+    inputs = Score.inputs
+    outputs = ("predictions",)
+    counts = {"plans": 1}  # noqa: RUF012 - nobody changes it
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        places = {"models": str(folder() / "models"), "model_cache": folder() / "cache"}
+        self._settings = ScoreMember(pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, **places)
+
+    def open(self, broker: Broker) -> None:
+        super().open(broker)
+        where, first = (named("plans"), 0), self._plan(1, "1")
+        broker.append(where, first.key.encode(), first.value)
+        self.events[*where, 0] = first
+
+    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
+        return build(self._settings.model_copy(update=of_member(self.plan, name, library)), contracts())
+
+    def _plan(self, number: int, champion: str, canary: str = "") -> Said:
+        row = fact(number, champion, canary)
+        return said("plans", row["pipeline"], row)
+
+    def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        entity, time = draw.randrange(ENTITIES), int(self.broker.wall * 1000) + number
+        customer = {name: draw.randint(0, 9) for name in ("sent_1m", "most_1m", "sent_10m", "most_10m")}
+        fate = draw.random()
+        scored = fate >= 0.06
+        row = {
+            "event_id": f"e{number}", "entity": f"c{entity}", "event_time": time, "ingest_time": time + 5,
+            "event": {"weight": draw.randint(0, 9)},
+            "customer": {
+                **customer,
+                "kilos_1m": float(draw.randint(0, 9)) if scored else inf,
+                "kilos_10m": float(draw.randint(0, 9)) if scored else inf,
+            },
+        }  # fmt: skip  # one line for what belongs together
+        told = said("features", row["entity"], row, scored)
+        if fate > 0.97:
+            told = Said(told.key, row, b"nobody can read this", good=False)
+        found = [((named("features"), entity % self.count("features")), told)]
+        if draw.random() < 0.15:
+            champion, canary = draw.choice((("1", ""), ("2", ""), ("1", "2"), ("2", "1")))
+            found.append(((named("plans"), 0), self._plan(number + 2, champion, canary)))
+        return found
+
+    def grow(self) -> None:
+        if self.count("features") == self.plan.partitions:
+            self.broker.grow(named("features"))
+
+    def fold(self, part: Part, below: int) -> object:
+        raise AssertionError("it keeps no state")
+
+    def judge(self) -> None:
+        self.bad_refused_once()
+        rows: dict[str, Row] = {event.row["event_id"]: event.row for event in self.said("features")}
+        home = {
+            event.row["event_id"]: (number, offset)
+            for (topic, number, offset), event in self.events.items()
+            if topic == named("features")
+        }
+        plans = {event.row["plan_version"]: event.row for event in self.said("plans")}
+        told = self.rows("predictions")
+        self.each_once("predicted", [row["event_id"] for part in told for row in part], rows)
+        for part in told:
+            for row in part:
+                if row["event_id"] in rows:
+                    self._right(row, rows[row["event_id"]], plans)
+            if self.once:
+                self._in_order([(row["entity"], *home[row["event_id"]]) for row in part if row["event_id"] in home])
+
+    def _right(self, row: Row, features: Row, plans: dict[int, Row]) -> None:
+        """A prediction says what the plan that it names has the event's entity answered with."""
+        name = row["event_id"]
+        if any(row[field] != features[field] for field in PASSED):
+            self.note(f"the prediction of {name} has other features than the event")
+        if row["plan_version"] not in plans:
+            self.note(f"{name} was answered by plan {row['plan_version']}, which nobody published")
+            return
+        arms = {arm["arm"]: arm for arm in plans[row["plan_version"]]["arms"]}
+        tried = "canary" in arms and shares(pa.array([row["entity"]]), "salt")[0] < CANARY_SHARE
+        arm = arms["canary" if tried else "champion"]
+        model = {"name": arm["model"], "version": arm["version"], "digest": arm["digest"]}
+        wanted: dict[str, Any] = {
+            "prediction_id": f"{name}/{arm['model']}@{arm['version']}/{arm['arm']}", "model": model, "arm": arm["arm"],
+        }  # fmt: skip  # one line's worth
+        found = {field: row[field] for field in wanted}
+        if found != wanted:
+            self.note(f"{name} was answered by {found}, and plan {row['plan_version']} says {wanted}")
+        score = score_of(arm["version"], features)
+        if isnan(score) or not isclose(row["score"], score, rel_tol=1e-5):
+            self.note(f"{name} was scored {row['score']}, and deserves {score}")
+        if row["decision"] != (row["score"] >= 0.5):
+            self.note(f"{name} was scored {row['score']}, and decided {row['decision']}")
+
+    def _in_order(self, answers: Sequence[tuple[str, int, int]]) -> None:
+        """Of an entity and a partition, predictions follow one another as features did."""
+        for (entity, number, before), (other, where, after) in pairwise(sorted(answers, key=lambda each: each[:2])):
+            if (entity, number) == (other, where) and after <= before:
+                self.note(f"predictions of {entity} go from {before} back to {after} of partition {number}")
