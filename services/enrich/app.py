@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.stores.online import MemoryStore, open_store
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
@@ -11,9 +11,12 @@ from services.enrich.service import Enrich
 from services.enrich.settings import EnrichSettings
 
 
-def build(settings: EnrichSettings) -> Runner:
-    """A member of `enrich`: events to features."""
-    contracts = read_contracts(settings)
+def build(settings: EnrichSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `enrich`: events to features.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
     pipeline = contracts.pipeline
     writes = ["features", *(f"view.{view.name}" for view in pipeline.foreign_views)]
     if pipeline.label_views:

@@ -6,14 +6,16 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
-from tests.simulated.product.defects import LABELS, SCORE
+from tests.simulated.product.defects import ENRICH, LABELS, SCORE
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
 SEEDS = 60
 WITHIN = 40
 DEFECTS = [
-    (scene, name, cast) for scene, casts in (("labels", LABELS), ("score", SCORE)) for name, cast in casts.items()
+    (scene, name, cast)
+    for scene, casts in (("labels", LABELS), ("score", SCORE), ("enrich", ENRICH))
+    for name, cast in casts.items()
 ]
 
 

@@ -45,7 +45,7 @@ LAST_ROUNDS = 4
 
 
 SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
-PRODUCT: Mapping[str, str] = {"labels": "LabelsScene", "score": "ScoreScene"}
+PRODUCT: Mapping[str, str] = {"labels": "LabelsScene", "score": "ScoreScene", "enrich": "EnrichScene"}
 """Scenes of the product's services, each in a module of its own below `product`."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.columnar import packing
 from headrace.streaming.records.batch import Batch, Output
 from headrace.streaming.task.service import Service
 from tests.simulated.defects import DEFECTS
@@ -39,13 +40,11 @@ class LosesTheFirst(Around):
             self._fresh.add(partition)
 
     def process(self, batch: Batch, now: float) -> Output:
-        """Without outcomes, the first time."""
+        """In silence, the first time."""
         output: Output = self._service.process(batch, now)
         fresh = self._fresh & set(batch.partition.tolist())
         self._fresh -= fresh
-        return (
-            replace(output, emits=tuple(emit for emit in output.emits if emit.topic != "outcomes")) if fresh else output
-        )
+        return replace(output, emits=()) if fresh else output
 
 
 class ScoresByAnother(Around):
@@ -86,11 +85,27 @@ class TellsTwice(Around):
         return replace(output, emits=(*late, *output.emits))
 
 
+class ForgetsIds(Around):
+    """Which ids there were is not restored."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """All but ids."""
+        if snapshot is not None:
+            columns = packing.unpack(snapshot)
+            snapshot = packing.pack({name: each for name, each in columns.items() if not name.startswith("repeats")})
+        self._service.restore(partition, snapshot, end)
+
+
 _COMMON = ("offset one too high", "offset one too low", "checkpoint ahead of state", "no restore")
 LABELS: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},
     "outcomes lost behind a restart": Cast(around=LosesTheFirst),
     "outcomes of a replay told again": Cast(around=TellsTwice),
+}
+ENRICH: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in _COMMON},
+    "features lost behind a restart": Cast(around=LosesTheFirst),
+    "ids forgotten at a restart": Cast(around=ForgetsIds),
 }
 SCORE: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},

@@ -169,10 +169,12 @@ class LabelsScene(ProductScene):
         """Outcomes are, revision by revision, what one process makes of the exchange."""
         wanted = _by_prediction(self._fold.outcomes())
         for name in sorted({*found, *wanted}):
-            # A repeat is told behind what else its batch has led to.
-            mine, theirs = (sorted(rows.get(name, []), key=_is_repeat) for rows in (found, wanted))
-            if mine != theirs and not (self.lossy and mine == theirs[: len(mine)]):
-                self.note(f"outcomes of {name} are {_short(mine)}, and the exchange says {_short(theirs)}")
+            for again in (False, True):  # A repeat is told behind what else its batch has led to.
+                mine, theirs = (
+                    [row for row in rows.get(name, []) if (row["revision"] < 0) == again] for rows in (found, wanted)
+                )
+                if mine != theirs and not (self.lossy and mine == theirs[: len(mine)]):
+                    self.note(f"outcomes of {name} are {_short(mine)}, and the exchange says {_short(theirs)}")
 
     def _as_published(self, found: Mapping[str, list[Row]]) -> None:
         """What holds in the end follows from which predictions and labels there are, whatever came when."""
@@ -245,10 +247,6 @@ def _by_prediction(outcomes: Any) -> dict[str, list[Row]]:
     for row in outcomes:
         found[row["prediction_id"]].append(row)
     return found
-
-
-def _is_repeat(row: Row) -> bool:
-    return bool(row["revision"] < 0)
 
 
 def _short(rows: Sequence[Row]) -> list[str]:

@@ -70,14 +70,12 @@ class ProductScene(Scene):
         return {topic.partition(".")[2]: len(logs) for topic, logs in self.broker.topics.items()}
 
     def batch(self, log: Log, first: int, end: int) -> Batch | None:
-        """The records of a partition, as a member is given them; None: there are none."""
+        """The records of a partition that can be read, as a member is given them; None: there are none."""
         logical = log.topic.partition(".")[2]
         messages = [log.message(offset, entry) for offset, entry in log.history() if first <= offset < end]
         if not messages:
             return None
-        intake = take_in(contracts().channel(logical), messages, self.inputs.index(logical))
-        assert not intake.rejects
-        return intake.batch
+        return take_in(contracts().channel(logical), messages, self.inputs.index(logical)).batch
 
     def said(self, logical: str, good: bool = True) -> list[Said]:
         """What was published to a topic."""
