@@ -17,7 +17,7 @@ from headrace.columnar.partitioner import partitions_of
 from headrace.domain.records.exchange import KINDS, MOST_BYTES
 from headrace.streaming.watermarks.marks import Mark
 from headrace.streaming.watermarks.repartition import Lists, Spread
-from services.labels.join.layout import NEVER, UNSEEN
+from services.labels.join.layout import ADDED, NEVER, UNSEEN
 
 arrays: Any = pa  # its stubs know too few of the overloads
 
@@ -38,7 +38,7 @@ def marks_of(sources: Ints, counts: Mapping[str, int]) -> dict[Source, Mark]:
     return {
         name: Mark(name[1], 0, UNSEEN if progress == NEVER else progress, max(idle, heard), idle != NEVER)
         for name, (progress, idle, heard) in zip(names, sources.tolist(), strict=True)
-        if heard != NEVER
+        if heard > ADDED
     }
 
 

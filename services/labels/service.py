@@ -57,6 +57,7 @@ class Labelling(Service):
     inputs = ("labels", "predictions", "shadow-predictions", "exchange")
     stateful = ("exchange",)
     answers = ("outcomes",)
+    begins_kept = True  # Which sources are waited for from the beginning on: those that there are then.
 
     def __init__(
         self,

@@ -57,6 +57,34 @@ def test_a_checkpoint_is_written_as_it_was() -> None:
     assert all(len(former[name]) for name in ("queue", "heap", "records"))
 
 
+def test_a_source_that_was_added_is_waited_for_once_it_is_heard_of() -> None:
+    """What was answered when nobody knew of it is the same when it is folded again, by somebody who does."""
+    case = Case(pipeline())
+    quiet = [
+        case.record(source, partition, progress, 2_000, idle=True)
+        for source, partition, progress in (
+            ("labels", 0, 1_000), ("labels", 1, 0), ("predictions", 0, 1_000), ("predictions", 1, 0),
+        )
+    ]  # fmt: skip  # one line a topic
+    born = [case.record("predictions", 0, 500, 2_000, predictions=[case.prediction("e", 500)])]
+    firsts = {"labels": 0, "predictions": 2, "shadow-predictions": 4, "events": 5}
+    kept = Packed(predictions(case.pipeline), ["entity"]), entities(case.pipeline)
+    join = joined(case)
+    first = ExchangeBatch(case.batch(born), firsts, COUNTS, *kept)
+    join.fold(first, 0, 1)
+    join.settle()
+    columns = join.columns()
+    grown = COUNTS | {"predictions": 3}
+    assert case.pipeline.labels is not None
+    other = Join(question_of(case.pipeline.labels, [grown[kind] for kind in KINDS]))
+    other.load(columns)
+    then = ExchangeBatch(case.batch(quiet), firsts, COUNTS, *kept)
+    now = ExchangeBatch(case.batch(quiet), firsts | {"shadow-predictions": 5, "events": 6}, grown, *kept)
+    told, again = join.fold(then, 0, len(quiet)), other.fold(now, 0, len(quiet))
+    assert len(told.outcomes) == 1
+    assert len(again.outcomes) == 1
+
+
 def test_a_checkpoint_of_before_goes_on() -> None:
     """A member that begins with it tells what one tells that was never restarted, and ends in the same state."""
     case = Case(pipeline(matures=300, expires=4_000))

@@ -15,6 +15,7 @@ MEETINGS, DECISIONS = 0.2, 0.1
 TWICE = ("tally", "score", "enrich")
 """Scenes that may be of at_least_once: what a service sends itself comes twice then, and is told apart by nothing."""
 SELDOM = {"lose": 0.04, "grow": 0.15}
+OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
 
@@ -60,9 +61,9 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS, product: str = ""
     `product`: the scene of the product's that it is of; those that are small are drawn otherwise.
     """
     draw = Random(f"plan {product} {seed}" if product else f"plan {seed}")
-    rates = {}
+    rates, seldom = {}, OF_PRODUCT if product else SELDOM
     for fault in AT_CALLS + AT_TURNS:
-        if draw.random() < SELDOM.get(fault, 0.45):
+        if draw.random() < seldom.get(fault, 0.45):
             rates[fault] = 10 ** draw.uniform(-3.0, -1.5) if fault in AT_CALLS else 10 ** draw.uniform(-2.0, -0.9)
     if draw.random() < 0.03:
         rates = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.errors import ContractError
+from headrace.errors import ContractError, Fenced
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.partition_counts import PartitionCounts
 from headrace.streaming.task.recovery import Recovery, check_offsets
 from headrace.streaming.task.transactions import AtLeastOnce, Retry, TransactionAborted
 from tests.simulated.member import Cast
@@ -94,6 +95,35 @@ def test_a_checkpoint_of_who_is_no_member_any_more_takes_nobodys_place() -> None
     assert [entry.value for _, entry in log.visible()] == [b"committed"]
     reader = Consumer(memory.connection("reader"), group=group)
     assert reader.committed([TopicPartition(events, 0)])[0].offset == 5
+
+
+def test_the_first_commit_of_what_waits_for_sources_has_its_checkpoint() -> None:
+    """Folded anew from the beginning, by a member that knows of more of them, it would wait for those."""
+    world = World(Plan(1, 1, 1, 6, 0, "labels", "exactly_once", "classic", 50, 1.0, 1_000, 0.0), Cast())
+    while not world.publisher.done:
+        world.publisher.turn()
+    (member,) = world.members
+    member.start()
+    assert member.life is not None
+    log = world.broker.log("simulated.exchange", 0)
+    while (world.scene.committed(log) or (0, ""))[0] == 0:
+        member.life.turn()
+        world.elapse(member.life.process, 0.1)
+    assert "checkpoint" in (world.scene.committed(log) or (0, ""))[1]
+    assert not world.scene.breaches
+
+
+def test_records_of_who_knows_of_more_partitions_are_no_broken_ones() -> None:
+    """Before a record is held against its writer, a member looks whether it knows of all partitions."""
+    memory = InMemory("classic", 1)
+    memory.broker.create(channel("events").name, 1)
+    wired = wiring("tally", ("events",), ())
+    consumer = Consumer(memory.connection("m0"), group=wired.group)
+    counts = PartitionCounts(wired, StoreTally(memory), {"events": 1})
+    counts.explain(consumer)
+    memory.broker.grow(channel("events").name)
+    with pytest.raises(Fenced, match="has 2 partitions by now"):
+        counts.explain(consumer)
 
 
 def test_a_state_without_a_checkpoint_is_not_rebuilt_from_half_a_log() -> None:

@@ -174,6 +174,7 @@ class Commits:
         """Whether one is due, or would say anything new."""
         if not task.outran_checkpoint:
             return False
+        every |= task.place is None and self.service.begins_kept
         old = now - task.last_checkpoint >= self.settings.checkpoint_s
         return every or old or task.rows_since_checkpoint >= self.settings.checkpoint_rows
 

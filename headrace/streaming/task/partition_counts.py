@@ -104,6 +104,14 @@ class PartitionCounts:
             if told not in (0, count):
                 self._grown(logical, name, count, told)
 
+    def explain(self, consumer: Consumer) -> None:
+        """Records broke a contract: look at once whether they are of members who know of more partitions than this one.
+
+        Raises as `look` does; then there is nothing wrong with them.
+        """
+        self._look_at = 0.0
+        self.look(consumer, 0.0)
+
     def notice(self, consumer: Consumer, batch: Batch) -> None:
         """Look at once when a key lies where it does not belong, before its record is read. Raises Grown.
 

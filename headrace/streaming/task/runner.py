@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from headrace.columnar.jit import prepare
-from headrace.errors import Fenced, HeadraceError, Transient
+from headrace.errors import ContractError, Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.decode import Intake, take_in
@@ -348,7 +348,11 @@ class Runner:
         self.metrics.batch_rows.observe(len(records))
         for intake in intakes:
             self._advance(intake, now)
-            self.answering.take(intake, now)
+            try:
+                self.answering.take(intake, now)
+            except ContractError:
+                self.counts.explain(self.consumer)
+                raise
         return True
 
     def _by_topic(self, records: list[Message]) -> Iterator[tuple[int, Channel, list[Message]]]:

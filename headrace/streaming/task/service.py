@@ -32,6 +32,9 @@ class Service:
     """Outputs that nobody else writes: by them a group knows that it has been here before."""
     counted: tuple[str, ...] = ()
     """Topics whose number of partitions decides where records of a key, and so its state, are: it may not change."""
+    begins_kept: bool = False
+    """Whether a partition's first commit has its checkpoint, so that it is never folded from its beginning again: where
+    a state begins with more than its records, such as how many partitions others have."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
 

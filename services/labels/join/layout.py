@@ -21,6 +21,8 @@ from headrace.columnar.structs import Span, f8, i2, i4, i8, kind_of, u2, u4
 
 NEVER = -(2**62)
 """A time before all times, far enough from the edge of int64 to subtract durations from."""
+ADDED = NEVER + 1
+"""When a source was heard of that came after the state began and was not heard of: nothing waits for it until it is."""
 
 BLOCK_BYTES = 1 << 20
 """Bytes of a block, but for one that holds a single larger record."""

@@ -19,6 +19,7 @@ from services.labels.exchange_batch import ExchangeBatch, Named
 from services.labels.join.arena import block_size, rebuild, rehash
 from services.labels.join.fold import walk
 from services.labels.join.layout import (
+    ADDED,
     AGAIN,
     BLOCK,
     BUCKET,
@@ -282,7 +283,8 @@ class Join:
         }
 
     def load(self, columns: dict[str, packing.Column]) -> None:
-        """Take over what `columns` gave; of source partitions that were added since, nothing was heard.
+        """Take over what `columns` gave. Source partitions that were added since count from when they are heard of:
+        what is folded again must lead to what it led to when nobody knew of them.
 
         Raises ContractError when source topics have fewer now.
         """
@@ -303,6 +305,7 @@ class Join:
         heard, at, place = columns["sources"].reshape(-1, self.sources.shape[1]), 0, 0
         for before, count in zip(then, now, strict=True):
             self.sources[place : place + before] = heard[at : at + before]
+            self.sources[place + before : place + count, -1] = ADDED
             at, place = at + before, place + count
         self._buckets = np.concatenate([_structs(columns["queue"], self._buckets), array_of(BUCKET, 64)])
         self._heap = np.concatenate([_structs(columns["heap"], self._heap), array_of(DUE, 64)])

@@ -19,7 +19,7 @@ from __future__ import annotations
 from headrace.columnar.jit import kernel
 from headrace.columnar.structs import I8, at
 from services.labels.join.arena import block_at
-from services.labels.join.layout import NEVER, SOURCE, UNSEEN, Memory, Records, SourceMark
+from services.labels.join.layout import ADDED, NEVER, SOURCE, UNSEEN, Memory, Records, SourceMark
 
 _FOREVER = 2**62
 EVENTS = 3
@@ -70,8 +70,8 @@ def _set_clocks(join: Memory) -> None:
 def _reached(join: Memory, first: int, count: int) -> tuple[int, int, int]:
     """Of some sources: the least time that those awake have seen, the least and the largest that any has.
 
-    The first is _FOREVER when all are idle, and NEVER before all were heard of; those that never had data have no part
-    in the others, which are NEVER without any.
+    The first is _FOREVER when all are idle, and NEVER before all were heard of, but for those that were added later;
+    those that never had data have no part in the others, which are NEVER without any.
     """
     awake, least, most = _FOREVER, _FOREVER, NEVER
     for number in range(first, first + count):
@@ -79,6 +79,8 @@ def _reached(join: Memory, first: int, count: int) -> tuple[int, int, int]:
         progress = source.progress
         if source.heard == NEVER:
             return NEVER, NEVER, NEVER
+        if source.heard == ADDED:
+            continue
         if source.idle == NEVER:
             awake = min(awake, progress)
         if progress != NEVER:
