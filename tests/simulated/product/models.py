@@ -17,6 +17,8 @@ from tests.models.graphs import logistic, manifest
 from tests.models.parts import arm
 from tests.simulated.scene import PIPELINE, Row
 
+STORE = "memory://models"
+"""Plans name it, and are the same in every process."""
 INPUTS = ("weight", "customer.kilos_1m", "customer.kilos_10m")
 WEIGHTS: Mapping[str, tuple[float, float, float]] = {"1": (0.5, -0.25, 0.125), "2": (-0.5, 0.25, -0.125)}
 """By version, one a model input: where both sums are infinite there is no score."""
@@ -25,19 +27,18 @@ CANARY_SHARE = 0.5
 
 @cache
 def _directory() -> TemporaryDirectory[str]:
-    """Where the models are for as long as the process is."""
     return TemporaryDirectory(prefix="headrace-models-")
 
 
-def folder() -> Path:
-    """The model store's, in which `cache` is that of all members."""
+def cache_folder() -> Path:
+    """Where all members keep the packages that they fetched, for as long as the process is."""
     return Path(_directory().name)
 
 
 @cache
 def _stored(version: str) -> tuple[ModelPackage, str]:
     package = pack(manifest(INPUTS, version=version, threshold=0.5), logistic(WEIGHTS[version]))
-    return package, ModelStore(str(folder() / "models"), folder() / "cache").put(package)
+    return package, ModelStore(STORE, cache_folder()).put(package)
 
 
 def fact(number: int, champion: str, canary: str = "") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
 from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import PIPELINE, contracts
-from tests.simulated.product.models import CANARY_SHARE, fact, folder, score_of
+from tests.simulated.product.models import CANARY_SHARE, STORE, cache_folder, fact, score_of
 from tests.simulated.product.product_scene import ProductScene, Said, said
 from tests.simulated.scene import Row, Store, named
 from tests.simulated.settings import SESSION_MS, Simulated, of_member
@@ -49,7 +49,7 @@ class ScoreScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        places = {"models": str(folder() / "models"), "model_cache": folder() / "cache"}
+        places = {"models": STORE, "model_cache": cache_folder()}
         self._settings = ScoreMember(pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, **places)
 
     def open(self, broker: Broker) -> None:
