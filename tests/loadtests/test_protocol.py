@@ -82,6 +82,7 @@ def test_days_and_rows(rows: Rows) -> None:
     assert (TRAINED[1] - 1 + 7 * DAY) < AS_OF
 
 
+@pytest.mark.rehearsal
 @pytest.mark.parametrize("contender", PLAYED, ids=[contender.title for contender in PLAYED])
 def test_published_figures(rows: Rows, contender: Contender) -> None:
     """Each model reaches the published figures within its spread over seeds; what has none, to the third digit."""
