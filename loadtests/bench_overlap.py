@@ -44,7 +44,7 @@ from loadtests.bench_codec import One
 from tests.models.graphs import deep
 
 PIPELINE = Path(__file__).parents[1] / "pipelines/card_fraud.yaml"
-ROWS, BATCHES, ROUNDS = 4_096, 5, 11
+ROWS, BATCHES = 4_096, 5
 INPUTS = tuple(f"customer.{what}_{days}d" for what in ("nb_tx", "avg_amount") for days in (1, 7, 30))
 Run = Callable[[], object]
 
@@ -143,11 +143,11 @@ def spent(run: Run) -> tuple[float, float]:
     return (time.perf_counter() - began) * each, (time.process_time() - cpu) * each
 
 
-def overlap(way: Way) -> dict[str, float]:
-    """Both ways of a model, beside one another."""
+def overlap(way: Way, times: int) -> dict[str, float]:
+    """Both ways of a model, beside one another, so many times in turn."""
     assert way.in_turn() == way.overlapped()
     rounds = []
-    for _ in range(ROUNDS):
+    for _ in range(times):
         one, way.computing = spent(way.in_turn), 0.0
         other = spent(way.overlapped)
         computing = way.computing / (BATCHES * ROWS) * 1e6
@@ -162,7 +162,7 @@ def overlap(way: Way) -> dict[str, float]:
     }
 
 
-def ensemble(package: ModelPackage) -> dict[str, float]:
+def ensemble(package: ModelPackage, times: int) -> dict[str, float]:
     """Three of a model, by one thread, by two in each session, by two side by side."""
     single, double = ([open_session(package, SessionSettings("cpu", threads)) for _ in "abc"] for threads in (1, 2))
     matrix, workers = np.asfortranarray(package.sample(ROWS)), ThreadPoolExecutor(2)
@@ -176,7 +176,7 @@ def ensemble(package: ModelPackage) -> dict[str, float]:
         "side_by_side": side_by_side,
     }
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
+    for _ in range(times):
         for name, way in ways.items():
             costs[name].append(spent(lambda way=way: [way() for _ in range(BATCHES)]))
     found = {f"cpu_{name}_us": median(cpu for _, cpu in each) for name, each in costs.items()}
@@ -190,15 +190,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args().json
+    parser.add_argument("--rounds", type=int, default=11)
+    options = parser.parse_args()
     documents = schemas(load(PIPELINE, Workspace.of(PIPELINE)), Workspace.of(PIPELINE))
     features, predictions = (load_schema(documents[f"card_fraud.{name}-value"]) for name in ("features", "predictions"))
     found: dict[str, dict[str, Any]] = {}
     for name, package in models(np.random.default_rng(0)):
-        found[name] = {"overlap": overlap(Way(package, features, predictions)), "ensemble": ensemble(package)}
+        found[name] = {
+            "overlap": overlap(Way(package, features, predictions), options.rounds),
+            "ensemble": ensemble(package, options.rounds),
+        }
         print(json.dumps({name: found[name]}), flush=True)
-    if chosen is not None:
-        chosen.write_text(json.dumps(found, indent=1))
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

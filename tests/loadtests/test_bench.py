@@ -41,6 +41,26 @@ def test_every_part_of_the_benchmark_gives_figures(kafka: str, tmp_path: Path) -
 
 
 @pytest.mark.rehearsal
+@pytest.mark.parametrize(
+    "command", ["bench_codec --records 1000", "bench_overlap --rounds 1", "bench_scoring", "bench_windows 20000"]
+)
+def test_every_benchmark_without_a_broker_runs(command: str) -> None:
+    """Those that are no part of the others' command, and would be broken in silence."""
+    module, *options = command.split()
+    ran = subprocess.run(
+        [sys.executable, "-m", f"loadtests.{module}", *options], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
+    assert ran.stdout
+
+
+def test_the_benchmarks_without_a_broker_are_known() -> None:
+    """Each is run by the test above."""
+    found = {path.stem for path in (ROOT / "loadtests").glob("bench_*.py")}
+    assert found == {"bench_codec", "bench_overlap", "bench_scoring", "bench_windows"}
+
+
+@pytest.mark.rehearsal
 def test_parity_says_by_its_exit_code_that_all_is_equal() -> None:
     """Ten thousand real transactions and one kill give the published features, and exit code 0."""
     if not DATA.is_dir():
