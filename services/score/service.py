@@ -102,7 +102,7 @@ class Score(Service):
         emits: list[Emit] = []
         rejects: list[Reject] = []
         for opened, part in self._live.parts(batch):
-            through, begin = Pass(part.columns), self._clock()
+            through, begin = Pass(part.columns, self._clock), self._clock()
             scores = opened.score(through)
             each = (self._clock() - begin + through.beside) / max(len(part), 1)
             finite = np.isfinite(scores)

@@ -86,7 +86,7 @@ class Shadow(Service):
             self._dark.turn(load, now)
         emits: list[Emit | None] = []
         if playing := self._dark.playing:
-            through, begin = Pass(batch.columns), self._clock()
+            through, begin = Pass(batch.columns, self._clock), self._clock()
             emits = [self._scored(model, batch, through, begin, now) for model in playing]
         self._dark.passed(batch)
         return Output((*(emit for emit in emits if emit is not None), *self._dark.news()))

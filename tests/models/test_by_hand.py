@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pyarrow as pa
@@ -142,7 +143,9 @@ def test_what_passes_is_played(manifest: str, graph: bytes, sound: bool, tmp_pat
         uri = store.put(package)
         opener = Opener(store, SessionSettings(device="cpu", rows=64), pa.schema(parts.FEATURES))
         opened = opener.open(Arm("champion", "mine", "1", package.digest, uri))
-        scores = opened.score(Pass(parts.features([1.0, None, 3.0, 1e6] * 50, [1, 2, None, 4] * 50).columns))
+        scores = opened.score(
+            Pass(parts.features([1.0, None, 3.0, 1e6] * 50, [1, 2, None, 4] * 50).columns, perf_counter)
+        )
     except HeadraceError:
         assert not sound
         return

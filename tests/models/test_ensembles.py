@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def stacked(arm: Arm, digests: Sequence[str] | None = None, names: Sequence[str]
 
 def scored(opened: OpenArm) -> npt.NDArray[np.float64]:
     """What the arm says of `ROWS`."""
-    return opened.score(Pass(ROWS))
+    return opened.score(Pass(ROWS, perf_counter))
 
 
 def test_a_mean(opener: Opener, ensemble: Make) -> None:
@@ -110,7 +111,7 @@ def test_shared_members_are_loaded_and_scored_once(opener: Opener, ensemble: Mak
     champion = opener.open(Arm("champion", "m", "1", ONE.digest, store.put(ONE)))
     mean = opener.open(ensemble("mean"))
     assert mean.models[0] is champion.models[0]
-    through = Pass(ROWS)
+    through = Pass(ROWS, perf_counter)
     assert through.scores(champion.models[0]) is through.scores(mean.models[0])
     opener.keep([mean])
     assert opener.open(champion.arm).models[0] is champion.models[0]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_they_run_at_the_same_time() -> None:
         done.set()
         return 3.0
 
-    sessions, through = (Scripted(first), Scripted(second)), Pass(ROWS)
+    sessions, through = (Scripted(first), Scripted(second)), Pass(ROWS, perf_counter)
     assert arm_of(*sessions).score(through).tolist() == [2.0] * 700
     assert threading.get_ident() not in sessions[0].threads + sessions[1].threads
     assert sessions[0].threads != sessions[1].threads
@@ -96,14 +97,14 @@ def test_none_runs_on_after_a_failure() -> None:
         return 1.0
 
     with pytest.raises(ContractError, match="does not run"):
-        arm_of(Scripted(fails), Scripted(lasts)).score(Pass(ROWS))
+        arm_of(Scripted(fails), Scripted(lasts)).score(Pass(ROWS, perf_counter))
     assert through.is_set()
 
 
 def test_what_takes_no_time_is_not_handed_over() -> None:
     """Where fewer than two models are worth it, the caller runs all of them."""
     sessions = Scripted(lambda: 1.0), Scripted(lambda: 3.0, seconds_per_row=1e-6)
-    assert arm_of(*sessions).score(Pass(ROWS)).tolist() == [2.0] * 700
+    assert arm_of(*sessions).score(Pass(ROWS, perf_counter)).tolist() == [2.0] * 700
     assert sessions[0].threads + sessions[1].threads == [threading.get_ident()] * 2
 
 
@@ -119,7 +120,9 @@ def test_bits_are_the_same_with_any_number_of_threads(tmp_path: Path) -> None:
         together, single = opener.open(members(packages, uris)), opener.open(alone)
         assert (together.workers is None) == (threads == 1)
         assert (single.models[0] is together.models[0]) == (threads == 1)
-        told.append((together.score(Pass(ROWS)).tobytes(), single.score(Pass(ROWS)).tobytes()))
+        told.append(
+            (together.score(Pass(ROWS, perf_counter)).tobytes(), single.score(Pass(ROWS, perf_counter)).tobytes())
+        )
         opener.keep([together])
         assert opener.open(members(packages, uris)).models == together.models
     assert told[0] == told[1]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
@@ -45,14 +44,16 @@ class Pass:
 
     Args:
         columns: of the features topic.
+        clock: seconds, that of whoever measures what scoring costs.
 
     Attributes:
         beside: seconds that models took side by side, beyond those that went by meanwhile.
     """
 
-    def __init__(self, columns: pa.RecordBatch) -> None:
+    def __init__(self, columns: pa.RecordBatch, clock: Callable[[], float]) -> None:
         self.beside = 0.0
         self._columns = columns
+        self._clock = clock
         self._matrices: dict[FeatureMatrix, Matrix] = {}
         self._scores: dict[str, Scores] = {}
 
@@ -70,10 +71,10 @@ class Pass:
         if len(long) < 2:
             return
         matrices = {digest: self._matrix(model) for digest, model in long.items()}
-        began = time.perf_counter()
-        asked = {digest: workers.submit(_timed, model.session, matrices[digest]) for digest, model in long.items()}
+        began = self._clock()
+        asked = {digest: workers.submit(self._timed, model.session, matrices[digest]) for digest, model in long.items()}
         wait(asked.values())
-        took = time.perf_counter() - began
+        took = self._clock() - began
         results = {digest: each.result() for digest, each in asked.items()}
         self._scores |= {digest: scores for digest, (scores, _) in results.items()}
         self.beside += max(sum(seconds for _, seconds in results.values()) - took, 0.0)
@@ -91,11 +92,10 @@ class Pass:
             self._matrices[model.matrix] = model.matrix.of(self._columns)
         return self._matrices[model.matrix]
 
-
-def _timed(session: Session, matrix: Matrix) -> tuple[Scores, float]:
-    """Scores, and the seconds that they took."""
-    began = time.perf_counter()
-    return session.run(matrix), time.perf_counter() - began
+    def _timed(self, session: Session, matrix: Matrix) -> tuple[Scores, float]:
+        """Scores, and the seconds that they took."""
+        began = self._clock()
+        return session.run(matrix), self._clock() - began
 
 
 @dataclass(frozen=True, slots=True)
