@@ -120,10 +120,10 @@ def test_records_of_who_knows_of_more_partitions_are_no_broken_ones() -> None:
     wired = wiring("tally", ("events",), ())
     consumer = Consumer(memory.connection("m0"), group=wired.group)
     counts = PartitionCounts(wired, StoreTally(memory), {"events": 1})
-    counts.explain(consumer)
+    counts.ask(consumer)
     memory.broker.grow(channel("events").name)
     with pytest.raises(Fenced, match="has 2 partitions by now"):
-        counts.explain(consumer)
+        counts.ask(consumer)
 
 
 def test_a_state_without_a_checkpoint_is_not_rebuilt_from_half_a_log() -> None:

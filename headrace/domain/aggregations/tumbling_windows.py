@@ -11,9 +11,7 @@ import pyarrow as pa
 
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.aggregations.two_stage import AggregateKind, Held, Ints, Key, Told
-from headrace.streaming.watermarks.event_time import Clock, Seen
-
-_NEVER = -(2**62)
+from headrace.streaming.watermarks.event_time import NEVER, Clock, Seen
 
 
 class PartPlace(NamedTuple, Generic[Key]):
@@ -140,7 +138,7 @@ class TumblingWindows(Generic[Key, Held, Told]):
             self.next_offset = row["next_offset"]
             if row.get("clock"):
                 self._clock = Clock(np.frombuffer(row["clock"], np.int64))
-            elif row.get("progress", _NEVER) > self._clock.firm:  # an earlier version took the largest time
+            elif row.get("progress", NEVER) > self._clock.firm:  # an earlier version took the largest time
                 self._clock = Clock.at(row["progress"])
             if row["window"] is not None:
                 key = kind.key(row[name] for name in kind.names)

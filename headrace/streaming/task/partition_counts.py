@@ -94,6 +94,13 @@ class PartitionCounts:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_S
+        self.ask(consumer)
+
+    def ask(self, consumer: Consumer) -> None:
+        """Ask the broker at once; where records broke a contract, they may be of members who know of more partitions.
+
+        Raises as `look` does; then there is nothing wrong with them.
+        """
         for logical, (name, count) in self._watched.items():
             told = consumer.count(name, WITHIN_S)
             if told is None:
@@ -103,14 +110,6 @@ class PartitionCounts:
                 raise ContractError(f"the topic {name} is gone; services of {self._pipeline} cannot go on without it")
             if told not in (0, count):
                 self._grown(logical, name, count, told)
-
-    def explain(self, consumer: Consumer) -> None:
-        """Records broke a contract: look at once whether they are of members who know of more partitions than this one.
-
-        Raises as `look` does; then there is nothing wrong with them.
-        """
-        self._look_at = 0.0
-        self.look(consumer, 0.0)
 
     def notice(self, consumer: Consumer, batch: Batch) -> None:
         """Look at once when a key lies where it does not belong, before its record is read. Raises Grown.

@@ -351,7 +351,7 @@ class Runner:
             try:
                 self.answering.take(intake, now)
             except ContractError:
-                self.counts.explain(self.consumer)
+                self.counts.ask(self.consumer)
                 raise
         return True
 
