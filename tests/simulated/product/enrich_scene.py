@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from headrace.streaming.records.batch import Batch
 from headrace.streaming.task.runner import Runner
 from services.enrich.app import build
 from services.enrich.service import Enrich
@@ -17,7 +18,7 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
 from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
-from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, ProductScene, Said, said
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said, said
 from tests.simulated.scene import Row, Store, named
 from tests.simulated.settings import SESSION_MS, Simulated, of_member
 
@@ -144,47 +145,31 @@ def _features(row: Row, events: Sequence[Row]) -> Row:
     return {"entity": row["customer"], "event_time": row["sent_at"], "event": event, "customer": found}
 
 
-class EventFold:
-    """The fold of events by one process, partition by partition, as far as it is asked for."""
+class EventFold(Fold):
+    """The fold of events."""
 
     def __init__(self, scene: EnrichScene) -> None:
-        self._scene = scene
-        self._service = scene.undisturbed()
-        self._read: dict[int, int] = {}
+        super().__init__(scene, scene.undisturbed(), "events")
         self._answers: dict[int, list[Row]] = {}
         self._late: dict[int, list[tuple[int, int]]] = {}
 
-    def snapshot(self, partition: int, below: int) -> bytes:
-        """The state after all records below an offset."""
-        self._run(partition, below)
-        found = self._service.snapshot(partition)
-        assert found is not None
-        return found
-
     def answers(self) -> dict[str, Row]:
         """All features, by event id."""
-        return {row["event_id"]: row for rows in self._whole(self._answers) for row in rows}
+        self.run_all()
+        return {row["event_id"]: row for rows in self._answers.values() for row in rows}
 
     def too_late(self) -> set[tuple[int, int]]:
         """Events that come too late: by rules that have tests of their own, and that no batch shows in."""
-        return {place for places in self._whole(self._late) for place in places}
+        self.run_all()
+        return {place for places in self._late.values() for place in places}
 
-    def _whole(self, parts: Mapping[int, Any]) -> Iterable[Any]:
-        for log in self._scene.logs():
-            self._run(log.partition, log.end)
-        return parts.values()
+    def begin(self, partition: int) -> None:
+        self._answers[partition], self._late[partition] = [], []
 
-    def _run(self, partition: int, below: int) -> None:
-        if partition not in self._read or self._read[partition] > below:
-            self._service.restore(partition, None)
-            self._read[partition], self._answers[partition], self._late[partition] = 0, [], []
-        log = self._scene.broker.log(named("events"), partition)
-        batch = self._scene.batch(log, self._read[partition], below)
-        if batch is not None:
-            admitted = self._service.admit(batch, 0.0)
-            late = [(each.partition, each.offset) for each in admitted.rejects if each.reason == "too_late"]
-            self._late[partition] += late
-            if len(admitted.batch):
-                for emit in self._service.process(admitted.batch, 0.0).emits:
-                    self._answers[partition] += rows_of(emit.columns)
-        self._read[partition] = below
+    def take(self, partition: int, batch: Batch) -> None:
+        admitted = self._service.admit(batch, 0.0)
+        late = [(each.partition, each.offset) for each in admitted.rejects if each.reason == "too_late"]
+        self._late[partition] += late
+        if len(admitted.batch):
+            for emit in self._service.process(admitted.batch, 0.0).emits:
+                self._answers[partition] += rows_of(emit.columns)

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from headrace.errors import ContractError
-from headrace.streaming.records.batch import Emit, slot
+from headrace.streaming.records.batch import Batch, Emit
 from headrace.streaming.task.runner import Runner
 from services.labels.app import build
 from services.labels.service import Labelling
@@ -19,7 +19,7 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
 from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
-from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, ProductScene, Said, said
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said, said
 from tests.simulated.scene import Row, Store, named
 from tests.simulated.settings import SESSION_MS, Simulated, of_member
 
@@ -263,38 +263,23 @@ def _short(rows: Sequence[Row]) -> list[str]:
     return [f"{row['revision']} {row['state']} {row['label']} as of {row['as_of']}" for row in rows]
 
 
-class ExchangeFold:
-    """The fold of the exchange by one process, partition by partition, as far as it is asked for."""
+class ExchangeFold(Fold):
+    """The fold of the exchange."""
 
     def __init__(self, scene: LabelsScene) -> None:
-        self._scene = scene
-        self._service = scene.undisturbed()
-        self._read: dict[int, int] = {}
+        super().__init__(scene, scene.undisturbed(), "exchange")
         self._told: dict[int, list[Row]] = {}
-
-    def snapshot(self, partition: int, below: int) -> bytes:
-        """The state after all records below an offset."""
-        self._run(partition, below)
-        return self._service.snapshot(self._number(partition))
 
     def outcomes(self) -> list[Row]:
         """All outcomes, those of a partition in their order."""
-        logs = self._scene.broker.topics[named("exchange")]
-        for log in logs:
-            self._run(log.partition, log.end)
-        return [row for log in logs for row in self._told[log.partition]]
+        self.run_all()
+        return [row for _, rows in sorted(self._told.items()) for row in rows]
 
-    def _number(self, partition: int) -> int:
-        return slot(self._scene.inputs.index("exchange"), partition)
+    def begin(self, partition: int) -> None:
+        self._told[partition] = []
 
-    def _run(self, partition: int, below: int) -> None:
-        if partition not in self._read or self._read[partition] > below:
-            self._service.restore(self._number(partition), None)
-            self._read[partition], self._told[partition] = 0, []
-        batch = self._scene.batch(self._scene.broker.log(named("exchange"), partition), self._read[partition], below)
-        if batch is not None:
-            self._told[partition] += [row for emit in self._service.process(batch, 0.0).emits for row in _rows_of(emit)]
-        self._read[partition] = below
+    def take(self, partition: int, batch: Batch) -> None:
+        self._told[partition] += [row for emit in self._service.process(batch, 0.0).emits for row in _rows_of(emit)]
 
 
 def _rows_of(emit: Emit) -> list[Row]:

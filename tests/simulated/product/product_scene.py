@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from headrace.streaming.kafka.decode import take_in
-from headrace.streaming.records.batch import Batch
+from headrace.streaming.records.batch import Batch, slot
+from headrace.streaming.task.service import Service
 from tests.simulated.broker import Broker
 from tests.simulated.log import Log
 from tests.simulated.product.contracts import contracts, decode, encode
@@ -96,6 +98,50 @@ class ProductScene(Scene):
             (row["topic"], row["partition"], row["offset"]) for rows in self.rows("dead-letters") for row in rows
         ]
         self.as_often("refused", letters, [place for place, event in self.events.items() if not event.good])
+
+
+class Fold(ABC):
+    """The fold of a topic by one process, partition by partition, as far as it is asked for."""
+
+    def __init__(self, scene: ProductScene, service: Service, logical: str) -> None:
+        self._scene = scene
+        self._service = service
+        self._logical = logical
+        self._read: dict[int, int] = {}
+
+    @abstractmethod
+    def begin(self, partition: int) -> None:
+        """Forget what came of a partition."""
+
+    @abstractmethod
+    def take(self, partition: int, batch: Batch) -> None:
+        """Have the service fold the next records of a partition, and keep what comes of them."""
+
+    def snapshot(self, partition: int, below: int) -> bytes:
+        """The state after all records below an offset."""
+        self._run(partition, below)
+        found = self._service.snapshot(self._number(partition))
+        assert found is not None
+        return found
+
+    def run_all(self) -> None:
+        """Fold all that there is."""
+        for log in self._scene.broker.topics[named(self._logical)]:
+            self._run(log.partition, log.end)
+
+    def _number(self, partition: int) -> int:
+        return slot(self._scene.inputs.index(self._logical), partition)
+
+    def _run(self, partition: int, below: int) -> None:
+        if partition not in self._read or self._read[partition] > below:
+            self._service.restore(self._number(partition), None)
+            self._read[partition] = 0
+            self.begin(partition)
+        log = self._scene.broker.log(named(self._logical), partition)
+        batch = self._scene.batch(log, self._read[partition], below)
+        if batch is not None:
+            self.take(partition, batch)
+        self._read[partition] = below
 
 
 @lru_cache(64)
