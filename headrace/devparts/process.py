@@ -24,6 +24,13 @@ from headrace.errors import ConfigurationError, HeadraceError
 # Below the ports that the kernel hands to outgoing connections (32768 and up on Linux, 49152 on macOS). A client that
 # keeps reconnecting to a dead server's port in that range may connect to itself, and the server cannot come back.
 _PORTS = range(15_000, 30_000)
+_STARTTIME = 22
+"""The field of /proc/PID/stat, counted from 1, that tells when a process began (proc_pid_stat(5))."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_ORPHAN = 'test "$PPID" = "$0" && exec "$@"'
+"""Goes on only where the parent is still who it was: it may have ended before its end was to be told."""
+_ENDS: dict[int, int] = {}
+"""How children of this process ended, by pid, as psutil tells it: the kernel tells it once."""
 
 
 def _psutil() -> Any:
@@ -40,21 +47,37 @@ class ProcessDied(HeadraceError):
     """A child ended or stayed unready beyond its bound; the message carries the end of its log."""
 
 
+def _birth(pid: int) -> str:
+    """When a process began, as the kernel tells it: a pid that is used again has another one.
+
+    On Linux that is the boot, and clock ticks since it: a time of day made of them moves with every correction of the
+    machine's clock, and the process would be taken for another one. psutil's NoSuchProcess when there is none.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        ticks = stat.read_text().rpartition(")")[2].split()[_STARTTIME - 3]  # What follows the name is field 3.
+    except ProcessLookupError:
+        raise _psutil().NoSuchProcess(pid) from None
+    except FileNotFoundError:
+        return f"{_psutil().Process(pid).create_time():.2f}"
+    return f"{_BOOT.read_text().strip() if _BOOT.exists() else ''}+{ticks}"
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that a directory remembers in `NAME.json` (pid, start time) and whose output is in `NAME.log`.
+    """A process that a directory remembers in `NAME.json` (pid, birth) and whose output is in `NAME.log`.
 
     Attributes:
         name: unique in the directory.
         directory: where its state and log files are.
         pid: its process id, which is also its group's and session's.
-        started: its start time as the kernel tells it, seconds since the epoch: a recycled pid has another one.
+        birth: when it began, which tells it from another of the same pid.
     """
 
     name: str
     directory: Path
     pid: int
-    started: float
+    birth: str
 
     @property
     def log(self) -> Path:
@@ -110,20 +133,34 @@ class Process:
         deadline = time.monotonic() + within
         while not ready():
             if not self.alive():
-                raise ProcessDied(f"{self.name} ended before it was ready; the end of {self.log}:\n{self.tail()}")
+                how = self._how()
+                raise ProcessDied(f"{self.name} {how} before it was ready; the end of {self.log}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise ProcessDied(
                     f"{self.name} was not ready within {within:g} s; the end of {self.log}:\n{self.tail()}"
                 )
             time.sleep(0.1)
 
+    def _how(self) -> str:
+        """That it ended, and by what, as far as this process was told.
+
+        >>> _ENDS[-2] = -9
+        >>> Process("kafka-1", Path(), -2, "")._how(), Process("kafka-1", Path(), -3, "")._how()
+        ('was ended by SIGKILL', 'ended')
+        """
+        code = _ENDS.get(self.pid)
+        if code is None:
+            return "ended"
+        return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+
     def _handle(self) -> psutil.Process | None:
         try:
             handle: psutil.Process = _psutil().Process(self.pid)
-            if abs(handle.create_time() - self.started) > 1.0:
+            if _birth(self.pid) != self.birth:
                 return None
             if handle.status() == _psutil().STATUS_ZOMBIE:
-                handle.wait(0)  # reap it when it is our child
+                if (code := handle.wait(0)) is not None:  # Reaped, when it is our child.
+                    _ENDS[self.pid] = code
                 return None
             return handle
         except (_psutil().NoSuchProcess, _psutil().TimeoutExpired):
@@ -165,7 +202,7 @@ def start(
         ConfigurationError: the program is not on PATH.
     """
     if with_parent and (setpriv := shutil.which("setpriv")):
-        argv = [setpriv, "--pdeathsig", "KILL", "--", *argv]
+        argv = [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _ORPHAN, str(os.getpid()), *argv]
     program = shutil.which(argv[0])
     if program is None:
         raise ConfigurationError(f"{argv[0]} is not on PATH")
@@ -192,13 +229,13 @@ def start(
         raise
     finally:
         os.close(log)
-    process = Process(name, directory, pid, _psutil().Process(pid).create_time())
+    process = Process(name, directory, pid, _birth(pid))
     _note(process, argv)
     return process
 
 
 def _note(process: Process, argv: Sequence[str]) -> None:
-    write(process.state, json.dumps({"pid": process.pid, "started": process.started, "argv": list(argv)}))
+    write(process.state, json.dumps({"pid": process.pid, "birth": process.birth, "argv": list(argv)}))
 
 
 def _begun(name: str, directory: Path, argv: Sequence[str]) -> Process | None:
@@ -210,7 +247,7 @@ def _begun(name: str, directory: Path, argv: Sequence[str]) -> Process | None:
     for found in _psutil().process_iter():
         with suppress(_psutil().Error, OSError):
             if os.getsid(found.pid) == found.pid and any(file.path == log for file in found.open_files()):
-                process = Process(name, directory, found.pid, found.create_time())
+                process = Process(name, directory, found.pid, _birth(found.pid))
                 _note(process, argv)
                 return process
     return None
@@ -223,7 +260,7 @@ def find(name: str, directory: Path) -> Process | None:
         noted = json.loads(state.read_bytes())
         if "starting" in noted:
             return _begun(name, directory, list(map(str, noted["starting"])))
-        process = Process(name, directory, int(noted["pid"]), float(noted["started"]))
+        process = Process(name, directory, int(noted["pid"]), str(noted["birth"]))
         if not 0 < process.pid < 1 << 31:
             raise ValueError(f"{process.pid} is no process")
     except (FileNotFoundError, NotADirectoryError):

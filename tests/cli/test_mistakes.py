@@ -253,7 +253,7 @@ def test_a_damaged_note_of_a_part_is_told(name: str, part: str, folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"{}", b'{"pid": "x", "started": 1}', b'{"pid": 0, "started": 0}']
+    "content", [b"", b"{", b"[]", b"{}", b'{"pid": "x", "birth": "1"}', b'{"pid": 0, "birth": "1"}']
 )
 def test_a_damaged_note_of_a_process_is_told(content: bytes, folder: Path) -> None:
     """Whether the process runs is not known then: it is not taken for one that does not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,11 +51,25 @@ def test_recycled_pid_is_somebody_else(tmp_path: Path) -> None:
     """A note whose pid now belongs to a younger process is stale: it is removed, and that process left alone."""
     child = process.start("other", SLEEP, tmp_path, with_parent=True)
     note = tmp_path / "child.json"
-    note.write_text(json.dumps({"pid": child.pid, "started": child.started - 3600, "argv": SLEEP}))
+    note.write_text(json.dumps({"pid": child.pid, "birth": "another", "argv": SLEEP}))
     assert process.find("child", tmp_path) is None
     assert not note.exists()
     assert child.alive()
     child.kill()
+
+
+def test_a_clock_that_is_set_does_not_end_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child stays the same when the machine's clock is set, of which psutil makes the times of starts."""
+    linux = pytest.importorskip("psutil._pslinux")
+    child = process.start("child", SLEEP, tmp_path, with_parent=True)
+    before = psutil.Process(child.pid).create_time()
+    boot = linux.boot_time()
+    monkeypatch.setattr(linux, "boot_time", lambda: boot + 3600)
+    assert psutil.Process(child.pid).create_time() == pytest.approx(before + 3600, abs=60)
+    assert child.alive()
+    assert process.find("child", tmp_path) == child
+    child.kill()
+    assert not child.alive()
 
 
 def test_dead_child_is_not_found(tmp_path: Path) -> None:
@@ -86,9 +101,12 @@ def test_frozen_child_is_alive_and_can_be_stopped(tmp_path: Path) -> None:
 
 
 def test_early_death_shows_the_log(tmp_path: Path) -> None:
-    """A child that ends before it is ready raises at once, with what it said last."""
+    """A child that ends before it is ready raises at once, with how it ended and what it said last."""
     child = process.start("broken", ["sh", "-c", "echo no such luck >&2; exit 3"], tmp_path)
-    with pytest.raises(ProcessDied, match="no such luck"):
+    with pytest.raises(ProcessDied, match=r"(?s)ended with exit code 3 before .*no such luck"):
+        child.wait_until(lambda: False, 10)
+    child = process.start("killed", ["sh", "-c", "kill -9 $$"], tmp_path)
+    with pytest.raises(ProcessDied, match="was ended by SIGKILL before"):
         child.wait_until(lambda: False, 10)
 
 
@@ -113,6 +131,23 @@ def test_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
         assert child is not None
         parent.kill()
     psutil.wait_procs([psutil.Process(child.pid)] if child.alive() else [], timeout=10)
+    assert not child.alive()
+
+
+def test_child_of_a_parent_that_was_killed_at_once_does_not_start(tmp_path: Path) -> None:
+    """A child whose parent ended before the kernel was asked to tell of its end does not run on alone."""
+    slow = tmp_path / "setpriv"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {shutil.which("setpriv")} "$@"\n')
+    slow.chmod(0o755)
+    code = "import os, pathlib, sys; from headrace.devparts import process; "
+    code += (
+        "process.start('child', ['sleep', '60'], pathlib.Path(sys.argv[1]), with_parent=True); os.kill(os.getpid(), 9)"
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=env, check=False)
+    child = process.find("child", tmp_path)
+    assert child is not None
+    psutil.wait_procs([psutil.Process(child.pid)], timeout=10)
     assert not child.alive()
 
 
