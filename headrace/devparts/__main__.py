@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from headrace.devparts.home import down
+from headrace.devparts.kafka import class_archive
 from headrace.devparts.maven import fetch
 from headrace.devparts.progress import bars
 from headrace.errors import ConfigurationError
@@ -25,7 +26,9 @@ def main(arguments: list[str]) -> int:
             try:
                 with bars(console) as report:
                     for part in parts:
-                        fetch(part, report)
+                        files = fetch(part, report)
+                        if part == "kafka":
+                            class_archive(files, report)
             except ConfigurationError as error:
                 console.print(str(error), style="red", markup=False)
                 return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -55,7 +56,7 @@ def java() -> str:
         ConfigurationError: there is none, or it is older.
     """
     program = require("java", "openjdk-17-jre-headless")
-    answer = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    answer = java_version(program)
     version = re.search(r'version "(\d+)', answer)
     if version is None or int(version[1]) < _JAVA:
         found = answer.partition("\n")[0] or "nothing"
@@ -64,6 +65,12 @@ def java() -> str:
             f"(Debian, Ubuntu: sudo apt-get install openjdk-17-jre-headless), {_DOCKER}"
         )
     return program
+
+
+@functools.cache
+def java_version(program: str) -> str:
+    """What a Java launcher says of itself."""
+    return subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
 
 
 def fetch(part: str, report: Report = silent) -> Path:

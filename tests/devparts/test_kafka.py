@@ -8,7 +8,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its own documentation's way
 
+from headrace.devparts import kafka
 from headrace.devparts.kafka import Kafka
+from headrace.devparts.maven import fetch
 from headrace.errors import ConfigurationError
 
 # A killed node may register again when its old session has ended: 9 s by default.
@@ -36,6 +38,23 @@ def read(bootstrap: str, topic: str, count: int) -> list[bytes | None]:
     messages = consumer.consume(count, timeout=30)
     consumer.close()
     return [message.value() for message in messages]
+
+
+def test_a_broker_starts_by_an_archive_of_classes_and_without_a_good_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive is made once; one that Java cannot use is a slower start, and nothing else."""
+    archive = kafka.class_archive(fetch("kafka"))
+    assert archive.stat().st_size > 1_000_000
+    made = archive.stat().st_mtime_ns
+    assert kafka.class_archive(fetch("kafka")).stat().st_mtime_ns == made
+    foreign = tmp_path / "foreign.jsa"
+    foreign.write_text("of another Java")
+    monkeypatch.setattr(kafka, "class_archive", lambda *_: foreign)
+    broker = Kafka(tmp_path / "broker", brief=True, heap="512m", with_parent=True)
+    broker.start()
+    create(broker.address, "numbers", 1)
+    broker.stop()
 
 
 def test_records_survive_a_killed_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
