@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from headrace.devparts import process
 from headrace.devparts.kafka import Kafka
+from headrace.devparts.lock import exclusive
 from headrace.devparts.redis import Redis
 from headrace.devparts.registry import Registry
 from headrace.errors import ConfigurationError
@@ -39,6 +42,8 @@ OWN = (
 """Where tests start whole programs."""
 REAL = {"kafka", "redis_server", "registry"}
 """Fixtures that start a part."""
+SHARED = pytest.StashKey[Path]()
+"""The folder of the parts that all processes of a run share."""
 STARTED = "from headrace.devparts."
 """In the text of files that start parts of their own."""
 
@@ -66,18 +71,52 @@ def started(start: Callable[[], None]) -> None:
         pytest.skip(str(missing))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where the parts live that all processes of a run share."""
+    if not hasattr(config, "workerinput"):
+        config.stash[SHARED] = Path(tempfile.mkdtemp(prefix="headrace-tests-"))
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of the run where that is."""
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop them when all tests are over."""
+    if not hasattr(config, "workerinput"):
+        for kind in (Kafka, Registry):
+            if kind.noted(folder := config.stash[SHARED] / kind.name):
+                kind(folder).kill()
+                if keeper := process.find(f"{kind.name}-keeper", config.stash[SHARED]):
+                    keeper.kill()
+        shutil.rmtree(config.stash[SHARED])
+
+
+def shared(config: pytest.Config, kind: type[Kafka | Registry], **given: Any) -> str:
+    """The address of a part that all processes of this run share: the first that asks starts it.
+
+    It ends with the run, also when that is killed: what starts it may end sooner, so a process of its own sees to that.
+    """
+    root, run = config.stash.get(SHARED, None), os.getpid()
+    if root is None:
+        root, run = Path(config.workerinput["shared"]), os.getppid()  # type: ignore[attr-defined]
+    part = kind(root / kind.name, **given)
+    with exclusive(root / "parts.lock"):
+        if not part.running():
+            started(part.start)
+            keeper = f"while kill -0 {run}; do sleep 1; done; kill -9 {part.processes()[0].pid}"
+            process.start(f"{kind.name}-keeper", ["sh", "-c", keeper], root)
+    return part.address
+
+
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka(pytestconfig: pytest.Config) -> str:
     """Bootstrap address of a real one-node broker that all tests share; name your topics by `pipeline_name`."""
-    directory = tmp_path_factory.mktemp("kafka")
     # The consumer protocol's session time-out is the broker's, 45 s by default: tests that kill members wait it out.
     sessions = {"group.consumer.min.session.timeout.ms": "6000", "group.consumer.session.timeout.ms": "6000"}
     intervals = {"group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
-    broker = Kafka(directory, brief=True, overrides=sessions | intervals, with_parent=True)
-    started(broker.start)
-    yield broker.address
-    broker.stop()
-    shutil.rmtree(directory)
+    return shared(pytestconfig, Kafka, brief=True, overrides=sessions | intervals)
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +129,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry(pytestconfig: pytest.Config) -> str:
     """URL of a real schema registry (Confluent's API) that all tests share; prefix your subjects by `pipeline_name`."""
-    server = Registry(tmp_path_factory.mktemp("registry"), with_parent=True)
-    started(server.start)
-    yield server.address
-    server.stop()
+    return shared(pytestconfig, Registry)
 
 
 @pytest.fixture
