@@ -101,8 +101,8 @@ def shared(config: pytest.Config, kind: type[Kafka | Registry], **given: Any) ->
     root, run = config.stash.get(SHARED, None), os.getpid()
     if root is None:
         root, run = Path(config.workerinput["shared"]), os.getppid()  # type: ignore[attr-defined]
-    part = kind(root / kind.name, **given)
     with exclusive(root / "parts.lock"):
+        part = kind(root / kind.name, **given)
         if not part.running():
             started(part.start)
             keeper = f"while kill -0 {run}; do sleep 1; done; kill -9 {part.processes()[0].pid}"
