@@ -1,9 +1,9 @@
 """Processes of services and commands that need not import what another process has imported.
 
 Hundreds of tests start `python -m services...` or `python -m headrace.cli`, and most of what such a process does is to
-import: a second of the processor's time, each. Here one process per test process imports everything once, and each that
-is started is a fork of it: a process of its own, with its own environment, folder, streams and end, of which the
-process that asked for it is the parent. What a fork would not take over is started plainly, see `forkable`.
+import, and to load kernels: two seconds of the processor's time, each. Here one process per test process does it once,
+and each that is started is a fork of it: a process of its own, with its own environment, folder, streams and end, whose
+parent is the process that asked for it. What a fork would not take over is started plainly, see `forkable`.
 
 The server is this module as a program. It stays without threads, of which a fork would lose all but one.
 """
@@ -28,6 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from headrace.columnar.jit import prepare
 from tests.sources import ROOT
 
 _PDEATHSIG, _CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -52,8 +53,9 @@ def forkable(args: object, environment: dict[str, str] | None) -> bool:
     if str(args[2]).partition(".")[0] not in _MODULES:
         return False
     given = dict(os.environ) if environment is None else dict(environment)
-    paths = given.pop("PYTHONPATH", str(ROOT))
-    return paths == str(ROOT) and _early(given) == _early(_server()[1])
+    servers = _server()[1]
+    paths = given.get("PYTHONPATH", "")
+    return paths in ("", str(ROOT), servers.get("PYTHONPATH")) and _early(given) == _early(servers)
 
 
 def _early(environment: dict[str, str]) -> dict[str, str]:
@@ -135,6 +137,7 @@ def _import_all() -> None:
     del sys.modules[_THREADED]
     for name in _BESIDE:
         importlib.import_module(name)
+    prepare(lambda ready, total: None)
 
 
 def _import(name: str) -> None:
