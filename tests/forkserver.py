@@ -79,8 +79,10 @@ class Popen(subprocess.Popen[Any]):
         }
         channel, _ = _server()
         with _ASKED:
+            _prctl(_CHILD_SUBREAPER, 1)  # A child of this process, as the one between it and the server ends.
             socket.send_fds(channel, [json.dumps(order).encode()], theirs)
             answer = channel.recv(64)
+            _prctl(_CHILD_SUBREAPER, 0)
         if not answer:
             raise RuntimeError("the server of forks has ended")
         self.pid = int(answer)
@@ -102,7 +104,6 @@ def run(args: Sequence[str], timeout: float, **given: Any) -> subprocess.Complet
 @cache
 def _server() -> tuple[socket.socket, dict[str, str]]:
     """The channel to this process's server, started by the first caller, and the environment that it has."""
-    _prctl(_CHILD_SUBREAPER, 1)  # Forks are children of this process: the one between them and the server ends.
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = dict(os.environ)
     with its:

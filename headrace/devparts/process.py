@@ -172,12 +172,20 @@ class Process:
                 handle.send_signal(sign)
                 if sign is signal.SIGTERM:
                     handle.resume()  # a frozen process could not take the signal
-                try:
-                    handle.wait(grace)
-                except _psutil().TimeoutExpired:
+                if not self._gone(grace):
                     handle.kill()
-                    handle.wait(10.0)
+                    if not self._gone(10.0):
+                        raise ProcessDied(f"{self.name} (process {self.pid}) does not end, killed as it was")
         self.state.unlink(missing_ok=True)
+
+    def _gone(self, within: float) -> bool:
+        """Wait for its end; a zombie has ended, also where its parent reaps none, as in some containers."""
+        deadline = time.monotonic() + within
+        while self.alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
 
 def start(

@@ -151,6 +151,22 @@ def test_child_of_a_parent_that_was_killed_at_once_does_not_start(tmp_path: Path
     assert not child.alive()
 
 
+def test_child_of_a_parent_that_takes_no_note_of_its_end_is_stopped(tmp_path: Path) -> None:
+    """A child that ended and stays as a zombie, as in containers whose first process reaps none, has been stopped."""
+    code = "import pathlib, sys, signal; from headrace.devparts import process; "
+    code += "process.start('child', ['sleep', '60'], pathlib.Path(sys.argv[1])); "
+    code += "print('started', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "started\n"
+        child = process.find("child", tmp_path)
+        assert child is not None
+        child.stop(grace=60)
+        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        assert not child.alive()
+        parent.kill()
+
+
 def test_child_outlives_its_parent_by_default(tmp_path: Path) -> None:
     """A child started without `with_parent` goes on after its parent has ended, and another process can stop it."""
     code = "import pathlib, sys; from headrace.devparts import process; "
