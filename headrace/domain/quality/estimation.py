@@ -237,9 +237,11 @@ def _average_precision_error(source: Graded, seed: int) -> float:
     cells = np.minimum((ends / ends[-1] * _CELLS).astype(np.int64), _CELLS - 1)
     positives = np.bincount(cells, source.positives, _CELLS)
     negatives = np.bincount(cells, source.negatives, _CELLS)
+    some = (positives > 0) | (negatives > 0)  # Of few scores most cells are empty, whatever is drawn.
+    shape = (_REPLICATES, int(some.sum()))
     random = np.random.default_rng(seed)
-    found = np.cumsum(random.poisson(positives, (_REPLICATES, _CELLS))[:, ::-1], axis=1)
-    flagged = found + np.cumsum(random.poisson(negatives, (_REPLICATES, _CELLS))[:, ::-1], axis=1)
+    found = np.cumsum(random.poisson(positives[some], shape)[:, ::-1], axis=1)
+    flagged = found + np.cumsum(random.poisson(negatives[some], shape)[:, ::-1], axis=1)
     gained = np.diff(found, axis=1, prepend=0)
     total = np.maximum(found[:, -1], 1)
     return float(np.std(np.sum(gained * found / np.maximum(flagged, 1), axis=1) / total))
