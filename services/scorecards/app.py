@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
@@ -17,9 +15,12 @@ from services.scorecards.service import Scorecards
 from services.scorecards.settings import ScorecardsSettings
 
 
-def build(settings: ScorecardsSettings) -> Runner:
-    """A member of `scorecards`: predictions and outcomes to cards."""
-    contracts = read_contracts(settings)
+def build(settings: ScorecardsSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `scorecards`: predictions and outcomes to cards.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
     wiring = contracts.wiring("scorecards", settings, Scorecards.inputs, [PARTS, CARDS])
     metrics = Metrics()
     codec = wiring.inputs[0].codec
@@ -35,6 +36,6 @@ def build(settings: ScorecardsSettings) -> Runner:
         settings.distinct_scores,
         settings.publish_s,
         ScorecardsMetrics(metrics.registry),
-        time.perf_counter,
+        settings.connection.library.monotonic,
     )
     return Runner(service, wiring, settings, metrics)

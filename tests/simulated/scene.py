@@ -148,8 +148,8 @@ class Scene:
         """What was written to a topic."""
         return _codec(logical).rows(values)
 
-    def state(self, snapshot: bytes) -> Any:
-        """What a checkpoint says, to be held against `fold`."""
+    def state(self, part: Part, snapshot: bytes) -> Any:
+        """What a checkpoint of a partition says, to be held against `fold`."""
         return json.loads(snapshot)
 
     def grow(self) -> None:
@@ -233,7 +233,7 @@ class Scene:
                 self.note(f"the checkpoint that is committed for {part} is not there")
                 return
             payload += row["payload"]
-        found, wanted = self.state(payload), self.fold(part, spoken["checkpoint"])
+        found, wanted = self.state(part, payload), self.fold(part, spoken["checkpoint"])
         if found != wanted:
             self.note(f"the checkpoint of {part} at {spoken['checkpoint']} is {found}, and the fold is {wanted}")
 

@@ -45,7 +45,12 @@ LAST_ROUNDS = 4
 
 
 SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
-PRODUCT: Mapping[str, str] = {"labels": "LabelsScene", "score": "ScoreScene", "enrich": "EnrichScene"}
+PRODUCT: Mapping[str, str] = {
+    "labels": "LabelsScene",
+    "score": "ScoreScene",
+    "enrich": "EnrichScene",
+    "scorecards": "ScorecardsScene",
+}
 """Scenes of the product's services, each in a module of its own below `product`."""
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar import packing
-from headrace.streaming.records.batch import Batch, Output
+from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.streaming.records.batch import Batch, Emit, Output
 from headrace.streaming.task.service import Service
+from headrace.streaming.watermarks.idleness import Quiet
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
 
@@ -96,6 +98,54 @@ class ForgetsIds(Around):
         self._service.restore(partition, snapshot, end)
 
 
+class TellsNoSums(Around):
+    """What was folded and not told before a partition was taken over is not told by who has it then."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """As if all had been told."""
+        self._service.restore(partition, snapshot, end)
+        if partition in self._service.windows:
+            list(self._service.windows[partition].published())
+
+
+class OneGeneration(Around):
+    """What comes for a window that was given up is told in the place of what was told of it before."""
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """With no generation but the first."""
+        output: Output = self._service.tick(now, at_end)
+        return replace(output, emits=tuple(map(_of_first, output.emits)))
+
+
+def _of_first(emit: Emit) -> Emit:
+    if emit.topic != PARTS:
+        return emit
+    place = emit.columns.schema.get_field_index("generation")
+    zeros = pa.array(np.zeros(len(emit.columns), np.int64))
+    columns = emit.columns.set_column(place, emit.columns.schema.field(place), zeros)
+    keys = pa.array([f"{key.as_py().rpartition('/')[0]}/0" for key in emit.key or ()])
+    return replace(emit, columns=columns, key=keys)
+
+
+class LosesCards(Around):
+    """The first cards after a partition was taken over are not written."""
+
+    _fresh = False
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """As it is, but for what comes of it."""
+        self._service.restore(partition, snapshot, end)
+        self._fresh |= snapshot is not None
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """Without cards, the first time that there are any."""
+        output: Output = self._service.tick(now, at_end)
+        if not self._fresh or all(emit.topic != CARDS for emit in output.emits):
+            return output
+        self._fresh = False
+        return replace(output, emits=tuple(emit for emit in output.emits if emit.topic != CARDS))
+
+
 _COMMON = ("offset one too high", "offset one too low", "checkpoint ahead of state", "no restore")
 LABELS: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},
@@ -111,4 +161,10 @@ SCORE: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
     "scores of other rows": Cast(around=ScoresByAnother),
     "rows refused in silence": Cast(around=RefusesInSilence),
+}
+SCORECARDS: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in _COMMON},
+    "sums not told behind a restart": Cast(around=TellsNoSums),
+    "a later generation in the place of the first": Cast(around=OneGeneration),
+    "cards lost behind a restart": Cast(around=LosesCards),
 }

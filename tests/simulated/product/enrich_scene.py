@@ -92,11 +92,11 @@ class EnrichScene(ProductScene):
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
-    def state(self, snapshot: bytes) -> str:
+    def state(self, part: Part, snapshot: bytes) -> str:
         return hashlib.sha256(snapshot).hexdigest()[:12]
 
     def fold(self, part: Part, below: int) -> str:
-        return self.state(self._fold.snapshot(part[1], below))
+        return self.state(part, self._fold.snapshot(part[1], below))
 
     def judge(self) -> None:
         wanted = self._wanted()

@@ -142,11 +142,11 @@ class LabelsScene(ProductScene):
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
-    def state(self, snapshot: bytes) -> str | None:
+    def state(self, part: Part, snapshot: bytes) -> str | None:
         return None if self._grown() else hashlib.sha256(snapshot).hexdigest()[:12]
 
     def fold(self, part: Part, below: int) -> str | None:
-        return None if self._grown() else self.state(self._fold.snapshot(part[1], below))
+        return None if self._grown() else self.state(part, self._fold.snapshot(part[1], below))
 
     def done(self) -> bool:
         return super().done() and all(self._all_idle(rows) for rows in self.rows("exchange"))

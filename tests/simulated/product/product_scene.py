@@ -125,9 +125,9 @@ class Fold(ABC):
         return found
 
     def run_all(self) -> None:
-        """Fold all that there is."""
+        """Fold all that can be read."""
         for log in self._scene.broker.topics[named(self._logical)]:
-            self._run(log.partition, log.end)
+            self._run(log.partition, log.stable)
 
     def _number(self, partition: int) -> int:
         return slot(self._scene.inputs.index(self._logical), partition)
