@@ -26,7 +26,11 @@ class Secured:
         keys = directory / "broker.p12"
         about = ["-alias", "broker", "-keystore", str(keys), "-storepass", STORE]
         name = ["-dname", "CN=127.0.0.1", "-ext", "SAN=ip:127.0.0.1"]
-        subprocess.run([_keytool(), "-genkeypair", "-keyalg", "RSA", *about, *name], check=True, capture_output=True)
+        subprocess.run(
+            [_keytool(), "-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", *about, *name],
+            check=True,
+            capture_output=True,
+        )
         export = [_keytool(), "-exportcert", "-rfc", "-file", str(self.certificate), *about]
         subprocess.run(export, check=True, capture_output=True)
         self.broker = Kafka(directory, brief=True, heap="512m", with_parent=True)
