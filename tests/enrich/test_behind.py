@@ -123,7 +123,7 @@ def in_order_and_late() -> list[Reading]:
 def test_one_set_of_features(size: int, restarts: float, late: str) -> None:
     """Batches, turns and restarts do not show in features: what others are told follows from a partition's records."""
     rows = in_order_and_late()
-    for seed in range(4):
+    for seed in range(2):
         world = World(cases.pipeline(late=late), MemoryStore(), seed, now=LONG_AFTER)
         world.publish(cases.events(rows))
         world.run(rows=size, restarts=restarts)
@@ -230,7 +230,7 @@ def member(made: Pipeline, snapshot: bytes | None = None) -> Enrich:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 40])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_labels_of_such_events(seed: int, size: int) -> None:
     """An event that others are not told of counts there neither with its label nor as one without."""
     rows, told = labelled.stream(np.random.default_rng(seed), 120)

@@ -101,11 +101,16 @@ def messages(
 def read_topic(
     connection: Connection, channel: Channel, start_ms: int | None = None, stop_ms: int | None = None
 ) -> tuple[pa.Table, list[Range]]:
-    """All readable records of a range as a table, with what was read: the lineage of whoever uses it.
-
-    The table has the topic's columns and three more: `_partition` (int32), `_offset` (int64), `_timestamp` (int64, ms).
-    """
+    """All readable records of a range, as `read_table`, with what was read: the lineage of whoever uses it."""
     wanted = ranges(connection, channel.name, start_ms, stop_ms)
+    return read_table(connection, channel, wanted), wanted
+
+
+def read_table(connection: Connection, channel: Channel, wanted: list[Range]) -> pa.Table:
+    """The readable records of ranges as a table: the topic's columns and three more.
+
+    These are `_partition` (int32), `_offset` (int64) and `_timestamp` (int64, ms).
+    """
     places = [("_partition", pa.int32()), ("_offset", pa.int64()), ("_timestamp", pa.int64())]
     schema = pa.schema([*channel.codec.reader.arrow, *(pa.field(name, kind) for name, kind in places)])
     batches = []
@@ -113,4 +118,4 @@ def read_topic(
         batch = intake.batch
         extra = [pa.array(np.asarray(column)) for column in (batch.partition, batch.offset, batch.timestamp)]
         batches.append(pa.RecordBatch.from_arrays([*batch.columns.columns, *extra], schema=schema))
-    return pa.Table.from_batches(batches, schema=schema), wanted
+    return pa.Table.from_batches(batches, schema=schema)
