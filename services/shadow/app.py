@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.process.metrics import Metrics
@@ -23,9 +21,12 @@ SHARE_OF_SILENCE = 1 / 3
 """The part of the time after which a silent loop counts as hung that one batch may take."""
 
 
-def build(settings: ShadowSettings) -> Runner:
-    """A member of `shadow`: features to shadow predictions."""
-    contracts = read_contracts(settings)
+def build(settings: ShadowSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `shadow`: features to shadow predictions.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
     wiring = contracts.wiring("shadow", settings, "features", ["shadow-predictions", "control"], ["plans"])
     metrics = Metrics()
     control = wiring.outputs["control"].codec.reader.arrow
@@ -41,7 +42,7 @@ def build(settings: ShadowSettings) -> Runner:
             figures,
         ),
         figures,
-        time.perf_counter,
+        settings.connection.library.monotonic,
         settings.silence_s * SHARE_OF_SILENCE,
     )
     return Runner(service, wiring, settings, metrics)

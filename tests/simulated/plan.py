@@ -12,7 +12,7 @@ AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "grow", "lose
 retention takes what was answered, or (lose) what was not, the input grows by a partition.
 """
 MEETINGS, DECISIONS = 0.2, 0.1
-TWICE = ("tally", "score", "enrich", "scorecards")
+TWICE = ("tally", "score", "shadow", "enrich", "scorecards")
 """Scenes that may be of at_least_once: what a service sends itself comes twice then, which others do not tell apart."""
 SELDOM = {"lose": 0.04, "grow": 0.15}
 OF_PRODUCT = {"lose": 0.04, "grow": 0.4}

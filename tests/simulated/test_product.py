@@ -6,16 +6,22 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
-from tests.simulated.product.defects import ENRICH, LABELS, SCORE, SCORECARDS
+from tests.simulated.product.defects import ENRICH, LABELS, SCORE, SCORECARDS, SHADOW
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 60, "score": 100, "enrich": 100, "scorecards": 10}
+SEEDS = {"labels": 60, "score": 100, "enrich": 100, "shadow": 20, "scorecards": 10}
 """Some 10 s of a processor each, but for those that take several times as long as others."""
 WITHIN = 40
 DEFECTS = [
     (scene, name, cast)
-    for scene, casts in (("labels", LABELS), ("score", SCORE), ("enrich", ENRICH), ("scorecards", SCORECARDS))
+    for scene, casts in (
+        ("labels", LABELS),
+        ("score", SCORE),
+        ("enrich", ENRICH),
+        ("shadow", SHADOW),
+        ("scorecards", SCORECARDS),
+    )
     for name, cast in casts.items()
 ]
 

@@ -49,6 +49,7 @@ PRODUCT: Mapping[str, str] = {
     "labels": "LabelsScene",
     "score": "ScoreScene",
     "enrich": "EnrichScene",
+    "shadow": "ShadowScene",
     "scorecards": "ScorecardsScene",
 }
 """Scenes of the product's services, each in a module of its own below `product`."""

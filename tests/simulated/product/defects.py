@@ -58,6 +58,18 @@ class ScoresByAnother(Around):
         return replace(output, emits=tuple(replace(emit, columns=_turned(emit.columns)) for emit in output.emits))
 
 
+class ShadowsByAnother(Around):
+    """As `ScoresByAnother`, of every dark model."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """With the scores the wrong way round."""
+        output: Output = self._service.process(batch, now)
+        emits = (
+            emit if emit.topic == "control" else replace(emit, columns=_turned(emit.columns)) for emit in output.emits
+        )
+        return replace(output, emits=tuple(emits))
+
+
 def _turned(columns: pa.RecordBatch) -> pa.RecordBatch:
     place = columns.schema.get_field_index("score")
     turned = columns["score"].take(pa.array(np.arange(len(columns))[::-1]))
@@ -71,6 +83,51 @@ class RefusesInSilence(Around):
         """Without dead letters."""
         output: Output = self._service.process(batch, now)
         return replace(output, rejects=())
+
+
+class LeavesOutInSilence(Around):
+    """That a model is left out, or has no score, is told to nobody."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """Without what is said of models."""
+        output: Output = self._service.process(batch, now)
+        return replace(output, emits=tuple(emit for emit in output.emits if emit.topic != "control"))
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """As `process`."""
+        output: Output = self._service.tick(now, at_end)
+        return replace(output, emits=())
+
+
+class SaysLate(Around):
+    """What is said of models goes with the next batch, in another transaction than the rows that it holds for."""
+
+    _kept: tuple[Emit, ...] = ()
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """With what was to be said before."""
+        output: Output = self._service.process(batch, now)
+        kept, self._kept = self._kept, tuple(emit for emit in output.emits if emit.topic == "control")
+        return replace(output, emits=(*(emit for emit in output.emits if emit.topic != "control"), *kept))
+
+
+class ScoresAgain(Around):
+    """The rows of a batch are scored again with the next one, where there was a plan in between."""
+
+    _before: tuple[Emit, ...] = ()
+    _learnt = False
+
+    def learn(self, facts: Batch, now: float) -> None:
+        """As it is."""
+        self._service.learn(facts, now)
+        self._learnt = True
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """With those before."""
+        output: Output = self._service.process(batch, now)
+        again = self._before if self._learnt else ()
+        self._before, self._learnt = tuple(emit for emit in output.emits if emit.topic != "control"), False
+        return replace(output, emits=(*output.emits, *again))
 
 
 class TellsTwice(Around):
@@ -161,6 +218,13 @@ SCORE: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
     "scores of other rows": Cast(around=ScoresByAnother),
     "rows refused in silence": Cast(around=RefusesInSilence),
+}
+SHADOW: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
+    "scores of other rows": Cast(around=ShadowsByAnother),
+    "models left out in silence": Cast(around=LeavesOutInSilence),
+    "what is left out said a batch late": Cast(around=SaysLate),
+    "rows scored again after a plan": Cast(around=ScoresAgain),
 }
 SCORECARDS: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},

@@ -1,8 +1,8 @@
-"""Two small models in a store, and plans that name them."""
+"""Small models in a store, and plans that name them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ import numpy as np
 
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.store import ModelStore
-from headrace.domain.plans.plans import Plan
+from headrace.domain.plans.plans import Arm, Plan
 from tests.models.graphs import logistic, manifest
 from tests.models.parts import arm
 from tests.simulated.scene import PIPELINE, Row
@@ -20,9 +20,17 @@ from tests.simulated.scene import PIPELINE, Row
 STORE = "memory://models"
 """Plans name it, and are the same in every process."""
 INPUTS = ("weight", "customer.kilos_1m", "customer.kilos_10m")
-WEIGHTS: Mapping[str, tuple[float, float, float]] = {"1": (0.5, -0.25, 0.125), "2": (-0.5, 0.25, -0.125)}
+WEIGHTS: Mapping[str, tuple[float, float, float]] = {
+    "1": (0.5, -0.25, 0.125), "2": (-0.5, 0.25, -0.125), "3": (0.25, -0.5, 0.25), "4": (-0.25, 0.5, -0.5),
+    "5": (0.125, 0.25, -0.25),
+}  # fmt: skip  # one line's worth
 """By version, one a model input: where both sums are infinite there is no score."""
 CANARY_SHARE = 0.5
+MODEL = "parcels"
+BROKEN = "9"
+"""A version whose package is in no store."""
+DarkArm = tuple[str, str, int]
+"""(version, arm, priority)."""
 
 
 @cache
@@ -37,16 +45,24 @@ def cache_folder() -> Path:
 
 @cache
 def _stored(version: str) -> tuple[ModelPackage, str]:
-    package = pack(manifest(INPUTS, version=version, threshold=0.5), logistic(WEIGHTS[version]))
+    package = pack(manifest(INPUTS, name=MODEL, version=version, threshold=0.5), logistic(WEIGHTS[version]))
     return package, ModelStore(STORE, cache_folder()).put(package)
 
 
-def fact(number: int, champion: str, canary: str = "") -> dict[str, Any]:
-    """A plan with one model, or two."""
+def fact(number: int, champion: str, canary: str = "", dark: Sequence[DarkArm] = ()) -> dict[str, Any]:
+    """A plan with one model, or two, and those that are scored in the dark."""
     arms = [arm(*_stored(champion))]
     if canary:
         arms.append(arm(*_stored(canary), "canary", share=CANARY_SHARE))
+    arms += [_dark(*each) for each in dark]
     return Plan(PIPELINE, number, tuple(arms), salt="salt").fact(0, "test", "a test")
+
+
+def _dark(version: str, name: str, priority: int) -> Arm:
+    if version != BROKEN:
+        return arm(*_stored(version), name, priority=priority)
+    nothing = "0" * 64
+    return Arm(name, MODEL, version, f"sha256:{nothing}", f"{STORE}/{MODEL}/{version}/{nothing}", priority=priority)
 
 
 def score_of(version: str, features: Row) -> float:

@@ -92,12 +92,16 @@ class ProductScene(Scene):
         if surplus := seen - deserved if self.once else Counter(set(seen) - set(deserved)):
             self.note(f"{what} and not to be, or too often: {sorted(surplus.elements())}")
 
+    def refused(self, event: Said) -> bool:
+        """Whether a record becomes a dead letter."""
+        return not event.good
+
     def bad_refused_once(self) -> None:
         """What is bad is a dead letter, once, and nothing else is."""
         letters = [
             (row["topic"], row["partition"], row["offset"]) for rows in self.rows("dead-letters") for row in rows
         ]
-        self.as_often("refused", letters, [place for place, event in self.events.items() if not event.good])
+        self.as_often("refused", letters, [place for place, event in self.events.items() if self.refused(event)])
 
 
 class Fold(ABC):

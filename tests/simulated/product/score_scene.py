@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import inf, isclose, isnan
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.domain.models.sessions import SessionSettings
+from headrace.domain.models.settings import InferenceSettings
 from headrace.domain.plans.canary_split import shares
 from headrace.streaming.task.runner import Runner
 from services.score.app import build
@@ -22,21 +23,26 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
 from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import PIPELINE, contracts
-from tests.simulated.product.models import CANARY_SHARE, STORE, cache_folder, fact, score_of
+from tests.simulated.product.models import CANARY_SHARE, STORE, DarkArm, cache_folder, fact, score_of
 from tests.simulated.product.product_scene import ProductScene, Said, said
 from tests.simulated.scene import Row, Store, named
 from tests.simulated.settings import SESSION_MS, Simulated, of_member
 
 ENTITIES = 6
+UNREADABLE = b"nobody can read this"
 PASSED = ("event_id", "entity", "event_time", "ingest_time", "event", "customer")
 """Fields that a prediction has from its features."""
 
 
-class ScoreMember(Simulated, ScoreSettings):
-    """Settings of a member of `score` that measures nothing when it loads a model: that takes longer than all else."""
+class MeasuresNothing(InferenceSettings):
+    """Settings of a member that measures nothing when it loads a model: that takes longer than all else."""
 
     def session(self, longest_call: float) -> SessionSettings:
         return replace(super().session(longest_call), device="cpu", rows=16)
+
+
+class ScoreMember(MeasuresNothing, Simulated, ScoreSettings):
+    """Settings of a member of `score`."""
 
 
 class ScoreScene(ProductScene):
@@ -54,16 +60,26 @@ class ScoreScene(ProductScene):
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
-        where, first = (named("plans"), 0), self._plan(1, "1")
+        where, first = (named("plans"), 0), self.first_plan()
         broker.append(where, first.key.encode(), first.value)
         self.events[*where, 0] = first
 
     def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
         return build(self._settings.model_copy(update=of_member(self.plan, name, library)), contracts())
 
-    def _plan(self, number: int, champion: str, canary: str = "") -> Said:
-        row = fact(number, champion, canary)
+    def a_plan(self, number: int, champion: str, canary: str = "", dark: Sequence[DarkArm] = ()) -> Said:
+        """A plan as it is published."""
+        row = fact(number, champion, canary, dark)
         return said("plans", row["pipeline"], row)
+
+    def first_plan(self) -> Said:
+        """The plan that is there before all else."""
+        return self.a_plan(1, "1")
+
+    def next_plan(self, draw: Random, number: int) -> Said:
+        """Another one."""
+        champion, canary = draw.choice((("1", ""), ("2", ""), ("1", "2"), ("2", "1")))
+        return self.a_plan(number, champion, canary)
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
         entity, time = draw.randrange(ENTITIES), int(self.broker.wall * 1000) + number
@@ -81,11 +97,10 @@ class ScoreScene(ProductScene):
         }  # fmt: skip  # one line for what belongs together
         told = said("features", row["entity"], row, scored)
         if fate > 0.97:
-            told = Said(told.key, row, b"nobody can read this", good=False)
+            told = Said(told.key, row, UNREADABLE, good=False)
         found = [((named("features"), entity % self.count("features")), told)]
         if draw.random() < 0.15:
-            champion, canary = draw.choice((("1", ""), ("2", ""), ("1", "2"), ("2", "1")))
-            found.append(((named("plans"), 0), self._plan(number + 2, champion, canary)))
+            found.append(((named("plans"), 0), self.next_plan(draw, number + 2)))
         return found
 
     def grow(self) -> None:
@@ -98,32 +113,32 @@ class ScoreScene(ProductScene):
     def judge(self) -> None:
         self.bad_refused_once()
         rows: dict[str, Row] = {event.row["event_id"]: event.row for event in self.said("features")}
-        home = {
-            event.row["event_id"]: (number, offset)
-            for (topic, number, offset), event in self.events.items()
-            if topic == named("features")
-        }
         plans = {event.row["plan_version"]: event.row for event in self.said("plans")}
         told = self.rows("predictions")
         self.each_once("predicted", [row["event_id"] for part in told for row in part], rows)
         for part in told:
             for row in part:
                 if row["event_id"] in rows:
-                    self._right(row, rows[row["event_id"]], plans)
+                    self.right(row, rows[row["event_id"]], self._arm(row, plans))
             if self.once:
-                self._in_order([(row["entity"], *home[row["event_id"]]) for row in part if row["event_id"] in home])
+                self.in_order(part)
 
-    def _right(self, row: Row, features: Row, plans: dict[int, Row]) -> None:
-        """A prediction says what the plan that it names has the event's entity answered with."""
+    def _arm(self, row: Row, plans: Mapping[int, Row]) -> Row | None:
+        """The arm that the plan which a prediction names has the event's entity answered by."""
+        if row["plan_version"] not in plans:
+            self.note(f"{row['event_id']} was answered by plan {row['plan_version']}, which nobody published")
+            return None
+        arms: dict[str, Row] = {arm["arm"]: arm for arm in plans[row["plan_version"]]["arms"]}
+        tried = "canary" in arms and shares(pa.array([row["entity"]]), "salt")[0] < CANARY_SHARE
+        return arms["canary" if tried else "champion"]
+
+    def right(self, row: Row, features: Row, arm: Row | None) -> None:
+        """A prediction says what an arm has for features."""
         name = row["event_id"]
         if any(row[field] != features[field] for field in PASSED):
             self.note(f"the prediction of {name} has other features than the event")
-        if row["plan_version"] not in plans:
-            self.note(f"{name} was answered by plan {row['plan_version']}, which nobody published")
+        if arm is None:
             return
-        arms = {arm["arm"]: arm for arm in plans[row["plan_version"]]["arms"]}
-        tried = "canary" in arms and shares(pa.array([row["entity"]]), "salt")[0] < CANARY_SHARE
-        arm = arms["canary" if tried else "champion"]
         model = {"name": arm["model"], "version": arm["version"], "digest": arm["digest"]}
         wanted: dict[str, Any] = {
             "prediction_id": f"{name}/{arm['model']}@{arm['version']}/{arm['arm']}", "model": model, "arm": arm["arm"],
@@ -137,8 +152,14 @@ class ScoreScene(ProductScene):
         if row["decision"] != (row["score"] >= 0.5):
             self.note(f"{name} was scored {row['score']}, and decided {row['decision']}")
 
-    def _in_order(self, answers: Sequence[tuple[str, int, int]]) -> None:
+    def in_order(self, rows: Iterable[Row]) -> None:
         """Of an entity and a partition, predictions follow one another as features did."""
+        home = {
+            event.row["event_id"]: (number, offset)
+            for (topic, number, offset), event in self.events.items()
+            if topic == named("features")
+        }
+        answers = [(row["entity"], *home[row["event_id"]]) for row in rows if row["event_id"] in home]
         for (entity, number, before), (other, where, after) in pairwise(sorted(answers, key=lambda each: each[:2])):
             if (entity, number) == (other, where) and after <= before:
                 self.note(f"predictions of {entity} go from {before} back to {after} of partition {number}")
