@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +21,10 @@ from headrace.devparts.lock import exclusive
 from headrace.devparts.redis import Redis
 from headrace.devparts.registry import Registry
 from headrace.errors import ConfigurationError
+from tests.forkserver import Popen
 
+# What tests start of our modules, they and what they call, is forked from a process that has imported them all.
+subprocess.Popen = Popen  # type: ignore[misc]  # Whoever uses `subprocess.run` has it too.
 # Threads of two processes that wait for each other on two cores only burn them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -32,7 +32,8 @@ from headrace.columnar.jit import prepare
 from tests.sources import ROOT
 
 _PDEATHSIG, _CHILD_SUBREAPER = 1, 36  # prctl(2)
-_MODULES = ("headrace", "services")
+_IMPORTED = ("headrace", "services")
+_MODULES = (*_IMPORTED, "tests")
 _BESIDE = ("redis", "rich.table", "rich.progress")
 """What they import when they first need it."""
 _THREADED = "onnxruntime"
@@ -42,6 +43,8 @@ _UNTHREADED = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_threa
 _EARLY = ("PYTHON", "NUMBA_", "OMP_", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "XDG_", "HOME", "NO_COLOR", "FORCE_COLOR")
 """Variables that are read before or while modules are imported."""
 _ORDER = 1 << 20  # bytes
+plain = subprocess.Popen
+"""Starts a process that imports all for itself."""
 _ASKED = threading.Lock()
 """Held from an order to its answer."""
 
@@ -62,8 +65,8 @@ def _early(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_EARLY) and name != "PYTHONPATH"}
 
 
-class Popen(subprocess.Popen[Any]):
-    """`subprocess.Popen`, forked from a server where `forkable`."""
+class Popen(plain[Any]):
+    """`subprocess.Popen`, forked from a server where `forkable`; in tests it is in the place of that."""
 
     def _execute_child(self, *given: Any) -> None:
         args, environment = given[0], given[6]
@@ -90,24 +93,13 @@ class Popen(subprocess.Popen[Any]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def run(args: Sequence[str], timeout: float, **given: Any) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run`, with its output as text, by a fork where `forkable`."""
-    with Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **given) as process:
-        try:
-            out, errors = process.communicate(timeout=timeout)
-        except BaseException:
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(args, process.returncode, out, errors)
-
-
 @cache
 def _server() -> tuple[socket.socket, dict[str, str]]:
     """The channel to this process's server, started by the first caller, and the environment that it has."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = dict(os.environ)
     with its:
-        server = subprocess.Popen(
+        server = plain(
             [sys.executable, "-m", "tests.forkserver", str(its.fileno())],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -130,7 +122,7 @@ def _prctl(option: int, value: int) -> None:
 
 def _import_all() -> None:
     sys.modules[_THREADED] = None  # type: ignore[assignment]  # As if it could not be found.
-    for name in _MODULES:
+    for name in _IMPORTED:
         package = importlib.import_module(name)
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
             if not found.name.endswith(".__main__"):
@@ -194,7 +186,22 @@ def main() -> None:
         sys.path.insert(1, str(ROOT))
     sys.argv = [module, *words]
     sys.orig_argv = [sys.executable, "-m", module, *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        _leave(end.code or 0)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    """End as an interpreter does, but for the taking apart of all modules, which would copy what forks share."""
+    threading._shutdown()  # type: ignore[attr-defined]  # Waits for threads.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

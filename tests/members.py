@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from tests.forkserver import Popen
 from tests.sources import ROOT
 
 
@@ -60,7 +59,7 @@ class Members:
         path = self.directory / f"{member}.log"
         self._heard[member] = path.stat().st_size if path.exists() else 0
         with path.open("ab") as log:
-            self.processes[member] = Popen(
+            self.processes[member] = subprocess.Popen(
                 [sys.executable, "-m", *self.command(member)],
                 cwd=ROOT,
                 env=self.environment(member, **settings),

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests import forkserver
-from tests.forkserver import Popen
+from tests.forkserver import Popen, plain
 from tests.sources import ROOT
 
 CLI = [sys.executable, "-m", "headrace.cli"]
@@ -32,10 +32,12 @@ def test_a_fork_says_and_ends_as_a_plain_process(tmp_path: Path) -> None:
     ):
         given = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "77"}}
         assert forkserver.forkable([*CLI, *words], given["env"])  # type: ignore[arg-type]  # a mixed dict
-        forked = forkserver.run([*CLI, *words], 60, **given)
-        plain = subprocess.run([*CLI, *words], capture_output=True, text=True, **given)  # type: ignore[call-overload]
-        assert (forked.returncode, forked.stdout, forked.stderr) == (plain.returncode, plain.stdout, plain.stderr)
-        assert forked.returncode == code, forked.stderr
+        found = []
+        for kind in (Popen, plain):
+            with kind([*CLI, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **given) as process:
+                found.append((*process.communicate(timeout=60), process.returncode))
+        assert found[0] == found[1]
+        assert found[0][2] == code, found[0]
 
 
 def test_a_fork_is_a_child_that_can_be_signalled() -> None:

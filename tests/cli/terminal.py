@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.forkserver import Popen
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,7 +24,7 @@ class Terminal:
         """Start a command that does not end by itself."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         cache = {"HEADRACE_CACHE": os.environ["HEADRACE_CACHE"]} if "HEADRACE_CACHE" in os.environ else {}
-        return Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "headrace.cli", *map(str, arguments)],
             cwd=self.directory,
             env={**clean, **cache, "PYTHONPATH": str(ROOT), **self.env},

@@ -28,7 +28,6 @@ from tests.cli.secured import PASSWORD, Secured
 from tests.cli.terminal import ROOT, Terminal
 from tests.cli.test_publish import transactions
 from tests.conftest import started
-from tests.forkserver import run
 from tests.models.live import logistic, plan
 from tests.project import Project
 
@@ -119,7 +118,9 @@ def test_a_wrong_password_is_told_soon_by_every_service(service: str, secured: S
     kind = SERVICES[service]
     env = project.environment(service, **secured.environment(WRONG), HEADRACE_VIEW="terminal")
     command = [sys.executable, "-m", kind.module]
-    ended = run(command, SOON_S, cwd=ROOT, env=env, encoding="utf-8")
+    ended = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"
+    )
     assert ended.returncode == MISCONFIGURED, ended.stderr
     assert "does not let us in" in ended.stderr
     assert WRONG not in ended.stderr
@@ -250,7 +251,9 @@ def test_a_wrong_password_of_the_store_is_told_and_not_repeated(service: str, pr
     wrong = locked.replace(quote(LOCK, safe=""), quote(f"{LOCK}{WRONG}", safe=""))
     env = project.environment(service, HEADRACE_REDIS=wrong, HEADRACE_VIEW="terminal", HEADRACE_PATIENCE_S="2")
     command = [sys.executable, "-m", kind.module]
-    ended = run(command, SOON_S, cwd=ROOT, env=env, encoding="utf-8")
+    ended = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"
+    )
     _assert_clean(ended.stdout + ended.stderr)
     assert ended.returncode == MISCONFIGURED, ended.stderr
     assert "HEADRACE_REDIS" in ended.stderr

@@ -22,7 +22,6 @@ from headrace.streaming.contracts.topic_changes import apply, plan
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
-from tests.forkserver import Popen, run
 from tests.integration import bikes
 from tests.integration.test_repartition import command
 from tests.project import Project
@@ -234,7 +233,7 @@ def kill_after(project: Project, records: int) -> int:
     """Kill `headrace repartition` once it has written so many checkpoints; its exit code."""
     argv = [sys.executable, "-m", "headrace.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
     begun = ends(project, "read_uncommitted")
-    process = Popen(argv, env={**os.environ, "HEADRACE_REDIS": project.redis}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, env={**os.environ, "HEADRACE_REDIS": project.redis}, stdout=subprocess.DEVNULL)
     watching = Consumer(project.connection, isolation="read_uncommitted")
     name = f"{project.name}.checkpoints"
     numbers = range(watching.partitions(name))
@@ -297,6 +296,6 @@ def test_an_error_in_the_middle_changes_nothing_and_leaves_nothing_open(make: Ma
     assert ends(project, "read_committed") == ends(project, "read_uncommitted")
     environment = {**os.environ, "HEADRACE_REDIS": project.redis, "HEADRACE_RECOVER": "rebuild_state"}
     argv = [sys.executable, "-m", "headrace.cli", "repartition", str(project.path), "--bootstrap", project.bootstrap]
-    done = run(argv, 240, env=environment)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{project.name}.labels: its state is in 5 partitions now" in done.stdout
