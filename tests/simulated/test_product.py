@@ -10,8 +10,8 @@ from tests.simulated.product.defects import ENRICH, LABELS, SCORE, SCORECARDS, S
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 60, "score": 100, "enrich": 100, "shadow": 20, "scorecards": 10}
-"""Some 10 s of a processor each, but for those that take several times as long as others."""
+SEEDS = {"labels": 15, "score": 30, "enrich": 30, "shadow": 8, "scorecards": 5}
+"""Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
 DEFECTS = [
     (scene, name, cast)

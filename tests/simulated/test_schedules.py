@@ -17,7 +17,7 @@ from tests.simulated.plan import AT_CALLS, AT_TURNS, PROTOCOLS, plan_of
 from tests.simulated.schedules import failures, shrink
 from tests.simulated.world import World
 
-SEEDS = 1_000
+SEEDS = 250
 """What the whole test run tries; `make simulate`, which CI runs too, tries 20,000."""
 SITUATIONS = (
     "assigned",
