@@ -226,6 +226,32 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
     return found if base is None else {**found, "base_values": [base]}
 
 
+def test_numbers_of_nodes_beyond_their_count_are_left_alone() -> None:
+    """ONNX Runtime takes numbers with gaps as long as each is below the count of all nodes, and no others."""
+    whole = {
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [1, 0, 1],
+        "nodes_values": [0.6, -0.5, 1.3],
+        "nodes_modes": ["BRANCH_LT", "LEAF", "LEAF"],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        f"nodes_{TRACKS}": [0, 0, 1],
+        "target_treeids": [0, 0],
+        "target_nodeids": [1, 2],
+        "target_ids": [0, 0],
+        "target_weights": [0.5, -0.25],
+        "n_targets": 1,
+    }
+    gap = {"nodes_nodeids": [0, 3, 2], "nodes_truenodeids": [3, 0, 0], "target_nodeids": [3, 2]}
+    for attributes, taken in ((whole, True), (whole | gap, False)):
+        package = pack(graphs.manifest(NAMES), graph(attributes, sigmoid=False))
+        assert (read(inspect(package)) is not None) == taken
+        if not taken:
+            with pytest.raises(ContractError, match="does not load"):
+                OnnxSession(package, SessionSettings(device="cpu", rows=256))
+
+
 @pytest.mark.slow
 def test_any_attributes() -> None:
     """Whatever the attributes of an ensemble, the forest answers as ONNX Runtime does, or leaves it alone."""

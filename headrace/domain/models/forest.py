@@ -120,6 +120,7 @@ def _plain(given: dict[str, Any]) -> bool:
         and all(before <= after for before, after in itertools.pairwise(trees))
         and set(tracks) <= {0, 1}
         and min(*given["nodes_nodeids"], *trees, 0) == 0
+        and max(given["nodes_nodeids"], default=0) < count  # Numbers beyond that, ONNX Runtime does not load.
     )
 
 
