@@ -14,6 +14,7 @@ from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.streaming.records.batch import Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
+from services.labels.join.layout import ADDED, NEVER
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
 
@@ -47,6 +48,16 @@ class LosesTheFirst(Around):
         fresh = self._fresh & set(batch.partition.tolist())
         self._fresh -= fresh
         return replace(output, emits=()) if fresh else output
+
+
+class WaitsForAdded(Around):
+    """Sources that were added are waited for from a restart on, as if they had been there from the beginning."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """With nothing heard of them."""
+        self._service.restore(partition, snapshot, end)
+        sources = self._service._join(partition).sources
+        sources[sources[:, -1] == ADDED, -1] = NEVER
 
 
 class ScoresByAnother(Around):
@@ -208,6 +219,7 @@ LABELS: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},
     "outcomes lost behind a restart": Cast(around=LosesTheFirst),
     "outcomes of a replay told again": Cast(around=TellsTwice),
+    "sources that were added are waited for at once": Cast(around=WaitsForAdded),
 }
 ENRICH: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from random import Random
 from typing import Any
 
+from headrace.columnar import packing
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Emit
 from headrace.streaming.task.runner import Runner
+from headrace.streaming.task.service import Service
 from services.labels.app import build
 from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
@@ -26,7 +29,10 @@ from tests.simulated.settings import SESSION_MS, Simulated, of_member
 MATURES, EXPIRES = 10 * MINUTE, 2 * HOUR
 SOURCES = ("bank", "police", "neighbour")
 """Of labels, the first believed first; the pipeline file names the first two."""
+GROWING = ("labels", "predictions")
 IDLE_S = 10.0
+SPARE = 99
+"""A partition that is not there."""
 LEAST_ROWS = 4
 """Of a batch: every source tells each partition of the exchange time and again that it is idle."""
 DELAYS = (0, 5 * SECOND, MATURES - 1, MATURES, 2 * MATURES)
@@ -68,12 +74,12 @@ class LabelsScene(ProductScene):
         own["batch_rows"] = max(own["batch_rows"], LEAST_ROWS)
         return build(self._settings.model_copy(update=own), contracts())
 
-    def undisturbed(self) -> Labelling:
-        """The service, of a process that nothing happens to."""
+    def undisturbed(self, added: int = 0) -> Labelling:
+        """The service, of a process that nothing happens to. `added`: partitions that topics got since they began."""
         plain = LabelsSettings(pipeline=str(PIPELINE), idle_after_s=IDLE_S)
         service = build(plain, contracts()).service
         assert isinstance(service, Labelling)
-        service.start(self.partitions())
+        service.start(self.partitions() | dict.fromkeys(GROWING, self.plan.partitions + added))
         return service
 
     # ---- what is published ---------------------------------------------------------------------------------------
@@ -132,21 +138,22 @@ class LabelsScene(ProductScene):
         return [(where, one)] * draw.choice((1, 1, 1, 2))
 
     def grow(self) -> None:
-        for logical in ("labels", "predictions"):
+        for logical in GROWING:
             if self.count(logical) == self.plan.partitions:
                 self.broker.grow(named(logical))
 
     def _grown(self) -> bool:
-        """Whether members knew of other numbers of partitions for a while: then not all is what one process says."""
+        """Whether topics have a partition that was not there at first."""
         return self.count("labels") > self.plan.partitions
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
-    def state(self, part: Part, snapshot: bytes) -> str | None:
-        return None if self._grown() else hashlib.sha256(snapshot).hexdigest()[:12]
+    def state(self, part: Part, snapshot: bytes) -> str:
+        self._fold.began(part[1], snapshot)
+        return hashlib.sha256(self._fold.grown(snapshot) if self._grown() else snapshot).hexdigest()[:12]
 
-    def fold(self, part: Part, below: int) -> str | None:
-        return None if self._grown() else self.state(part, self._fold.snapshot(part[1], below))
+    def fold(self, part: Part, below: int) -> str:
+        return self.state(part, self._fold.snapshot(part[1], below))
 
     def done(self) -> bool:
         return super().done() and all(self._all_idle(rows) for rows in self.rows("exchange"))
@@ -154,11 +161,7 @@ class LabelsScene(ProductScene):
     def _all_idle(self, rows: Sequence[Row]) -> bool:
         """Whether the last that an exchange partition was told is that every source is idle: then all has matured."""
         last = {(row["source"], row["source_partition"]): row["idle"] for row in rows}
-        return all(
-            last.get((topic, number), False)
-            for topic in ("labels", "predictions")
-            for number in range(self.count(topic))
-        )
+        return all(last.get((topic, number), False) for topic in GROWING for number in range(self.count(topic)))
 
     def judge(self) -> None:
         self.bad_refused_once()
@@ -170,8 +173,7 @@ class LabelsScene(ProductScene):
             published = [event.row for topic in topics for event in self.said(topic)]
             self.as_often(f"exchanged ({field})", _told(exchanged, names), _told(published, names))
         found = _by_prediction(row for rows in self.rows("outcomes") for row in rows)
-        if not self._grown():
-            self._as_the_exchange_says(found)
+        self._as_the_exchange_says(found)
         if not self.lossy:
             self._as_published(found)
 
@@ -264,22 +266,73 @@ def _short(rows: Sequence[Row]) -> list[str]:
 
 
 class ExchangeFold(Fold):
-    """The fold of the exchange."""
+    """The fold of the exchange.
+
+    Sources that came later are waited for from when they are first heard of, but by a state that began when they were
+    there. So one process knows of them from their first record on, and another begins such states.
+    """
 
     def __init__(self, scene: LabelsScene) -> None:
         super().__init__(scene, scene.undisturbed(), "exchange")
+        self._labels = scene
+        self._first = scene.plan.partitions
+        self._began: dict[int, int] = {}
+        self._knows: set[int] = set()
         self._told: dict[int, list[Row]] = {}
+
+    @cached_property
+    def _after(self) -> Labelling:
+        """A process that knows of all sources; made where it is needed, for that takes a while."""
+        return self._labels.undisturbed(added=1)
 
     def outcomes(self) -> list[Row]:
         """All outcomes, those of a partition in their order."""
         self.run_all()
         return [row for _, rows in sorted(self._told.items()) for row in rows]
 
+    def began(self, partition: int, snapshot: bytes) -> None:
+        """A partition has a checkpoint: the first one says what sources there were when its state began."""
+        if partition not in self._began:
+            self._began[partition] = int(packing.unpack(snapshot)["partitions"][0])
+
+    def grown(self, snapshot: bytes) -> bytes:
+        """A snapshot as of a process that knows of all sources."""
+        number = self._number(SPARE)
+        self._after.restore(number, snapshot)
+        found = self._after.snapshot(number)
+        self._after.drop(number)
+        return found
+
+    def serving(self, partition: int) -> Service:
+        return self._after if partition in self._knows else self._service
+
     def begin(self, partition: int) -> None:
         self._told[partition] = []
+        self._knows.discard(partition)
+        if self._began.get(partition, self._first) > self._first:
+            self._knows.add(partition)
 
     def take(self, partition: int, batch: Batch) -> None:
-        self._told[partition] += [row for emit in self._service.process(batch, 0.0).emits for row in _rows_of(emit)]
+        if partition not in self._knows and self._scene.count("labels") > self._first:
+            told = batch.columns.select(["source", "source_partition"]).to_pylist()
+            later = [row["source"] in GROWING and row["source_partition"] >= self._first for row in told]
+            if any(later):
+                self._take_grown(partition, batch, later.index(True))
+                return
+        self._answer(partition, batch)
+
+    def _take_grown(self, partition: int, batch: Batch, first: int) -> None:
+        """Go on as a process that knows of all sources, from the first record on that one tells that was added."""
+        if first:
+            self._answer(partition, batch.slice(slice(0, first)))
+        number = self._number(partition)
+        self._after.restore(number, self._service.snapshot(number))
+        self._knows.add(partition)
+        self._answer(partition, batch.slice(slice(first, len(batch))))
+
+    def _answer(self, partition: int, batch: Batch) -> None:
+        output = self.serving(partition).process(batch, 0.0)
+        self._told[partition] += [row for emit in output.emits for row in _rows_of(emit)]
 
 
 def _rows_of(emit: Emit) -> list[Row]:

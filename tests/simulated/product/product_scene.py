@@ -121,10 +121,14 @@ class Fold(ABC):
     def take(self, partition: int, batch: Batch) -> None:
         """Have the service fold the next records of a partition, and keep what comes of them."""
 
+    def serving(self, partition: int) -> Service:
+        """The process that has a partition."""
+        return self._service
+
     def snapshot(self, partition: int, below: int) -> bytes:
         """The state after all records below an offset."""
         self._run(partition, below)
-        found = self._service.snapshot(self._number(partition))
+        found = self.serving(partition).snapshot(self._number(partition))
         assert found is not None
         return found
 
@@ -138,9 +142,9 @@ class Fold(ABC):
 
     def _run(self, partition: int, below: int) -> None:
         if partition not in self._read or self._read[partition] > below:
-            self._service.restore(self._number(partition), None)
-            self._read[partition] = 0
             self.begin(partition)
+            self.serving(partition).restore(self._number(partition), None)
+            self._read[partition] = 0
         log = self._scene.broker.log(named(self._logical), partition)
         batch = self._scene.batch(log, self._read[partition], below)
         if batch is not None:
