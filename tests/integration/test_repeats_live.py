@@ -125,8 +125,14 @@ def check(project: Project, repeats: str) -> None:
             for member in draw.choice(MEMBERS, 2, replace=False).tolist():
                 project.stop(member, signal.SIGKILL)
                 project.start(member)
-    until(project, lambda: bool(card(project).get("mature")) and card(project)["predictions"] == ROWS)
-    found = card(project)
+    cards: list[dict[str, Any]] = []
+
+    def matured() -> bool:
+        cards.append(card(project))
+        return bool(cards[-1].get("mature")) and cards[-1]["predictions"] == ROWS
+
+    until(project, matured)
+    found = cards[-1]
     left = sent if repeats == "keep" else 0
     assert (found["predictions"], found["outcomes"], found["repeats"]) == (ROWS, ROWS, left)
     assert {figure["name"] for figure in found["figures"]} >= {"auc_roc", "recall", "value"}
