@@ -1,0 +1,116 @@
+"""A feature's reference: its rows counted in a few bins, which every later value falls into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.errors import ContractError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+QUANTILES = (.005, .01, .025, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .975, .99, .995)  # fmt: skip  # one line
+ENOUGH = 25
+"""Rows of the reference that must lie beyond a quantile, for it to be told from chance."""
+TOP_LEVELS = 10
+NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceBins:
+    """Bins of a feature with what the reference holds in each; the last is for missing values.
+
+    Attributes:
+        edges: float64, ascending: bin i of a number holds values in (edges[i - 1], edges[i]]; None for categories.
+        levels: the categories of the first bins, the most frequent first; behind them is one for all others.
+        counts: int64, rows of the reference by bin.
+    """
+
+    counts: Ints
+    edges: Floats | None = None
+    levels: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of the reference."""
+        return int(self.counts.sum())
+
+    @property
+    def frequencies(self) -> Floats:
+        """Of each bin, float64, above 0 and summing to 1: half a row is added to each, for what was not met yet."""
+        found: Floats = (self.counts + 0.5) / (self.counts + 0.5).sum()
+        return found
+
+    @property
+    def normal_scores(self) -> Floats | None:
+        """Mean of a standard normal over each bin's share of the numbers; 0 for missing values. None for categories.
+
+        >>> bins = numeric_bins(np.arange(1000.0))
+        >>> scores = bins.normal_scores
+        >>> round(float(scores[0]), 1), round(float(scores[-2]), 1), abs(float(scores @ bins.frequencies)) < 0.01
+        (-2.3, 2.3, True)
+        """
+        if self.edges is None:
+            return None
+        shares = self.frequencies[:-1] / self.frequencies[:-1].sum()
+        ends = np.clip(np.cumsum(shares), 0.0, 1.0)[:-1]
+        density = np.array([0.0, *(NORMAL.pdf(NORMAL.inv_cdf(float(end))) for end in ends), 0.0])
+        return np.append((density[:-1] - density[1:]) / shares, 0.0)
+
+    def place(self, values: pa.Array) -> Bytes:
+        """The bin of each value, uint8 of the same length.
+
+        Raises:
+            ContractError: numbers where the reference has categories, or the other way about.
+        """
+        kind = values.type
+        numeric = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+        if numeric != (self.edges is not None):
+            raise ContractError(f"values of type {kind} are not of the kind that the reference has bins for")
+        missing = len(self.counts) - 1
+        if self.edges is not None:
+            numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            places = np.searchsorted(self.edges, numbers, side="left")
+            return np.where(np.isnan(numbers), missing, places).astype(np.uint8)
+        found = pc.index_in(values.cast(pa.string()), value_set=pa.array(self.levels, pa.string()))
+        places = found.fill_null(len(self.levels)).to_numpy(zero_copy_only=False)
+        return np.where(values.is_null().to_numpy(zero_copy_only=False), missing, places).astype(np.uint8)
+
+
+def numeric_bins(values: Floats) -> ReferenceBins:
+    """Bins of numbers (float64, NaN where missing) by quantiles of them, each with enough rows beyond it.
+
+    >>> bins = numeric_bins(np.array([0.0, 1.0] * 50 + [np.nan]))
+    >>> bins.edges.tolist(), bins.counts.tolist()
+    ([0.0, 1.0], [50, 50, 0, 1])
+    """
+    known = np.sort(values[~np.isnan(values)])
+    beyond = ENOUGH / max(len(known), 1)
+    shares = [share for share in QUANTILES if beyond <= share <= 1 - beyond]
+    edges = np.unique(np.quantile(known, shares, method="inverted_cdf")) if shares else np.empty(0)
+    places = np.searchsorted(edges, known, side="left")
+    counts = np.bincount(places, minlength=len(edges) + 1)
+    return ReferenceBins(np.append(counts, len(values) - len(known)).astype(np.int64), edges=edges)
+
+
+def category_bins(values: pa.Array) -> ReferenceBins:
+    """Bins of categories: the most frequent ones, one for all others, one for missing values.
+
+    >>> bins = category_bins(pa.array(["a", "b", "a", None]))
+    >>> bins.levels, bins.counts.tolist()
+    (('a', 'b'), [2, 1, 0, 1])
+    """
+    counted = sorted(
+        ((row["counts"], row["values"]) for row in values.cast(pa.string()).drop_null().value_counts().to_pylist()),
+        key=lambda pair: (-pair[0], pair[1]),
+    )
+    top = counted[:TOP_LEVELS]
+    others = sum(count for count, _ in counted[TOP_LEVELS:])
+    counts = np.array([*(count for count, _ in top), others, values.null_count], np.int64)
+    return ReferenceBins(counts, levels=tuple(level for _, level in top))
