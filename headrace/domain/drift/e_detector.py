@@ -35,7 +35,7 @@ LARGEST = 20.0
 
 
 @dataclass(slots=True, eq=False)
-class Sums:
+class ShiryaevRobertsSums:
     """R of each bet, and what the bets that learn have seen.
 
     Attributes:
@@ -79,16 +79,16 @@ class EDetector:
         self._fade = np.array([0.5 ** (1 / life) for life in HALF_LIVES])
         self.features = features
 
-    def begin(self) -> Sums:
+    def begin(self) -> ShiryaevRobertsSums:
         """Sums before any event."""
         lives = len(HALF_LIVES)
-        return Sums(
+        return ShiryaevRobertsSums(
             np.zeros_like(self._weights),
             np.zeros((self.features, lives)),
             np.repeat(self._known[:, None, :] * HALF_LIVES[0], lives, axis=1),
         )
 
-    def advance(self, sums: Sums, blocks: Ints) -> Floats:
+    def advance(self, sums: ShiryaevRobertsSums, blocks: Ints) -> Floats:
         """Take blocks in, in their order; M after each, float64.
 
         Args:
@@ -104,7 +104,7 @@ class EDetector:
             evidence[at] = float((sums.standing * self._weights).sum() + sums.learning.sum() * shared)
         return evidence
 
-    def by_feature(self, sums: Sums) -> Floats:
+    def by_feature(self, sums: ShiryaevRobertsSums) -> Floats:
         """Each feature's part of M, float64: the largest has most to do with an alarm."""
         shared = LEARNING / len(HALF_LIVES) / max(self.features, 1)
         found: Floats = (sums.standing * self._weights).sum(axis=1) + sums.learning.sum(axis=1) * shared
