@@ -120,7 +120,7 @@ def kafka(pytestconfig: pytest.Config) -> str:
     # The consumer protocol's session time-out is the broker's, 45 s by default: tests that kill members wait it out.
     sessions = {"group.consumer.min.session.timeout.ms": "6000", "group.consumer.session.timeout.ms": "6000"}
     intervals = {"group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
-    return shared(pytestconfig, Kafka, brief=True, overrides=sessions | intervals)
+    return shared(pytestconfig, Kafka, overrides=sessions | intervals)
 
 
 @pytest.fixture(scope="session")
