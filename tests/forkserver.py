@@ -70,7 +70,8 @@ class Popen(plain[Any]):
 
     def _execute_child(self, *given: Any) -> None:
         args, environment = given[0], given[6]
-        if not forkable(args, environment):
+        special = (given[2], *given[4], *given[17:20], given[21])  # preexec_fn, pass_fds, gid, gids, uid, new session
+        if any(special) or not forkable(args, environment):
             super()._execute_child(*given)  # type: ignore[misc]
             return
         folder, pipes = given[5], given[10:16]
