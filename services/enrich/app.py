@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
-from headrace.stores.online import MemoryStore, open_store
+from headrace.stores.online import MemoryStore, Store, open_store
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.enrich.metrics import EnrichMetrics
@@ -11,10 +11,10 @@ from services.enrich.service import Enrich
 from services.enrich.settings import EnrichSettings
 
 
-def build(settings: EnrichSettings, contracts: Contracts | None = None) -> Runner:
+def build(settings: EnrichSettings, contracts: Contracts | None = None, store: Store | None = None) -> Runner:
     """A member of `enrich`: events to features.
 
-    `contracts`: those that the settings name, where they were read before.
+    `contracts`, `store`: those that the settings name, where they were read or opened before.
     """
     contracts = contracts or read_contracts(settings)
     pipeline = contracts.pipeline
@@ -23,6 +23,7 @@ def build(settings: EnrichSettings, contracts: Contracts | None = None) -> Runne
         writes.append("exchange")
     wiring = contracts.wiring("enrich", settings, "events", writes)
     metrics = Metrics()
-    store = open_store(settings.redis.get_secret_value()) if pipeline.foreign_views else MemoryStore()
+    if store is None:
+        store = open_store(settings.redis.get_secret_value()) if pipeline.foreign_views else MemoryStore()
     service = Enrich(pipeline, store, int(settings.ahead_s * 1000), EnrichMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.errors import ConfigurationError
-from headrace.stores.online import open_store
+from headrace.stores.online import Store, open_store
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.views.metrics import ViewsMetrics
@@ -12,9 +12,12 @@ from services.views.service import Views
 from services.views.settings import ViewsSettings
 
 
-def build(settings: ViewsSettings) -> Runner:
-    """A member of `views`: updates of one view to timelines in the online store."""
-    contracts = read_contracts(settings)
+def build(settings: ViewsSettings, contracts: Contracts | None = None, store: Store | None = None) -> Runner:
+    """A member of `views`: updates of one view to timelines in the online store.
+
+    `contracts`, `store`: those that the settings name, where they were read or opened before.
+    """
+    contracts = contracts or read_contracts(settings)
     pipeline = contracts.pipeline
     views = {view.name: view for view in pipeline.foreign_views}
     name = settings.view or (next(iter(views)) if len(views) == 1 else "")
@@ -24,6 +27,6 @@ def build(settings: ViewsSettings) -> Runner:
     beside = ["events", "exchange"] if views[name].folds_labels else ["events"]
     wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
     metrics = Metrics()
-    store = open_store(settings.redis.get_secret_value())
+    store = store or open_store(settings.redis.get_secret_value())
     service = Views(pipeline, views[name], store, settings.behind_ms / 1000, ViewsMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics)

@@ -30,7 +30,7 @@ class Publisher:
         """Publish a few events."""
         draw = self._chance
         count = min(draw.randint(1, LONGEST), self._left)
-        how = draw.choice(("plain", "plain", "committed", "taken back"))
+        how = draw.choice(("plain", "plain", "committed", "taken back")) if self.scene.in_transactions else "plain"
         holder = None
         if how != "plain":
             holder = self.broker.transactions.take_over("publisher", 60.0, self.broker.now)

@@ -109,12 +109,14 @@ class Scene:
         inputs, outputs: logical topics.
         events: what was published and is readable, by (topic, partition, offset).
         breaches: what was wrong.
+        in_transactions: whether some of it is published in transactions.
         lossy: whether input was lost that was not answered: then members may refuse to go on, and not all is answered.
     """
 
     service: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    in_transactions = True
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -152,6 +154,18 @@ class Scene:
         """What a checkpoint of a partition says, to be held against `fold`."""
         return json.loads(snapshot)
 
+    def names(self) -> list[str]:
+        """Of members."""
+        return [f"m{number}" for number in range(self.plan.members)]
+
+    def groups(self) -> list[str]:
+        """All groups that there are."""
+        return [self.group]
+
+    def group_of(self, topic: str) -> str:
+        """The group that reads a topic."""
+        return self.group
+
     def grow(self) -> None:
         """The input grows by a partition, where the service may go on after that."""
 
@@ -183,7 +197,7 @@ class Scene:
 
     def committed(self, log: Log) -> Offset | None:
         """What the group has committed of a partition."""
-        return self.broker.offsets.get((self.group, log.topic, log.partition))
+        return self.broker.offsets.get((self.group_of(log.topic), log.topic, log.partition))
 
     def done(self) -> bool:
         """Whether all that can be read was answered, and its offsets committed."""
@@ -218,7 +232,7 @@ class Scene:
 
     def told(self, group: str, part: Part, offset: Offset, transaction: Transaction | None) -> None:
         """An offset was committed: its checkpoint is there, and is the fold of what lies below it."""
-        if group != self.group:
+        if group != self.group_of(part[0]):
             return
         at, metadata = offset
         spoken = json.loads(metadata or "{}")

@@ -6,11 +6,11 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
-from tests.simulated.product.defects import ENRICH, LABELS, SCORE, SCORECARDS, SHADOW
+from tests.simulated.product.defects import ENRICH, LABELS, SCORE, SCORECARDS, SHADOW, VIEWS
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 15, "score": 30, "enrich": 30, "shadow": 8, "scorecards": 5}
+SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5}
 """Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
 DEFECTS = [
@@ -19,6 +19,7 @@ DEFECTS = [
         ("labels", LABELS),
         ("score", SCORE),
         ("enrich", ENRICH),
+        ("views", VIEWS),
         ("shadow", SHADOW),
         ("scorecards", SCORECARDS),
     )

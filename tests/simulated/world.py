@@ -47,6 +47,7 @@ LAST_ROUNDS = 4
 SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
 PRODUCT: Mapping[str, str] = {
     "labels": "LabelsScene",
+    "views": "ViewsScene",
     "score": "ScoreScene",
     "enrich": "EnrichScene",
     "shadow": "ShadowScene",
@@ -97,7 +98,7 @@ class World:
         self.scene = scene_of(plan)
         self.broker = Broker(self.chance, self.scene.told, self.scene.note)
         self.scene.open(self.broker)
-        self.members = [Member(self, f"m{number}") for number in range(plan.members)]
+        self.members = [Member(self, name) for name in self.scene.names()]
         self.lives: list[Life] = []
         self.publisher = Publisher(plan, self.broker, self.scene)
         self._busy: list[Life | None] = []
@@ -235,7 +236,8 @@ class World:
             raise refused(KafkaError.TRANSACTION_ABORTABLE, abort=True)
 
     def _rebalance(self) -> None:
-        group = self.broker.groups.get(self.scene.group)
+        names = self.scene.groups()
+        group = self.broker.groups.get(names[0] if len(names) == 1 else self.chance.choice(names))
         if isinstance(group, IncrementalGroup):
             group.rebalance(self.chance.randrange)
         elif isinstance(group, Group):

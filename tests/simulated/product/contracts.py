@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,43 +39,47 @@ class FirstIds:
         return {1: self._known[subject]}
 
 
+@dataclass(frozen=True, slots=True)
 class ReadContracts(Contracts):
     """As `Contracts`, for many members of one process: a channel is made once, which takes longer than a schedule."""
 
+    path: Path = PIPELINE
+
     def channel(self, logical: str) -> Channel:
-        return _channel(logical)
+        return _channel(logical, self.path)
 
 
 @cache
-def contracts() -> Contracts:
-    """The pipeline's."""
-    workspace = Workspace.of(PIPELINE)
-    pipeline = load(PIPELINE, workspace)
+def contracts(path: Path = PIPELINE) -> Contracts:
+    """Of the pipeline of a file."""
+    workspace = Workspace.of(path)
+    pipeline = load(path, workspace)
     known = schemas(pipeline, workspace)
     ids = FirstIds({subject: load_schema(definition) for subject, definition in known.items()})
-    return ReadContracts(pipeline, workspace, ids, known)
+    return ReadContracts(pipeline, workspace, ids, known, path)
 
 
 @cache
-def _channel(logical: str) -> Channel:
-    return Contracts.channel(contracts(), logical)
+def _channel(logical: str, path: Path) -> Channel:
+    return Contracts.channel(contracts(path), logical)
 
 
-def schema(logical: str) -> pa.Schema:
+def schema(logical: str, path: Path = PIPELINE) -> pa.Schema:
     """The columns of a topic."""
-    found: pa.Schema = _channel(logical).codec.reader.arrow
+    found: pa.Schema = _channel(logical, path).codec.reader.arrow
     return found
 
 
-def encode(logical: str, row: Mapping[str, Any]) -> bytes:
+def encode(logical: str, row: Mapping[str, Any], path: Path = PIPELINE) -> bytes:
     """The value of one record."""
-    value: bytes = _channel(logical).codec.encode(pa.RecordBatch.from_pylist([row], schema=schema(logical)))[0]
+    columns = pa.RecordBatch.from_pylist([row], schema=schema(logical, path))
+    value: bytes = _channel(logical, path).codec.encode(columns)[0]
     return value
 
 
-def decode(logical: str, values: Sequence[bytes]) -> list[dict[str, Any]]:
+def decode(logical: str, values: Sequence[bytes], path: Path = PIPELINE) -> list[dict[str, Any]]:
     """The rows of records; times are milliseconds."""
-    decoded = _channel(logical).codec.decode(values)
+    decoded = _channel(logical, path).codec.decode(values)
     assert not decoded.bad, decoded.bad
     return rows_of(decoded.columns)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
-from headrace.streaming.records.batch import Batch, Emit, Output
+from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
 from services.labels.join.layout import ADDED, NEVER
@@ -48,6 +48,26 @@ class LosesTheFirst(Around):
         fresh = self._fresh & set(batch.partition.tolist())
         self._fresh -= fresh
         return replace(output, emits=()) if fresh else output
+
+
+class LosesEntries(Around):
+    """What the first batch of a process means to views is not told them."""
+
+    _fresh = True
+
+    def admit(self, batch: Batch, now: float) -> Admission:
+        """In silence, the first time."""
+        admission: Admission = self._service.admit(batch, now)
+        fresh, self._fresh = self._fresh, False
+        return replace(admission, emits=()) if fresh else admission
+
+
+class HoldsNothing(Around):
+    """Rows that a view is too far behind for are taken for answered."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """As if all that was held had been answered."""
+        return replace(self._service.process(batch, now), held=frozenset())
 
 
 class WaitsForAdded(Around):
@@ -196,14 +216,9 @@ def _of_first(emit: Emit) -> Emit:
 
 
 class LosesCards(Around):
-    """The first cards after a partition was taken over are not written."""
+    """The first cards of a process are not written."""
 
-    _fresh = False
-
-    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
-        """As it is, but for what comes of it."""
-        self._service.restore(partition, snapshot, end)
-        self._fresh |= snapshot is not None
+    _fresh = True
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """Without cards, the first time that there are any."""
@@ -231,6 +246,12 @@ SCORE: Mapping[str, Cast] = {
     "scores of other rows": Cast(around=ScoresByAnother),
     "rows refused in silence": Cast(around=RefusesInSilence),
 }
+VIEWS: Mapping[str, Cast] = {
+    **{name: DEFECTS[name] for name in ("offset one too high", "checkpoint ahead of state", "no restore")},
+    "the first entries of a process lost": Cast(around=LosesEntries),
+    "features lost behind a restart": Cast(around=LosesTheFirst),
+    "rows that wait taken for answered": Cast(around=HoldsNothing),
+}
 SHADOW: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
     "scores of other rows": Cast(around=ShadowsByAnother),
@@ -239,8 +260,8 @@ SHADOW: Mapping[str, Cast] = {
     "rows scored again after a plan": Cast(around=ScoresAgain),
 }
 SCORECARDS: Mapping[str, Cast] = {
-    **{name: DEFECTS[name] for name in _COMMON},
+    **{name: DEFECTS[name] for name in ("offset one too low", "checkpoint ahead of state", "no restore")},
     "sums not told behind a restart": Cast(around=TellsNoSums),
     "a later generation in the place of the first": Cast(around=OneGeneration),
-    "cards lost behind a restart": Cast(around=LosesCards),
+    "the first cards of a process lost": Cast(around=LosesCards),
 }

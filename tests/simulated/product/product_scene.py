@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from headrace.streaming.kafka.decode import take_in
@@ -13,7 +14,7 @@ from headrace.streaming.records.batch import Batch, slot
 from headrace.streaming.task.service import Service
 from tests.simulated.broker import Broker
 from tests.simulated.log import Log
-from tests.simulated.product.contracts import contracts, decode, encode
+from tests.simulated.product.contracts import PIPELINE, contracts, decode, encode
 from tests.simulated.scene import Row, Scene, named
 
 HOUR, MINUTE, SECOND = 3_600_000, 60_000, 1_000
@@ -34,19 +35,21 @@ class Said(NamedTuple):
     good: bool = True
 
 
-def said(logical: str, key: str, row: Mapping[str, Any], good: bool = True) -> Said:
-    """A record for a topic."""
-    return Said(key, row, encode(logical, row), good)
+def said(logical: str, key: str, row: Mapping[str, Any], good: bool = True, path: Path = PIPELINE) -> Said:
+    """A record for a topic of the pipeline of a file."""
+    return Said(key, row, encode(logical, row, path), good)
 
 
 class ProductScene(Scene):
     """A service of the product.
 
     Attributes:
+        pipeline: its file.
         counts: partitions by logical topic, where they are not those of the schedule.
         beside: topics that the service does not use and that are there.
     """
 
+    pipeline = PIPELINE
     counts: Mapping[str, int] = {}
     beside: Sequence[str] = ()
 
@@ -61,7 +64,7 @@ class ProductScene(Scene):
         return event.value
 
     def read(self, logical: str, values: Sequence[bytes]) -> Sequence[Row]:
-        return _rows(logical, tuple(values))
+        return _rows(logical, tuple(values), self.pipeline)
 
     def count(self, logical: str) -> int:
         """Partitions of a topic."""
@@ -71,13 +74,17 @@ class ProductScene(Scene):
         """Partitions of all topics, by logical name."""
         return {topic.partition(".")[2]: len(logs) for topic, logs in self.broker.topics.items()}
 
+    def place(self, logical: str) -> int:
+        """Of a topic among the inputs of the service that reads it."""
+        return self.inputs.index(logical)
+
     def batch(self, log: Log, first: int, end: int) -> Batch | None:
         """The records of a partition that can be read, as a member is given them; None: there are none."""
         logical = log.topic.partition(".")[2]
         messages = [log.message(offset, entry) for offset, entry in log.history() if first <= offset < end]
         if not messages:
             return None
-        return take_in(contracts().channel(logical), messages, self.inputs.index(logical)).batch
+        return take_in(contracts(self.pipeline).channel(logical), messages, self.place(logical)).batch
 
     def said(self, logical: str, good: bool = True) -> list[Said]:
         """What was published to a topic."""
@@ -138,7 +145,7 @@ class Fold(ABC):
             self._run(log.partition, log.stable)
 
     def _number(self, partition: int) -> int:
-        return slot(self._scene.inputs.index(self._logical), partition)
+        return slot(self._scene.place(self._logical), partition)
 
     def _run(self, partition: int, below: int) -> None:
         if partition not in self._read or self._read[partition] > below:
@@ -153,6 +160,6 @@ class Fold(ABC):
 
 
 @lru_cache(64)
-def _rows(logical: str, values: tuple[bytes, ...]) -> Sequence[Row]:
+def _rows(logical: str, values: tuple[bytes, ...], path: Path) -> Sequence[Row]:
     """Read once: a scene looks at a partition time and again."""
-    return decode(logical, values)
+    return decode(logical, values, path)
