@@ -143,8 +143,8 @@ class Lookups:
     rows behind it will tell. It waits until all other sources have come as far; when these have stood still (see
     `Standstill`), it is answered with what there is, counted as unproven, and its age says how far they lacked.
 
-    An entity that the store does not know has no entries, for sure: a store that lost something says so, and then rows
-    wait until views has written it again.
+    A row that names no entity of a view waits for nothing of it. An entity that the store does not know has no entries,
+    for sure: a store that lost something says so, and then rows wait until views has written it again.
     """
 
     def __init__(self, pipeline: Pipeline, store: Store, figures: EnrichMetrics | None = None) -> None:
@@ -307,10 +307,11 @@ class Lookups:
                 why = "the online store lost one of its partitions, views writes it again" if lost else told_nothing
                 yield np.ones(len(asking.batch), np.bool_), f"{name}: {why}"
                 return
-            yield self._entries_behind(view, asking, told), f"{name}: views is behind with entries"
+            named = asking.batch.columns.column(view.key).is_valid().to_numpy(zero_copy_only=False)
+            yield self._entries_behind(view, asking, told) & named, f"{name}: views is behind with entries"
             if told.labels is not None:
                 how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"
-                yield self._labels_behind(view, asking, told.labels), f"{name} folds labels: {how}"
+                yield self._labels_behind(view, asking, told.labels) & named, f"{name} folds labels: {how}"
 
     def _entries_behind(self, view: View, asking: _Asking, told: ViewProgress) -> Flags:
         need = needed(view, asking.times, self._events.allowed_lateness) - view.max_age
