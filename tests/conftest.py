@@ -104,7 +104,7 @@ def shared(config: pytest.Config, kind: type[Kafka | Registry], **given: Any) ->
     """
     root, run = config.stash.get(SHARED, None), os.getpid()
     if root is None:
-        root, run = Path(config.workerinput["shared"]), os.getppid()  # type: ignore[attr-defined]
+        root, run = Path(config.workerinput["shared"]), os.getppid()  # type: ignore[attr-defined]  # xdist's
     with exclusive(root / "parts.lock"):
         part = kind(root / kind.name, **given)
         if not part.running():

@@ -72,7 +72,7 @@ class Popen(plain[Any]):
         args, environment = given[0], given[6]
         special = (given[2], *given[4], *given[17:20], given[21])  # preexec_fn, pass_fds, gid, gids, uid, new session
         if any(special) or not forkable(args, environment):
-            super()._execute_child(*given)  # type: ignore[misc]
+            super()._execute_child(*given)  # type: ignore[misc]  # not in the stubs
             return
         folder, pipes = given[5], given[10:16]
         theirs = [own if pipe == -1 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
@@ -91,7 +91,7 @@ class Popen(plain[Any]):
             raise RuntimeError("the server of forks has ended")
         self.pid = int(answer)
         self._child_created = True
-        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # not in the stubs
 
 
 @cache

@@ -78,4 +78,4 @@ def test_forks_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
     end = time.monotonic() + 30
     while fork.is_running() and fork.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.05)  # Not our child any more: nothing tells of its end.

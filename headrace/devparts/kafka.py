@@ -117,19 +117,19 @@ class Kafka(Part):
     def start(self, within: float = 90.0, report: Report = silent) -> None:
         """As `Part.start`; ready when every node is named in the answer to a metadata request."""
         jars = fetch("kafka", report)
-        archive = class_archive(jars, report) if self._draft is None else None
         report("starting kafka", 0.0)
-        nodes = [self.process(node) or self._start(node, jars, archive) for node in range(1, self.count + 1)]
+        nodes = [self.process(node) or self._start(node, jars, report) for node in range(1, self.count + 1)]
         for running, port in zip(nodes, self.ports[::2], strict=True):
             running.wait_until(partial(process.listening, port), within)
         nodes[0].wait_until(self._answers, within)
         report("starting kafka", 1.0)
 
-    def _start(self, node: int, jars: Path, archive: Path | None) -> process.Process:
+    def _start(self, node: int, jars: Path, report: Report) -> process.Process:
         settings = self.directory / f"kafka-{node}.properties"
         settings.write_text(
             "".join(f"{key}={_escaped(value)}\n" for key, value in self._settings(node).items()), "ascii"
         )
+        archive = class_archive(jars, report) if self._draft is None else None
         shared = (f"-XX:SharedArchiveFile={archive}",) if archive and archive.stat().st_size else ()
         base = [java(), "-cp", f"{jars}/*", *shared, *_LOGGING]
         if not (self.directory / f"data-{node}" / "meta.properties").exists():

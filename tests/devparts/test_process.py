@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from headrace.devparts import process
-from headrace.devparts.process import ProcessDied
+from headrace.devparts.process import Process, ProcessDied
 from headrace.errors import ConfigurationError
 
 SLEEP = ["sleep", "60"]
@@ -24,6 +26,20 @@ STUBBORN = [
     "-c",
     "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()",
 ]
+
+
+@contextmanager
+def parent_of_a_child(directory: Path, with_parent: bool) -> Iterator[tuple[subprocess.Popen[str], Process]]:
+    """A process that has started a child and takes no note of it, and that child; the test kills the parent."""
+    code = "import pathlib, sys, signal; from headrace.devparts import process; "
+    code += f"process.start('child', ['sleep', '60'], pathlib.Path(sys.argv[1]), with_parent={with_parent}); "
+    code += "print('started', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "started\n"
+        child = process.find("child", directory)
+        assert child is not None
+        yield parent, child
 
 
 def test_another_invocation_finds_a_child(tmp_path: Path) -> None:
@@ -121,14 +137,7 @@ def test_unready_child_is_waited_for_with_a_bound(tmp_path: Path) -> None:
 
 def test_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
     """A child started `with_parent` does not outlive a parent that is killed."""
-    code = "import pathlib, sys, signal; from headrace.devparts import process; "
-    code += "process.start('child', ['sleep', '60'], pathlib.Path(sys.argv[1]), with_parent=True); "
-    code += "print('started', flush=True); signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "started\n"
-        child = process.find("child", tmp_path)
-        assert child is not None
+    with parent_of_a_child(tmp_path, with_parent=True) as (parent, child):
         parent.kill()
     psutil.wait_procs([psutil.Process(child.pid)] if child.alive() else [], timeout=10)
     assert not child.alive()
@@ -153,14 +162,7 @@ def test_child_of_a_parent_that_was_killed_at_once_does_not_start(tmp_path: Path
 
 def test_child_of_a_parent_that_takes_no_note_of_its_end_is_stopped(tmp_path: Path) -> None:
     """A child that ended and stays as a zombie, as in containers whose first process reaps none, has been stopped."""
-    code = "import pathlib, sys, signal; from headrace.devparts import process; "
-    code += "process.start('child', ['sleep', '60'], pathlib.Path(sys.argv[1])); "
-    code += "print('started', flush=True); signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "started\n"
-        child = process.find("child", tmp_path)
-        assert child is not None
+    with parent_of_a_child(tmp_path, with_parent=False) as (parent, child):
         child.stop(grace=60)
         assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
         assert not child.alive()

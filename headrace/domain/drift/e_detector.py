@@ -95,13 +95,12 @@ class EDetector:
             blocks: int64, blocks x features x bins; every feature has all events of a block.
         """
         evidence, room = np.empty(len(blocks)), np.empty(self._weights.shape[1])
-        shared = LEARNING / len(HALF_LIVES) / max(self.features, 1)
         for at, counts in enumerate(np.ascontiguousarray(blocks, np.int64)):
             events = int(counts[0].sum()) if self.features else 0
             _learn(counts, events, self._known, self._rates, self._widths, self._fade, sums.seen, sums.learning)
             _stand(counts, events, self._pays, self._widths, sums.standing, room)
             sums.events += events
-            evidence[at] = float((sums.standing * self._weights).sum() + sums.learning.sum() * shared)
+            evidence[at] = self.by_feature(sums).sum()
         return evidence
 
     def by_feature(self, sums: ShiryaevRobertsSums) -> Floats:
