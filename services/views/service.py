@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -140,26 +141,44 @@ class Views(Service):
     # ---- folding ------------------------------------------------------------------------------------------------
 
     def _fold(self, state: _ViewPartition, batch: Batch) -> None:
+        """Every record at the horizon that held when it came, so that what is held is a fold of the log, however it is
+        cut into batches.
+        """
         columns, fresh = batch.columns, batch.offset >= state.offset
         of_labels = pc.equal(columns.column("source"), EXCHANGE).to_numpy(zero_copy_only=False)
-        if not of_labels.any():
-            self._fold_entries(state, columns, fresh)
-        else:
-            for rows, fold in ((~of_labels, self._fold_entries), (of_labels, self._fold_labels)):
-                fold(state, columns.filter(pa.array(rows)), fresh[rows])
+        before, since = state.sources.horizon(), np.zeros(len(batch), np.int64)
+        horizons = np.full(len(batch), before)
+        for rows, sources in ((~of_labels, state.sources), (of_labels, state.exchange)):
+            if rows.any() and (sources is state.sources or self._labels is not None):
+                of_source = columns if rows.all() else columns.filter(pa.array(rows))
+                since[rows], moved = sources.take(of_source, fresh[rows])
+                if sources is state.sources:  # A label finds the horizon as events left it.
+                    horizons = np.append(before, moved)[np.cumsum(rows)]
+        falls = np.flatnonzero(np.diff(horizons, prepend=before) < 0).tolist()
+        for low, high in pairwise(sorted({0, *falls, len(batch)})):
+            if low in falls:
+                # What the horizon had passed is gone for good, wherever it was held.
+                state.ledger.sweep(int(horizons[low - 1]) if low else before)
+            run = slice(low, high)
+            self._fold_run(state, columns.slice(low, high - low), of_labels[run], since[run], horizons[run])
         state.changed = True
         state.offset = max(state.offset, int(batch.offset[-1]) + 1)
 
-    def _fold_entries(self, state: _ViewPartition, columns: pa.RecordBatch, fresh: Flags) -> None:
-        told = read(columns, state.sources.take(columns, fresh), self.view.fields)
-        self._touch(state, state.ledger.fold(told.entities, told.times, told.values, state.sources.horizon()))
-
-    def _fold_labels(self, state: _ViewPartition, columns: pa.RecordBatch, fresh: Flags) -> None:
-        """A view that no longer folds labels may still be told some."""
-        if self._labels is not None:
-            told = read(columns, state.exchange.take(columns, fresh), (LABELLED, LABEL))
+    def _fold_run(
+        self, state: _ViewPartition, columns: pa.RecordBatch, of_labels: Flags, since: Ints, horizons: Ints
+    ) -> None:
+        """Fold records of which no horizon is below the one before. A view that no longer folds labels may still be
+        told some.
+        """
+        ledger = state.ledger
+        if not of_labels.all():
+            told = read(*_rows(~of_labels, columns, since), self.view.fields)
+            entries = told.entities, told.times, told.values
+            self._touch(state, ledger.fold(*entries, horizons[~of_labels][told.record]))
+        if of_labels.any() and self._labels is not None:
+            told = read(*_rows(of_labels, columns, since), (LABELLED, LABEL))
             changes = told.times, told.known, told.values[:, 0], told.values[:, 1]
-            self._touch(state, state.ledger.fold_labels(told.entities, *changes, state.sources.horizon()))
+            self._touch(state, ledger.fold_labels(told.entities, *changes, horizons[of_labels][told.record]))
 
     def _touch(self, state: _ViewPartition, slots: Ints) -> None:
         """These entities have changed."""
@@ -295,6 +314,10 @@ class Views(Service):
     def drop(self, partition: int) -> None:
         """See `Service`."""
         self._states.pop(partition, None)
+
+
+def _rows(mask: Flags, columns: pa.RecordBatch, since: Ints) -> tuple[pa.RecordBatch, Ints]:
+    return (columns, since) if mask.all() else (columns.filter(pa.array(mask)), since[mask])
 
 
 def _part(columns: dict[str, packing.Column], start: str) -> dict[str, packing.Column]:

@@ -36,28 +36,31 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entities.index)
 
-    def fold(self, entities: pa.Array, times: Ints, values: Floats, horizon: int) -> Ints:
-        """Take up entries; the slots of their entities."""
+    def fold(self, entities: pa.Array, times: Ints, values: Floats, horizons: Ints) -> Ints:
+        """Take up entries, each at the horizon that held then; the slots of their entities.
+
+        See `Windows.fold` for horizons that fall.
+        """
         slots = self._entities.index.slots(keys_of(entities))
-        self._entities.windows.fold(slots, times, values, horizon)
+        self._entities.windows.fold(slots, times, values, horizons)
         if self._labels is not None:
             self._labels.reach(slots)
         return slots
 
     def fold_labels(
-        self, entities: pa.Array, times: Ints, known: Ints, labelled: Floats, label: Floats, horizon: int
+        self, entities: pa.Array, times: Ints, known: Ints, labelled: Floats, label: Floats, horizons: Ints
     ) -> Ints:
         """Take up changes of labels, see `LabelQuestion.changes`; the slots of the entities that changed.
 
-        Changes of entries at or before `horizon` come too late to matter.
+        Changes of entries at or before the horizon that held then come too late to matter.
         """
         if self._labels is None or self._question is None:
             return np.zeros(0, np.int64)
         kept, values = self._question.changes(times, known, labelled, label)
-        in_time = times[kept] > horizon
+        in_time = times[kept] > horizons[kept]
         at = np.flatnonzero(kept)[in_time]
         slots = self._entities.index.slots(keys_of(entities.take(pa.array(at))))
-        self._labels.fold(slots, times[at], values[in_time], horizon)
+        self._labels.fold(slots, times[at], values[in_time], horizons[at])
         self._entities.windows.reach(slots)
         return slots
 

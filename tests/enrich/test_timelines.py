@@ -25,7 +25,7 @@ def test_answers() -> None:
     windows = Windows(QUESTION)
     times = np.array([1, 4, 4, 9])
     values = np.array([[1.0, 10.0], [2.0, nan], [3.0, 30.0], [4.0, 40.0]])
-    windows.fold(np.zeros(4, np.int64), times, values, -100)
+    windows.fold(np.zeros(4, np.int64), times, values, np.full(4, -100))
     timelines = Timelines([None, *pack(windows.columns(np.array([0])))], 2)
     found = timelines.answer(np.array([1, 1, 0]), np.array([9, 14, 14]), QUESTION)
     assert found.count.tolist() == [[3, 2], [4, 1], [0, 0]]

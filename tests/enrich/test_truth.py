@@ -22,6 +22,8 @@ from tests.enrich.joining import Report, changes_of
 DURATIONS = (10, 100)
 DELAY = 20
 ENTITIES = ("a", "b", "c")
+AT_ZERO = np.zeros(1, np.int64)
+"""A horizon for one row."""
 
 reports = st.lists(st.tuples(st.integers(-5, 150), st.sampled_from([0.0, 1.0, 0.5])), max_size=3)
 entries = st.lists(st.tuples(st.sampled_from(ENTITIES), st.integers(0, 200), reports), max_size=40)
@@ -88,8 +90,8 @@ def test_oracle(rows: list[tuple[str, int, list[Report]]], question: LabelQuesti
         labels = pa.array(columns[0], pa.string())
         numbers = [np.array(column, np.int64) for column in columns[1:3]]
         deltas = [np.array(column, np.float64) for column in columns[3:]]
-        ledger.fold_labels(labels, *numbers, *deltas, horizon)
-        ledger.fold(names, times, np.zeros((len(times), 0)), horizon)
+        ledger.fold_labels(labels, *numbers, *deltas, np.full(len(labels), horizon))
+        ledger.fold(names, times, np.zeros((len(times), 0)), np.full(len(times), horizon))
         if data.draw(st.booleans()):
             restored = Ledger(Question(DURATIONS, DELAY), question)
             restored.load(packing.unpack(packing.pack(ledger.columns(horizon))))
@@ -107,7 +109,7 @@ def test_oracle(rows: list[tuple[str, int, list[Report]]], question: LabelQuesti
 def told(ledger: Ledger, entity: str, time: int, known: int, label: float) -> int:
     """Tell the ledger a first label; how many entities changed."""
     columns = np.array([time]), np.array([known]), np.array([1.0]), np.array([label])
-    return len(ledger.fold_labels(pa.array([entity]), *columns, 0))
+    return len(ledger.fold_labels(pa.array([entity]), *columns, AT_ZERO))
 
 
 def test_what_says_nothing_is_not_kept() -> None:
@@ -115,7 +117,7 @@ def test_what_says_nothing_is_not_kept() -> None:
     question = LabelQuestion(DURATIONS, DELAY, 0.0, counted=False)
     ledger = Ledger(Question(DURATIONS, DELAY), question)
     assert told(ledger, "a", 5, 25, 0.0) == 0
-    slots = ledger.fold(pa.array(["a"]), np.array([5]), np.zeros((1, 0)), 0)
+    slots = ledger.fold(pa.array(["a"]), np.array([5]), np.zeros((1, 0)), AT_ZERO)
     bare = ledger.timelines(slots)[0]
     assert len(bare) == 16
     assert told(ledger, "a", 5, 25, 1.0) == 1
@@ -126,7 +128,7 @@ def test_what_says_nothing_is_not_kept() -> None:
 def test_vanished() -> None:
     """An entity is given up when neither entries nor labels are left."""
     ledger = Ledger(Question(DURATIONS, DELAY), LabelQuestion(DURATIONS, DELAY))
-    ledger.fold(pa.array(["a", "b"]), np.array([5, 9]), np.zeros((2, 0)), 0)
+    ledger.fold(pa.array(["a", "b"]), np.array([5, 9]), np.zeros((2, 0)), np.repeat(AT_ZERO, 2))
     told(ledger, "a", 50, 50, 1.0)
     assert ledger.names(ledger.sweep(20)).to_pylist() == ["b"]
     assert ledger.names(ledger.sweep(50)).to_pylist() == ["a", "b"]

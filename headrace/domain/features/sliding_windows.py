@@ -181,14 +181,18 @@ class Windows:
             count, sums, scanned = count[:, self._back], sums[:, self._back], scanned[:, self._back]
         return Answers(count, sums, scanned, question.scans)
 
-    def fold(self, slots: Ints, times: Ints, values: Floats, horizon: int) -> None:
-        """Fold rows without asking; entries at or before `horizon` may be evicted."""
+    def fold(self, slots: Ints, times: Ints, values: Floats, horizons: Ints) -> None:
+        """Fold rows without asking; at each, entries at or before its horizon may be evicted.
+
+        Horizons never fall, neither from row to row nor from call to call: what they passed may be gone. Who must let
+        one fall calls `sweep` before, and what is held stays a fold of the rows, ranks and all.
+        """
         self.reach(slots)
         if len(times):
             self.watermark = max(self.watermark, int(times.max()))
-        row, times = 0, frozen(times)
-        while (row := fold(*self._pool, self._cursor, slots, times, values, row, horizon)) < len(slots):
-            self._make_room(horizon)
+        row, times, horizons = 0, frozen(times), frozen(horizons)
+        while (row := fold(*self._pool, self._cursor, slots, times, values, row, horizons)) < len(slots):
+            self._make_room(int(horizons[row]))
 
     def sweep(self, horizon: int | None = None) -> Ints:
         """Evict everywhere; returns the slots that hold nothing now and may be given to other entities."""

@@ -150,14 +150,17 @@ def fold_and_look(
 
 
 @kernel(
-    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] i8 i8",
+    "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] i8 ~i8[::1]",
 )
 def fold(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
-    slots: Ints, at: Ints, given: Floats, begin: int, horizon: int,
+    slots: Ints, at: Ints, given: Floats, begin: int, horizons: Ints,
 ) -> int:  # fmt: skip  # the state, the rows
-    """Fold rows, answering nothing; returns the next row, less than all when the pool has no room for it."""
+    """Fold rows, answering nothing; returns the next row, less than all when the pool has no room for it.
+
+    Entries at or before a row's horizon are evicted of its slot.
+    """
     for row in range(begin, len(slots)):
-        if not insert(times, values, blocks, spans, cursor, slots[row], at[row], given, row, horizon):
+        if not insert(times, values, blocks, spans, cursor, slots[row], at[row], given, row, horizons[row]):
             return row
     return len(slots)

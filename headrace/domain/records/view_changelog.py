@@ -117,8 +117,11 @@ def _value_columns(names: Sequence[str], size: Ints, values: Floats) -> pa.Array
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Entries that updates tell: entity, time (ms), values, and of labels from when on each is known (ms)."""
+    """Entries that updates tell: of which update each is, entity, time (ms), values, and of labels from when on each is
+    known (ms).
+    """
 
+    record: Ints
     entities: pa.StringArray
     times: Ints
     known: Ints
@@ -133,11 +136,12 @@ def read(columns: pa.RecordBatch, since: Ints, names: Sequence[str]) -> Told:
     lengths = columns.column("keys").value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     entities, times, known = columns.column("keys").flatten(), _flat(columns, "times"), _flat(columns, "known")
     values = _values(columns, lengths, names)
-    new = _flat(columns, "offsets") >= np.repeat(since, lengths)
+    record = np.repeat(np.arange(len(lengths)), lengths)
+    new = _flat(columns, "offsets") >= since[record]
     if new.all():
-        return Told(entities, times, known, values)
+        return Told(record, entities, times, known, values)
     at = np.flatnonzero(new)
-    return Told(entities.take(pa.array(at)), times[at], known[at] if len(known) else known, values[at])
+    return Told(record[at], entities.take(pa.array(at)), times[at], known[at] if len(known) else known, values[at])
 
 
 def _flat(columns: pa.RecordBatch, name: str) -> Ints:

@@ -49,8 +49,9 @@ class Sources:
         self._move_horizon()
         return True
 
-    def take(self, columns: pa.RecordBatch, fresh: Flags) -> Ints:
-        """Take up the marks of view updates, in order; for each the offset from which its entries are new.
+    def take(self, columns: pa.RecordBatch, fresh: Flags) -> tuple[Ints, Ints]:
+        """Take up the marks of view updates, in order; for each the offset from which its entries are new, and the
+        horizon once it was taken up.
 
         Those that are not `fresh` were taken up before.
         """
@@ -60,11 +61,13 @@ class Sources:
         )
         idle = columns.column("idle").to_numpy(zero_copy_only=False)
         told = np.full(len(source), np.iinfo(np.int64).max)
+        horizons = np.full(len(source), self._horizon)
         for at in np.flatnonzero(fresh).tolist():
             before = int(self.next_offset[source[at]]) if source[at] < len(self.next_offset) else 0
             if self.mark(*(int(column[at]) for column in (source, next_offset, progress, floor, idle, time))):
                 told[at] = before
-        return told
+                horizons[at:] = self._horizon
+        return told, horizons
 
     def progress(self) -> tuple[Ints, Ints, Ints]:
         """Of every source the event time that it reached, when it was last seen at its end (ALWAYS: not idle), and the

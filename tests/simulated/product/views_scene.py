@@ -190,9 +190,6 @@ class ViewsScene(ProductScene):
 
     def state(self, part: Part, snapshot: bytes) -> str:
         columns = packing.unpack(snapshot)
-        # Of a view: an entity that holds nothing keeps its rank until a snapshot or a publication forgets it, whenever
-        # that is; so ranks, by which sums are rounded, are no fold of the log (seed 97).
-        columns.pop("entities.rank", None)
         plain = [(name, column.tolist()) for name, column in sorted(columns.items())]
         return hashlib.sha256(repr(plain).encode()).hexdigest()[:12]
 
