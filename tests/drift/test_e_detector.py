@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
 from headrace.domain.drift.bets import bets_on, inflation_of
-from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, EDetector
-from headrace.domain.drift.reference_bins import ReferenceBins, category_bins, numeric_bins
+from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, LOOKED, NOTHING, EDetector
+from headrace.domain.drift.reference_bins import Bytes, Floats, ReferenceBins, category_bins, numeric_bins
 from headrace.errors import ContractError
 
 ASKED = 10_000
@@ -22,22 +23,20 @@ def detector(bins: list[ReferenceBins], z: float = 2.0) -> EDetector:
     return EDetector(bins, [bets_on(each, z) for each in bins], z)
 
 
-def blocks(bins: list[ReferenceBins], rows: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.int64]:
-    """Rows x features as counts, so many rows a block."""
-    width = max(len(each.counts) for each in bins)
-    places = np.stack([each.place(pa.array(rows[:, at])) for at, each in enumerate(bins)], axis=1)
-    parts = places[: len(rows) // size * size].reshape(-1, size, len(bins))
-    return np.stack([(parts == place).sum(axis=1) for place in range(width)], axis=2).astype(np.int64)
+def placed(bins: list[ReferenceBins], rows: Floats) -> Bytes:
+    """The bin of each value, events x columns."""
+    return np.stack([each.place(pa.array(rows[:, at])) for at, each in enumerate(bins)], axis=1)
 
 
-def test_blocks_of_one_event_are_the_sums_of_the_literature() -> None:
-    """R <- (R + 1) L for every bet, and M is their weighted sum."""
+def test_sums_are_those_of_the_literature() -> None:
+    """R <- (R + 1) L for every bet, and M is their weighted sum, looked at every few events."""
     draw = np.random.default_rng(3)
     bins = [numeric_bins(draw.normal(size=5_000)) for _ in range(2)]
     made = detector(bins)
-    rows = draw.normal(0.3, size=(40, 2))
-    sums = made.begin()
-    found = made.advance(sums, blocks(bins, rows, 1))
+    rows = draw.normal(0.3, size=(10 * LOOKED, 2))
+    state = made.begin()
+    found = made.advance(state, placed(bins, rows))
+    assert len(found) == 10
     plain = 0.0
     for at, each in enumerate(bins):
         bets = bets_on(each)
@@ -47,25 +46,52 @@ def test_blocks_of_one_event_are_the_sums_of_the_literature() -> None:
             for pay in bet:
                 total = (total + 1) * pay
             plain += total * (1 - LEARNING) / len(bets.names) / 2
-    learnt = sums.learning.sum() * LEARNING / len(HALF_LIVES) / 2
+    learnt = state.sums[:, -len(HALF_LIVES) :].sum() * LEARNING / len(HALF_LIVES) / 2
     assert found[-1] == pytest.approx(plain + learnt)
-    assert made.by_feature(sums).sum() == pytest.approx(found[-1])
+    assert made.by_column(state).sum() == pytest.approx(found[-1])
 
 
-def test_a_block_counts_no_more_than_its_events_in_any_order() -> None:
-    """What is lost with the order is lost for the alarm: the mean over all orders is never below what a block gives."""
+@pytest.mark.parametrize("cuts", [(1, 2, 3), (63, 64, 65, 700), tuple(range(5, 990, 7))])
+def test_cuts_change_nothing(cuts: tuple[int, ...]) -> None:
+    """Events one by one or all at once: the same sums to the last bit, and the same looks at them."""
     draw = np.random.default_rng(4)
+    bins = [numeric_bins(draw.normal(size=5_000)), numeric_bins(draw.integers(0, 3, 5_000).astype(float))]
+    made = detector(bins)
+    places = placed(bins, np.column_stack([draw.normal(0.5, size=1_000), draw.integers(0, 3, 1_000)]))
+    places[draw.random(places.shape) < 0.2] = NOTHING
+    whole, cut = made.begin(), made.begin()
+    evidence = made.advance(whole, places)
+    parts = [made.advance(cut, places[low:high]) for low, high in pairwise([0, *cuts, 1_000])]
+    assert np.array_equal(np.concatenate(parts), evidence)
+    assert np.array_equal(whole.sums, cut.sums)
+    assert np.array_equal(whole.pays, cut.pays)
+
+
+def test_events_that_say_nothing_of_a_column_change_nothing_of_it() -> None:
+    """They pay nothing and begin nothing: as if they had not been."""
+    draw = np.random.default_rng(5)
     bins = [numeric_bins(draw.normal(size=5_000))]
     made = detector(bins)
-    rows = draw.normal(0.5, size=(16, 1))
-    together = made.begin()
-    made.advance(together, blocks(bins, rows, 16))
-    apart = []
-    for _ in range(400):
-        sums = made.begin()
-        made.advance(sums, blocks(bins, draw.permutation(rows), 1))
-        apart.append(sums.standing)
-    assert np.all(together.standing <= np.mean(apart, axis=0) * 1.05)
+    places = placed(bins, draw.normal(size=(400, 1)))
+    apart = np.full((1_200, 1), NOTHING, np.uint8)
+    apart[1::3] = places
+    alone, among = made.begin(), made.begin()
+    made.advance(alone, places)
+    made.advance(among, apart)
+    assert np.array_equal(alone.sums, among.sums)
+    assert among.events.tolist() == [400]
+
+
+def test_learning_bets_are_worth_no_more_than_one_in_the_mean() -> None:
+    """Whatever they have seen, the mean of what they pay under the reference is below 1."""
+    draw = np.random.default_rng(6)
+    bins = [numeric_bins(draw.normal(size=20_000))]
+    made = detector(bins)
+    state = made.begin()
+    made.advance(state, placed(bins, draw.normal(0.4, 1.3, size=(3_000, 1))))
+    means = bins[0].frequencies @ state.pays[0, :, -len(HALF_LIVES) :]
+    assert np.all(means < 1)
+    assert np.all(means > 0.8)
 
 
 @pytest.mark.slow
@@ -77,13 +103,13 @@ def test_false_alarms_stay_within_what_was_asked_for(rows: int) -> None:
         draw = np.random.default_rng(seed)
         bins = [numeric_bins(draw.normal(size=rows)) for _ in range(FEATURES)]
         made = detector(bins)
-        counts = blocks(bins, draw.normal(size=(ASKED, FEATURES)), 16)
+        places = placed(bins, draw.normal(size=(ASKED, FEATURES)))
         found, at = 0, 0
-        while at < len(counts):
-            over = np.flatnonzero(made.advance(made.begin(), counts[at:]) >= ASKED)
+        while at < len(places):
+            over = np.flatnonzero(made.advance(made.begin(), places[at:]) >= ASKED)
             if not len(over):
                 break
-            found, at = found + 1, at + int(over[0]) + 1
+            found, at = found + 1, at + (int(over[0]) + 1) * LOOKED
         alarms.append(found)
     mean, error = float(np.mean(alarms)), float(np.std(alarms) / np.sqrt(len(alarms)))
     assert mean + 1.64 * error <= 1.0, alarms
@@ -109,16 +135,12 @@ def test_a_change_of_one_feature_is_seen_soon_and_its_feature_named(change: obje
         made = detector(bins)
         before, after = draw.normal(size=(4_992, FEATURES)), draw.normal(size=(4_800, FEATURES))
         after[:, 1] = change(after[:, 1], draw)  # type: ignore[operator]  # a function
-        sums = made.begin()
-        made.advance(sums, blocks(bins, before, 16))
-        counts = blocks(bins, after, 16)
-        for at in range(len(counts)):
-            if made.advance(sums, counts[at : at + 1])[0] >= ASKED:
-                assert int(np.argmax(made.by_feature(sums))) == 1
-                delays.append((at + 1) * 16)
-                break
-        else:
-            delays.append(len(after) * 10)
+        state = made.begin()
+        made.advance(state, placed(bins, before))
+        over = np.flatnonzero(made.advance(state.copy(), placed(bins, after)) >= ASKED)
+        delays.append((int(over[0]) + 1) * LOOKED if len(over) else 10 * len(after))
+        made.advance(state, placed(bins, after)[: delays[-1]])
+        assert int(np.argmax(made.by_column(state))) == 1
     assert float(np.median(delays)) <= within, delays
 
 

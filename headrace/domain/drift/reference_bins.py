@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.columnar.jit import frozen, kernel
 from headrace.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
@@ -75,11 +76,12 @@ class ReferenceBins:
             raise ContractError(f"values of type {kind} are not of the kind that the reference has bins for")
         missing = len(self.counts) - 1
         if self.edges is not None:
+            found = np.empty(len(values), np.uint8)
             numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            places = np.searchsorted(self.edges, numbers, side="left")
-            return np.where(np.isnan(numbers), missing, places).astype(np.uint8)
-        found = pc.index_in(values.cast(pa.string()), value_set=pa.array(self.levels, pa.string()))
-        places = found.fill_null(len(self.levels)).to_numpy(zero_copy_only=False)
+            _place(frozen(numbers), self.edges, missing, found)
+            return found
+        index = pc.index_in(values.cast(pa.string()), value_set=pa.array(self.levels, pa.string()))
+        places = index.fill_null(len(self.levels)).to_numpy(zero_copy_only=False)
         return np.where(values.is_null().to_numpy(zero_copy_only=False), missing, places).astype(np.uint8)
 
 
@@ -114,3 +116,12 @@ def category_bins(values: pa.Array) -> ReferenceBins:
     others = sum(count for count, _ in counted[TOP_LEVELS:])
     counts = np.array([*(count for count, _ in top), others, values.null_count], np.int64)
     return ReferenceBins(counts, levels=tuple(level for _, level in top))
+
+
+@kernel("~f8[::1] f8[::1] i8 u1[::1]")
+def _place(numbers: Floats, edges: Floats, missing: int, found: Bytes) -> None:
+    for row in range(len(numbers)):
+        number, place = numbers[row], 0
+        for edge in edges:
+            place += edge < number
+        found[row] = place if number == number else missing
