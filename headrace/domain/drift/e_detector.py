@@ -177,7 +177,7 @@ def _together(sums: Floats, weights: Floats) -> float:
 def _renew(
     column: int, width: int, known: Floats, rates: Floats, fade: Floats, pays: Floats, seen: Floats, fresh: Ints
 ) -> None:
-    """What the learning bets of a column pay from now on, by what they have seen; held to what it may be in the mean."""
+    """What the learning bets of a column pay from now on, by what they have seen; held to a mean of 1 at most."""
     first = pays.shape[2] - len(fade)
     for life in range(len(fade)):
         before = 0.0
