@@ -82,6 +82,20 @@ def test_events_that_say_nothing_of_a_column_change_nothing_of_it() -> None:
     assert among.events.tolist() == [400]
 
 
+def test_what_is_begun_scales_the_sums() -> None:
+    """With a thousandth begun at each event, M is a thousandth of what it is with 1: what counts is time, not events."""
+    draw = np.random.default_rng(7)
+    bins = [numeric_bins(draw.normal(size=5_000))]
+    made = detector(bins)
+    places = placed(bins, draw.normal(0.2, size=(800, 1)))
+    ones, parts = made.begin(), made.begin()
+    whole = made.advance(ones, places)
+    found = made.advance(parts, places, np.full(800, 1e-3))
+    assert found == pytest.approx(whole / 1_000)
+    silent = made.begin()
+    assert not made.advance(silent, places, np.zeros(800)).any()
+
+
 def test_learning_bets_are_worth_no_more_than_one_in_the_mean() -> None:
     """Whatever they have seen, the mean of what they pay under the reference is below 1."""
     draw = np.random.default_rng(6)

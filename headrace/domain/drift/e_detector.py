@@ -109,15 +109,18 @@ class EDetector:
             np.zeros(1, np.int64),
         )
 
-    def advance(self, state: ShiryaevRobertsSums, places: Bytes) -> Floats:
+    def advance(self, state: ShiryaevRobertsSums, places: Bytes, begun: Floats | None = None) -> Floats:
         """Take events in, in their order; M after each `LOOKED`th of the state, float64.
 
         Args:
             places: uint8, events x columns: the bin of each value, or `NOTHING`.
+            begun: float64, events: what each sum begins anew with at an event, R <- (R + begun) L; what was known before
+                the event. The mean of M is its total at most. None: 1, so that false alarms are counted by events.
         """
+        begun = np.ones(len(places)) if begun is None else begun
         evidence = np.empty((int(state.count[0]) % LOOKED + len(places)) // LOOKED)
         _advance(
-            frozen(places), self._weights, self._widths, self._known, self._rates, self._fade,
+            frozen(places), frozen(begun), self._weights, self._widths, self._known, self._rates, self._fade,
             state.sums, state.pays, state.seen, state.fresh, state.events, state.count, evidence,
         )  # fmt: skip  # the events, the question, the state, the answer
         return evidence
@@ -129,11 +132,11 @@ class EDetector:
 
 
 @kernel(
-    "~u1[:,::1] f8[:,::1] i8[::1] f8[:,::1] f8[:,::1] f8[::1] "
+    "~u1[:,::1] ~f8[::1] f8[:,::1] i8[::1] f8[:,::1] f8[:,::1] f8[::1] "
     "f8[:,::1] f8[:,:,::1] f8[:,:,::1] i8[:,::1] i8[::1] i8[::1] f8[::1]"
 )
 def _advance(
-    places: Bytes, weights: Floats, widths: Ints, known: Floats, rates: Floats, fade: Floats,
+    places: Bytes, begun: Floats, weights: Floats, widths: Ints, known: Floats, rates: Floats, fade: Floats,
     sums: Floats, pays: Floats, seen: Floats, fresh: Ints, events: Ints, count: Ints, evidence: Floats,
 ) -> None:  # fmt: skip  # the events, the question, the state, the answer
     columns, bets = sums.shape
@@ -144,7 +147,7 @@ def _advance(
             if place == NOTHING:
                 continue
             for bet in range(bets):
-                held = (sums[column, bet] + 1.0) * pays[column, place, bet]
+                held = (sums[column, bet] + begun[event]) * pays[column, place, bet]
                 sums[column, bet] = held if held < MOST else MOST
             fresh[column, place] += 1
             events[column] += 1
