@@ -83,7 +83,7 @@ def test_events_that_say_nothing_of_a_column_change_nothing_of_it() -> None:
 
 
 def test_what_is_begun_scales_the_sums() -> None:
-    """With a thousandth begun at each event, M is a thousandth of what it is with 1: what counts is time, not events."""
+    """With a thousandth begun at each event, M is a thousandth of what it is with 1."""
     draw = np.random.default_rng(7)
     bins = [numeric_bins(draw.normal(size=5_000))]
     made = detector(bins)

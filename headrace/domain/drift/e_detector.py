@@ -114,8 +114,8 @@ class EDetector:
 
         Args:
             places: uint8, events x columns: the bin of each value, or `NOTHING`.
-            begun: float64, events: what each sum begins anew with at an event, R <- (R + begun) L; what was known before
-                the event. The mean of M is its total at most. None: 1, so that false alarms are counted by events.
+            begun: float64, events: what each sum begins anew with at an event, R <- (R + begun) L, known before the
+                event. The mean of M is its total at most. None: 1, so that false alarms are counted by events.
         """
         begun = np.ones(len(places)) if begun is None else begun
         evidence = np.empty((int(state.count[0]) % LOOKED + len(places)) // LOOKED)
