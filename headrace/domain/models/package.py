@@ -3,6 +3,7 @@
 ```
 model.onnx    the graph, a single file
 model.yaml    what it is: inputs in order, output, threshold, where it came from, what it was like
+profile.json  optional: how inputs, score and loss lay in the rows that it was made of; what drift is measured against
 signature     optional; says who vouches for the digest, so it is no part of it
 ```
 
@@ -16,7 +17,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,11 +36,14 @@ from pydantic import (
     model_validator,
 )
 
+from headrace.domain.drift.reference_profile import ReferenceProfile
+from headrace.domain.drift.reference_profile import parse as parse_profile
 from headrace.domain.models import plain_yaml
 from headrace.errors import ContractError
 
-GRAPH, MANIFEST = "model.onnx", "model.yaml"
+GRAPH, MANIFEST, PROFILE = "model.onnx", "model.yaml", "profile.json"
 FILES = (GRAPH, MANIFEST)
+OPTIONAL = (PROFILE,)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
@@ -108,8 +112,7 @@ class Manifest(BaseModel):
         positive: the class whose probability is the score; None where the graph's own names leave no doubt.
         threshold: a score at or above it is a positive decision.
         training, tuned: what it, and what its threshold was fitted on: duels leave these events out.
-        reference: per input, its values at `QUANTILES` over the training rows; NaN-free; the profile that drift is
-            measured against, and the material of trial rows.
+        reference: per input, its values at `QUANTILES` over the training rows; NaN-free; the material of trial rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,12 +164,19 @@ class ModelPackage:
         graph: the bytes of `model.onnx`.
         text: the bytes of `model.yaml`, as whoever wrote it wrote it: they are part of the identity.
         digest: `sha256:` and 64 hex digits, the package's identity.
+        profile: the bytes of `profile.json`, None where there is none.
     """
 
     manifest: Manifest
     graph: bytes
     text: bytes
     digest: str
+    profile: bytes | None = None
+
+    @property
+    def reference(self) -> ReferenceProfile | None:
+        """What drift is measured against; None where the package does not say. ContractError where it is none."""
+        return None if self.profile is None else parse_profile(self.profile, f"{self.title}/{PROFILE}")
 
     @property
     def title(self) -> str:
@@ -193,10 +203,11 @@ class ModelPackage:
         return matrix
 
 
-def pack(manifest: Manifest, graph: bytes) -> ModelPackage:
-    """A package of these two parts, with its digest."""
-    text = _render(manifest)
-    return ModelPackage(manifest, graph, text, digest_of({GRAPH: graph, MANIFEST: text}))
+def pack(manifest: Manifest, graph: bytes, profile: ReferenceProfile | None = None) -> ModelPackage:
+    """A package of these parts, with its digest."""
+    text, said = _render(manifest), None if profile is None else profile.dump()
+    found = ModelPackage(manifest, graph, text, "", said)
+    return replace(found, digest=digest_of(files_of(found)))
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
@@ -223,7 +234,13 @@ def save(package: ModelPackage, path: Path) -> None:
 
 def files_of(package: ModelPackage) -> dict[str, bytes]:
     """The files that the digest covers, the manifest last: it is what makes a directory a package."""
-    return {GRAPH: package.graph, MANIFEST: package.text}
+    profile = {} if package.profile is None else {PROFILE: package.profile}
+    return {GRAPH: package.graph, **profile, MANIFEST: package.text}
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """The files that a package in this directory should have, and those that it may have and does."""
+    return (*FILES, *(name for name in OPTIONAL if (folder / name).exists()))
 
 
 def load(path: Path, digest: str | None = None) -> ModelPackage:
@@ -237,7 +254,7 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
         ContractError: a file is missing or oversized, `model.yaml` does not hold, or the digest is another one.
     """
     files = {}
-    for name in FILES:
+    for name in names_in(path):
         try:
             size = (path / name).stat().st_size
             if size > LARGEST:
@@ -248,7 +265,12 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     found = digest_of(files)
     if digest is not None and digest != found:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
-    return ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found)
+    package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, files.get(PROFILE))
+    if package.reference is not None:
+        strange = sorted(set(package.reference.inputs) - set(package.manifest.input_names))
+        if strange:
+            raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")
+    return package
 
 
 def parse(text: bytes, path: str | Path) -> Manifest:

@@ -20,7 +20,17 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from headrace.domain.models import plain_yaml
-from headrace.domain.models.package import FILES, LARGEST, MANIFEST, Manifest, ModelPackage, files_of, load, parse
+from headrace.domain.models.package import (
+    FILES,
+    LARGEST,
+    MANIFEST,
+    OPTIONAL,
+    Manifest,
+    ModelPackage,
+    files_of,
+    load,
+    parse,
+)
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.process.settings import NO_PASSWORD, holds_password
 
@@ -54,8 +64,8 @@ class Stored:
 class ModelStore:
     """Packages under one root, reachable through fsspec.
 
-    Layout: `<root>/<name>/<version>/<digest hex>/{model.onnx, model.yaml}`. Packages are never changed or removed, so
-    putting one again is harmless and a fetched copy is good for ever.
+    Layout: `<root>/<name>/<version>/<digest hex>/{model.onnx, model.yaml}`, and `profile.json` where there is one.
+    Packages are never changed or removed, so putting one again is harmless and a fetched copy is good for ever.
 
     Args:
         root: a directory, or a URL that fsspec knows (`s3://bucket/models`, `gs://...`).
@@ -74,6 +84,12 @@ class ModelStore:
             raise ConfigurationError(f"model store {root}: {error}; use a directory, or install its library") from error
         self._root = self._root.rstrip("/")
         self._cache = cache
+
+    def place(self, name: str, version: str, digest: str) -> str:
+        """The uri of a package, whether it is there or not. ContractError for a digest that is none."""
+        if not _DIGEST.fullmatch(digest.removeprefix("sha256:")):
+            raise ContractError(f"{digest!r} is no digest of a model package")
+        return str(self._files.unstrip_protocol("/".join((self._root, name, version, _hex(digest)))))
 
     def put(self, package: ModelPackage) -> str:
         """Store the package and return its uri; a package that is already there stays as it is."""
@@ -105,7 +121,7 @@ class ModelStore:
         self._cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".fetching-", dir=self._cache))
         try:
-            for name in FILES:
+            for name in (*FILES, *(name for name in OPTIONAL if self._has(f"{at}/{name}"))):
                 self._copy(f"{at}/{name}", partial / name)
             load(partial, digest)
             if damage:
@@ -157,7 +173,7 @@ class ModelStore:
         folders: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
         for path, told in found.items():
             *folder, name = str(path).removeprefix(self._root).strip("/").split("/")
-            if len(folder) == 3 and name in FILES and _DIGEST.fullmatch(folder[2]):
+            if len(folder) == 3 and name in (*FILES, *OPTIONAL) and _DIGEST.fullmatch(folder[2]):
                 folders[tuple(folder)][name] = _written(told)
         packages = [
             Stored(
@@ -216,6 +232,12 @@ class ModelStore:
         if ".." in at.split("/") or not at.startswith(self._root + "/"):
             raise ContractError(f"{uri} lies outside the model store {self._files.unstrip_protocol(self._root)}")
         return str(at)
+
+    def _has(self, remote: str) -> bool:
+        try:
+            return bool(self._files.exists(remote))
+        except OSError as error:
+            raise Transient(f"model store: cannot look for {remote}: {error}") from error
 
     def _copy(self, remote: str, local: Path) -> None:
         try:

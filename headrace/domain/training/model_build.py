@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, profile_of
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
@@ -86,8 +87,13 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)
     _check_parity(package, recipe.trainer, data.matrix, scores)
-    metrics = {} if held_out is None else evaluate(held_out.labels, scores[len(data) - len(held_out) :])
-    return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph)
+    metrics, answers = {}, {}
+    if held_out is not None:
+        answered = np.asarray(scores[len(data) - len(held_out) :], np.float64)
+        metrics = evaluate(held_out.labels, answered)
+        answers = answers_of(answered, held_out.labels.astype(np.float64), recipe.threshold)
+    profile = ReferenceProfile(profile_of(fitted.inputs, fitted.matrix), answers)
+    return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile)
 
 
 def _check_rows(what: str, rows: Dataset) -> None:

@@ -14,7 +14,7 @@ from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.checks.sandbox import Limits, admit
 from headrace.domain.models.forest import read
 from headrace.domain.models.matrix import FeatureMatrix
-from headrace.domain.models.package import FILES, LARGEST, ModelPackage, digest_of, load
+from headrace.domain.models.package import LARGEST, ModelPackage, digest_of, load, names_in
 from headrace.domain.models.sessions import PARITY, OnnxSession, Scores, SessionSettings
 from headrace.errors import ContractError
 
@@ -84,7 +84,7 @@ RUNNING = ("operators", "trial", "answer", "parity", "inputs")
 
 def _files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
     files, faults = {}, []
-    for name in FILES:
+    for name in names_in(folder):
         path = folder / name
         if not path.is_file():
             faults.append(f"{name} is missing")
@@ -104,7 +104,8 @@ def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -
     both = f"its bytes make {found[:15]}, it was stored as {digest[:15]}"
     if earlier is None:
         return PackageCheck("digest", "failed", f"a file was changed since it was stored: {both}. {REMEDY}")
-    changed = [name for name, content in files.items() if (earlier / name).read_bytes() != content]
+    before = {name: (earlier / name).read_bytes() for name in names_in(earlier)}
+    changed = sorted(name for name in {*files, *before} if files.get(name) != before.get(name))
     return PackageCheck(
         "digest", "failed", f"{' and '.join(changed)} changed since it was last fetched: {both}. {REMEDY}"
     )

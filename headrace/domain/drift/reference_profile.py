@@ -1,0 +1,127 @@
+"""What a model was trained on, column by column, as bins: what later events are held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.domain.drift.bets import inflation_of
+from headrace.domain.drift.reference_bins import Floats, ReferenceBins, numeric_bins
+from headrace.errors import ContractError
+
+FORMAT = 1
+SCORE, DECISION, LOSS = "score", "decision", "loss"
+"""Columns beside a model's inputs: what it answered, whether that reached its threshold, and how wrong it was."""
+MOST_BINS = 64
+CERTAIN = 1e-6
+"""Scores count as no closer to 0 and 1, so that a loss is a number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnProfile:
+    """A column as the reference knows it.
+
+    Attributes:
+        bins: how its values lie.
+        inflation: how much more sums of its rows vary than those of independent ones, see `inflation_of`.
+    """
+
+    bins: ReferenceBins
+    inflation: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceProfile:
+    """The columns of a reference, by name: a model's inputs by theirs, and of `SCORE`, `DECISION`, `LOSS` those known.
+
+    Attributes:
+        inputs: what the model read.
+        answers: what became of it, on rows that it was not fitted on.
+    """
+
+    inputs: Mapping[str, ColumnProfile]
+    answers: Mapping[str, ColumnProfile]
+
+    def dump(self) -> bytes:
+        """As JSON, always the same."""
+        parts = {"inputs": self.inputs, "answers": self.answers}
+        said = {part: {name: _said(column) for name, column in columns.items()} for part, columns in parts.items()}
+        return json.dumps({"format": FORMAT, **said}, separators=(",", ":"), allow_nan=False).encode()
+
+
+def profile_of(names: tuple[str, ...], matrix: npt.NDArray[np.floating]) -> dict[str, ColumnProfile]:
+    """Profiles of numeric columns.
+
+    Args:
+        names: of the columns.
+        matrix: rows x columns, in the order of their time, NaN where missing.
+    """
+    columns = (np.ascontiguousarray(matrix[:, at], np.float64) for at in range(len(names)))
+    return {name: numeric_profile(values) for name, values in zip(names, columns, strict=True)}
+
+
+def numeric_profile(values: Floats) -> ColumnProfile:
+    """The profile of numbers (float64, NaN where missing), in the order of their time."""
+    largest = np.finfo(np.float64).max
+    known = np.where(np.isfinite(values), values, np.nan)
+    return ColumnProfile(numeric_bins(np.clip(values, -largest, largest)), inflation_of(known))
+
+
+def answers_of(scores: Floats, labels: Floats, threshold: float) -> dict[str, ColumnProfile]:
+    """Profiles of what a model answered to rows that it was not fitted on, float64, in the order of their time."""
+    found = {SCORE: scores, DECISION: (scores >= threshold).astype(np.float64), LOSS: log_loss(scores, labels)}
+    return {name: numeric_profile(values) for name, values in found.items()}
+
+
+def log_loss(scores: Floats, labels: Floats) -> Floats:
+    """Of each row, float64: minus the logarithm of the chance that was given to what came true; NaN without a label.
+
+    >>> log_loss(np.array([0.5, 1.0, 0.3]), np.array([1.0, 1.0, np.nan])).round(3).tolist()
+    [0.693, 0.0, nan]
+    """
+    chance = np.clip(np.where(labels > 0.5, scores, 1 - scores), CERTAIN, 1.0)
+    return np.where(np.isnan(labels), np.nan, -np.log(chance))
+
+
+def squared_error(scores: Floats, labels: Floats) -> Floats:
+    """Of each row, float64; NaN without a label."""
+    found: Floats = (scores - labels) ** 2
+    return found
+
+
+def parse(data: bytes, where: str) -> ReferenceProfile:
+    """The profile that `dump` wrote; ContractError says what is wrong with it, `where` it lies."""
+    try:
+        said = json.loads(data)
+        if said["format"] != FORMAT:
+            raise ContractError(f"{where}: a reference profile of format {said['format']}, this code reads {FORMAT}")
+        parts = ({name: _column(column) for name, column in said[part].items()} for part in ("inputs", "answers"))
+        return ReferenceProfile(*parts)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
+
+
+def _said(column: ColumnProfile) -> dict[str, Any]:
+    bins = column.bins
+    kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
+    return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation}
+
+
+def _column(said: Mapping[str, Any]) -> ColumnProfile:
+    counts = np.array(said["counts"], np.int64)
+    edges = np.array(said["edges"], np.float64) if "edges" in said else None
+    levels = tuple(map(str, said.get("levels", ())))
+    expected = len(levels) + 2 if edges is None else len(edges) + 2
+    if len(counts) != expected or not 2 <= expected <= MOST_BINS or counts.ndim != 1 or (counts < 0).any():
+        raise ValueError(f"{len(counts)} counts where {expected} are due")
+    if edges is not None and (not np.isfinite(edges).all() or (np.diff(edges) <= 0).any()):
+        raise ValueError("edges do not ascend")
+    inflation = float(said["inflation"])
+    if not 1.0 <= inflation < np.inf:
+        raise ValueError(f"an inflation of {inflation}")
+    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation)
