@@ -96,6 +96,19 @@ def test_what_is_begun_scales_the_sums() -> None:
     assert not made.advance(silent, places, np.zeros(800)).any()
 
 
+def test_a_silent_column_is_no_part_of_the_sum() -> None:
+    """Its own sums go on as before, and the others are what they are without it."""
+    draw = np.random.default_rng(8)
+    bins = [numeric_bins(draw.normal(size=5_000)) for _ in range(2)]
+    made = detector(bins)
+    places = placed(bins, draw.normal(0.3, size=(400, 2)))
+    heard, silent = made.begin(), made.begin()
+    made.advance(heard, places)
+    found = made.advance(silent, places, silent=np.array([True, False]))
+    assert np.array_equal(heard.sums, silent.sums)
+    assert found[-1] == pytest.approx(made.by_column(heard)[1])
+
+
 def test_learning_bets_are_worth_no_more_than_one_in_the_mean() -> None:
     """Whatever they have seen, the mean of what they pay under the reference is below 1."""
     draw = np.random.default_rng(6)

@@ -21,7 +21,7 @@ import numpy as np
 
 from headrace.columnar.jit import frozen, kernel
 from headrace.domain.drift.bets import Bets
-from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins
+from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
 
 HALF_LIVES = (256.0, 2_048.0, 16_384.0)
 """Events after which the bets that learn have forgotten half."""
@@ -109,26 +109,41 @@ class EDetector:
             np.zeros(1, np.int64),
         )
 
-    def advance(self, state: ShiryaevRobertsSums, places: Bytes, begun: Floats | None = None) -> Floats:
+    def advance(
+        self,
+        state: ShiryaevRobertsSums,
+        places: Bytes,
+        begun: Floats | None = None,
+        silent: Flags | None = None,
+    ) -> Floats:
         """Take events in, in their order; M after each `LOOKED`th of the state, float64.
 
         Args:
             places: uint8, events x columns: the bin of each value, or `NOTHING`.
             begun: float64, events: what each sum begins anew with at an event, R <- (R + begun) L, known before the
                 event. The mean of M is its total at most. None: 1, so that false alarms are counted by events.
+            silent: columns whose sums go on and are no part of M; None: none.
         """
         begun = np.ones(len(places)) if begun is None else begun
         evidence = np.empty((int(state.count[0]) % LOOKED + len(places)) // LOOKED)
         _advance(
-            frozen(places), frozen(begun), self._weights, self._widths, self._known, self._rates, self._fade,
+            frozen(places), frozen(begun), self._heard(silent), self._widths, self._known, self._rates, self._fade,
             state.sums, state.pays, state.seen, state.fresh, state.events, state.count, evidence,
         )  # fmt: skip  # the events, the question, the state, the answer
         return evidence
 
-    def by_column(self, state: ShiryaevRobertsSums) -> Floats:
-        """Each column's part of M, float64: the largest has most to do with an alarm."""
-        found: Floats = (state.sums * self._weights).sum(axis=1)
+    def by_bet(self, state: ShiryaevRobertsSums, silent: Flags | None = None) -> Floats:
+        """The part of M that each bet has, float64, columns x bets, the learning ones last."""
+        found: Floats = state.sums * self._heard(silent)
         return found
+
+    def by_column(self, state: ShiryaevRobertsSums, silent: Flags | None = None) -> Floats:
+        """Each column's part of M, float64: the largest has most to do with an alarm."""
+        found: Floats = self.by_bet(state, silent).sum(axis=1)
+        return found
+
+    def _heard(self, silent: Flags | None) -> Floats:
+        return self._weights if silent is None or not silent.any() else self._weights * ~silent[:, None]
 
 
 @kernel(

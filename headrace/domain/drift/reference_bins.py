@@ -16,6 +16,7 @@ from headrace.errors import ContractError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 QUANTILES = (.005, .01, .025, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .975, .99, .995)  # fmt: skip  # one line
 ENOUGH = 25
 """Rows of the reference that must lie beyond a quantile, for it to be told from chance."""
