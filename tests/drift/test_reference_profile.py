@@ -56,7 +56,7 @@ def test_what_is_read_is_what_was_written() -> None:
 def test_what_is_no_profile_is_refused(change: dict[str, object]) -> None:
     """Another format, edges that do not ascend, counts that do not fit: told with the place."""
     said = json.loads(profile().dump()) | change
-    with pytest.raises(ContractError, match="^there: "):
+    with pytest.raises(ContractError, match=r"^there: "):
         parse(json.dumps(said).encode(), "there")
 
 

@@ -1,0 +1,401 @@
+"""Watches what one model reads and answers: alarms, when each change began, and when it is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.columnar.packing import Column
+from headrace.domain.drift.bets import bets_on
+from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWED, EDetector, ShiryaevRobertsSums
+from headrace.domain.drift.event_ring import ChangePoint, EventRing
+from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
+from headrace.domain.drift.reference_profile import ColumnProfile, numeric_profile
+from headrace.errors import ContractError
+
+LEARNT = 5_000
+"""Values of a column that its reference is made of, where the model's package has none."""
+PIECE = 16 * RENEWED
+"""Events between two looks whether a change is over."""
+CALM = 3
+"""Looks in a row at which a column must be as in the reference for its change to be over."""
+RECENT = 1
+"""Which of `HALF_LIVES` the recent counts have that are shown."""
+SUDDEN = 512
+"""Events within which a change is seen that these looks take for a large one: they go by counts of the first half-life
+then, by those of the second for a small one."""
+LEFT = 0.1
+"""The share of the threshold that columns without part in an alarm may have together: each alarm uses up the rest, so
+there are no more than were promised."""
+NORMAL_95 = 1.6449
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnChange:
+    """A column with part in an alarm.
+
+    Attributes:
+        column: its name.
+        share: of the evidence.
+        bet: what the bet stands for that won most.
+        began: when, if the newest events say so.
+        reference, recent: shares of the bins, float64: in the reference, and in the events since.
+        edges: of the bins of numbers; None for categories.
+    """
+
+    column: str
+    share: float
+    bet: str
+    began: ChangePoint | None
+    reference: Floats
+    recent: Floats
+    edges: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alarm:
+    """The evidence reached the threshold.
+
+    Attributes:
+        event: number of the model's event at which it did, from 1.
+        time: event time, milliseconds.
+        evidence: M over the threshold.
+        changes: the columns that have part in it, the largest first.
+    """
+
+    event: int
+    time: int
+    evidence: float
+    changes: tuple[ColumnChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Columns are as in the reference again, since `event` and `time`."""
+
+    event: int
+    time: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnStanding:
+    """How a column stands now.
+
+    Attributes:
+        column: its name.
+        evidence: its part of M over the threshold.
+        events: how many events said something of it.
+        learning: of how many of `LEARNT` values its reference is made so far; None once it has one.
+        changed: whether it has part in an alarm that is not over.
+        divergence: Kullback and Leibler's, of the recent events from the reference, in nats.
+        reference, recent: shares of the bins, float64; empty while it is learning.
+        edges: see `ColumnChange`.
+    """
+
+    column: str
+    evidence: float
+    events: int
+    learning: int | None
+    changed: bool
+    divergence: float
+    reference: Floats
+    recent: Floats
+    edges: Floats | None
+
+
+class ModelMonitor:
+    """A pure fold of one model's events in their order, wherever batches are cut.
+
+    A column without a profile is watched against its first `LEARNT` values. After an alarm the columns with part in it
+    are silent until they are as before: all others are watched on.
+
+    Args:
+        columns: names of all, those with a profile among them.
+        profiles: by name.
+        threshold: what M must reach: expected alarms are what is begun in all, over it.
+        weights: of each column's bets, see `EDetector`; None: all the same.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        profiles: Mapping[str, ColumnProfile],
+        threshold: float,
+        weights: Floats | None = None,
+    ) -> None:
+        self.columns = tuple(columns)
+        self.known = tuple(name for name in columns if name in profiles)
+        self.unknown = tuple(name for name in columns if name not in profiles)
+        self.threshold = threshold / (1 - LEFT)
+        self._weights = weights
+        self._profiles = dict(profiles)
+        self._first: dict[str, list[Floats]] = {name: [] for name in self.unknown}
+        self._silent: Flags = np.zeros(len(self.columns), np.bool_)
+        self._calm: Ints = np.zeros(len(self.columns), np.int64)
+        self._life: Ints = np.zeros(len(self.columns), np.int64)
+        self.ring = EventRing(len(self.columns))
+        self.evidence = 0.0
+        self._detector = self._made()
+        self._state = self._detector.begin()
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return int(self._state.count[0])
+
+    # ---- events come in ------------------------------------------------------------------------------------------
+
+    def fold(self, places: Bytes, values: Floats, times: Ints, begun: Floats) -> Iterator[Alarm | Recovery]:
+        """Take events in, in their order; what follows from them as it does.
+
+        Args:
+            places: uint8, events x `known`: bins, or `NOTHING`.
+            values: float64, events x `unknown`: NaN where missing, infinite where an event says nothing of it.
+            times: int64, event times in milliseconds.
+            begun: float64, see `EDetector.advance`.
+        """
+        at = 0
+        while at < len(times):
+            upto = min(len(times), at + PIECE - self.events % PIECE, at + self._until_learnt(values[at:]))
+            piece = self._placed(places[at:upto], values[at:upto])
+            yield from self._advance(piece, times[at:upto], begun[at:upto])
+            self._learn(values[at:upto])
+            if self.events % PIECE == 0:
+                yield from self._over(int(times[upto - 1]))
+            at = upto
+
+    def _placed(self, places: Bytes, values: Floats) -> Bytes:
+        """The bins of all columns; of those that are still being learnt, `NOTHING`."""
+        found = np.full((len(places), len(self.columns)), NOTHING, np.uint8)
+        for at, name in enumerate(self.known):
+            found[:, self.columns.index(name)] = places[:, at]
+        for at, name in enumerate(self.unknown):
+            if name in self._profiles:
+                column = np.ascontiguousarray(values[:, at])
+                placed = self._profiles[name].bins.place(pa.array(column, from_pandas=False))
+                placed[np.isinf(column)] = NOTHING
+                found[:, self.columns.index(name)] = placed
+        return found
+
+    def _advance(self, places: Bytes, times: Ints, begun: Floats) -> Iterator[Alarm]:
+        at = 0
+        while at < len(times):
+            before = self._state.copy()
+            looks = self._detector.advance(self._state, places[at:], begun[at:], self._silent)
+            over = np.flatnonzero(looks >= self.threshold)
+            if len(looks):
+                self.evidence = float(looks[-1]) / self.threshold
+            if not len(over):
+                self.ring.add(places[at:], times[at:])
+                return
+            upto = at + (int(over[0]) + 1) * LOOKED - int(before.count[0]) % LOOKED
+            self._state = before
+            looks = self._detector.advance(self._state, places[at:upto], begun[at:upto], self._silent)
+            self.ring.add(places[at:upto], times[at:upto])
+            yield self._alarm(int(times[upto - 1]), float(looks[-1]))
+            at = upto
+
+    def _alarm(self, time: int, evidence: float) -> Alarm:
+        """The largest columns until the others have little left; they are silent from now on."""
+        by_bet = self._detector.by_bet(self._state, self._silent)
+        parts = by_bet.sum(axis=1)
+        order = np.argsort(-parts, kind="stable")
+        left = parts.sum() - np.cumsum(parts[order])
+        chosen = order[: int(np.argmax(left <= LEFT * self.threshold)) + 1].tolist()
+        changes = tuple(self._change(at, by_bet[at], float(parts[at] / parts.sum())) for at in chosen)
+        took = [change.began.events if change.began else SUDDEN for change in changes]
+        self._silent[chosen], self._calm[chosen], self._life[chosen] = True, 0, np.array(took) >= SUDDEN
+        self._state.sums[chosen] = 0.0
+        self.evidence = float(self._detector.by_column(self._state, self._silent).sum()) / self.threshold
+        return Alarm(self.events, time, evidence / self.threshold, changes)
+
+    def _change(self, at: int, by_bet: Floats, share: float) -> ColumnChange:
+        name, bet = self.columns[at], int(np.argmax(by_bet))
+        profile = self._profiles[name]
+        width = len(profile.bins.counts)
+        began = self.ring.change_point(at, np.log(self._state.pays[at, :width, bet]))
+        counts = self.ring.counts(at, began.events if began else self.ring.count, width)
+        return ColumnChange(
+            name,
+            share,
+            self._bet_name(name, bet),
+            began,
+            profile.bins.frequencies,
+            counts / max(int(counts.sum()), 1),
+            profile.bins.edges,
+        )
+
+    def _bet_name(self, column: str, bet: int) -> str:
+        names = bets_on(self._profiles[column].bins, inflation=self._profiles[column].inflation).names
+        learning = bet - (self._state.pays.shape[2] - len(HALF_LIVES))
+        return names[bet] if learning < 0 else f"learnt from some {HALF_LIVES[learning]:.0f} events"
+
+    # ---- a change is over ----------------------------------------------------------------------------------------
+
+    def _over(self, time: int) -> Iterator[Recovery]:
+        if not self._silent.any():
+            return
+        calm = np.array([bool(self._silent[at]) and self._as_before(at) for at in range(len(self.columns))])
+        self._calm = np.where(calm, self._calm + 1, 0)
+        over = np.flatnonzero(self._calm >= CALM)
+        if len(over):
+            self._silent[over], self._calm[over] = False, 0
+            self._state.sums[over] = 0.0
+            yield Recovery(self.events, time, tuple(self.columns[at] for at in over.tolist()))
+
+    def _as_before(self, at: int) -> bool:
+        """Whether recent counts differ from the reference by no more than 19 in 20 do by chance (G test)."""
+        profile = self._profiles[self.columns[at]]
+        life = int(self._life[at])
+        remembered = min(int(self._state.events[at]), 2 * HALF_LIVES[life] / np.log(2))
+        spread = profile.inflation * (1 + remembered / max(profile.bins.rows, 1))
+        free = max(len(profile.bins.counts) - 1, 1)
+        # Wilson and Hilferty's quantile of chi squared.
+        bound = free * (1 - 2 / (9 * free) + NORMAL_95 * np.sqrt(2 / (9 * free))) ** 3
+        return bool(2 * remembered * self._divergence(at, life) / spread <= bound)
+
+    def _divergence(self, at: int, life: int = RECENT) -> float:
+        known, recent = self._profiles[self.columns[at]].bins.frequencies, self._recent(at, life)
+        there = recent > 0
+        return float(np.sum(recent[there] * np.log(recent[there] / known[there])))
+
+    def _recent(self, at: int, life: int = RECENT) -> Floats:
+        width = len(self._profiles[self.columns[at]].bins.counts)
+        seen = self._state.seen[at, life, :width] + self._state.fresh[at, :width]
+        found: Floats = seen / seen.sum()
+        return found
+
+    # ---- references that are made of what comes ------------------------------------------------------------------
+
+    def _until_learnt(self, values: Floats) -> int:
+        """Rows until the next column has its reference; all, where none will."""
+        found = len(values)
+        for at, name in enumerate(self.unknown):
+            if name not in self._profiles:
+                told = np.cumsum(~np.isinf(values[:, at]))
+                missing = LEARNT - self._held(name)
+                if len(told) and told[-1] >= missing:
+                    found = min(found, int(np.searchsorted(told, missing)) + 1)
+        return found
+
+    def _held(self, name: str) -> int:
+        return sum(map(len, self._first[name]))
+
+    def _learn(self, values: Floats) -> None:
+        done = False
+        for at, name in enumerate(self.unknown):
+            if name not in self._profiles:
+                column = values[:, at]
+                self._first[name].append(column[~np.isinf(column)].copy())
+                if self._held(name) >= LEARNT:
+                    self._profiles[name] = numeric_profile(np.concatenate(self._first.pop(name)))
+                    done = True
+        if done:
+            self._resume(self._detector, self._state)
+
+    def _made(self) -> EDetector:
+        empty = ColumnProfile(ReferenceBins(np.zeros(2, np.int64), np.empty(0)))
+        profiles = [self._profiles.get(name, empty) for name in self.columns]
+        bins = [profile.bins for profile in profiles]
+        bets = [bets_on(profile.bins, inflation=profile.inflation) for profile in profiles]
+        return EDetector(bins, bets, weights=self._weights)
+
+    def _resume(self, old: EDetector, state: ShiryaevRobertsSums) -> None:
+        """Watch with more columns than before: what is known of the others goes on."""
+        self._detector = self._made()
+        self._state = made = self._detector.begin()
+        lives, most = len(HALF_LIVES), state.sums.shape[1] - len(HALF_LIVES)
+        for at in np.flatnonzero(state.events > 0).tolist():
+            made.sums[at, :most], made.sums[at, -lives:] = state.sums[at, :most], state.sums[at, most:]
+            made.pays[at, : old.width, -lives:] = state.pays[at, :, most:]
+            made.seen[at, :, : old.width] = state.seen[at]
+            made.fresh[at, : old.width] = state.fresh[at]
+        made.events[:], made.count[:] = state.events, state.count
+
+    # ---- what it knows -------------------------------------------------------------------------------------------
+
+    def standing(self) -> list[ColumnStanding]:
+        """How each column stands, in their order."""
+        parts = self._detector.by_column(self._state) / self.threshold
+        return [self._standing(at, name, float(parts[at])) for at, name in enumerate(self.columns)]
+
+    def _standing(self, at: int, name: str, part: float) -> ColumnStanding:
+        if name not in self._profiles:
+            held, none = self._held(name), np.empty(0)
+            return ColumnStanding(name, 0.0, held, held, False, 0.0, none, none, None)
+        bins = self._profiles[name].bins
+        shares = bins.frequencies, self._recent(at), bins.edges
+        changed, events = bool(self._silent[at]), int(self._state.events[at])
+        return ColumnStanding(name, part, events, None, changed, self._divergence(at), *shares)
+
+    def save(self) -> dict[str, Column]:
+        """All of it as columns, for `packing.pack`."""
+        state = self._state
+        learnt = {name: self._profiles[name] for name in self.unknown if name in self._profiles}
+        said = {
+            "columns": self.columns,
+            "known": self.known,
+            "learnt": {
+                name: {
+                    "edges": [] if profile.bins.edges is None else profile.bins.edges.tolist(),
+                    "counts": profile.bins.counts.tolist(),
+                    "inflation": profile.inflation,
+                }
+                for name, profile in learnt.items()
+            },
+            "evidence": self.evidence,
+            "ring": self.ring.count,
+        }
+        first = {f"first.{at}": np.concatenate([*self._first[name], np.empty(0)]) for at, name in self._learning()}
+        order = self.ring.order()
+        return {
+            "said": np.frombuffer(json.dumps(said).encode(), np.uint8),
+            "sums": state.sums.ravel(),
+            "pays": np.ascontiguousarray(state.pays[:, :, -len(HALF_LIVES) :]).ravel(),
+            "seen": state.seen.ravel(),
+            "fresh": state.fresh.ravel(),
+            "events": state.events,
+            "count": state.count,
+            "silent": self._silent.view(np.uint8),
+            "calm": self._calm,
+            "life": self._life,
+            "ring.places": np.ascontiguousarray(self.ring.places[order].T).ravel(),
+            "ring.times": self.ring.times[order],
+            **first,
+        }
+
+    def _learning(self) -> Iterator[tuple[int, str]]:
+        return ((at, name) for at, name in enumerate(self.unknown) if name in self._first)
+
+    def load(self, columns: Mapping[str, Column]) -> None:
+        """Take over what `save` gave. Raises ContractError where it is of other columns."""
+        said: dict[str, Any] = json.loads(columns["said"].tobytes())
+        if (said["columns"], said["known"]) != (list(self.columns), list(self.known)):
+            raise ContractError(f"state snapshot: of columns {said['columns']}, this model has {list(self.columns)}")
+        for name, each in said["learnt"].items():
+            bins = ReferenceBins(np.array(each["counts"], np.int64), np.array(each["edges"], np.float64))
+            self._profiles[name] = ColumnProfile(bins, each["inflation"])
+            self._first.pop(name, None)
+        for at, name in self._learning():
+            self._first[name] = [columns[f"first.{at}"].astype(np.float64)]
+        self._detector = self._made()
+        self._state = state = self._detector.begin()
+        state.sums[:] = columns["sums"].reshape(state.sums.shape)
+        learning = state.pays[:, :, -len(HALF_LIVES) :]
+        learning[:] = columns["pays"].reshape(learning.shape)
+        state.seen[:] = columns["seen"].reshape(state.seen.shape)
+        state.fresh[:] = columns["fresh"].reshape(state.fresh.shape)
+        state.events[:], state.count[:] = columns["events"], columns["count"]
+        self._silent[:], self._calm[:] = columns["silent"].astype(np.bool_), columns["calm"]
+        self._life[:] = columns["life"]
+        self.evidence = said["evidence"]
+        held = len(columns["ring.times"])
+        places = columns["ring.places"].astype(np.uint8).reshape(len(self.columns), held).T
+        self.ring.count = said["ring"] - held
+        self.ring.add(places, columns["ring.times"].astype(np.int64))
