@@ -128,6 +128,15 @@ SERVICES: Mapping[str, ServiceEntry] = {
             state="sums by window and model",
             dark=True,
         ),
+        ServiceEntry(
+            "drift",
+            "DriftSettings",
+            reads=("predictions", "outcomes", "drift-parts"),
+            writes=("drift-parts", "drift", "control"),
+            state="evidence for changes, by model",
+            models=True,
+            dark=True,
+        ),
     )
 }
 

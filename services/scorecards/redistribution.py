@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import NOTHING, pack
-from headrace.domain.scorecards.segments import WHOLE
 from headrace.domain.scorecards.window_sums import STATE
 from headrace.streaming.watermarks.event_time import Clock
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.aggregations.two_stage_service import SLICE_S, PartRules, SourceRules, TwoStageService
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import Card, whole
 from headrace.domain.scorecards.card_builder import Maker
 from headrace.domain.scorecards.grouped_tallies import CARDS, OUTCOMES, PARTS, GroupedTallies, Tallies
 from headrace.domain.scorecards.identity import Identity
-from headrace.domain.scorecards.segments import WHOLE
 from headrace.domain.scorecards.window_sums import Measure, OutcomeTallies, PredictionTallies, WindowSums, span
 from headrace.streaming.records.batch import Admission, Batch, Emit
 from services.scorecards.metrics import ScorecardsMetrics

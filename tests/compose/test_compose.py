@@ -22,6 +22,7 @@ from headrace.operations.local.supervisor import DRAINED, FINAL
 from headrace.operations.services import SERVICES as KINDS_OF_SERVICES
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
+from services.drift import metrics as drift
 from services.score import metrics as score
 from services.score.settings import ScoreSettings
 from services.shadow import metrics as shadow
@@ -176,7 +177,7 @@ def alerts() -> list[dict[str, Any]]:
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric in an alert is one that services expose."""
     exposed: set[str] = set()
-    for figures in (score.ScoreMetrics, shadow.ShadowMetrics):
+    for figures in (score.ScoreMetrics, shadow.ShadowMetrics, drift.DriftMetrics):
         metrics = Metrics()
         figures(metrics.registry)
         families = text_string_to_metric_families(metrics.text().decode())

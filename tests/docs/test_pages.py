@@ -27,7 +27,7 @@ def test_table_says_what_the_code_says(where: Place) -> None:
     assert place(*where)[1] == TABLES[where]() + "\n"
 
 
-@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow"])
+@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow", "drift"])
 def test_topics_know_their_services(service: str) -> None:
     """What a service is wired to read and write is what the topics' files say of it, both ways."""
     runner = runners()[service]

@@ -10,14 +10,15 @@ import pyarrow as pa
 import pytest
 
 from headrace.columnar import packing
-from headrace.domain.drift.model_monitor import LEARNT, Alarm, ModelMonitor, Recovery
+from headrace.domain.drift.alarms import Alarm, DriftEnd
+from headrace.domain.drift.model_monitor import LEARNT, ModelMonitor
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ColumnProfile, profile_of
 from headrace.errors import ContractError
 
 ASKED = 20_000.0
 COLUMNS = ("a", "b", "c")
-Found = list[Alarm | Recovery]
+Found = list[Alarm | DriftEnd]
 
 
 def profiles(names: tuple[str, ...] = COLUMNS, seed: int = 1) -> dict[str, ColumnProfile]:
@@ -64,7 +65,7 @@ def test_an_alarm_names_what_changed_and_since_when_and_ends() -> None:
     found = fold(ModelMonitor(COLUMNS, profiles(), ASKED), shifted(2))
     first, over, second = found
     assert isinstance(first, Alarm)
-    assert isinstance(over, Recovery)
+    assert isinstance(over, DriftEnd)
     assert isinstance(second, Alarm)
     (change,) = first.changes
     assert change.column == "b"

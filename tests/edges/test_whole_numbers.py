@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from headrace.domain.pipeline.expressions import compile
+from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Field
-from headrace.domain.scorecards.segments import Segments
 from headrace.stores.online import MemoryStore
 from services.enrich.metrics import EnrichMetrics
 from services.enrich.service import Enrich

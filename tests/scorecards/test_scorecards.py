@@ -12,11 +12,11 @@ from sklearn import metrics
 
 from headrace.columnar.arrow_stream import streamed
 from headrace.domain.aggregations.global_aggregate import reached
+from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.scorecards.card_builder import Maker
 from headrace.domain.scorecards.grouped_tallies import PARTS, GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import identities
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, counted, pack, unpack
-from headrace.domain.scorecards.segments import WHOLE, Segments
 from headrace.streaming.records.batch import slot
 from tests.scorecards.made import (
     DAY,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.packing import Column
+from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
 from headrace.domain.drift.bets import bets_on
 from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWED, EDetector, ShiryaevRobertsSums
-from headrace.domain.drift.event_ring import ChangePoint, EventRing
+from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
 from headrace.domain.drift.reference_profile import ColumnProfile, numeric_profile
 from headrace.errors import ContractError
@@ -33,80 +33,6 @@ LEFT = 0.1
 """The share of the threshold that columns without part in an alarm may have together: each alarm uses up the rest, so
 there are no more than were promised."""
 NORMAL_95 = 1.6449
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ColumnChange:
-    """A column with part in an alarm.
-
-    Attributes:
-        column: its name.
-        share: of the evidence.
-        bet: what the bet stands for that won most.
-        began: when, if the newest events say so.
-        reference, recent: shares of the bins, float64: in the reference, and in the events since.
-        edges: of the bins of numbers; None for categories.
-    """
-
-    column: str
-    share: float
-    bet: str
-    began: ChangePoint | None
-    reference: Floats
-    recent: Floats
-    edges: Floats | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Alarm:
-    """The evidence reached the threshold.
-
-    Attributes:
-        event: number of the model's event at which it did, from 1.
-        time: event time, milliseconds.
-        evidence: M over the threshold.
-        changes: the columns that have part in it, the largest first.
-    """
-
-    event: int
-    time: int
-    evidence: float
-    changes: tuple[ColumnChange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """Columns are as in the reference again, since `event` and `time`."""
-
-    event: int
-    time: int
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ColumnStanding:
-    """How a column stands now.
-
-    Attributes:
-        column: its name.
-        evidence: its part of M over the threshold.
-        events: how many events said something of it.
-        learning: of how many of `LEARNT` values its reference is made so far; None once it has one.
-        changed: whether it has part in an alarm that is not over.
-        divergence: Kullback and Leibler's, of the recent events from the reference, in nats.
-        reference, recent: shares of the bins, float64; empty while it is learning.
-        edges: see `ColumnChange`.
-    """
-
-    column: str
-    evidence: float
-    events: int
-    learning: int | None
-    changed: bool
-    divergence: float
-    reference: Floats
-    recent: Floats
-    edges: Floats | None
 
 
 class ModelMonitor:
@@ -139,7 +65,7 @@ class ModelMonitor:
         self._silent: Flags = np.zeros(len(self.columns), np.bool_)
         self._calm: Ints = np.zeros(len(self.columns), np.int64)
         self._life: Ints = np.zeros(len(self.columns), np.int64)
-        self.ring = EventRing(len(self.columns))
+        self.recent = RecentEvents(len(self.columns))
         self.evidence = 0.0
         self._detector = self._made()
         self._state = self._detector.begin()
@@ -151,7 +77,7 @@ class ModelMonitor:
 
     # ---- events come in ------------------------------------------------------------------------------------------
 
-    def fold(self, places: Bytes, values: Floats, times: Ints, begun: Floats) -> Iterator[Alarm | Recovery]:
+    def fold(self, places: Bytes, values: Floats, times: Ints, begun: Floats) -> Iterator[Alarm | DriftEnd]:
         """Take events in, in their order; what follows from them as it does.
 
         Args:
@@ -192,12 +118,12 @@ class ModelMonitor:
             if len(looks):
                 self.evidence = float(looks[-1]) / self.threshold
             if not len(over):
-                self.ring.add(places[at:], times[at:])
+                self.recent.add(places[at:], times[at:])
                 return
             upto = at + (int(over[0]) + 1) * LOOKED - int(before.count[0]) % LOOKED
             self._state = before
             looks = self._detector.advance(self._state, places[at:upto], begun[at:upto], self._silent)
-            self.ring.add(places[at:upto], times[at:upto])
+            self.recent.add(places[at:upto], times[at:upto])
             yield self._alarm(int(times[upto - 1]), float(looks[-1]))
             at = upto
 
@@ -219,8 +145,8 @@ class ModelMonitor:
         name, bet = self.columns[at], int(np.argmax(by_bet))
         profile = self._profiles[name]
         width = len(profile.bins.counts)
-        began = self.ring.change_point(at, np.log(self._state.pays[at, :width, bet]))
-        counts = self.ring.counts(at, began.events if began else self.ring.count, width)
+        began = self.recent.change_point(at, np.log(self._state.pays[at, :width, bet]))
+        counts = self.recent.counts(at, began.events if began else self.recent.count, width)
         return ColumnChange(
             name,
             share,
@@ -238,7 +164,7 @@ class ModelMonitor:
 
     # ---- a change is over ----------------------------------------------------------------------------------------
 
-    def _over(self, time: int) -> Iterator[Recovery]:
+    def _over(self, time: int) -> Iterator[DriftEnd]:
         if not self._silent.any():
             return
         calm = np.array([bool(self._silent[at]) and self._as_before(at) for at in range(len(self.columns))])
@@ -247,7 +173,7 @@ class ModelMonitor:
         if len(over):
             self._silent[over], self._calm[over] = False, 0
             self._state.sums[over] = 0.0
-            yield Recovery(self.events, time, tuple(self.columns[at] for at in over.tolist()))
+            yield DriftEnd(self.events, time, tuple(self.columns[at] for at in over.tolist()))
 
     def _as_before(self, at: int) -> bool:
         """Whether recent counts differ from the reference by no more than 19 in 20 do by chance (G test)."""
@@ -325,6 +251,11 @@ class ModelMonitor:
         parts = self._detector.by_column(self._state) / self.threshold
         return [self._standing(at, name, float(parts[at])) for at, name in enumerate(self.columns)]
 
+    def whole(self) -> ColumnStanding:
+        """How all of them stand together, under no name."""
+        none = np.empty(0)
+        return ColumnStanding("", self.evidence, self.events, None, bool(self._silent.any()), 0.0, none, none, None)
+
     def _standing(self, at: int, name: str, part: float) -> ColumnStanding:
         if name not in self._profiles:
             held, none = self._held(name), np.empty(0)
@@ -350,10 +281,10 @@ class ModelMonitor:
                 for name, profile in learnt.items()
             },
             "evidence": self.evidence,
-            "ring": self.ring.count,
+            "remembered": self.recent.count,
         }
         first = {f"first.{at}": np.concatenate([*self._first[name], np.empty(0)]) for at, name in self._learning()}
-        order = self.ring.order()
+        order = self.recent.order()
         return {
             "said": np.frombuffer(json.dumps(said).encode(), np.uint8),
             "sums": state.sums.ravel(),
@@ -365,8 +296,8 @@ class ModelMonitor:
             "silent": self._silent.view(np.uint8),
             "calm": self._calm,
             "life": self._life,
-            "ring.places": np.ascontiguousarray(self.ring.places[order].T).ravel(),
-            "ring.times": self.ring.times[order],
+            "recent.places": np.ascontiguousarray(self.recent.places[order].T).ravel(),
+            "recent.times": self.recent.times[order],
             **first,
         }
 
@@ -395,7 +326,7 @@ class ModelMonitor:
         self._silent[:], self._calm[:] = columns["silent"].astype(np.bool_), columns["calm"]
         self._life[:] = columns["life"]
         self.evidence = said["evidence"]
-        held = len(columns["ring.times"])
-        places = columns["ring.places"].astype(np.uint8).reshape(len(self.columns), held).T
-        self.ring.count = said["ring"] - held
-        self.ring.add(places, columns["ring.times"].astype(np.int64))
+        held = len(columns["recent.times"])
+        places = columns["recent.places"].astype(np.uint8).reshape(len(self.columns), held).T
+        self.recent.count = said["remembered"] - held
+        self.recent.add(places, columns["recent.times"].astype(np.int64))

@@ -15,8 +15,9 @@ from headrace.domain.drift.reference_bins import Floats, ReferenceBins, numeric_
 from headrace.errors import ContractError
 
 FORMAT = 1
-SCORE, DECISION, LOSS = "score", "decision", "loss"
-"""Columns beside a model's inputs: what it answered, whether that reached its threshold, and how wrong it was."""
+SCORE, DECISION, LOSS = "model score", "model decision", "model loss"
+"""Columns beside a model's inputs, under names that no input has: what it answered, whether that reached its threshold,
+and how wrong it was."""
 MOST_BINS = 64
 CERTAIN = 1e-6
 """Scores count as no closer to 0 and 1, so that a loss is a number."""

@@ -1,4 +1,4 @@
-"""What an operator may set for every service that runs models."""
+"""What an operator may set for every service that reads or runs models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from headrace.domain.models.sessions import SessionSettings
 from headrace.streaming.process.settings import Settings
 
 
-class InferenceSettings(Settings):
+class PackageSettings(Settings):
+    """Settings of services that read model packages."""
+
+    model_cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
+
+
+class InferenceSettings(PackageSettings):
     """Settings of services that run models."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run; cuda needs the extra `gpu`")
@@ -20,7 +26,6 @@ class InferenceSettings(Settings):
     )
     threads: int = Field(1, ge=1, le=64, description="threads of a model, or of the models of an ensemble")
     spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
-    model_cache: Path = Field(Path(".headrace/models"), description="where fetched model packages are kept")
 
     def session(self, longest_call: float) -> SessionSettings:
         """How models are run, with the seconds that one call may take."""

@@ -13,6 +13,14 @@ What a member of `shadow` says of its dark models:
 | `model_failed` | it does not load or does not run; a partition comes while it is out |
 | `model_recovered` | it does after all |
 | `model_unanswered` | its first rows without a finite score under a plan |
+
+What `drift` finds:
+
+| type | said when |
+|---|---|
+| `drift_opened` | the evidence of a change reached the threshold, and no incident was open |
+| `drift_grew` | so it did for further columns while one was |
+| `drift_closed` | all columns of an incident are as before, or its models answer no more |
 """
 
 from __future__ import annotations
@@ -36,7 +44,14 @@ Offsets = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class DarkModelFinding:
+class ControlFinding:
+    """What an event tells; its kind is its class."""
+
+    type: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DarkModelFinding(ControlFinding):
     """What is found of a dark model.
 
     Attributes:
@@ -48,8 +63,6 @@ class DarkModelFinding:
         offsets: of the features topic, from where on. A gap that began there ends at the offset of the next restored
             or recovered event for the partition, or where another member, or a new life of this one, takes over.
     """
-
-    type: ClassVar[str] = ""
 
     model: str = ""
     arm: str = ""
@@ -105,9 +118,63 @@ class ModelUnanswered(DarkModelFinding):
     rows: int = 0
 
 
-KINDS: Mapping[str, type[DarkModelFinding]] = {
+@dataclass(frozen=True, slots=True)
+class DriftFinding(ControlFinding):
+    """What is found of an incident.
+
+    Attributes:
+        incident: its identity.
+        stream: logical topic whose rows tell of it: of predictions what models read and answer, of outcomes how wrong
+            they are.
+        reached: event time of it, milliseconds.
+        began: event time at which it began, as far as the events that are remembered say; None: they do not.
+        model: `name@version`; of the end, all of them.
+        digest: the identity of its package; of the end, nothing.
+        columns: JSON, a list of those that changed, or that are as before: of each its name, and of a change its share
+            of the evidence, what won most, when it began, and the shares of its bins before and since.
+    """
+
+    incident: str = ""
+    stream: str = ""
+    reached: int = 0
+    began: int | None = None
+    model: str = ""
+    digest: str = ""
+    columns: str = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOpened(DriftFinding):
+    """An incident began: `evidence` is over its threshold, 1."""
+
+    type: ClassVar[str] = "drift_opened"
+
+    evidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DriftGrew(DriftFinding):
+    """Further columns changed."""
+
+    type: ClassVar[str] = "drift_grew"
+
+    evidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DriftClosed(DriftFinding):
+    """It is over, `because` of what."""
+
+    type: ClassVar[str] = "drift_closed"
+
+    because: str = ""
+
+
+DARK_KINDS: Mapping[str, type[DarkModelFinding]] = {
     kind.type: kind for kind in (ModelShed, ModelRestored, ModelFailed, ModelRecovered, ModelUnanswered)
 }
+DRIFT_KINDS: Mapping[str, type[DriftFinding]] = {kind.type: kind for kind in (DriftOpened, DriftGrew, DriftClosed)}
+KINDS: Mapping[str, type[ControlFinding]] = {**DARK_KINDS, **DRIFT_KINDS}
 """Every kind by the name that its records have."""
 
 
@@ -126,7 +193,7 @@ class ControlEvent:
     pipeline: str
     time: int
     actor: str
-    finding: DarkModelFinding
+    finding: ControlFinding
     cause: str | None = None
 
     def row(self) -> dict[str, Any]:
@@ -142,7 +209,7 @@ class ControlEvent:
         }
 
 
-def evidence_of(finding: DarkModelFinding) -> dict[str, str]:
+def evidence_of(finding: ControlFinding) -> dict[str, str]:
     """The fields of a finding as texts, in their order.
 
     >>> found = evidence_of(ModelRestored("m@2", "shadow", offsets={3: 7}, lag_s=1 / 3))
@@ -193,7 +260,7 @@ def _value(annotation: Any, text: str) -> Any:
         return {int(partition): int(offset) for partition, offset in json.loads(text).items()}
     if annotation.startswith("float"):
         return float(text)
-    return int(text) if annotation == "int" else text
+    return int(text) if annotation.startswith("int") else text
 
 
 class ControlEvents:
@@ -213,7 +280,7 @@ class ControlEvents:
         self._rows: list[dict[str, Any]] = []
         self._said = 0
 
-    def say(self, finding: DarkModelFinding, about: str, now: float) -> None:
+    def say(self, finding: ControlFinding, about: str, now: float) -> None:
         """Keep an event for the next `emit`; `about` names what it is of, in the event's identity."""
         self._said += 1
         time = int(now * 1000)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import calibration, decisions, estimation, fairness, ranking, score_table
 from headrace.domain.quality.decisions import Confusion
@@ -19,7 +20,6 @@ from headrace.domain.quality.statistics.isotonic import AS_GIVEN
 from headrace.domain.quality.statistics.proportions import deviations, wilson
 from headrace.domain.scorecards.backfills import latency_of
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, settled
-from headrace.domain.scorecards.segments import WHOLE
 
 Basis = Literal["predictions", "outcomes", "estimate"]
 LEVEL = 0.95

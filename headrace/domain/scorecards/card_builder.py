@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import NO_REFERENCE, Card, card, gaps, mature, referred
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import Group, Tally
-from headrace.domain.scorecards.segments import WHOLE
 
 REFERENCES = 7
 """Complete windows before a window that it is compared with: the newest."""

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.aggregations.tumbling_windows import WindowSpan, snapshot_schema
 from headrace.domain.aggregations.two_stage import Ints
+from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import top_k_entities as entities
 from headrace.domain.scorecards.grouped_tallies import OUTCOMES, GroupedTallies, Tallies
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, merged, pack, unpack
 from headrace.domain.scorecards.row_sums import DAY, OutcomeSums, PredictionSums, RepeatSums
-from headrace.domain.scorecards.segments import WHOLE, Segments
 
 kernels: Any = pc  # its stubs know too few of the overloads
 Measure = Callable[[pa.RecordBatch], npt.NDArray[np.int64]]

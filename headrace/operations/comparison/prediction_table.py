@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.backfills import backfilled
 from headrace.domain.scorecards.identity import Identity, identities
-from headrace.domain.scorecards.segments import Segments
 from headrace.operations.progress import Advance
 from headrace.operations.time_spans import FOREVER, TimeSpan
 from headrace.operations.topics.tail import tail

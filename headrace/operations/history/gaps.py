@@ -9,6 +9,7 @@ from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Arm
 from headrace.domain.records.control_events import (
     ControlEvent,
+    ControlFinding,
     DarkModelFinding,
     ModelFailed,
     ModelShed,
@@ -17,7 +18,7 @@ from headrace.domain.records.control_events import (
 )
 from headrace.operations.history.search import TracedRecord
 
-BEGIN: Mapping[type[DarkModelFinding], str] = {
+BEGIN: Mapping[type[ControlFinding], str] = {
     ModelShed: "was shed",
     ModelFailed: "failed",
     ModelUnanswered: "gave no finite score",
@@ -47,7 +48,7 @@ def gap(news: Sequence[TracedRecord], arm: Arm, partition: int, offset: int) -> 
     """
     held: ControlEvent | None = None
     for event in (read_event(found.row) for found in news):
-        if event is not None:
+        if event is not None and isinstance(event.finding, DarkModelFinding):
             finding = event.finding
             of_it = (finding.arm, finding.digest) == (arm.arm, arm.digest)
             if of_it and finding.offsets.get(partition, offset + 1) <= offset:

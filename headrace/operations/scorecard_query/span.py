@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.card import (
@@ -25,7 +26,6 @@ from headrace.domain.scorecards.card_builder import REFERENCES
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged
-from headrace.domain.scorecards.segments import WHOLE
 from headrace.operations.scorecard_query.group_order import in_order
 from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
 from headrace.streaming.kafka.bindings import Channel

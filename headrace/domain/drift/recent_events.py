@@ -28,7 +28,7 @@ class ChangePoint:
     earlier: bool
 
 
-class EventRing:
+class RecentEvents:
     """The bins and times of the newest events, the oldest overwritten first.
 
     Args:

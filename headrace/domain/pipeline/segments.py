@@ -39,10 +39,16 @@ class Segments:
                 yield (segment.name, names[code]), codes == code
 
 
+def group_names(segment: Segment) -> list[str]:
+    """The groups that there can be."""
+    if not segment.cuts:
+        return [*map(str, segment.values), OTHER, MISSING]
+    named = [_written(cut) for cut in segment.cuts]
+    return [f"<{named[0]}", *(f"{low}-{high}" for low, high in pairwise(named)), f">={named[-1]}", MISSING]
+
+
 def _bands(segment: Segment, column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
-    cuts = segment.cuts
-    named = [_written(cut) for cut in cuts]
-    names = [f"<{named[0]}", *(f"{low}-{high}" for low, high in pairwise(named)), f">={named[-1]}", MISSING]
+    cuts, names = segment.cuts, group_names(segment)
     numbers = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     codes = np.searchsorted(np.array(cuts), numbers, side="right")
     codes[np.isnan(numbers)] = len(names) - 1
@@ -60,7 +66,7 @@ def _written(cut: float) -> str:
 
 
 def _values(segment: Segment, column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
-    names = [*map(str, segment.values), OTHER, MISSING]
+    names = group_names(segment)
     floating = pa.types.is_floating(column.type)
     listed = pa.array([float(v) if floating else v for v in segment.values]).cast(column.type)
     codes = kernels.index_in(column, value_set=listed).fill_null(len(names) - 2).to_numpy(zero_copy_only=False)

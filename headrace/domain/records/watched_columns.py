@@ -1,0 +1,166 @@
+"""What `drift` watches of a model: which columns of predictions and outcomes, and where their values lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.domain.drift.reference_profile import (
+    DECISION,
+    LOSS,
+    SCORE,
+    ReferenceProfile,
+    log_loss,
+    squared_error,
+)
+from headrace.domain.models.matrix import FeatureMatrix
+from headrace.domain.models.package import Manifest
+from headrace.domain.pipeline.segments import Segments, group_names
+from headrace.domain.pipeline.spec import Pipeline
+
+Floats = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+
+PREDICTIONS, OUTCOMES = "predictions", "outcomes"
+STREAMS = (PREDICTIONS, OUTCOMES)
+"""The topics whose rows are watched, each by itself."""
+LARGEST = float(np.finfo(np.float64).max)
+"""Infinite values count as this."""
+SILENT = np.inf
+"""Stands for a value where a row says nothing of a column."""
+
+
+class ModelIdentity(NamedTuple):
+    """Which model answered."""
+
+    name: str
+    version: str
+    digest: str
+
+    @property
+    def title(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+class WatchedColumns:
+    """The columns of a stream that are watched for a model; a pure function of rows.
+
+    Of predictions: what the model reads, its score and decision, the ages of views. Of outcomes: how wrong it was, in
+    all and in each group of the segments.
+
+    Args:
+        stream: of `STREAMS`.
+        pipeline: its views and segments.
+        manifest: of the model's package.
+        reference: of the package; None where it has none.
+        schema: of the stream's columns.
+
+    Attributes:
+        names: of all columns, in their order.
+        profiles: of those that the reference knows.
+        known, unknown: those that it knows, and the others.
+
+    Raises:
+        ContractError: predictions lack what the model reads.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        pipeline: Pipeline,
+        manifest: Manifest,
+        reference: ReferenceProfile | None,
+        schema: pa.Schema,
+    ) -> None:
+        self._chance = pipeline.model.output == "probability"
+        self._segments = Segments(pipeline)
+        self._matrix: FeatureMatrix | None = None
+        answers = {} if reference is None else reference.answers
+        if stream == PREDICTIONS:
+            self._inputs = manifest.input_names
+            self._matrix = FeatureMatrix.resolve(manifest.inputs, schema, f"{manifest.name}@{manifest.version}")
+            self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance else {})
+            self._fields |= {f"age of {view.name}": f"{view.name}_age" for view in pipeline.foreign_views}
+            self.names: tuple[str, ...] = (*self._inputs, *self._fields)
+            profiles = {**({} if reference is None else reference.inputs), **answers}
+        else:
+            groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
+            self.names = (LOSS, *(loss_of(*group) for group in groups))
+            profiles = dict(answers) if self._chance else {}
+        self.profiles = {name: profiles[name] for name in self.names if name in profiles}
+        self.known = tuple(name for name in self.names if name in self.profiles)
+        self.unknown = tuple(name for name in self.names if name not in self.profiles)
+
+    def weights(self) -> Floats:
+        """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
+        found = np.full(len(self.names), 1.0 / len(self.names))
+        if self._matrix is None and len(found) > 1:
+            found[:], found[0] = 0.5 / (len(found) - 1), 0.5
+        return found
+
+    def read(self, columns: pa.RecordBatch) -> tuple[Bytes, Floats]:
+        """Of each row the bins of known columns, uint8 rows x known, and the values of unknown ones, float64
+        rows x unknown: NaN where missing, `SILENT` where the row says nothing of it.
+        """
+        values = self._losses(columns) if self._matrix is None else self._answers(columns)
+        places = np.empty((columns.num_rows, len(self.known)), np.uint8)
+        for at, name in enumerate(self.known):
+            places[:, at] = self.profiles[name].bins.place(pa.array(values[name]))
+        rest = np.empty((columns.num_rows, len(self.unknown)))
+        for at, name in enumerate(self.unknown):
+            rest[:, at] = values[name]
+        return places, rest
+
+    def _answers(self, columns: pa.RecordBatch) -> dict[str, Floats]:
+        assert self._matrix is not None, "made for predictions"
+        matrix = np.asfortranarray(self._matrix.of(columns), np.float64)
+        found = {name: np.clip(matrix[:, at], -LARGEST, LARGEST) for at, name in enumerate(self._inputs)}
+        return found | {name: _numbers(columns, field) for name, field in self._fields.items()}
+
+    def _losses(self, columns: pa.RecordBatch) -> dict[str, Floats]:
+        of = log_loss if self._chance else squared_error
+        loss = np.minimum(of(_numbers(columns, "score"), _numbers(columns, "label")), LARGEST)
+        found = {name: np.full(columns.num_rows, SILENT) for name in self.names}
+        for group, rows in self._segments.groups(columns):
+            which = slice(None) if rows is None else rows
+            found[LOSS if rows is None else loss_of(*group)][which] = loss[which]
+        return found
+
+
+def loss_of(segment: str, group: str) -> str:
+    """The name of the column of losses of a group."""
+    return f"{LOSS} ({segment} {group})"
+
+
+def judged(columns: pa.RecordBatch) -> Flags:
+    """Which outcomes say how wrong a model was: the first of a prediction, with a label; corrections repeat it."""
+    first = columns.column("revision").to_numpy(zero_copy_only=False) == 0
+    found: Flags = first & columns.column("label").is_valid().to_numpy(zero_copy_only=False)
+    return found
+
+
+def models_of(columns: pa.RecordBatch) -> Iterator[tuple[ModelIdentity, Flags | None]]:
+    """Each model that rows of predictions or outcomes are of, with its rows; None for all."""
+    model = columns.column("model")
+    fields = [model.field(name).cast(pa.string()) for name in ModelIdentity._fields]
+    digests = fields[2].dictionary_encode()
+    codes = digests.indices.to_numpy(zero_copy_only=False)
+    for code in range(len(digests.dictionary)):
+        rows = codes == code
+        first = int(np.argmax(rows))
+        identity = ModelIdentity(*(field[first].as_py() for field in fields))
+        yield identity, None if rows.all() else rows
+
+
+def _numbers(columns: pa.RecordBatch, name: str) -> Floats:
+    values = columns.column(name)
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.uint8())
+    found: Floats = values.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    return np.clip(found, -LARGEST, LARGEST)

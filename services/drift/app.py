@@ -1,0 +1,44 @@
+"""The edge of `drift`: topics, codecs and the model store around its pure code."""
+
+from __future__ import annotations
+
+from headrace.domain.models.package import load
+from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.domain.records.drift_parts import PARTS
+from headrace.domain.records.watched_columns import STREAMS, ModelIdentity, WatchedColumns
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.drift.metrics import DriftMetrics
+from services.drift.service import Watcher
+from services.drift.settings import DriftSettings
+
+
+def build(settings: DriftSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `drift`: predictions and outcomes to incidents.
+
+    `contracts`: those that the settings name, where they were read before.
+    """
+    contracts = contracts or read_contracts(settings)
+    pipeline = contracts.pipeline
+    wiring = contracts.wiring("drift", settings, Watcher.inputs, [PARTS, "drift", "control"])
+    metrics = Metrics()
+    store = ModelStore(settings.models, settings.model_cache)
+    schemas = {stream: wiring.inputs[number].codec.reader.arrow for number, stream in enumerate(STREAMS)}
+
+    def columns(stream: str, model: ModelIdentity) -> WatchedColumns:
+        package = load(store.fetch(store.place(*model), model.digest), model.digest)
+        return WatchedColumns(stream, pipeline, package.manifest, package.reference, schemas[stream])
+
+    told = {name: output.codec.reader.arrow for name, output in wiring.outputs.items()}
+    service = Watcher(
+        pipeline,
+        columns,
+        told[PARTS],
+        told["drift"],
+        told["control"],
+        settings.publish_s,
+        settings.idle_after_s,
+        DriftMetrics(metrics.registry),
+    )
+    return Runner(service, wiring, settings, metrics)

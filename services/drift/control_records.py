@@ -1,0 +1,85 @@
+"""What becomes of incidents, as records of the control topic: the same for the same rows, whoever finds them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.domain.drift.alarms import Alarm, ColumnChange
+from headrace.domain.drift.incidents import IncidentStep
+from headrace.domain.records.control_events import ControlEvent, DriftClosed, DriftFinding, DriftGrew, DriftOpened
+from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.streaming.records.batch import Emit
+
+DIGITS = 5
+"""Significant ones of shares and bounds: an event tells people, and stays below a topic's bound."""
+
+
+class ControlRecords:
+    """Writes steps of incidents.
+
+    Args:
+        pipeline: name of it.
+        schema: of the control topic's columns.
+    """
+
+    def __init__(self, pipeline: str, schema: pa.Schema) -> None:
+        self._pipeline = pipeline
+        self._schema = schema
+
+    def emit(
+        self, steps: Sequence[tuple[str, ModelIdentity, IncidentStep]], now: float, source: int
+    ) -> tuple[Emit, ...]:
+        """One record a step, (stream, model, step); they follow the partition `source`."""
+        if not steps:
+            return ()
+        rows = [self._event(*step, now).row() for step in steps]
+        columns = pa.RecordBatch.from_pylist(rows, schema=self._schema)
+        return (Emit("control", columns, columns["pipeline"], np.full(len(rows), source, np.int32)),)
+
+    def _event(self, stream: str, model: ModelIdentity, step: IncidentStep, now: float) -> ControlEvent:
+        incident = incident_of(stream, step.number)
+        finding = _finding(stream, model, step, incident)
+        identity = f"drift/{self._pipeline}/{incident}/{finding.type}/{model.digest}/{step.event}"
+        cause = None if step.step == "opened" else incident
+        return ControlEvent(identity, self._pipeline, int(now * 1000), "drift", finding, cause)
+
+
+def incident_of(stream: str, number: int) -> str:
+    """The identity of an incident within its pipeline."""
+    return f"{stream}/{number}"
+
+
+def _finding(stream: str, model: ModelIdentity, step: IncidentStep, incident: str) -> DriftFinding:
+    if step.alarm is None:
+        return DriftClosed(incident, stream, step.reached, None, step.model, because=step.because)
+    told = incident, stream, step.reached, _began(step.alarm), model.title, model.digest
+    columns = json.dumps([_change(change) for change in step.alarm.changes])
+    kind = DriftOpened if step.step == "opened" else DriftGrew
+    return kind(*told, columns, evidence=step.alarm.evidence)
+
+
+def _began(alarm: Alarm) -> int | None:
+    return min((change.began.time for change in alarm.changes if change.began), default=None)
+
+
+def _change(change: ColumnChange) -> dict[str, object]:
+    began = change.began
+    return {
+        "column": change.column,
+        "share": _short(change.share),
+        "bet": change.bet,
+        "began": None if began is None else began.time,
+        "events": None if began is None else began.events,
+        "earlier": began is not None and began.earlier,
+        "edges": None if change.edges is None else [_short(edge) for edge in change.edges.tolist()],
+        "reference": [_short(share) for share in change.reference.tolist()],
+        "recent": [_short(share) for share in change.recent.tolist()],
+    }
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.{DIGITS}g}")

@@ -1,0 +1,147 @@
+"""Rows of all partitions of a topic in one order, which follows from the rows alone and not from who came first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.columnar import packing
+from headrace.domain.records.drift_parts import NAMES, Floats, Ints, ModelRows, columns_of, joined, rows_of
+from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import NEVER
+
+ALWAYS = 2**62
+MONTH = 30 * 86_400_000
+LONGEST = MONTH // 1_000
+"""The most time that one event stands for, milliseconds: a gap in a stream is no time in which anything could alarm."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DueRows:
+    """Rows of a model whose turn it is, in their order.
+
+    Attributes:
+        months: float64, the time that each stands for: the part of a month by which time went on with it.
+        turn: int64, its place among the rows of all models, ascending.
+    """
+
+    model: ModelIdentity
+    rows: ModelRows
+    months: Floats
+    turn: Ints
+
+    def between(self, low: int, high: int) -> DueRows:
+        """Those whose turn is in [low, high)."""
+        first, end = np.searchsorted(self.turn, (low, high)).tolist()
+        part = slice(first, end)
+        return DueRows(self.model, self.rows.take(part), self.months[part], self.turn[part])
+
+
+class SourceMerge:
+    """Rows wait until no source can tell an earlier one: they are given by how far time had come in their partition
+    before each, those of the same time by partition and offset. A source that is idle is not waited for; what it tells
+    later comes when it does.
+
+    Args:
+        count: number of source partitions.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.next_offset = np.full(count, -1, np.int64)
+        self._progress = np.full(count, NEVER, np.int64)
+        self._idle = np.zeros(count, np.int64)
+        self._waiting: dict[ModelIdentity, list[ModelRows]] = {}
+        self._reached = NEVER
+
+    def __len__(self) -> int:
+        """How many rows wait."""
+        return sum(len(rows) for several in self._waiting.values() for rows in several)
+
+    def take(
+        self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
+    ) -> None:
+        """Take up what a source tells: rows below `next_offset`, after which its time is at `progress`; what it told
+        before is left out.
+
+        Raises ContractError for a source that does not exist.
+        """
+        if not 0 <= source < len(self.next_offset):
+            raise ContractError(f"a drift part of source partition {source}, there are {len(self.next_offset)}")
+        known = int(self.next_offset[source])
+        if next_offset < known:
+            return
+        for model, told in rows.items():
+            fresh = told.take(told.offset >= known)
+            if len(fresh):
+                self._waiting.setdefault(model, []).append(fresh)
+        self.next_offset[source], self._progress[source], self._idle[source] = next_offset, progress, idle
+
+    def given(self) -> Iterator[DueRows]:
+        """For each model the rows whose turn it is."""
+        awake = self._idle == 0
+        if (self.next_offset[awake] < 0).any():
+            return
+        bound = int(self._progress[awake].min()) if awake.any() else ALWAYS
+        due: dict[ModelIdentity, ModelRows] = {}
+        for model, several in list(self._waiting.items()):
+            if min(int(part.progress.min()) for part in several) >= bound:
+                continue
+            rows = joined(several)
+            ready = rows.progress < bound
+            part = rows.take(ready)
+            due[model] = part.take(np.lexsort((part.offset, part.source, part.progress)))
+            if ready.all():
+                del self._waiting[model]
+            else:
+                self._waiting[model] = [rows.take(~ready)]
+        if not due:
+            return
+        progress = np.concatenate([rows.progress for rows in due.values()])
+        source = np.concatenate([rows.source for rows in due.values()])
+        offset = np.concatenate([rows.offset for rows in due.values()])
+        order = np.lexsort((offset, source, progress))
+        reached = np.maximum.accumulate(np.append(self._reached, progress[order]))
+        gone = np.where(reached[:-1] == NEVER, 0, np.minimum(np.diff(reached), LONGEST))
+        self._reached = int(reached[-1])
+        months, turn = np.empty(len(order)), np.empty(len(order), np.int64)
+        months[order], turn[order] = gone / MONTH, np.arange(len(order))
+        at = 0
+        for model, its in due.items():
+            place = slice(at, at + len(its))
+            yield DueRows(model, its, months[place], turn[place])
+            at += len(its)
+
+    def columns(self) -> tuple[list[ModelIdentity], dict[str, packing.Column]]:
+        """The state: models of waiting rows, and columns."""
+        found: dict[str, packing.Column] = {
+            "next_offset": self.next_offset,
+            "progress": self._progress,
+            "idle": self._idle,
+            "reached": np.array([self._reached]),
+        }
+        models = list(self._waiting)
+        for number, model in enumerate(models):
+            rows = columns_of(joined(self._waiting[model]))
+            found |= {f"waiting.{number}.{name}": column for name, column in rows.items()}
+        return models, found
+
+    def load(self, models: list[ModelIdentity], columns: Mapping[str, packing.Column]) -> None:
+        """Take over what `columns` gave; of sources that were added since, nothing was heard.
+
+        Raises ContractError when there are fewer than then.
+        """
+        known = len(columns["next_offset"])
+        if known > len(self.next_offset):
+            raise ContractError(
+                f"state snapshot: of {known} source partitions, now there are {len(self.next_offset)}: "
+                "the topic was made anew"
+            )
+        for mark, name in ((self.next_offset, "next_offset"), (self._progress, "progress"), (self._idle, "idle")):
+            mark[:known] = columns[name]
+        self._reached = int(columns["reached"][0])
+        for number, model in enumerate(models):
+            rows = rows_of({name: columns[f"waiting.{number}.{name}"] for name in NAMES})
+            self._waiting[model] = [rows]

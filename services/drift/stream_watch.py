@@ -1,0 +1,125 @@
+"""Watches one stream: rows of all its partitions in one order, each model's columns, and incidents of them together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from headrace.columnar import packing
+from headrace.domain.drift.alarms import Alarm, DriftEnd
+from headrace.domain.drift.incidents import Incidents, IncidentStep
+from headrace.domain.drift.model_monitor import ModelMonitor
+from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.streaming.watermarks.event_time import NEVER
+from services.drift.source_merge import DueRows, SourceMerge
+
+FORGOTTEN = 100_000
+"""Rows of the stream after the last of a model with which it counts as one that answers no more."""
+Monitors = Callable[[ModelIdentity], ModelMonitor | None]
+
+
+class StreamWatch:
+    """A fold of the parts that tell of one stream.
+
+    Args:
+        sources: how many partitions it has.
+        monitor: makes the monitor of a model; None of one that cannot be watched.
+
+    Attributes:
+        merge: rows whose turn it is not yet.
+        monitors: by model.
+        incidents: of all of them.
+        rows: that were watched, of all models.
+        reached: event time of the newest of them, milliseconds.
+    """
+
+    def __init__(self, sources: int, monitor: Monitors) -> None:
+        self._made = monitor
+        self.merge = SourceMerge(sources)
+        self.monitors: dict[ModelIdentity, ModelMonitor] = {}
+        self.incidents = Incidents()
+        self.rows = 0
+        self.reached: int | None = None
+        self._last: dict[ModelIdentity, int] = {}
+
+    def watch(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        """Watch the rows whose turn it is; what follows from them, in their order."""
+        due = list(self.merge.given())
+        count, begun, low = sum(len(each.rows) for each in due), self.rows, 0
+        while low < count:
+            ends = [last + FORGOTTEN + 1 - begun for last in self._last.values()]
+            high = min([count, *(end for end in ends if end > low)])
+            yield from self._watch([each.between(low, high) for each in due], begun)
+            self.rows, low = begun + high, high
+            yield from self._forget()
+
+    def _watch(self, due: list[DueRows], begun: int) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        found: list[tuple[int, ModelIdentity, Alarm | DriftEnd]] = []
+        for each in due:
+            if not len(each.rows):
+                continue
+            monitor = self.monitors.get(each.model) or self._made(each.model)
+            if monitor is None:
+                continue
+            self.monitors[each.model] = monitor
+            rows, before = each.rows, monitor.events
+            for said in monitor.fold(rows.places, rows.values, rows.time, each.months):
+                found.append((int(each.turn[said.event - before - 1]), each.model, said))
+            self._last[each.model] = begun + int(each.turn[-1]) + 1
+            self.reached = int(max(NEVER if self.reached is None else self.reached, rows.time.max()))
+        for _, model, said in sorted(found, key=lambda row: row[0]):
+            if isinstance(said, Alarm):
+                yield model, self.incidents.alarmed(model.title, said)
+            else:
+                step = self.incidents.ended(model.title, said)
+                if step is not None:
+                    yield model, step
+
+    def _forget(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        for old in [each for each, last in self._last.items() if self.rows - last > FORGOTTEN]:
+            gone = self.monitors.pop(old)
+            del self._last[old]
+            step = self.incidents.gone(old.title, gone.events, self.reached or 0)
+            if step is not None:
+                yield old, step
+
+    def save(self) -> tuple[dict[str, Any], dict[str, packing.Column]]:
+        """The state: what goes into JSON, and columns."""
+        waiting, columns = self.merge.columns()
+        found = {f"merge.{name}": column for name, column in columns.items()}
+        for number, monitor in enumerate(self.monitors.values()):
+            found |= {f"monitor.{number}.{name}": column for name, column in monitor.save().items()}
+        said = {
+            "waiting": [list(model) for model in waiting],
+            "models": [[list(model), self._last[model]] for model in self.monitors],
+            "incidents": self.incidents.dump(),
+            "rows": self.rows,
+            "reached": self.reached,
+        }
+        return said, found
+
+    def load(self, said: Mapping[str, Any], columns: Mapping[str, packing.Column]) -> None:
+        """Take over what `save` gave."""
+        self.merge.load([ModelIdentity(*model) for model in said["waiting"]], beneath(columns, "merge."))
+        for number, (names, last) in enumerate(said["models"]):
+            model = ModelIdentity(*names)
+            monitor = self._made(model)
+            if monitor is not None:
+                monitor.load(beneath(columns, f"monitor.{number}."))
+                self.monitors[model], self._last[model] = monitor, last
+        self.incidents = Incidents.of(said["incidents"])
+        self.rows, self.reached = said["rows"], said["reached"]
+
+
+def beneath(columns: Mapping[str, packing.Column], start: str) -> dict[str, packing.Column]:
+    """The columns whose names begin so, without it."""
+    return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}
+
+
+def text_of(said: Mapping[str, Any]) -> packing.Column:
+    """Something of JSON as a column."""
+    found: packing.Column = np.frombuffer(json.dumps(said).encode(), np.uint8)
+    return found

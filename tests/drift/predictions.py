@@ -1,0 +1,113 @@
+"""Predictions and outcomes of a made-up model of `card_fraud`, whose inputs are independent normals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.domain.drift.reference_bins import Floats, Ints
+from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, profile_of
+from headrace.domain.models.package import Input, Manifest
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.contracts import schemas
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace, resolve
+from headrace.domain.records.watched_columns import ModelIdentity, WatchedColumns
+from headrace.streaming.contracts.schemas import load_schema
+from headrace.streaming.records.batch import Batch, slot
+from services.drift.service import Watcher
+
+PATH = resolve("card_fraud", Path.cwd())
+WORKSPACE = Workspace.of(PATH)
+PIPELINE = load(PATH, WORKSPACE)
+SCHEMAS = {
+    subject.removeprefix("card_fraud.").removesuffix("-value"): load_schema(schema).arrow
+    for subject, schema in schemas(PIPELINE, WORKSPACE).items()
+}
+INPUTS = ("amount", "customer.avg_amount_7d", "terminal.risk_30d")
+MODEL = ModelIdentity("m", "1", "sha256:" + "1" * 64)
+OTHER = ModelIdentity("m", "2", "sha256:" + "2" * 64)
+START = 1_522_540_800_000
+THRESHOLD = 0.5
+
+
+def scores(rows: Floats) -> Floats:
+    """What the model says of rows x inputs."""
+    found: Floats = 1 / (1 + np.exp(-(rows[:, 0] + rows[:, 1] - 1)))
+    return found
+
+
+def labels(rows: Floats, draw: np.random.Generator) -> Floats:
+    """What turns out to be true of them: as the model says."""
+    return (draw.random(len(rows)) < scores(rows)).astype(np.float64)
+
+
+def reference(seed: int = 1, rows: int = 20_000) -> ReferenceProfile:
+    """What the model was trained on."""
+    draw = np.random.default_rng(seed)
+    matrix = draw.normal(size=(rows, len(INPUTS))).astype(np.float32)
+    held_out = draw.normal(size=(rows, len(INPUTS)))
+    return ReferenceProfile(profile_of(INPUTS, matrix), answers_of(scores(held_out), labels(held_out, draw), THRESHOLD))
+
+
+def watched(stream: str, pipeline: Pipeline = PIPELINE, profile: ReferenceProfile | None = None) -> WatchedColumns:
+    """What is watched of the model."""
+    manifest = Manifest(name="m", version="1", inputs=tuple(Input(name=name) for name in INPUTS))
+    return WatchedColumns(stream, pipeline, manifest, profile, SCHEMAS[stream])
+
+
+def columns(
+    stream: str, rows: Floats, times: Ints, ids: Ints, model: ModelIdentity | list[ModelIdentity] = MODEL,
+    truth: Floats | None = None, revision: int = 0,
+) -> pa.RecordBatch:  # fmt: skip  # the rows, and what is said of them
+    """Records of a topic: rows x inputs, event times in milliseconds, numbers that ids are made of."""
+    models = model if isinstance(model, list) else [model] * len(rows)
+    given: Mapping[str, object] = {
+        "event_id": [str(number) for number in ids.tolist()],
+        "event_time": times,
+        "score": scores(rows),
+        "decision": scores(rows) >= THRESHOLD,
+        "model": [each._asdict() for each in models],
+        "terminal_age": np.zeros(len(rows), np.int64),
+        "label": truth,
+        "revision": np.full(len(rows), revision),
+    }
+    inputs = {name: rows[:, at] for at, name in enumerate(INPUTS)}
+    arrays = []
+    for field in SCHEMAS[stream]:
+        if field.name in given and given[field.name] is not None:
+            arrays.append(
+                pa.array(given[field.name], pa.int64()).cast(field.type)
+                if field.name == "event_time"
+                else pa.array(given[field.name], field.type)
+            )
+        elif pa.types.is_struct(field.type):
+            parts = [
+                _values(inputs.get(f"{field.name}.{each.name}", inputs.get(each.name)), each, len(rows))
+                for each in field.type
+            ]
+            arrays.append(pa.StructArray.from_arrays(parts, fields=list(field.type)))
+        else:
+            arrays.append(_values(None, field, len(rows)))
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMAS[stream])
+
+
+def _values(given: Floats | None, field: pa.Field, rows: int) -> pa.Array:
+    if given is not None:
+        return pa.array(given, field.type, from_pandas=True)
+    if field.nullable:
+        return pa.nulls(rows, field.type)
+    plain = "" if pa.types.is_string(field.type) else 0
+    return pa.array([plain] * rows, pa.int64() if plain == 0 else pa.string()).cast(field.type)
+
+
+def batch(stream: str, records: pa.RecordBatch, partition: int, first: int) -> Batch:
+    """Records of a partition, from an offset on."""
+    count = records.num_rows
+    here = np.full(count, slot(Watcher.inputs.index(stream), partition), np.int32)
+    return Batch(
+        stream, records, pa.nulls(count, pa.binary()), here, first + np.arange(count), np.zeros(count, np.int64)
+    )

@@ -1,0 +1,285 @@
+"""The service `drift`: the same incidents at the same rows, whoever reads what, in whatever pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from prometheus_client import CollectorRegistry
+
+from headrace.domain.pipeline.spec import Drift
+from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
+from headrace.domain.records.drift_parts import PARTS
+from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
+from headrace.errors import ContractError, Transient
+from headrace.streaming.records.batch import Batch, Emit, slot
+from headrace.streaming.watermarks.idleness import Quiet
+from services.drift.metrics import DriftMetrics
+from services.drift.service import Watcher
+from tests.drift import predictions as made
+
+PARTITIONS = 3
+SECOND = 1_000
+REFERENCE = made.reference()
+STRICT = replace(made.PIPELINE, drift=Drift(false_alarms_per_month=20.0))
+
+
+def columns_of(stream: str, model: ModelIdentity) -> WatchedColumns:
+    """Both models have the same reference."""
+    return made.watched(stream, STRICT, REFERENCE)
+
+
+def member(columns: Any = columns_of) -> Watcher:
+    """A member that was told how many partitions there are."""
+    names = (PARTS, "drift", "control")
+    registry = DriftMetrics(CollectorRegistry())
+    service = Watcher(STRICT, columns, *(made.SCHEMAS[name] for name in names), 1.0, 10.0, registry)
+    service.start({PREDICTIONS: PARTITIONS, OUTCOMES: PARTITIONS, PARTS: 1})
+    return service
+
+
+@dataclass
+class Group:
+    """Members that share the partitions, and the topics between them.
+
+    Args:
+        members: how many.
+        seed: who reads how much, and when.
+    """
+
+    members: int
+    seed: int
+    control: list[dict[str, Any]] = field(default_factory=list)
+    standing: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.services = [member() for _ in range(self.members)]
+        self.parts: list[pa.RecordBatch] = []
+        self.folded = 0
+        self.here = slot(Watcher.inputs.index(PARTS), 0)
+        self.owner = self.services[self.random.randrange(self.members)]
+        self.owner.restore(self.here, None)
+        self.of = {
+            slot(place, number): self.services[self.random.randrange(self.members)]
+            for place in (0, 1)
+            for number in range(PARTITIONS)
+        }
+        for partition, service in self.of.items():
+            service.restore(partition, None)
+
+    def read(self, logs: dict[int, Batch], most: int) -> None:
+        """Read logs to their ends in pieces, in any order; the member that watches is replaced now and then."""
+        at = dict.fromkeys(logs, 0)
+        while any(at[number] < len(log) for number, log in logs.items()):
+            number = self.random.choice([n for n, log in logs.items() if at[n] < len(log)])
+            upto = at[number] + self.random.randint(1, most)
+            self.take(self.of[number].process(logs[number].slice(slice(at[number], upto)), 0.0).emits)
+            at[number] = upto
+            if self.random.random() < 0.5:
+                self.fold()
+            if self.members > 1 and self.random.random() < 0.02:
+                self.move(number)
+        self.fold()
+
+    def move(self, number: int) -> None:
+        """Another member goes on with a partition, and another one with the parts."""
+        before, self.of[number] = self.of[number], self.services[self.random.randrange(self.members)]
+        snapshot = before.snapshot(number)
+        before.drop(number)
+        self.of[number].restore(number, snapshot)
+        snapshot = self.owner.snapshot(self.here)
+        self.owner.drop(self.here)
+        self.owner = self.services[self.random.randrange(self.members)]
+        self.owner.restore(self.here, snapshot)
+
+    def idle(self, numbers: list[int]) -> None:
+        """These partitions were seen at their ends for long enough."""
+        for number in numbers:
+            self.take(self.of[number].tick(100.0, {number: Quiet(0.0, 50.0)}).emits)
+        self.fold()
+
+    def fold(self) -> None:
+        """Watch what was told."""
+        if self.folded < len(self.parts):
+            told = pa.Table.from_batches(self.parts[self.folded :]).combine_chunks().to_batches()[0]
+            count = told.num_rows
+            nothing = np.zeros(count, np.int64)
+            here = np.full(count, self.here, np.int32)
+            offsets = self.folded + np.arange(count)
+            rows = Batch(PARTS, told, pa.nulls(count, pa.binary()), here, offsets, nothing)
+            admitted = self.owner.admit(rows, 0.0)
+            assert not admitted.rejects
+            self.take(self.owner.process(admitted.batch, 0.0).emits)
+            self.folded = len(self.parts)
+
+    def take(self, emits: tuple[Emit, ...]) -> None:
+        """What was written."""
+        for emit in emits:
+            if emit.topic == PARTS:
+                self.parts += [emit.columns.slice(at, 1) for at in range(emit.columns.num_rows)]
+            elif emit.topic == "control":
+                self.control += emit.columns.to_pylist()
+            else:
+                self.standing += emit.columns.to_pylist()
+
+    def findings(self) -> list[DriftFinding]:
+        """What was told, each once: nothing is told twice where nothing is read twice."""
+        ids = [row["event_id"] for row in self.control]
+        assert len(set(ids)) == len(ids)
+        events = [read_event(row | {"evidence": dict(row["evidence"])}) for row in self.control]
+        return [event.finding for event in events if event is not None and isinstance(event.finding, DriftFinding)]
+
+
+def logs(seed: int, rows: int = 12_000, canary: bool = False) -> dict[int, Batch]:
+    """A second a row over the partitions: an input that scores leave out moves at row 6,000, labels flip at 8,000."""
+    draw = np.random.default_rng(seed)
+    values = draw.normal(size=(rows, len(made.INPUTS)))
+    values[6_000:, 2] += 0.6
+    truth = made.labels(values, draw)
+    truth[8_000:] = 1 - truth[8_000:]
+    times = made.START + np.arange(rows) * SECOND
+    models = [made.OTHER if canary and draw.random() < 0.3 else made.MODEL for _ in range(rows)]
+    found = {}
+    for number in range(PARTITIONS):
+        mine = np.flatnonzero(np.arange(rows) % 7 % PARTITIONS == number)
+        of = [models[at] for at in mine]
+        for stream, told in ((PREDICTIONS, None), (OUTCOMES, truth[mine])):
+            records = made.columns(stream, values[mine], times[mine], mine, of, told)
+            batch = made.batch(stream, records, number, 5)
+            found[int(batch.partition[0])] = batch
+    return found
+
+
+def told(group: Group) -> list[DriftFinding]:
+    """What is found in the end, in the order of each stream."""
+    return sorted(group.findings(), key=lambda each: each.stream)
+
+
+@pytest.mark.parametrize("canary", [False, True])
+def test_members_and_pieces_change_nothing(canary: bool) -> None:
+    """One member that reads by thousands, or three that share, hand on and read by dozens: the same incidents."""
+    rows = logs(1, canary=canary)
+    whole = Group(1, 0)
+    whole.read(rows, 5_000)
+    whole.idle(list(rows))
+    found = told(whole)
+    assert len(found) >= 2
+    for seed in range(1, 4):
+        group = Group(3, seed)
+        group.read(rows, (90, 700)[seed % 2])
+        group.idle(list(rows))
+        assert told(group) == found
+
+
+def test_incidents_say_what_changed_and_since_when() -> None:
+    """Of predictions the input, of outcomes the losses; begun when they did."""
+    group = Group(1, 0)
+    rows = logs(2)
+    group.read(rows, 2_000)
+    group.idle(list(rows))
+    opened = {found.stream: found for found in group.findings() if isinstance(found, DriftOpened)}
+    assert opened.keys() == {PREDICTIONS, OUTCOMES}
+    assert '"terminal.risk_30d"' in opened[PREDICTIONS].columns
+    assert '"model loss"' in opened[OUTCOMES].columns
+    for stream, began in ((PREDICTIONS, 6_000), (OUTCOMES, 8_000)):
+        since = opened[stream].began
+        assert since is not None
+        assert abs((since - made.START) / SECOND - began) < 60, stream
+        assert 0 <= (opened[stream].reached - made.START) / SECOND - began < 400
+    assert opened[PREDICTIONS].model == "m@1"
+
+
+def test_rows_wait_for_partitions_that_may_tell_earlier_ones() -> None:
+    """Nothing is watched beyond the slowest partition, until that is idle; how much waits is told."""
+    group = Group(1, 0)
+    rows = {number: log for number, log in logs(3).items() if log.topic == PREDICTIONS}
+    slow = slot(0, 2)
+    group.read({number: log for number, log in rows.items() if number != slow}, 3_000)
+    group.take(group.owner.tick(10.0, {}).emits)
+    assert not group.standing
+    group.idle([slow])
+    group.take(group.owner.tick(20.0, {}).emits)
+    whole = next(row for row in group.standing if row["column"] == "")
+    others = sum(len(log) for number, log in rows.items() if number != slow)
+    assert others - 20 < whole["events"] <= others
+    assert whole["incident"] == "predictions/1"
+
+
+def test_a_repeat_changes_nothing() -> None:
+    """Parts that come twice, as in at_least_once, are taken once."""
+    once, twice = Group(1, 0), Group(1, 0)
+    rows = logs(4)
+    once.read(rows, 2_000)
+    for log in rows.values():
+        twice.take(twice.services[0].process(log.slice(slice(0, 3_000)), 0.0).emits)
+    twice.parts = [part for part in twice.parts for _ in (0, 1)]
+    fresh = Group(1, 0)
+    for log in rows.values():
+        fresh.take(fresh.services[0].process(log, 0.0).emits)
+    twice.parts += fresh.parts
+    for group in (once, twice):
+        group.fold()
+        group.idle(list(rows))
+    assert told(twice) == told(once)
+
+
+def test_what_stands_is_told_of_each_column() -> None:
+    """A row for each column and one for all; a column without a reference says how far it is."""
+    group = Group(1, 0)
+    rows = logs(5, rows=3_000)
+    group.read(rows, 2_000)
+    group.idle(list(rows))
+    group.take(group.owner.tick(20.0, {}).emits)
+    standing = {(row["stream"], row["column"]): row for row in group.standing}
+    assert len([column for stream, column in standing if stream == PREDICTIONS]) == 7
+    age = standing[PREDICTIONS, "age of terminal"]
+    assert (age["state"], age["learnt"]) == ("learning", 3_000)
+    score = standing[PREDICTIONS, "model score"]
+    assert score["state"] == "watched"
+    assert len(score["reference"]) == len(score["recent"]) == len(score["edges"]) + 2
+    assert sum(score["recent"]) == pytest.approx(1.0)
+
+
+def test_a_model_whose_package_is_no_good_is_counted_and_the_others_watched() -> None:
+    """Its rows are told to nobody; one that cannot be had yet is waited for."""
+
+    def columns(stream: str, model: ModelIdentity) -> WatchedColumns:
+        if model == made.OTHER:
+            raise ContractError("no package")
+        return columns_of(stream, model)
+
+    service = member(columns)
+    (log,) = [log for log in logs(6, 300, canary=True).values() if log.partition[0] == 0]
+    service.restore(0, None)
+    (emit,) = service.process(log, 0.0).emits
+    assert [model["version"] for model in emit.columns["models"][0].as_py()] == ["1"]
+
+    def away(stream: str, model: ModelIdentity) -> WatchedColumns:
+        raise Transient("model store: away")
+
+    waiting = member(away)
+    waiting.restore(0, None)
+    with pytest.raises(Transient, match="away"):
+        waiting.process(log, 0.0)
+    assert waiting.snapshot(0) == member(away).snapshot(0)
+
+
+def test_an_incident_is_over_when_its_model_answers_no_more() -> None:
+    """A new version takes over: what had changed of the old one is of no account."""
+    draw = np.random.default_rng(7)
+    values = draw.normal(size=(120_000, len(made.INPUTS)))
+    values[2_000:4_000, 0] += 2
+    times = made.START + np.arange(len(values)) * SECOND
+    of = [made.MODEL] * 4_000 + [made.OTHER] * (len(values) - 4_000)
+    group = Group(1, 0)
+    log = made.batch(PREDICTIONS, made.columns(PREDICTIONS, values, times, np.arange(len(values)), of), 0, 0)
+    group.idle([slot(0, 1), slot(0, 2)])
+    group.read({0: log}, 30_000)
+    closed = [found for found in group.findings() if isinstance(found, DriftClosed)]
+    assert [found.because for found in closed] == ["its model answers no more"]
+    assert (closed[0].reached - made.START) // SECOND == 4_000 + 100_000
