@@ -13,6 +13,7 @@ from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.records.control_events import ControlEvent, DriftClosed, DriftFinding, DriftGrew, DriftOpened
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.records.batch import Emit
+from headrace.streaming.watermarks.event_time import NEVER
 
 DIGITS = 5
 """Significant ones of shares and bounds: an event tells people, and stays below a topic's bound."""
@@ -63,7 +64,10 @@ def _finding(stream: str, model: ModelIdentity, step: IncidentStep, incident: st
 
 
 def _began(alarm: Alarm) -> int | None:
-    return min((change.began.time for change in alarm.changes if change.began), default=None)
+    """The earliest beginning; what lies before all time is none, for the first rows of all have no time yet."""
+    return min(
+        (change.began.time for change in alarm.changes if change.began and change.began.time > NEVER), default=None
+    )
 
 
 def _change(change: ColumnChange) -> dict[str, object]:
@@ -72,7 +76,7 @@ def _change(change: ColumnChange) -> dict[str, object]:
         "column": change.column,
         "share": _short(change.share),
         "bet": change.bet,
-        "began": None if began is None else began.time,
+        "began": None if began is None or began.time == NEVER else began.time,
         "events": None if began is None else began.events,
         "earlier": began is not None and began.earlier,
         "edges": None if change.edges is None else [_short(edge) for edge in change.edges.tolist()],

@@ -42,6 +42,10 @@ FIRST = -62_135_596_800_000
 """Milliseconds of the year 1: what is written where there is no progress."""
 SHARES = {PREDICTIONS: 0.75, OUTCOMES: 0.25}
 """Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
+LEFT_OUT: Mapping[str, Any] = {
+    "events": 0, "evidence": 0.0, "state": "left_out", "learnt": None, "divergence": 0.0,
+    "edges": [], "reference": [], "recent": [],
+}  # fmt: skip  # one column's worth
 Columns = Callable[[str, ModelIdentity], WatchedColumns]
 
 
@@ -138,17 +142,17 @@ class Watcher(Service):
         number = unslot(partition)[1]
         for model, which in models_of(batch.columns):
             watched = self._watched(batch.topic, model)
-            if counted is not None:
-                which = counted if which is None else which & counted
+            for mask in (counted, None if watched is None else watched.new(batch.columns)):
+                if mask is not None and not mask.all():
+                    which = mask if which is None else which & mask
             at = np.arange(len(batch)) if which is None else np.flatnonzero(which)
             if watched is None:
                 self._figures.unwatched.labels(batch.topic).inc(len(at))
             elif len(at):
                 columns = batch.columns if which is None else batch.columns.take(pa.array(at))
                 places, values = watched.read(columns)
-                times = columns["event_time"].cast(pa.int64()).to_numpy()
                 here = np.full(len(at), number)
-                rows[model] = ModelRows(progress[at], here, batch.offset[at], times, places, values)
+                rows[model] = ModelRows(progress[at], here, batch.offset[at], places, values)
         return self._emit(batch.topic, partition, source, False, rows)
 
     def _emit(
@@ -236,10 +240,12 @@ class Watcher(Service):
                     "stream": stream,
                     "model": model._asdict(),
                     "time": int(now * 1000),
-                    "reached": watch.reached or 0,
+                    "reached": max(watch.reached or 0, FIRST),
                     "incident": incident,
                 }
                 rows += [same | _said(each) for each in (monitor.whole(), *monitor.standing())]
+                watched = self._watched(stream, model)
+                rows += [same | LEFT_OUT | {"column": name} for name in (watched.left_out if watched else ())]
         self._figures.waiting.set(sum(len(watch.merge) for watch in watches.values()))
         if not rows:
             return []

@@ -25,19 +25,21 @@ class DueRows:
 
     Attributes:
         months: float64, the time that each stands for: the part of a month by which time went on with it.
+        reached: int64, event time with it, milliseconds; never falls.
         turn: int64, its place among the rows of all models, ascending.
     """
 
     model: ModelIdentity
     rows: ModelRows
     months: Floats
+    reached: Ints
     turn: Ints
 
     def between(self, low: int, high: int) -> DueRows:
         """Those whose turn is in [low, high)."""
         first, end = np.searchsorted(self.turn, (low, high)).tolist()
         part = slice(first, end)
-        return DueRows(self.model, self.rows.take(part), self.months[part], self.turn[part])
+        return DueRows(self.model, self.rows.take(part), self.months[part], self.reached[part], self.turn[part])
 
 
 class SourceMerge:
@@ -106,12 +108,12 @@ class SourceMerge:
         reached = np.maximum.accumulate(np.append(self._reached, progress[order]))
         gone = np.where(reached[:-1] == NEVER, 0, np.minimum(np.diff(reached), LONGEST))
         self._reached = int(reached[-1])
-        months, turn = np.empty(len(order)), np.empty(len(order), np.int64)
-        months[order], turn[order] = gone / MONTH, np.arange(len(order))
+        months, times, turn = np.empty(len(order)), np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+        months[order], times[order], turn[order] = gone / MONTH, reached[1:], np.arange(len(order))
         at = 0
         for model, its in due.items():
             place = slice(at, at + len(its))
-            yield DueRows(model, its, months[place], turn[place])
+            yield DueRows(model, its, months[place], times[place], turn[place])
             at += len(its)
 
     def columns(self) -> tuple[list[ModelIdentity], dict[str, packing.Column]]:

@@ -33,7 +33,7 @@ class StreamWatch:
         monitors: by model.
         incidents: of all of them.
         rows: that were watched, of all models.
-        reached: event time of the newest of them, milliseconds.
+        reached: event time with the newest of them, milliseconds; None before the first.
     """
 
     def __init__(self, sources: int, monitor: Monitors) -> None:
@@ -66,10 +66,10 @@ class StreamWatch:
                 continue
             self.monitors[each.model] = monitor
             rows, before = each.rows, monitor.events
-            for said in monitor.fold(rows.places, rows.values, rows.time, each.months):
+            for said in monitor.fold(rows.places, rows.values, each.reached, each.months):
                 found.append((int(each.turn[said.event - before - 1]), each.model, said))
             self._last[each.model] = begun + int(each.turn[-1]) + 1
-            self.reached = int(max(NEVER if self.reached is None else self.reached, rows.time.max()))
+            self.reached = max(NEVER if self.reached is None else self.reached, int(each.reached[-1]))
         for _, model, said in sorted(found, key=lambda row: row[0]):
             if isinstance(said, Alarm):
                 yield model, self.incidents.alarmed(model.title, said)

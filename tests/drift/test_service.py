@@ -282,4 +282,4 @@ def test_an_incident_is_over_when_its_model_answers_no_more() -> None:
     group.read({0: log}, 30_000)
     closed = [found for found in group.findings() if isinstance(found, DriftClosed)]
     assert [found.because for found in closed] == ["its model answers no more"]
-    assert (closed[0].reached - made.START) // SECOND == 4_000 + 100_000
+    assert (closed[0].reached - made.START) // SECOND == 3_999 + 100_000

@@ -248,7 +248,7 @@ class ModelMonitor:
 
     def standing(self) -> list[ColumnStanding]:
         """How each column stands, in their order."""
-        parts = self._detector.by_column(self._state) / self.threshold
+        parts = self._detector.by_column(self._state, self._silent) / self.threshold
         return [self._standing(at, name, float(parts[at])) for at, name in enumerate(self.columns)]
 
     def whole(self) -> ColumnStanding:

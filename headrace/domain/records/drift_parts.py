@@ -28,7 +28,6 @@ class ModelRows:
             within a partition.
         source: int64, number of the partition among those of its topic.
         offset: int64.
-        time: int64, event time, milliseconds.
         places: uint8, rows x columns that the model's profile knows, see `WatchedColumns`.
         values: float64, rows x other columns.
     """
@@ -36,7 +35,6 @@ class ModelRows:
     progress: Ints
     source: Ints
     offset: Ints
-    time: Ints
     places: Bytes
     values: Floats
 
@@ -78,17 +76,15 @@ NAMES = (*(field.name for field in fields(ModelRows)), "shape")
 
 def columns_of(rows: ModelRows) -> dict[str, packing.Column]:
     """Rows as one-dimensional columns; a matrix column by column, which packs best."""
-    plain = {name: getattr(rows, name) for name in ("progress", "source", "offset", "time")}
+    plain = {name: getattr(rows, name) for name in ("progress", "source", "offset")}
     shape = np.array([rows.places.shape[1], rows.values.shape[1]])
     return plain | {"places": rows.places.T.ravel(), "values": rows.values.T.ravel(), "shape": shape}
 
 
 def rows_of(columns: Mapping[str, packing.Column]) -> ModelRows:
     """The inverse of `columns_of`. Raises ValueError where lengths do not fit."""
-    progress, source, offset, time = (
-        columns[name].astype(np.int64) for name in ("progress", "source", "offset", "time")
-    )
+    progress, source, offset = (columns[name].astype(np.int64) for name in ("progress", "source", "offset"))
     known, unknown = columns["shape"].tolist()
     places = columns["places"].astype(np.uint8).reshape(known, len(offset)).T
     values = columns["values"].astype(np.float64).reshape(unknown, len(offset)).T
-    return ModelRows(progress, source, offset, time, places, values)
+    return ModelRows(progress, source, offset, places, values)

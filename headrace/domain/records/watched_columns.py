@@ -65,6 +65,7 @@ class WatchedColumns:
         names: of all columns, in their order.
         profiles: of those that the reference knows.
         known, unknown: those that it knows, and the others.
+        left_out: inputs that are not watched, for they follow from the time of the event alone: no day is like another.
 
     Raises:
         ContractError: predictions lack what the model reads.
@@ -79,15 +80,18 @@ class WatchedColumns:
         schema: pa.Schema,
     ) -> None:
         self._chance = pipeline.model.output == "probability"
+        self._manifest = manifest
+        self.left_out: tuple[str, ...] = ()
         self._segments = Segments(pipeline)
         self._matrix: FeatureMatrix | None = None
         answers = {} if reference is None else reference.answers
         if stream == PREDICTIONS:
             self._inputs = manifest.input_names
+            self.left_out = tuple(name for name in self._inputs if name in calendar_columns(pipeline))
             self._matrix = FeatureMatrix.resolve(manifest.inputs, schema, f"{manifest.name}@{manifest.version}")
             self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance else {})
             self._fields |= {f"age of {view.name}": f"{view.name}_age" for view in pipeline.foreign_views}
-            self.names: tuple[str, ...] = (*self._inputs, *self._fields)
+            self.names: tuple[str, ...] = (*(n for n in self._inputs if n not in self.left_out), *self._fields)
             profiles = {**({} if reference is None else reference.inputs), **answers}
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
@@ -102,6 +106,16 @@ class WatchedColumns:
         found = np.full(len(self.names), 1.0 / len(self.names))
         if self._matrix is None and len(found) > 1:
             found[:], found[0] = 0.5 / (len(found) - 1), 0.5
+        return found
+
+    def new(self, columns: pa.RecordBatch) -> Flags:
+        """Which rows the model was not fitted on, by their event times: of the others it knows too much."""
+        times = columns.column("event_time").cast(pa.int64()).to_numpy()
+        found = np.ones(len(times), np.bool_)
+        training = self._manifest.training
+        for span in (training if training.known else None, self._manifest.tuned):
+            if span is not None:
+                found &= (times < span.start) | (times > span.end)
         return found
 
     def read(self, columns: pa.RecordBatch) -> tuple[Bytes, Floats]:
@@ -131,6 +145,16 @@ class WatchedColumns:
             which = slice(None) if rows is None else rows
             found[LOSS if rows is None else loss_of(*group)][which] = loss[which]
         return found
+
+
+def calendar_columns(pipeline: Pipeline) -> frozenset[str]:
+    """Features that say nothing of an event but when it was."""
+    return frozenset(
+        f"{view.name}.{name}"
+        for view in pipeline.calendar_views
+        for name, expression in view.expressions.items()
+        if not expression.fields
+    )
 
 
 def loss_of(segment: str, group: str) -> str:
