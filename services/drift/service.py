@@ -42,7 +42,7 @@ FIRST = -62_135_596_800_000
 """Milliseconds of the year 1: what is written where there is no progress."""
 SHARES = {PREDICTIONS: 0.75, OUTCOMES: 0.25}
 """Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
-LEFT_OUT: Mapping[str, Any] = {
+LEFT_OUT: dict[str, Any] = {
     "events": 0, "evidence": 0.0, "state": "left_out", "learnt": None, "divergence": 0.0,
     "edges": [], "reference": [], "recent": [],
 }  # fmt: skip  # one column's worth
