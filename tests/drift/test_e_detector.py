@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.domain.drift.bets import bets_on, inflation_of
+from headrace.domain.drift.bets import bets_on, inflation_of, upper_bound
 from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, LOOKED, NOTHING, EDetector
 from headrace.domain.drift.reference_bins import Bytes, Floats, ReferenceBins, category_bins, numeric_bins
 from headrace.errors import ContractError
@@ -41,11 +41,11 @@ def test_sums_are_those_of_the_literature() -> None:
     for at, each in enumerate(bins):
         bets = bets_on(each)
         paid = np.exp(bets.log_pays[:, each.place(pa.array(rows[:, at]))])
-        for bet in paid:
+        for bet, weight in zip(paid, bets.weights, strict=True):
             total = 0.0
             for pay in bet:
                 total = (total + 1) * pay
-            plain += total * (1 - LEARNING) / len(bets.names) / 2
+            plain += total * (1 - LEARNING) * weight / 2
     learnt = state.sums[:, -len(HALF_LIVES) :].sum() * LEARNING / len(HALF_LIVES) / 2
     assert found[-1] == pytest.approx(plain + learnt)
     assert made.by_column(state).sum() == pytest.approx(found[-1])
@@ -119,6 +119,31 @@ def test_learning_bets_are_worth_no_more_than_one_in_the_mean() -> None:
     means = bins[0].frequencies @ state.pays[0, :, -len(HALF_LIVES) :]
     assert np.all(means < 1)
     assert np.all(means > 0.8)
+
+
+def test_a_bet_owes_less_the_less_long_it_has_to_win() -> None:
+    """What is taken from a bet's mean falls with its growth and with the reference, and is never beyond z errors."""
+    p, strong, weak = np.full(10, 0.1), np.linspace(0.2, 1.8, 10), np.linspace(0.9, 1.1, 10)
+
+    def owed(pays: Floats, rows: int, z: float = 2.0) -> float:
+        return upper_bound(pays, p, rows, z, 1.0, float(p @ (pays * np.log(pays))))
+
+    def error(pays: Floats, rows: int) -> float:
+        return float(np.sqrt(p @ (pays - 1) ** 2 / rows))
+
+    assert owed(strong, 50_000) / error(strong, 50_000) < 0.4
+    assert owed(weak, 20_000) == pytest.approx(np.log1p(2 * error(weak, 20_000)))
+    assert owed(strong, 5_000) > 5 * owed(strong, 50_000)
+    assert owed(strong, 500, z=0.5) < owed(strong, 500)
+
+
+@pytest.mark.parametrize("bins", [numeric_bins(np.arange(9_000.0)), category_bins(pa.array(["a", "b", "c"] * 3_000))])
+def test_weights_share_out_what_is_laid_on_a_feature(bins: ReferenceBins) -> None:
+    """They are above 0 and sum to 1, and each bet has a name of its own."""
+    bets = bets_on(bins)
+    assert len(set(bets.names)) == len(bets.names) == len(bets.weights)
+    assert bets.weights.min() > 0
+    assert bets.weights.sum() == pytest.approx(1.0)
 
 
 @pytest.mark.slow

@@ -1,32 +1,51 @@
 """Bets against a reference: how much more likely a value is under an alternative than among the reference's rows.
 
 A bet pays L(bin) = q(bin) / p(bin), p the reference's frequencies and q those of the alternative: its mean is 1 as
-long as nothing has changed. A reference of n rows knows p only so well: each bet is divided by U, 1 + z sd(L)
-sqrt(v / n), an upper bound of its mean, and left out where that eats most of what it can win. Where rows follow one
-another (autocorrelation), sums vary v times as much as those of independent rows, and the bet pays (L / U) ** (1 / v).
+long as nothing has changed. A reference of n rows knows p only so well: the mean is off by an error with a standard
+deviation of s = sd(L) sqrt(v / n), and each bet is divided by an upper bound U = 1 + z s. What that must be follows
+from how long a bet has to win: a change is seen after about T = STAKE / KL(q, p) events, in which errors multiply
+what is won by exp((s T)^2 / 2) in the mean over references. z = s T / 2 takes just that away again. No bet is given
+more than the `z` asked for, and one where U eats most of what it can win is left out. So strong bets on a large
+reference pay next to nothing for what it does not know, and weak ones pay what they owe.
+
+Where rows follow one another (autocorrelation), sums vary v times as much as those of independent rows, and the bet
+pays (L / U) ** (1 / v).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from headrace.domain.drift.reference_bins import Floats, ReferenceBins
 
-LOCATION = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Exponents of the normal score, upwards and downwards: shifts of about so many standard deviations."""
-SCALE = (0.12, 0.25, 0.5)
-"""Exponents of half the squared normal score, wider and narrower."""
+LOCATION = (0.1, 0.22, 0.47, 1.0, 2.0)
+"""Shifts in standard deviations, upwards and downwards."""
+SCALE = (1.15, 1.5, 2.5)
+"""By how much the variance grows or shrinks."""
 TAIL = 3.0
 """By how much a tail of some 5% grows."""
-GAINS = (0.03, 0.1)
-LOSS = 0.75
-"""What a frequent category gains, as a share of all rows, or keeps of its own."""
+GAINS = (0.12, 0.3, 0.8)
+LOSSES = (0.15, 0.4)
+"""What a frequent category gains or loses, in standard deviations of whether a row is of it."""
 NOVELTY = (0.005, 0.02, 0.1)
 """Shares of all rows that begin to be missing, or of a category that the reference does not tell."""
 EATEN = 0.6
 """The most that the correction may take of what a bet wins in the mean, log U / KL(q, p)."""
+STAKE = 18.0
+"""The logarithm of what a bet has to win for an alarm, about: of a threshold of 100,000 and a weight of
+a thousandth."""
+FAMILIES: Mapping[str, float] = {
+    "shift": 0.5,
+    "variance": 0.32,
+    "tail": 0.06,
+    "missing": 0.06,
+    "other": 0.1,
+    "level": 0.8,
+}
+"""How the weight of a feature's bets is shared among kinds of bets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,18 +56,20 @@ class Bets:
         log_pays: float64, bets x bins: the logarithm of what each pays, corrected.
         names: what each stands for, for people.
         inflation: v.
+        weights: float64, how much is laid on each, as shares of what is laid on all.
     """
 
     log_pays: Floats
     names: tuple[str, ...]
     inflation: float
+    weights: Floats
 
 
 def bets_on(bins: ReferenceBins, z: float = 2.0, inflation: float = 1.0) -> Bets:
     """The bets on a feature that its reference can carry.
 
     Args:
-        z: how many standard errors of a bet's mean it is held to: 2 was measured to keep the budget.
+        z: how many standard errors of a bet's mean it is held to at most: 2 was measured to keep the budget.
         inflation: v, at least 1.
 
     >>> bets = bets_on(ReferenceBins(np.array([5000, 5000, 0]), levels=("a",)))
@@ -58,45 +79,45 @@ def bets_on(bins: ReferenceBins, z: float = 2.0, inflation: float = 1.0) -> Bets
     p = bins.frequencies
     kept: list[Floats] = []
     names: list[str] = []
-    for name, weights in _alternatives(bins):
+    families: list[str] = []
+    for family, name, weights in _alternatives(bins):
         q = weights / weights.sum()
         log_pay, growth = np.log(q / p), float(q @ np.log(q / p))
-        eaten = upper_bound(q / p, p, bins.rows, z, inflation)
+        eaten = upper_bound(q / p, p, bins.rows, z, inflation, growth)
         if growth > 0 and eaten <= EATEN * growth:
             kept.append((log_pay - eaten) / inflation)
             names.append(name)
-    return Bets(np.array(kept).reshape(-1, len(p)), tuple(names), inflation)
+            families.append(family)
+    each = np.array([FAMILIES[family] / families.count(family) for family in families])
+    return Bets(np.array(kept).reshape(-1, len(p)), tuple(names), inflation, each / each.sum() if families else each)
 
 
-def upper_bound(pays: Floats, p: Floats, rows: int, z: float, inflation: float) -> float:
-    """The logarithm of U of a bet on a reference of so many rows."""
+def upper_bound(pays: Floats, p: Floats, rows: int, z: float, inflation: float, growth: float) -> float:
+    """The logarithm of U of a bet that wins so much in the mean, on a reference of so many rows."""
     mean = float(p @ pays)
-    deviation = float(np.sqrt(p @ (pays - mean) ** 2))
-    return float(np.log1p(z * deviation * np.sqrt(inflation / max(rows, 1))))
+    error = float(np.sqrt(p @ (pays - mean) ** 2 * inflation / max(rows, 1)))
+    return float(np.log1p(min(z, error * STAKE / growth / 2) * error)) if growth > 0 else 0.0
 
 
-def _alternatives(bins: ReferenceBins) -> list[tuple[str, Floats]]:
+def _alternatives(bins: ReferenceBins) -> list[tuple[str, str, Floats]]:
     p = bins.frequencies
-    scores = bins.normal_scores
-    found: list[tuple[str, Floats]] = []
-    if scores is not None:
-        there = np.append(np.ones(len(p) - 1), 0.0)
-        found += [(f"shift {sign * by:+g}", p * np.exp(sign * by * scores)) for by in LOCATION for sign in (1, -1)]
-        squares = (scores**2 - 1.0) / 2 * there
-        found += [
-            ("wider" if sign > 0 else "narrower", p * np.exp(sign * by * squares)) for by in SCALE for sign in (1, -1)
-        ]
+    found: list[tuple[str, str, Floats]] = []
+    if bins.edges is not None:
+        for by in LOCATION:
+            found += [("shift", f"shift {by * sign:+g}", bins.normal(by * sign, 1.0)) for sign in (1, -1)]
+        for by in SCALE:
+            found += [("variance", f"variance x{to:g}", bins.normal(0.0, to**0.5)) for to in (by, round(1 / by, 2))]
         shares = np.cumsum(p[:-1]) / p[:-1].sum()
         for name, tail in (("low", shares <= 0.0501), ("high", np.append(0.0, shares[:-1]) >= 0.9499)):
             if tail.any():
-                found.append((f"{name} tail", p * np.where(np.append(tail, False), TAIL, 1.0)))
+                found.append(("tail", f"{name} tail", p * np.where(np.append(tail, False), TAIL, 1.0)))
     else:
         for at, level in enumerate(bins.levels):
-            found += [(f"{level} +{gain:g}", _moved(p, at, p[at] + gain)) for gain in GAINS if p[at] + gain < 1]
-            found.append((f"{level} x{LOSS:g}", _moved(p, at, p[at] * LOSS)))
-        found += [(f"other +{gain:g}", _moved(p, -2, p[-2] + gain)) for gain in NOVELTY if p[-2] + gain < 1]
-    found += [(f"missing +{gain:g}", _moved(p, -1, p[-1] + gain)) for gain in NOVELTY if p[-1] + gain < 1]
-    return found
+            steps = [by * float(np.sqrt(p[at] * (1 - p[at]))) for by in (*GAINS, *(-by for by in LOSSES))]
+            found += [("level", f"{level} {by:+.2g}", _moved(p, at, p[at] + by)) for by in steps if 0 < p[at] + by < 1]
+        found += [("other", f"other +{gain:g}", _moved(p, -2, p[-2] + gain)) for gain in NOVELTY if p[-2] + gain < 1]
+    missing = [gain for gain in NOVELTY if p[-1] + gain < 1]
+    return found + [("missing", f"missing +{gain:g}", _moved(p, -1, p[-1] + gain)) for gain in missing]
 
 
 def _moved(p: Floats, at: int, to: float) -> Floats:

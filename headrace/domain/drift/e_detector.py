@@ -25,13 +25,13 @@ from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, Ref
 
 HALF_LIVES = (256.0, 2_048.0, 16_384.0)
 """Events after which the bets that learn have forgotten half."""
-LEARNING = 0.2
+LEARNING = 0.1
 """The share of a column's weight that they have together."""
 RENEWED = 64
 """Events of a column after which what its learning bets pay is made anew."""
 KEPT = 0.02
 """The share of the reference in what they believe, so that no bin is forgotten."""
-LOOKED = 4
+LOOKED = 2
 """Events after which the sums are added up and held against the threshold."""
 MOST = 1e100
 """Sums stop here, long after any alarm, so that they stay numbers."""
@@ -88,7 +88,7 @@ class EDetector:
         for at, (reference, made) in enumerate(zip(bins, bets, strict=True)):
             count, width = made.log_pays.shape
             self._pays[at, :width, :count] = np.exp(made.log_pays.T)
-            self._weights[at, :count] = weights[at] * (1 - LEARNING) / max(count, 1)
+            self._weights[at, :count] = weights[at] * (1 - LEARNING) * made.weights
             self._weights[at, most:] = weights[at] * LEARNING / lives
             self._known[at, :width] = reference.frequencies
             # Bets that learn go wherever the reference is off: in all directions, not in one (Cauchy and Schwarz).
