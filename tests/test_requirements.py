@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
-    "dev.txt": ("cpu", "train", "local", "plot", "dev"),
+    "dev.txt": ("cpu", "train", "local", "plot", "drift", "dev"),
     "run.txt": ("cpu",),
     "run-gpu.txt": ("gpu",),
     "run-train.txt": ("cpu", "train"),
