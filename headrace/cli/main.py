@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "models.scorecard:scorecard",
         "Figures of each model and arm: operational, quality, estimates, gaps.",
     ),
+    "drift": ("models.drift:drift", "What is watched for drift, the evidence for changes, and incidents."),
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),
     "watermark": (

@@ -1,0 +1,45 @@
+"""`headrace drift`: what is watched, the evidence for changes, and incidents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.drift import drift_sheet, incident_sheet
+from headrace.cli.render.remarks import note
+from headrace.operations.drift.report import drift_report
+
+WIDE = 160
+"""Columns where no terminal says how many: names are not to be cut in a pipe."""
+
+
+def drift(
+    pipeline: PipelineName,
+    incident: Annotated[
+        str | None, typer.Argument(metavar="[INCIDENT]", help="One of them, such as predictions/1: all that it is.")
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Show what is watched for drift, the evidence against its threshold, and incidents.
+
+    Each column of each model stands with its part of the evidence: the bar is full where an alarm is. With INCIDENT:
+    what changed, since when, and how its values lie now beside the reference. Exit code 3 while an incident is open.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = drift_report(settings, contracts)
+    chosen = None if incident is None else found.incident(incident)
+    terminal = Console(highlight=False)
+    console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
+    if json:
+        print_json(found if chosen is None else chosen)
+    else:
+        for part in drift_sheet(found) if chosen is None else incident_sheet(chosen):
+            console.print(part)
+        console.print(note(contracts.pipeline.name))
+    still = [each for each in found.incidents if each.closed is None] if chosen is None else [chosen]
+    raise typer.Exit(3 if any(each.closed is None for each in still) else 0)

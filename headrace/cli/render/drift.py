@@ -1,0 +1,150 @@
+"""Drift on paper: bars of evidence, incidents, and how values lie beside the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from headrace.domain.drift.model_monitor import LEARNT
+from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
+from headrace.operations.time_spans import minute
+
+WIDTH = 20
+"""Of a bar, characters."""
+DECADES = 4
+"""Powers of ten below the threshold that a bar shows."""
+NAMED = 3
+"""Columns that an incident is shown with in a list of them."""
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+STYLES = {"changed": "red", "learning": "dim", "left_out": "dim"}
+
+
+def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
+    """How everything stands, then incidents."""
+    for model in found.models:
+        what = "what it reads and answers" if model.stream == "predictions" else "how wrong it is"
+        yield f"[bold]{escape(model.model)}[/]: {what}, {model.events:,} {model.stream} up to {minute(model.reached)}"
+        yield _columns(model)
+        yield ""
+    if not found.incidents:
+        yield "no incident so far"
+        return
+    yield "[bold]incidents[/], the open ones first"
+    yield _incidents(found.incidents)
+    yield f"headrace drift {escape(found.pipeline)} INCIDENT tells all of one"
+
+
+def _columns(model: WatchedModel) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("evidence", no_wrap=True)
+    table.add_column("of threshold", justify="right", no_wrap=True)
+    table.add_column("divergence", justify="right", no_wrap=True)
+    table.add_row("all together", bar(model.evidence), _share(model.evidence), "", style="bold")
+    for each in model.columns:
+        share = _share(each.evidence) if each.state == "watched" else ""
+        divergence = f"{each.divergence:.3f}" if each.state in ("watched", "changed") else ""
+        table.add_row(escape(each.column), _evidence(each), share, divergence, style=STYLES.get(each.state))
+    return table
+
+
+def _evidence(each: WatchedColumn) -> str:
+    """A bar, or why there is none."""
+    if each.state == "learning":
+        return f"learning: {each.learnt or 0:,} of {LEARNT:,}"
+    return {"changed": "changed", "left_out": "of the calendar alone"}.get(each.state) or bar(each.evidence)
+
+
+def bar(evidence: float) -> str:
+    """Evidence over its threshold on a scale of powers of ten, full at 1.
+
+    >>> bar(1.0) == "█" * WIDTH, bar(0.01) == "█" * (WIDTH // 2) + " " * (WIDTH // 2), bar(0.0).strip()
+    (True, True, '')
+    """
+    power = math.log10(evidence) if evidence > 0 else -DECADES
+    eighths = round(8 * WIDTH * min(max(1 + power / DECADES, 0.0), 1.0))
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(WIDTH)
+
+
+def _share(evidence: float) -> str:
+    """A share of the threshold that people can read.
+
+    >>> _share(0.5), _share(0.0312), _share(0.0000001), _share(12.3)
+    ('50%', '3%', '<0.1%', '1,230%')
+    """
+    if evidence < 0.001:
+        return "<0.1%"
+    return f"{evidence:,.0%}" if evidence >= 0.0095 else f"{evidence:.1%}"
+
+
+def _incidents(found: Sequence[Incident]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "seen", "began", "over"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("changed")
+    for each in found:
+        over = "open" if each.closed is None else minute(each.closed)
+        names = list(dict.fromkeys(column.column for column in each.columns))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        told = f"{', '.join(names[:NAMED])}{more}"
+        times = minute(each.opened)[:16], _began(each.began)[:16], over[:16]
+        table.add_row(escape(each.incident), *times, escape(told), style="red" if each.closed is None else None)
+    return table
+
+
+def _began(time: int | None) -> str:
+    return "not known" if time is None else minute(time)
+
+
+def incident_sheet(found: Incident) -> Iterator[RenderableType]:
+    """All of one incident."""
+    state = "open" if found.closed is None else f"over since {minute(found.closed)}: {found.because}"
+    yield f"[bold]{escape(found.incident)}[/], {state}"
+    what = "what models read and answer" if found.stream == "predictions" else "how wrong models are"
+    yield f"in {what}; seen at {minute(found.opened)}, began {_began(found.began)}, all in event time"
+    for (model, reached), several in groupby(found.columns, key=lambda each: (each.model, each.reached)):
+        yield f"\n[bold]{escape(model)}[/], seen at {minute(reached)}"
+        for each in several:
+            began = _began(each.began) + (" or earlier" if each.earlier else "")
+            told = f"{escape(each.bet)}, since {began}, {each.share:.0%} of the evidence"
+            yield f"  [bold]{escape(each.column)}[/]: {told}"
+            yield _histogram(each)
+
+
+def _histogram(each: ChangedColumn) -> Table:
+    """Share of each bin in the reference and since the change."""
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for name in ("", "reference", "", "since", ""):
+        table.add_column(name, no_wrap=True)
+    most = max([*each.reference, *each.since, 1e-9])
+    for label, before, since in zip(bins_of(each.edges, len(each.reference)), each.reference, each.since, strict=True):
+        if before >= 0.0005 or since >= 0.0005:
+            cells = (f"{before:6.1%}", _block(before / most), f"{since:6.1%}", _block(since / most))
+            table.add_row(label, *cells)
+    return table
+
+
+def _block(share: float) -> str:
+    whole, rest = divmod(round(share * 8 * WIDTH / 2), 8)
+    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(WIDTH // 2)
+
+
+def bins_of(edges: Sequence[float], count: int) -> list[str]:
+    """Names of bins.
+
+    >>> bins_of([1.0, 2.5], 4)
+    ['up to 1', '1 to 2.5', 'above 2.5', 'missing']
+    >>> bins_of([], 2)
+    ['any', 'missing']
+    """
+    if not edges:
+        return [*(["any"] * (count - 1)), "missing"]
+    named = [f"{edge:.4g}" for edge in edges]
+    between = [f"{low} to {high}" for low, high in pairwise(named)]
+    return [f"up to {named[0]}", *between, f"above {named[-1]}", "missing"]

@@ -1,0 +1,1 @@
+"""What is known of drift in a pipeline."""

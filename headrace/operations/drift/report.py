@@ -1,0 +1,243 @@
+"""How everything stands that is watched for drift, and the incidents there were, from what `drift` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from headrace.domain.pipeline.document import closest
+from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
+from headrace.errors import ConfigurationError
+from headrace.streaming.kafka.bindings import Channel
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.reader import ranges, read
+from headrace.streaming.process.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedColumn:
+    """A column as it stands.
+
+    Attributes:
+        column: its name.
+        state: `watched`, `learning`, `changed` or `left_out`, see schemas/drift.avsc.
+        evidence: its part of the model's, over the threshold.
+        events: rows that said something of it.
+        learnt: values that its reference has so far, while it is learning.
+        divergence: of recent rows from the reference, in nats.
+        edges: bounds of the bins of numbers.
+        reference, recent: share of each bin; the last is of missing values.
+    """
+
+    column: str
+    state: str
+    evidence: float
+    events: int
+    learnt: int | None
+    divergence: float
+    edges: Sequence[float]
+    reference: Sequence[float]
+    recent: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedModel:
+    """A model as it stands in a stream.
+
+    Attributes:
+        stream: `predictions` or `outcomes`.
+        model: `name@version`.
+        digest: of its package.
+        reached: event time up to which it was watched, milliseconds.
+        told: by the clock, when that was said, milliseconds.
+        events: rows of it that were watched.
+        evidence: for a change, over the threshold: 1 is an alarm.
+        incident: the open one of the stream.
+        columns: those that changed or have most evidence first.
+    """
+
+    stream: str
+    model: str
+    digest: str
+    reached: int
+    told: int
+    events: int
+    evidence: float
+    incident: str | None
+    columns: Sequence[WatchedColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedColumn:
+    """A column's part in an incident.
+
+    Attributes:
+        column: its name.
+        model: `name@version`.
+        reached: event time of the alarm that named it, milliseconds.
+        began: event time at which its change began; None: not known.
+        earlier: whether it may have begun before all events that were remembered.
+        share: of the evidence of that alarm.
+        bet: what fits the change best, in words.
+        edges, reference, since: bounds of the bins of numbers, share of each bin in the reference and since the change.
+    """
+
+    column: str
+    model: str
+    reached: int
+    began: int | None
+    earlier: bool
+    share: float
+    bet: str
+    edges: Sequence[float]
+    reference: Sequence[float]
+    since: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What changed together.
+
+    Attributes:
+        incident: its identity.
+        stream: whose rows told of it.
+        opened: event time of its first alarm, milliseconds.
+        began: event time at which the first change of it began; None: not known.
+        closed: event time of its end; None while it is open.
+        because: of its end.
+        evidence: of the first alarm, over the threshold.
+        columns: in the order in which they were found; one that came twice stands twice.
+    """
+
+    incident: str
+    stream: str
+    opened: int
+    began: int | None
+    closed: int | None
+    because: str
+    evidence: float
+    columns: Sequence[ChangedColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """All that is known of drift in a pipeline: models as they stand, and incidents, the newest first."""
+
+    pipeline: str
+    models: Sequence[WatchedModel]
+    incidents: Sequence[Incident]
+
+    def incident(self, name: str) -> Incident:
+        """One of them. ConfigurationError where there is none of this name."""
+        known = {each.incident: each for each in self.incidents}
+        if name not in known:
+            there = f"there were none yet: headrace drift {self.pipeline} says what is watched"
+            raise ConfigurationError(
+                f"{self.pipeline} has no incident {name}: {closest(name, list(known)) if known else there}"
+            )
+        return known[name]
+
+
+def drift_report(settings: Settings, contracts: Contracts) -> DriftReport:
+    """What the topics say of drift.
+
+    Raises:
+        ConfigurationError: nothing is watched yet.
+        Transient: Kafka does not answer.
+    """
+    name = contracts.pipeline.name
+    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in _rows(settings.connection, contracts.channel("drift")):
+        newest[row["stream"], row["model"]["digest"], row["column"]] = row
+    if not newest:
+        raise ConfigurationError(
+            f"nothing of {name} is watched for drift yet: `headrace run {name}` runs the service that does, and "
+            f"`headrace lag {name}` says how far it is"
+        )
+    return DriftReport(name, _models(newest), incidents(settings.connection, contracts.channel("control")))
+
+
+def incidents(connection: Connection, control: Channel) -> list[Incident]:
+    """The incidents that a pipeline's control topic tells of, the newest first. Transient: Kafka does not answer."""
+    found: dict[str, Incident] = {}
+    seen: set[str] = set()
+    for row in _rows(connection, control):
+        event = read_event(row | {"evidence": dict(row["evidence"])})
+        if event is not None and isinstance(event.finding, DriftFinding) and event.event_id not in seen:
+            seen.add(event.event_id)
+            _take(found, event.finding)
+    return sorted(found.values(), key=lambda each: (each.closed is None, each.opened), reverse=True)
+
+
+def _rows(connection: Connection, channel: Channel) -> Iterator[dict[str, Any]]:
+    for intake in read(connection, channel, ranges(connection, channel.name)):
+        yield from intake.batch.columns.to_pylist()  # thousands at most: nobody writes more of them
+
+
+def _take(found: dict[str, Incident], finding: DriftFinding) -> None:
+    name = finding.incident
+    columns = [_changed(each, finding) for each in json.loads(finding.columns)]
+    if isinstance(finding, DriftOpened):
+        opened = finding.reached, finding.began, None, "", finding.evidence
+        found[name] = Incident(name, finding.stream, *opened, columns)
+    elif name in found:  # else its beginning is no longer there
+        before = found[name]
+        if isinstance(finding, DriftClosed):
+            found[name] = replace(before, closed=finding.reached, because=finding.because)
+        else:
+            found[name] = replace(before, columns=[*before.columns, *columns])
+
+
+def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
+    return ChangedColumn(
+        said["column"],
+        finding.model,
+        finding.reached,
+        said["began"],
+        said["earlier"],
+        said["share"],
+        said["bet"],
+        said["edges"] or [],
+        said["reference"],
+        said["recent"],
+    )
+
+
+def _models(newest: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> list[WatchedModel]:
+    found = []
+    order = sorted(newest.items(), key=lambda item: (item[0][0] != "predictions", item[0]))
+    for (stream, digest, column), row in order:
+        if column == "":
+            columns = [each for (s, d, c), each in newest.items() if (s, d) == (stream, digest) and c]
+            found.append(_model(row, _columns(columns)))
+    return found
+
+
+def _model(row: Mapping[str, Any], columns: Sequence[WatchedColumn]) -> WatchedModel:
+    model = row["model"]
+    return WatchedModel(
+        row["stream"],
+        f"{model['name']}@{model['version']}",
+        model["digest"],
+        _milliseconds(row["reached"]),
+        _milliseconds(row["time"]),
+        row["events"],
+        row["evidence"],
+        row["incident"],
+        columns,
+    )
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> list[WatchedColumn]:
+    names = ("column", "state", "evidence", "events", "learnt", "divergence", "edges", "reference", "recent")
+    columns = [WatchedColumn(*(row[name] for name in names)) for row in rows]
+    order = ("changed", "watched", "learning", "left_out")
+    return sorted(columns, key=lambda each: (order.index(each.state), -each.evidence, -each.divergence, each.column))
+
+
+def _milliseconds(time: Any) -> int:
+    found: int = round(time.timestamp() * 1000)
+    return found
