@@ -32,6 +32,7 @@ MODEL = ModelIdentity("m", "1", "sha256:" + "1" * 64)
 OTHER = ModelIdentity("m", "2", "sha256:" + "2" * 64)
 START = 1_522_540_800_000
 THRESHOLD = 0.5
+ENTITIES = 40
 
 
 def scores(rows: Floats) -> Floats:
@@ -67,6 +68,7 @@ def columns(
     models = model if isinstance(model, list) else [model] * len(rows)
     given: Mapping[str, object] = {
         "event_id": [str(number) for number in ids.tolist()],
+        "entity": [f"customer {number % ENTITIES}" for number in ids.tolist()],
         "event_time": times,
         "score": scores(rows),
         "decision": scores(rows) >= THRESHOLD,

@@ -1,0 +1,159 @@
+"""Drift on a real Kafka: the same incidents at the same rows, whoever is killed, and what the command says of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headrace.domain.models.package import Input, Manifest, pack
+from headrace.domain.models.store import ModelStore
+from headrace.domain.records.watched_columns import ModelIdentity
+from tests.drift import predictions as made
+from tests.members import ROOT
+from tests.models import graphs
+from tests.project import Project
+
+ROWS = 24_000
+SHIFTED, FLIPPED = 8_000, 14_000
+SECOND = 1_000
+STEPS = 40
+
+
+@pytest.fixture
+def projects(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    """Pipelines that know the same model, each under a name of its own."""
+    several: list[Project] = []
+
+    def named(suffix: str) -> Project:
+        source = ROOT / "pipelines/card_fraud.yaml"
+        project = Project(source, f"{pipeline_name}_{suffix}", tmp_path / suffix, kafka, redis_server, 3)
+        project.settings |= {"HEADRACE_PUBLISH_S": "0.5", "HEADRACE_IDLE_AFTER_S": "12"}
+        project.settings |= {"HEADRACE_CHECKPOINT_S": "2"}
+        several.append(project)
+        return project
+
+    yield named
+    for project in several:
+        project.close()
+
+
+def package(project: Project) -> ModelIdentity:
+    """A model with a reference, in the project's store."""
+    manifest = Manifest(name="m", version="1", inputs=tuple(Input(name=name) for name in made.INPUTS))
+    found = pack(manifest, graphs.logistic((1.0, 1.0, 0.0)), made.reference())
+    ModelStore(str(project.directory / "models"), project.directory / "cache").put(found)
+    return ModelIdentity("m", "1", found.digest)
+
+
+def records(model: ModelIdentity) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Predictions and outcomes, a second a row: an input moves by half a deviation, later labels flip."""
+    draw = np.random.default_rng(11)
+    rows = draw.normal(size=(ROWS, len(made.INPUTS)))
+    rows[SHIFTED:, 2] += 0.5
+    truth = made.labels(rows, draw)
+    truth[FLIPPED:] = 1 - truth[FLIPPED:]
+    times, ids = made.START + np.arange(ROWS) * SECOND, np.arange(ROWS)
+    return (
+        made.columns("predictions", rows, times, ids, model),
+        made.columns("outcomes", rows, times, ids, model, truth),
+    )
+
+
+def watched(project: Project) -> dict[str, int]:
+    """How many rows of each stream were watched."""
+    found = {"predictions": 0, "outcomes": 0}
+    for row in project.read("drift").to_pylist():
+        if row["column"] == "":
+            found[row["stream"]] = row["events"]
+    return found
+
+
+def play(project: Project, model: ModelIdentity, between: Callable[[int], None]) -> None:
+    """Publish all in steps, do something between them, and wait until all is watched."""
+    parts = records(model)
+    for step in range(STEPS):
+        for logical, columns in zip(("predictions", "outcomes"), parts, strict=True):
+            rows = ROWS // STEPS
+            project.publish(columns.slice(step * rows, rows), "entity", logical)
+        between(step)
+    end = time.monotonic() + 300
+    while watched(project) != {"predictions": ROWS, "outcomes": ROWS}:
+        assert time.monotonic() < end, f"{watched(project)}\n{project.logs()}"
+        project.revive()
+        time.sleep(0.5)  # Polls the broker: there is no event to wait for.
+
+
+def told(project: Project) -> list[tuple[str, dict[str, str]]]:
+    """What the control topic tells, without when: by stream, in its order there."""
+    rows = project.read("control").to_pylist()
+    found = [(row["event_id"].replace(project.name, "pipeline"), dict(row["evidence"])) for row in rows]
+    return sorted(found, key=lambda each: each[1]["stream"])
+
+
+def command(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    """`headrace drift`, with what follows the pipeline."""
+    return subprocess.run(
+        [sys.executable, "-m", "headrace.cli", "drift", str(project.path), *words, "--bootstrap", project.bootstrap],
+        cwd=ROOT,
+        env=project.environment("cli"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project]) -> None:
+    """One member in peace, and one to three and back to one with a kill now and then: the same incidents."""
+    calm, torn = projects("calm"), projects("torn")
+    model = package(calm)
+    assert package(torn) == model
+    calm.start("drift-0")
+    play(calm, model, lambda step: None)
+    wanted = told(calm)
+    assert {evidence["stream"] for _, evidence in wanted} == {"predictions", "outcomes"}
+
+    torn.start("drift-0")
+    killed: list[str] = []
+
+    def between(step: int) -> None:
+        torn.revive()
+        if step in (5, 12):
+            torn.start(f"drift-{1 if step == 5 else 2}")
+        elif step in (30, 34):
+            torn.stop(f"drift-{2 if step == 30 else 1}")
+        elif step % 4 == 2:
+            victim = sorted(torn.processes)[len(killed) % len(torn.processes)]
+            torn.stop(victim, signal.SIGKILL)
+            torn.start(victim)
+            killed.append(victim)
+        time.sleep(0.3)  # Lets members read some of it before the next step.
+
+    play(torn, model, between)
+    assert len(killed) >= 8
+    assert told(torn) == wanted
+
+    found = json.loads(command(torn, "--json").stdout)
+    by_stream = {each["stream"]: each for each in found["incidents"]}
+    for stream, column, row in (("predictions", "terminal.risk_30d", SHIFTED), ("outcomes", "model loss", FLIPPED)):
+        incident = by_stream[stream]
+        assert incident["columns"][0]["column"].startswith(column)
+        assert abs((incident["began"] - made.START) / SECOND - row) < 100
+        assert 0 <= (incident["opened"] - made.START) / SECOND - row < 500
+    shown = command(torn)
+    assert shown.returncode == 3
+    assert "terminal.risk_30d" in shown.stdout
+    one = command(torn, by_stream["predictions"]["incident"])
+    assert "shift +" in one.stdout
+    none = command(torn, "predictions/99")
+    assert none.returncode == 2
+    assert "has no incident predictions/99" in none.stderr
