@@ -99,7 +99,7 @@ def columns(
 
 def _values(given: Floats | None, field: pa.Field, rows: int) -> pa.Array:
     if given is not None:
-        return pa.array(given, field.type, from_pandas=True)
+        return pa.array(given, from_pandas=True).cast(field.type, safe=False)
     if field.nullable:
         return pa.nulls(rows, field.type)
     plain = "" if pa.types.is_string(field.type) else 0
