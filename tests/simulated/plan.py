@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -18,6 +19,8 @@ SELDOM = {"lose": 0.04, "grow": 0.15}
 OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
+VARIANTS: Mapping[str, Mapping[str, float]] = {"scorecards": {"segments": 0.4}}
+"""By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Plan:
         overtaking: how likely others go on in the middle of a member's call.
         rates: how likely each fault is, at each call or turn.
         kept: of the faults that the seed has, those that happen, by their numbers; None: all.
+        variants: see `VARIANTS`.
     """
 
     seed: int
@@ -49,6 +53,7 @@ class Plan:
     overtaking: float
     rates: dict[str, float] = field(default_factory=dict)
     kept: frozenset[int] | None = None
+    variants: frozenset[str] = frozenset()
 
     def only(self, kept: frozenset[int]) -> Plan:
         """The same with no faults but these."""
@@ -84,4 +89,5 @@ def plan_of(seed: int, protocols: tuple[str, ...] = PROTOCOLS, product: str = ""
         checkpoint_rows=draw.choice((1, 3, 1_000)),
         overtaking=draw.choice((0.0, 0.02, 0.1)),
         rates=rates,
+        variants=frozenset(name for name, share in VARIANTS.get(scene, {}).items() if draw.random() < share),
     )

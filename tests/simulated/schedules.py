@@ -40,7 +40,8 @@ class Failure:
         scene = f"--scene {plan.scene} " if plan.scene in PRODUCT else ""
         lines = [
             f"python -m tests.simulated {scene}--seed {self.plan.seed} --turns {self.plan.turns}{kept}",
-            f"  {plan.scene}, {plan.members} members, {plan.partitions} partitions, {plan.mode}, {plan.protocol}",
+            f"  {' with '.join([plan.scene, *sorted(plan.variants)])}, {plan.members} members, "
+            f"{plan.partitions} partitions, {plan.mode}, {plan.protocol}",
             *(f"  {fault.at:9.3f} s  {fault.kind} {fault.member} {fault.where}" for fault in self.faults),
             *(f"  -> {breach}" for breach in self.breaches),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ class CardPlace(NamedTuple):
     version: str
     arm: str
     start: int
+    segment: str = ""
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -32,11 +34,13 @@ class CardSums:
         counts: predictions, those decided yes (`flagged`), outcomes, decisions by what turned out, ...
         scores: predictions by score.
         known: outcomes by (score, whether the label is above 0).
+        compares: whether the card is of a segment as a whole: it has what groups differ by, and no other figure.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     scores: Counter[float] = field(default_factory=Counter)
     known: Counter[tuple[float, bool]] = field(default_factory=Counter)
+    compares: bool = False
 
     def predict(self, row: Row, sign: int = 1) -> None:
         """A prediction, or one that is taken back."""
@@ -73,6 +77,8 @@ class CardSums:
 
     def figures(self) -> dict[str, float | None]:
         """Some of a card's figures, by their definitions."""
+        if self.compares:
+            return {}
         counts = self.counts
         total = sum(score * count for score, count in self.scores.items())
         found = {
@@ -107,14 +113,29 @@ class CardSums:
                 yield f"{name} {found} for {wanted}"
 
 
-def sums(predictions: Iterable[Row], outcomes: Iterable[Row]) -> dict[CardPlace, CardSums]:
-    """What all cards are of."""
+def sums(
+    predictions: Iterable[Row], outcomes: Iterable[Row], groups: Callable[[Row], Mapping[str, str]]
+) -> dict[CardPlace, CardSums]:
+    """What all cards are of. `groups`: the groups that a row is of, by segment."""
     found: dict[CardPlace, CardSums] = defaultdict(CardSums)
     for row in predictions:
-        found[_place(row)].predict(row)
+        for place in _places(row, groups(row)):
+            found[place].predict(row)
     for row in outcomes:
-        found[_place(row)].outcome(row)
+        for place in _places(row, groups(row)):
+            found[place].outcome(row)
+    for place, each in found.items():
+        each.compares = bool(place.segment) and not place.group
     return dict(found)
+
+
+def _places(row: Row, groups: Mapping[str, str]) -> Iterator[CardPlace]:
+    """All cards that a row is in."""
+    whole = _place(row)
+    yield whole
+    for segment, group in groups.items():
+        yield whole._replace(segment=segment)
+        yield whole._replace(segment=segment, group=group)
 
 
 def _place(row: Row) -> CardPlace:

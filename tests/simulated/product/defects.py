@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar import packing
+from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.domain.scorecards.partial_aggregate import pack, unpack
+from headrace.domain.scorecards.segments import WHOLE
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
@@ -196,6 +199,21 @@ class TellsNoSums(Around):
             list(self._service.windows[partition].published())
 
 
+class ForgetsGroups(Around):
+    """Sums of the groups of segments are not restored."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """What is of all rows alone."""
+        table = None if snapshot is None else streamed(snapshot)
+        if table is not None and "tallies" in table.column_names:
+            whole = [
+                None if each is None else pack({WHOLE: unpack(each)[WHOLE]}) for each in table["tallies"].to_pylist()
+            ]
+            place = table.schema.get_field_index("tallies")
+            snapshot = stream(table.set_column(place, table.schema.field(place), pa.array(whole, pa.binary())))
+        self._service.restore(partition, snapshot, end)
+
+
 class OneGeneration(Around):
     """What comes for a window that was given up is told in the place of what was told of it before."""
 
@@ -264,4 +282,5 @@ SCORECARDS: Mapping[str, Cast] = {
     "sums not told behind a restart": Cast(around=TellsNoSums),
     "a later generation in the place of the first": Cast(around=OneGeneration),
     "the first cards of a process lost": Cast(around=LosesCards),
+    "groups of segments forgotten at a restart": Cast(around=ForgetsGroups),
 }

@@ -9,27 +9,21 @@ from random import Random
 from typing import NamedTuple
 
 from headrace.streaming.records.batch import Batch
-from headrace.streaming.task.runner import Runner
 from services.enrich.app import build
 from services.enrich.service import Enrich
 from services.enrich.settings import EnrichSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
-from tests.simulated.process import SimulatedLibrary
-from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
-from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said, said
-from tests.simulated.scene import Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
+from tests.simulated.product.contracts import rows_of
+from tests.simulated.product.crew import Crew
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said
+from tests.simulated.scene import Row, named
 
 CUSTOMERS = 3
 WINDOWS: Mapping[str, int] = {"1m": MINUTE, "10m": 10 * MINUTE}
 APART, LATENESS = 20 * SECOND, MINUTE
 HEAVIEST = 100
-
-
-class EnrichMember(Simulated, EnrichSettings):
-    """Settings of a member of `enrich`."""
 
 
 class Fates(NamedTuple):
@@ -53,21 +47,11 @@ class EnrichScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._settings = EnrichMember(pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS)
+        self.crew = Crew(build, EnrichSettings)
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
         self._fold = EventFold(self)
-
-    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        return build(self._settings.model_copy(update=of_member(self.plan, name, library)), contracts())
-
-    def undisturbed(self) -> Enrich:
-        """The service, of a process that nothing happens to."""
-        service = build(EnrichSettings(pipeline=str(PIPELINE)), contracts()).service
-        assert isinstance(service, Enrich)
-        service.start(self.partitions())
-        return service
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
         who, fate = draw.randrange(CUSTOMERS), draw.random()
@@ -75,19 +59,19 @@ class EnrichScene(ProductScene):
         time = int(self.broker.wall * 1000) + number * APART - draw.randrange(LATENESS - 10 * SECOND)
         row = {"parcel": f"e{number}", "sent_at": time, "customer": f"c{who}", "weight": draw.randint(0, HEAVIEST)}
         if fate < 0.05:
-            return [(where, said("events", row["customer"], row | {"weight": HEAVIEST + 1}))]
+            return [(where, self.record("events", row["customer"], row | {"weight": HEAVIEST + 1}))]
         if fate < 0.08:
-            return [(where, said("events", "another", row))]
+            return [(where, self.record("events", "another", row))]
         if fate < 0.1:
             return [(where, Said(row["customer"], row, b"nobody can read this", good=False))]
         if fate < 0.15:
-            return [(where, said("events", row["customer"], row | {"sent_at": time - HOUR}))]
-        told = [(where, said("events", row["customer"], row))]
+            return [(where, self.record("events", row["customer"], row | {"sent_at": time - HOUR}))]
+        told = [(where, self.record("events", row["customer"], row))]
         earlier = [((topic, place), event) for (topic, place, _), event in self.events.items() if event.good]
         if fate > 0.8 and earlier:
             place, event = draw.choice(earlier)
             other = event.row | {"weight": (event.row["weight"] + 1) % HEAVIEST}
-            told.append((place, event if fate > 0.87 else said("events", event.key, other)))
+            told.append((place, event if fate > 0.87 else self.record("events", event.key, other)))
         return told
 
     # ---- what must come of it ------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any
 from headrace.columnar import packing
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Emit
-from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
 from services.labels.app import build
 from services.labels.service import Labelling
@@ -20,11 +19,10 @@ from services.labels.settings import LabelsSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
-from tests.simulated.process import SimulatedLibrary
-from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
-from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said, said
-from tests.simulated.scene import Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
+from tests.simulated.product.contracts import rows_of
+from tests.simulated.product.crew import Crew
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said
+from tests.simulated.scene import Row, named
 
 MATURES, EXPIRES = 10 * MINUTE, 2 * HOUR
 SOURCES = ("bank", "police", "neighbour")
@@ -47,10 +45,6 @@ FINAL = (
 LABEL, PREDICTION = ("event_id", "value", "label_time", "source"), ("prediction_id", "event_time", "entity", "score")
 
 
-class LabelsMember(Simulated, LabelsSettings):
-    """Settings of a member of `labels`."""
-
-
 class LabelsScene(ProductScene):
     """Predictions of a champion or a canary and of a challenger, and labels: some early, late, twice, in conflict."""
 
@@ -61,26 +55,15 @@ class LabelsScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._settings = LabelsMember(
-            pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, mode="exactly_once", idle_after_s=IDLE_S
-        )
+        self.crew = Crew(build, LabelsSettings, least_rows=LEAST_ROWS, idle_after_s=IDLE_S)
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
         self._fold = ExchangeFold(self)
 
-    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        own = of_member(self.plan, name, library)
-        own["batch_rows"] = max(own["batch_rows"], LEAST_ROWS)
-        return build(self._settings.model_copy(update=own), contracts())
-
-    def undisturbed(self, added: int = 0) -> Labelling:
-        """The service, of a process that nothing happens to. `added`: partitions that topics got since they began."""
-        plain = LabelsSettings(pipeline=str(PIPELINE), idle_after_s=IDLE_S)
-        service = build(plain, contracts()).service
-        assert isinstance(service, Labelling)
-        service.start(self.partitions() | dict.fromkeys(GROWING, self.plan.partitions + added))
-        return service
+    def undisturbed(self, added: int = 0) -> Service:
+        """As of all scenes. `added`: partitions that topics got since they began."""
+        return self.crew.undisturbed(self.partitions() | dict.fromkeys(GROWING, self.plan.partitions + added))
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
@@ -103,12 +86,12 @@ class LabelsScene(ProductScene):
         if draw.random() < 0.9:
             row = self._prediction(number, *MODELS[number % 4 > 0])
             good = draw.random() >= 0.06
-            one = said("predictions", row["entity"], row if good else row | {"prediction_id": "another"}, good)
+            one = self.record("predictions", row["entity"], row if good else row | {"prediction_id": "another"}, good)
             where = (named("predictions"), draw.randrange(self.count("predictions")))
             told += [(where, one)] * draw.choice((1, 1, 1, 1, 2))
         if draw.random() < 0.3:
             row = self._prediction(number, "dark", "7", "challenger")
-            told.append(((named("shadow-predictions"), 0), said("shadow-predictions", row["entity"], row)))
+            told.append(((named("shadow-predictions"), 0), self.record("shadow-predictions", row["entity"], row)))
         return told
 
     def _prediction(self, number: int, model: str, version: str, arm: str) -> dict[str, Any]:
@@ -133,7 +116,7 @@ class LabelsScene(ProductScene):
             "source": draw.choice(SOURCES),
         }
         good = draw.random() >= 0.06
-        one = said("labels", name, row if good else row | {"value": 7.0}, good)
+        one = self.record("labels", name, row if good else row | {"value": 7.0}, good)
         where = (named("labels"), draw.randrange(self.count("labels")))
         return [(where, one)] * draw.choice((1, 1, 1, 2))
 
@@ -281,7 +264,7 @@ class ExchangeFold(Fold):
         self._told: dict[int, list[Row]] = {}
 
     @cached_property
-    def _after(self) -> Labelling:
+    def _after(self) -> Service:
         """A process that knows of all sources; made where it is needed, for that takes a while."""
         return self._labels.undisturbed(added=1)
 

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 from headrace.streaming.kafka.decode import take_in
 from headrace.streaming.records.batch import Batch, slot
+from headrace.streaming.task.runner import Runner
 from headrace.streaming.task.service import Service
 from tests.simulated.broker import Broker
 from tests.simulated.log import Log
+from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import PIPELINE, contracts, decode, encode
-from tests.simulated.scene import Row, Scene, named
+from tests.simulated.product.crew import Crew
+from tests.simulated.scene import Row, Scene, Store, named
 
 HOUR, MINUTE, SECOND = 3_600_000, 60_000, 1_000
 
@@ -35,21 +38,18 @@ class Said(NamedTuple):
     good: bool = True
 
 
-def said(logical: str, key: str, row: Mapping[str, Any], good: bool = True, path: Path = PIPELINE) -> Said:
-    """A record for a topic of the pipeline of a file."""
-    return Said(key, row, encode(logical, row, path), good)
-
-
 class ProductScene(Scene):
     """A service of the product.
 
     Attributes:
         pipeline: its file.
+        crew: its processes.
         counts: partitions by logical topic, where they are not those of the schedule.
         beside: topics that the service does not use and that are there.
     """
 
     pipeline = PIPELINE
+    crew: Crew
     counts: Mapping[str, int] = {}
     beside: Sequence[str] = ()
 
@@ -59,6 +59,17 @@ class ProductScene(Scene):
             broker.create(named(logical), self.plan.partitions)
         for logical, count in self.counts.items():
             broker.create(named(logical), count)
+
+    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
+        return self.crew.member(self.plan, name, library)
+
+    def undisturbed(self) -> Service:
+        """The service, of a process that nothing happens to."""
+        return self.crew.undisturbed(self.partitions())
+
+    def record(self, logical: str, key: str, row: Row, good: bool = True) -> Said:
+        """A record for a topic of the pipeline."""
+        return Said(key, row, encode(logical, row, self.pipeline), good)
 
     def encoded(self, event: Said) -> bytes:
         return event.value

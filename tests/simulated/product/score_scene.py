@@ -14,19 +14,16 @@ import pyarrow as pa
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.settings import InferenceSettings
 from headrace.domain.plans.canary_split import shares
-from headrace.streaming.task.runner import Runner
 from services.score.app import build
 from services.score.service import Score
 from services.score.settings import ScoreSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
-from tests.simulated.process import SimulatedLibrary
-from tests.simulated.product.contracts import PIPELINE, contracts
+from tests.simulated.product.crew import Crew
 from tests.simulated.product.models import CANARY_SHARE, STORE, DarkArm, cache_folder, fact, score_of
-from tests.simulated.product.product_scene import ProductScene, Said, said
-from tests.simulated.scene import Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
+from tests.simulated.product.product_scene import ProductScene, Said
+from tests.simulated.scene import Row, named
 
 ENTITIES = 6
 UNREADABLE = b"nobody can read this"
@@ -41,8 +38,8 @@ class MeasuresNothing(InferenceSettings):
         return replace(super().session(longest_call), device="cpu", rows=16)
 
 
-class ScoreMember(MeasuresNothing, Simulated, ScoreSettings):
-    """Settings of a member of `score`."""
+class ScoreMember(MeasuresNothing, ScoreSettings):
+    """Settings of `score`."""
 
 
 class ScoreScene(ProductScene):
@@ -55,8 +52,7 @@ class ScoreScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        places = {"models": STORE, "model_cache": cache_folder()}
-        self._settings = ScoreMember(pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, **places)
+        self.crew = Crew(build, ScoreMember, models=STORE, model_cache=cache_folder())
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
@@ -64,13 +60,10 @@ class ScoreScene(ProductScene):
         broker.append(where, first.key.encode(), first.value)
         self.events[*where, 0] = first
 
-    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        return build(self._settings.model_copy(update=of_member(self.plan, name, library)), contracts())
-
     def a_plan(self, number: int, champion: str, canary: str = "", dark: Sequence[DarkArm] = ()) -> Said:
         """A plan as it is published."""
         row = fact(number, champion, canary, dark)
-        return said("plans", row["pipeline"], row)
+        return self.record("plans", row["pipeline"], row)
 
     def first_plan(self) -> Said:
         """The plan that is there before all else."""
@@ -95,7 +88,7 @@ class ScoreScene(ProductScene):
                 "kilos_10m": float(draw.randint(0, 9)) if scored else inf,
             },
         }  # fmt: skip  # one line for what belongs together
-        told = said("features", row["entity"], row, scored)
+        told = self.record("features", row["entity"], row, scored)
         if fate > 0.97:
             told = Said(told.key, row, UNREADABLE, good=False)
         found = [((named("features"), entity % self.count("features")), told)]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import inf
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -17,7 +18,6 @@ from headrace.columnar.partitioner import murmur2
 from headrace.domain.scorecards.grouped_tallies import CARDS, OUTCOMES, PARTS
 from headrace.domain.scorecards.window_sums import span
 from headrace.streaming.records.batch import Batch, slot
-from headrace.streaming.task.runner import Runner
 from headrace.streaming.watermarks.event_time import Clock
 from services.scorecards.app import build
 from services.scorecards.service import Scorecards
@@ -25,25 +25,21 @@ from services.scorecards.settings import ScorecardsSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
-from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.card_sums import AGAIN, HOUR, CardPlace, sums
 from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
-from tests.simulated.product.product_scene import MINUTE, Fold, ProductScene, Said, said
-from tests.simulated.scene import Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
+from tests.simulated.product.crew import Crew
+from tests.simulated.product.product_scene import MINUTE, Fold, ProductScene, Said
+from tests.simulated.scene import Row, named
 
 ENTITIES = 5
 SOURCES = ("predictions", "shadow-predictions", OUTCOMES)
+SEGMENTED = Path(__file__).parent / "segments.yaml"
 PUBLISH_S = 3.0
 TOGETHER, APART = 6, 13 * HOUR
 """So many events happen within a window, the next ones so much later: a schedule's last when its first are given up."""
 MODELS = (("rival", "2", "canary"), ("simulated", "1", "champion"))
 REFERRED = ("estimated_", "estimate_error_")
 """Figures that depend on how far other windows were when a card was made."""
-
-
-class ScorecardsMember(Simulated, ScorecardsSettings):
-    """Settings of a member of `scorecards`."""
 
 
 class SourcePart(NamedTuple):
@@ -59,7 +55,10 @@ class SourcePart(NamedTuple):
 
 
 class ScorecardsScene(ProductScene):
-    """Predictions of three arms, some twice; outcomes, corrections of outcomes, and what is no number."""
+    """Predictions of three arms, some twice; outcomes, corrections of outcomes, and what is no number.
+
+    With `segments` there are cards of groups too, and of each segment as a whole.
+    """
 
     service = "scorecards"
     inputs = Scorecards.inputs
@@ -68,8 +67,10 @@ class ScorecardsScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._settings = ScorecardsMember(pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, publish_s=PUBLISH_S)
-        self._span = {source: span(contracts().pipeline, source) for source in SOURCES}
+        self._segments = "segments" in plan.variants
+        self.pipeline = SEGMENTED if self._segments else PIPELINE
+        self.crew = Crew(build, ScorecardsSettings, self.pipeline, publish_s=PUBLISH_S)
+        self._span = {source: span(contracts(self.pipeline).pipeline, source) for source in SOURCES}
         self._seen: tuple[int, ...] = ()
         self._lacking: list[str] = []
 
@@ -77,17 +78,8 @@ class ScorecardsScene(ProductScene):
         super().open(broker)
         self._began = int(broker.wall * 1000) // HOUR * HOUR
         service = self.undisturbed()
-        self._folds = {logical: InputFold(self, service, logical) for logical in self.inputs}
-
-    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        return build(self._settings.model_copy(update=of_member(self.plan, name, library)), contracts())
-
-    def undisturbed(self) -> Scorecards:
-        """The service, of a process that nothing happens to."""
-        service = build(ScorecardsSettings(pipeline=str(PIPELINE)), contracts()).service
         assert isinstance(service, Scorecards)
-        service.start(self.partitions())
-        return service
+        self._folds = {logical: InputFold(self, service, logical) for logical in self.inputs}
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
@@ -96,24 +88,23 @@ class ScorecardsScene(ProductScene):
         row = self._prediction(number, *MODELS[number % 4 > 0])
         if draw.random() < 0.9:
             good = draw.random() >= 0.05
-            one = said("predictions", row["entity"], row if good else row | {"score": inf}, good)
+            one = self.record("predictions", row["entity"], row if good else row | {"score": inf}, good)
             if draw.random() < 0.03:
                 one = Said(one.key, row, b"nobody can read this", good=False)
             told.append(self._keyed("predictions", one))
             if one.good and draw.random() < 0.1:
                 told.append(told[0])
                 again = _outcome(row, AGAIN, None) | {"revision": -1, "reports": 0}
-                told.append(self._keyed(OUTCOMES, said(OUTCOMES, row["entity"], again)))
+                told.append(self._keyed(OUTCOMES, self.record(OUTCOMES, row["entity"], again)))
         if draw.random() < 0.3:
             dark = self._prediction(number, "dark", "7", "challenger")
-            told.append(self._keyed("shadow-predictions", said("shadow-predictions", dark["entity"], dark)))
+            told.append(self._keyed("shadow-predictions", self.record("shadow-predictions", dark["entity"], dark)))
         if draw.random() < 0.8:
             state, label = draw.choice((("labelled", 1.0), ("labelled", 0.0), ("presumed", 0.0)))
             first = _outcome(row, state, label)
             good = draw.random() >= 0.05
-            told.append(
-                self._keyed(OUTCOMES, said(OUTCOMES, row["entity"], first if good else first | {"label": inf}, good))
-            )
+            one = self.record(OUTCOMES, row["entity"], first if good else first | {"label": inf}, good)
+            told.append(self._keyed(OUTCOMES, one))
         earlier = [event.row for event in self.said(OUTCOMES) if event.row["state"] != AGAIN]
         if earlier and draw.random() < 0.3:
             told.append(self._keyed(OUTCOMES, self._correction(draw.choice(earlier), earlier)))
@@ -126,13 +117,15 @@ class ScorecardsScene(ProductScene):
         time = self._began + step * APART + chance.randrange(HOUR)
         ingested = time + chance.choice((20, 20, 20 * MINUTE))
         weight = chance.randint(0, 9)
+        customer = {f"{what}_{window}": weight for what in ("sent", "kilos", "most") for window in ("1m", "10m")}
+        if self._segments:
+            customer["sent_1m"] = number % 4
         return {
             "prediction_id": f"{name}/{model}@{version}/{arm}", "event_id": name, "entity": f"c{number % ENTITIES}",
             "event_time": time, "ingest_time": ingested, "predicted_time": ingested + chance.randint(1, 99),
             "model": {"name": model, "version": version, "digest": f"digest of {model}"},
             "arm": arm, "plan_version": 3, "score": chance.randint(0, 7) / 8, "decision": chance.random() < 0.5,
-            "compute_micros": 2.0, "event": {"weight": weight},
-            "customer": {f"{what}_{window}": weight for what in ("sent", "kilos", "most") for window in ("1m", "10m")},
+            "compute_micros": 2.0, "event": {"weight": weight}, "customer": customer,
         }  # fmt: skip  # one line for what belongs together
 
     def _keyed(self, logical: str, one: Said) -> tuple[Part, Said]:
@@ -146,7 +139,7 @@ class ScorecardsScene(ProductScene):
         )
         other = _outcome(last, "labelled", 1.0 - last["label"])
         former = {"former_state": last["state"], "former_label": last["label"]}
-        return said(OUTCOMES, row["entity"], other | former | {"revision": last["revision"] + 1})
+        return self.record(OUTCOMES, row["entity"], other | former | {"revision": last["revision"] + 1})
 
     def grow(self) -> None:
         if self.count("predictions") == self.plan.partitions:
@@ -249,7 +242,8 @@ class ScorecardsScene(ProductScene):
     def _as_published(self) -> None:
         """The newest cards say what follows from all that was published, whatever came when."""
         predictions = [event.row for logical in SOURCES[:2] for event in self.said(logical)]
-        wanted = sums(predictions, [event.row for event in self.said(OUTCOMES)])
+        groups = _groups if self._segments else _no_groups
+        wanted = sums(predictions, [event.row for event in self.said(OUTCOMES)], groups)
         found = {_card(row): row for rows in self.rows(CARDS) for row in rows}
         if strange := sorted(set(found) ^ set(wanted)):
             self.note(f"cards that lack or should not be there: {strange}")
@@ -316,6 +310,17 @@ def _outcome(row: Row, state: str, label: float | None) -> dict[str, Any]:
     }  # fmt: skip  # one line for what belongs together
 
 
+def _no_groups(row: Row) -> Mapping[str, str]:
+    return {}
+
+
+def _groups(row: Row) -> Mapping[str, str]:
+    """The groups that a row is of, by segment, as the pipeline file has them."""
+    weight, sent = row["event"]["weight"], row["customer"]["sent_1m"]
+    load = "<3" if weight < 3 else "3-7" if weight < 7 else ">=7"
+    return {"load": load, "busy": str(sent) if sent < 3 else "other"}
+
+
 def _source(row: Row) -> SourcePart:
     model = row["model"]
     return SourcePart(
@@ -326,7 +331,7 @@ def _source(row: Row) -> SourcePart:
 
 def _card(row: Row) -> CardPlace:
     model = row["model"]
-    return CardPlace(model["name"], model["version"], row["arm"], row["window_start"])
+    return CardPlace(model["name"], model["version"], row["arm"], row["window_start"], row["segment"], row["group"])
 
 
 def _figures(row: Row) -> Mapping[str, Any]:

@@ -14,18 +14,15 @@ from headrace.domain.records.control_events import (
     ModelUnanswered,
     read_event,
 )
-from headrace.streaming.task.runner import Runner
 from services.shadow.app import build
 from services.shadow.service import Shadow
 from services.shadow.settings import ShadowSettings
 from tests.simulated.plan import Plan
-from tests.simulated.process import SimulatedLibrary
-from tests.simulated.product.contracts import PIPELINE, contracts
+from tests.simulated.product.crew import Crew
 from tests.simulated.product.models import BROKEN, MODEL, STORE, cache_folder
 from tests.simulated.product.product_scene import Said
 from tests.simulated.product.score_scene import UNREADABLE, MeasuresNothing, ScoreScene
-from tests.simulated.scene import Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
+from tests.simulated.scene import Row, named
 
 SHED_AFTER_S = 5.0
 ALWAYS = (("3", "challenger", 5), ("4", "shadow", 3))
@@ -34,8 +31,8 @@ SOMETIMES = ("5", "shadow", 1)
 """one that only some do, like the one that nobody can load."""
 
 
-class ShadowMember(MeasuresNothing, Simulated, ShadowSettings):
-    """Settings of a member of `shadow`."""
+class ShadowMember(MeasuresNothing, ShadowSettings):
+    """Settings of `shadow`."""
 
 
 class Scored(NamedTuple):
@@ -55,13 +52,7 @@ class ShadowScene(ScoreScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        places = {"models": STORE, "model_cache": cache_folder()}
-        self._shadow = ShadowMember(
-            pipeline=str(PIPELINE), session_timeout_ms=SESSION_MS, shed_after_s=SHED_AFTER_S, **places
-        )
-
-    def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        return build(self._shadow.model_copy(update=of_member(self.plan, name, library)), contracts())
+        self.crew = Crew(build, ShadowMember, shed_after_s=SHED_AFTER_S, models=STORE, model_cache=cache_folder())
 
     def first_plan(self) -> Said:
         return self.a_plan(1, "1", dark=ALWAYS)

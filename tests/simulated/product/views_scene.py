@@ -23,7 +23,7 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
 from tests.simulated.process import Process, SimulatedLibrary
 from tests.simulated.product.contracts import contracts
-from tests.simulated.product.product_scene import MINUTE, SECOND, Fold, ProductScene, Said, said
+from tests.simulated.product.product_scene import MINUTE, SECOND, Fold, ProductScene, Said
 from tests.simulated.scene import PIPELINE, Row, Store, named
 from tests.simulated.settings import SESSION_MS, Simulated, of_member
 
@@ -178,13 +178,10 @@ class ViewsScene(ProductScene):
             "customer": f"c{who}", "depot": f"d{draw.randrange(DEPOTS)}", "weight": draw.randint(0, HEAVIEST),
         }  # fmt: skip  # one line's worth
         if fate < 0.05:
-            return [(where, self._said(row | {"weight": HEAVIEST + 1}, good=False))]
+            return [(where, self.record("events", row["customer"], row | {"weight": HEAVIEST + 1}, good=False))]
         if fate < 0.08:
             return [(where, Said(row["customer"], row, b"nobody can read this", good=False))]
-        return [(where, self._said(row))] * (2 if fate > 0.9 else 1)
-
-    def _said(self, row: Row, good: bool = True) -> Said:
-        return said("events", row["customer"], row, good, self.pipeline)
+        return [(where, self.record("events", row["customer"], row))] * (2 if fate > 0.9 else 1)
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
