@@ -233,9 +233,10 @@ class Labelling(Service):
             for run, (partition, rows) in enumerate(batch.runs()):
                 if told.of_labels[rows].any():
                     sources = self._joins[partition].sources
-                    progress, time, idle, sure = reached(view, lateness, sources[labels], sources[events])
+                    progress, time, idle, sure, heard = reached(view, lateness, sources[labels], sources[events])
                     own.append(changes[run * len(self._views) + place].marked(len(marks)))
-                    marks.append(Mark(partition, int(batch.offset[rows.stop - 1]) + 1, progress, time, idle, sure))
+                    end = int(batch.offset[rows.stop - 1]) + 1
+                    marks.append(Mark(partition, end, progress, time, idle, sure, heard))
             if marks:
                 yield label_updates(view, self._view_partitions[view.name], marks, joined(own))
 

@@ -12,12 +12,12 @@ Ints = npt.NDArray[np.int64]
 _PROGRESS, _IDLE, _HEARD = range(3)
 
 
-def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int, int, bool, int]:
-    """Progress, clock, idleness and what is sure that follow from sources (rows as `Join.sources`).
+def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int, int, bool, int, int]:
+    """Progress, clock, idleness, what is sure and who was heard of that follow from sources (rows as `Join.sources`).
 
     Labels up to `progress` are told, of events that may be as late as `lateness`, as far as sources are awake. When
-    some are idle, the clock says when the one longest out of sight was last seen at its end; else when the source that
-    was heard of least lately was.
+    some are idle, the clock says when the one longest out of sight was last seen at its end, and beside it when the
+    one that is awake and was heard of least lately was (0: none is awake); when none is idle, the clock says that.
     """
     slack = view.delay - min(lateness + 1, view.delay)
     known = np.concatenate(
@@ -27,6 +27,8 @@ def reached(view: View, lateness: int, labels: Ints, events: Ints) -> tuple[int,
     idle = seen[:, _IDLE] != NEVER
     sure = max(int(known.min()), UNSEEN)
     if not idle.any():
-        return sure, max(int(seen[:, _HEARD].min()), 0), False, sure
+        return sure, max(int(seen[:, _HEARD].min()), 0), False, sure, 0
     time = int(seen[idle, _IDLE].min())
-    return (time if idle.all() else max(int(known[~idle].min()), UNSEEN)), time, True, sure
+    if idle.all():
+        return time, time, True, sure, 0
+    return max(int(known[~idle].min()), UNSEEN), time, True, sure, max(int(seen[~idle, _HEARD].min()), 1)

@@ -34,7 +34,7 @@ def _faults(columns: pa.RecordBatch) -> Iterator[tuple[str, Flags]]:
     yield f"its source is neither events nor {EXCHANGE}", strange
     partition = columns["source_partition"].to_numpy()
     yield "it tells of a partition that no topic has", (partition < 0) | (partition >= 1 << PARTITION_BITS)
-    for name in ("progress", "floor", "time"):
+    for name in ("progress", "floor", "time", "heard"):
         mark = columns[name].cast(pa.int64()).to_numpy(zero_copy_only=False)
         yield f"its {name} is beyond all times", (mark < -FURTHEST) | (mark > FURTHEST)
     many = _lengths(columns["keys"])

@@ -38,11 +38,12 @@ def changes_of(reports: list[Report], report: Report) -> list[Change]:
 
 @dataclass(slots=True)
 class Source:
-    """Last mark of a source partition."""
+    """Last mark of a source partition; `heard`: when those that are awake beside idle ones were heard of, 0: no one."""
 
     progress: int = NEVER
     idle: bool = False
     time: int = NEVER
+    heard: int = 0
 
 
 @dataclass
@@ -103,7 +104,8 @@ class Joiner:
         ]
         idle = [source.time for source in self.sources.values() if source.idle]
         if idle:
-            return Source(min(reached, default=ALWAYS), True, min(idle))
+            awake = [max(source.time, 1) for source in self.sources.values() if not source.idle]
+            return Source(min(reached, default=ALWAYS), True, min(idle), min(awake, default=0))
         return Source(min(reached), False, min(source.time for source in self.sources.values()))
 
 
@@ -132,7 +134,7 @@ def told(
         for part in parts
     ]
     columns = pa.RecordBatch.from_pylist(rows, _SCHEMA)
-    for name, number in (("progress", mark.progress), ("floor", 0), ("time", mark.time)):
+    for name, number in (("progress", mark.progress), ("floor", 0), ("time", mark.time), ("heard", mark.heard)):
         columns = columns.append_column(name, pa.array([number] * partitions, pa.int64()).cast(MILLIS))
     target = np.arange(partitions, dtype=np.int32)
     return Emit(f"view.{view.name}", columns, None, np.full(partitions, source, np.int32), target)

@@ -152,6 +152,23 @@ def test_old_labels_hold_no_live_row() -> None:
     assert world.now < 1_006.0  # It takes a second longer until the last label is old.
 
 
+def test_a_live_row_waits_for_who_is_awake_beside_who_is_idle() -> None:
+    """That some sources of labels were seen at their ends does not speak for another one that was not read since."""
+    idle = replace(ROOM, idle_after=1_000)
+    for heard, waits in ((9_000, False), (2_000, True), (0, False)):
+        enrich, views = Enrich(pipeline(0.0), store := MemoryStore()), Views(pipeline(0.0), idle, store, behind_s=0.0)
+        for service in (enrich, views):
+            service.start({"events": 1, "view.room": 1, "exchange": 1})
+        admission = enrich.admit(cases.batch(cases.events([(10_000, "a", "hall", 1.0)])), 0.0)
+        views.process(batch_of("view.room", admission.emits[0].columns, 0), 1.0)
+        mark = Source(progress=100, idle=True, time=9_500, heard=heard)
+        views.process(batch_of("view.room", told(ROOM, 1, 0, 1, mark, []).columns, 0, 1), 2.0)
+        output = enrich.process(admission.batch, 3.0)
+        assert (output.held == {0}) == waits
+        if not waits:
+            assert output.emits[0].columns["room_age"].to_pylist() == [10_000 - (heard or 9_500)]
+
+
 def test_what_is_told() -> None:
     """The exchange is told each event that the view is told, where its id belongs, and how far its partition is."""
     enrich = Enrich(pipeline(0.0), MemoryStore())

@@ -174,19 +174,20 @@ def test_progress_of_labels_for_views() -> None:
     """The least of labels' progress and events' progress with the view's delay; idle sources are left to the clock."""
     view = pipeline().label_views[0]  # delay 50
     awake = marks((900, NEVER, 10), (1_000, NEVER, 12))
-    assert reached(view, 9, awake, marks((880, NEVER, 11))) == (900, 10, False, 900)
-    assert reached(view, 9, awake, marks((840, NEVER, 11))) == (880, 10, False, 880)
-    assert reached(view, 100, awake, marks((840, NEVER, 11))) == (840, 10, False, 840)
-    assert reached(view, 9, awake, marks((NEVER, NEVER, NEVER))) == (UNSEEN, 0, False, UNSEEN)
+    assert reached(view, 9, awake, marks((880, NEVER, 11))) == (900, 10, False, 900, 0)
+    assert reached(view, 9, awake, marks((840, NEVER, 11))) == (880, 10, False, 880, 0)
+    assert reached(view, 100, awake, marks((840, NEVER, 11))) == (840, 10, False, 840, 0)
+    assert reached(view, 9, awake, marks((NEVER, NEVER, NEVER))) == (UNSEEN, 0, False, UNSEEN, 0)
     assert reached(view, 9, marks((900, 77, 77), (1_000, NEVER, 12)), marks((NEVER, 70, 70))) == (
         1_000,
         70,
         True,
         UNSEEN,
-    )
-    assert reached(view, 9, marks((900, 77, 77)), marks((NEVER, 70, 70))) == (70, 70, True, UNSEEN)
+        12,
+    ), "beside idle ones it is said when those that are awake were heard of"
+    assert reached(view, 9, marks((900, 77, 77)), marks((NEVER, 70, 70))) == (70, 70, True, UNSEEN, 0)
     told = reached(view, 9, marks((900, 77, 77)), marks((1_000, NEVER, 70)))
-    assert told == (1_040, 77, True, 900), "what a source said before it fell silent is sure"
+    assert told == (1_040, 77, True, 900, 70), "what a source said before it fell silent is sure"
 
 
 def test_progress_before_1970_is_told() -> None:
@@ -200,7 +201,7 @@ def test_progress_before_1970_is_told() -> None:
     assert set(idle.columns["progress"].cast(pa.int64()).to_pylist()) == {UNSEEN}
     view = pipeline().label_views[0]
     awake = marks((-900, NEVER, 10), (-1_000, NEVER, 12))
-    assert reached(view, 9, awake, marks((-880, NEVER, 11))) == (-1_000, 10, False, -1_000)
+    assert reached(view, 9, awake, marks((-880, NEVER, 11))) == (-1_000, 10, False, -1_000, 0)
 
 
 def test_views_hear_nothing_of_predictions() -> None:

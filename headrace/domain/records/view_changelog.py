@@ -88,16 +88,19 @@ def _told(
     view: View, source: str, fields: Sequence[str], partitions: int, marks: Sequence[Mark], entries: Entries
 ) -> Emit:
     spread = Spread(entries.entities, entries.mark, marks, partitions)
-    columns = spread.place() | {
-        "view": spread.same(view.name),
-        "source": spread.same(source),
-        "floor": spread.floor(),
-        "keys": spread.lists(entries.entities),
-        "times": spread.lists(entries.times),
-        "offsets": spread.lists(entries.offsets),
-        "known": spread.lists(entries.known) if source == EXCHANGE else spread.none(pa.list_(pa.int64())),
-        "values": _value_columns(fields, spread.size, entries.values[spread.order]),
-    }
+    columns = (
+        spread.place()
+        | spread.bounds()
+        | {
+            "view": spread.same(view.name),
+            "source": spread.same(source),
+            "keys": spread.lists(entries.entities),
+            "times": spread.lists(entries.times),
+            "offsets": spread.lists(entries.offsets),
+            "known": spread.lists(entries.known) if source == EXCHANGE else spread.none(pa.list_(pa.int64())),
+            "values": _value_columns(fields, spread.size, entries.values[spread.order]),
+        }
+    )
     return Emit(f"view.{view.name}", pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
 
 

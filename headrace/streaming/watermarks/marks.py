@@ -22,6 +22,8 @@ class Mark:
         idle: it stayed at its end for so long that nobody should wait for it.
         floor: nothing at or before this time will be asked for by its records, NOTHING while any time may be; of a
             source that is joined from others, all up to this time is told whoever is idle.
+        heard: of an idle source that is joined from others, when those of them that are awake were heard of, the least
+            lately, by the clock; 0: all are idle.
     """
 
     source: int
@@ -30,3 +32,4 @@ class Mark:
     time: int
     idle: bool = False
     floor: int = NOTHING
+    heard: int = 0

@@ -14,6 +14,7 @@ from headrace.streaming.watermarks.marks import Mark
 
 Ints = npt.NDArray[np.int64]
 MILLIS = pa.timestamp("ms", tz="UTC")
+_BOUNDS = ("floor", "heard")
 
 
 class Lists:
@@ -72,7 +73,7 @@ class Spread(Lists):
         return pa.array([word] * len(self), pa.string())
 
     def place(self) -> dict[str, pa.Array]:
-        """What a record says of its mark, but for the floor."""
+        """What a record says of its mark, but for `bounds`."""
         marks = self._marks
         return {
             "source_partition": pa.array(np.array([unslot(m.source)[1] for m in marks], np.int32)[self._each]),
@@ -82,9 +83,9 @@ class Spread(Lists):
             "time": self._of_marks([mark.time for mark in marks], MILLIS),
         }
 
-    def floor(self) -> pa.Array:
-        """The floor of a record's mark."""
-        return self._of_marks([mark.floor for mark in self._marks], MILLIS)
+    def bounds(self) -> dict[str, pa.Array]:
+        """What a record says of its mark to those who ask for entries by their times."""
+        return {name: self._of_marks([getattr(mark, name) for mark in self._marks], MILLIS) for name in _BOUNDS}
 
     def _of_marks(self, numbers: Sequence[int | bool], kind: pa.DataType | None = None) -> pa.Array:
         """For every record the number of its mark."""

@@ -11,7 +11,9 @@ from headrace.streaming.watermarks.event_time import NEVER, Flags, Ints
 
 ALWAYS = 2**62
 """A time after all times."""
-COLUMNS = ("next_offset", "progress", "floor", "idle", "time")
+COLUMNS = ("next_offset", "progress", "floor", "idle", "time", "heard")
+_FORMERLY = COLUMNS[:-1]
+"""Columns of a version that did not know of those that are awake beside idle ones."""
 
 
 class Sources:
@@ -32,10 +34,13 @@ class Sources:
         self._floor = np.full(count, NEVER, np.int64)
         self._idle = np.zeros(count, np.int64)
         self._time = np.full(count, NEVER, np.int64)
+        self._heard = np.zeros(count, np.int64)
         self._idle_after = idle_after
         self._horizon = self._next_horizon = self._next_since = self._newest = NEVER
 
-    def mark(self, source: int, next_offset: int, progress: int, floor: int, idle: int, time: int) -> bool:
+    def mark(
+        self, source: int, next_offset: int, progress: int, floor: int, idle: int, time: int, heard: int = 0
+    ) -> bool:
         """Take a mark up; False when it is older than the one that is known (a repeat)."""
         if source >= len(self.next_offset):
             raise ContractError(f"a view update of source partition {source}, the events have {len(self.next_offset)}")
@@ -43,7 +48,7 @@ class Sources:
             return False
         self.next_offset[source] = next_offset
         self._progress[source], self._floor[source] = progress, floor
-        self._idle[source], self._time[source] = idle, time
+        self._idle[source], self._time[source], self._heard[source] = idle, time, heard
         if not idle:
             self._newest = max(self._newest, time)
         self._move_horizon()
@@ -56,15 +61,16 @@ class Sources:
         Those that are not `fresh` were taken up before.
         """
         source = columns.column("source_partition").to_numpy()
-        next_offset, progress, floor, time = (
-            columns.column(name).cast(pa.int64()).to_numpy() for name in ("next_offset", "progress", "floor", "time")
+        next_offset, progress, floor, time, heard = (
+            columns.column(name).cast(pa.int64()).to_numpy()
+            for name in ("next_offset", "progress", "floor", "time", "heard")
         )
         idle = columns.column("idle").to_numpy(zero_copy_only=False)
         told = np.full(len(source), np.iinfo(np.int64).max)
         horizons = np.full(len(source), self._horizon)
         for at in np.flatnonzero(fresh).tolist():
             before = int(self.next_offset[source[at]]) if source[at] < len(self.next_offset) else 0
-            if self.mark(*(int(column[at]) for column in (source, next_offset, progress, floor, idle, time))):
+            if self.mark(*(int(column[at]) for column in (source, next_offset, progress, floor, idle, time, heard))):
                 told[at] = before
                 horizons[at:] = self._horizon
         return told, horizons
@@ -82,11 +88,12 @@ class Sources:
 
         The time up to which all was told by those that are not idle; when idle ones were last seen at their end
         (ALWAYS: none is idle); and up to when by the clock all was told that could be read then: a source that is
-        awake was heard of then at the latest, however old what it tells may be. At last the time up to which all was
-        told by all, idle or not: their floor.
+        awake was heard of then at the latest, however old what it tells may be, and so were those that are awake of
+        an idle one. At last the time up to which all was told by all, idle or not: their floor.
         """
         seen = np.where(self._idle, self._time, ALWAYS)
-        alive = np.where(self._idle, self._time, np.maximum(self._progress, self._time))
+        heard = np.where(self._idle, np.where(self._heard, self._heard, ALWAYS), self._time)
+        alive = np.minimum(np.maximum(self._progress, heard), seen)
         return int(self._progress.min()), int(seen.min()), int(alive.min()), int(self._floor.min())
 
     def horizon(self) -> int:
@@ -108,7 +115,7 @@ class Sources:
 
     def columns(self) -> dict[str, packing.Column]:
         """The state as columns."""
-        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time)
+        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time, self._heard)
         horizons = np.array([self._horizon, self._next_horizon, self._next_since, self._newest])
         return dict(zip(COLUMNS, marks, strict=True)) | {"horizon": horizons}
 
@@ -123,8 +130,8 @@ class Sources:
                 f"state snapshot: of {known} source partitions, now there are {len(self.next_offset)}: "
                 "the topic was made anew"
             )
-        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time)
-        for name, mark in zip(COLUMNS, marks, strict=True):
+        marks = (self.next_offset, self._progress, self._floor, self._idle, self._time, self._heard)
+        for name, mark in zip(COLUMNS if "heard" in columns else _FORMERLY, marks, strict=False):
             mark[:known] = columns[name]
         horizons = (int(number) for number in columns["horizon"])
         self._horizon, self._next_horizon, self._next_since, self._newest = horizons
