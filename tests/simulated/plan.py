@@ -19,7 +19,10 @@ SELDOM = {"lose": 0.04, "grow": 0.15}
 OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
-VARIANTS: Mapping[str, Mapping[str, float]] = {"scorecards": {"segments": 0.4}}
+VARIANTS: Mapping[str, Mapping[str, float]] = {
+    "scorecards": {"segments": 0.4},
+    "views": {"backfill": 0.4, "labels": 0.4},
+}
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""
 
 

@@ -110,6 +110,8 @@ class Scene:
         events: what was published and is readable, by (topic, partition, offset).
         breaches: what was wrong.
         in_transactions: whether some of it is published in transactions.
+        waits_by_the_clock: whether members wait for what others say by their clocks: one that is off by an hour may
+            cost an hour.
         lossy: whether input was lost that was not answered: then members may refuse to go on, and not all is answered.
     """
 
@@ -117,6 +119,7 @@ class Scene:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     in_transactions = True
+    waits_by_the_clock = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -201,9 +204,12 @@ class Scene:
 
     def done(self) -> bool:
         """Whether all that can be read was answered, and its offsets committed."""
-        return all(
-            (self.committed(log) or (0, ""))[0] > last for log in self.logs() if (last := log.last()) is not None
-        )
+        return all(map(self.answered, self.logs()))
+
+    def answered(self, log: Log) -> bool:
+        """Whether all that can be read of a partition was."""
+        last = log.last()
+        return last is None or (self.committed(log) or (0, ""))[0] > last
 
     def standing(self) -> str:
         """How far the group is."""

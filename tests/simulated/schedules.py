@@ -38,9 +38,10 @@ class Failure:
         kept = "" if self.plan.kept is None else " --kept " + (",".join(map(str, sorted(self.plan.kept))) or "none")
         plan = self.plan
         scene = f"--scene {plan.scene} " if plan.scene in PRODUCT else ""
+        with_ = f" with {' and '.join(sorted(plan.variants))}" if plan.variants else ""
         lines = [
             f"python -m tests.simulated {scene}--seed {self.plan.seed} --turns {self.plan.turns}{kept}",
-            f"  {' with '.join([plan.scene, *sorted(plan.variants)])}, {plan.members} members, "
+            f"  {plan.scene}{with_}, {plan.members} members, "
             f"{plan.partitions} partitions, {plan.mode}, {plan.protocol}",
             *(f"  {fault.at:9.3f} s  {fault.kind} {fault.member} {fault.where}" for fault in self.faults),
             *(f"  -> {breach}" for breach in self.breaches),

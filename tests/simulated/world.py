@@ -285,6 +285,8 @@ class World:
         self.calm = True
         for life in self.lives:
             life.process.cut_until = self.now
+            if self.scene.waits_by_the_clock and life.process.skew:
+                life.stop()  # It comes back with a clock that is right.
         while not self.publisher.done:
             self.publisher.turn()
 

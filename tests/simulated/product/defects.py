@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.columnar.arrow_stream import stream, streamed
+from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.domain.scorecards.partial_aggregate import pack, unpack
 from headrace.domain.scorecards.segments import WHOLE
@@ -71,6 +72,52 @@ class HoldsNothing(Around):
     def process(self, batch: Batch, now: float) -> Output:
         """As if all that was held had been answered."""
         return replace(self._service.process(batch, now), held=frozenset())
+
+
+class HurriesBackfills(Around):
+    """Rows of a backfill wait no longer for idle sources than rows of now."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        if hasattr(service, "_lookups"):
+            service._lookups._backfill = lambda view, batch: np.zeros(len(batch), np.bool_)
+
+
+class LosesLabels(Around):
+    """The first changes of labels that a process tells are lost."""
+
+    _fresh = True
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """In silence, the first time."""
+        output: Output = self._service.process(batch, now)
+        losses = [emit for emit in output.emits if _tells_labels(emit)] if self._fresh else []
+        self._fresh &= not losses
+        return replace(output, emits=tuple(emit for emit in output.emits if emit not in losses))
+
+
+def _tells_labels(emit: Emit) -> bool:
+    """Whether changes of labels are among what a view is told."""
+    if not emit.topic.startswith("view.") or emit.columns["source"][0].as_py() != EXCHANGE:
+        return False
+    return len(emit.columns["keys"].flatten()) > 0
+
+
+class ForgetsAwake(Around):
+    """Beside sources that are idle nothing is said of those that are not."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """As if all were idle."""
+        output: Output = self._service.process(batch, now)
+        return replace(output, emits=tuple(map(_unheard, output.emits)))
+
+
+def _unheard(emit: Emit) -> Emit:
+    place = emit.columns.schema.get_field_index("heard")
+    if place < 0:
+        return emit
+    kept = emit.columns.schema.field(place)
+    return replace(emit, columns=emit.columns.set_column(place, kept, pa.array([0] * len(emit.columns), kept.type)))
 
 
 class WaitsForAdded(Around):
@@ -269,6 +316,9 @@ VIEWS: Mapping[str, Cast] = {
     "the first entries of a process lost": Cast(around=LosesEntries),
     "features lost behind a restart": Cast(around=LosesTheFirst),
     "rows that wait taken for answered": Cast(around=HoldsNothing),
+    "rows of a backfill that do not wait for idle sources": Cast(around=HurriesBackfills),
+    "the first labels of a process lost": Cast(around=LosesLabels),
+    "sources that are awake forgotten beside idle ones": Cast(around=ForgetsAwake),
 }
 SHADOW: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},

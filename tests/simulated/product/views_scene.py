@@ -1,113 +1,46 @@
-"""A view that another entity keys: two groups, of enrich and of views, and the store between them."""
+"""A view that another entity keys: groups of enrich, of views and perhaps of labels, and the store between them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 from headrace.columnar import packing
+from headrace.domain.features.redistribution import Columns, part_of, taken
 from headrace.domain.features.store_keys import Shelves
-from headrace.errors import Transient
-from headrace.stores.online import Asked, Found, MemoryStore, Publication, Values
+from headrace.stores.online import MemoryStore
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.task.runner import Runner
-from headrace.streaming.task.service import Service
 from services.enrich import app as enrich
 from services.enrich.settings import EnrichSettings
+from services.labels import app as labels
+from services.labels.service import Labelling
+from services.labels.settings import LabelsSettings
 from services.views import app as views
 from services.views.settings import ViewsSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan
-from tests.simulated.process import Process, SimulatedLibrary
+from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import contracts
-from tests.simulated.product.product_scene import MINUTE, SECOND, Fold, ProductScene, Said
+from tests.simulated.product.crew import Crew
+from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said
+from tests.simulated.product.shared_store import ProcessStore, SharedStore
+from tests.simulated.product.view_answers import LATENESS, Entry, Report, faults, passed
 from tests.simulated.scene import PIPELINE, Row, Store, named
-from tests.simulated.settings import SESSION_MS, Simulated, of_member
 
 VIEW = "view.depot"
 CUSTOMERS, DEPOTS = 4, 2
-LATENESS, DELAY = 2 * SECOND, 4 * SECOND
-OWN: Mapping[str, int] = {"1m": MINUTE}
-WINDOWS: Mapping[str, int] = {"5s": 5 * SECOND, "1m": MINUTE}
 HEAVIEST = 100
 LEAST_ROWS = 4
 """Of a batch: every source tells each partition of the view time and again that it is idle."""
-
-
-class EnrichingMember(Simulated, EnrichSettings):
-    """Settings of a member of `enrich`."""
-
-
-class ViewsMember(Simulated, ViewsSettings):
-    """Settings of a member of `views`."""
-
-
-class SharedStore(MemoryStore):
-    """The store that all members have. It may lose what it holds of a partition.
-
-    Args:
-        faults: when it does.
-        shelves: keys, by partition.
-    """
-
-    def __init__(self, faults: Store, shelves: Sequence[bytes]) -> None:
-        super().__init__()
-        self._faults = faults
-        self._keys = shelves
-
-    def open(self) -> None:
-        """A call comes: it is answered or not, by what there is now. Raises Transient."""
-        if self._faults.slow():
-            raise Transient("the store does not answer")
-        for partition, key in enumerate(self._keys):
-            if self._faults.lacks(partition):
-                self.shelves.pop(key, None)
-
-
-class ProcessStore:
-    """The shared store as one process calls it: others go on before and after a call, and a dead process makes none."""
-
-    def __init__(self, process: Process, shared: SharedStore) -> None:
-        self._process = process
-        self._shared = shared
-
-    def _open(self) -> SharedStore:
-        self._process.point("store")
-        self._shared.open()
-        return self._shared
-
-    def read(self, asked: Asked) -> Found:
-        """See `headrace.stores.online.Store`."""
-        found = self._open().read(asked)
-        self._process.point("store answered")
-        return found
-
-    def offsets(self, shelves: Sequence[bytes]) -> list[int | None]:
-        """As `read`."""
-        found = self._open().offsets(shelves)
-        self._process.point("store answered")
-        return found
-
-    def publish(
-        self, shelf: bytes, offset: int, values: Values, previous: int | None = None, anew: bool = False
-    ) -> Publication:
-        """As `read`."""
-        found = self._open().publish(shelf, offset, values, previous, anew)
-        self._process.point("store answered")
-        return found
-
-    def drop(self, shelf: bytes, offset: int) -> bool:
-        """As `read`."""
-        found = self._open().drop(shelf, offset)
-        self._process.point("store answered")
-        return found
-
-    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """As `read`."""
-        yield from self._open().keys(prefix)
+AGO = (40 * SECOND, 10 * MINUTE, 3 * HOUR)
+"""How long ago what is published at once happened."""
 
 
 class ViewsScene(ProductScene):
@@ -115,126 +48,215 @@ class ViewsScene(ProductScene):
 
     They are published outside of transactions: until one has ended its records cannot be read, and time by which the
     simulator's may end late is more than events may be late here.
+
+    With `backfill` some of long ago come at once, first or while others are live. With `labels` the view folds labels,
+    which come early, late, again, corrected, wrong, or of nobody.
     """
 
     service = "enrich"
-    inputs = ("events", VIEW)
     outputs = ("features",)
     in_transactions = False
-    pipeline = Path(__file__).parent / "shipments.yaml"
+    waits_by_the_clock = True
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        common = {"pipeline": str(self.pipeline), "session_timeout_ms": SESSION_MS, "mode": "exactly_once"}
-        self._enrich = EnrichingMember(**common)
-        self._views = ViewsMember(**common)
+        self._labels = "labels" in plan.variants
+        self.inputs = ("events", VIEW, "exchange", *Labelling.inputs[:3]) if self._labels else ("events", VIEW)
+        self.pipeline = Path(__file__).parent / ("labelled.yaml" if self._labels else "shipments.yaml")
+        self.counts = {"predictions": 1, "shadow-predictions": 1} if self._labels else {}
+        own = Crew(enrich.build, EnrichSettings, self.pipeline, LEAST_ROWS)
+        self._crews = {"m": own, "v": Crew(views.build, ViewsSettings, self.pipeline, LEAST_ROWS)}
+        if self._labels:
+            self._crews["l"] = Crew(labels.build, LabelsSettings, self.pipeline, LEAST_ROWS)
         self._store: SharedStore | None = None
+        chance = Random(f"history {plan.seed}")
+        first = 0 if chance.random() < 0.6 else chance.randrange(plan.events)
+        self._history_at = first if "backfill" in plan.variants else None
+        self._more: list[tuple[Part, Said]] = []
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
-        one, other = self._undisturbed()
-        self._folds = {"events": RowFold(self, one, "events"), VIEW: RowFold(self, other, VIEW)}
+        if self._labels:
+            broker.create(named("outcomes"), 1)
+        parts = {"m": (MemoryStore(),), "v": (MemoryStore(),), "l": ()}
+        service = {letter: crew.undisturbed(self.partitions(), *parts[letter]) for letter, crew in self._crews.items()}
+        self._folds = {
+            logical: RowFold(self, service[letter], logical)
+            for logical, letter in (("events", "m"), (VIEW, "v"), ("exchange", "l"))
+            if letter in service
+        }
 
     def names(self) -> list[str]:
         """Of each group at least one member."""
-        return [f"{letter}{number}" for number in range(max(self.plan.members, 1)) for letter in "mv"]
+        return [f"{letter}{number}" for number in range(max(self.plan.members, 1)) for letter in self._crews]
 
     def groups(self) -> list[str]:
-        return [self.group_of(named(logical)) for logical in self.inputs]
+        return list(dict.fromkeys(self.group_of(named(logical)) for logical in self.inputs))
 
     def group_of(self, topic: str) -> str:
-        return f"{PIPELINE}.views.depot" if topic == named(VIEW) else self.group
+        if topic == named("events"):
+            return self.group
+        return f"{PIPELINE}.views.depot" if topic == named(VIEW) else f"{PIPELINE}.labels"
 
     def place(self, logical: str) -> int:
-        return 0  # Each is the only input of its service.
+        return Labelling.inputs.index(logical) if logical in Labelling.inputs else 0
 
     def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
+        if name.startswith("l"):
+            return self._crews["l"].member(self.plan, name, library)
         if self._store is None:
             keys = Shelves(PIPELINE, "depot", contracts(self.pipeline).pipeline.views["depot"].version)
             count = self.count(VIEW)
             self._store = SharedStore(store, [keys.of(partition, count) for partition in range(count)])
-        own = of_member(self.plan, name, library)
-        own["mode"] = "exactly_once"
-        own["batch_rows"] = max(own["batch_rows"], LEAST_ROWS)
-        mine = ProcessStore(library.process, self._store)
-        if name.startswith("v"):
-            return views.build(self._views.model_copy(update=own), contracts(self.pipeline), mine)
-        return enrich.build(self._enrich.model_copy(update=own), contracts(self.pipeline), mine)
+        return self._crews[name[0]].member(self.plan, name, library, ProcessStore(library.process, self._store))
 
-    def _undisturbed(self) -> tuple[Service, Service]:
-        """Both services, of processes that nothing happens to."""
-        read = contracts(self.pipeline)
-        one = enrich.build(EnrichSettings(pipeline=str(self.pipeline)), read, MemoryStore()).service
-        other = views.build(ViewsSettings(pipeline=str(self.pipeline)), read, MemoryStore()).service
-        for service in (one, other):
-            service.start(self.partitions())
-        return one, other
+    # ---- what is published ---------------------------------------------------------------------------------------
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        told = self._event(draw, number)
+        if number == self._history_at:
+            told = [*self._history(draw), *told]
+        elif self._more:
+            told, self._more = [*self._more, *told], []
+        if self._labels:
+            told += self._reports(draw, number)
+        return told
+
+    def _event(self, draw: Random, number: int) -> list[tuple[Part, Said]]:
         who, fate = draw.randrange(CUSTOMERS), draw.random()
-        where = (named("events"), who % self.plan.partitions)
-        row = {
-            "parcel": f"e{number}", "sent_at": self.broker.milliseconds() - draw.randrange(LATENESS - SECOND),
-            "customer": f"c{who}", "depot": f"d{draw.randrange(DEPOTS)}", "weight": draw.randint(0, HEAVIEST),
-        }  # fmt: skip  # one line's worth
+        row = self._row(draw, f"e{number}", who, self.broker.milliseconds() - draw.randrange(LATENESS - SECOND))
         if fate < 0.05:
-            return [(where, self.record("events", row["customer"], row | {"weight": HEAVIEST + 1}, good=False))]
+            return [self._sent(who, row | {"weight": HEAVIEST + 1}, good=False)]
         if fate < 0.08:
+            where, _ = self._sent(who, row)
             return [(where, Said(row["customer"], row, b"nobody can read this", good=False))]
-        return [(where, self.record("events", row["customer"], row))] * (2 if fate > 0.9 else 1)
+        return [self._sent(who, row)] * (2 if fate > 0.9 else 1)
+
+    def _row(self, draw: Random, name: str, who: int, time: int) -> dict[str, object]:
+        return {
+            "parcel": name, "sent_at": time, "customer": f"c{who}", "depot": f"d{draw.randrange(DEPOTS)}",
+            "weight": draw.randint(0, HEAVIEST),
+        }  # fmt: skip  # one line's worth
+
+    def _sent(self, who: int, row: Row, good: bool = True) -> tuple[Part, Said]:
+        where = (named("events"), who % self.plan.partitions)
+        return where, self.record("events", row["customer"], row, good)
+
+    def _history(self, draw: Random) -> list[tuple[Part, Said]]:
+        """Events of long ago, in order but for a second, of all customers or of some, and labels of most.
+
+        Those of one customer may come with the next event, which is soon enough most often, and too late sometimes.
+        """
+        who = draw.choice((range(CUSTOMERS), (0, 1), (0,)))
+        step, begun = draw.choice((SECOND // 2, 2 * SECOND)), self.broker.milliseconds() - draw.choice(AGO)
+        told, reports = [], []
+        for number in range(draw.randint(6, 14)):
+            customer, time = draw.choice(who), begun + number * step - draw.randrange(SECOND)
+            told.append(self._sent(customer, self._row(draw, f"h{number}", customer, time)))
+            for lag in draw.choice(((), (SECOND,), (3 * SECOND,), (SECOND, 6 * SECOND))):
+                reports.append((time + lag, f"h{number}"))
+        if self._labels:
+            told += [self._label(draw, name, time) for time, name in sorted(reports)]
+        if draw.random() < 0.6:
+            self._more = [one for one in told if one[1].key == "c0"]
+        return [one for one in told if one not in self._more]
+
+    def _reports(self, draw: Random, number: int) -> list[tuple[Part, Said]]:
+        """Labels of events of before, and now and then of one that is not there."""
+        now = self.broker.milliseconds()
+        before = [event.row for event in self.said("events")]
+        told: list[tuple[Part, Said]] = []
+        for _ in range(draw.choice((0, 1, 2)) if before else 0):
+            event = draw.choice(before)
+            time = max(now - draw.choice((0, 0, draw.randrange(2 * SECOND), 30 * SECOND)), event["sent_at"])
+            told += [self._label(draw, event["parcel"], time)] * draw.choice((1, 1, 1, 2))
+        if draw.random() < 0.05:
+            told.append(self._label(draw, f"nobody{number}", now))
+        if draw.random() < 0.05:
+            where, wrong = self._label(draw, f"e{number}", now)
+            told.append((where, self.record("labels", wrong.key, {**wrong.row, "value": 7.0}, good=False)))
+        return told
+
+    def _label(self, draw: Random, name: str, time: int) -> tuple[Part, Said]:
+        """A label; at one time there is one value of an event."""
+        value = float(Random(f"{self.plan.seed} {name} {time}").randint(0, 1))
+        row = {"event_id": name, "value": value, "label_time": time, "source": ""}
+        return (named("labels"), draw.randrange(self.count("labels"))), self.record("labels", name, row)
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
     def state(self, part: Part, snapshot: bytes) -> str:
         columns = packing.unpack(snapshot)
-        plain = [(name, column.tolist()) for name, column in sorted(columns.items())]
-        return hashlib.sha256(repr(plain).encode()).hexdigest()[:12]
+        view = "customer" if part[0] == named("events") else "entities"
+        windows = entities(part_of(columns, view))
+        plain = [
+            (name, column.tolist())
+            for name, column in sorted(columns.items())
+            if not name.startswith(f"{view}.") or "watermark" in name
+        ]
+        return hashlib.sha256(repr((plain, windows)).encode()).hexdigest()[:12]
 
     def fold(self, part: Part, below: int) -> str:
         return self.state(part, self._folds[part[0].partition(".")[2]].snapshot(part[1], below))
 
+    def done(self) -> bool:
+        """Whether all that was published is; of idle sources there is always more to hear."""
+        published = [log for log in self.logs() if log.topic not in (named(VIEW), named("exchange"))]
+        return all(self.answered(log) for log in published)
+
     def judge(self) -> None:
-        self.bad_refused_once()
-        events = {event.row["parcel"]: event.row for event in self.said("events")}
+        entries, late = passed(self._sound(number) for number in range(self.count("events")))
+        letters = [
+            (row["topic"], row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part
+        ]
+        refused = [place for place, event in self.events.items() if self.refused(event)]
+        self.as_often("refused", letters, [*refused, *((named("events"), *place) for place in late)])
         told = [row for rows in self.rows("features") for row in rows]
-        self.each_once("answered", [row["event_id"] for row in told], events)
+        self.each_once("answered", [row["event_id"] for row in told], entries)
         if self.lossy:
             return
-        before: dict[str, list[Row]] = {}
-        for _, event in sorted(self.events.items()):
-            if event.good and event.row not in before.setdefault(event.row["customer"], []):
-                before[event.row["customer"]].append(event.row)
+        self._add_reports(entries)
         for row in told:
-            event = events.get(row["event_id"])
-            if event is not None:
-                mine = before[event["customer"]]
-                wanted = _windows(event["sent_at"], mine[: mine.index(event) + 1], OWN)
-                if row["customer"] != wanted:
-                    self.note(f"{row['event_id']} was answered {row['customer']}, and deserves {wanted}")
-                self._of_depot(row, event["sent_at"] - DELAY, [each for each in events.values() if _same(each, event)])
+            entry = entries.get(row["event_id"])
+            if entry is None:
+                continue
+            if row["customer"] != entry.own:
+                self.note(f"{row['event_id']} was answered {row['customer']}, and deserves {entry.own}")
+            age = row["depot_age"] or 0
+            for fault in faults(entry, entries.values(), row["depot"], age, self._labels):
+                self.note(f"{row['event_id']}, {age} ms old, was answered {fault}")
 
-    def _of_depot(self, row: Row, until: int, events: Sequence[Row]) -> None:
-        """All that there is of a depot; without what is younger than that by no more than the age, where there is one.
+    def _sound(self, number: int) -> list[tuple[int, int, Row]]:
+        """The events of a partition that are not refused whatever came before."""
+        log = self.broker.log(named("events"), number)
+        return [
+            (offset, entry.timestamp, event.row)
+            for offset, entry in enumerate(log.entries)
+            if entry is not None and (event := self.events.get((log.topic, number, offset))) and event.good
+        ]
 
-        An event has an age that is dated beyond what is credible of its partition, while others stand still (ADR 18).
-        """
-        wanted, age = _windows(until, events, WINDOWS), row["depot_age"] or 0
-        least = _windows(until, [each for each in events if each["sent_at"] <= until - age], WINDOWS)
-        if any(not least[name] <= row["depot"][name] <= wanted[name] for name in wanted):
-            self.note(f"{row['event_id']} was answered {row['depot']}, {age} ms old, and deserves {wanted}")
+    def _add_reports(self, entries: dict[str, Entry]) -> None:
+        """What labels there are of each event."""
+        if not self._labels:
+            return
+        found: dict[str, list[Report]] = defaultdict(list)
+        for log in self.broker.topics[named("labels")]:
+            after = 0
+            for offset, entry in enumerate(log.entries):
+                event = self.events.get((log.topic, log.partition, offset))
+                if entry is not None and event is not None and event.good:
+                    row = event.row
+                    found[row["event_id"]].append(Report(row["value"], row["label_time"], entry.timestamp, after))
+                    after = max(after, row["label_time"])
+        for name, entry in entries.items():
+            entry.reports = found[name]
 
 
-def _same(event: Row, other: Row) -> bool:
-    return bool(event["depot"] == other["depot"])
-
-
-def _windows(until: int, events: Sequence[Row], windows: Mapping[str, int]) -> Row:
-    """What is asked of windows that end at a time."""
-    found: dict[str, float] = {}
-    for name, duration in windows.items():
-        weights = [each["weight"] for each in events if until - duration < each["sent_at"] <= until]
-        found |= {f"sent_{name}": len(weights), f"kilos_{name}": sum(weights)}
-    return found
+def entities(columns: Columns) -> list[str]:
+    """What is kept of each entity, in an order of their own: where one came to lie depends on when others went."""
+    count = len(columns.get("sizes", ()))
+    each = (taken(columns, np.arange(count) == number) for number in range(count))
+    return sorted(str([(name, column.tolist()) for name, column in sorted(one.items())]) for one in each)
 
 
 class RowFold(Fold):
