@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.columnar.arrow_stream import stream, streamed
+from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.domain.scorecards.partial_aggregate import pack, unpack
-from headrace.domain.scorecards.segments import WHOLE
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
