@@ -103,23 +103,6 @@ def _tells_labels(emit: Emit) -> bool:
     return len(emit.columns["keys"].flatten()) > 0
 
 
-class ForgetsAwake(Around):
-    """Beside sources that are idle nothing is said of those that are not."""
-
-    def process(self, batch: Batch, now: float) -> Output:
-        """As if all were idle."""
-        output: Output = self._service.process(batch, now)
-        return replace(output, emits=tuple(map(_unheard, output.emits)))
-
-
-def _unheard(emit: Emit) -> Emit:
-    place = emit.columns.schema.get_field_index("heard")
-    if place < 0:
-        return emit
-    kept = emit.columns.schema.field(place)
-    return replace(emit, columns=emit.columns.set_column(place, kept, pa.array([0] * len(emit.columns), kept.type)))
-
-
 class WaitsForAdded(Around):
     """Sources that were added are waited for from a restart on, as if they had been there from the beginning."""
 
@@ -318,7 +301,6 @@ VIEWS: Mapping[str, Cast] = {
     "rows that wait taken for answered": Cast(around=HoldsNothing),
     "rows of a backfill that do not wait for idle sources": Cast(around=HurriesBackfills),
     "the first labels of a process lost": Cast(around=LosesLabels),
-    "sources that are awake forgotten beside idle ones": Cast(around=ForgetsAwake),
 }
 SHADOW: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
