@@ -1,0 +1,83 @@
+"""How soon a change of one feature of 30 is seen, by ours and by others, and how often each alarms for nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headrace.domain.drift.reference_bins import Floats
+from loadtests.drift import trials
+from loadtests.drift.false_alarms import Stable, count
+from loadtests.drift.figures import Figures, Spread, delay_cell, markdown, mean_and_bound
+from loadtests.drift.rivals import FEATURES, RIVALS, Rival
+from loadtests.drift.streams import SHIFTS, Draw, Shift
+from loadtests.drift.trials import BEFORE, HORIZON, MISSED
+
+REFERENCE = 50_000
+STABLE = 100_000
+COLUMNS = 3
+"""Features without a change that a run of a rival listens to; their alarms stand for those of 30."""
+DEAR_RUNS, DEAR_EVENTS = 5, 4_000
+PIECE = 2_000
+OURS = "headrace, 1 per 100,000"
+
+
+def rival_run(job: tuple[int, int]) -> dict[str, float]:
+    """Delays of one rival by change, and its false alarms per 100,000 events of 30 features."""
+    place, seed = job
+    rival = RIVALS[place]
+    draw = np.random.default_rng([seed, 2])
+    stable = 20_000 if rival.dear else STABLE
+    alarms = 0
+    for column in range(COLUMNS):
+        reference = draw.standard_normal(REFERENCE)
+        listen = rival.start(reference, seed * COLUMNS + column)
+        alarms += len(listen(_ordered(rival, np.sort(reference), draw.standard_normal(stable))))
+    found: dict[str, float] = {name: _delay(rival, shift, draw, seed) for name, shift in SHIFTS.items()}
+    return found | {"false": alarms * (1 if rival.whole else FEATURES) / COLUMNS * 100_000 / stable}
+
+
+def _delay(rival: Rival, shift: Shift, draw: Draw, seed: int) -> int:
+    reference = shift.shown(shift.values(draw, REFERENCE, False))
+    known = np.sort(reference)
+    listen = rival.start(reference, seed)
+    listen(_ordered(rival, known, shift.shown(shift.values(draw, BEFORE, False))))
+    horizon = DEAR_EVENTS if rival.dear else HORIZON
+    after = _ordered(rival, known, shift.shown(shift.values(draw, horizon, True)))
+    for at in range(0, horizon, PIECE):
+        found = listen(after[at : at + PIECE])
+        if found:
+            return at + found[0] + 1
+    return MISSED
+
+
+def _ordered(rival: Rival, known: Floats, values: Floats) -> Floats:
+    return np.searchsorted(known, values) / len(known) if rival.ordered else values
+
+
+def stable_run(seed: int) -> int:
+    """Our false alarms in 100,000 events of 30 features."""
+    return count(Stable("normal", FEATURES, REFERENCE, seed + 10_000), short=True)[0]
+
+
+def measure(seeds: int, spread: Spread) -> Figures:
+    """Ours and all rivals."""
+    ours = spread("delays of ours", trials.delays, range(seeds))
+    false = spread("false alarms of ours", stable_run, range(2 * seeds))
+    found = {OURS: [each | {"false": alarms} for each, alarms in zip(ours, false, strict=False)]}
+    for place, rival in enumerate(RIVALS):
+        runs = min(seeds, DEAR_RUNS) if rival.dear else seeds
+        found[rival.name] = spread(rival.name, rival_run, [(place, seed) for seed in range(runs)])
+    return {"seeds": seeds, "delays": found, "false": false}
+
+
+def table(figures: Figures) -> str:
+    """Medians, shares missed, false alarms; ours first."""
+    dear = {rival.name for rival in RIVALS if rival.dear}
+    rows = []
+    for name, runs in figures["delays"].items():
+        false, bound = mean_and_bound(figures["false"] if name == OURS else [run["false"] for run in runs])
+        cells = [delay_cell([run[shift] for run in runs], MISSED) for shift in SHIFTS]
+        title = f"**{name}**" if name == OURS else name + (" ¹" if name in dear else "")
+        rows.append([title, f"{false:.2f} (≤ {bound:.2f})", *cells])
+    bars = [f"{shift.bar:,}" for shift in SHIFTS.values()]
+    return markdown(["detector", "false alarms", *SHIFTS], [*rows, ["bar", "1.00", *bars]])
