@@ -2,8 +2,8 @@
 
 Features are taken as the normal scores of their bins. One score is a row's squared distance from the reference,
 measured by the reference's own correlations (Mahalanobis 1936): whichever pairs no longer go together as they did,
-rows lie farther out. The others are products of the two scores of the pairs that are most correlated: a distance over many
-features hardly moves by one weak pair, their product does. Each is binned and bet on like any feature.
+rows lie farther out. The others are products of the two scores of the pairs that are most correlated: a distance over
+many features hardly moves by one weak pair, their product does. Each is binned and bet on like any feature.
 
 What is learnt from the reference is learnt from the first half of its rows, and the bins are those of the second half:
 rows that a score was fitted on lie closer than any others will.
