@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.drift import delay, false_alarms
+from loadtests.drift import cost, delay, false_alarms, joint
 from loadtests.drift.figures import Figures, spread_over
 from loadtests.drift.page import page
 
 PARTS: dict[str, ModuleType] = {
     "false_alarms": false_alarms,
     "delay": delay,
+    "joint": joint,
+    "cost": cost,
 }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.drift.bets import bets_on
-from headrace.domain.drift.e_detector import LOOKED, EDetector
+from headrace.domain.drift.bets import Bets, bets_on, proved_bets_on
+from headrace.domain.drift.e_detector import LEARNING, LOOKED, EDetector
 from headrace.domain.drift.reference_bins import Bytes, Floats, ReferenceBins, numeric_bins
 from loadtests.drift.streams import SHIFTS, Draw, Shift
 
@@ -19,7 +19,7 @@ BEFORE = 4_096
 HORIZON = 60_000
 FEATURES = 30
 PIECE = 50_000
-Rows = Callable[[Draw, int], Bytes]
+Column = Callable[[Floats], pa.Array]
 
 
 def alarms(detector: EDetector, places: Bytes, asked: Sequence[tuple[int, float]]) -> list[int]:
@@ -44,10 +44,9 @@ def _alarms(detector: EDetector, places: Bytes, threshold: float) -> int:
     return found
 
 
-def detector_of(bins: Sequence[ReferenceBins], features: int | None = None) -> EDetector:
-    """A detector of these features, or of these among so many."""
-    weights = np.full(len(bins), 1 / (features or len(bins)))
-    return EDetector(bins, [bets_on(each) for each in bins], weights=weights)
+def detector_of(bins: Sequence[ReferenceBins]) -> EDetector:
+    """A detector of these features."""
+    return EDetector(bins, [bets_on(each) for each in bins])
 
 
 def places_of(bins: Sequence[ReferenceBins], rows: Callable[[int], Floats]) -> Bytes:
@@ -55,25 +54,58 @@ def places_of(bins: Sequence[ReferenceBins], rows: Callable[[int], Floats]) -> B
     return np.column_stack([each.place(pa.array(rows(at))) for at, each in enumerate(bins)])
 
 
-def delays(seed: int, reference: int = 50_000, asked: float = 100_000.0) -> dict[str, int]:
-    """Events from each change of one feature of 30 to the alarm.
+Reference = tuple[ReferenceBins, Bets]
+ETA = 0.05
+"""The share of references for which what is proved need not hold."""
+MOST_BETS = 24
+
+
+def reference_of(bins: Callable[[Floats], ReferenceBins], column: Column, values: Floats, proved: bool) -> Reference:
+    """Bins and bets by a reference's rows; what is proved is made of one half of them and proved by the other."""
+    if not proved:
+        made = bins(values)
+        return made, bets_on(made)
+    half = len(values) // 2
+    made = bins(values[:half])
+    others = np.bincount(made.place(column(values[half:])), minlength=len(made.counts)).astype(np.int64)
+    return made, proved_bets_on(made, others, ETA / (FEATURES * MOST_BETS))
+
+
+def delays(job: tuple[int, bool], reference: int = 50_000, asked: float = 100_000.0) -> dict[str, int]:
+    """Events from each change of one feature of 30 to the alarm; by seed and whether all is proved.
 
     The sums of columns do not depend on one another: those of the 29 others are made once.
     """
+    seed, proved = job
     draw = np.random.default_rng([seed, 1])
-    others = [numeric_bins(draw.standard_normal(reference)) for _ in range(FEATURES - 1)]
-    rest = detector_of(others, FEATURES)
-    still = places_of(others, lambda at: draw.standard_normal(BEFORE + HORIZON))
+    others = [
+        reference_of(numeric_bins, pa.array, draw.standard_normal(reference), proved) for _ in range(FEATURES - 1)
+    ]
+    rest = _among(others, proved)
+    still = places_of([bins for bins, _ in others], lambda at: draw.standard_normal(BEFORE + HORIZON))
     evidence = rest.advance(rest.begin(), still)[BEFORE // LOOKED :]
-    return {name: _delay(draw, shift, reference, evidence, asked) for name, shift in SHIFTS.items()}
+    return {name: _delay(draw, shift, reference, evidence, asked, proved) for name, shift in SHIFTS.items()}
 
 
-def _delay(draw: Draw, shift: Shift, reference: int, rest: Floats, asked: float) -> int:
-    bins = shift.bins(shift.values(draw, reference, False))
-    detector = detector_of([bins], FEATURES)
+def _among(references: Sequence[Reference], proved: bool) -> EDetector:
+    bins, bets = [bins for bins, _ in references], [bets for _, bets in references]
+    return EDetector(bins, bets, weights=np.full(len(bins), 1 / FEATURES), learning=0.0 if proved else LEARNING)
+
+
+def _delay(draw: Draw, shift: Shift, reference: int, rest: Floats, asked: float, proved: bool) -> int:
+    known = reference_of(shift.bins, shift.column, shift.values(draw, reference, False), proved)
+    detector = _among([known], proved)
     state = detector.begin()
     for rows, changed in ((BEFORE, False), (HORIZON, True)):
         values = shift.values(draw, rows, changed)
-        evidence = detector.advance(state, bins.place(shift.column(values))[:, None])
+        evidence = detector.advance(state, known[0].place(shift.column(values))[:, None])
     over = np.flatnonzero(evidence + rest >= asked)
     return (int(over[0]) + 1) * LOOKED if len(over) else MISSED
+
+
+def proved_alarms(seed: int, reference: int = 50_000, events: int = 100_000) -> int:
+    """Alarms in so many events of 30 features without a change, where all is proved and one is asked for."""
+    draw = np.random.default_rng([seed, 3])
+    known = [reference_of(numeric_bins, pa.array, draw.standard_normal(reference), True) for _ in range(FEATURES)]
+    places = places_of([bins for bins, _ in known], lambda at: draw.standard_normal(events))
+    return alarms(_among(known, True), places, [(events, float(events))])[0]

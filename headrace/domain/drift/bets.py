@@ -14,12 +14,12 @@ pays (L / U) ** (1 / v).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.domain.drift.reference_bins import Floats, ReferenceBins
+from headrace.domain.drift.reference_bins import Floats, Ints, ReferenceBins
 
 LOCATION = (0.1, 0.22, 0.47, 1.0, 2.0)
 """Shifts in standard deviations, upwards and downwards."""
@@ -77,13 +77,51 @@ def bets_on(bins: ReferenceBins, z: float = 2.0, inflation: float = 1.0) -> Bets
     ['missing +0.02', 'missing +0.1']
     """
     p = bins.frequencies
+
+    def bound(pays: Floats, growth: float) -> float:
+        return upper_bound(pays, p, bins.rows, z, inflation, growth)
+
+    return _bets(bins, bound, inflation)
+
+
+def proved_bets_on(bins: ReferenceBins, others: Ints, level: float) -> Bets:
+    """Bets whose mean is at most 1, each with a probability of at least 1 - `level` over the reference: no measured z.
+
+    Each bet is divided by an upper confidence bound of its mean (empirical Bernstein: Maurer and Pontil,
+    arXiv 0907.3740, theorem 4) by rows that had no part in making it. With level = eta / number of all bets, the
+    promise on false alarms holds for 1 - eta of all references, where rows do not depend on one another.
+
+    Args:
+        bins: made of one half of the reference.
+        others: int64, by bin: how many rows of the other half each holds.
+        level: above 0, below 1.
+
+    >>> half = ReferenceBins(np.array([5000, 5000, 0]), levels=("a",))
+    >>> proved_bets_on(half, np.array([5000, 5000, 0]), 0.05 / 5).names
+    ('a +0.15', 'a +0.4', 'a -0.075', 'a -0.2', 'other +0.1')
+    """
+    rows, stake = int(others.sum()), float(np.log(2 / level))
+
+    def bound(pays: Floats, growth: float) -> float:
+        if rows < 2:
+            return float("inf")
+        mean = float(others @ pays) / rows
+        variance = float(others @ (pays - mean) ** 2) / (rows - 1)
+        beyond = np.sqrt(2 * variance * stake / rows) + 7 * float(pays.max()) * stake / (3 * (rows - 1))
+        return float(np.log(mean + beyond))
+
+    return _bets(bins, bound, 1.0)
+
+
+def _bets(bins: ReferenceBins, bound: Callable[[Floats, float], float], inflation: float) -> Bets:
+    p = bins.frequencies
     kept: list[Floats] = []
     names: list[str] = []
     families: list[str] = []
     for family, name, weights in _alternatives(bins):
         q = weights / weights.sum()
         log_pay, growth = np.log(q / p), float(q @ np.log(q / p))
-        eaten = upper_bound(q / p, p, bins.rows, z, inflation, growth)
+        eaten = bound(q / p, growth)
         if growth > 0 and eaten <= EATEN * growth:
             kept.append((log_pay - eaten) / inflation)
             names.append(name)

@@ -72,10 +72,17 @@ class EDetector:
         bets: the bets on each, of the same columns.
         z: as in `bets_on`, for the bets that learn.
         weights: float64, of each column's bets together; they sum to 1 at most. None: all the same.
+        learning: the share of it that the bets that learn have. 0 where all is to be proved: what they owe for what the
+            reference does not know was measured.
     """
 
     def __init__(
-        self, bins: Sequence[ReferenceBins], bets: Sequence[Bets], z: float = 2.0, weights: Floats | None = None
+        self,
+        bins: Sequence[ReferenceBins],
+        bets: Sequence[Bets],
+        z: float = 2.0,
+        weights: Floats | None = None,
+        learning: float = LEARNING,
     ) -> None:
         columns, most = len(bins), max((len(each.names) for each in bets), default=0)
         lives, self.width = len(HALF_LIVES), max((len(each.counts) for each in bins), default=0)
@@ -88,8 +95,8 @@ class EDetector:
         for at, (reference, made) in enumerate(zip(bins, bets, strict=True)):
             count, width = made.log_pays.shape
             self._pays[at, :width, :count] = np.exp(made.log_pays.T)
-            self._weights[at, :count] = weights[at] * (1 - LEARNING) * made.weights
-            self._weights[at, most:] = weights[at] * LEARNING / lives
+            self._weights[at, :count] = weights[at] * (1 - learning) * made.weights
+            self._weights[at, most:] = weights[at] * learning / lives
             self._known[at, :width] = reference.frequencies
             # Bets that learn go wherever the reference is off: in all directions, not in one (Cauchy and Schwarz).
             off = np.sqrt(width - 1) + z / np.sqrt(2)
