@@ -102,11 +102,18 @@ def estimates(
     Without a reference (or with one of a single class) the expected counts stand in for it. It includes neither the
     calibrator's own error nor drift.
     """
-    matrix = confusion(window, threshold)
-    rows = matrix.rows
+    rows = float(window.positives.sum() + window.negatives.sum())
     errors = _errors(reference, threshold, worth, rows, seed) if reference is not None else {}
     if not errors:
         errors = _errors(window, threshold, worth, rows, seed)
+    values = figures(window, threshold, worth)
+    return {name: None if value is None else Estimate(value, errors.get(name)) for name, value in values.items()}
+
+
+def figures(window: Expected, threshold: float, worth: DecisionWorth | None = None) -> dict[str, float | None]:
+    """Expected figures of a window without their errors, named as in `estimates`."""
+    matrix = confusion(window, threshold)
+    rows = matrix.rows
     values = {
         "precision": matrix.precision,
         "recall": matrix.recall,
@@ -120,7 +127,7 @@ def estimates(
     }
     if worth is not None:
         values["value"] = matrix.value(worth) if rows > 0 else None
-    return {name: None if value is None else Estimate(value, errors.get(name)) for name, value in values.items()}
+    return values
 
 
 def fared(estimated: Floats, errors: Floats, realised: Floats, deviations: float = 3.0) -> Fared | None:
