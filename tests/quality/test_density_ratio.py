@@ -46,8 +46,24 @@ def test_without_shift() -> None:
     for seed, count in enumerate((200, 1_000, 10_000) * 3):
         random = np.random.default_rng(seed)
         reference = rows(random, 10_000)
-        weights = density_ratio(reference, rows(random, count), BINS).weights(reference)
+        found = density_ratio(reference, rows(random, count), BINS)
+        assert not found.pairs
+        weights = found.weights(reference)
         assert effective_rows(weights) > 0.95 * 10_000, (seed, count)
+
+
+def test_two_features_together() -> None:
+    """A shift that leaves each of two features as it was is found in the two together."""
+    random = np.random.default_rng(5)
+    reference = rows(random, 20_000)
+    production = rows(random, 20_000)
+    alike = (production[0] > 0) == (production[1] > 1)
+    kept = random.random(20_000) < np.where(alike, 0.9, 0.3)
+    found = density_ratio(reference, production[:, kept], BINS)
+    weights = found.weights(found.rows(reference))
+    assert found.pairs == ((0, 1),)
+    alike = (reference[0] > 0) == (reference[1] > 1)
+    assert weights[alike].mean() / weights[~alike].mean() == pytest.approx(3, rel=0.1)
 
 
 def test_far_away() -> None:

@@ -2,16 +2,19 @@
 
 A classifier that tells production rows from reference rows knows the ratio of their densities: the odds that it gives a
 row, by the odds of the classes (Qin 1998; Sugiyama, Suzuki, Kanamori: Density Ratio Estimation in Machine Learning,
-2012, chapter 4). Ours adds up a logarithm for each bin of each feature. Those of a feature are held near zero as
-strongly as the rows ask for, so that a feature that did not shift takes no part, and without any shift the ratio is 1.
+2012, chapter 4). Ours adds up a logarithm for each bin of each feature, and for each cell of pairs of features that
+shifted together. Those of a feature are held near zero as strongly as the rows ask for, so that a feature that did not
+shift takes no part, and without any shift the ratio is 1.
 
-What it cannot see is a shift of features together that leaves each of them, and their sums of logarithms, as they were.
+What it cannot see is a shift of three features together that leaves all pairs as they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -25,33 +28,50 @@ Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.uint8]
 
 
+MOST_PAIRS = 8
+"""Pairs of features that take part, at most: those with the strongest evidence."""
+_SURE = 0.001
+"""The chance that any pair is taken up although none shifted."""
+_MOST_CELLS = 256
+_SIDE = 16
+_EXPECTED = 5.0
+"""Expected rows of a cell below which its deviation is no evidence."""
+_NORMAL = NormalDist()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DensityRatio:
     """The ratio, up to a factor that makes its mean over given rows 1.
 
     Attributes:
-        starts: int64[features], where the logarithms of each feature begin among the coefficients; 0 is the odds'.
-        found: the coefficients and what is known of them.
+        bins: how many bins each feature has.
+        pairs: features that shifted together, by their places.
+        found: the coefficients and what is known of them: one of the odds, then one for each bin of each feature and
+            for each cell of each pair.
     """
 
-    starts: Ints
+    bins: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
     found: Shrunk
 
     @property
     def moved(self) -> Floats:
-        """By how much each feature moved: the standard deviation of its bins' logarithms, float64[features]."""
+        """By how much each feature, then each pair moved: the standard deviation of its logarithms, float64."""
         return np.sqrt(self.found.variances)
 
-    def weights(self, places: Places, coefficients: Floats | None = None) -> Floats:
-        """The ratio for reference rows, float64 with mean 1.
+    def rows(self, places: Places) -> Places:
+        """Rows as `weights` takes them: uint8[features and pairs, rows] of uint8[features, rows]."""
+        return _with_pairs(places, self.bins, self.pairs)
+
+    def weights(self, rows: Places, coefficients: Floats | None = None) -> Floats:
+        """The ratio for `rows`, float64 with mean 1.
 
         Args:
-            places: uint8[features, rows], C-contiguous: the bin of each value.
             coefficients: instead of those found, such as one row of `found.draws`.
         """
         given = self.found.coefficients if coefficients is None else coefficients
-        logarithms = np.empty(places.shape[1])
-        _sums(frozen(places), self.starts, np.ascontiguousarray(given), logarithms)
+        logarithms = np.empty(rows.shape[1])
+        _sums(frozen(rows), _starts(_sizes(self.bins, self.pairs)), np.ascontiguousarray(given), logarithms)
         weights = np.exp(logarithms - logarithms.max())
         return np.asarray(weights / weights.mean(), np.float64)
 
@@ -59,7 +79,7 @@ class DensityRatio:
 def density_ratio(reference: Places, production: Places, bins: Sequence[int]) -> DensityRatio:
     """Learnt from rows of both, which need not be as many.
 
-    About 10 ns a row, feature and feature that it is paired with in a pass over all rows, of which there are some 20.
+    A pass over the rows takes about 1 ns a row and pair of features; there are some 20, twice as many with pairs.
 
     Args:
         reference, production: uint8[features, rows]: the bin of each value.
@@ -67,27 +87,90 @@ def density_ratio(reference: Places, production: Places, bins: Sequence[int]) ->
 
     Raises ValueError for shapes that do not fit, a bin that there is not, or no rows.
     """
-    parts = tuple(np.ascontiguousarray(part, np.uint8) for part in (reference, production))
-    for part in parts:
-        if part.ndim != 2 or len(part) != len(bins) or not part.shape[1]:
-            raise ValueError(f"bins of rows have the shape {part.shape}, not ({len(bins)}, at least 1)")
-        if np.any(part.max(axis=1) >= np.asarray(bins)):
+    sides = tuple(np.ascontiguousarray(side, np.uint8) for side in (reference, production))
+    for side in sides:
+        if side.ndim != 2 or len(side) != len(bins) or not side.shape[1]:
+            raise ValueError(f"bins of rows have the shape {side.shape}, not ({len(bins)}, at least 1)")
+        if np.any(side.max(axis=1) >= np.asarray(bins)):
             raise ValueError("a row is in a bin that its feature does not have")
-    size = 1 + int(sum(bins))
-    starts = 1 + np.append(0, np.cumsum(bins)[:-1]).astype(np.int64)
-    groups = np.append(FREE, np.repeat(np.arange(len(bins)), bins)).astype(np.int64)
+    sizes = tuple(int(size) for size in bins)
+    alone = _fitted(sides, sizes)
+    pairs = _together(sides, sizes, alone.coefficients)
+    both = _fitted(tuple(_with_pairs(side, sizes, pairs) for side in sides), _sizes(sizes, pairs)) if pairs else alone
+    return DensityRatio(sizes, pairs, both)
+
+
+def _fitted(sides: tuple[Places, ...], sizes: tuple[int, ...]) -> Shrunk:
+    size, starts = 1 + sum(sizes), _starts(sizes)
+    groups = np.append(FREE, np.repeat(np.arange(len(sizes)), sizes)).astype(np.int64)
     start = np.zeros(size)
-    start[0] = np.log(parts[1].shape[1] / parts[0].shape[1])
+    start[0] = np.log(sides[1].shape[1] / sides[0].shape[1])
 
     def likelihood(coefficients: Floats) -> Likelihood:
         gradient, curvature = np.zeros(size), np.zeros((size, size))
         logarithm = 0.0
-        for part, label in zip(parts, (0.0, 1.0), strict=True):
-            logarithm += _add(frozen(part), label, starts, coefficients, gradient, curvature)
+        for side, label in zip(sides, (0.0, 1.0), strict=True):
+            logarithm += _add(frozen(side), label, starts, coefficients, gradient, curvature)
         whole = curvature + np.triu(curvature, 1).T
         return Likelihood(logarithm, gradient, whole)
 
-    return DensityRatio(starts, shrunk_logistic.shrunk(likelihood, groups, start))
+    return shrunk_logistic.shrunk(likelihood, groups, start)
+
+
+def _together(sides: tuple[Places, ...], sizes: tuple[int, ...], alone: Floats) -> tuple[tuple[int, int], ...]:
+    """Pairs in whose cells rows are not as each feature alone leads to expect: by a score test (Rao 1948) of each."""
+    places = np.concatenate(sides, axis=1)
+    labels = np.repeat([0.0, 1.0], [side.shape[1] for side in sides])
+    logarithms = np.empty(places.shape[1])
+    _sums(frozen(places), _starts(sizes), alone, logarithms)
+    chances = 1 / (1 + np.exp(-np.clip(logarithms + alone[0], -700, 700)))
+    slope, spread = labels - chances, chances * (1 - chances)
+    every = list(combinations(range(len(sizes)), 2))
+    found = []
+    for pair in every:
+        cells = _cells(places, sizes, pair)
+        sums, expected = (np.bincount(cells, each, _MOST_CELLS) for each in (slope, spread))
+        some = expected >= _EXPECTED
+        free = int(some.sum()) - 1  # features that are held near zero leave what they could explain
+        if free > 0:
+            found.append((_deviations(float(np.sum(sums[some] ** 2 / expected[some])), free), pair))
+    least = _NORMAL.inv_cdf(1 - _SURE / max(len(every), 1))
+    strongest = sorted((each for each in found if each[0] > least), reverse=True)[:MOST_PAIRS]
+    return tuple(sorted(pair for _, pair in strongest))
+
+
+def _deviations(chi_square: float, free: int) -> float:
+    """How far out a chi-square is, as a standard normal (Wilson and Hilferty 1931)."""
+    part = 2 / (9 * free)
+    return float((np.cbrt(chi_square / free) - (1 - part)) / np.sqrt(part))
+
+
+def _side(size: int) -> int:
+    return min(size, _SIDE)
+
+
+def _cells(places: Places, sizes: tuple[int, ...], pair: tuple[int, int]) -> Places:
+    """The cell of each row, uint8; features of more than 16 bins with neighbours together."""
+    one, other = (
+        places[each]
+        if sizes[each] <= _SIDE
+        else (places[each].astype(np.int64) * _SIDE // sizes[each]).astype(np.uint8)
+        for each in pair
+    )
+    return np.asarray(one * np.uint8(_side(sizes[pair[1]])) + other, np.uint8)
+
+
+def _with_pairs(places: Places, sizes: tuple[int, ...], pairs: tuple[tuple[int, int], ...]) -> Places:
+    return np.ascontiguousarray(np.vstack([places, *(_cells(places, sizes, pair)[None] for pair in pairs)]), np.uint8)
+
+
+def _sizes(bins: tuple[int, ...], pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    return (*bins, *(_side(bins[one]) * _side(bins[other]) for one, other in pairs))
+
+
+def _starts(sizes: tuple[int, ...]) -> Ints:
+    """Where the coefficients of each begin, after that of the odds."""
+    return 1 + np.append(0, np.cumsum(sizes)[:-1]).astype(np.int64)
 
 
 def effective_rows(weights: Floats) -> float:

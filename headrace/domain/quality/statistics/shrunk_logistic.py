@@ -16,8 +16,10 @@ FREE = -1
 _ROUNDS = 25
 _STEPS = 30
 _HALVINGS = 30
-_NARROW, _WIDE = 1e-7, 25.0
+_NARROW, _WIDE = 1e-5, 25.0
 _START = 0.05
+_GAIN = 1e-5
+"""Of the logarithm of the likelihood: less is not worth a step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,7 @@ def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floa
         told = sizes - np.bincount(groups[held], np.diag(covariance)[held], len(sizes)) / variances
         wanted = squares / np.maximum(told, 1e-3 * sizes)
         after = np.clip(np.clip(wanted, variances / 10, variances * 10), _NARROW, _WIDE)
-        settled = np.all(np.abs(np.log(after / variances)) < 0.05)
+        settled = np.all(np.abs(np.log(after / variances)) < 0.1)
         variances = after
         if settled:
             break
@@ -95,7 +97,7 @@ def most_likely(likelihood: Callable[[Floats], Likelihood], precisions: Floats, 
     for _ in range(_STEPS):
         step = np.linalg.solve(found.curvature + np.diag(precisions), found.gradient - precisions * here)
         gain = float((found.gradient - precisions * here) @ step)
-        if gain < 1e-6:
+        if gain < _GAIN:
             break
         for halving in range(_HALVINGS):
             there = here + step / 2**halving
