@@ -14,7 +14,7 @@ pays (L / U) ** (1 / v).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ LOSSES = (0.15, 0.4)
 """What a frequent category gains or loses, in standard deviations of whether a row is of it."""
 NOVELTY = (0.005, 0.02, 0.1)
 """Shares of all rows that begin to be missing, or of a category that the reference does not tell."""
+CAPS = (np.inf, 100.0, 30.0, 15.0, 8.0)
+"""The most that a proved bet pays at once, whichever wins most: how much a rare bin is worth cannot be proved soon."""
 EATEN = 0.6
 """The most that the correction may take of what a bet wins in the mean, log U / KL(q, p)."""
 STAKE = 18.0
@@ -87,9 +89,10 @@ def bets_on(bins: ReferenceBins, z: float = 2.0, inflation: float = 1.0) -> Bets
 def proved_bets_on(bins: ReferenceBins, others: Ints, level: float) -> Bets:
     """Bets whose mean is at most 1, each with a probability of at least 1 - `level` over the reference: no measured z.
 
-    Each bet is divided by an upper confidence bound of its mean (empirical Bernstein: Maurer and Pontil,
-    arXiv 0907.3740, theorem 4) by rows that had no part in making it. With level = eta / number of all bets, the
-    promise on false alarms holds for 1 - eta of all references, where rows do not depend on one another.
+    Each bet pays no more at once than one of `CAPS`, and is divided by an upper confidence bound of its mean (empirical
+    Bernstein: Maurer and Pontil, arXiv 0907.3740, theorem 4) by rows that had no part in making it. With level = eta /
+    number of all bets, the promise on false alarms holds for 1 - eta of all references, where rows do not depend on one
+    another. The level is shared among the caps that are tried.
 
     Args:
         bins: made of one half of the reference.
@@ -98,9 +101,9 @@ def proved_bets_on(bins: ReferenceBins, others: Ints, level: float) -> Bets:
 
     >>> half = ReferenceBins(np.array([5000, 5000, 0]), levels=("a",))
     >>> proved_bets_on(half, np.array([5000, 5000, 0]), 0.05 / 5).names
-    ('a +0.15', 'a +0.4', 'a -0.075', 'a -0.2', 'other +0.1')
+    ('a +0.15', 'a +0.4', 'a -0.2', 'other +0.1', 'missing +0.02', 'missing +0.1')
     """
-    rows, stake = int(others.sum()), float(np.log(2 / level))
+    rows, stake = int(others.sum()), float(np.log(2 * len(CAPS) / level))
 
     def bound(pays: Floats, growth: float) -> float:
         if rows < 2:
@@ -110,22 +113,30 @@ def proved_bets_on(bins: ReferenceBins, others: Ints, level: float) -> Bets:
         beyond = np.sqrt(2 * variance * stake / rows) + 7 * float(pays.max()) * stake / (3 * (rows - 1))
         return float(np.log(mean + beyond))
 
-    return _bets(bins, bound, 1.0)
+    return _bets(bins, bound, 1.0, CAPS)
 
 
-def _bets(bins: ReferenceBins, bound: Callable[[Floats, float], float], inflation: float) -> Bets:
+def _bets(
+    bins: ReferenceBins, bound: Callable[[Floats, float], float], inflation: float, caps: Sequence[float] = (np.inf,)
+) -> Bets:
     p = bins.frequencies
     kept: list[Floats] = []
     names: list[str] = []
     families: list[str] = []
     for family, name, weights in _alternatives(bins):
         q = weights / weights.sum()
-        log_pay, growth = np.log(q / p), float(q @ np.log(q / p))
-        eaten = bound(q / p, growth)
-        if growth > 0 and eaten <= EATEN * growth:
-            kept.append((log_pay - eaten) / inflation)
-            names.append(name)
-            families.append(family)
+        best = 0.0
+        for cap in caps:
+            pays = np.minimum(q / p, cap)
+            growth = float(q @ np.log(pays))
+            eaten = bound(pays, growth) if growth > 0 else np.inf
+            if eaten <= EATEN * growth and growth - eaten > best:
+                if best == 0.0:
+                    kept.append(pays)
+                    names.append(name)
+                    families.append(family)
+                best = growth - eaten
+                kept[-1] = (np.log(pays) - eaten) / inflation
     each = np.array([FAMILIES[family] / families.count(family) for family in families])
     return Bets(np.array(kept).reshape(-1, len(p)), tuple(names), inflation, each / each.sum() if families else each)
 
