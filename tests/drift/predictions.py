@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.drift.reference_bins import Floats, Ints
-from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, profile_of
+from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
 from headrace.domain.models.package import Input, Manifest
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import schemas
@@ -51,7 +51,10 @@ def reference(seed: int = 1, rows: int = 20_000) -> ReferenceProfile:
     draw = np.random.default_rng(seed)
     matrix = draw.normal(size=(rows, len(INPUTS))).astype(np.float32)
     held_out = draw.normal(size=(rows, len(INPUTS)))
-    return ReferenceProfile(profile_of(INPUTS, matrix), answers_of(scores(held_out), labels(held_out, draw), THRESHOLD))
+    inputs = profile_of(INPUTS, matrix)
+    return ReferenceProfile(
+        inputs, answers_of(scores(held_out), labels(held_out, draw), THRESHOLD), joint_of(inputs, matrix)
+    )
 
 
 def watched(stream: str, pipeline: Pipeline = PIPELINE, profile: ReferenceProfile | None = None) -> WatchedColumns:

@@ -13,6 +13,7 @@ from headrace.domain.drift.reference_profile import (
     ColumnProfile,
     ReferenceProfile,
     answers_of,
+    joint_of,
     numeric_profile,
     parse,
     profile_of,
@@ -39,6 +40,48 @@ def test_what_is_read_is_what_was_written() -> None:
     values = pa.array([-9.0, 0.1, None, 3.0])
     assert read.inputs["b"].bins.place(values).tolist() == made.inputs["b"].bins.place(values).tolist()
     assert 350 < read.inputs["b"].bins.counts[-1] < 450
+
+
+def together() -> ReferenceProfile:
+    """Of two inputs that go together, and what they have to do with one another."""
+    draw = np.random.default_rng(2)
+    first = draw.normal(size=6_000)
+    matrix = np.column_stack([first, 0.8 * first + 0.6 * draw.normal(size=6_000)])
+    inputs = profile_of(("a", "b"), matrix)
+    return ReferenceProfile(inputs, {}, joint_of(inputs, matrix))
+
+
+def test_what_inputs_have_to_do_with_one_another_travels_too() -> None:
+    """The same further columns, by the same names, for the same rows."""
+    made = together()
+    read = parse(made.dump(), "here")
+    assert read.dump() == made.dump()
+    assert made.joint is not None
+    assert read.joint is not None
+    assert [*read.joint.columns] == ["inputs together", "a with b"]
+    draw = np.random.default_rng(3)
+    rows = draw.normal(size=(500, 2))
+    places = np.column_stack([made.inputs[n].bins.place(pa.array(rows[:, at])) for at, n in enumerate("ab")])
+    assert np.array_equal(read.joint.score.place(places), made.joint.score.place(places))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"features": [0, 2]},
+        {"pairs": [[0, 5]]},
+        {"scores": [[0.0], [0.0]]},
+        {"whitening": [[1.0]]},
+        {"of": ["a", "c"]},
+        {"columns": []},
+    ],
+)
+def test_what_would_reach_beyond_is_refused(change: dict[str, object]) -> None:
+    """Places, bins and names that are not there: nobody reads beyond what a file gave."""
+    said = json.loads(together().dump())
+    said["joint"] |= change
+    with pytest.raises(ContractError, match=r"^there: "):
+        parse(json.dumps(said).encode(), "there")
 
 
 @pytest.mark.parametrize(

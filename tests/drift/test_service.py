@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.drift.reference_bins import Floats
+from headrace.domain.drift.reference_profile import ReferenceProfile, joint_of, profile_of
 from headrace.domain.pipeline.spec import Drift
 from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
 from headrace.domain.records.drift_parts import PARTS
@@ -236,7 +239,8 @@ def test_what_stands_is_told_of_each_column() -> None:
     group.idle(list(rows))
     group.take(group.owner.tick(20.0, {}).emits)
     standing = {(row["stream"], row["column"]): row for row in group.standing}
-    assert len([column for stream, column in standing if stream == PREDICTIONS]) == 7
+    columns = {column for stream, column in standing if stream == PREDICTIONS}
+    assert columns >= {"", *made.INPUTS, "model score", "model decision", "age of terminal", "inputs together"}
     age = standing[PREDICTIONS, "age of terminal"]
     assert (age["state"], age["learnt"]) == ("learning", 3_000)
     score = standing[PREDICTIONS, "model score"]
@@ -283,3 +287,66 @@ def test_an_incident_is_over_when_its_model_answers_no_more() -> None:
     closed = [found for found in group.findings() if isinstance(found, DriftClosed)]
     assert [found.because for found in closed] == ["its model answers no more"]
     assert (closed[0].reached - made.START) // SECOND == 3_999 + 100_000
+
+
+def test_inputs_that_no_longer_go_together_are_seen() -> None:
+    """A correlation turns, and each input stays as it was: an incident of inputs together, and of no input alone."""
+    draw = np.random.default_rng(8)
+
+    def rows(count: int, by: float) -> Floats:
+        first = draw.normal(size=count)
+        return np.column_stack([first, by * first + 0.6 * draw.normal(size=count), draw.normal(size=count)])
+
+    trained = rows(20_000, 0.8)
+    inputs = profile_of(made.INPUTS, trained)
+    reference = ReferenceProfile(inputs, {}, joint_of(inputs, trained))
+    service = member(lambda stream, model: made.watched(stream, STRICT, reference))
+    group = Group(1, 0)
+    group.services = [service]
+    group.owner = service
+    group.of = dict.fromkeys(group.of, service)
+    for partition in (group.here, *group.of):
+        service.restore(partition, None)
+    values = np.concatenate([rows(6_000, 0.8), rows(3_000, -0.8)])
+    times = made.START + np.arange(len(values)) * SECOND
+    log = made.batch(PREDICTIONS, made.columns(PREDICTIONS, values, times, np.arange(len(values))), 0, 0)
+    group.idle([slot(0, 1), slot(0, 2)])
+    group.read({0: log}, 2_000)
+    (opened,) = [found for found in group.findings() if isinstance(found, DriftOpened)]
+    named = {each["column"] for each in json.loads(opened.columns)}
+    assert named <= {"inputs together", "amount with customer.avg_amount_7d", "model score", "model decision"}
+    assert named & {"inputs together", "amount with customer.avg_amount_7d"}
+    assert (opened.reached - made.START) / SECOND < 6_500
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_an_input_that_stops_coming_is_seen_within_500_events(at: int) -> None:
+    """All missing from one event on, whatever the others do."""
+    draw = np.random.default_rng(9)
+    values = draw.normal(size=(7_000, len(made.INPUTS)))
+    values[6_000:, at] = np.nan
+    times = made.START + np.arange(len(values)) * SECOND
+    scored = np.nan_to_num(values)
+    records = made.columns(PREDICTIONS, values, times, np.arange(len(values)))
+    place = records.schema.get_field_index("score")
+    records = records.set_column(place, records.schema.field("score"), pa.array(made.scores(scored)))
+    group = Group(1, 0)
+    group.idle([slot(0, 1), slot(0, 2)])
+    group.read({0: made.batch(PREDICTIONS, records, 0, 0)}, 2_000)
+    opened = next(found for found in group.findings() if isinstance(found, DriftOpened))
+    assert made.INPUTS[at] in {each["column"] for each in json.loads(opened.columns)}
+    assert 0 <= (opened.reached - made.START) / SECOND - 6_000 < 500
+
+
+def test_a_backfill_finds_what_the_live_stream_found() -> None:
+    """Partition by partition from their beginnings, as fast as it goes, or row by row as it came: the same incidents."""
+    rows = logs(10)
+    live, back = Group(1, 0), Group(1, 0)
+    live.read(rows, 60)
+    for log in rows.values():
+        back.take(back.services[0].process(log, 0.0).emits)
+    back.fold()
+    for group in (live, back):
+        group.idle(list(rows))
+    assert told(back) == told(live)
+    assert len(told(live)) >= 2

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from headrace.domain.drift.bets import inflation_of
+from headrace.domain.drift.joint_score import JointScore, joint_score_on
 from headrace.domain.drift.reference_bins import Floats, ReferenceBins, numeric_bins
 from headrace.errors import ContractError
 
@@ -18,6 +20,7 @@ FORMAT = 1
 SCORE, DECISION, LOSS = "model score", "model decision", "model loss"
 """Columns beside a model's inputs, under names that no input has: what it answered, whether that reached its threshold,
 and how wrong it was."""
+TOGETHER = "inputs together"
 MOST_BINS = 64
 CERTAIN = 1e-6
 """Scores count as no closer to 0 and 1, so that a loss is a number."""
@@ -37,22 +40,40 @@ class ColumnProfile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class JointProfile:
+    """What inputs have to do with one another, as further columns.
+
+    Attributes:
+        of: names of the inputs that `score` is made of, in its order.
+        score: makes the columns.
+        columns: profiles of these, by name, in their order.
+    """
+
+    of: tuple[str, ...]
+    score: JointScore
+    columns: Mapping[str, ColumnProfile]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReferenceProfile:
     """The columns of a reference, by name: a model's inputs by theirs, and of `SCORE`, `DECISION`, `LOSS` those known.
 
     Attributes:
         inputs: what the model read.
         answers: what became of it, on rows that it was not fitted on.
+        joint: of inputs together; None where there are not two that vary.
     """
 
     inputs: Mapping[str, ColumnProfile]
     answers: Mapping[str, ColumnProfile]
+    joint: JointProfile | None = None
 
     def dump(self) -> bytes:
         """As JSON, always the same."""
         parts = {"inputs": self.inputs, "answers": self.answers}
         said = {part: {name: _said(column) for name, column in columns.items()} for part, columns in parts.items()}
-        return json.dumps({"format": FORMAT, **said}, separators=(",", ":"), allow_nan=False).encode()
+        joint = {} if self.joint is None else {"joint": _said_joint(self.joint)}
+        return json.dumps({"format": FORMAT, **said, **joint}, separators=(",", ":"), allow_nan=False).encode()
 
 
 def profile_of(names: tuple[str, ...], matrix: npt.NDArray[np.floating]) -> dict[str, ColumnProfile]:
@@ -64,6 +85,32 @@ def profile_of(names: tuple[str, ...], matrix: npt.NDArray[np.floating]) -> dict
     """
     columns = (np.ascontiguousarray(matrix[:, at], np.float64) for at in range(len(names)))
     return {name: numeric_profile(values) for name, values in zip(names, columns, strict=True)}
+
+
+def joint_of(profiles: Mapping[str, ColumnProfile], matrix: npt.NDArray[np.floating]) -> JointProfile | None:
+    """What columns have to do with one another in a reference.
+
+    Args:
+        profiles: of numeric columns, by name.
+        matrix: rows x these columns, in the order of their time, NaN where missing.
+    """
+    bins = [profile.bins for profile in profiles.values()]
+    columns = (pa.array(np.ascontiguousarray(matrix[:, at], np.float64)) for at in range(len(bins)))
+    places = np.empty((len(matrix), len(bins)), np.uint8)
+    for at, (each, values) in enumerate(zip(bins, columns, strict=True)):
+        places[:, at] = each.place(values)
+    score = joint_score_on(bins, places)
+    if score is None:
+        return None
+    names = tuple(profiles)
+    inflations = [inflation_of(np.ascontiguousarray(values)) for values in score.values(places).T]
+    further = map(ColumnProfile, score.bins, inflations)
+    return JointProfile(names, score, dict(zip(_joint_names(names, score), further, strict=True)))
+
+
+def _joint_names(of: tuple[str, ...], score: JointScore) -> list[str]:
+    features = [of[at] for at in score.features.tolist()]
+    return [TOGETHER, *(f"{features[a]} with {features[b]}" for a, b in score.pairs.tolist())]
 
 
 def numeric_profile(values: Floats) -> ColumnProfile:
@@ -101,8 +148,10 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
         said = json.loads(data)
         if said["format"] != FORMAT:
             raise ContractError(f"{where}: a reference profile of format {said['format']}, this code reads {FORMAT}")
-        parts = ({name: _column(column) for name, column in said[part].items()} for part in ("inputs", "answers"))
-        return ReferenceProfile(*parts)
+        inputs, answers = (
+            {name: _column(column) for name, column in said[part].items()} for part in ("inputs", "answers")
+        )
+        return ReferenceProfile(inputs, answers, _joint(said["joint"], inputs) if "joint" in said else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
 
@@ -111,6 +160,35 @@ def _said(column: ColumnProfile) -> dict[str, Any]:
     bins = column.bins
     kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
     return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation}
+
+
+def _said_joint(joint: JointProfile) -> dict[str, Any]:
+    score = joint.score
+    return {
+        "of": list(joint.of),
+        "features": score.features.tolist(),
+        "scores": score.scores.tolist(),
+        "whitening": score.whitening.tolist(),
+        "pairs": score.pairs.tolist(),
+        "columns": [_said(column) for column in joint.columns.values()],
+    }
+
+
+def _joint(said: Mapping[str, Any], inputs: Mapping[str, ColumnProfile]) -> JointProfile:
+    of, columns = tuple(map(str, said["of"])), [_column(column) for column in said["columns"]]
+    features, pairs = (np.array(said[name], np.int64) for name in ("features", "pairs"))
+    pairs = pairs.reshape(-1, 2)
+    scores, whitening = (np.array(said[name], np.float64) for name in ("scores", "whitening"))
+    count = len(features)
+    shapes = scores.ndim == 2 and len(scores) == count and whitening.shape == (count, count)
+    if not shapes or len(columns) != 1 + len(pairs) or count < 2:
+        raise ValueError("what is said of inputs together does not fit together")
+    within = np.all((features >= 0) & (features < len(of))) and np.all((pairs >= 0) & (pairs < count))
+    widest = max(len(inputs[name].bins.counts) for name in of)
+    if not within or not np.isfinite(scores).all() or not np.isfinite(whitening).all() or scores.shape[1] < widest:
+        raise ValueError("what is said of inputs together is of none of them")
+    score = JointScore(features, scores, whitening, pairs, tuple(column.bins for column in columns))
+    return JointProfile(of, score, dict(zip(_joint_names(of, score), columns, strict=True)))
 
 
 def _column(said: Mapping[str, Any]) -> ColumnProfile:

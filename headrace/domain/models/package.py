@@ -267,7 +267,9 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
     package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, files.get(PROFILE))
     if package.reference is not None:
-        strange = sorted(set(package.reference.inputs) - set(package.manifest.input_names))
+        joint = package.reference.joint
+        told = {*package.reference.inputs, *(joint.of if joint is not None else ())}
+        strange = sorted(told - set(package.manifest.input_names))
         if strange:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")
     return package

@@ -330,6 +330,16 @@ class Pipeline:
         return tuple(v for v in self.views.values() if v.kind == "calendar")
 
     @property
+    def clock_features(self) -> frozenset[str]:
+        """Feature columns that say nothing of an event but when it was, as `view.name`."""
+        return frozenset(
+            f"{view.name}.{name}"
+            for view in self.calendar_views
+            for name, expression in view.expressions.items()
+            if not expression.fields
+        )
+
+    @property
     def own_views(self) -> tuple[View, ...]:
         """Entity views keyed as the events are."""
         return tuple(v for v in self.views.values() if v.own(self))

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.drift.joint_score import weights_with
 from headrace.domain.drift.reference_profile import (
     DECISION,
     LOSS,
     SCORE,
+    JointProfile,
     ReferenceProfile,
     log_loss,
     squared_error,
@@ -80,6 +82,7 @@ class WatchedColumns:
         schema: pa.Schema,
     ) -> None:
         self._chance = pipeline.model.output == "probability"
+        self._joint: JointProfile | None = None
         self._manifest = manifest
         self.left_out: tuple[str, ...] = ()
         self._segments = Segments(pipeline)
@@ -87,22 +90,31 @@ class WatchedColumns:
         answers = {} if reference is None else reference.answers
         if stream == PREDICTIONS:
             self._inputs = manifest.input_names
-            self.left_out = tuple(name for name in self._inputs if name in calendar_columns(pipeline))
+            self.left_out = tuple(name for name in self._inputs if name in pipeline.clock_features)
             self._matrix = FeatureMatrix.resolve(manifest.inputs, schema, f"{manifest.name}@{manifest.version}")
             self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance else {})
             self._fields |= {f"age of {view.name}": f"{view.name}_age" for view in pipeline.foreign_views}
             self.names: tuple[str, ...] = (*(n for n in self._inputs if n not in self.left_out), *self._fields)
             profiles = {**({} if reference is None else reference.inputs), **answers}
+            self._joint = None if reference is None else reference.joint
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.names = (LOSS, *(loss_of(*group) for group in groups))
             profiles = dict(answers) if self._chance else {}
         self.profiles = {name: profiles[name] for name in self.names if name in profiles}
+        if self._joint is not None and self.profiles.keys() >= set(self._joint.of):
+            self.profiles |= self._joint.columns
+            self.names = (*self.names, *self._joint.columns)
+        else:
+            self._joint = None
         self.known = tuple(name for name in self.names if name in self.profiles)
         self.unknown = tuple(name for name in self.names if name not in self.profiles)
 
     def weights(self) -> Floats:
         """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
+        joint = self._joint
+        if joint is not None:
+            return weights_with(len(self.names) - len(joint.columns), joint.score)
         found = np.full(len(self.names), 1.0 / len(self.names))
         if self._matrix is None and len(found) > 1:
             found[:], found[0] = 0.5 / (len(found) - 1), 0.5
@@ -124,8 +136,13 @@ class WatchedColumns:
         """
         values = self._losses(columns) if self._matrix is None else self._answers(columns)
         places = np.empty((columns.num_rows, len(self.known)), np.uint8)
+        further = () if self._joint is None else self._joint.columns
         for at, name in enumerate(self.known):
-            places[:, at] = self.profiles[name].bins.place(pa.array(values[name]))
+            if name not in further:
+                places[:, at] = self.profiles[name].bins.place(pa.array(values[name]))
+        if self._joint is not None:
+            made_of = [self.known.index(name) for name in self._joint.of]
+            places[:, len(self.known) - len(further) :] = self._joint.score.place(places[:, made_of])
         rest = np.empty((columns.num_rows, len(self.unknown)))
         for at, name in enumerate(self.unknown):
             rest[:, at] = values[name]
@@ -145,16 +162,6 @@ class WatchedColumns:
             which = slice(None) if rows is None else rows
             found[LOSS if rows is None else loss_of(*group)][which] = loss[which]
         return found
-
-
-def calendar_columns(pipeline: Pipeline) -> frozenset[str]:
-    """Features that say nothing of an event but when it was."""
-    return frozenset(
-        f"{view.name}.{name}"
-        for view in pipeline.calendar_views
-        for name, expression in view.expressions.items()
-        if not expression.fields
-    )
 
 
 def loss_of(segment: str, group: str) -> str:

@@ -62,6 +62,7 @@ def train_offline(
         as_of=moment,
         revision=revision,
         offsets=offsets or {},
+        clock=pipeline.clock_features,
     )
     package = train(data, recipe, progress)
     admit(package)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, profile_of
+from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
@@ -40,6 +40,7 @@ class Recipe:
         as_of: milliseconds, the moment whose knowledge the labels are; for the package.
         revision: of the code that makes the package.
         offsets: topic name -> partition -> [from, to): the records that the rows were read from.
+        clock: inputs that say nothing of an event but when it was: nobody watches them for drift.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Recipe:
     as_of: int | None = None
     revision: str | None = None
     offsets: Mapping[str, Mapping[int, tuple[int, int]]] = field(default_factory=dict)
+    clock: frozenset[str] = frozenset()
 
 
 def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambda trees: None) -> ModelPackage:
@@ -92,7 +94,9 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         answered = np.asarray(scores[len(data) - len(held_out) :], np.float64)
         metrics = evaluate(held_out.labels, answered)
         answers = answers_of(answered, held_out.labels.astype(np.float64), recipe.threshold)
-    profile = ReferenceProfile(profile_of(fitted.inputs, fitted.matrix), answers)
+    watched = [at for at, name in enumerate(fitted.inputs) if name not in recipe.clock]
+    inputs = profile_of(tuple(fitted.inputs[at] for at in watched), fitted.matrix[:, watched])
+    profile = ReferenceProfile(inputs, answers, joint_of(inputs, fitted.matrix[:, watched]))
     return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile)
 
 
