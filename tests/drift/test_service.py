@@ -339,7 +339,7 @@ def test_an_input_that_stops_coming_is_seen_within_500_events(at: int) -> None:
 
 
 def test_a_backfill_finds_what_the_live_stream_found() -> None:
-    """Partition by partition from their beginnings, as fast as it goes, or row by row as it came: the same incidents."""
+    """Partition by partition from their beginnings at once, or row by row as it came: the same incidents."""
     rows = logs(10)
     live, back = Group(1, 0), Group(1, 0)
     live.read(rows, 60)
