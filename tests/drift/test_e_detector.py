@@ -239,3 +239,11 @@ def test_what_follows_on_itself_is_worth_less() -> None:
     assert 12 < inflation < 26  # (1 + .9) / (1 - .9) in the limit
     bins = numeric_bins(rows)
     assert np.abs(bets_on(bins, inflation=inflation).log_pays).max() < np.abs(bets_on(bins).log_pays).max() / 10
+
+
+def test_numbers_that_differ_in_their_last_digits_are_in_one_bin() -> None:
+    """Scores of a small tree are few; a runtime that rounds otherwise changes no bin."""
+    leaves = np.random.default_rng(9).choice([0.1, 0.30000001, 0.7, 1.0], 5_000)
+    bins = numeric_bins(leaves)
+    for sign in (1, -1):
+        assert np.array_equal(bins.place(pa.array(leaves * (1 + sign * 1e-6))), bins.place(pa.array(leaves)))

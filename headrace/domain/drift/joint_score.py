@@ -71,7 +71,9 @@ class JointScore:
     def values(self, places: Bytes) -> Floats:
         """The scores before they are binned, float64, events x further columns; NaN where nothing is said."""
         found = np.empty((len(places), 1 + len(self.pairs)))
-        _score(frozen(places), self.features, self.scores, self.whitening.T.copy(), self.pairs, found)
+        _score(
+            frozen(np.ascontiguousarray(places)), self.features, self.scores, self.whitening.T.copy(), self.pairs, found
+        )
         return found
 
 

@@ -108,14 +108,20 @@ class ReferenceBins:
 def numeric_bins(values: Floats) -> ReferenceBins:
     """Bins of numbers (float64, NaN where missing) by quantiles of them, each with enough rows beyond it.
 
+    Bounds are halfway from a quantile to the next number that is there: where there are few numbers, such as scores of
+    a small tree, what differs from one of them in its last digits is in the same bin.
+
     >>> bins = numeric_bins(np.array([0.0, 1.0] * 50 + [np.nan]))
     >>> bins.edges.tolist(), bins.counts.tolist()
-    ([0.0, 1.0], [50, 50, 0, 1])
+    ([0.5], [50, 50, 1])
     """
     known = np.sort(values[~np.isnan(values)])
     beyond = ENOUGH / max(len(known), 1)
     shares = [share for share in QUANTILES if beyond <= share <= 1 - beyond]
-    edges = np.unique(np.quantile(known, shares, method="inverted_cdf")) if shares else np.empty(0)
+    quantiles = np.unique(np.quantile(known, shares, method="inverted_cdf")) if shares else np.empty(0)
+    beyond_it = np.searchsorted(known, quantiles, side="right")
+    quantiles, beyond_it = quantiles[beyond_it < len(known)], beyond_it[beyond_it < len(known)]
+    edges = quantiles / 2 + known[beyond_it] / 2
     places = np.searchsorted(edges, known, side="left")
     counts = np.bincount(places, minlength=len(edges) + 1)
     return ReferenceBins(np.append(counts, len(values) - len(known)).astype(np.int64), edges=edges)

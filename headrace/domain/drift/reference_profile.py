@@ -133,7 +133,7 @@ def log_loss(scores: Floats, labels: Floats) -> Floats:
     [0.693, 0.0, nan]
     """
     chance = np.clip(np.where(labels > 0.5, scores, 1 - scores), CERTAIN, 1.0)
-    return np.where(np.isnan(labels), np.nan, -np.log(chance))
+    return np.where(np.isnan(labels), np.nan, 0.0 - np.log(chance))
 
 
 def squared_error(scores: Floats, labels: Floats) -> Floats:

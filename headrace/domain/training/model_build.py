@@ -88,12 +88,12 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         )
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)
-    _check_parity(package, recipe.trainer, data.matrix, scores)
+    answered = _checked_scores(package, recipe.trainer, data.matrix, scores)
     metrics, answers = {}, {}
     if held_out is not None:
-        answered = np.asarray(scores[len(data) - len(held_out) :], np.float64)
-        metrics = evaluate(held_out.labels, answered)
-        answers = answers_of(answered, held_out.labels.astype(np.float64), recipe.threshold)
+        held = len(data) - len(held_out)
+        metrics = evaluate(held_out.labels, scores[held:])
+        answers = answers_of(answered[held:], held_out.labels.astype(np.float64), recipe.threshold)
     watched = [at for at, name in enumerate(fitted.inputs) if name not in recipe.clock]
     inputs = profile_of(tuple(fitted.inputs[at] for at in watched), fitted.matrix[:, watched])
     profile = ReferenceProfile(inputs, answers, joint_of(inputs, fitted.matrix[:, watched]))
@@ -146,9 +146,10 @@ def reference(data: Dataset) -> dict[str, tuple[float, ...]]:
     return profiles
 
 
-def _check_parity(
+def _checked_scores(
     package: ModelPackage, trainer: str, matrix: npt.NDArray[np.float32], scores: npt.NDArray[np.floating]
-) -> None:
+) -> npt.NDArray[np.float64]:
+    """What the graph says of the rows, once that is what the library said."""
     found = open_session(package, SessionSettings(executor="onnxruntime", device="cpu")).run(matrix)
     difference = float(np.abs(found - scores).max())
     if not difference <= PARITY:
@@ -156,3 +157,4 @@ def _check_parity(
             f"{package.title}: the ONNX graph differs from trainer {trainer} by {difference:.2g} on "
             f"{len(matrix)} rows; {PARITY:g} is allowed"
         )
+    return found.astype(np.float64)
