@@ -39,6 +39,8 @@ EATEN = 0.6
 STAKE = 18.0
 """The logarithm of what a bet has to win for an alarm, about: of a threshold of 100,000 and a weight of
 a thousandth."""
+ESTIMATED = 1.5
+"""An inflation from which on every bet is given z itself: how rows follow one another is an estimate too."""
 FAMILIES: Mapping[str, float] = {
     "shift": 0.5,
     "variance": 0.32,
@@ -145,7 +147,8 @@ def upper_bound(pays: Floats, p: Floats, rows: int, z: float, inflation: float, 
     """The logarithm of U of a bet that wins so much in the mean, on a reference of so many rows."""
     mean = float(p @ pays)
     error = float(np.sqrt(p @ (pays - mean) ** 2 * inflation / max(rows, 1)))
-    return float(np.log1p(min(z, error * STAKE / growth / 2) * error)) if growth > 0 else 0.0
+    owed = z if inflation >= ESTIMATED else min(z, error * STAKE / growth / 2)
+    return float(np.log1p(owed * error)) if growth > 0 else 0.0
 
 
 def _alternatives(bins: ReferenceBins) -> list[tuple[str, str, Floats]]:
