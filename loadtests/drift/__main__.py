@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.drift import cost, delay, false_alarms, joint
+from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, joint
 from loadtests.drift.figures import Figures, spread_over
 from loadtests.drift.page import page
 
@@ -20,6 +20,9 @@ PARTS: dict[str, ModuleType] = {
     "false_alarms": false_alarms,
     "delay": delay,
     "joint": joint,
+    "concept": concept,
+    "electricity": electricity,
+    "cycles": cycles,
     "cost": cost,
 }
 

@@ -218,6 +218,17 @@ def test_a_change_of_one_feature_is_seen_soon_and_its_feature_named(change: obje
     assert float(np.median(delays)) <= within, delays
 
 
+@pytest.mark.parametrize("to", [0.5, -0.5, np.nan])
+def test_a_constant_that_changes_is_seen_at_once(to: float) -> None:
+    """Upwards, downwards or to nothing: within some rows, though no row of the reference was like it."""
+    bins = numeric_bins(np.zeros(5_000))
+    made = detector([bins])
+    rows = np.zeros((2_000, 1))
+    rows[1_000:] = to
+    over = np.flatnonzero(made.advance(made.begin(), placed([bins], rows)) >= ASKED)
+    assert 1_000 <= over[0] * LOOKED < 1_010
+
+
 def test_categories_that_come_new_fall_into_a_bin_of_their_own() -> None:
     """An unseen level, a missing value and a known one have different bins; numbers have none here."""
     bins = category_bins(pa.array(["a"] * 60 + ["b"] * 40))

@@ -22,6 +22,12 @@ QUANTILES = (*_BELOW, 0.5, *(round(1 - share, 3) for share in reversed(_BELOW)))
 """Shares below the edges: so many that a wider spread is seen in 97% of the events that exact values would take."""
 ENOUGH = 25
 """Rows of the reference that must lie beyond a quantile, for it to be told from chance."""
+MANY = 0.01
+"""The share of rows with the least or largest number from which on nothing is thought to lie beyond."""
+FARTHEST = 1e300
+"""Beyond such numbers nothing is watched for."""
+LEAST = 1e-6
+"""By how much a constant must change, of its own size."""
 TOP_LEVELS = 10
 TINY = 1e-12
 """The least share of a bin."""
@@ -109,11 +115,12 @@ def numeric_bins(values: Floats) -> ReferenceBins:
     """Bins of numbers (float64, NaN where missing) by quantiles of them, each with enough rows beyond it.
 
     Bounds are halfway from a quantile to the next number that is there: where there are few numbers, such as scores of
-    a small tree, what differs from one of them in its last digits is in the same bin.
+    a small tree, what differs from one of them in its last digits is in the same bin. Where many rows have the least or
+    the largest number, what lies beyond it has a bin of its own: a constant may change.
 
     >>> bins = numeric_bins(np.array([0.0, 1.0] * 50 + [np.nan]))
     >>> bins.edges.tolist(), bins.counts.tolist()
-    ([0.5], [50, 50, 1])
+    ([-0.5, 0.5, 1.5], [0, 50, 50, 0, 1])
     """
     known = np.sort(values[~np.isnan(values)])
     beyond = ENOUGH / max(len(known), 1)
@@ -122,9 +129,19 @@ def numeric_bins(values: Floats) -> ReferenceBins:
     beyond_it = np.searchsorted(known, quantiles, side="right")
     quantiles, beyond_it = quantiles[beyond_it < len(known)], beyond_it[beyond_it < len(known)]
     edges = quantiles / 2 + known[beyond_it] / 2
+    edges = np.unique(np.concatenate([-_beyond(-known[::-1])[::-1], edges, _beyond(known)]))
     places = np.searchsorted(edges, known, side="left")
     counts = np.bincount(places, minlength=len(edges) + 1)
     return ReferenceBins(np.append(counts, len(values) - len(known)).astype(np.int64), edges=edges)
+
+
+def _beyond(known: Floats) -> Floats:
+    """An edge above the largest of ascending numbers, where many rows have it; none else."""
+    largest = known[-1:]
+    below = int(np.searchsorted(known, known[-1])) if len(known) else 0
+    if len(known) - below < max(ENOUGH, MANY * len(known)) or abs(known[-1]) > FARTHEST:
+        return np.empty(0)
+    return largest + ((largest - known[below - 1]) / 2 if below else np.maximum(np.abs(largest), LEAST) * LEAST)
 
 
 def category_bins(values: pa.Array) -> ReferenceBins:
