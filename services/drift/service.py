@@ -42,10 +42,10 @@ FIRST = -62_135_596_800_000
 """Milliseconds of the year 1: what is written where there is no progress."""
 SHARES = {PREDICTIONS: 0.75, OUTCOMES: 0.25}
 """Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
-LEFT_OUT: dict[str, Any] = {
-    "events": 0, "evidence": 0.0, "state": "left_out", "learnt": None, "divergence": 0.0,
-    "edges": [], "reference": [], "recent": [],
+UNTOLD: dict[str, Any] = {
+    "events": 0, "evidence": 0.0, "learnt": None, "divergence": 0.0, "edges": [], "reference": [], "recent": [],
 }  # fmt: skip  # one column's worth
+"""What a record says that is of no values."""
 Columns = Callable[[str, ModelIdentity], WatchedColumns]
 
 
@@ -243,14 +243,22 @@ class Watcher(Service):
                     "reached": max(watch.reached or 0, FIRST),
                     "incident": incident,
                 }
+                rows += [
+                    same | UNTOLD | {"column": "", "state": "course", "reached": hour, "evidence": highest}
+                    for hour, highest in monitor.course()
+                    if hour >= FIRST  # the first rows of all have no time yet
+                ]
                 rows += [same | _said(each) for each in (monitor.whole(), *monitor.standing())]
                 watched = self._watched(stream, model)
-                rows += [same | LEFT_OUT | {"column": name} for name in (watched.left_out if watched else ())]
+                rows += [
+                    same | UNTOLD | {"column": name, "state": "left_out"}
+                    for name in (watched.left_out if watched else ())
+                ]
         self._figures.waiting.set(sum(len(watch.merge) for watch in watches.values()))
         if not rows:
             return []
         columns = pa.RecordBatch.from_pylist(rows, schema=self._records)
-        keys = pa.array(["/".join((row["stream"], *row["model"].values(), row["column"])) for row in rows])
+        keys = pa.array([_key(row) for row in rows])
         return [Emit("drift", columns, keys, np.full(len(rows), self._here, np.int32))]
 
     # ---- state comes and goes ------------------------------------------------------------------------------------
@@ -320,6 +328,12 @@ class _SourcePartition:
         """What `dump` wrote."""
         said = json.loads(snapshot)
         return cls(Clock(np.array(said["clock"], np.int64)), said["next_offset"])
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    """Of a course, one for each hour."""
+    hour = [str(row["reached"])] if row["state"] == "course" else []
+    return "/".join((row["stream"], *row["model"].values(), row["column"], *hour))
 
 
 def _said(each: ColumnStanding) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def watched(project: Project) -> dict[str, int]:
     """How many rows of each stream were watched."""
     found = {"predictions": 0, "outcomes": 0}
     for row in project.read("drift").to_pylist():
-        if row["column"] == "":
+        if row["column"] == "" and row["state"] != "course":
             found[row["stream"]] = row["events"]
     return found
 
@@ -154,6 +154,11 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     assert "terminal.risk_30d" in shown.stdout
     one = command(torn, by_stream["predictions"]["incident"])
     assert "shift +" in one.stdout
+    picture = torn.directory / "drift.png"
+    drawn = command(torn, "--plot", str(picture))
+    assert f"drawn in {picture}" in drawn.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert max(evidence for _, evidence in found["models"][0]["course"]) >= 1.0
     none = command(torn, "predictions/99")
     assert none.returncode == 2
     assert "has no incident predictions/99" in none.stderr

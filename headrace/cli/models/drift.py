@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
-from headrace.cli.render.documents import print_json
+from headrace.cli.render.documents import drawing, print_json
 from headrace.cli.render.drift import drift_sheet, incident_sheet
 from headrace.cli.render.remarks import note
-from headrace.operations.drift.report import drift_report
+from headrace.operations.drift.report import DriftReport, drift_report
 
 WIDE = 160
 """Columns where no terminal says how many: names are not to be cut in a pipe."""
@@ -21,6 +22,9 @@ def drift(
     pipeline: PipelineName,
     incident: Annotated[
         str | None, typer.Argument(metavar="[INCIDENT]", help="One of them, such as predictions/1: all that it is.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="OUT.png", help="Draw the evidence over time, and incidents.")
     ] = None,
     bootstrap: Bootstrap = None,
     json: Json = False,
@@ -33,6 +37,8 @@ def drift(
     settings, contracts = contracts_of(pipeline, bootstrap)
     found = drift_report(settings, contracts)
     chosen = None if incident is None else found.incident(incident)
+    if plot is not None:
+        _draw(found, plot)
     terminal = Console(highlight=False)
     console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
     if json:
@@ -41,5 +47,13 @@ def drift(
         for part in drift_sheet(found) if chosen is None else incident_sheet(chosen):
             console.print(part)
         console.print(note(contracts.pipeline.name))
+        if plot is not None:
+            console.print(f"\ndrawn in {plot}", markup=False)
     still = [each for each in found.incidents if each.closed is None] if chosen is None else [chosen]
     raise typer.Exit(3 if any(each.closed is None for each in still) else 0)
+
+
+def _draw(found: DriftReport, out: Path) -> None:
+    with drawing():
+        from headrace.cli.render.drift_plot import draw  # what draws is an extra, and takes a second to load
+    draw(found, out)

@@ -10,12 +10,11 @@ from rich.console import Console
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.periods import Last, Window, asked
-from headrace.cli.render.documents import print_json
+from headrace.cli.render.documents import drawing, print_json
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.cli.render.scorecard import fitted_notes, scorecard_sheet
 from headrace.domain.scorecards.grouped_tallies import PARTS
-from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.scorecard_query.catalogue import KEY
 from headrace.operations.scorecard_query.query import ScorecardAnswer, ScorecardRequest, scorecards
@@ -72,10 +71,6 @@ def scorecard(
 
 
 def _draw(answer: ScorecardAnswer, out: Path) -> None:
-    try:
+    with drawing():
         from headrace.cli.render.scorecard_plot import draw  # what draws is an extra, and takes a second to load
-    except ModuleNotFoundError as missing:
-        raise ConfigurationError(
-            f"--plot needs {missing.name}: install the extra that brings it (pip install 'headrace[plot]')"
-        ) from missing
     draw(answer.found, answer.pipeline, answer.span, out)

@@ -1,14 +1,17 @@
-"""What operations answer as JSON documents: one way for all commands."""
+"""What operations answer as JSON documents, and as pictures: one way for all commands."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import typer
 from pydantic import BaseModel
+
+from headrace.errors import ConfigurationError
 
 
 def json_of(value: Any) -> Any:
@@ -29,6 +32,17 @@ def json_of(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [json_of(inner) for inner in value]
     return value
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Around the import of what draws, which is an extra. ConfigurationError names it where it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"--plot needs {missing.name}: install the extra that brings it (pip install 'headrace[plot]')"
+        ) from missing
 
 
 def print_json(value: Any, indent: int | None = None) -> None:

@@ -39,8 +39,7 @@ def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path
     Raises:
         ConfigurationError: the file cannot be written, or is of no kind that can be drawn.
     """
-    if out.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"--plot {out}: name a file that ends with {', '.join(FORMATS)}")
+    check_kind(out)
     canvas = Canvas(figsize=(13, 7.6), dpi=120, layout="constrained")
     axes = canvas.subplots(2, 3).flat
     probability = pipeline.model.output == "probability"
@@ -64,6 +63,17 @@ def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path
         ha="left",
     )
     canvas.legend(handles=list(_legend(found)), loc="outside lower center", ncols=min(len(found) + 3, 4), frameon=False)
+    save(canvas, out)
+
+
+def check_kind(out: Path) -> None:
+    """ConfigurationError for a file of no kind that can be drawn."""
+    if out.suffix.lower() not in FORMATS:
+        raise ConfigurationError(f"--plot {out}: name a file that ends with {', '.join(FORMATS)}")
+
+
+def save(canvas: Canvas, out: Path) -> None:
+    """Write a picture. ConfigurationError where that cannot be."""
     try:
         canvas.savefig(out)
     except OSError as error:
@@ -73,7 +83,7 @@ def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path
 def _course(axis: Any, each: Summary, name: str, colour: str, window: int, place: int) -> None:
     guesses = list(_guesses(each, name))
     if guesses:
-        times = [_time(start + window / 2) for start, *_ in guesses]
+        times = [moment_of(start + window / 2) for start, *_ in guesses]
         axis.plot(times, [value for _, value, *_ in guesses], color=colour, ls="--", lw=1.1, alpha=0.8)
         banded = [(time, low, high) for time, (_, _, low, high) in zip(times, guesses, strict=True) if low is not None]
         if banded:
@@ -82,7 +92,7 @@ def _course(axis: Any, each: Summary, name: str, colour: str, window: int, place
     shift = window * (0.5 + 0.06 * (place % 4 - 1.5))
     known = [(start, figure) for start, card in each.windows.items() if (figure := card.figures.get(name)) is not None]
     known = [(start, figure) for start, figure in known if figure.value is not None]
-    times = [_time(start + shift) for start, _ in known]
+    times = [moment_of(start + shift) for start, _ in known]
     axis.plot(times, [figure.value for _, figure in known], color=colour, marker="o", ms=3.5, lw=1.6)
     sure = [(t, f.low, f.high) for t, (_, f) in zip(times, known, strict=True) if f.low is not None]
     if not sure:
@@ -113,25 +123,31 @@ def _shade(axis: Any, found: Sequence[Summary], window: int) -> None:
     complete = {start for each in found for start in each.complete}
     for start in starts:
         if start not in complete:
-            axis.axvspan(_time(start), _time(start + window), color="#f2f2f2", lw=0, zorder=0)
-    axis.set_xlim(_time(starts[0]), _time(starts[-1] + window))
+            axis.axvspan(moment_of(start), moment_of(start + window), color="#f2f2f2", lw=0, zorder=0)
+    axis.set_xlim(moment_of(starts[0]), moment_of(starts[-1] + window))
 
 
-def _time(ms: float) -> datetime:
+def moment_of(ms: float) -> datetime:
+    """Milliseconds since the epoch as what axes take."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _dress(axis: Any, name: str) -> None:
     bounds = {"positive_rate": "positive rate, dotted: expected of the first", "decision_rate": "decided yes"}
     axis.set_title(bounds.get(name, title(name)), loc="left", fontsize=10)
-    locator = dates.AutoDateLocator(minticks=3, maxticks=7)
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    date_axis(axis)
     if name in _SHARES:
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     if name.startswith("latency"):
         axis.set_ylim(bottom=0)
     _plain(axis)
+
+
+def date_axis(axis: Any) -> None:
+    """Dates below, in few words."""
+    locator = dates.AutoDateLocator(minticks=3, maxticks=7)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
 
 def _calibration(axis: Any, found: Sequence[Summary]) -> None:

@@ -32,6 +32,7 @@ then, by those of the second for a small one."""
 LEFT = 0.1
 """The share of the threshold that columns without part in an alarm may have together: each alarm uses up the rest, so
 there are no more than were promised."""
+HOUR = 3_600_000
 NORMAL_95 = 1.6449
 
 
@@ -67,6 +68,7 @@ class ModelMonitor:
         self._life: Ints = np.zeros(len(self.columns), np.int64)
         self.recent = RecentEvents(len(self.columns))
         self.evidence = 0.0
+        self._course: dict[int, float] = {}
         self._detector = self._made()
         self._state = self._detector.begin()
 
@@ -117,6 +119,7 @@ class ModelMonitor:
             over = np.flatnonzero(looks >= self.threshold)
             if len(looks):
                 self.evidence = float(looks[-1]) / self.threshold
+                self._note(looks[: int(over[0]) + 1] if len(over) else looks, times[at:], int(before.count[0]))
             if not len(over):
                 self.recent.add(places[at:], times[at:])
                 return
@@ -126,6 +129,19 @@ class ModelMonitor:
             self.recent.add(places[at:upto], times[at:upto])
             yield self._alarm(int(times[upto - 1]), float(looks[-1]))
             at = upto
+
+    def _note(self, looks: Floats, times: Ints, count: int) -> None:
+        """Keep the highest evidence of each hour; `count` events were before the first of `times`."""
+        hours = times[LOOKED - 1 - count % LOOKED :: LOOKED][: len(looks)] // HOUR * HOUR
+        for hour in np.unique(hours).tolist():
+            highest = float(looks[hours == hour].max()) / self.threshold
+            self._course[hour] = max(self._course.get(hour, 0.0), highest)
+
+    def course(self) -> list[tuple[int, float]]:
+        """The highest evidence within each hour of event time since this was asked last, by its first millisecond."""
+        found = sorted(self._course.items())
+        self._course = dict(found[-1:])
+        return found
 
     def _alarm(self, time: int, evidence: float) -> Alarm:
         """The largest columns until the others have little left; they are silent from now on."""
@@ -281,6 +297,7 @@ class ModelMonitor:
                 for name, profile in learnt.items()
             },
             "evidence": self.evidence,
+            "course": sorted(self._course.items()),
             "remembered": self.recent.count,
         }
         first = {f"first.{at}": np.concatenate([*self._first[name], np.empty(0)]) for at, name in self._learning()}
@@ -325,7 +342,7 @@ class ModelMonitor:
         state.events[:], state.count[:] = columns["events"], columns["count"]
         self._silent[:], self._calm[:] = columns["silent"].astype(np.bool_), columns["calm"]
         self._life[:] = columns["life"]
-        self.evidence = said["evidence"]
+        self.evidence, self._course = said["evidence"], dict(said["course"])
         held = len(columns["recent.times"])
         places = columns["recent.places"].astype(np.uint8).reshape(len(self.columns), held).T
         self.recent.count = said["remembered"] - held

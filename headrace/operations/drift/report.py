@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,9 @@ from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.process.settings import Settings
+
+Key = tuple[str, str, str]
+"""Stream, digest of a model, column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class WatchedModel:
         events: rows of it that were watched.
         evidence: for a change, over the threshold: 1 is an alarm.
         incident: the open one of the stream.
+        course: the highest evidence within each hour of event time, by its first millisecond, the oldest first.
         columns: those that changed or have most evidence first.
     """
 
@@ -67,6 +72,7 @@ class WatchedModel:
     events: int
     evidence: float
     incident: str | None
+    course: Sequence[tuple[int, float]]
     columns: Sequence[WatchedColumn]
 
 
@@ -149,15 +155,20 @@ def drift_report(settings: Settings, contracts: Contracts) -> DriftReport:
         Transient: Kafka does not answer.
     """
     name = contracts.pipeline.name
-    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    newest: dict[Key, dict[str, Any]] = {}
+    courses: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for row in _rows(settings.connection, contracts.channel("drift")):
-        newest[row["stream"], row["model"]["digest"], row["column"]] = row
+        of = row["stream"], row["model"]["digest"]
+        if row["state"] == "course":
+            courses[of][_milliseconds(row["reached"])] = row["evidence"]
+        else:
+            newest[(*of, row["column"])] = row
     if not newest:
         raise ConfigurationError(
             f"nothing of {name} is watched for drift yet: `headrace run {name}` runs the service that does, and "
             f"`headrace lag {name}` says how far it is"
         )
-    return DriftReport(name, _models(newest), incidents(settings.connection, contracts.channel("control")))
+    return DriftReport(name, _models(newest, courses), incidents(settings.connection, contracts.channel("control")))
 
 
 def incidents(connection: Connection, control: Channel) -> list[Incident]:
@@ -206,17 +217,22 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
     )
 
 
-def _models(newest: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> list[WatchedModel]:
+def _models(
+    newest: Mapping[Key, Mapping[str, Any]], courses: Mapping[tuple[str, str], Mapping[int, float]]
+) -> list[WatchedModel]:
     found = []
     order = sorted(newest.items(), key=lambda item: (item[0][0] != "predictions", item[0]))
     for (stream, digest, column), row in order:
         if column == "":
             columns = [each for (s, d, c), each in newest.items() if (s, d) == (stream, digest) and c]
-            found.append(_model(row, _columns(columns)))
+            course = sorted(courses.get((stream, digest), {}).items())
+            found.append(_model(row, course, _columns(columns)))
     return found
 
 
-def _model(row: Mapping[str, Any], columns: Sequence[WatchedColumn]) -> WatchedModel:
+def _model(
+    row: Mapping[str, Any], course: Sequence[tuple[int, float]], columns: Sequence[WatchedColumn]
+) -> WatchedModel:
     model = row["model"]
     return WatchedModel(
         row["stream"],
@@ -227,6 +243,7 @@ def _model(row: Mapping[str, Any], columns: Sequence[WatchedColumn]) -> WatchedM
         row["events"],
         row["evidence"],
         row["incident"],
+        course,
         columns,
     )
 
