@@ -16,6 +16,8 @@ Ints = npt.NDArray[np.int64]
 _KNOTS = np.linspace(0.03, 0.97, 8)
 _CELLS = 2_000
 _TINY = 1e-6
+_DOUBT = 0.05
+"""Log odds by which a claim may always be off: few rows do not prove it right."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +120,9 @@ def labelled_scores(
     middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     scale = Scale(claims, means, np.log(middle) - np.log1p(-middle), np.zeros(0))
     axis = scale.axis(means)
-    knots = np.unique(axis[np.searchsorted(np.cumsum(sizes) / sizes.sum(), _KNOTS).clip(0, len(means) - 1)])
+    classes = [np.bincount(which, many * each, len(sizes)) for each in (positive, ~positive)]
+    reached = np.cumsum(sum(each / max(each.sum(), 1.0) for each in classes))  # rare positives weigh as all negatives
+    knots = np.unique(axis[np.searchsorted(reached / reached[-1], _KNOTS).clip(0, len(means) - 1)])
     if len(knots) < 2:
         knots = np.array([axis[0] - 1.0, axis[-1] + 1.0])
     return LabelledScores(which, positive, means, Scale(claims, scale.scores, scale.places, knots))
@@ -144,7 +148,7 @@ def chance_curve(reference: LabelledScores, weights: Floats, rows: float | None 
     line = 0 if scale.claims else FREE
     groups = np.array([line, line, *[line + 1] * (terms.shape[1] - 2)], np.int64)
     start = np.zeros(terms.shape[1])
-    found = shrunk_logistic.shrunk(_Weighted(reference, weights, turned, rows).likelihood, groups, start)
+    found = shrunk_logistic.shrunk(_Weighted(reference, weights, turned, rows).likelihood, groups, start, _DOUBT**2)
     return ChanceCurve(scale, turned, groups, found)
 
 

@@ -59,7 +59,7 @@ class Shrunk:
         return found
 
 
-def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floats) -> Shrunk:
+def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floats, least: float = _NARROW) -> Shrunk:
     """Coefficients with a normal prior about zero, whose variance is one for each group and found by the evidence.
 
     Groups that the data has no use for get a variance near nothing, and their coefficients are nearly zero.
@@ -68,6 +68,7 @@ def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floa
         likelihood: of any coefficients; concave.
         groups: int64[d], from 0 on without gaps, `FREE` for coefficients without a prior.
         start: float64[d], where to begin.
+        least: variance of a group, whatever the data says: what was not seen yet is not for that reason not there.
 
     References:
         D. J. C. MacKay: Bayesian Interpolation, Neural Computation 4 (1992), section 4.4: the fixed point.
@@ -82,7 +83,7 @@ def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floa
         squares = np.bincount(groups[held], here[held] ** 2, len(sizes))
         told = sizes - np.bincount(groups[held], np.diag(covariance)[held], len(sizes)) / variances
         wanted = squares / np.maximum(told, 1e-3 * sizes)
-        after = np.clip(np.clip(wanted, variances / 10, variances * 10), _NARROW, _WIDE)
+        after = np.clip(np.clip(wanted, variances / 10, variances * 10), least, _WIDE)
         settled = np.all(np.abs(np.log(after / variances)) < 0.1)
         variances = after
         if settled:
