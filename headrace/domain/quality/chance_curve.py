@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headrace.domain.quality.density_ratio import effective_rows
 from headrace.domain.quality.statistics import shrunk_logistic
-from headrace.domain.quality.statistics.shrunk_logistic import FREE, Likelihood, Shrunk
+from headrace.domain.quality.statistics.shrunk_logistic import Likelihood, Shrunk
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ class Scale:
 
     Attributes:
         claims: whether scores are taken as claims of a chance: the axis is then their log odds, and the curve is what
-            is added to these. Otherwise it is the log odds of the score's rank in the reference, and the curve is free.
+            is added to these. Otherwise it is the log odds of the score's rank in the reference, from nothing.
         scores, places: float64 ascending, the points between which it is read where scores claim nothing.
         knots: float64 ascending, on the axis; the curve is straight beyond the outermost.
     """
@@ -115,7 +115,7 @@ def labelled_scores(
         middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
         _, which = np.unique((middle * _CELLS).astype(np.int64)[which], return_inverse=True)
     sizes = np.bincount(which, many)
-    means = np.bincount(which, many * scores) / sizes
+    means = np.bincount(which, many / sizes[which] * scores)  # a score may be as large as numbers are
     claims = bool(distinct[0] >= 0 and distinct[-1] <= 1)
     middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     scale = Scale(claims, means, np.log(middle) - np.log1p(-middle), np.zeros(0))
@@ -145,8 +145,7 @@ def chance_curve(reference: LabelledScores, weights: Floats, rows: float | None 
     information = (terms * (shares / shares.sum())[:, None]).T @ terms
     information += np.diag(1e-9 * np.maximum(np.diag(information), 1e-9))
     turned = np.linalg.inv(np.linalg.cholesky(information).T)
-    line = 0 if scale.claims else FREE
-    groups = np.array([line, line, *[line + 1] * (terms.shape[1] - 2)], np.int64)
+    groups = np.array([0, 0, *[1] * (terms.shape[1] - 2)], np.int64)
     start = np.zeros(terms.shape[1])
     found = shrunk_logistic.shrunk(_Weighted(reference, weights, turned, rows).likelihood, groups, start, _DOUBT**2)
     return ChanceCurve(scale, turned, groups, found)

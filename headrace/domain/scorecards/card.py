@@ -12,6 +12,7 @@ import numpy as np
 from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import calibration, decisions, estimation, fairness, ranking, score_table
+from headrace.domain.quality.curve_estimates import steady_estimates
 from headrace.domain.quality.decisions import Confusion
 from headrace.domain.quality.estimation import Estimate
 from headrace.domain.quality.score_table import ScoreTable
@@ -245,21 +246,20 @@ def _measured(tally: Tally) -> Iterator[Figure]:
 
 
 def _estimated(tally: Tally, pipeline: Pipeline, reference: Reference) -> Iterator[tuple[str, Figure]]:
-    """What the figures would be if scores, set right by earlier windows, are the chances that they say (CBPE)."""
+    """What the figures would be if scores, set right by earlier windows, are the chances that they say (CBPE).
+
+    Where earlier windows are too few to set scores right, scores are taken as given, if they can be chances.
+    """
     if not len(tally.predicted):
         return
-    calibrator = estimation.calibrator(reference.known) if len(reference.known) else AS_GIVEN
-    if calibrator is None or not _chances(tally.predicted, calibrator.identity):
-        return
-    window = estimation.expected(tally.predicted, calibrator)
-    both_classes = ranking.auc_roc(reference.known) is not None
-    found = estimation.estimates(window, tally.least_flagged, pipeline.value, reference.known if both_classes else None)
+    found = steady_estimates(reference.known, tally.predicted, tally.least_flagged, pipeline.value)
+    if found is None:
+        if not (float(tally.predicted.scores[0]) >= 0 and float(tally.predicted.scores[-1]) <= 1):
+            return
+        window = estimation.expected(tally.predicted, AS_GIVEN)
+        found = estimation.estimates(window, tally.least_flagged, pipeline.value)
     for name, estimate in found.items():
         yield name, _guess(name, estimate)
-
-
-def _chances(table: ScoreTable, as_given: bool) -> bool:
-    return not as_given or (float(table.scores[0]) >= 0 and float(table.scores[-1]) <= 1)
 
 
 def _guess(name: str, estimate: Estimate | None) -> Figure:

@@ -18,6 +18,7 @@ _STEPS = 30
 _HALVINGS = 30
 _NARROW, _WIDE = 1e-5, 25.0
 _START = 0.05
+_DOUBT = 4.0
 _GAIN = 1e-5
 """Of the logarithm of the likelihood: less is not worth a step."""
 
@@ -43,7 +44,8 @@ class Shrunk:
 
     Attributes:
         coefficients: float64[d], most likely given the variances.
-        covariance: float64[d, d], about them (Laplace's approximation).
+        covariance: float64[d, d], about them (Laplace's approximation); a variance that few coefficients tell is itself
+            uncertain, and counts as four times as large here.
         variances: float64[groups], of the coefficients of each group about zero, as the data tells it.
     """
 
@@ -53,8 +55,7 @@ class Shrunk:
 
     def draws(self, count: int, random: np.random.Generator) -> Floats:
         """Coefficients as they might be too, float64[count, d]."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = np.linalg.cholesky(self.covariance + np.diag(1e-9 * np.diag(self.covariance)))
         found: Floats = self.coefficients + random.standard_normal((count, len(self.coefficients))) @ root.T
         return found
 
@@ -88,7 +89,9 @@ def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floa
         variances = after
         if settled:
             break
-    return Shrunk(here, covariance, variances)
+    curvature = likelihood(here).curvature
+    covariance = np.linalg.inv(curvature + np.diag(_precisions(groups, _DOUBT * variances)))
+    return Shrunk(here, np.asarray(covariance, np.float64), variances)
 
 
 def most_likely(likelihood: Callable[[Floats], Likelihood], precisions: Floats, start: Floats) -> tuple[Floats, Floats]:
