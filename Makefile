@@ -71,6 +71,10 @@ outages: $(BROKER) ## how soon each service answers again after the broker, or t
 handbook: $(BROKER) ## the Handbook's table of models, trained, played and judged online; writes docs/handbook.md
 	$(BIN)/python -m loadtests.handbook --seeds $(SEEDS) --page docs/handbook.md $(ARGS)
 
+.PHONY: estimates
+estimates: $(PACKAGES) ## how far estimates without labels are off, on a census and on made-up shifts; writes docs/estimates.md
+	$(BIN)/python -m loadtests.estimates --page docs/estimates.md $(ARGS)
+
 .PHONY: bench
 bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels; figures to JSON=path
 	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)
