@@ -115,7 +115,8 @@ def labelled_scores(
         middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
         _, which = np.unique((middle * _CELLS).astype(np.int64)[which], return_inverse=True)
     sizes = np.bincount(which, many)
-    means = np.bincount(which, many / sizes[which] * scores)  # a score may be as large as numbers are
+    shares = many / sizes[which]  # a sum of scores may be larger than numbers are
+    means = np.asarray(np.bincount(which, shares * scores), np.float64)
     claims = bool(distinct[0] >= 0 and distinct[-1] <= 1)
     middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     scale = Scale(claims, means, np.log(middle) - np.log1p(-middle), np.zeros(0))

@@ -90,8 +90,8 @@ def shrunk(likelihood: Callable[[Floats], Likelihood], groups: Ints, start: Floa
         if settled:
             break
     curvature = likelihood(here).curvature
-    covariance = np.linalg.inv(curvature + np.diag(_precisions(groups, _DOUBT * variances)))
-    return Shrunk(here, np.asarray(covariance, np.float64), variances)
+    doubted = np.linalg.inv(curvature + np.diag(_precisions(groups, _DOUBT * variances)))
+    return Shrunk(here, np.asarray(doubted, np.float64), variances)
 
 
 def most_likely(likelihood: Callable[[Floats], Likelihood], precisions: Floats, start: Floats) -> tuple[Floats, Floats]:
