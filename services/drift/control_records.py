@@ -80,6 +80,7 @@ def _change(change: ColumnChange) -> dict[str, object]:
         "events": None if began is None else began.events,
         "earlier": began is not None and began.earlier,
         "edges": None if change.edges is None else [_short(edge) for edge in change.edges.tolist()],
+        "cyclic": change.cyclic,
         "reference": [_short(share) for share in change.reference.tolist()],
         "recent": [_short(share) for share in change.recent.tolist()],
     }

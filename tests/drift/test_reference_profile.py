@@ -116,3 +116,25 @@ def test_categories_travel_too() -> None:
     """Levels as they are."""
     made = ReferenceProfile({"kind": ColumnProfile(ReferenceBins(np.array([3, 2, 0, 1]), None, ("x", "ü")))}, {})
     assert parse(made.dump(), "here").inputs["kind"].bins.levels == ("x", "ü")
+
+
+def test_a_column_with_a_daily_cycle_is_held_against_its_hour() -> None:
+    """At night 3 is much, at noon it is not; what is usual travels, and nights that are like nights change no bin."""
+    draw = np.random.default_rng(4)
+    hours = np.arange(24 * 7 * 8) % 168
+    usual = np.where((hours % 24 > 8) & (hours % 24 < 20), 3.0, 0.0)
+    made = ReferenceProfile(profile_of(("a",), (usual + 0.3 * draw.normal(size=len(hours)))[:, None], hours), {})
+    read = parse(made.dump(), "here")
+    assert read.dump() == made.dump()
+    column = read.inputs["a"]
+    noon, night = np.array([12, 36]), np.array([2, 26])
+    threes = np.full(2, 3.0)
+    top = len(column.bins.counts) - 2
+    assert column.place(threes, night).tolist() == [top, top]
+    assert all(2 < place < top - 2 for place in column.place(threes, noon).tolist())
+
+
+def test_what_the_hour_of_the_week_determines_is_told_apart() -> None:
+    """It is named, and nothing else of it."""
+    made = ReferenceProfile(profile().inputs, {}, None, ("weekend",))
+    assert parse(made.dump(), "here").calendar == ("weekend",)

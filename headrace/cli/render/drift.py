@@ -113,7 +113,8 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
         for each in several:
             began = _began(each.began) + (" or earlier" if each.earlier else "")
             told = f"{escape(each.bet)}, since {began}, {each.share:.0%} of the evidence"
-            yield f"  [bold]{escape(each.column)}[/]: {told}"
+            unit = ", in spreads from what is usual at the hour" if each.cyclic else ""
+            yield f"  [bold]{escape(each.column)}[/]{unit}: {told}"
             yield _histogram(each)
 
 

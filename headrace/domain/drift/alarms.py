@@ -19,6 +19,7 @@ class ColumnChange:
         began: when, if the newest events say so.
         reference, recent: shares of the bins, float64: in the reference, and in the events since.
         edges: of the bins of numbers; None for categories.
+        cyclic: whether these are in spreads from what is usual at the hour.
     """
 
     column: str
@@ -28,6 +29,7 @@ class ColumnChange:
     reference: Floats
     recent: Floats
     edges: Floats | None
+    cyclic: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

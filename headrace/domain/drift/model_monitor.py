@@ -171,6 +171,7 @@ class ModelMonitor:
             profile.bins.frequencies,
             counts / max(int(counts.sum()), 1),
             profile.bins.edges,
+            profile.cycle is not None,
         )
 
     def _bet_name(self, column: str, bet: int) -> str:

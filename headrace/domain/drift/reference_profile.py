@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.domain.drift.bets import inflation_of
+from headrace.domain.drift.cycles import CELLS, Cycle, calendar_share, cycle_of
 from headrace.domain.drift.joint_score import JointScore, joint_score_on
-from headrace.domain.drift.reference_bins import Floats, ReferenceBins, numeric_bins
+from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, numeric_bins
 from headrace.errors import ContractError
 
 FORMAT = 1
@@ -21,6 +22,9 @@ SCORE, DECISION, LOSS = "model score", "model decision", "model loss"
 """Columns beside a model's inputs, under names that no input has: what it answered, whether that reached its threshold,
 and how wrong it was."""
 TOGETHER = "inputs together"
+WEEKS, CYCLIC = 4, 0.02
+"""Weeks of a reference, and the share of a column's variance that the hour of the week explains, from which on values
+are held against what is usual at their hour."""
 MOST_BINS = 64
 CERTAIN = 1e-6
 """Scores count as no closer to 0 and 1, so that a loss is a number."""
@@ -33,10 +37,16 @@ class ColumnProfile:
     Attributes:
         bins: how its values lie.
         inflation: how much more sums of its rows vary than those of independent ones, see `inflation_of`.
+        cycle: what is usual at each hour; the bins are of residuals then. None: of the values themselves.
     """
 
     bins: ReferenceBins
     inflation: float = 1.0
+    cycle: Cycle | None = None
+
+    def place(self, values: Floats, hours: Ints) -> Bytes:
+        """The bin of each value (float64, NaN where missing), uint8; `hours`: int64, of the week."""
+        return self.bins.place(pa.array(values if self.cycle is None else self.cycle.residuals(values, hours)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,43 +72,61 @@ class ReferenceProfile:
         inputs: what the model read.
         answers: what became of it, on rows that it was not fitted on.
         joint: of inputs together; None where there are not two that vary.
+        calendar: inputs that the hour of the week determines, of which nothing else is told.
     """
 
     inputs: Mapping[str, ColumnProfile]
     answers: Mapping[str, ColumnProfile]
     joint: JointProfile | None = None
+    calendar: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
         """As JSON, always the same."""
         parts = {"inputs": self.inputs, "answers": self.answers}
         said = {part: {name: _said(column) for name, column in columns.items()} for part, columns in parts.items()}
         joint = {} if self.joint is None else {"joint": _said_joint(self.joint)}
-        return json.dumps({"format": FORMAT, **said, **joint}, separators=(",", ":"), allow_nan=False).encode()
+        calendar = {"calendar": list(self.calendar)} if self.calendar else {}
+        return json.dumps(
+            {"format": FORMAT, **said, **joint, **calendar}, separators=(",", ":"), allow_nan=False
+        ).encode()
 
 
-def profile_of(names: tuple[str, ...], matrix: npt.NDArray[np.floating]) -> dict[str, ColumnProfile]:
+def profile_of(
+    names: Sequence[str], matrix: npt.NDArray[np.floating], hours: Ints | None = None
+) -> dict[str, ColumnProfile]:
     """Profiles of numeric columns.
 
     Args:
         names: of the columns.
         matrix: rows x columns, in the order of their time, NaN where missing.
+        hours: int64, of the week, of each row; None: no column is held against what is usual at its hour.
     """
     columns = (np.ascontiguousarray(matrix[:, at], np.float64) for at in range(len(names)))
-    return {name: numeric_profile(values) for name, values in zip(names, columns, strict=True)}
+    return {name: _hourly_profile(values, hours) for name, values in zip(names, columns, strict=True)}
 
 
-def joint_of(profiles: Mapping[str, ColumnProfile], matrix: npt.NDArray[np.floating]) -> JointProfile | None:
+def _hourly_profile(values: Floats, hours: Ints | None) -> ColumnProfile:
+    if hours is None or np.count_nonzero(np.diff(hours) < 0) < WEEKS or calendar_share(values, hours) < CYCLIC:
+        return numeric_profile(values)
+    cycle = cycle_of(values, hours)
+    return replace(numeric_profile(cycle.residuals(values, hours)), cycle=cycle)
+
+
+def joint_of(
+    profiles: Mapping[str, ColumnProfile], matrix: npt.NDArray[np.floating], hours: Ints | None = None
+) -> JointProfile | None:
     """What columns have to do with one another in a reference.
 
     Args:
         profiles: of numeric columns, by name.
         matrix: rows x these columns, in the order of their time, NaN where missing.
+        hours: as in `profile_of`.
     """
     bins = [profile.bins for profile in profiles.values()]
-    columns = (pa.array(np.ascontiguousarray(matrix[:, at], np.float64)) for at in range(len(bins)))
+    hours = np.zeros(len(matrix), np.int64) if hours is None else hours
     places = np.empty((len(matrix), len(bins)), np.uint8)
-    for at, (each, values) in enumerate(zip(bins, columns, strict=True)):
-        places[:, at] = each.place(values)
+    for at, profile in enumerate(profiles.values()):
+        places[:, at] = profile.place(np.ascontiguousarray(matrix[:, at], np.float64), hours)
     score = joint_score_on(bins, places)
     if score is None:
         return None
@@ -151,7 +179,8 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
         inputs, answers = (
             {name: _column(column) for name, column in said[part].items()} for part in ("inputs", "answers")
         )
-        return ReferenceProfile(inputs, answers, _joint(said["joint"], inputs) if "joint" in said else None)
+        joint = _joint(said["joint"], inputs) if "joint" in said else None
+        return ReferenceProfile(inputs, answers, joint, tuple(map(str, said.get("calendar", ()))))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
 
@@ -159,7 +188,9 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
 def _said(column: ColumnProfile) -> dict[str, Any]:
     bins = column.bins
     kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
-    return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation}
+    cycle = column.cycle
+    usual = {} if cycle is None else {"centres": cycle.centres.tolist(), "spreads": cycle.spreads.tolist()}
+    return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation, **usual}
 
 
 def _said_joint(joint: JointProfile) -> dict[str, Any]:
@@ -203,4 +234,15 @@ def _column(said: Mapping[str, Any]) -> ColumnProfile:
     inflation = float(said["inflation"])
     if not 1.0 <= inflation < np.inf:
         raise ValueError(f"an inflation of {inflation}")
-    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation)
+    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation, _cycle(said))
+
+
+def _cycle(said: Mapping[str, Any]) -> Cycle | None:
+    if "centres" not in said:
+        return None
+    centres, spreads = (np.array(said[name], np.float64) for name in ("centres", "spreads"))
+    if centres.shape != (CELLS,) or spreads.shape != (CELLS,) or not (spreads > 0).all():
+        raise ValueError("what is usual at each hour is not told of each")
+    if not np.isfinite(centres).all() or not np.isfinite(spreads).all():
+        raise ValueError("what is usual at an hour is no number")
+    return Cycle(centres, spreads)

@@ -268,7 +268,7 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, files.get(PROFILE))
     if package.reference is not None:
         joint = package.reference.joint
-        told = {*package.reference.inputs, *(joint.of if joint is not None else ())}
+        told = {*package.reference.inputs, *package.reference.calendar, *(joint.of if joint is not None else ())}
         strange = sorted(told - set(package.manifest.input_names))
         if strange:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.drift.cycles import hours_of
 from headrace.domain.drift.joint_score import weights_with
 from headrace.domain.drift.reference_profile import (
     DECISION,
@@ -90,7 +91,8 @@ class WatchedColumns:
         answers = {} if reference is None else reference.answers
         if stream == PREDICTIONS:
             self._inputs = manifest.input_names
-            self.left_out = tuple(name for name in self._inputs if name in pipeline.clock_features)
+            calendar = {*pipeline.clock_features, *(() if reference is None else reference.calendar)}
+            self.left_out = tuple(name for name in self._inputs if name in calendar)
             self._matrix = FeatureMatrix.resolve(manifest.inputs, schema, f"{manifest.name}@{manifest.version}")
             self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance else {})
             self._fields |= {f"age of {view.name}": f"{view.name}_age" for view in pipeline.foreign_views}
@@ -135,11 +137,12 @@ class WatchedColumns:
         rows x unknown: NaN where missing, `SILENT` where the row says nothing of it.
         """
         values = self._losses(columns) if self._matrix is None else self._answers(columns)
+        hours = hours_of(columns.column("event_time").cast(pa.int64()).to_numpy())
         places = np.empty((columns.num_rows, len(self.known)), np.uint8)
         further = () if self._joint is None else self._joint.columns
         for at, name in enumerate(self.known):
             if name not in further:
-                places[:, at] = self.profiles[name].bins.place(pa.array(values[name]))
+                places[:, at] = self.profiles[name].place(values[name], hours)
         if self._joint is not None:
             made_of = [self.known.index(name) for name in self._joint.of]
             places[:, len(self.known) - len(further) :] = self._joint.score.place(places[:, made_of])

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
+from headrace.domain.drift.cycles import calendar_features, hours_of
+from headrace.domain.drift.reference_profile import (
+    ColumnProfile,
+    ReferenceProfile,
+    answers_of,
+    joint_of,
+    profile_of,
+)
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
@@ -94,10 +101,20 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         held = len(data) - len(held_out)
         metrics = evaluate(held_out.labels, scores[held:])
         answers = answers_of(answered[held:], held_out.labels.astype(np.float64), recipe.threshold)
-    watched = [at for at, name in enumerate(fitted.inputs) if name not in recipe.clock]
-    inputs = profile_of(tuple(fitted.inputs[at] for at in watched), fitted.matrix[:, watched])
-    profile = ReferenceProfile(inputs, answers, joint_of(inputs, fitted.matrix[:, watched]))
-    return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile)
+    return pack(
+        package.manifest.model_copy(update={"metrics": metrics}), package.graph, _profile(fitted, recipe, answers)
+    )
+
+
+def _profile(fitted: Dataset, recipe: Recipe, answers: Mapping[str, ColumnProfile]) -> ReferenceProfile:
+    """What was fitted on, without what the calendar determines."""
+    hours = hours_of(fitted.times)
+    columns = {name: fitted.matrix[:, at].astype(np.float64) for at, name in enumerate(fitted.inputs)}
+    calendar = tuple(name for name in calendar_features(columns, hours) if name not in recipe.clock)
+    watched = [at for at, name in enumerate(fitted.inputs) if name not in recipe.clock and name not in calendar]
+    matrix = fitted.matrix[:, watched]
+    inputs = profile_of([fitted.inputs[at] for at in watched], matrix, hours)
+    return ReferenceProfile(inputs, answers, joint_of(inputs, matrix, hours), calendar)
 
 
 def _check_rows(what: str, rows: Dataset) -> None:

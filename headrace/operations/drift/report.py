@@ -89,6 +89,7 @@ class ChangedColumn:
         share: of the evidence of that alarm.
         bet: what fits the change best, in words.
         edges, reference, since: bounds of the bins of numbers, share of each bin in the reference and since the change.
+        cyclic: whether bounds are in spreads from what is usual at the hour.
     """
 
     column: str
@@ -101,6 +102,7 @@ class ChangedColumn:
     edges: Sequence[float]
     reference: Sequence[float]
     since: Sequence[float]
+    cyclic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
         said["edges"] or [],
         said["reference"],
         said["recent"],
+        said.get("cyclic", False),
     )
 
 
