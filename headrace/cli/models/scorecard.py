@@ -11,6 +11,7 @@ from rich.console import Console
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.periods import Last, Window, asked
 from headrace.cli.render.documents import drawing, print_json
+from headrace.cli.render.drift import named
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.cli.render.scorecard import fitted_notes, scorecard_sheet
@@ -64,6 +65,14 @@ def scorecard(
             f"there is nothing before {minute(answer.none_before)}: what was told of older windows, if anything, "
             f"{contracts.channel(PARTS).name} no longer holds",
             style="yellow",
+        )
+    for each in answer.incidents:
+        over = "open" if each.closed is None else f"over since {minute(each.closed)}"
+        console.print(
+            f"drift in {each.stream} since {minute(each.began or each.opened)}, {over}: {named(each.columns)} "
+            f"(headrace drift {spec.name} {each.incident})",
+            style="yellow",
+            markup=False,
         )
     console.print(note(spec.name))
     if plot is not None:

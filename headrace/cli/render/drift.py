@@ -90,12 +90,20 @@ def _incidents(found: Sequence[Incident]) -> Table:
     table.add_column("changed")
     for each in found:
         over = "open" if each.closed is None else minute(each.closed)
-        names = list(dict.fromkeys(column.column for column in each.columns))
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        told = f"{', '.join(names[:NAMED])}{more}"
+        told = named(each.names)
         times = minute(each.opened)[:16], _began(each.began)[:16], over[:16]
         table.add_row(escape(each.incident), *times, escape(told), style="red" if each.closed is None else None)
     return table
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of them.
+
+    >>> named(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _began(time: int | None) -> str:

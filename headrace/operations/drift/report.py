@@ -12,6 +12,7 @@ from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
 from headrace.errors import ConfigurationError
+from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import ranges, read
@@ -128,6 +129,33 @@ class Incident:
     because: str
     evidence: float
     columns: Sequence[ChangedColumn]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that changed, each once."""
+        return list(dict.fromkeys(column.column for column in self.columns))
+
+    def within(self, span: TimeSpan) -> bool:
+        """Whether it was going on within a span of event time."""
+        begin = self.opened if self.began is None else min(self.began, self.opened)
+        return begin < span.stop and (self.closed is None or self.closed >= span.start)
+
+    @property
+    def note(self) -> IncidentNote:
+        """It in short."""
+        return IncidentNote(self.incident, self.stream, self.opened, self.began, self.closed, self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentNote:
+    """An incident in short: see `Incident`; `columns` are the names of those that changed."""
+
+    incident: str
+    stream: str
+    opened: int
+    began: int | None
+    closed: int | None
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.comparison.training_overlap import Origin, origins
+from headrace.operations.drift.report import IncidentNote, incidents
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.operations.progress import ProgressView
@@ -53,6 +54,7 @@ class ScorecardAnswer:
         names: figures that were asked for; None for no wish.
         origins: what each was fitted on.
         none_before: the start of the oldest window there is, where what is asked for begins before it.
+        incidents: of drift that were going on in the span, the newest first.
     """
 
     pipeline: Pipeline
@@ -62,6 +64,7 @@ class ScorecardAnswer:
     names: Sequence[str] | None
     origins: Mapping[Identity, Origin]
     none_before: int | None
+    incidents: Sequence[IncidentNote]
 
     def report(self) -> ScorecardReport:
         """The same as values to be told."""
@@ -71,6 +74,7 @@ class ScorecardAnswer:
             self.pipeline.scorecards.window,
             [arm_figures(s, self.pipeline, self.origins[s.who], self.segment, self.names) for s in self.found],
             self.none_before,
+            self.incidents,
             noted(self.pipeline.name),
         )
 
@@ -100,7 +104,9 @@ def scorecards(
         names = picked(request.figures, found)
         store = store_at(settings.models)
         known = origins(store, lambda: facts_of(settings, contracts), [each.who for each in found])
-    return ScorecardAnswer(spec, found, span, segment, names, known, lacking)
+    going_on = incidents(settings.connection, contracts.channel("control"))
+    notes = [each.note for each in going_on if each.within(span)]
+    return ScorecardAnswer(spec, found, span, segment, names, known, lacking, notes)
 
 
 def _chosen(known: Sequence[Identity], model: str | None, arm: str | None, pipeline: str) -> list[Identity]:

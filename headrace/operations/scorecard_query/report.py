@@ -10,6 +10,7 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import Card, Figure
 from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.operations.comparison.training_overlap import Origin, TrainingSpans
+from headrace.operations.drift.report import IncidentNote
 from headrace.operations.scorecard_query.span import EstimateError, Summary, matures_by, overdue, unmatched
 from headrace.operations.time_spans import Bounds, TimeSpan
 
@@ -94,6 +95,7 @@ class ScorecardReport:
 
     Attributes:
         none_before: the start of the oldest window there is, where the span that is asked for begins before it.
+        incidents: of drift that were going on in the span.
         noted: what members here refused or left out, and how often; None where none runs here.
     """
 
@@ -102,6 +104,7 @@ class ScorecardReport:
     window_ms: int
     arms: Sequence[ArmFigures]
     none_before: int | None
+    incidents: Sequence[IncidentNote]
     noted: Mapping[str, int] | None
 
 

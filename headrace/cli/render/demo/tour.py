@@ -30,6 +30,7 @@ def say_what_next(console: Console, kept: KeptSystem, pipeline: str) -> None:
         lines.append((f"headrace why {kept.event} --pipeline {pipeline}", "all that is known of one event"))
     lines += [
         (f"headrace scorecard {pipeline}", "how good the models are"),
+        (f"headrace drift {pipeline}", "what is no longer as it was when the models were trained"),
         (f"headrace plan show {pipeline}", "who scores what"),
     ]
     champion, challenger = kept.models.get(CHAMPION), kept.models.get(CHALLENGER)
