@@ -75,6 +75,10 @@ handbook: $(BROKER) ## the Handbook's table of models, trained, played and judge
 estimates: $(PACKAGES) ## how far estimates without labels are off, on a census and on made-up shifts; writes docs/estimates.md
 	$(BIN)/python -m loadtests.estimates --page docs/estimates.md $(ARGS)
 
+.PHONY: drift
+drift: $(PACKAGES) ## false alarms and delays of drift beside other detectors, SEEDS=50 runs each; writes docs/drift.md
+	$(BIN)/python -m loadtests.drift --seeds $(if $(filter file,$(origin SEEDS)),50,$(SEEDS)) --page docs/drift.md $(ARGS)
+
 .PHONY: bench
 bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels; figures to JSON=path
 	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)

@@ -22,12 +22,13 @@ from loadtests.drift.streams import ELECTRICITY
 
 LATE = 48
 """Rows (half hours) until a label is there."""
-FIRST = 2_000
+FIRST = 1_000
 """Rows that the first model is fitted on."""
 ROWS = 2_000
-"""Newest labelled rows that a later one is fitted on."""
-SETTLED = 1_000
-"""Rows after an alarm until a model is fitted anew: to what began then, not to what ended."""
+"""Newest labelled rows that a model is fitted on where nobody watches, and those of a new reference."""
+BEFORE, SETTLED, STEP = 1_000, 2_000, 250
+"""After an alarm a model is fitted to so many rows before it, and again every 250 rows with what has come since, until
+2,000 have come: then they are the new reference. All this counts as one drift."""
 BLOCKS = (12, 48, 96, 144)
 PUBLISHED = "D3, Hoeffding tree (published)"
 
@@ -90,15 +91,21 @@ def play(job: tuple[str, int]) -> dict[str, float | list[int]]:
     model = fit(table, 0, FIRST)
     while at < end and policy != "last label":
         if policy == "headrace":
-            to = min(first_alarm(table, low, at, float(value)) + SETTLED, end)
+            to = min(first_alarm(table, low, at, float(value)), end)
         else:
             to = min(at + value, end) if policy == "every" else end
         answers.append(model(at, to))
-        at = to
+        at = alarm = to
         if at < end:
             drifts.append(at)
-            low = max(0, at - ROWS)
-            model = fit(table, max(0, at - LATE - ROWS), at - LATE)
+        while policy == "headrace" and at < min(alarm + SETTLED, end):
+            model = fit(table, max(0, alarm - BEFORE), at - LATE)
+            to = min(at + STEP, end)
+            answers.append(model(at, to))
+            at = to
+        low = at - ROWS
+        if at < end:
+            model = fit(table, max(0, (alarm - BEFORE if policy == "headrace" else at - LATE - ROWS)), at - LATE)
     return {"accuracy": float(np.mean(np.concatenate(answers) == table.labels[FIRST:])), "drifts": drifts}
 
 
@@ -129,3 +136,16 @@ def table(figures: Figures) -> str:
         rows.append([name, f"{accuracy:.3f}", f"{(accuracy - last) / (1 - last):.3f}", str(drifts), lift])
     rows.append([PUBLISHED, "0.797", "-", "13", "0.0077"])
     return markdown(["policy", "accuracy", "kappa-temporal", "drifts", "lift per drift"], rows)
+
+
+def standing(figures: Figures) -> str:
+    """Whether ours is first."""
+    policies = figures["policies"]
+    once, ours = policies["fitted once"], policies["headrace, 1 false alarm per 100,000 rows"]
+    lift = (ours["accuracy"] - once["accuracy"]) / max(len(ours["drifts"]), 1)
+    if lift > 0.0077 and ours["accuracy"] > 0.797:
+        return "Ours is first."
+    return (
+        "Ours is not first: what was published has the higher lift and accuracy, by a protocol of its own. Of what was "
+        "run here, fitting anew on alarms gains most for each drift."
+    )

@@ -44,10 +44,10 @@ def spread_over(workers: int) -> Spread:
 
 
 def mean_and_bound(counts: Sequence[float]) -> tuple[float, float]:
-    """The mean over runs, and the upper end of its 95% interval (one-sided, 1.645 standard errors)."""
+    """The mean over runs, and the upper end of its 95% interval: 1.96 standard errors."""
     mean = float(np.mean(counts))
     error = float(np.std(counts, ddof=1) / np.sqrt(len(counts))) if len(counts) > 1 else float("inf")
-    return mean, mean + 1.645 * error
+    return mean, mean + 1.96 * error
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
