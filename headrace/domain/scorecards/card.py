@@ -12,9 +12,11 @@ import numpy as np
 from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import calibration, decisions, estimation, fairness, ranking, score_table
+from headrace.domain.quality.covariate_shift import shifted_estimates
 from headrace.domain.quality.curve_estimates import steady_estimates
 from headrace.domain.quality.decisions import Confusion
 from headrace.domain.quality.estimation import Estimate
+from headrace.domain.quality.row_sample import RowSample
 from headrace.domain.quality.score_table import ScoreTable
 from headrace.domain.quality.statistics.beta_binomial import expectation
 from headrace.domain.quality.statistics.isotonic import AS_GIVEN
@@ -26,6 +28,8 @@ Basis = Literal["predictions", "outcomes", "estimate"]
 LEVEL = 0.95
 ESTIMATED = "estimated_"
 FARED = "estimate_error_"
+SHIFTED = "shifted_"
+SHIFTED_FARED = "shifted_error_"
 GAP = "gap_"
 UNMATCHED = "unmatched_corrections"
 WITHHELD = "more outcomes were corrected than there are: those first told are on the topic no more, or never were"
@@ -81,6 +85,19 @@ class Reference:
 NO_REFERENCE = Reference()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsOfShift:
+    """What estimates under shifted inputs are made of, both in the bins of the model's reference profile.
+
+    Attributes:
+        reference: labelled rows that the model was not fitted on.
+        production: rows of the window, or a random sample of them.
+    """
+
+    reference: RowSample
+    production: RowSample
+
+
 def mature(tally: Tally) -> bool:
     """Whether every prediction has its outcome: only then are those without trouble not under-represented.
 
@@ -106,10 +123,18 @@ def referred(tallies: Sequence[Tally], cap: int) -> Reference:
     )
 
 
-def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE, estimated: bool = True) -> Card:
+def card(
+    tally: Tally,
+    pipeline: Pipeline,
+    reference: Reference = NO_REFERENCE,
+    estimated: bool = True,
+    rows: RowsOfShift | None = None,
+) -> Card:
     """The card of one group. Figures on outcomes are given only when the window is mature.
 
-    `estimated`: whether to estimate them as well once they are known, to tell how estimates fare.
+    Args:
+        estimated: whether to estimate them as well once they are known, to tell how estimates fare.
+        rows: to estimate under shifted inputs as well; None where there are none.
     """
     tally = settled(tally)
     complete = mature(tally)
@@ -119,12 +144,15 @@ def card(tally: Tally, pipeline: Pipeline, reference: Reference = NO_REFERENCE, 
     probability = pipeline.model.output == "probability"
     wanted = probability and (estimated or not complete) and whole(tally)
     guessed = dict(_estimated(tally, pipeline, reference)) if wanted else {}
+    shifted = dict(_shifted(tally, pipeline, rows)) if wanted and rows is not None else {}
     if complete:
         known = [*(_classified(tally, pipeline, reference) if probability else _measured(tally)), *_labels(tally)]
         realised = {figure.name: figure for figure in known}
-        figures += [_fared(figure, realised) for figure in guessed.values() if figure.name in realised]
+        for prefix, told in ((FARED, guessed), (SHIFTED_FARED, shifted)):
+            figures += [_fared(figure, realised, prefix) for figure in told.values() if figure.name in realised]
         figures += known
-    figures += [replace(figure, name=ESTIMATED + figure.name) for figure in guessed.values()]
+    for prefix, told in ((ESTIMATED, guessed), (SHIFTED, shifted)):
+        figures += [replace(figure, name=prefix + figure.name) for figure in told.values()]
     return Card(tally, complete, {figure.name: figure for figure in figures})
 
 
@@ -262,6 +290,16 @@ def _estimated(tally: Tally, pipeline: Pipeline, reference: Reference) -> Iterat
         yield name, _guess(name, estimate)
 
 
+def _shifted(tally: Tally, pipeline: Pipeline, rows: RowsOfShift) -> Iterator[tuple[str, Figure]]:
+    """What the figures would be if only the mix of rows changed (PAPE), and what that rests on."""
+    reference, places = rows.reference.reference(), rows.production.places
+    found = shifted_estimates(reference, places, tally.predicted, tally.least_flagged, pipeline.value)
+    for name, estimate in found.figures.items():
+        yield name, _guess(name, estimate)
+    for name, value in (("effective_rows", found.effective_rows), ("uncovered", found.uncovered)):
+        yield name, Figure(name, value, "estimate", note=found.reason)
+
+
 def _guess(name: str, estimate: Estimate | None) -> Figure:
     if estimate is None:
         return Figure(name, None, "estimate")
@@ -269,13 +307,13 @@ def _guess(name: str, estimate: Estimate | None) -> Figure:
     return _with_error(name, estimate.value, estimate.error, "estimate", *ends)
 
 
-def _fared(guess: Figure, realised: Mapping[str, Figure]) -> Figure:
+def _fared(guess: Figure, realised: Mapping[str, Figure], prefix: str) -> Figure:
     """By how much the estimate was off; its interval is the estimate's about that."""
     real = realised[guess.name].value
     if real is None or guess.value is None:
-        return Figure(FARED + guess.name, None, "estimate")
+        return Figure(prefix + guess.name, None, "estimate")
     low, high = (None if end is None else end - real for end in (guess.low, guess.high))
-    return Figure(FARED + guess.name, guess.value - real, "estimate", low, high)
+    return Figure(prefix + guess.name, guess.value - real, "estimate", low, high)
 
 
 # ---- between -----------------------------------------------------------------------------------------------------

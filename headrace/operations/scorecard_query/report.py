@@ -8,10 +8,11 @@ from typing import TypedDict
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import Card, Figure
+from headrace.domain.scorecards.estimate_errors import EstimateError
 from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.operations.comparison.training_overlap import Origin, TrainingSpans
 from headrace.operations.drift.report import IncidentNote
-from headrace.operations.scorecard_query.span import EstimateError, Summary, matures_by, overdue, unmatched
+from headrace.operations.scorecard_query.span import Summary, matures_by, overdue, unmatched
 from headrace.operations.time_spans import Bounds, TimeSpan
 
 

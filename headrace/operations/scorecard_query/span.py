@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headrace.domain.pipeline.segments import WHOLE
@@ -11,7 +10,6 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.card import (
     ESTIMATED,
-    FARED,
     NO_REFERENCE,
     Card,
     Figure,
@@ -23,6 +21,7 @@ from headrace.domain.scorecards.card import (
     whole,
 )
 from headrace.domain.scorecards.card_builder import REFERENCES
+from headrace.domain.scorecards.estimate_errors import EstimateError, judged
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged
@@ -37,18 +36,6 @@ NEWEST = 7
 PAUSE = 16
 """Windows without anything before a few events that are no news, but dated ahead."""
 _NOTHING: Mapping[Group, Tally] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class EstimateError:
-    """How estimates of one figure did, once outcomes came: over `windows`, mean error, mean size of it, and how often
-    the 95% interval held the truth.
-    """
-
-    windows: int
-    bias: float
-    mean_absolute: float
-    within: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +229,7 @@ class Sums:
             groups,
             found,
             cards,
-            dict(_fared([cards[start] for start in complete])),
+            judged([cards[start] for start in complete]).get(ESTIMATED, {}),
             self._as_of,
             [start for start in starts if start > model.newest],
         )
@@ -275,22 +262,3 @@ def overdue(summary: Summary, pipeline: Pipeline) -> int:
     late = [s for s in summary.starts if s not in summary.complete and s + length <= summary.as_of]
     tallies = [summary.windows[start].tally for start in late]
     return sum(max(tally["predictions"] - tally["outcomes"], 0) for tally in tallies)
-
-
-def _fared(cards: Sequence[Card]) -> Iterator[tuple[str, EstimateError]]:
-    names = dict.fromkeys(name for each in cards for name in each.figures if name.startswith(FARED))
-    for name in names:
-        errors = [f for each in cards if (f := each.figures.get(name)) is not None and f.value is not None]
-        if not errors:
-            continue
-        values = [figure.value for figure in errors if figure.value is not None]
-        banded = [f.low <= 0 <= f.high for f in errors if f.low is not None and f.high is not None]
-        yield (
-            name.removeprefix(FARED),
-            EstimateError(
-                len(values),
-                math.fsum(values) / len(values),
-                math.fsum(map(abs, values)) / len(values),
-                sum(banded) / len(banded) if banded else None,
-            ),
-        )
