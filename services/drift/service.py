@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.domain.drift.alarms import ColumnStanding
+from headrace.domain.drift.allowance import threshold
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.pipeline.spec import Drift, Pipeline
@@ -19,7 +20,6 @@ from headrace.domain.records import drift_parts
 from headrace.domain.records.drift_parts import PARTS, Ints, ModelRows
 from headrace.domain.records.watched_columns import (
     OUTCOMES,
-    PREDICTIONS,
     STREAMS,
     ModelIdentity,
     WatchedColumns,
@@ -40,8 +40,6 @@ from services.drift.stream_watch import StreamWatch, beneath, text_of
 log = logger("drift")
 FIRST = -62_135_596_800_000
 """Milliseconds of the year 1: what is written where there is no progress."""
-SHARES = {PREDICTIONS: 0.75, OUTCOMES: 0.25}
-"""Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
 UNTOLD: dict[str, Any] = {
     "events": 0, "evidence": 0.0, "learnt": None, "divergence": 0.0, "edges": [], "reference": [], "recent": [],
 }  # fmt: skip  # one column's worth
@@ -211,8 +209,8 @@ class Watcher(Service):
         if watched is None:
             return None
         allowed = (self._pipeline.drift or Drift()).false_alarms_per_month
-        shares = SHARES if self._pipeline.labels is not None else {PREDICTIONS: 1.0, OUTCOMES: 1.0}
-        return ModelMonitor(watched.names, watched.profiles, 1 / (allowed * shares[stream]), watched.weights())
+        least = threshold(allowed, stream, self._pipeline.labels is not None)
+        return ModelMonitor(watched.names, watched.profiles, least, watched.weights())
 
     # ---- how everything stands -----------------------------------------------------------------------------------
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from headrace.columnar import packing
+from headrace.domain.drift.allowance import months
 from headrace.domain.records.drift_parts import NAMES, Floats, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
 
 ALWAYS = 2**62
-MONTH = 30 * 86_400_000
-LONGEST = MONTH // 1_000
-"""The most time that one event stands for, milliseconds: a gap in a stream is no time in which anything could alarm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,14 +104,14 @@ class SourceMerge:
         offset = np.concatenate([rows.offset for rows in due.values()])
         order = np.lexsort((offset, source, progress))
         reached = np.maximum.accumulate(np.append(self._reached, progress[order]))
-        gone = np.where(reached[:-1] == NEVER, 0, np.minimum(np.diff(reached), LONGEST))
+        gone = np.where(reached[:-1] == NEVER, 0.0, months(self._reached, reached[1:]))
         self._reached = int(reached[-1])
-        months, times, turn = np.empty(len(order)), np.empty(len(order), np.int64), np.empty(len(order), np.int64)
-        months[order], times[order], turn[order] = gone / MONTH, reached[1:], np.arange(len(order))
+        stands, times, turn = np.empty(len(order)), np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+        stands[order], times[order], turn[order] = gone, reached[1:], np.arange(len(order))
         at = 0
         for model, its in due.items():
             place = slice(at, at + len(its))
-            yield DueRows(model, its, months[place], times[place], turn[place])
+            yield DueRows(model, its, stands[place], times[place], turn[place])
             at += len(its)
 
     def columns(self) -> tuple[list[ModelIdentity], dict[str, packing.Column]]:

@@ -17,6 +17,7 @@ import pytest
 from headrace.domain.models.package import Input, Manifest, pack
 from headrace.domain.models.store import ModelStore
 from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.operations.plan_changes.plan_topic import publish_plan
 from tests.drift import predictions as made
 from tests.members import ROOT
 from tests.models import graphs
@@ -47,10 +48,11 @@ def projects(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) 
 
 
 def package(project: Project) -> ModelIdentity:
-    """A model with a reference, in the project's store."""
+    """A model with a reference, in the project's store, the champion of a plan."""
     manifest = Manifest(name="m", version="1", inputs=tuple(Input(name=name) for name in made.INPUTS))
     found = pack(manifest, graphs.logistic((1.0, 1.0, 0.0)), made.reference())
-    ModelStore(str(project.directory / "models"), project.directory / "cache").put(found)
+    uri = ModelStore(str(project.directory / "models"), project.directory / "cache").put(found)
+    publish_plan(project.connection, project.contracts.channel("plans"), project.name, found, uri, "test")
     return ModelIdentity("m", "1", found.digest)
 
 
@@ -159,6 +161,16 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     assert f"drawn in {picture}" in drawn.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert max(evidence for _, evidence in found["models"][0]["course"]) >= 1.0
+    supposed = json.loads(command(torn, "--suppose", "amount + 1", "--json").stdout)
+    assert (supposed["rows"], supposed["changed"]) == (ROWS, ROWS // 3)
+    assert supposed["seen"]["rows"] < 100
+    assert "amount" in supposed["seen"]["columns"]
+    live = sorted({column["reached"] for column in by_stream["predictions"]["columns"]})
+    # By event time alone, where services go by how far each partition had come: some rows stand a little otherwise.
+    assert [alarm["time"] for alarm in supposed["others"]] == pytest.approx(live, abs=60 * SECOND)
+    wrong = command(torn, "--suppose", "amonut * 2")
+    assert wrong.returncode == 2
+    assert "did you mean amount" in wrong.stderr
     none = command(torn, "predictions/99")
     assert none.returncode == 2
     assert "has no incident predictions/99" in none.stderr

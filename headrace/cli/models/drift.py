@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import drawing, print_json
-from headrace.cli.render.drift import drift_sheet, incident_sheet
+from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet
+from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
+from headrace.domain.pipeline.wiring import Contracts
 from headrace.operations.drift.report import DriftReport, drift_report
+from headrace.operations.drift.supposition import suppose, supposition
+from headrace.streaming.process.settings import Settings
 
 WIDE = 160
 """Columns where no terminal says how many: names are not to be cut in a pipe."""
@@ -26,6 +30,13 @@ def drift(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="OUT.png", help="Draw the evidence over time, and incidents.")
     ] = None,
+    supposed: Annotated[
+        str | None,
+        typer.Option("--suppose", metavar="CHANGE", help="Replay with it: 'amount * 1.5', 'amount = missing'."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="With --suppose: from this event time on.")
+    ] = None,
     bootstrap: Bootstrap = None,
     json: Json = False,
 ) -> None:
@@ -33,8 +44,14 @@ def drift(
 
     Each column of each model stands with its part of the evidence: the bar is full where an alarm is. With INCIDENT:
     what changed, since when, and how its values lie now beside the reference. Exit code 3 while an incident is open.
+
+    --suppose replays what the champion answered, with one of its inputs changed in the last third of the time or since
+    --since, and says when that would have been seen.
     """
     settings, contracts = contracts_of(pipeline, bootstrap)
+    if supposed is not None:
+        _suppose(settings, contracts, supposed, since, json)
+        return
     found = drift_report(settings, contracts)
     chosen = None if incident is None else found.incident(incident)
     if plot is not None:
@@ -51,6 +68,14 @@ def drift(
             console.print(f"\ndrawn in {plot}", markup=False)
     still = [each for each in found.incidents if each.closed is None] if chosen is None else [chosen]
     raise typer.Exit(3 if any(each.closed is None for each in still) else 0)
+
+
+def _suppose(settings: Settings, contracts: Contracts, text: str, since: str | None, json: bool) -> None:
+    answer = suppose(settings, contracts, supposition(text), milliseconds(since), TerminalProgress(quiet=json))
+    if json:
+        print_json(answer)
+    else:
+        Console(highlight=False, soft_wrap=True).print(*supposed_sheet(answer), sep="\n")
 
 
 def _draw(found: DriftReport, out: Path) -> None:

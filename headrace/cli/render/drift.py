@@ -12,6 +12,7 @@ from rich.table import Table
 
 from headrace.domain.drift.model_monitor import LEARNT
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
+from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.time_spans import minute
 
 WIDTH = 20
@@ -124,6 +125,20 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
             unit = ", in spreads from what is usual at the hour" if each.cyclic else ""
             yield f"  [bold]{escape(each.column)}[/]{unit}: {told}"
             yield _histogram(each)
+
+
+def supposed_sheet(found: SupposedDrift) -> Iterator[str]:
+    """When a supposed change would have been seen."""
+    rows = f"{found.changed:,} of {found.rows:,} predictions"
+    yield f"[bold]{escape(found.supposed)}[/] in {rows} of {escape(found.model)}"
+    yield f"from {minute(found.since)} on (event time), scores as they were:"
+    if found.seen is None:
+        yield "[yellow]it would not have been seen[/]"
+    else:
+        time = minute(found.seen.time)
+        yield f"seen after [bold]{found.seen.rows:,}[/] of these, at {time}, in {escape(named(found.seen.columns))}"
+    others = [f"{minute(each.time)} in {escape(named(each.columns))}" for each in found.others]
+    yield f"without it there is {'no alarm' if not others else 'an alarm at ' + '; '.join(others)}"
 
 
 def _histogram(each: ChangedColumn) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ STREAMS = (PREDICTIONS, OUTCOMES)
 """The topics whose rows are watched, each by itself."""
 LARGEST = float(np.finfo(np.float64).max)
 """Infinite values count as this."""
+NO_CHANGES: Mapping[str, Callable[[Floats], Floats]] = {}
 SILENT = np.inf
 """Stands for a value where a row says nothing of a column."""
 
@@ -132,11 +133,17 @@ class WatchedColumns:
                 found &= (times < span.start) | (times > span.end)
         return found
 
-    def read(self, columns: pa.RecordBatch) -> tuple[Bytes, Floats]:
+    def read(
+        self, columns: pa.RecordBatch, changes: Mapping[str, Callable[[Floats], Floats]] = NO_CHANGES
+    ) -> tuple[Bytes, Floats]:
         """Of each row the bins of known columns, uint8 rows x known, and the values of unknown ones, float64
         rows x unknown: NaN where missing, `SILENT` where the row says nothing of it.
+
+        Args:
+            changes: by column, what becomes of its values before that, for whoever supposes something.
         """
         values = self._losses(columns) if self._matrix is None else self._answers(columns)
+        values |= {name: change(values[name]) for name, change in changes.items()}
         hours = hours_of(columns.column("event_time").cast(pa.int64()).to_numpy())
         places = np.empty((columns.num_rows, len(self.known)), np.uint8)
         further = () if self._joint is None else self._joint.columns

@@ -1,0 +1,44 @@
+"""How many false alarms are allowed, and by what time they are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from headrace.domain.drift.reference_bins import Floats, Ints
+
+MONTH = 30 * 86_400_000
+LONGEST = MONTH // 1_000
+"""The most time that one event stands for, milliseconds: a gap in a stream is no time in which anything could alarm."""
+SHARES: Mapping[str, float] = {"predictions": 0.75, "outcomes": 0.25}
+"""Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
+
+
+def threshold(per_month: float, stream: str, labelled: bool) -> float:
+    """What the evidence of a model must reach, where sums begin with `months`: one over the alarms allowed a month.
+
+    Args:
+        per_month: false alarms that a pipeline allows.
+        stream: `predictions` or `outcomes`.
+        labelled: whether it has labels; without, all are allowed for predictions.
+
+    >>> threshold(1.0, "outcomes", labelled=True)
+    4.0
+    """
+    return 1 / (per_month * (SHARES[stream] if labelled else 1.0))
+
+
+def months(before: int | None, reached: Ints) -> Floats:
+    """The part of a month that each event stands for, float64: by which time went on with it.
+
+    Args:
+        before: how far time had come, milliseconds; None before the first event.
+        reached: int64, how far it has come with each event; never falls.
+
+    >>> months(None, np.array([0, MONTH // 2_000, MONTH])).tolist()
+    [0.0, 0.0005, 0.001]
+    """
+    gone = np.diff(reached, prepend=reached[:1] if before is None else before)
+    found: Floats = np.minimum(gone, LONGEST) / MONTH
+    return found
