@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from headrace.domain.features.store_keys import Shelves
 from headrace.domain.pipeline.spec import Pipeline
@@ -13,7 +13,7 @@ from headrace.operations.services import SERVICES, ServiceEntry, needed
 from headrace.stores.online import OnlineStore
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.client import Consumer
-from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.kafka.connection import Connection, Library
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.rescale import Left, Move, left_by, refuse_what_shrank
 from headrace.streaming.task.runner import Runner
@@ -54,6 +54,16 @@ class Repartition:
     kept: str = ""
 
 
+class Shelved(Protocol):
+    """A store that keys can be taken out of."""
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """See `headrace.stores.online.Store`."""
+
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Take keys away, whatever they hold. Raises Transient."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupMember:
     """A member of a group as it is before it opens anything."""
@@ -75,8 +85,23 @@ def repartition(
         ContractError: a topic has fewer partitions than it had, or something cannot be moved; says what.
         Transient: the broker does not answer in time.
     """
-    members = list(_members(settings, pipeline))
-    _wait_until_empty(Admin(settings.connection), [member.runner.wiring.group for member in members])
+    store = OnlineStore(settings.redis.get_secret_value())
+    try:
+        return moved(settings, pipeline, list(_members(settings, pipeline)), store, found)
+    finally:
+        store.close()
+
+
+def moved(
+    settings: Settings,
+    pipeline: Pipeline,
+    members: Sequence[GroupMember],
+    store: Shelved,
+    found: Callable[[Sequence[Growth]], None] = lambda _: None,
+) -> Repartition:
+    """As `repartition`, of these members, one a group, and the store that these have."""
+    library = settings.connection.library
+    _wait_until_empty(Admin(settings.connection), [member.runner.wiring.group for member in members], library)
     counts = _counts(settings.connection, members)
     move = Move(settings, pipeline.name, counts)
     _wait_until_settled(settings.connection, members, counts)
@@ -96,7 +121,7 @@ def repartition(
         move.written,
         move.told_anew,
         move.refused,
-        _forget_shelves(settings, pipeline, counts),
+        _forget_shelves(store, pipeline, counts),
     )
 
 
@@ -127,16 +152,16 @@ def _members(settings: Settings, pipeline: Pipeline) -> Iterator[GroupMember]:
             yield GroupMember(entry, entry.build(entry.settings(**own)))
 
 
-def _wait_until_empty(admin: Admin, groups: list[str]) -> None:
+def _wait_until_empty(admin: Admin, groups: list[str], library: Library) -> None:
     """Wait a while for sessions to end. Raises ConfigurationError when a service still runs."""
-    end = time.monotonic() + WAIT_S
+    end = library.monotonic() + WAIT_S
     while running := [group for group in groups if admin.members(group)]:
-        if time.monotonic() > end:
+        if library.monotonic() > end:
             raise ConfigurationError(
                 f"{', '.join(running)}: has members. Stop all services of the pipeline; one that has just ended counts "
                 "as a member until its session is over (HEADRACE_SESSION_TIMEOUT_MS)"
             )
-        time.sleep(0.5)
+        library.sleep(0.5)
 
 
 def _wait_until_settled(connection: Connection, members: Iterable[GroupMember], counts: Mapping[str, int]) -> None:
@@ -147,19 +172,20 @@ def _wait_until_settled(connection: Connection, members: Iterable[GroupMember], 
     channels = {channel.name: channel for member in members for channel in member.runner.wiring.inputs}
     places = [(name, number) for name, each in channels.items() for number in range(counts[each.logical])]
     consumers = [Consumer(connection, isolation=isolation) for isolation in ("read_committed", "read_uncommitted")]
-    end = time.monotonic() + SETTLED_S
+    library = connection.library
+    end = library.monotonic() + SETTLED_S
     try:
         while True:
             stable, whole = ({place: consumer.watermarks(*place)[1] for place in places} for consumer in consumers)
             places = [place for place in places if stable[place] < whole[place]]
             if not places:
                 return
-            if time.monotonic() > end:
+            if library.monotonic() > end:
                 topics = ", ".join(sorted({name for name, _ in places}))
                 raise Transient(
                     f"{topics}: a transaction is still open after {SETTLED_S:g} s: stop publishers, try again later"
                 )
-            time.sleep(0.5)
+            library.sleep(0.5)
     finally:
         for consumer in consumers:
             consumer.close()
@@ -180,11 +206,10 @@ def _counts(connection: Connection, members: Iterable[GroupMember]) -> dict[str,
         consumer.close()
 
 
-def _forget_shelves(settings: Settings, pipeline: Pipeline, counts: Mapping[str, int]) -> str:
+def _forget_shelves(store: Shelved, pipeline: Pipeline, counts: Mapping[str, int]) -> str:
     """Take what was written for other numbers of partitions out of the online store: nobody reads it any more; why not,
     if so.
     """
-    store = OnlineStore(settings.redis.get_secret_value())
     try:
         for view in pipeline.foreign_views:
             shelves = Shelves(pipeline.name, view.name, view.version)
@@ -194,6 +219,4 @@ def _forget_shelves(settings: Settings, pipeline: Pipeline, counts: Mapping[str,
                 store.delete([key for key in keys if key not in current])
     except Transient as error:
         return str(error)
-    finally:
-        store.close()
     return ""

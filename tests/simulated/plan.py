@@ -21,7 +21,7 @@ OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 PROTOCOLS = ("classic", "consumer")
 VARIANTS: Mapping[str, Mapping[str, float]] = {
     "scorecards": {"segments": 0.4},
-    "views": {"backfill": 0.4, "labels": 0.4},
+    "views": {"backfill": 0.4, "labels": 0.4, "growth": 0.3},
 }
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""
 

@@ -112,6 +112,7 @@ class Scene:
         in_transactions: whether some of it is published in transactions.
         waits_by_the_clock: whether members wait for what others say by their clocks: one that is off by an hour may
             cost an hour.
+        growing: whether somebody is to give topics more partitions, see `Operator`.
         lossy: whether input was lost that was not answered: then members may refuse to go on, and not all is answered.
     """
 
@@ -125,7 +126,7 @@ class Scene:
         self.plan = plan
         self.events: dict[tuple[str, int, int], Any] = {}
         self.breaches: list[str] = []
-        self.lossy = False
+        self.lossy = self.growing = False
         self.group = f"{PIPELINE}.{self.service}"
         self.once = plan.mode == "exactly_once"
         self._snapshots: dict[tuple[int, int], Row] = {}
@@ -171,6 +172,14 @@ class Scene:
 
     def grow(self) -> None:
         """The input grows by a partition, where the service may go on after that."""
+
+    def add_partitions(self) -> None:
+        """Give topics more partitions: all is answered, and nobody runs."""
+        raise NotImplementedError
+
+    def move(self, library: SimulatedLibrary) -> None:
+        """Move what services remember to where keys belong now."""
+        raise NotImplementedError
 
     def fold(self, part: Part, below: int) -> Any:
         """The state of a partition after all its records below an offset."""

@@ -16,6 +16,7 @@ from tests.simulated.groups import Group
 from tests.simulated.incremental_groups import IncrementalGroup
 from tests.simulated.meeting_scene import MeetingScene
 from tests.simulated.member import Cast, Life, Member
+from tests.simulated.operator import Operator
 from tests.simulated.plan import AT_CALLS, AT_TURNS, Plan
 from tests.simulated.process import ANSWERED, Process
 from tests.simulated.publisher import Publisher
@@ -101,6 +102,7 @@ class World:
         self.members = [Member(self, name) for name in self.scene.names()]
         self.lives: list[Life] = []
         self.publisher = Publisher(plan, self.broker, self.scene)
+        self.operator = Operator(self)
         self._busy: list[Life | None] = []
         self._empty: dict[int, float] = {}
         self._slow_until = 0.0
@@ -142,13 +144,22 @@ class World:
         resting = self.chance.random() < RESTING
         lives = [life for life in self.lives if life not in self._busy and not (resting and life.seen == changes)]
         ready: list[Callable[[], None]] = [life.turn for life in lives]
-        ready += [member.start for member in self.members if member.due(self.now)]
-        if not self.publisher.done:
-            ready.append(self.publisher.turn)
+        ready += self._others_due()
+        if not self._busy and self.operator.due(self.now):
+            ready.append(self.operator.turn)
         if ready:
             self.chance.choice(ready)()
         if not ready or self.chance.random() < 0.15:
             self._pass(self.chance.choice((0.01, 0.1, 0.5, 2.0)) if self.chance.random() < 0.9 else 10.0)
+
+    def _others_due(self) -> list[Callable[[], None]]:
+        """Members that are to be started, and whoever publishes."""
+        ready: list[Callable[[], None]] = []
+        if not self.operator.members_wait:
+            ready += [member.start for member in self.members if member.due(self.now)]
+        if not self.publisher.done and not self.operator.publishers_wait:
+            ready.append(self.publisher.turn)
+        return ready
 
     def _pass(self, seconds: float) -> None:
         self.now += seconds
@@ -223,7 +234,7 @@ class World:
         elif kind in ("freeze", "twin"):
             if self._busy:
                 return  # Others, whose calls it has overtaken, would stand still with it.
-            if kind == "twin":
+            if kind == "twin" and any(member.name == process.name for member in self.members):
                 self.member(process.name).replace(process)
             process.frozen = True
             self._others(process, self.now + self._spell(), FROZEN_TURNS)
@@ -287,7 +298,7 @@ class World:
             life.process.cut_until = self.now
             if self.scene.waits_by_the_clock and life.process.skew:
                 life.stop()  # It comes back with a clock that is right.
-        while not self.publisher.done:
+        while not self.publisher.done and not self.scene.growing:
             self.publisher.turn()
 
     def _settle(self) -> bool:
@@ -297,14 +308,16 @@ class World:
             if self.scene.lossy and turns > LOSSY_TURNS:
                 return True  # Some members have refused to go on, as they should.
             actors: list[Callable[[], None]] = [life.turn for life in self.lives]
-            actors += [member.start for member in self.members if member.due(self.now)]
+            actors += self._others_due()
+            if self.operator.due(self.now):
+                actors.append(self.operator.turn)
             self.chance.shuffle(actors)
             before = self._standing()
             for act in actors:
                 act()
                 turns += 1
             self._pass(0.01)
-            if self.scene.done():
+            if self.scene.done() and self.publisher.done and not self.scene.growing:
                 rounds += 1
                 if rounds > LAST_ROUNDS:
                     return True

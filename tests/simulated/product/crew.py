@@ -43,9 +43,13 @@ class Crew:
 
     def member(self, plan: Plan, name: str, library: SimulatedLibrary, *parts: Any) -> Runner:
         """A member of a schedule; `parts`: what else the service is given, such as a store."""
+        return self._build(self.settings(plan, name, library), self._contracts, *parts)
+
+    def settings(self, plan: Plan, name: str, library: SimulatedLibrary) -> Settings:
+        """Of a member of a schedule."""
         own = of_member(plan, name, library)
         own["batch_rows"] = max(own["batch_rows"], self._least_rows)
-        return self._build(self._settings.model_copy(update=own), self._contracts, *parts)
+        return self._settings.model_copy(update=own)
 
     def undisturbed(self, partitions: Mapping[str, int], *parts: Any) -> Service:
         """The service, of a process that nothing happens to. `partitions`: of all topics, by logical name."""

@@ -74,6 +74,12 @@ class HoldsNothing(Around):
         return replace(self._service.process(batch, now), held=frozenset())
 
 
+class CountsNothing(Around):
+    """State does not say how many partitions it was made with: nobody moves it where these are more."""
+
+    counted = ()
+
+
 class HurriesBackfills(Around):
     """Rows of a backfill wait no longer for idle sources than rows of now."""
 
@@ -299,6 +305,7 @@ VIEWS: Mapping[str, Cast] = {
     "the first entries of a process lost": Cast(around=LosesEntries),
     "features lost behind a restart": Cast(around=LosesTheFirst),
     "rows that wait taken for answered": Cast(around=HoldsNothing),
+    "state that is not moved after a growth": Cast(around=CountsNothing),
     "rows of a backfill that do not wait for idle sources": Cast(around=HurriesBackfills),
     "the first labels of a process lost": Cast(around=LosesLabels),
 }

@@ -130,6 +130,11 @@ class Fold(ABC):
         self._service = service
         self._logical = logical
         self._read: dict[int, int] = {}
+        self._begun: dict[int, tuple[int, bytes]] = {}
+
+    def begin_with(self, offsets: Sequence[int], states: Sequence[bytes]) -> None:
+        """Partitions begin with these states at these offsets."""
+        self._begun = dict(enumerate(zip(offsets, states, strict=True)))
 
     @abstractmethod
     def begin(self, partition: int) -> None:
@@ -161,8 +166,8 @@ class Fold(ABC):
     def _run(self, partition: int, below: int) -> None:
         if partition not in self._read or self._read[partition] > below:
             self.begin(partition)
-            self.serving(partition).restore(self._number(partition), None)
-            self._read[partition] = 0
+            self._read[partition], state = self._begun.get(partition, (0, None))
+            self.serving(partition).restore(self._number(partition), state)
         log = self._scene.broker.log(named(self._logical), partition)
         batch = self._scene.batch(log, self._read[partition], below)
         if batch is not None:

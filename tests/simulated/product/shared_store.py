@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from headrace.errors import Transient
 from headrace.stores.online import Asked, Found, MemoryStore, Publication, Values
@@ -15,10 +15,10 @@ class SharedStore(MemoryStore):
 
     Args:
         faults: when it does.
-        shelves: keys, by partition.
+        shelves: the keys that there are now, by partition.
     """
 
-    def __init__(self, faults: Store, shelves: Sequence[bytes]) -> None:
+    def __init__(self, faults: Store, shelves: Callable[[], Sequence[bytes]]) -> None:
         super().__init__()
         self._faults = faults
         self._keys = shelves
@@ -27,7 +27,7 @@ class SharedStore(MemoryStore):
         """A call comes: it is answered or not, by what there is now. Raises Transient."""
         if self._faults.slow():
             raise Transient("the store does not answer")
-        for partition, key in enumerate(self._keys):
+        for partition, key in enumerate(self._keys()):
             if self._faults.lacks(partition):
                 self.shelves.pop(key, None)
 
@@ -73,3 +73,9 @@ class ProcessStore:
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
         """As `read`."""
         yield from self._open().keys(prefix)
+
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Take keys away."""
+        shared = self._open()
+        for key in keys:
+            shared.shelves.pop(key, None)

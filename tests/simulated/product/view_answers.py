@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import isclose
 from typing import Any
@@ -62,29 +63,46 @@ class Entry:
         return self.stamp + IDLE_AFTER if self.backfill else self.time - DELAY + LATENESS + 1
 
 
-def passed(parts: Iterable[Sequence[tuple[int, int, Row]]]) -> tuple[dict[str, Entry], set[tuple[int, int]]]:
-    """The events that pass, by id, and the places of those that come too late.
+Sound = Sequence[tuple[int, int, Row]]
+"""The events of a partition that are sound: (offset, when it was written, what it says)."""
 
-    Args:
-        parts: of each partition the events that are sound: (offset, when it was written, what it says).
+
+class Passed:
+    """The events that pass.
+
+    Attributes:
+        entries: by id.
+        late: the places of those that come too late: (partition, offset).
     """
-    entries: dict[str, Entry] = {}
-    late: set[tuple[int, int]] = set()
-    for number, part in enumerate(parts):
-        clock, before = Backfill(LATENESS), defaultdict[str, list[Row]](list)
-        for offset, stamp, row in part:
-            if row["parcel"] in entries:
-                continue
-            time = row["sent_at"]
-            if clock.firm != NEVER and time < clock.firm - LATENESS:
-                late.add((number, offset))
-                continue
-            told = clock.credible == NEVER or time >= clock.credible - LATENESS
-            clock.take(time)
-            mine = before[row["customer"]]
-            mine.append(row)
-            entries[row["parcel"]] = Entry(row, stamp, told, dict(_sums(time, mine, OWN)))
-    return entries, late
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.late: set[tuple[int, int]] = set()
+        self._clocks: list[Backfill] = []
+        self._before: dict[str, list[Row]] = defaultdict(list)
+
+    def take(self, parts: Sequence[Sound]) -> None:
+        """Take up the next events of every partition. Where there are more partitions than before, the time of all is
+        that of the one that was least far.
+        """
+        if len(parts) > len(self._clocks):
+            least = min(self._clocks, key=lambda clock: clock.firm, default=Backfill(LATENESS))
+            self._clocks = [deepcopy(least) for _ in parts]
+        for number, (part, clock) in enumerate(zip(parts, self._clocks, strict=True)):
+            for offset, stamp, row in part:
+                if row["parcel"] not in self.entries:
+                    self._pass(clock, (number, offset), stamp, row)
+
+    def _pass(self, clock: Backfill, place: tuple[int, int], stamp: int, row: Row) -> None:
+        time = row["sent_at"]
+        if clock.firm != NEVER and time < clock.firm - LATENESS:
+            self.late.add(place)
+            return
+        told = clock.credible == NEVER or time >= clock.credible - LATENESS
+        clock.take(time)
+        mine = self._before[row["customer"]]
+        mine.append(row)
+        self.entries[row["parcel"]] = Entry(row, stamp, told, dict(_sums(time, mine, OWN)))
 
 
 def _sums(until: int, rows: Sequence[Row], windows: Windows) -> Iterator[tuple[str, float]]:

@@ -5,33 +5,42 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from headrace.columnar import packing
+from headrace.columnar.partitioner import murmur2
 from headrace.domain.features.redistribution import Columns, part_of, taken
 from headrace.domain.features.store_keys import Shelves
+from headrace.operations.repartition import GroupMember, moved
+from headrace.operations.services import SERVICES
 from headrace.stores.online import MemoryStore
+from headrace.stores.online import Store as AnyStore
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.task.runner import Runner
+from headrace.streaming.watermarks.sources import COLUMNS
 from services.enrich import app as enrich
+from services.enrich.redistribution import moved_events
 from services.enrich.settings import EnrichSettings
 from services.labels import app as labels
 from services.labels.service import Labelling
 from services.labels.settings import LabelsSettings
 from services.views import app as views
+from services.views.redistribution import moved_updates
 from services.views.settings import ViewsSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
+from tests.simulated.log import Log
 from tests.simulated.plan import Plan
 from tests.simulated.process import SimulatedLibrary
 from tests.simulated.product.contracts import contracts
 from tests.simulated.product.crew import Crew
 from tests.simulated.product.product_scene import HOUR, MINUTE, SECOND, Fold, ProductScene, Said
 from tests.simulated.product.shared_store import ProcessStore, SharedStore
-from tests.simulated.product.view_answers import LATENESS, Entry, Report, faults, passed
+from tests.simulated.product.view_answers import LATENESS, Entry, Passed, Report, Sound, faults
 from tests.simulated.scene import PIPELINE, Row, Store, named
 
 VIEW = "view.depot"
@@ -50,7 +59,8 @@ class ViewsScene(ProductScene):
     simulator's may end late is more than events may be late here.
 
     With `backfill` some of long ago come at once, first or while others are live. With `labels` the view folds labels,
-    which come early, late, again, corrected, wrong, or of nobody.
+    which come early, late, again, corrected, wrong, or of nobody. With `growth` the events and the view's topic get
+    another partition each, and what services remember is moved.
     """
 
     service = "enrich"
@@ -71,6 +81,9 @@ class ViewsScene(ProductScene):
         self._store: SharedStore | None = None
         chance = Random(f"history {plan.seed}")
         first = 0 if chance.random() < 0.6 else chance.randrange(plan.events)
+        self._grows = "growth" in plan.variants
+        self._grows_at = chance.randrange(plan.events // 2)
+        self._ends: list[int] | None = None
         self._history_at = first if "backfill" in plan.variants else None
         self._more: list[tuple[Part, Said]] = []
 
@@ -78,13 +91,18 @@ class ViewsScene(ProductScene):
         super().open(broker)
         if self._labels:
             broker.create(named("outcomes"), 1)
-        parts = {"m": (MemoryStore(),), "v": (MemoryStore(),), "l": ()}
-        service = {letter: crew.undisturbed(self.partitions(), *parts[letter]) for letter, crew in self._crews.items()}
-        self._folds = {
-            logical: RowFold(self, service[letter], logical)
+        self._folds = self._made_folds()
+
+    def _made_folds(self) -> dict[str, RowFold]:
+        return {
+            logical: RowFold(self, crew.undisturbed(self.partitions(), *self._parts(letter, MemoryStore())), logical)
             for logical, letter in (("events", "m"), (VIEW, "v"), ("exchange", "l"))
-            if letter in service
+            if (crew := self._crews.get(letter)) is not None
         }
+
+    def _parts(self, letter: str, store: AnyStore) -> tuple[AnyStore, ...]:
+        """What a service is given."""
+        return () if letter == "l" else (store,)
 
     def names(self) -> list[str]:
         """Of each group at least one member."""
@@ -102,17 +120,59 @@ class ViewsScene(ProductScene):
         return Labelling.inputs.index(logical) if logical in Labelling.inputs else 0
 
     def member(self, name: str, library: SimulatedLibrary, store: Store) -> Runner:
-        if name.startswith("l"):
-            return self._crews["l"].member(self.plan, name, library)
         if self._store is None:
-            keys = Shelves(PIPELINE, "depot", contracts(self.pipeline).pipeline.views["depot"].version)
-            count = self.count(VIEW)
-            self._store = SharedStore(store, [keys.of(partition, count) for partition in range(count)])
-        return self._crews[name[0]].member(self.plan, name, library, ProcessStore(library.process, self._store))
+            self._store = SharedStore(store, self._shelves)
+        parts = self._parts(name[0], ProcessStore(library.process, self._store))
+        return self._crews[name[0]].member(self.plan, name, library, *parts)
+
+    def _shelves(self) -> list[bytes]:
+        keys = Shelves(PIPELINE, "depot", contracts(self.pipeline).pipeline.views["depot"].version)
+        return [keys.of(partition, self.count(VIEW)) for partition in range(self.count(VIEW))]
+
+    # ---- topics grow ---------------------------------------------------------------------------------------------
+
+    def grow(self) -> None:
+        self.growing = self.growing or (self._grows and self._ends is None and not self.lossy)
+
+    def lose(self, draw: Random) -> None:
+        if not self._grows:  # What is lost would be asked for by who moves state.
+            super().lose(draw)
+
+    def retire(self) -> None:
+        if not self._grows:  # See `lose`: a partition without a checkpoint is read from its beginning.
+            super().retire()
+
+    def add_partitions(self) -> None:
+        """What is kept is parted anew; `_ends` has those of what was written before."""
+        ends, states = {}, {}
+        for logical in ("events", VIEW):
+            logs, fold = self.broker.topics[named(logical)], self._folds[logical]
+            states[logical] = [packing.unpack(fold.snapshot(log.partition, log.end)) for log in logs]
+            self.broker.grow(named(logical))
+            ends[logical] = [log.end for log in logs]
+        count = self.count("events")
+        self._ends, self._folds = ends["events"], self._made_folds()
+        self._folds["events"].begin_with(ends["events"], moved_events(states["events"], count, whole_keys=False))
+        self._folds[VIEW].begin_with(ends[VIEW], moved_updates(states[VIEW], self.count(VIEW), ends[VIEW]))
+
+    def move(self, library: SimulatedLibrary) -> None:
+        assert self._store is not None, "members had it"
+        store = ProcessStore(library.process, self._store)
+        names = {"m": "enrich", "v": "views", "l": "labels"}
+        members = [
+            GroupMember(
+                SERVICES[names[letter]], crew.member(self.plan, "repartition", library, *self._parts(letter, store))
+            )
+            for letter, crew in self._crews.items()
+        ]
+        settings = self._crews["m"].settings(self.plan, "repartition", library)
+        moved(settings, contracts(self.pipeline).pipeline, members, store)
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        if number == self._grows_at:
+            self.grow()
         told = self._event(draw, number)
         if number == self._history_at:
             told = [*self._history(draw), *told]
@@ -139,7 +199,8 @@ class ViewsScene(ProductScene):
         }  # fmt: skip  # one line's worth
 
     def _sent(self, who: int, row: Row, good: bool = True) -> tuple[Part, Said]:
-        where = (named("events"), who % self.plan.partitions)
+        home = murmur2(row["customer"].encode()) & 0x7FFFFFFF if self._grows else who
+        where = (named("events"), home % self.count("events"))
         return where, self.record("events", row["customer"], row, good)
 
     def _history(self, draw: Random) -> list[tuple[Part, Said]]:
@@ -187,6 +248,8 @@ class ViewsScene(ProductScene):
 
     def state(self, part: Part, snapshot: bytes) -> str:
         columns = packing.unpack(snapshot)
+        if self._ends is not None and part[0] != named("events"):
+            return str(_heard(columns))
         view = "customer" if part[0] == named("events") else "entities"
         windows = entities(part_of(columns, view))
         plain = [
@@ -205,7 +268,7 @@ class ViewsScene(ProductScene):
         return all(self.answered(log) for log in published)
 
     def judge(self) -> None:
-        entries, late = passed(self._sound(number) for number in range(self.count("events")))
+        entries, late = self._passed()
         letters = [
             (row["topic"], row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part
         ]
@@ -226,13 +289,21 @@ class ViewsScene(ProductScene):
             for fault in faults(entry, entries.values(), row["depot"], age, self._labels):
                 self.note(f"{row['event_id']}, {age} ms old, was answered {fault}")
 
-    def _sound(self, number: int) -> list[tuple[int, int, Row]]:
-        """The events of a partition that are not refused whatever came before."""
-        log = self.broker.log(named("events"), number)
+    def _passed(self) -> tuple[dict[str, Entry], set[tuple[int, int]]]:
+        """The events that pass, and the places of those that come too late."""
+        logs, found = self.broker.topics[named("events")], Passed()
+        ends = self._ends or []
+        if ends:
+            found.take([self._sound(log, 0, end) for log, end in zip(logs, ends, strict=True)][:-1])
+        found.take([self._sound(log, begin, log.end) for log, begin in zip_longest(logs, ends, fillvalue=0)])
+        return found.entries, found.late
+
+    def _sound(self, log: Log, begin: int, end: int) -> Sound:
+        """Those events of a partition that are not refused whatever came before."""
         return [
             (offset, entry.timestamp, event.row)
-            for offset, entry in enumerate(log.entries)
-            if entry is not None and (event := self.events.get((log.topic, number, offset))) and event.good
+            for offset, entry in enumerate(log.entries[begin:end], begin)
+            if entry is not None and (event := self.events.get((log.topic, log.partition, offset))) and event.good
         ]
 
     def _add_reports(self, entries: dict[str, Entry]) -> None:
@@ -257,6 +328,16 @@ def entities(columns: Columns) -> list[str]:
     count = len(columns.get("sizes", ()))
     each = (taken(columns, np.arange(count) == number) for number in range(count))
     return sorted(str([(name, column.tolist()) for name, column in sorted(one.items())]) for one in each)
+
+
+def _heard(columns: Columns) -> list[object]:
+    """What is kept of sources: after a growth, the windows of views depend on who knew of it when, answers do not."""
+    found: list[object] = []
+    for kind in ("sources", "exchange"):
+        if f"{kind}.next_offset" in columns:
+            marks = [columns[f"{kind}.{name}"].tolist() for name in COLUMNS]
+            found += [(kind, number, each) for number, each in enumerate(zip(*marks, strict=True)) if each[0] >= 0]
+    return found
 
 
 class RowFold(Fold):
