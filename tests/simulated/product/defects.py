@@ -80,33 +80,34 @@ class CountsNothing(Around):
     counted = ()
 
 
-class HurriesBackfills(Around):
-    """Rows of a backfill wait no longer for idle sources than rows of now."""
+class TellsLateRows(Around):
+    """Views of other entities are told of rows that come too late for those who waited for their partition."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        if hasattr(service, "_lookups"):
-            service._lookups._backfill = lambda view, batch: np.zeros(len(batch), np.bool_)
+        if hasattr(service, "gate"):
+            service.gate._tells = False
 
 
-class LosesLabels(Around):
-    """The first changes of labels that a process tells are lost."""
-
-    _fresh = True
+class TakesNothingBack(Around):
+    """A label that says less than the one before is not told."""
 
     def process(self, batch: Batch, now: float) -> Output:
-        """In silence, the first time."""
+        """With what adds to sums of labels alone."""
         output: Output = self._service.process(batch, now)
-        losses = [emit for emit in output.emits if _tells_labels(emit)] if self._fresh else []
-        self._fresh &= not losses
-        return replace(output, emits=tuple(emit for emit in output.emits if emit not in losses))
+        return replace(output, emits=tuple(map(_added, output.emits)))
 
 
-def _tells_labels(emit: Emit) -> bool:
-    """Whether changes of labels are among what a view is told."""
+def _added(emit: Emit) -> Emit:
     if not emit.topic.startswith("view.") or emit.columns["source"][0].as_py() != EXCHANGE:
-        return False
-    return len(emit.columns["keys"].flatten()) > 0
+        return emit
+    place = emit.columns.schema.get_field_index("values")
+    kept = emit.columns.schema.field(place)
+    values = [
+        [{**column, "values": [max(value, 0.0) for value in column["values"]]} for column in record]
+        for record in emit.columns["values"].to_pylist()
+    ]
+    return replace(emit, columns=emit.columns.set_column(place, kept, pa.array(values, kept.type)))
 
 
 class WaitsForAdded(Around):
@@ -306,9 +307,16 @@ VIEWS: Mapping[str, Cast] = {
     "features lost behind a restart": Cast(around=LosesTheFirst),
     "rows that wait taken for answered": Cast(around=HoldsNothing),
     "state that is not moved after a growth": Cast(around=CountsNothing),
-    "rows of a backfill that do not wait for idle sources": Cast(around=HurriesBackfills),
-    "the first labels of a process lost": Cast(around=LosesLabels),
+    "rows that come too late told to other views": Cast(around=TellsLateRows),
+    "labels that are corrected not taken back": Cast(around=TakesNothingBack),
 }
+ONLY: Mapping[str, str] = {
+    "state that is not moved after a growth": "growth",
+    "rows that come too late told to other views": "backfill",
+    "labels that are corrected not taken back": "labels",
+    "groups of segments forgotten at a restart": "segments",
+}
+"""The variant of a scene without which a defect does not show."""
 SHADOW: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in ("offset one too high", "offset one too low")},
     "scores of other rows": Cast(around=ShadowsByAnother),

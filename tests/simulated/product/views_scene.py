@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from random import Random
@@ -69,8 +70,10 @@ class ViewsScene(ProductScene):
     waits_by_the_clock = True
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
         self._labels = "labels" in plan.variants
+        if self._labels:  # All sources tell all partitions of two topics time and again that they are idle.
+            plan = replace(plan, members=min(plan.members, 2), partitions=min(plan.partitions, 2))
+        super().__init__(plan)
         self.inputs = ("events", VIEW, "exchange", *Labelling.inputs[:3]) if self._labels else ("events", VIEW)
         self.pipeline = Path(__file__).parent / ("labelled.yaml" if self._labels else "shipments.yaml")
         self.counts = {"predictions": 1, "shadow-predictions": 1} if self._labels else {}
@@ -132,7 +135,8 @@ class ViewsScene(ProductScene):
     # ---- topics grow ---------------------------------------------------------------------------------------------
 
     def grow(self) -> None:
-        self.growing = self.growing or (self._grows and self._ends is None and not self.lossy)
+        begun = self._store is not None and not self.lossy
+        self.growing = self.growing or (self._grows and begun and self._ends is None)
 
     def lose(self, draw: Random) -> None:
         if not self._grows:  # What is lost would be asked for by who moves state.
@@ -171,7 +175,7 @@ class ViewsScene(ProductScene):
     # ---- what is published ---------------------------------------------------------------------------------------
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
-        if number == self._grows_at:
+        if number >= self._grows_at:
             self.grow()
         told = self._event(draw, number)
         if number == self._history_at:
@@ -206,7 +210,7 @@ class ViewsScene(ProductScene):
     def _history(self, draw: Random) -> list[tuple[Part, Said]]:
         """Events of long ago, in order but for a second, of all customers or of some, and labels of most.
 
-        Those of one customer may come with the next event, which is soon enough most often, and too late sometimes.
+        Those of two customers may come with the next event, which is soon enough most often, and too late sometimes.
         """
         who = draw.choice((range(CUSTOMERS), (0, 1), (0,)))
         step, begun = draw.choice((SECOND // 2, 2 * SECOND)), self.broker.milliseconds() - draw.choice(AGO)
@@ -214,12 +218,12 @@ class ViewsScene(ProductScene):
         for number in range(draw.randint(6, 14)):
             customer, time = draw.choice(who), begun + number * step - draw.randrange(SECOND)
             told.append(self._sent(customer, self._row(draw, f"h{number}", customer, time)))
-            for lag in draw.choice(((), (SECOND,), (3 * SECOND,), (SECOND, 6 * SECOND))):
+            for lag in draw.choice(((), (SECOND,), (8 * SECOND,), (3 * SECOND, 12 * SECOND))):
                 reports.append((time + lag, f"h{number}"))
         if self._labels:
             told += [self._label(draw, name, time) for time, name in sorted(reports)]
-        if draw.random() < 0.6:
-            self._more = [one for one in told if one[1].key == "c0"]
+        if draw.random() < 0.8:
+            self._more = [one for one in told if one[1].key in ("c0", "c1")]
         return [one for one in told if one not in self._more]
 
     def _reports(self, draw: Random, number: int) -> list[tuple[Part, Said]]:
