@@ -168,6 +168,9 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     live = sorted({column["reached"] for column in by_stream["predictions"]["columns"]})
     # By event time alone, where services go by how far each partition had come: some rows stand a little otherwise.
     assert [alarm["time"] for alarm in supposed["others"]] == pytest.approx(live, abs=60 * SECOND)
+    heard = json.loads(command(torn, by_stream["outcomes"]["incident"], "--witnesses", "--json").stdout)["witnesses"]
+    assert {each["name"] for each in heard} == {"ADWIN", "PageHinkley", "KSWIN", "DDM", "EDDM", "HDDMA", "HDDMW"}
+    assert next(each for each in heard if each["name"] == "ADWIN")["after"] < 1_000
     wrong = command(torn, "--suppose", "amonut * 2")
     assert wrong.returncode == 2
     assert "did you mean amount" in wrong.stderr

@@ -10,12 +10,13 @@ from rich.console import Console
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import drawing, print_json
-from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet
+from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet, witness_sheet
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.operations.drift.report import DriftReport, drift_report
 from headrace.operations.drift.supposition import suppose, supposition
+from headrace.operations.drift.witnesses import IncidentReport, WitnessStatement, witness_statements
 from headrace.streaming.process.settings import Settings
 
 WIDE = 160
@@ -30,6 +31,9 @@ def drift(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="OUT.png", help="Draw the evidence over time, and incidents.")
     ] = None,
+    witnesses: Annotated[
+        bool, typer.Option("--witnesses", help="With INCIDENT: what detectors of the literature would have said.")
+    ] = False,
     supposed: Annotated[
         str | None,
         typer.Option("--suppose", metavar="CHANGE", help="Replay with it: 'amount * 1.5', 'amount = missing'."),
@@ -57,12 +61,17 @@ def drift(
     if plot is not None:
         _draw(found, plot)
     terminal = Console(highlight=False)
+    heard: list[WitnessStatement] = []
+    if chosen is not None and witnesses:
+        heard = witness_statements(settings, contracts, chosen, TerminalProgress(quiet=json))
     console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
     if json:
-        print_json(found if chosen is None else chosen)
+        print_json(found if chosen is None else IncidentReport(chosen, heard))
     else:
         for part in drift_sheet(found) if chosen is None else incident_sheet(chosen):
             console.print(part)
+        if heard:
+            console.print(witness_sheet(heard))
         console.print(note(contracts.pipeline.name))
         if plot is not None:
             console.print(f"\ndrawn in {plot}", markup=False)

@@ -13,6 +13,7 @@ from rich.table import Table
 from headrace.domain.drift.model_monitor import LEARNT
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
+from headrace.operations.drift.witnesses import WitnessStatement
 from headrace.operations.time_spans import minute
 
 WIDTH = 20
@@ -125,6 +126,17 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
             unit = ", in spreads from what is usual at the hour" if each.cyclic else ""
             yield f"  [bold]{escape(each.column)}[/]{unit}: {told}"
             yield _histogram(each)
+
+
+def witness_sheet(heard: Sequence[WitnessStatement]) -> Table:
+    """What witnesses say, and how often each of them had spoken before."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="witnesses", title_justify="left")
+    for name in ("", "first after the change", "rows after", "times before, in rows before"):
+        table.add_column(name, no_wrap=True)
+    for each in heard:
+        seen = ("never", "") if each.seen is None else (minute(each.seen), f"{each.after:,}")
+        table.add_row(each.name, *seen, f"{each.before:,} in {each.rows_before:,}")
+    return table
 
 
 def supposed_sheet(found: SupposedDrift) -> Iterator[str]:

@@ -113,6 +113,20 @@ class WatchedColumns:
         self.known = tuple(name for name in self.names if name in self.profiles)
         self.unknown = tuple(name for name in self.names if name not in self.profiles)
 
+    @property
+    def inputs(self) -> list[str]:
+        """Inputs of the model among the columns."""
+        return [] if self._matrix is None else [name for name in self._inputs if name in self.names]
+
+    @property
+    def plain(self) -> frozenset[str]:
+        """The columns that are not made of others."""
+        return frozenset(self.names) - (frozenset() if self._joint is None else frozenset(self._joint.columns))
+
+    def values(self, columns: pa.RecordBatch, name: str) -> Floats:
+        """The values of one column that is not made of others, float64: NaN where missing, `SILENT` where none is."""
+        return (self._losses(columns) if self._matrix is None else self._answers(columns))[name]
+
     def weights(self) -> Floats:
         """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
         joint = self._joint

@@ -83,7 +83,7 @@ class ChangedColumn:
 
     Attributes:
         column: its name.
-        model: `name@version`.
+        model: `name@version`; `digest`: of its package.
         reached: event time of the alarm that named it, milliseconds.
         began: event time at which its change began; None: not known.
         earlier: whether it may have begun before all events that were remembered.
@@ -95,6 +95,7 @@ class ChangedColumn:
 
     column: str
     model: str
+    digest: str
     reached: int
     began: int | None
     earlier: bool
@@ -236,6 +237,7 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
     return ChangedColumn(
         said["column"],
         finding.model,
+        finding.digest,
         finding.reached,
         said["began"],
         said["earlier"],

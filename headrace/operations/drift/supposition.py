@@ -7,22 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from headrace.domain.drift.alarms import Alarm
 from headrace.domain.drift.allowance import months, threshold
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.drift.reference_bins import Floats
-from headrace.domain.models.package import load
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Drift
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.records.watched_columns import PREDICTIONS, WatchedColumns
+from headrace.domain.records.watched_columns import PREDICTIONS, ModelIdentity
 from headrace.errors import ConfigurationError
-from headrace.operations.models.store_access import store_at
+from headrace.operations.drift.model_rows import model_rows, watched_of
 from headrace.operations.plan_changes.plan_history import plan_history
 from headrace.operations.progress import ProgressView
-from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.process.settings import Settings
 
 _WRITTEN = re.compile(r"^\s*(?P<column>\S+)\s*(?P<operator>[*+=-])\s*(?P<by>\S+)\s*$")
@@ -117,32 +114,17 @@ def suppose(
         ConfigurationError: no plan, no such input, or nothing recorded of the champion.
         Transient: Kafka, or the model store, does not answer.
     """
-    pipeline, channel = contracts.pipeline, contracts.channel(PREDICTIONS)
+    pipeline = contracts.pipeline
     held = plan_history(settings, contracts).held
     if held is None or held.plan is None:
         raise ConfigurationError(f"{pipeline.name} has no plan, so nothing is watched: headrace train {pipeline.name}")
-    arm, store = held.plan.champion, store_at(settings.models)
-    package = load(store.fetch(store.place(arm.model, arm.version, arm.digest), arm.digest), arm.digest)
-    watched = WatchedColumns(PREDICTIONS, pipeline, package.manifest, package.reference, channel.codec.reader.arrow)
-    inputs = [name for name in package.manifest.input_names if name in watched.names]
+    arm = held.plan.champion
+    model = ModelIdentity(arm.model, arm.version, arm.digest)
+    watched = watched_of(settings, contracts, PREDICTIONS, model)
+    inputs = watched.inputs
     if change.column not in inputs:
-        raise ConfigurationError(f"{package.title} has no input {change.column}: {closest(change.column, inputs)}")
-    wanted = ranges(settings.connection, channel.name)
-    parts = []
-    with progress.count("predictions", sum(part.stop - part.start for part in wanted)) as advance:
-        for intake in read(settings.connection, channel, wanted):
-            advance(len(intake.batch) + len(intake.rejects))
-            columns = intake.batch.columns
-            ours = columns.column("model").field("digest").cast(pa.string()).to_numpy(zero_copy_only=False)
-            rows = (ours == arm.digest) & watched.new(columns)
-            if rows.any():
-                parts.append(columns.filter(pa.array(rows)))
-    if not parts:
-        raise ConfigurationError(f"{package.title} has answered nothing yet that it was not fitted on")
-    whole = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
-    times = whole.column("event_time").cast(pa.int64()).to_numpy()
-    order = np.argsort(times, kind="stable")
-    whole, times = whole.take(pa.array(order)), times[order]
+        raise ConfigurationError(f"{model.title} has no input {change.column}: {closest(change.column, inputs)}")
+    whole, times = model_rows(settings, contracts, PREDICTIONS, model, watched, progress)
     if since is None:
         since = int(times[-1] - (times[-1] - times[0]) * LAST)
     first = int(np.searchsorted(times, since))
@@ -164,4 +146,4 @@ def suppose(
     with progress.stage("replaying"):
         supposed, others = alarms(True), alarms(False)
     of_it = (each for each in supposed if each.rows > 0 and change.column in each.columns)
-    return SupposedDrift(change.text, package.title, len(times), since, len(times) - first, next(of_it, None), others)
+    return SupposedDrift(change.text, model.title, len(times), since, len(times) - first, next(of_it, None), others)
