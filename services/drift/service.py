@@ -190,7 +190,8 @@ class Watcher(Service):
                 self._watched(row["source"], model)
         for row, of_row, time in zip(told, models, reached, strict=True):
             mark = row["source_partition"], row["next_offset"], NEVER if time <= FIRST else time, row["idle"]
-            self._watch(row["source"]).merge.take(*mark, drift_parts.unpack(of_row, row["payload"]))
+            rows = drift_parts.unpack(of_row, row["payload"])
+            self._watch(row["source"]).merge.take(*mark, self._fitting(row["source"], rows))
         found: list[tuple[str, ModelIdentity, IncidentStep]] = []
         for stream in STREAMS:
             watch = self._watch(stream)
@@ -198,6 +199,18 @@ class Watcher(Service):
             found += [(stream, model, step) for model, step in watch.watch()]
             self._figures.rows.labels(stream).inc(watch.rows - before)
         self._dirty = True
+        return found
+
+    def _fitting(self, stream: str, rows: Mapping[ModelIdentity, ModelRows]) -> dict[ModelIdentity, ModelRows]:
+        """Those that are of columns that are watched; who wrote others has another package, or none of ours."""
+        found = {}
+        for model, part in rows.items():
+            watched = self._watched(stream, model)
+            if watched is not None and watched.fits(part.places, part.values):
+                found[model] = part
+            else:
+                log.error("rows not watched", stream=stream, model=model.title, rows=len(part))
+                self._figures.unwatched.labels(stream).inc(len(part))
         return found
 
     def _watch(self, stream: str) -> StreamWatch:

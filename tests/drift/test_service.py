@@ -16,7 +16,7 @@ from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile, joint_of, profile_of
 from headrace.domain.pipeline.spec import Drift
 from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
-from headrace.domain.records.drift_parts import PARTS
+from headrace.domain.records.drift_parts import PARTS, pack, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, slot
@@ -350,3 +350,22 @@ def test_a_backfill_finds_what_the_live_stream_found() -> None:
         group.idle(list(rows))
     assert told(back) == told(live)
     assert len(told(live)) >= 2
+
+
+def test_rows_that_cannot_be_of_the_columns_are_not_watched() -> None:
+    """A bin that there is not, or another number of columns, reaches no kernel; the service goes on."""
+    group = Group(1, 0)
+    (log,) = [log for log in logs(12, 300).values() if log.partition[0] == 0]
+    (emit,) = group.services[0].process(log, 0.0).emits
+    models = [made.MODEL]
+    good = unpack(models, emit.columns["payload"][0].as_py())[made.MODEL]
+    beyond = replace(good, places=np.where(good.places == good.places.max(), 200, good.places).astype(np.uint8))
+    narrow = replace(good, places=good.places[:, 1:])
+    for bad in (beyond, narrow):
+        payload = pa.array([pack({made.MODEL: bad})], emit.columns.schema.field("payload").type)
+        at = emit.columns.schema.get_field_index("payload")
+        group.parts.append(emit.columns.set_column(at, emit.columns.schema.field("payload"), payload))
+    group.fold()
+    group.idle([slot(0, number) for number in range(PARTITIONS)])
+    assert group.services[0]._watches is not None
+    assert group.services[0]._watches[PREDICTIONS].rows == 0

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.domain.drift.cycles import hours_of
+from headrace.domain.drift.e_detector import NOTHING
 from headrace.domain.drift.joint_score import weights_with
 from headrace.domain.drift.reference_profile import (
     DECISION,
@@ -126,6 +127,13 @@ class WatchedColumns:
     def values(self, columns: pa.RecordBatch, name: str) -> Floats:
         """The values of one column that is not made of others, float64: NaN where missing, `SILENT` where none is."""
         return (self._losses(columns) if self._matrix is None else self._answers(columns))[name]
+
+    def fits(self, places: Bytes, values: Floats) -> bool:
+        """Whether these can be what `read` gives: as many columns, and no bin that there is not."""
+        if (places.shape[1], values.shape[1]) != (len(self.known), len(self.unknown)):
+            return False
+        most = np.array([len(self.profiles[name].bins.counts) for name in self.known], np.int64)
+        return bool(np.all((places < most) | (places == NOTHING)))
 
     def weights(self) -> Floats:
         """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
