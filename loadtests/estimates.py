@@ -66,7 +66,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS), help="of a window of the census")
     parser.add_argument("--most", type=int, default=60, help="windows of the census of each size, spread evenly (60)")
-    parser.add_argument("--rounds", type=int, default=40, help="windows of each made-up shift (40)")
+    parser.add_argument("--rounds", type=int, default=100, help="windows of each made-up shift (100)")
     parser.add_argument("--page", type=Path, help="write the page here")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(given)
