@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.domain.records.drift_parts import unpack
+from headrace.domain.records.drift_parts import DECISIONS, Acceptance, unpack
 from headrace.domain.records.watched_columns import STREAMS, ModelIdentity
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart
@@ -36,12 +36,16 @@ def _of_rows(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:
 
 def _of_parts(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:
     rows = columns.to_pylist()  # each is of many predictions
-    yield "source", "it tells of another topic", np.array([row["source"] not in STREAMS for row in rows], np.bool_)
+    strange = np.array([row["source"] not in (*STREAMS, DECISIONS) for row in rows], np.bool_)
+    yield "source", "it tells of another topic", strange
     yield "payload", "its rows are none of ours, or damaged", np.array([_damaged(row) for row in rows], np.bool_)
 
 
 def _damaged(row: dict[str, Any]) -> bool:
     try:
+        if row["source"] == DECISIONS:
+            Acceptance.of(row["payload"])
+            return False
         unpack([ModelIdentity(**model) for model in row["models"]], row["payload"])
     except ContractError:
         return True

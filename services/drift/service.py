@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.pipeline.spec import Drift, Pipeline
 from headrace.domain.records import drift_parts
-from headrace.domain.records.drift_parts import PARTS, Ints, ModelRows
+from headrace.domain.records.drift_parts import DECISIONS, PARTS, Acceptance, Ints, ModelRows
 from headrace.domain.records.watched_columns import (
     OUTCOMES,
     STREAMS,
@@ -117,7 +117,7 @@ class Watcher(Service):
             for stream, _, step in steps:
                 self._figures.incidents.labels(stream).inc(step.step == "opened")
             emits = self._control.emit(steps, now, self._here)
-            return Output(emits, housekeeping=not any(models for models in batch.columns["models"].to_pylist()))
+            return Output(emits, housekeeping=not steps and not any(batch.columns["models"].to_pylist()))
         for model, _ in models_of(batch.columns):
             self._watched(batch.topic, model)
         return Output(tuple(self._told(batch.slice(rows), partition) for partition, rows in batch.runs()))
@@ -188,18 +188,33 @@ class Watcher(Service):
         for row, of_row in zip(told, models, strict=True):  # before anything changes: a package may be out of reach
             for model in of_row:
                 self._watched(row["source"], model)
+        found: list[tuple[str, ModelIdentity, IncidentStep]] = []
         for row, of_row, time in zip(told, models, reached, strict=True):
+            if row["source"] == DECISIONS:
+                found += self._watched_rows()
+                found += self._decided(Acceptance.of(row["payload"]))
+                continue
             mark = row["source_partition"], row["next_offset"], NEVER if time <= FIRST else time, row["idle"]
             rows = drift_parts.unpack(of_row, row["payload"])
             self._watch(row["source"]).merge.take(*mark, self._fitting(row["source"], rows))
-        found: list[tuple[str, ModelIdentity, IncidentStep]] = []
+        found += self._watched_rows()
+        self._dirty = True
+        return found
+
+    def _watched_rows(self) -> Iterator[tuple[str, ModelIdentity, IncidentStep]]:
         for stream in STREAMS:
             watch = self._watch(stream)
             before = watch.rows
-            found += [(stream, model, step) for model, step in watch.watch()]
+            yield from ((stream, model, step) for model, step in watch.watch())
             self._figures.rows.labels(stream).inc(watch.rows - before)
-        self._dirty = True
-        return found
+
+    def _decided(self, said: Acceptance) -> Iterator[tuple[str, ModelIdentity, IncidentStep]]:
+        for stream in STREAMS:
+            watch = self._watch(stream)
+            if said.incident == incident_of(stream, watch.incidents.count):
+                step = watch.accept(f"accepted by {said.actor}: {said.reason}")
+                if step is not None:
+                    yield (stream, *step)
 
     def _fitting(self, stream: str, rows: Mapping[ModelIdentity, ModelRows]) -> dict[ModelIdentity, ModelRows]:
         """Those that are of columns that are watched; who wrote others has another package, or none of ours."""

@@ -86,6 +86,19 @@ class StreamWatch:
             if step is not None:
                 yield old, step
 
+    def accept(self, because: str) -> tuple[ModelIdentity, IncidentStep] | None:
+        """The open incident is taken for what is usual from now on: its columns begin anew."""
+        changed = dict(self.incidents.changed)
+        of = {model.title: model for model in self.monitors}
+        last = of.get(list(changed)[-1]) if changed else None
+        if last is None:
+            return None
+        step = self.incidents.accepted(self.monitors[last].events, self.reached or 0, because)
+        for title, columns in changed.items():
+            if title in of:
+                self.monitors[of[title]].begin_anew(sorted(columns))
+        return None if step is None else (last, step)
+
     def save(self) -> tuple[dict[str, Any], dict[str, packing.Column]]:
         """The state: what goes into JSON, and columns."""
         waiting, columns = self.merge.columns()

@@ -11,7 +11,8 @@ import pytest
 
 from headrace.columnar import packing
 from headrace.domain.drift.alarms import Alarm, DriftEnd
-from headrace.domain.drift.model_monitor import LEARNT, ModelMonitor
+from headrace.domain.drift.first_values import LEARNT
+from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ColumnProfile, profile_of
 from headrace.errors import ContractError

@@ -15,8 +15,14 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile, joint_of, profile_of
 from headrace.domain.pipeline.spec import Drift
-from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
-from headrace.domain.records.drift_parts import PARTS, pack, unpack
+from headrace.domain.records.control_events import (
+    DriftClosed,
+    DriftFinding,
+    DriftGrew,
+    DriftOpened,
+    read_event,
+)
+from headrace.domain.records.drift_parts import DECISIONS, PARTS, Acceptance, pack, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, slot
@@ -369,3 +375,43 @@ def test_rows_that_cannot_be_of_the_columns_are_not_watched() -> None:
     group.idle([slot(0, number) for number in range(PARTITIONS)])
     assert group.services[0]._watches is not None
     assert group.services[0]._watches[PREDICTIONS].rows == 0
+
+
+def accepted(group: Group, incident: str) -> None:
+    """Somebody decides it, at this place among the parts."""
+    row = {
+        "source": DECISIONS,
+        "source_partition": 0,
+        "next_offset": 0,
+        "progress": 0,
+        "idle": False,
+        "models": [],
+        "payload": Acceptance(incident, "ada", "a new tariff").dump(),
+    }
+    group.parts.append(pa.RecordBatch.from_pylist([row], made.SCHEMAS[PARTS]))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_what_is_accepted_is_what_is_usual_from_then_on(members: int) -> None:
+    """The incident is over, its column learns its next values, and the next change of it is the next incident."""
+    draw = np.random.default_rng(13)
+    values = draw.normal(size=(20_000, len(made.INPUTS)))
+    values[3_000:, 2] += 1
+    values[14_000:, 2] += 1
+    times = made.START + np.arange(len(values)) * SECOND
+    records = made.columns(PREDICTIONS, values, times, np.arange(len(values)))
+    group = Group(members, members)
+    group.idle([slot(0, 1), slot(0, 2)])
+    first = group.of[0].process(made.batch(PREDICTIONS, records.slice(0, 4_000), 0, 0), 0.0)
+    group.take(first.emits)
+    accepted(group, "predictions/1")
+    accepted(group, "predictions/7")
+    group.fold()
+    group.read({0: made.batch(PREDICTIONS, records.slice(4_000), 0, 4_000)}, 3_000)
+    opened, closed, again = [found for found in group.findings() if not isinstance(found, DriftGrew)]
+    assert isinstance(closed, DriftClosed)
+    assert closed.because == "accepted by ada: a new tariff"
+    assert isinstance(again, DriftOpened)
+    assert (opened.incident, again.incident) == ("predictions/1", "predictions/2")
+    assert 0 <= (again.reached - made.START) / SECOND - 14_000 < 100
+    assert '"terminal.risk_30d"' in again.columns

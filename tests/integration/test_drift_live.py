@@ -174,6 +174,13 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     wrong = command(torn, "--suppose", "amonut * 2")
     assert wrong.returncode == 2
     assert "did you mean amount" in wrong.stderr
+    refused = command(torn, by_stream["predictions"]["incident"], "--accept")
+    assert refused.returncode == 2
+    assert "--reason" in refused.stderr
+    assert command(torn, by_stream["predictions"]["incident"], "--accept", "--reason", "a new tariff").returncode == 0
+    torn.await_count("control", len(wanted) + 1, between=torn.revive)
+    (closed,) = [said for name, said in told(torn) if "drift_closed" in name]
+    assert closed["because"].endswith(": a new tariff")
     none = command(torn, "predictions/99")
     assert none.returncode == 2
     assert "has no incident predictions/99" in none.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,11 @@ from headrace.cli.render.documents import drawing, print_json
 from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet, witness_sheet
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
+from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.records.drift_parts import Acceptance
+from headrace.errors import ConfigurationError
+from headrace.operations.drift import acceptance
 from headrace.operations.drift.report import DriftReport, drift_report
 from headrace.operations.drift.supposition import suppose, supposition
 from headrace.operations.drift.witnesses import IncidentReport, WitnessStatement, witness_statements
@@ -34,6 +39,10 @@ def drift(
     witnesses: Annotated[
         bool, typer.Option("--witnesses", help="With INCIDENT: what detectors of the literature would have said.")
     ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="With INCIDENT: take what changed for what is usual from now on.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="With --accept: why.")] = None,
     supposed: Annotated[
         str | None,
         typer.Option("--suppose", metavar="CHANGE", help="Replay with it: 'amount * 1.5', 'amount = missing'."),
@@ -55,6 +64,9 @@ def drift(
     settings, contracts = contracts_of(pipeline, bootstrap)
     if supposed is not None:
         _suppose(settings, contracts, supposed, since, json)
+        return
+    if accept:
+        _accept(settings, contracts, incident, reason)
         return
     found = drift_report(settings, contracts)
     chosen = None if incident is None else found.incident(incident)
@@ -85,6 +97,16 @@ def _suppose(settings: Settings, contracts: Contracts, text: str, since: str | N
         print_json(answer)
     else:
         Console(highlight=False, soft_wrap=True).print(*supposed_sheet(answer), sep="\n")
+
+
+def _accept(settings: Settings, contracts: Contracts, incident: str | None, reason: str | None) -> None:
+    if incident is None or not reason:
+        raise ConfigurationError("--accept needs an incident, and why: predictions/1 --accept --reason 'a new tariff'")
+    decision = Acceptance(incident, getpass.getuser(), reason)
+    acceptance.accept(settings, contracts, decision)
+    Console(highlight=False, soft_wrap=True).print(
+        f"{incident} is accepted: its columns are watched against their next {LEARNT:,} values", markup=False
+    )
 
 
 def _draw(found: DriftReport, out: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.domain.drift.model_monitor import LEARNT
+from headrace.domain.drift.first_values import LEARNT
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement

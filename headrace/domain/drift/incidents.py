@@ -81,6 +81,14 @@ class Incidents:
         self.changed[model] = set()
         return self._closed(model, event, time, "its model answers no more")
 
+    def accepted(self, event: int, time: int, because: str) -> IncidentStep | None:
+        """Somebody takes what changed for what is usual from now on; None where none is open."""
+        if not self.open:
+            return None
+        last = list(self.changed)[-1]
+        self.changed = {}
+        return IncidentStep("closed", self.count, last, event, time, None, because)
+
     def _closed(self, model: str, event: int, time: int, because: str) -> IncidentStep | None:
         if not self.changed[model]:
             del self.changed[model]

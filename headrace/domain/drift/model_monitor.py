@@ -13,13 +13,12 @@ from headrace.columnar.packing import Column
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
 from headrace.domain.drift.bets import bets_on
 from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWED, EDetector, ShiryaevRobertsSums
+from headrace.domain.drift.first_values import FirstValues, reference_of, said_of
 from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
-from headrace.domain.drift.reference_profile import ColumnProfile, numeric_profile
+from headrace.domain.drift.reference_profile import ColumnProfile
 from headrace.errors import ContractError
 
-LEARNT = 5_000
-"""Values of a column that its reference is made of, where the model's package has none."""
 PIECE = 16 * RENEWED
 """Events between two looks whether a change is over."""
 CALM = 3
@@ -62,7 +61,8 @@ class ModelMonitor:
         self.threshold = threshold / (1 - LEFT)
         self._weights = weights
         self._profiles = dict(profiles)
-        self._first: dict[str, list[Floats]] = {name: [] for name in self.unknown}
+        self._given = dict(profiles)
+        self._first = FirstValues(self.columns, self.unknown)
         self._silent: Flags = np.zeros(len(self.columns), np.bool_)
         self._calm: Ints = np.zeros(len(self.columns), np.int64)
         self._life: Ints = np.zeros(len(self.columns), np.int64)
@@ -90,10 +90,12 @@ class ModelMonitor:
         """
         at = 0
         while at < len(times):
-            upto = min(len(times), at + PIECE - self.events % PIECE, at + self._until_learnt(values[at:]))
+            upto = min(len(times), at + PIECE - self.events % PIECE)
             piece = self._placed(places[at:upto], values[at:upto])
+            upto = at + self._first.until_enough(piece, values[at:upto])
+            piece = piece[: upto - at]
             yield from self._advance(piece, times[at:upto], begun[at:upto])
-            self._learn(values[at:upto])
+            self._learn(piece, values[at:upto])
             if self.events % PIECE == 0:
                 yield from self._over(int(times[upto - 1]))
             at = upto
@@ -184,7 +186,10 @@ class ModelMonitor:
     def _over(self, time: int) -> Iterator[DriftEnd]:
         if not self._silent.any():
             return
-        calm = np.array([bool(self._silent[at]) and self._as_before(at) for at in range(len(self.columns))])
+        calm = np.array(
+            [bool(self._silent[at]) and name not in self._first.counts and self._as_before(at)
+             for at, name in enumerate(self.columns)]
+        )  # fmt: skip  # one condition
         self._calm = np.where(calm, self._calm + 1, 0)
         over = np.flatnonzero(self._calm >= CALM)
         if len(over):
@@ -216,31 +221,22 @@ class ModelMonitor:
 
     # ---- references that are made of what comes ------------------------------------------------------------------
 
-    def _until_learnt(self, values: Floats) -> int:
-        """Rows until the next column has its reference; all, where none will."""
-        found = len(values)
-        for at, name in enumerate(self.unknown):
-            if name not in self._profiles:
-                told = np.cumsum(~np.isinf(values[:, at]))
-                missing = LEARNT - self._held(name)
-                if len(told) and told[-1] >= missing:
-                    found = min(found, int(np.searchsorted(told, missing)) + 1)
-        return found
+    def begin_anew(self, columns: Sequence[str]) -> None:
+        """Somebody knows of a change, and takes it for what is usual from now on: the next values are the reference."""
+        for name in columns:
+            at = self.columns.index(name)
+            if self._silent[at] and name not in self._first.counts:
+                self._first.begin(name, len(self._profiles[name].bins.counts))
 
-    def _held(self, name: str) -> int:
-        return sum(map(len, self._first[name]))
-
-    def _learn(self, values: Floats) -> None:
-        done = False
-        for at, name in enumerate(self.unknown):
-            if name not in self._profiles:
-                column = values[:, at]
-                self._first[name].append(column[~np.isinf(column)].copy())
-                if self._held(name) >= LEARNT:
-                    self._profiles[name] = numeric_profile(np.concatenate(self._first.pop(name)))
-                    done = True
-        if done:
-            self._resume(self._detector, self._state)
+    def _learn(self, places: Bytes, values: Floats) -> None:
+        made = self._first.take(places, values, self._profiles)
+        if made:
+            self._profiles |= made
+            old, state = self._detector, self._state
+            for at in (self.columns.index(name) for name in made):
+                self._silent[at], self._calm[at] = False, 0
+                state.events[at] = 0  # it is known by nothing that was before
+            self._resume(old, state)
 
     def _made(self) -> EDetector:
         empty = ColumnProfile(ReferenceBins(np.zeros(2, np.int64), np.empty(0)))
@@ -274,8 +270,9 @@ class ModelMonitor:
         return ColumnStanding("", self.evidence, self.events, None, bool(self._silent.any()), 0.0, none, none, None)
 
     def _standing(self, at: int, name: str, part: float) -> ColumnStanding:
-        if name not in self._profiles:
-            held, none = self._held(name), np.empty(0)
+        held = self._first.held(name)
+        if held is not None:
+            none = np.empty(0)
             return ColumnStanding(name, 0.0, held, held, False, 0.0, none, none, None)
         bins = self._profiles[name].bins
         shares = bins.frequencies, self._recent(at), bins.edges
@@ -285,23 +282,18 @@ class ModelMonitor:
     def save(self) -> dict[str, Column]:
         """All of it as columns, for `packing.pack`."""
         state = self._state
-        learnt = {name: self._profiles[name] for name in self.unknown if name in self._profiles}
         said = {
             "columns": self.columns,
             "known": self.known,
             "learnt": {
-                name: {
-                    "edges": [] if profile.bins.edges is None else profile.bins.edges.tolist(),
-                    "counts": profile.bins.counts.tolist(),
-                    "inflation": profile.inflation,
-                }
-                for name, profile in learnt.items()
+                name: said_of(profile)
+                for name, profile in self._profiles.items()
+                if profile is not self._given.get(name)
             },
             "evidence": self.evidence,
             "course": sorted(self._course.items()),
             "remembered": self.recent.count,
         }
-        first = {f"first.{at}": np.concatenate([*self._first[name], np.empty(0)]) for at, name in self._learning()}
         order = self.recent.order()
         return {
             "said": np.frombuffer(json.dumps(said).encode(), np.uint8),
@@ -316,11 +308,8 @@ class ModelMonitor:
             "life": self._life,
             "recent.places": np.ascontiguousarray(self.recent.places[order].T).ravel(),
             "recent.times": self.recent.times[order],
-            **first,
+            **{f"first.{name}": column for name, column in self._first.columns().items()},
         }
-
-    def _learning(self) -> Iterator[tuple[int, str]]:
-        return ((at, name) for at, name in enumerate(self.unknown) if name in self._first)
 
     def load(self, columns: Mapping[str, Column]) -> None:
         """Take over what `save` gave. Raises ContractError where it is of other columns."""
@@ -328,11 +317,9 @@ class ModelMonitor:
         if (said["columns"], said["known"]) != (list(self.columns), list(self.known)):
             raise ContractError(f"state snapshot: of columns {said['columns']}, this model has {list(self.columns)}")
         for name, each in said["learnt"].items():
-            bins = ReferenceBins(np.array(each["counts"], np.int64), np.array(each["edges"], np.float64))
-            self._profiles[name] = ColumnProfile(bins, each["inflation"])
-            self._first.pop(name, None)
-        for at, name in self._learning():
-            self._first[name] = [columns[f"first.{at}"].astype(np.float64)]
+            self._profiles[name] = reference_of(each, self._given.get(name))
+        first = {name.removeprefix("first."): each for name, each in columns.items() if name.startswith("first.")}
+        self._first.load(first)
         self._detector = self._made()
         self._state = state = self._detector.begin()
         state.sums[:] = columns["sums"].reshape(state.sums.shape)

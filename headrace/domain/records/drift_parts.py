@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from headrace.columnar import packing
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.errors import ContractError
 
-PARTS = "drift-parts"
+PARTS, DECISIONS = "drift-parts", "decisions"
+"""The topic, and the source of what people decide: it stands among the rows, so that it holds from a place on."""
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -44,6 +46,33 @@ class ModelRows:
     def take(self, rows: Ints | Flags | slice) -> ModelRows:
         """Some of them, in this order."""
         return ModelRows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Somebody takes what changed in an incident for what is usual from now on.
+
+    Attributes:
+        incident: its identity; where it is not open any more, nothing follows.
+        actor, reason: who decided so, and why.
+    """
+
+    incident: str
+    actor: str
+    reason: str
+
+    def dump(self) -> bytes:
+        """As a payload."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def of(cls, payload: bytes) -> Acceptance:
+        """What `dump` wrote. Raises ContractError for anything else."""
+        try:
+            said = json.loads(payload)
+            return cls(*(str(said[field.name]) for field in fields(cls)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContractError(f"no decision: {error}") from None
 
 
 def joined(parts: Iterable[ModelRows]) -> ModelRows:
