@@ -95,7 +95,8 @@ each with a reference of its own; after an alarm all sums begin anew. `normal` a
 `electricity` are rows of the Handbook's cards and of elec2, drawn whole and in random order, so that features depend
 on one another as they do (30 features are several such draws side by side). The bar is the number asked for.
 
-{false_alarms.table(found)}"""
+{false_alarms.table(found)}
+{found.get("note", "")}"""
 
 
 def _delays(found: Figures) -> str:
@@ -147,11 +148,12 @@ def _cycles(found: Figures) -> str:
 
 30 features with a wave of the day of one standard deviation and another level at weekends, 1,000 events a day, with
 independent noise or noise that follows itself by .9 (AR). Mean alarms per 100,000 events of each reference, over
-{cycles.STREAMS} streams each; one is asked for. Then the medians of the delay after a shift.
+so many streams; one is asked for. Then the medians of the delay after a shift.
 
 {cycles.table(found)}
-The bar is at least eight weeks of reference: at most one alarm in the mean, and at most 5% of the references above
-it. Two weeks are too few, and the table says so. A wave that has another shape than its median and spread by hour,
+The bar is of at least eight weeks of reference: at most one alarm in the mean, and at most 5% of the references above
+it (few streams put some above it by chance). Two weeks are too few, and the table says so. A wave that has another
+shape than its median and spread by hour,
 and memory that is longer than the longest block, are not covered.
 """
 
