@@ -36,11 +36,13 @@ class Entry:
     """An event that passed.
 
     Attributes:
+        place: partition and offset.
         stamp: when it was written, ms.
         told: whether other views are told of it: it did not come too late for those who wait for its partition.
         own: what the view of its own entity says.
     """
 
+    place: tuple[int, int]
     row: Row
     stamp: int
     told: bool
@@ -56,6 +58,10 @@ class Entry:
     def backfill(self) -> bool:
         """Whether it was written long after it happened."""
         return self.stamp - self.time > LATENESS + IDLE_AFTER
+
+    def behind(self, other: Entry) -> bool:
+        """Whether it comes behind another one in its partition. The first of a backfill do not wait for such (ADR 18)."""
+        return self.place[0] == other.place[0] and self.place[1] > other.place[1]
 
     @property
     def seen_from(self) -> int:
@@ -102,7 +108,7 @@ class Passed:
         clock.take(time)
         mine = self._before[row["customer"]]
         mine.append(row)
-        self.entries[row["parcel"]] = Entry(row, stamp, told, dict(_sums(time, mine, OWN)))
+        self.entries[row["parcel"]] = Entry(place, row, stamp, told, dict(_sums(time, mine, OWN)))
 
 
 def _sums(until: int, rows: Sequence[Row], windows: Windows) -> Iterator[tuple[str, float]]:
@@ -120,7 +126,11 @@ def faults(entry: Entry, entries: Iterable[Entry], found: Row, age: int, labels:
     """
     until = entry.time - DELAY
     may = [each for each in entries if each.told and each.row["depot"] == entry.row["depot"] and each.time <= until]
-    must = [each for each in may if each.time <= until - age and each.stamp < entry.seen_from - age]
+    must = [
+        each
+        for each in may
+        if each.time <= until - age and each.stamp < entry.seen_from - age and not each.behind(entry)
+    ]
     most, least = (dict(_sums(until, [each.row for each in some], WINDOWS)) for some in (may, must))
     for name in most:
         if not least[name] <= found[name] <= most[name]:
