@@ -60,7 +60,7 @@ class Entry:
         return self.stamp - self.time > LATENESS + IDLE_AFTER
 
     def behind(self, other: Entry) -> bool:
-        """Whether it comes behind another one in its partition. The first of a backfill do not wait for such (ADR 18)."""
+        """Whether it comes behind another one of its partition: the first of a backfill wait for no such (ADR 18)."""
         return self.place[0] == other.place[0] and self.place[1] > other.place[1]
 
     @property
