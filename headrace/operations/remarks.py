@@ -45,6 +45,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "headrace_dark_failures_total": {"": "times that {} failed"},
     "headrace_scorecard_late_parts_total": {"": "sums of windows that cards have forgotten"},
     "headrace_scorecards_withheld_total": {"": "cards without figures on outcomes"},
+    "headrace_drift_unwatched_total": {"": "{} not watched for drift, for their model's package cannot be read"},
     "headrace_store_losses_total": {"": "losses of the online store that rows waited for"},
     "headrace_recoveries_total": {"": "times that a member went on without all of the past, by {}"},
     "headrace_offsets_deleted_total": {
