@@ -99,14 +99,14 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     planned = runner.invoke(app, ["topics", "plan", *options])
     assert planned.exit_code == 0, planned.output
     assert f"+ {pipeline_name}.view.station" in planned.output
-    assert "14 changes to apply" in planned.output
+    assert "16 changes to apply" in planned.output
     assert runner.invoke(app, ["topics", "plan", *options, "--detailed-exitcode"]).exit_code == 2
 
     applied = runner.invoke(app, ["topics", "apply", *options, "--json"])
     assert applied.exit_code == 0, applied.output
     answer = json.loads(applied.output)
     assert answer["applied"]
-    assert len(answer["changes"]) == 14
+    assert len(answer["changes"]) == 16
 
     again = runner.invoke(app, ["topics", "apply", *options])
     assert (again.exit_code, again.output.strip()) == (0, "no changes")

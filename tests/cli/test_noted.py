@@ -36,6 +36,8 @@ PLAIN = {
     "headrace_matured_events_labelled_total": "part of headrace_label_coverage",
     "headrace_scorecard_parts_total": "what was written",
     "headrace_scorecards_total": "what was written",
+    "headrace_drift_rows_total": "what was watched",
+    "headrace_drift_incidents_total": "what was written",
 }
 """Counters of what changes no figure, each with the reason."""
 PAGES = " ".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))

@@ -61,14 +61,14 @@ def test_from_events_to_predictions_until_idle(headrace: Terminal, project: Proj
     assert sum(lag.records for lag in before) == ROWS
     assert all(lag.committed is None and 0 < lag.seconds < 120 for lag in before)
     project.champion()
-    services = ("enrich", "views", "score", "labels", "scorecards")
+    services = ("enrich", "views", "score", "labels", "scorecards", "drift")
     options = (f"--pipeline={project.path}", "--until-idle=1s", "--scale=enrich=2", "--json")
     code, out, errors = headrace.run("run", *services, *options, timeout=600)
     assert code == 0, errors
     assert "compiled late" not in errors
     told = json.loads(out)
     names = [member["name"] for member in told["members"]]
-    assert names == ["enrich-0", "enrich-1", "views-terminal-0", "score-0", "labels-0", "scorecards-0"]
+    assert names == ["enrich-0", "enrich-1", "views-terminal-0", "score-0", "labels-0", "scorecards-0", "drift-0"]
     assert all(member["fate"]["code"] == 0 for member in told["members"])
     predictions = project.read("predictions")
     assert sorted(map(int, predictions["event_id"].to_pylist())) == list(range(ROWS))

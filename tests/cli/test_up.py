@@ -37,6 +37,7 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
             "shadow-0",
             "labels-0",
             "scorecards-0",
+            "drift-0",
         }
         assert members["enrich-0"]["ready"]
         assert "no plan" in members["score-0"]["missing"]

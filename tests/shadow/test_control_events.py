@@ -12,7 +12,7 @@ from headrace.domain.records.control_events import (
     KINDS,
     ControlEvent,
     ControlEvents,
-    DarkModelFinding,
+    ControlFinding,
     ModelFailed,
     read_event,
 )
@@ -23,6 +23,8 @@ VALUES = {
     "str": st.text(),
     "str | None": st.text(),
     "int": st.integers(0, 2**62),
+    "int | None": st.integers(0, 2**62),
+    "float": st.integers(0, 10**9).map(lambda thousandths: thousandths / 1000),
     "float | None": st.integers(0, 10**9).map(lambda thousandths: thousandths / 1000),
     "Offsets": st.dictionaries(st.integers(0, 500), st.integers(0, 2**62), max_size=4),
 }
@@ -32,7 +34,7 @@ FINDINGS = st.sampled_from(sorted(KINDS)).flatmap(
 
 
 @given(FINDINGS, st.integers(0, 2**40))
-def test_a_finding_survives_the_topic(finding: DarkModelFinding, time: int) -> None:
+def test_a_finding_survives_the_topic(finding: ControlFinding, time: int) -> None:
     """Every kind, with every field, through the schema's columns."""
     said = ControlEvents("p", "shadow", "m", CONTROL)
     said.say(finding, "a place", time / 1000)

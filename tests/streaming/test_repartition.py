@@ -41,7 +41,8 @@ def test_every_partition_hears_of_every_mark() -> None:
         "source_partition": [7, 7, 2, 2], "next_offset": [50, 50, 60, 60], "progress": [900, 900, 800, 800],
         "idle": [0, 0, 1, 1], "time": [1_000, 1_000, 2_000, 2_000],
     }  # fmt: skip  # a table
-    assert spread.floor().cast(pa.int64()).to_pylist() == [NOTHING, NOTHING, 300, 300]
+    bounds = {name: column.cast(pa.int64()).to_pylist() for name, column in spread.bounds().items()}
+    assert bounds == {"floor": [NOTHING, NOTHING, 300, 300], "heard": [mark.heard for mark in MARKS for _ in (0, 1)]}
     assert spread.none(pa.list_(pa.int64())).to_pylist() == [[]] * 4
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.domain.drift.first_values import LEARNT
+from headrace.domain.drift.reference_profile import LOSS
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement
@@ -125,6 +126,10 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
             told = f"{escape(each.bet)}, since {began}, {each.share:.0%} of the evidence"
             unit = ", in spreads from what is usual at the hour" if each.cyclic else ""
             yield f"  [bold]{escape(each.column)}[/]{unit}: {told}"
+            before, since = mean_of(each.edges, each.reference), mean_of(each.edges, each.since)
+            if before is not None and since is not None:
+                judged = (" (worse)" if since > before else " (better)") if each.column.startswith(LOSS) else ""
+                yield f"  about {before:.3g} before on average, {since:.3g} since{judged}, by the middles of the bins"
             yield _histogram(each)
 
 
@@ -164,6 +169,21 @@ def _histogram(each: ChangedColumn) -> Table:
             cells = (f"{before:6.1%}", _block(before / most), f"{since:6.1%}", _block(since / most))
             table.add_row(label, *cells)
     return table
+
+
+def mean_of(edges: Sequence[float], shares: Sequence[float]) -> float | None:
+    """About the mean of numbers by the shares of their bins: the middle of each, and the bounds of the outermost.
+
+    >>> mean_of([1.0, 3.0], [0.25, 0.5, 0.25, 0.0])
+    2.0
+    >>> mean_of([], [1.0, 0.0]) is None
+    True
+    """
+    there = sum(shares[:-1])
+    if not edges or there <= 0:
+        return None
+    middles = [edges[0], *((low + high) / 2 for low, high in pairwise(edges)), edges[-1]]
+    return sum(middle * share for middle, share in zip(middles, shares[:-1], strict=True)) / there
 
 
 def _block(share: float) -> str:
