@@ -122,7 +122,7 @@ def test_topics_are_planned_and_applied(app: typer.Typer, project: Path, kafka: 
     assert "nothing was changed" in refused.output
     allowed = runner.invoke(app, ["topics", "apply", *options, "--allow-repartition"])
     assert allowed.exit_code == 0, allowed.output
-    assert "12 changes applied" in allowed.output
+    assert "13 changes applied" in allowed.output
     counts = {name.removeprefix(f"{pipeline_name}."): state.partitions for name, state in Admin(kafka).topics().items()}
     assert {topic: counts[topic] for topic in ("events", "view.station", "exchange", "scorecard-parts", "plans")} == {
         "events": 3,
