@@ -34,7 +34,7 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest --numprocesses=5 -m 'not rehearsal' $(ARGS)
+	$(BIN)/pytest --numprocesses=3 -m 'not rehearsal' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
