@@ -38,7 +38,7 @@ test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
-	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow' $(ARGS)
+	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal' $(ARGS)
 
 .PHONY: rehearse
 rehearse: $(BROKER) ## the load tests in small: benchmark, parity and the Handbook's table run from end to end

@@ -169,6 +169,7 @@ def told(group: Group) -> list[DriftFinding]:
     return sorted(group.findings(), key=lambda each: each.stream)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canary", [False, True])
 def test_members_and_pieces_change_nothing(canary: bool) -> None:
     """One member that reads by thousands, or three that share, hand on and read by dozens: the same incidents."""
