@@ -129,7 +129,8 @@ def realised(table: Graded, threshold: float) -> dict[str, float | None]:
 
 def tried(windows: Iterable[Window], threshold: float) -> dict[str, Trial]:
     """Every estimator on all windows, at least one."""
-    real, told = [], {title: ([], [], []) for title in ESTIMATORS}  # type: ignore[var-annotated]
+    real: list[Floats] = []
+    told: dict[str, tuple[list[Floats], list[Floats], list[float]]] = {title: ([], [], []) for title in ESTIMATORS}
     for window in windows:
         later = window.later
         table = tabulated(later.scores, np.full(len(later.scores), np.nan))

@@ -58,6 +58,15 @@ def unpack(data: bytes) -> dict[str, Column]:
     return columns
 
 
+def beneath(columns: Mapping[str, Column], start: str) -> dict[str, Column]:
+    """The columns whose names begin so, without it.
+
+    >>> beneath({"a.x": np.array([1]), "b.x": np.array([2])}, "b.")
+    {'x': array([2])}
+    """
+    return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}
+
+
 @cache
 def _codec(level: int = _LEVEL) -> pa.Codec:
     return pa.Codec("zstd", compression_level=level)

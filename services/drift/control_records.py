@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from headrace.domain.drift.alarms import Alarm, ColumnChange
 from headrace.domain.drift.incidents import IncidentStep
-from headrace.domain.records.control_events import ControlEvent, DriftClosed, DriftFinding, DriftGrew, DriftOpened
+from headrace.domain.records.control_events import (
+    ControlEvent,
+    DriftClosed,
+    DriftFinding,
+    DriftGrew,
+    DriftOpened,
+    emits_of,
+)
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.records.batch import Emit
 from headrace.streaming.watermarks.event_time import NEVER
@@ -35,11 +41,7 @@ class ControlRecords:
         self, steps: Sequence[tuple[str, ModelIdentity, IncidentStep]], now: float, source: int
     ) -> tuple[Emit, ...]:
         """One record a step, (stream, model, step); they follow the partition `source`."""
-        if not steps:
-            return ()
-        rows = [self._event(*step, now).row() for step in steps]
-        columns = pa.RecordBatch.from_pylist(rows, schema=self._schema)
-        return (Emit("control", columns, columns["pipeline"], np.full(len(rows), source, np.int32)),)
+        return emits_of([self._event(*step, now).row() for step in steps], self._schema, source)
 
     def _event(self, stream: str, model: ModelIdentity, step: IncidentStep, now: float) -> ControlEvent:
         incident = incident_of(stream, step.number)

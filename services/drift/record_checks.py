@@ -13,10 +13,9 @@ from headrace.domain.records.drift_parts import DECISIONS, Acceptance, unpack
 from headrace.domain.records.watched_columns import STREAMS, ModelIdentity
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 Flags = npt.NDArray[np.bool_]
-EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
-"""Milliseconds of the years 1 to 9999."""
 
 
 def sound(batch: Batch, parts: str) -> tuple[Batch, tuple[Reject, ...]]:

@@ -30,16 +30,14 @@ from headrace.errors import ContractError
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, slot, unslot
 from headrace.streaming.task.service import Service
-from headrace.streaming.watermarks.event_time import NEVER, Clock, Seen
+from headrace.streaming.watermarks.event_time import EARLIEST, NEVER, Clock
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from services.drift.control_records import ControlRecords, incident_of
 from services.drift.metrics import DriftMetrics
 from services.drift.record_checks import sound
-from services.drift.stream_watch import StreamWatch, beneath, text_of
+from services.drift.stream_watch import StreamWatch, text_of
 
 log = logger("drift")
-FIRST = -62_135_596_800_000
-"""Milliseconds of the year 1: what is written where there is no progress."""
 UNTOLD: dict[str, Any] = {
     "events": 0, "evidence": 0.0, "learnt": None, "divergence": 0.0, "edges": [], "reference": [], "recent": [],
 }  # fmt: skip  # one column's worth
@@ -161,7 +159,7 @@ class Watcher(Service):
             "source": topic,
             "source_partition": number,
             "next_offset": source.next_offset,
-            "progress": max(source.clock.credible, FIRST),
+            "progress": max(source.clock.credible, EARLIEST),
             "idle": idle,
             "models": [model._asdict() for model in rows],
             "payload": drift_parts.pack(rows),
@@ -194,7 +192,7 @@ class Watcher(Service):
                 found += self._watched_rows()
                 found += self._decided(Acceptance.of(row["payload"]))
                 continue
-            mark = row["source_partition"], row["next_offset"], NEVER if time <= FIRST else time, row["idle"]
+            mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
             rows = drift_parts.unpack(of_row, row["payload"])
             self._watch(row["source"]).merge.take(*mark, self._fitting(row["source"], rows))
         found += self._watched_rows()
@@ -266,13 +264,13 @@ class Watcher(Service):
                     "stream": stream,
                     "model": model._asdict(),
                     "time": int(now * 1000),
-                    "reached": max(watch.reached or 0, FIRST),
+                    "reached": max(watch.reached or 0, EARLIEST),
                     "incident": incident,
                 }
                 rows += [
                     same | UNTOLD | {"column": "", "state": "course", "reached": hour, "evidence": highest}
                     for hour, highest in monitor.course()
-                    if hour >= FIRST  # the first rows of all have no time yet
+                    if hour >= EARLIEST  # the first rows of all have no time yet
                 ]
                 rows += [same | _said(each) for each in (monitor.whole(), *monitor.standing())]
                 watched = self._watched(stream, model)
@@ -307,7 +305,7 @@ class Watcher(Service):
             columns = packing.unpack(snapshot)
             said = json.loads(columns["said"].tobytes())
             for stream, watch in self._watches.items():
-                watch.load(said[stream], beneath(columns, f"{stream}."))
+                watch.load(said[stream], packing.beneath(columns, f"{stream}."))
         self._dirty = True
 
     def snapshot(self, partition: int) -> bytes:
@@ -337,13 +335,9 @@ class _SourcePartition:
 
     def advance(self, batch: Batch, lateness: int) -> Ints:
         """Take rows in; how far time had come before each, milliseconds."""
-        rows = len(batch)
         times = batch.columns["event_time"].cast(pa.int64()).to_numpy()
-        late, every = np.zeros(rows, np.bool_), np.ones(rows, np.bool_)
-        firm, credible = np.zeros((2, rows), np.int64)
-        self.clock.advance(Seen(times, np.full(rows, -1), every, batch.offset, every), lateness, late, firm, credible)
         self.next_offset = int(batch.offset[-1]) + 1
-        return credible
+        return self.clock.before_each(times, batch.offset, lateness)[1]
 
     def dump(self) -> bytes:
         """As JSON."""

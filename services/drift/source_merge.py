@@ -13,8 +13,7 @@ from headrace.domain.records.drift_parts import NAMES, Floats, Ints, ModelRows, 
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
-
-ALWAYS = 2**62
+from headrace.streaming.watermarks.sources import ALWAYS, take_over
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,14 +132,7 @@ class SourceMerge:
 
         Raises ContractError when there are fewer than then.
         """
-        known = len(columns["next_offset"])
-        if known > len(self.next_offset):
-            raise ContractError(
-                f"state snapshot: of {known} source partitions, now there are {len(self.next_offset)}: "
-                "the topic was made anew"
-            )
-        for mark, name in ((self.next_offset, "next_offset"), (self._progress, "progress"), (self._idle, "idle")):
-            mark[:known] = columns[name]
+        take_over({"next_offset": self.next_offset, "progress": self._progress, "idle": self._idle}, columns)
         self._reached = int(columns["reached"][0])
         for number, model in enumerate(models):
             rows = rows_of({name: columns[f"waiting.{number}.{name}"] for name in NAMES})

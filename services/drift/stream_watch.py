@@ -93,11 +93,11 @@ class StreamWatch:
         last = of.get(list(changed)[-1]) if changed else None
         if last is None:
             return None
-        step = self.incidents.accepted(self.monitors[last].events, self.reached or 0, because)
+        step = self.incidents.accepted(last.title, self.monitors[last].events, self.reached or 0, because)
         for title, columns in changed.items():
             if title in of:
                 self.monitors[of[title]].begin_anew(sorted(columns))
-        return None if step is None else (last, step)
+        return last, step
 
     def save(self) -> tuple[dict[str, Any], dict[str, packing.Column]]:
         """The state: what goes into JSON, and columns."""
@@ -116,20 +116,15 @@ class StreamWatch:
 
     def load(self, said: Mapping[str, Any], columns: Mapping[str, packing.Column]) -> None:
         """Take over what `save` gave."""
-        self.merge.load([ModelIdentity(*model) for model in said["waiting"]], beneath(columns, "merge."))
+        self.merge.load([ModelIdentity(*model) for model in said["waiting"]], packing.beneath(columns, "merge."))
         for number, (names, last) in enumerate(said["models"]):
             model = ModelIdentity(*names)
             monitor = self._made(model)
             if monitor is not None:
-                monitor.load(beneath(columns, f"monitor.{number}."))
+                monitor.load(packing.beneath(columns, f"monitor.{number}."))
                 self.monitors[model], self._last[model] = monitor, last
         self.incidents = Incidents.of(said["incidents"])
         self.rows, self.reached = said["rows"], said["reached"]
-
-
-def beneath(columns: Mapping[str, packing.Column], start: str) -> dict[str, packing.Column]:
-    """The columns whose names begin so, without it."""
-    return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}
 
 
 def text_of(said: Mapping[str, Any]) -> packing.Column:

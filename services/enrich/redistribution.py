@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.features.redistribution import Columns, homes_of, joined, part_of, taken
+from headrace.domain.features.redistribution import Columns, homes_of, joined, taken
 from headrace.streaming.watermarks.event_time import FIRM
 from services.enrich.duplicates import STATE as IDS
 
@@ -25,7 +25,10 @@ def moved_events(states: Sequence[Columns], partitions: int, whole_keys: bool) -
         whole_keys: whether entities are whole numbers, which state keeps as eight bytes.
     """
     views = sorted({name.partition(".")[0] for state in states for name in state if "." in name})
-    homes = {view: [homes_of(part_of(state, view), partitions, whole_keys) for state in states] for view in views}
+    homes = {
+        view: [homes_of(packing.beneath(state, f"{view}."), partitions, whole_keys) for state in states]
+        for view in views
+    }
     clock = min((state["clock"] for state in states), key=lambda state: int(state[FIRM]))
     ids = _ids(states)
     found = []
@@ -33,7 +36,10 @@ def moved_events(states: Sequence[Columns], partitions: int, whole_keys: bool) -
         next_offset = int(states[partition]["enrich"][-1]) if partition < len(states) else 0
         columns: dict[str, packing.Column] = {"enrich": np.array([next_offset]), "clock": clock, **ids}
         for view in views:
-            parts = [taken(part_of(s, view), home == partition) for s, home in zip(states, homes[view], strict=True)]
+            parts = [
+                taken(packing.beneath(s, f"{view}."), home == partition)
+                for s, home in zip(states, homes[view], strict=True)
+            ]
             columns |= {f"{view}.{name}": column for name, column in joined(parts).items()}
             columns[f"{view}.watermark"] = np.array([min(int(state[f"{view}.watermark"][0]) for state in states)])
         found.append(packing.pack(columns))

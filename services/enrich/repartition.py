@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.keyed_windows import values_of
-from headrace.domain.features.rules import EARLIEST
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.exchange import Labelled, exchanges
 from headrace.domain.records.view_changelog import EXCHANGE, Entries, updates
 from headrace.streaming.records.batch import Emit
-from headrace.streaming.watermarks.event_time import NEVER
+from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
 from services.enrich.event_gate import Passed, entities_of

@@ -239,8 +239,7 @@ class Enrich(Service):
             state.told = state.clock.ahead
             self._recall(partition, ids, taken_out(columns))
             for name, windows in state.views.items():
-                start = f"{name}."
-                windows.load({k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)})
+                windows.load(packing.beneath(columns, f"{name}."))
         self._states[partition] = state
         self._repartition.forget(partition)
 

@@ -12,10 +12,9 @@ import pyarrow as pa
 from headrace.domain.scorecards.partial_aggregate import unpack
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 Flags = npt.NDArray[np.bool_]
-EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
-"""Milliseconds of the years 1 to 9999."""
 FURTHEST = 1 << 60
 """Milliseconds: windows may begin before the first year, and end after the last."""
 LARGEST = 1e300

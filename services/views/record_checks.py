@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.domain.features.rules import EARLIEST, LATEST
 from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 from headrace.streaming.watermarks.marks import NOTHING
 
 kernels: Any = pc  # its stubs know too few of the overloads

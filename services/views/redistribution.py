@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.features.redistribution import Columns, homes_of, joined, part_of, taken
+from headrace.domain.features.redistribution import Columns, homes_of, joined, taken
 from headrace.streaming.watermarks.sources import Sources
 
 
@@ -22,7 +22,7 @@ def moved_updates(
         offsets: up to which each partition was read.
         forget: the exchange has grown: how far its partitions said that labels are told holds no longer.
     """
-    parts = [part_of(state, "entities") for state in states]
+    parts = [packing.beneath(state, "entities.") for state in states]
     homes = [homes_of(part, partitions, whole_keys=False) for part in parts]
     watermark = max(int(part["watermark"][0]) for part in parts)
     found = []

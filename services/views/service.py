@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,8 @@ from services.views.record_checks import sound
 from services.views.state import Ledger
 
 log = logger("views")
+Beside = TypeVar("Beside", Ints, Flags)
+"""What stands beside the columns, a number or a flag a row."""
 BEHIND_S = 0.03
 """Publications are at least this far apart, seconds: an entity that changes twice meanwhile is written once."""
 
@@ -146,14 +149,11 @@ class Views(Service):
         """
         columns, fresh = batch.columns, batch.offset >= state.offset
         of_labels = pc.equal(columns.column("source"), EXCHANGE).to_numpy(zero_copy_only=False)
-        before, since = state.sources.horizon(), np.zeros(len(batch), np.int64)
-        horizons = np.full(len(batch), before)
-        for rows, sources in ((~of_labels, state.sources), (of_labels, state.exchange)):
-            if rows.any() and (sources is state.sources or self._labels is not None):
-                of_source = columns if rows.all() else columns.filter(pa.array(rows))
-                since[rows], moved = sources.take(of_source, fresh[rows])
-                if sources is state.sources:  # A label finds the horizon as events left it.
-                    horizons = np.append(before, moved)[np.cumsum(rows)]
+        before, since, entries = state.sources.horizon(), np.zeros(len(batch), np.int64), ~of_labels
+        since[entries], moved = state.sources.take(*_rows(entries, columns, fresh))
+        horizons = np.append(before, moved)[np.cumsum(entries)]  # A label finds it as the entry before it left it.
+        if self._labels is not None:
+            since[of_labels], _ = state.exchange.take(*_rows(of_labels, columns, fresh))
         falls = np.flatnonzero(np.diff(horizons, prepend=before) < 0).tolist()
         for low, high in pairwise(sorted({0, *falls, len(batch)})):
             if low in falls:
@@ -294,10 +294,10 @@ class Views(Service):
             if "views" not in columns:
                 raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of views")
             state.offset = state.whole_from = int(columns["views"][0])
-            state.sources.load(_part(columns, "sources."))
+            state.sources.load(packing.beneath(columns, "sources."))
             if self._labels is not None:
-                state.exchange.load(_part(columns, "exchange."))
-            state.ledger.load(_part(columns, "entities."))
+                state.exchange.load(packing.beneath(columns, "exchange."))
+            state.ledger.load(packing.beneath(columns, "entities."))
             state.changed = True
         self._states[partition] = state
 
@@ -316,9 +316,5 @@ class Views(Service):
         self._states.pop(partition, None)
 
 
-def _rows(mask: Flags, columns: pa.RecordBatch, since: Ints) -> tuple[pa.RecordBatch, Ints]:
-    return (columns, since) if mask.all() else (columns.filter(pa.array(mask)), since[mask])
-
-
-def _part(columns: dict[str, packing.Column], start: str) -> dict[str, packing.Column]:
-    return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}
+def _rows(mask: Flags, columns: pa.RecordBatch, beside: Beside) -> tuple[pa.RecordBatch, Beside]:
+    return (columns, beside) if mask.all() else (columns.filter(pa.array(mask)), beside[mask])

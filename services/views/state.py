@@ -102,7 +102,7 @@ class Ledger:
 
     def load(self, columns: dict[str, packing.Column]) -> None:
         """Take over what `columns` gave; nothing may be held yet. Raises ContractError when the parts do not fit."""
-        told = {name.removeprefix(_LABELS): c for name, c in columns.items() if name.startswith(_LABELS)}
+        told = packing.beneath(columns, _LABELS)
         self._entities.load({name: c for name, c in columns.items() if not name.startswith(_LABELS)})
         count = 0 if self._question is None else self._question.columns
         wanted = {"length", "rank", "times", *(f"value{at}" for at in range(count))} if count else set()

@@ -22,7 +22,7 @@ from headrace.domain.records.control_events import (
     DriftOpened,
     read_event,
 )
-from headrace.domain.records.drift_parts import DECISIONS, PARTS, Acceptance, pack, unpack
+from headrace.domain.records.drift_parts import PARTS, Acceptance, pack, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, slot
@@ -380,15 +380,7 @@ def test_rows_that_cannot_be_of_the_columns_are_not_watched() -> None:
 
 def accepted(group: Group, incident: str) -> None:
     """Somebody decides it, at this place among the parts."""
-    row = {
-        "source": DECISIONS,
-        "source_partition": 0,
-        "next_offset": 0,
-        "progress": 0,
-        "idle": False,
-        "models": [],
-        "payload": Acceptance(incident, "ada", "a new tariff").dump(),
-    }
+    row = Acceptance(incident, "ada", "a new tariff").row()
     group.parts.append(pa.RecordBatch.from_pylist([row], made.SCHEMAS[PARTS]))
 
 

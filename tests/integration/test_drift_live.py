@@ -138,7 +138,7 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
             torn.stop(victim, signal.SIGKILL)
             torn.start(victim)
             killed.append(victim)
-        time.sleep(0.3)  # Lets members read some of it before the next step.
+        time.sleep(0.3)  # The publisher's pace: kills and joins fall among rows, whether members keep up or not.
 
     play(torn, model, between)
     assert len(killed) >= 8

@@ -5,28 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headrace.domain.pipeline.spec import Worth
 from headrace.domain.quality.curve_estimates import steady_estimates
-from headrace.domain.quality.decisions import confusion
 from headrace.domain.quality.estimation import calibrator, estimates, expected
-from headrace.domain.quality.ranking import auc_roc, average_precision
-from headrace.domain.quality.score_table import EMPTY, ScoreTable, tabulated
-
-WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100)
-THRESHOLD = 0.3
-
-
-def realised(table: ScoreTable) -> dict[str, float]:
-    """The figures that labels give."""
-    matrix = confusion(table, THRESHOLD)
-    names = ("precision", "recall", "specificity", "f1", "accuracy", "balanced_accuracy")
-    return {
-        **{name: getattr(matrix, name) for name in names},
-        "positive_rate": matrix.positives / matrix.rows,
-        "auc_roc": auc_roc(table),
-        "average_precision": average_precision(table),
-        "value": matrix.value(WORTH),
-    }
+from headrace.domain.quality.ranking import auc_roc
+from headrace.domain.quality.score_table import EMPTY, tabulated
+from tests.quality.realised import THRESHOLD, WORTH, realised
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from rich.console import Console
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import drawing, print_json
 from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet, witness_sheet
+from headrace.cli.render.package import paper
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.domain.drift.first_values import LEARNT
@@ -23,9 +24,6 @@ from headrace.operations.drift.report import DriftReport, drift_report
 from headrace.operations.drift.supposition import suppose, supposition
 from headrace.operations.drift.witnesses import IncidentReport, WitnessStatement, witness_statements
 from headrace.streaming.process.settings import Settings
-
-WIDE = 160
-"""Columns where no terminal says how many: names are not to be cut in a pipe."""
 
 
 def drift(
@@ -72,11 +70,10 @@ def drift(
     chosen = None if incident is None else found.incident(incident)
     if plot is not None:
         _draw(found, plot)
-    terminal = Console(highlight=False)
     heard: list[WitnessStatement] = []
     if chosen is not None and witnesses:
         heard = witness_statements(settings, contracts, chosen, TerminalProgress(quiet=json))
-    console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
+    console = paper()
     if json:
         print_json(found if chosen is None else IncidentReport(chosen, heard))
     else:

@@ -8,17 +8,15 @@ from itertools import groupby
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.render.documents import print_json
+from headrace.cli.render.package import paper
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.lag import Lag, measure
 
-WIDE = 160
-"""Columns where no terminal says how many: names are not to be cut in a pipe."""
 LATE_S = 10.0
 """A group that is further behind stands out."""
 
@@ -42,8 +40,7 @@ def lag(
     if json:
         print_json(found)
     else:
-        terminal = Console(highlight=False)
-        console = terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
+        console = paper()
         console.print(each(found) if partitions else together(found))
         console.print(note(contracts.pipeline.name))
     worst = max((each.seconds for each in found), default=0.0)

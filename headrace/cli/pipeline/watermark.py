@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
+from headrace.cli.render.package import paper
 from headrace.errors import ConfigurationError
 from headrace.operations.time_spans import minute
 from headrace.operations.topics.event_time import PartitionWatermark, mend_watermark, watermarks
@@ -42,8 +42,7 @@ def watermark(
     if json:
         print_json(found)
         return
-    terminal = Console(highlight=False)
-    (terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)).print(_table(found))
+    paper().print(_table(found))
 
 
 def _table(found: Sequence[PartitionWatermark]) -> Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.aggregations.two_stage import AggregateKind, Held, Ints, Key, Told
-from headrace.streaming.watermarks.event_time import NEVER, Clock, Seen
+from headrace.streaming.watermarks.event_time import NEVER, Clock
 
 
 class PartPlace(NamedTuple, Generic[Key]):
@@ -103,12 +103,7 @@ class TumblingWindows(Generic[Key, Held, Told]):
 
     def _reached(self, times: Ints, offsets: Ints) -> Ints:
         """How far event time had come before each row."""
-        rows = len(times)
-        late, every = np.zeros(rows, np.bool_), np.ones(rows, np.bool_)
-        firm, credible = np.zeros((2, rows), np.int64)
-        seen = Seen(times, np.full(rows, -1), every, offsets, every)
-        self._clock.advance(seen, self._span.keep, late, firm, credible)
-        return firm
+        return self._clock.before_each(times, offsets, self._span.keep)[0]
 
     def _over(self, place: PartPlace[Key]) -> bool:
         return self._span.given_up(self._clock.firm, place.window, place.generation)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from headrace.columnar.packing import Column
+from headrace.columnar.packing import Column, beneath
 from headrace.domain.drift.e_detector import NOTHING
-from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins
+from headrace.domain.drift.reference_bins import Bytes, Floats, Ints
 from headrace.domain.drift.reference_profile import ColumnProfile, numeric_profile
 
 LEARNT = 5_000
@@ -91,28 +91,5 @@ class FirstValues:
 
     def load(self, columns: Mapping[str, Column]) -> None:
         """Take over what `columns` gave."""
-        self.values = {
-            name.removeprefix("values."): [column.astype(np.float64)]
-            for name, column in columns.items()
-            if name.startswith("values.")
-        }
-        self.counts = {
-            name.removeprefix("counts."): column.astype(np.int64)
-            for name, column in columns.items()
-            if name.startswith("counts.")
-        }
-
-
-def said_of(profile: ColumnProfile) -> dict[str, Any]:
-    """A reference that was made of what came, for JSON."""
-    bins = profile.bins
-    edges = None if bins.edges is None else bins.edges.tolist()
-    return {"edges": edges, "counts": bins.counts.tolist(), "inflation": profile.inflation}
-
-
-def reference_of(said: Mapping[str, Any], before: ColumnProfile | None) -> ColumnProfile:
-    """What `said_of` told; `before`: the reference that the column had."""
-    counts = np.array(said["counts"], np.int64)
-    if before is not None:
-        return replace(before, bins=replace(before.bins, counts=counts))
-    return ColumnProfile(ReferenceBins(counts, np.array(said["edges"], np.float64)), said["inflation"])
+        self.values = {name: [column.astype(np.float64)] for name, column in beneath(columns, "values.").items()}
+        self.counts = {name: column.astype(np.int64) for name, column in beneath(columns, "counts.").items()}

@@ -42,12 +42,10 @@ class Incidents:
     Attributes:
         count: incidents so far.
         changed: of the open incident, the columns of each model that are not as before; empty: none is open.
-        columns: of the open incident, all that had part in it, by model.
     """
 
     count: int = 0
     changed: dict[str, set[str]] = field(default_factory=dict)
-    columns: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -59,12 +57,7 @@ class Incidents:
         step: Step = "grew" if self.open else "opened"
         if step == "opened":
             self.count += 1
-            self.columns = {}
-        for change in alarm.changes:
-            self.changed.setdefault(model, set()).add(change.column)
-            named = self.columns.setdefault(model, [])
-            if change.column not in named:
-                named.append(change.column)
+        self.changed.setdefault(model, set()).update(change.column for change in alarm.changes)
         return IncidentStep(step, self.count, model, alarm.event, alarm.time, alarm)
 
     def ended(self, model: str, end: DriftEnd) -> IncidentStep | None:
@@ -81,13 +74,10 @@ class Incidents:
         self.changed[model] = set()
         return self._closed(model, event, time, "its model answers no more")
 
-    def accepted(self, event: int, time: int, because: str) -> IncidentStep | None:
-        """Somebody takes what changed for what is usual from now on; None where none is open."""
-        if not self.open:
-            return None
-        last = list(self.changed)[-1]
+    def accepted(self, model: str, event: int, time: int, because: str) -> IncidentStep:
+        """Somebody takes what changed in the open one for what is usual from now on."""
         self.changed = {}
-        return IncidentStep("closed", self.count, last, event, time, None, because)
+        return IncidentStep("closed", self.count, model, event, time, None, because)
 
     def _closed(self, model: str, event: int, time: int, because: str) -> IncidentStep | None:
         if not self.changed[model]:
@@ -97,11 +87,11 @@ class Incidents:
     def dump(self) -> str:
         """As JSON."""
         changed = {model: sorted(columns) for model, columns in self.changed.items()}
-        return json.dumps({"count": self.count, "changed": changed, "columns": self.columns})
+        return json.dumps({"count": self.count, "changed": changed})
 
     @classmethod
     def of(cls, text: str) -> Incidents:
         """What `dump` wrote."""
         said: Mapping[str, Any] = json.loads(text)
         changed = {model: set(columns) for model, columns in said["changed"].items()}
-        return cls(said["count"], changed, dict(said["columns"]))
+        return cls(said["count"], changed)

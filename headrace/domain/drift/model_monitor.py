@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.columnar.packing import Column
+from headrace.columnar.packing import Column, beneath
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
 from headrace.domain.drift.bets import bets_on
 from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWED, EDetector, ShiryaevRobertsSums
-from headrace.domain.drift.first_values import FirstValues, reference_of, said_of
+from headrace.domain.drift.first_values import FirstValues
 from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
-from headrace.domain.drift.reference_profile import ColumnProfile
+from headrace.domain.drift.reference_profile import ColumnProfile, column_of, said_of
 from headrace.errors import ContractError
 
 PIECE = 16 * RENEWED
@@ -103,8 +103,7 @@ class ModelMonitor:
     def _placed(self, places: Bytes, values: Floats) -> Bytes:
         """The bins of all columns; of those that are still being learnt, `NOTHING`."""
         found = np.full((len(places), len(self.columns)), NOTHING, np.uint8)
-        for at, name in enumerate(self.known):
-            found[:, self.columns.index(name)] = places[:, at]
+        found[:, [self.columns.index(name) for name in self.known]] = places
         for at, name in enumerate(self.unknown):
             if name in self._profiles:
                 column = np.ascontiguousarray(values[:, at])
@@ -177,9 +176,8 @@ class ModelMonitor:
         )
 
     def _bet_name(self, column: str, bet: int) -> str:
-        names = bets_on(self._profiles[column].bins, inflation=self._profiles[column].inflation).names
         learning = bet - (self._state.pays.shape[2] - len(HALF_LIVES))
-        return names[bet] if learning < 0 else f"learnt from some {HALF_LIVES[learning]:.0f} events"
+        return self._bets[column].names[bet] if learning < 0 else f"learnt from some {HALF_LIVES[learning]:.0f} events"
 
     # ---- a change is over ----------------------------------------------------------------------------------------
 
@@ -239,11 +237,12 @@ class ModelMonitor:
             self._resume(old, state)
 
     def _made(self) -> EDetector:
+        """The detector of the references that there are now, with the bets on them."""
         empty = ColumnProfile(ReferenceBins(np.zeros(2, np.int64), np.empty(0)))
-        profiles = [self._profiles.get(name, empty) for name in self.columns]
-        bins = [profile.bins for profile in profiles]
-        bets = [bets_on(profile.bins, inflation=profile.inflation) for profile in profiles]
-        return EDetector(bins, bets, weights=self._weights)
+        profiles = {name: self._profiles.get(name, empty) for name in self.columns}
+        self._bets = {name: bets_on(profile.bins, inflation=profile.inflation) for name, profile in profiles.items()}
+        bins = [profile.bins for profile in profiles.values()]
+        return EDetector(bins, [*self._bets.values()], weights=self._weights)
 
     def _resume(self, old: EDetector, state: ShiryaevRobertsSums) -> None:
         """Watch with more columns than before: what is known of the others goes on."""
@@ -292,7 +291,6 @@ class ModelMonitor:
             },
             "evidence": self.evidence,
             "course": sorted(self._course.items()),
-            "remembered": self.recent.count,
         }
         order = self.recent.order()
         return {
@@ -317,9 +315,8 @@ class ModelMonitor:
         if (said["columns"], said["known"]) != (list(self.columns), list(self.known)):
             raise ContractError(f"state snapshot: of columns {said['columns']}, this model has {list(self.columns)}")
         for name, each in said["learnt"].items():
-            self._profiles[name] = reference_of(each, self._given.get(name))
-        first = {name.removeprefix("first."): each for name, each in columns.items() if name.startswith("first.")}
-        self._first.load(first)
+            self._profiles[name] = column_of(each)
+        self._first.load(beneath(columns, "first."))
         self._detector = self._made()
         self._state = state = self._detector.begin()
         state.sums[:] = columns["sums"].reshape(state.sums.shape)
@@ -333,5 +330,5 @@ class ModelMonitor:
         self.evidence, self._course = said["evidence"], dict(said["course"])
         held = len(columns["recent.times"])
         places = columns["recent.places"].astype(np.uint8).reshape(len(self.columns), held).T
-        self.recent.count = said["remembered"] - held
+        self.recent.count = self.events - held
         self.recent.add(places, columns["recent.times"].astype(np.int64))

@@ -83,7 +83,7 @@ class ReferenceProfile:
     def dump(self) -> bytes:
         """As JSON, always the same."""
         parts = {"inputs": self.inputs, "answers": self.answers}
-        said = {part: {name: _said(column) for name, column in columns.items()} for part, columns in parts.items()}
+        said = {part: {name: said_of(column) for name, column in columns.items()} for part, columns in parts.items()}
         joint = {} if self.joint is None else {"joint": _said_joint(self.joint)}
         calendar = {"calendar": list(self.calendar)} if self.calendar else {}
         return json.dumps(
@@ -177,7 +177,7 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
         if said["format"] != FORMAT:
             raise ContractError(f"{where}: a reference profile of format {said['format']}, this code reads {FORMAT}")
         inputs, answers = (
-            {name: _column(column) for name, column in said[part].items()} for part in ("inputs", "answers")
+            {name: column_of(column) for name, column in said[part].items()} for part in ("inputs", "answers")
         )
         joint = _joint(said["joint"], inputs) if "joint" in said else None
         return ReferenceProfile(inputs, answers, joint, tuple(map(str, said.get("calendar", ()))))
@@ -185,7 +185,8 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
         raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
 
 
-def _said(column: ColumnProfile) -> dict[str, Any]:
+def said_of(column: ColumnProfile) -> dict[str, Any]:
+    """A column as JSON has it."""
     bins = column.bins
     kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
     cycle = column.cycle
@@ -201,12 +202,12 @@ def _said_joint(joint: JointProfile) -> dict[str, Any]:
         "scores": score.scores.tolist(),
         "whitening": score.whitening.tolist(),
         "pairs": score.pairs.tolist(),
-        "columns": [_said(column) for column in joint.columns.values()],
+        "columns": [said_of(column) for column in joint.columns.values()],
     }
 
 
 def _joint(said: Mapping[str, Any], inputs: Mapping[str, ColumnProfile]) -> JointProfile:
-    of, columns = tuple(map(str, said["of"])), [_column(column) for column in said["columns"]]
+    of, columns = tuple(map(str, said["of"])), [column_of(column) for column in said["columns"]]
     features, pairs = (np.array(said[name], np.int64) for name in ("features", "pairs"))
     pairs = pairs.reshape(-1, 2)
     scores, whitening = (np.array(said[name], np.float64) for name in ("scores", "whitening"))
@@ -222,7 +223,8 @@ def _joint(said: Mapping[str, Any], inputs: Mapping[str, ColumnProfile]) -> Join
     return JointProfile(of, score, dict(zip(_joint_names(of, score), columns, strict=True)))
 
 
-def _column(said: Mapping[str, Any]) -> ColumnProfile:
+def column_of(said: Mapping[str, Any]) -> ColumnProfile:
+    """What `said_of` told. Raises ValueError, KeyError or TypeError for anything else."""
     counts = np.array(said["counts"], np.int64)
     edges = np.array(said["edges"], np.float64) if "edges" in said else None
     levels = tuple(map(str, said.get("levels", ())))

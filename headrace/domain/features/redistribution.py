@@ -20,12 +20,6 @@ _OF_ENTITIES = ("sizes", "length", "rank", "labels.length", "labels.rank")
 """One number an entity; all other columns but keys and the watermark have one an entry."""
 
 
-def part_of(columns: Columns, name: str) -> Columns:
-    """The columns of one view: those whose names begin with its name."""
-    start = f"{name}."
-    return {key.removeprefix(start): column for key, column in columns.items() if key.startswith(start)}
-
-
 def homes_of(columns: Columns, partitions: int, whole_keys: bool) -> Ints:
     """The partition that each entity belongs to."""
     sizes, data = columns["sizes"].astype(np.int64), np.ascontiguousarray(columns["keys"].astype(np.uint8))

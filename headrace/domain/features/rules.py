@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.pipeline.spec import Pipeline, Rule
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 Flags = npt.NDArray[np.bool_]
-EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
-"""Milliseconds of the years 1 to 9999: no calendar goes further, and windows can be subtracted without overflow."""
 
 
 EXACT = 2**53

@@ -40,6 +40,7 @@ from headrace.domain.drift.reference_profile import ReferenceProfile
 from headrace.domain.drift.reference_profile import parse as parse_profile
 from headrace.domain.models import plain_yaml
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 GRAPH, MANIFEST, PROFILE = "model.onnx", "model.yaml", "profile.json"
 FILES = (GRAPH, MANIFEST)
@@ -47,7 +48,7 @@ OPTIONAL = (PROFILE,)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
-Time = Annotated[int, Field(ge=-62_135_596_800_000, le=253_402_300_799_999)]  # the years that dates know
+Time = Annotated[int, Field(ge=EARLIEST, le=LATEST)]  # the years that dates know
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 MOST_INPUTS = 10_000
 _TOLD = 5  # faults of a manifest that are told one by one
@@ -266,9 +267,10 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     if digest is not None and digest != found:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
     package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, files.get(PROFILE))
-    if package.reference is not None:
-        joint = package.reference.joint
-        told = {*package.reference.inputs, *package.reference.calendar, *(joint.of if joint is not None else ())}
+    reference = package.reference
+    if reference is not None:
+        joint = reference.joint
+        told = {*reference.inputs, *reference.calendar, *(joint.of if joint is not None else ())}
         strange = sorted(told - set(package.manifest.input_names))
         if strange:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")

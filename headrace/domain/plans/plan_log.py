@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.domain.plans.plans import EARLIEST, LATEST, MOST_VERSION, Plan, parsed, rows_of
+from headrace.domain.plans.plans import MOST_VERSION, Plan, parsed, rows_of
 from headrace.errors import ConfigurationError, Fenced, HeadraceError, InvalidRecord, Transient
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.client import Producer
@@ -21,6 +21,7 @@ from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import TransactionAborted
 from headrace.streaming.kafka.message import place
 from headrace.streaming.kafka.reader import ranges, read
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 
 class Contested(HeadraceError):

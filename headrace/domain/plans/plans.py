@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.errors import InvalidRecord
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 CHAMPION, CANARY, CHALLENGER, SHADOW = "champion", "canary", "challenger", "shadow"
 DARK = (CHALLENGER, SHADOW)
@@ -21,8 +22,6 @@ SINGLE = "single"
 
 MOST_VERSION = 10**12
 """Of plans: one a millisecond for thirty years. What claims a higher one would shut out all that come after it."""
-EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
-"""Milliseconds of the years 1 to 9999."""
 
 kernels: Any = pc  # its stubs know too few of the overloads
 

@@ -26,7 +26,7 @@ What `drift` finds:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar
@@ -289,9 +289,13 @@ class ControlEvents:
 
     def emit(self) -> tuple[Emit, ...]:
         """What was said since the last call."""
-        if not self._rows:
-            return ()
-        columns = pa.RecordBatch.from_pylist(self._rows, schema=self._schema)
-        self._rows = []
-        source = np.full(columns.num_rows, NO_PARTITION, np.int32)
-        return (Emit("control", columns, columns["pipeline"], source),)
+        rows, self._rows = self._rows, []
+        return emits_of(rows, self._schema, NO_PARTITION)
+
+
+def emits_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, source: int) -> tuple[Emit, ...]:
+    """Rows of events as records of the control topic that follow one partition of an input; nothing of none."""
+    if not rows:
+        return ()
+    columns = pa.RecordBatch.from_pylist(rows, schema=schema)
+    return (Emit("control", columns, columns["pipeline"], np.full(len(rows), source, np.int32)),)

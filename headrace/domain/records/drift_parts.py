@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +62,21 @@ class Acceptance:
     actor: str
     reason: str
 
-    def dump(self) -> bytes:
-        """As a payload."""
-        return json.dumps(asdict(self)).encode()
+    def row(self) -> dict[str, Any]:
+        """As the topic's schema has it."""
+        return {
+            "source": DECISIONS,
+            "source_partition": 0,
+            "next_offset": 0,
+            "progress": 0,
+            "idle": False,
+            "models": [],
+            "payload": json.dumps(asdict(self)).encode(),
+        }
 
     @classmethod
     def of(cls, payload: bytes) -> Acceptance:
-        """What `dump` wrote. Raises ContractError for anything else."""
+        """What a row has. Raises ContractError for anything else."""
         try:
             said = json.loads(payload)
             return cls(*(str(said[field.name]) for field in fields(cls)))

@@ -23,16 +23,7 @@ def accept(settings: Settings, contracts: Contracts, decision: Acceptance) -> No
     if incident.closed is not None:
         raise ConfigurationError(f"{incident.incident} is over since then: there is nothing to accept")
     channel = contracts.channel(PARTS)
-    row = {
-        "source": DECISIONS,
-        "source_partition": 0,
-        "next_offset": 0,
-        "progress": 0,
-        "idle": False,
-        "models": [],
-        "payload": decision.dump(),
-    }
-    columns = pa.RecordBatch.from_pylist([row], channel.codec.reader.arrow)
+    columns = pa.RecordBatch.from_pylist([decision.row()], channel.codec.reader.arrow)
     producer = Producer(settings.connection)
     producer.send(channel.name, [DECISIONS], channel.codec.encode(columns))
     producer.flush()

@@ -11,7 +11,7 @@ import numpy as np
 from headrace.domain.drift.alarms import Alarm
 from headrace.domain.drift.allowance import months, threshold
 from headrace.domain.drift.model_monitor import ModelMonitor
-from headrace.domain.drift.reference_bins import Floats
+from headrace.domain.drift.reference_bins import Bytes, Floats
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Drift
 from headrace.domain.pipeline.wiring import Contracts
@@ -130,12 +130,8 @@ def suppose(
     first = int(np.searchsorted(times, since))
     allowed = threshold((pipeline.drift or Drift()).false_alarms_per_month, PREDICTIONS, pipeline.labels is not None)
 
-    def alarms(changed: bool) -> list[SupposedAlarm]:
+    def alarms(places: Bytes, values: Floats) -> list[SupposedAlarm]:
         monitor = ModelMonitor(watched.names, watched.profiles, allowed, watched.weights())
-        places, values = watched.read(whole.slice(0, first))
-        if first < len(times):
-            later = watched.read(whole.slice(first), {change.column: change} if changed else {})
-            places, values = np.concatenate([places, later[0]]), np.concatenate([values, later[1]])
         found = monitor.fold(places, values, times, months(None, times))
         return [
             SupposedAlarm(each.time, each.event - first, [changed.column for changed in each.changes])
@@ -144,6 +140,10 @@ def suppose(
         ]
 
     with progress.stage("replaying"):
-        supposed, others = alarms(True), alarms(False)
+        places, values = watched.read(whole)
+        others = alarms(places, values)
+        if first < len(times):
+            places[first:], values[first:] = watched.read(whole.slice(first), {change.column: change})
+        supposed = alarms(places, values)
     of_it = (each for each in supposed if each.rows > 0 and change.column in each.columns)
     return SupposedDrift(change.text, model.title, len(times), since, len(times) - first, next(of_it, None), others)

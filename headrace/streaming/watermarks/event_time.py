@@ -27,6 +27,8 @@ from headrace.columnar.jit import frozen, kernel
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
+"""Milliseconds of the years 1 to 9999: no calendar goes further, and windows can be subtracted without overflow."""
 NEVER = -(2**62)
 """A time before all times, far enough from the edge of int64 to subtract durations from."""
 STEP = 3_600_000
@@ -141,6 +143,16 @@ class Clock:
             firm, credible: to be set: what was `firm` and `credible` before each, ms.
         """
         _advance(self.state, *columns_of(seen), lateness, late, firm, credible)
+
+    def before_each(self, times: Ints, offsets: Ints, lateness: int) -> tuple[Ints, Ints]:
+        """Take up records that all count and of whose stamps nothing is known; what was `firm` and `credible` before
+        each, ms.
+        """
+        rows = len(times)
+        late, every = np.zeros(rows, np.bool_), np.ones(rows, np.bool_)
+        firm, credible = np.zeros((2, rows), np.int64)
+        self.advance(Seen(times, np.full(rows, -1), every, offsets, every), lateness, late, firm, credible)
+        return firm, credible
 
 
 def columns_of(seen: Seen) -> tuple[Ints, Ints, Flags, Ints, Flags]:

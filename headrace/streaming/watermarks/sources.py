@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -124,14 +126,26 @@ class Sources:
 
         Raises ContractError when there are fewer than then.
         """
-        known = len(columns["next_offset"])
-        if known > len(self.next_offset):
-            raise ContractError(
-                f"state snapshot: of {known} source partitions, now there are {len(self.next_offset)}: "
-                "the topic was made anew"
-            )
         marks = (self.next_offset, self._progress, self._floor, self._idle, self._time, self._heard)
-        for name, mark in zip(COLUMNS if "heard" in columns else _FORMERLY, marks, strict=False):
-            mark[:known] = columns[name]
+        names = COLUMNS if "heard" in columns else _FORMERLY
+        take_over(dict(zip(names, marks, strict=False)), columns)
         horizons = (int(number) for number in columns["horizon"])
         self._horizon, self._next_horizon, self._next_since, self._newest = horizons
+
+
+def take_over(marks: Mapping[str, Ints], columns: Mapping[str, packing.Column]) -> None:
+    """Write what was known of each source over marks that know nothing yet; of added sources nothing was heard.
+
+    Args:
+        marks: by name, `next_offset` among them, each of as many sources as there are now; changed.
+        columns: by the same names, of as many as there were.
+
+    Raises ContractError when there are fewer than then.
+    """
+    known, now = len(columns["next_offset"]), len(marks["next_offset"])
+    if known > now:
+        raise ContractError(
+            f"state snapshot: of {known} source partitions, now there are {now}: the topic was made anew"
+        )
+    for name, mark in marks.items():
+        mark[:known] = columns[name]

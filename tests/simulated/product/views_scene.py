@@ -14,7 +14,7 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.columnar.partitioner import murmur2
-from headrace.domain.features.redistribution import Columns, part_of, taken
+from headrace.domain.features.redistribution import Columns, taken
 from headrace.domain.features.store_keys import Shelves
 from headrace.operations.repartition import GroupMember, moved
 from headrace.operations.services import SERVICES
@@ -255,7 +255,7 @@ class ViewsScene(ProductScene):
         if self._ends is not None and part[0] != named("events"):
             return str(_heard(columns))
         view = "customer" if part[0] == named("events") else "entities"
-        windows = entities(part_of(columns, view))
+        windows = entities(packing.beneath(columns, f"{view}."))
         plain = [
             (name, column.tolist())
             for name, column in sorted(columns.items())
