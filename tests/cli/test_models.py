@@ -85,7 +85,9 @@ def test_a_sheet_tells_all(store: ModelStore, terminal: Terminal) -> None:
     for part in (digest, "abc123", "by_hand", "[0] 3 to 203", "customer.nb_tx_1d", "200, 5 positive (2.50%)"):
         assert part in out
     document = terminal.json("models", "show", "m@1")
-    assert list(document) == ["digest", "uri", "stored", *Manifest.model_fields, "plans"]
+    assert list(document) == ["digest", "uri", "stored", "files", *Manifest.model_fields, "plans"]
+    assert document["files"] == ["model.onnx", "model.yaml"]
+    assert "no sample.bin" in " ".join(out.split())
     assert document["reference"] == {"amount": [1.0, 2.0, 3.0]}
     assert document["training"]["offsets"] == {"p.features": {"0": [3, 203]}}
     assert document["plans"] is None
@@ -117,7 +119,7 @@ def checks(terminal: Terminal, *arguments: str, code: int) -> dict[str, tuple[st
 def test_a_whole_package_passes(store: ModelStore, terminal: Terminal) -> None:
     """All that can be checked without a pipeline holds, and a pipeline that lacks its features is a failure."""
     found = checks(terminal, "m@1", code=0)
-    assert {name for name, (state, _) in found.items() if state != "passed"} == {"parity", "inputs"}
+    assert {name for name, (state, _) in found.items() if state != "passed"} == {"reference", "parity", "inputs"}
     state, detail = checks(terminal, "m", "--pipeline", "card_fraud", code=0)["inputs"]
     assert (state, "all 2" in detail) == ("passed", True)
 

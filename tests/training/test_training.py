@@ -125,6 +125,19 @@ def test_reproducible() -> None:
     assert train(data, recipe).digest != train(data, Recipe("m", "2", trees=5)).digest
 
 
+def test_rows_held_out_travel_with_the_model() -> None:
+    """The package has the rows that it was judged by, as its own graph scores them; none where none were held out."""
+    data = rows(2000)
+    package = train(data, Recipe("m", "1", trees=5))
+    kept, later = package.held_out, split(data, 0.25, 0)[1]
+    assert kept is not None
+    assert len(kept) == len(later)
+    assert np.bincount(kept.labels).tolist() == np.bincount(later.labels).tolist()
+    session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu"))
+    assert np.array_equal(np.sort(kept.scores), np.sort(session.run(later.matrix).astype(np.float64)))
+    assert train(data, Recipe("m", "1", trees=5, holdout=0)).held_out is None
+
+
 @pytest.mark.parametrize("count", [10, 150])
 def test_too_few_rows(count: int) -> None:
     """Too few rows on either side are said with the remedy."""

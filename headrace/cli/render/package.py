@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.domain.models.checks.verification import PackageCheck
-from headrace.domain.models.package import Manifest
+from headrace.domain.models.package import SAMPLE, Manifest
 from headrace.operations.models.description import PackageDescription
 from headrace.operations.models.inventory import DescribedPackage, StoredPackage
 from headrace.operations.models.verification import AddedPackage, CheckedPackage
@@ -65,6 +65,7 @@ def sheet(package: PackageDescription) -> Iterator[RenderableType]:
         "digest": package.digest,
         "lies at": package.uri,
         "stored": moment(package.stored) if package.stored else "the store does not say",
+        "files": ", ".join(package.files),
         "code": package.revision or "no revision was told",
         "output": f"{package.output}, yes from {package.threshold:g}",
     }
@@ -75,6 +76,8 @@ def sheet(package: PackageDescription) -> Iterator[RenderableType]:
     if training.rows:
         own["trained on"] = f"events of {moment(training.start)} to {moment(training.end)}"
         own["rows"] = f"{training.rows:,}, {training.positives:,} positive ({training.positives / training.rows:.2%})"
+    if SAMPLE not in package.files:
+        own["files"] += f"; no {SAMPLE}, so scorecards give no estimates under shifted inputs"
     yield _pairs(own)
     for title, values in (
         ("held out", {name: _metric(name, value) for name, value in package.metrics.items()}),

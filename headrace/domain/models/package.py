@@ -4,6 +4,7 @@
 model.onnx    the graph, a single file
 model.yaml    what it is: inputs in order, output, threshold, where it came from, what it was like
 profile.json  optional: how inputs, score and loss lay in the rows that it was made of; what drift is measured against
+sample.bin    optional, beside profile.json: labelled rows that it was judged by; what estimates under shift are made of
 signature     optional; says who vouches for the digest, so it is no part of it
 ```
 
@@ -38,13 +39,15 @@ from pydantic import (
 
 from headrace.domain.drift.reference_profile import ReferenceProfile
 from headrace.domain.drift.reference_profile import parse as parse_profile
-from headrace.domain.models import plain_yaml
+from headrace.domain.models import held_out, plain_yaml
+from headrace.domain.quality import row_sample
+from headrace.domain.quality.row_sample import RowSample
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
-GRAPH, MANIFEST, PROFILE = "model.onnx", "model.yaml", "profile.json"
+GRAPH, MANIFEST, PROFILE, SAMPLE = "model.onnx", "model.yaml", "profile.json", "sample.bin"
 FILES = (GRAPH, MANIFEST)
-OPTIONAL = (PROFILE,)
+OPTIONAL = (PROFILE, SAMPLE)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
@@ -166,6 +169,7 @@ class ModelPackage:
         text: the bytes of `model.yaml`, as whoever wrote it wrote it: they are part of the identity.
         digest: `sha256:` and 64 hex digits, the package's identity.
         profile: the bytes of `profile.json`, None where there is none.
+        judged: the bytes of `sample.bin`, None where there is none.
     """
 
     manifest: Manifest
@@ -173,11 +177,21 @@ class ModelPackage:
     text: bytes
     digest: str
     profile: bytes | None = None
+    judged: bytes | None = None
 
     @property
     def reference(self) -> ReferenceProfile | None:
         """What drift is measured against; None where the package does not say. ContractError where it is none."""
         return None if self.profile is None else parse_profile(self.profile, f"{self.title}/{PROFILE}")
+
+    @property
+    def held_out(self) -> RowSample | None:
+        """Rows that it was judged by, in the bins of `reference`; None where the package has none, ContractError where
+        they are no such rows.
+        """
+        if self.judged is None:
+            return None
+        return held_out.parse(self.judged, self.reference, f"{self.title}/{SAMPLE}")
 
     @property
     def title(self) -> str:
@@ -204,10 +218,12 @@ class ModelPackage:
         return matrix
 
 
-def pack(manifest: Manifest, graph: bytes, profile: ReferenceProfile | None = None) -> ModelPackage:
-    """A package of these parts, with its digest."""
+def pack(
+    manifest: Manifest, graph: bytes, profile: ReferenceProfile | None = None, judged: RowSample | None = None
+) -> ModelPackage:
+    """A package of these parts, with its digest. `judged`: labelled rows in the bins of the profile."""
     text, said = _render(manifest), None if profile is None else profile.dump()
-    found = ModelPackage(manifest, graph, text, "", said)
+    found = ModelPackage(manifest, graph, text, "", said, None if judged is None else row_sample.pack(judged))
     return replace(found, digest=digest_of(files_of(found)))
 
 
@@ -235,8 +251,9 @@ def save(package: ModelPackage, path: Path) -> None:
 
 def files_of(package: ModelPackage) -> dict[str, bytes]:
     """The files that the digest covers, the manifest last: it is what makes a directory a package."""
-    profile = {} if package.profile is None else {PROFILE: package.profile}
-    return {GRAPH: package.graph, **profile, MANIFEST: package.text}
+    optional = {PROFILE: package.profile, SAMPLE: package.judged}
+    there = {name: content for name, content in optional.items() if content is not None}
+    return {GRAPH: package.graph, **there, MANIFEST: package.text}
 
 
 def names_in(folder: Path) -> tuple[str, ...]:
@@ -266,7 +283,8 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     found = digest_of(files)
     if digest is not None and digest != found:
         raise ContractError(f"the package at {path} has digest {found}, but {digest} was named")
-    package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, files.get(PROFILE))
+    optional = (files.get(name) for name in OPTIONAL)
+    package = ModelPackage(parse(files[MANIFEST], path), files[GRAPH], files[MANIFEST], found, *optional)
     reference = package.reference
     if reference is not None:
         joint = reference.joint
@@ -274,6 +292,7 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
         strange = sorted(told - set(package.manifest.input_names))
         if strange:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")
+    _ = package.held_out  # refused here, not where it is used
     return package
 
 

@@ -64,7 +64,8 @@ class Stored:
 class ModelStore:
     """Packages under one root, reachable through fsspec.
 
-    Layout: `<root>/<name>/<version>/<digest hex>/{model.onnx, model.yaml}`, and `profile.json` where there is one.
+    Layout: `<root>/<name>/<version>/<digest hex>/{model.onnx, model.yaml}`, and `profile.json` and `sample.bin` where
+    there are such.
     Packages are never changed or removed, so putting one again is harmless and a fetched copy is good for ever.
 
     Args:

@@ -3,7 +3,7 @@
 A key is a hash of what a row is known by, so which rows are sampled has to do with nothing else about them. The
 smallest keys of a union are among the smallest of its parts: samples of parts merge into the sample of the whole, in
 any order, and a row that is told twice is sampled once ("bottom-k": Cohen and Kaplan, Summarizing Data Using Bottom-k
-Sketches, 2007).
+Sketches, 2007). Should it be told in two ways, the lesser one counts, whichever came first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RowSample:
         bins: how many bins each feature has.
         keys: int64[rows], ascending and distinct.
         places: uint8[features, rows], C-contiguous: the bin of each value.
-        scores: float64[rows].
+        scores: float64[rows]; NaN where nobody keeps them.
         labels: uint8[rows]: NEGATIVE, POSITIVE or UNLABELLED.
     """
 
@@ -60,15 +60,18 @@ def nothing(bins: tuple[int, ...]) -> RowSample:
 
 
 def sampled(rows: RowSample, size: int) -> RowSample:
-    """At most `size` of rows whose keys come in any order, and more than once: then the first of each counts."""
+    """At most `size` of rows whose keys come in any order, and more than once."""
     keys, first = np.unique(rows.keys, return_index=True)
+    if len(keys) < len(rows.keys):  # of what is told twice the lesser, so that it does not matter who comes first
+        order = np.lexsort((*rows.places, rows.labels, rows.scores, rows.keys))
+        first = order[np.unique(rows.keys[order], return_index=True)[1]]
     some = first[:size]
     places = np.ascontiguousarray(rows.places[:, some])
     return RowSample(rows.bins, keys[:size], places, rows.scores[some], rows.labels[some])
 
 
 def merged(samples: Iterable[RowSample], size: int) -> RowSample:
-    """The sample of all rows of parts that were sampled to this size, at least one; the first that holds a row counts.
+    """The sample of all rows of parts that were sampled to this size, at least one.
 
     Raises ContractError when parts have other bins.
     """

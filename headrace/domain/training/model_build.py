@@ -18,6 +18,7 @@ from headrace.domain.drift.reference_profile import (
     joint_of,
     profile_of,
 )
+from headrace.domain.models import held_out
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
@@ -84,10 +85,10 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         raise ConfigurationError(f"trainer {recipe.trainer} does not grow a number of trees; leave --trees away")
     if not 0 <= recipe.holdout < 1:
         raise ConfigurationError(f"holdout {recipe.holdout:g}: give a share of the time from 0 up to, not including, 1")
-    fitted, held_out = split(data, recipe.holdout, recipe.gap) if recipe.holdout else (data, None)
+    fitted, later = split(data, recipe.holdout, recipe.gap) if recipe.holdout else (data, None)
     _check_rows("fit", fitted)
-    if held_out is not None:
-        _check_rows("judge", held_out)
+    if later is not None:
+        _check_rows("judge", later)
     model = trainer(fitted, Choice(recipe.parameters, recipe.trees, recipe.seed), progress)
     if len(model.graph) > LARGEST_GRAPH:
         raise ContractError(
@@ -96,14 +97,13 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)
     answered = _checked_scores(package, recipe.trainer, data.matrix, scores)
-    metrics, answers = {}, {}
-    if held_out is not None:
-        held = len(data) - len(held_out)
-        metrics = evaluate(held_out.labels, scores[held:])
-        answers = answers_of(answered[held:], held_out.labels.astype(np.float64), recipe.threshold)
-    return pack(
-        package.manifest.model_copy(update={"metrics": metrics}), package.graph, _profile(fitted, recipe, answers)
-    )
+    if later is None:
+        return pack(package.manifest, package.graph, _profile(fitted, recipe, {}))
+    own = answered[len(data) - len(later) :]
+    metrics = evaluate(later.labels, scores[len(data) - len(later) :])
+    profile = _profile(fitted, recipe, answers_of(own, later.labels.astype(np.float64), recipe.threshold))
+    judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)
+    return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile, judged)
 
 
 def _profile(fitted: Dataset, recipe: Recipe, answers: Mapping[str, ColumnProfile]) -> ReferenceProfile:

@@ -14,13 +14,17 @@ from headrace.operations.plan_changes.lookup import choose
 
 
 class PackagePlace(BaseModel):
-    """Which package it is and where it lies; `stored`: when, milliseconds since the epoch, 0 where nobody knows."""
+    """Which package it is and where it lies; `stored`: when, milliseconds since the epoch, 0 where nobody knows.
+
+    `files`: those of a package that are there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     digest: str
     uri: str
     stored: int
+    files: tuple[str, ...]
 
 
 class PackageDescription(Manifest, PackagePlace):
@@ -48,4 +52,5 @@ def describe(store: ModelStore, model: str, facts: Callable[[], Sequence[PlanFac
     stored = choose(store.packages(), model)
     manifest = store.manifest(stored)
     plans = None if facts is None else tuple(uses(facts(), stored.digest))
-    return PackageDescription(digest=stored.digest, uri=stored.uri, stored=stored.stored, plans=plans, **dict(manifest))
+    place = {"digest": stored.digest, "uri": stored.uri, "stored": stored.stored, "files": stored.files}
+    return PackageDescription.model_validate({**place, "plans": plans, **dict(manifest)})

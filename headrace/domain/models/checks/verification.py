@@ -14,11 +14,11 @@ from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.checks.sandbox import Limits, admit
 from headrace.domain.models.forest import read
 from headrace.domain.models.matrix import FeatureMatrix
-from headrace.domain.models.package import LARGEST, ModelPackage, digest_of, load, names_in
+from headrace.domain.models.package import LARGEST, PROFILE, SAMPLE, ModelPackage, digest_of, load, names_in
 from headrace.domain.models.sessions import PARITY, OnnxSession, Scores, SessionSettings
 from headrace.errors import ContractError
 
-SAMPLE = 1_024
+SCORED = 1_024
 """Rows that both executors score."""
 
 
@@ -72,6 +72,7 @@ def verify(
         return
     if title is None or title == package.title:
         yield PackageCheck("manifest", "passed", f"{package.title}, {len(package.manifest.inputs)} inputs")
+        yield _reference(package)
     else:
         yield PackageCheck("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
     yield from _graph(package, output)
@@ -111,6 +112,18 @@ def _digest(files: dict[str, bytes], digest: str | None, earlier: Path | None) -
     )
 
 
+def _reference(package: ModelPackage) -> PackageCheck:
+    """What its rows were like, as far as it says."""
+    profile, rows = package.reference, package.held_out
+    if profile is None:
+        return PackageCheck("reference", "skipped", f"no {PROFILE}: drift learns from the first events; no {SAMPLE}")
+    if rows is None:
+        return PackageCheck("reference", "passed", f"{PROFILE}; no {SAMPLE}, so no estimates under shifted inputs")
+    known = rows.reference()
+    told = f"{len(known.scores):,} rows held out, {int(known.positive.sum()):,} positive"
+    return PackageCheck("reference", "passed", f"{PROFILE}; {SAMPLE} of {told}")
+
+
 def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageCheck]:
     try:
         model = inspect(package)
@@ -130,8 +143,8 @@ def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageChec
     within = f"{limits.seconds:g} s" if unlimited else f"{limits.memory >> 20:,} MiB and {limits.seconds:g} s"
     told = f"loaded and ran within {within} of its own process"
     yield PackageCheck("trial", "passed", f"{told}; {unlimited}" if unlimited else told)
-    rows = package.sample(SAMPLE)
-    session = OnnxSession(package, SessionSettings(device="cpu", rows=SAMPLE))
+    rows = package.sample(SCORED)
+    session = OnnxSession(package, SessionSettings(device="cpu", rows=SCORED))
     scores = session.run(rows)
     yield _answer(package, session, scores, output)
     forest = read(model)
@@ -139,7 +152,7 @@ def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageChec
         yield PackageCheck("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
         return
     worst = float(np.abs(forest.score(rows) - scores).max())
-    told = f"forest and ONNX Runtime differ by {worst:.1g} at most on {SAMPLE:,} rows"
+    told = f"forest and ONNX Runtime differ by {worst:.1g} at most on {SCORED:,} rows"
     if worst <= PARITY:
         yield PackageCheck("parity", "passed", told)
     else:
