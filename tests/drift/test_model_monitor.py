@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,8 +13,9 @@ import pytest
 from headrace.columnar import packing
 from headrace.domain.drift.alarms import Alarm, DriftEnd
 from headrace.domain.drift.first_values import LEARNT
-from headrace.domain.drift.model_monitor import ModelMonitor
-from headrace.domain.drift.reference_bins import Floats
+from headrace.domain.drift.model_monitor import PIECE, ModelMonitor
+from headrace.domain.drift.reference_bins import NORMAL, Floats
+from headrace.domain.drift.reference_growth import OLD
 from headrace.domain.drift.reference_profile import ColumnProfile, profile_of
 from headrace.errors import ContractError
 
@@ -27,10 +29,16 @@ def profiles(names: tuple[str, ...] = COLUMNS, seed: int = 1) -> dict[str, Colum
     return profile_of(names, np.random.default_rng(seed).normal(size=(20_000, len(names))))
 
 
-def fold(monitor: ModelMonitor, rows: Floats, cuts: Sequence[int] = (), first: int = 0) -> Found:
-    """What a monitor finds in rows x columns, one a second; NaN is missing."""
+def fold(
+    monitor: ModelMonitor,
+    rows: Floats,
+    cuts: Sequence[int] = (),
+    first: int = 0,
+    made: dict[str, ColumnProfile] | None = None,
+) -> Found:
+    """What a monitor finds in rows x columns, one a second; NaN is missing. `made`: the profiles that it was given."""
     known = [COLUMNS.index(name) for name in monitor.known]
-    made = profiles()
+    made = made or profiles()
     placed = [made[COLUMNS[at]].bins.place(pa.array(rows[:, at])) for at in known]
     places = np.array(placed, np.uint8).reshape(len(known), len(rows)).T
     values = rows[:, [COLUMNS.index(name) for name in monitor.unknown]].reshape(len(rows), -1)
@@ -122,6 +130,29 @@ def test_a_column_without_a_profile_is_watched_against_its_first_values() -> Non
     assert isinstance(alarm, Alarm)
     assert [change.column for change in alarm.changes] == ["b"]
     assert 10_000 < alarm.event < 10_100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_reference_grows_by_what_came_long_ago_and_raised_no_alarm(seed: int) -> None:
+    """What is true stays; what came with an alarm is not taken in; a change is seen sooner than without."""
+    draw = np.random.default_rng(seed)
+    small = profile_of(COLUMNS, draw.normal(size=(600, 3)))
+    monitor = ModelMonitor(COLUMNS, small, ASKED)
+    rows = draw.normal(size=(40_000, 3))
+    rows[34_000:36_000, 0] += 1.0
+    rows[39_000:, 1] += 0.5
+    found = fold(monitor, rows, made=small)
+    alarms = [each for each in found if isinstance(each, Alarm)]
+    assert [change.column for alarm in alarms for change in alarm.changes] == ["a", "b"]
+    assert 39_000 < alarms[1].event < 39_200
+    said = json.loads(np.asarray(monitor.save()["said"]).tobytes())["learnt"]
+    assert 24_000 < sum(said["c"]["counts"]) <= 600 + 40_000 - OLD
+    assert sum(said["a"]["counts"]) <= 600 + 34_000 - OLD + PIECE
+    edges = [NORMAL.cdf(edge) for edge in said["c"]["edges"]]
+    true = np.diff([0.0, *edges, 1.0])
+    shares = np.array([small["c"].bins.frequencies, monitor.standing()[2].reference])[:, :-1]
+    before, after = np.abs(shares - true).max(axis=1)
+    assert after < before / 2
 
 
 def test_columns_that_change_together_are_in_one_alarm_or_follow_soon() -> None:

@@ -16,6 +16,7 @@ from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWE
 from headrace.domain.drift.first_values import FirstValues
 from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
+from headrace.domain.drift.reference_growth import ReferenceGrowth
 from headrace.domain.drift.reference_profile import ColumnProfile, column_of, said_of
 from headrace.errors import ContractError
 
@@ -38,7 +39,7 @@ NORMAL_95 = 1.6449
 class ModelMonitor:
     """A pure fold of one model's events in their order, wherever batches are cut.
 
-    A column without a profile is watched against its first `LEARNT` values. After an alarm the columns with part in it
+    A column without a profile is watched against its first `LEARNT` values; a small reference grows. After an alarm the columns with part in it
     are silent until they are as before: all others are watched on.
 
     Args:
@@ -63,6 +64,7 @@ class ModelMonitor:
         self._profiles = dict(profiles)
         self._given = dict(profiles)
         self._first = FirstValues(self.columns, self.unknown)
+        self._growth = ReferenceGrowth(self.columns, PIECE)
         self._silent: Flags = np.zeros(len(self.columns), np.bool_)
         self._calm: Ints = np.zeros(len(self.columns), np.int64)
         self._life: Ints = np.zeros(len(self.columns), np.int64)
@@ -98,6 +100,7 @@ class ModelMonitor:
             self._learn(piece, values[at:upto])
             if self.events % PIECE == 0:
                 yield from self._over(int(times[upto - 1]))
+                self._grow()
             at = upto
 
     def _placed(self, places: Bytes, values: Floats) -> Bytes:
@@ -192,6 +195,7 @@ class ModelMonitor:
         over = np.flatnonzero(self._calm >= CALM)
         if len(over):
             self._silent[over], self._calm[over] = False, 0
+            self._growth.begin(over, self.events)
             self._state.sums[over] = 0.0
             yield DriftEnd(self.events, time, tuple(self.columns[at] for at in over.tolist()))
 
@@ -229,12 +233,16 @@ class ModelMonitor:
     def _learn(self, places: Bytes, values: Floats) -> None:
         made = self._first.take(places, values, self._profiles)
         if made:
-            self._profiles |= made
-            old, state = self._detector, self._state
             for at in (self.columns.index(name) for name in made):
                 self._silent[at], self._calm[at] = False, 0
-                state.events[at] = 0  # it is known by nothing that was before
-            self._resume(old, state)
+                self._growth.begin(np.array([at]), self.events)
+                self._state.events[at] = 0  # it is known by nothing that was before
+            self._resume(made)
+
+    def _grow(self) -> None:
+        grown = self._growth.take(self.events, self._silent, self.recent, self._profiles)
+        if grown:
+            self._resume(grown)
 
     def _made(self) -> EDetector:
         """The detector of the references that there are now, with the bets on them."""
@@ -244,14 +252,20 @@ class ModelMonitor:
         bins = [profile.bins for profile in profiles.values()]
         return EDetector(bins, [*self._bets.values()], weights=self._weights)
 
-    def _resume(self, old: EDetector, state: ShiryaevRobertsSums) -> None:
-        """Watch with more columns than before: what is known of the others goes on."""
+    def _resume(self, profiles: Mapping[str, ColumnProfile]) -> None:
+        """Watch with references that are new: what is known by bets that stood before goes on."""
+        bets, state, old = self._bets, self._state, self._detector
+        self._profiles |= profiles
         self._detector = self._made()
         self._state = made = self._detector.begin()
-        lives, most = len(HALF_LIVES), state.sums.shape[1] - len(HALF_LIVES)
+        lives = len(HALF_LIVES)
         for at in np.flatnonzero(state.events > 0).tolist():
-            made.sums[at, :most], made.sums[at, -lives:] = state.sums[at, :most], state.sums[at, most:]
-            made.pays[at, : old.width, -lives:] = state.pays[at, :, most:]
+            before, now = bets[self.columns[at]].names, self._bets[self.columns[at]].names
+            stayed = [(now.index(name), number) for number, name in enumerate(before) if name in now]
+            for to, number in stayed:
+                made.sums[at, to] = state.sums[at, number]
+            made.sums[at, -lives:] = state.sums[at, -lives:]
+            made.pays[at, : old.width, -lives:] = state.pays[at, :, -lives:]
             made.seen[at, :, : old.width] = state.seen[at]
             made.fresh[at, : old.width] = state.fresh[at]
         made.events[:], made.count[:] = state.events, state.count
@@ -307,6 +321,7 @@ class ModelMonitor:
             "recent.places": np.ascontiguousarray(self.recent.places[order].T).ravel(),
             "recent.times": self.recent.times[order],
             **{f"first.{name}": column for name, column in self._first.columns().items()},
+            **{f"growth.{name}": column for name, column in self._growth.columns().items()},
         }
 
     def load(self, columns: Mapping[str, Column]) -> None:
@@ -317,6 +332,7 @@ class ModelMonitor:
         for name, each in said["learnt"].items():
             self._profiles[name] = column_of(each)
         self._first.load(beneath(columns, "first."))
+        self._growth.load(beneath(columns, "growth."))
         self._detector = self._made()
         self._state = state = self._detector.begin()
         state.sums[:] = columns["sums"].reshape(state.sums.shape)
