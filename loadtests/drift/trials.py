@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.drift.bets import Bets, bets_on, proved_bets_on
+from headrace.domain.drift.bets import UNPROVED, Bets, bets_on, proved_bets_on
 from headrace.domain.drift.e_detector import LEARNING, LOOKED, EDetector
 from headrace.domain.drift.reference_bins import Bytes, Floats, ReferenceBins, numeric_bins
 from loadtests.drift.streams import SHIFTS, Draw, Shift
@@ -55,9 +55,6 @@ def places_of(bins: Sequence[ReferenceBins], rows: Callable[[int], Floats]) -> B
 
 
 Reference = tuple[ReferenceBins, Bets]
-ETA = 0.05
-"""The share of references for which what is proved need not hold."""
-MOST_BETS = 24
 
 
 def reference_of(bins: Callable[[Floats], ReferenceBins], column: Column, values: Floats, proved: bool) -> Reference:
@@ -68,7 +65,7 @@ def reference_of(bins: Callable[[Floats], ReferenceBins], column: Column, values
     half = len(values) // 2
     made = bins(values[:half])
     others = np.bincount(made.place(column(values[half:])), minlength=len(made.counts)).astype(np.int64)
-    return made, proved_bets_on(made, others, ETA / (FEATURES * MOST_BETS))
+    return made, proved_bets_on(made, others, UNPROVED / FEATURES)
 
 
 def delays(job: tuple[int, bool], reference: int = 50_000, asked: float = 100_000.0) -> dict[str, int]:

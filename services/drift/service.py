@@ -15,7 +15,7 @@ from headrace.domain.drift.alarms import ColumnStanding
 from headrace.domain.drift.allowance import threshold
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
-from headrace.domain.pipeline.spec import Drift, Pipeline
+from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records import drift_parts
 from headrace.domain.records.drift_parts import DECISIONS, PARTS, Acceptance, Ints, ModelRows
 from headrace.domain.records.watched_columns import (
@@ -234,9 +234,9 @@ class Watcher(Service):
         watched = self._watched(stream, model)
         if watched is None:
             return None
-        allowed = (self._pipeline.drift or Drift()).false_alarms_per_month
+        allowed = self._pipeline.drift.false_alarms_per_month
         least = threshold(allowed, stream, self._pipeline.labels is not None)
-        return ModelMonitor(watched.names, watched.profiles, least, watched.weights())
+        return ModelMonitor(watched.names, watched.profiles, least, watched.weights(), watched.proved)
 
     # ---- how everything stands -----------------------------------------------------------------------------------
 
@@ -299,7 +299,8 @@ class Watcher(Service):
             self._notices.forget(partition)
             return
         self._watches = {
-            stream: StreamWatch(self._counts[stream], partial(self._monitor, stream)) for stream in STREAMS
+            stream: StreamWatch(self._counts[stream], partial(self._monitor, stream), self._pipeline.drift.accept_after)
+            for stream in STREAMS
         }
         if snapshot is not None:
             columns = packing.unpack(snapshot)

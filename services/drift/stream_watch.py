@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from headrace.columnar import packing
 from headrace.domain.drift.alarms import Alarm, DriftEnd
 from headrace.domain.drift.incidents import Incidents, IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
+from headrace.domain.pipeline.units import duration
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.watermarks.event_time import NEVER
 from services.drift.source_merge import DueRows, SourceMerge
 
 FORGOTTEN = 100_000
 """Rows of the stream after the last of a model with which it counts as one that answers no more."""
+DAY = 86_400_000
 Monitors = Callable[[ModelIdentity], ModelMonitor | None]
 
 
@@ -27,6 +29,8 @@ class StreamWatch:
     Args:
         sources: how many partitions it has.
         monitor: makes the monitor of a model; None of one that cannot be watched.
+        accept_after: milliseconds of event time after which an open incident is taken for what is usual, looked at as a
+            day (UTC) begins; None: never.
 
     Attributes:
         merge: rows whose turn it is not yet.
@@ -36,8 +40,9 @@ class StreamWatch:
         reached: event time with the newest of them, milliseconds; None before the first.
     """
 
-    def __init__(self, sources: int, monitor: Monitors) -> None:
+    def __init__(self, sources: int, monitor: Monitors, accept_after: int | None = None) -> None:
         self._made = monitor
+        self._accept_after = accept_after
         self.merge = SourceMerge(sources)
         self.monitors: dict[ModelIdentity, ModelMonitor] = {}
         self.incidents = Incidents()
@@ -49,8 +54,11 @@ class StreamWatch:
         """Watch the rows whose turn it is; what follows from them, in their order."""
         due = list(self.merge.given())
         count, begun, low = sum(len(each.rows) for each in due), self.rows, 0
+        days = self._days(due, count)
         while low < count:
-            ends = [last + FORGOTTEN + 1 - begun for last in self._last.values()]
+            if low in days:
+                yield from self._accept_old(days[low])
+            ends = [*days, *(last + FORGOTTEN + 1 - begun for last in self._last.values())]
             high = min([count, *(end for end in ends if end > low)])
             yield from self._watch([each.between(low, high) for each in due], begun)
             self.rows, low = begun + high, high
@@ -85,6 +93,24 @@ class StreamWatch:
             step = self.incidents.gone(old.title, gone.events, self.reached or 0)
             if step is not None:
                 yield old, step
+
+    def _days(self, due: Sequence[DueRows], count: int) -> dict[int, int]:
+        """The turns with which a day begins, and that day's first millisecond, where somebody wants to know."""
+        if self._accept_after is None or not count:
+            return {}
+        times = np.empty(count, np.int64)
+        for each in due:
+            times[each.turn] = each.reached
+        days = times // DAY
+        before = np.append(days[0] if self.reached is None else self.reached // DAY, days[:-1])
+        return {int(turn): int(days[turn]) * DAY for turn in np.flatnonzero(days > before)}
+
+    def _accept_old(self, day: int) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        opened, after = self.incidents.opened, self._accept_after
+        if after is not None and opened is not None and self.incidents.open and day - opened >= after:
+            step = self.accept(f"accepted by drift.accept_after: open for {duration(after)}")
+            if step is not None:
+                yield step
 
     def accept(self, because: str) -> tuple[ModelIdentity, IncidentStep] | None:
         """The open incident is taken for what is usual from now on: its columns begin anew."""

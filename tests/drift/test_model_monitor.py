@@ -137,7 +137,7 @@ def test_a_small_reference_grows_by_what_came_long_ago_and_raised_no_alarm(seed:
     """What is true stays; what came with an alarm is not taken in; a change is seen sooner than without."""
     draw = np.random.default_rng(seed)
     small = profile_of(COLUMNS, draw.normal(size=(600, 3)))
-    monitor = ModelMonitor(COLUMNS, small, ASKED)
+    monitor = ModelMonitor(COLUMNS, small, 1e6)
     rows = draw.normal(size=(40_000, 3))
     rows[34_000:36_000, 0] += 1.0
     rows[39_000:, 1] += 0.5
@@ -153,6 +153,20 @@ def test_a_small_reference_grows_by_what_came_long_ago_and_raised_no_alarm(seed:
     shares = np.array([small["c"].bins.frequencies, monitor.standing()[2].reference])[:, :-1]
     before, after = np.abs(shares - true).max(axis=1)
     assert after < before / 2
+
+
+@pytest.mark.parametrize("unknown", [(), ("b",)])
+def test_what_is_proved_pays_by_rows_that_made_no_bins(unknown: tuple[str, ...]) -> None:
+    """A change is seen, somewhat later than by what is measured; a reference neither grows nor lends to learning."""
+    given = {name: profile for name, profile in profiles().items() if name not in unknown}
+    rows, found = shifted(2), []
+    for proved in (False, True):
+        monitor = ModelMonitor(COLUMNS, given, ASKED, proved=proved)
+        alarms = [each for each in fold(monitor, rows) if isinstance(each, Alarm)]
+        assert [change.column for alarm in alarms for change in alarm.changes] == ["b", "c"]
+        found.append(alarms[0].event)
+    measured, by_proof = found
+    assert 6_000 < measured <= by_proof < 6_150
 
 
 def test_columns_that_change_together_are_in_one_alarm_or_follow_soon() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from headrace.domain.drift.reference_bins import ReferenceBins
 from headrace.domain.drift.reference_profile import (
+    TOGETHER,
     ColumnProfile,
     ReferenceProfile,
     answers_of,
@@ -18,7 +20,10 @@ from headrace.domain.drift.reference_profile import (
     parse,
     profile_of,
 )
+from headrace.domain.pipeline.spec import Drift
+from headrace.domain.records.watched_columns import PREDICTIONS
 from headrace.errors import ContractError
+from tests.drift import predictions
 
 
 def profile() -> ReferenceProfile:
@@ -110,6 +115,40 @@ def test_infinities_lie_in_the_outermost_bins() -> None:
     bins = parse(made.dump(), "here").inputs["a"].bins
     assert bins.place(pa.array([-np.inf, np.inf])).tolist() == [0, len(bins.counts) - 2]
     assert bins.counts.sum() == 1_000
+
+
+def test_rows_that_made_no_bins_are_told_apart() -> None:
+    """Half of them, of further columns half of those that made them: a model that wants proof has them to prove by."""
+    made = together()
+    read = parse(made.dump(), "here")
+    assert made.joint is not None
+    for column in (*made.inputs.values(), *made.joint.columns.values()):
+        assert column.others is not None
+        assert abs(2 * column.others.sum() - column.bins.rows) <= 1
+        assert (column.others <= column.bins.counts).all()
+    assert read.joint is not None
+    for name, column in read.joint.columns.items():
+        assert column.others is not None
+        assert column.others.tolist() == made.joint.columns[name].others.tolist()
+    older = json.loads(made.dump())
+    for column in older["inputs"].values():
+        del column["others"]
+    assert parse(json.dumps(older).encode(), "here").inputs["a"].others is None
+
+
+def test_what_is_to_be_proved_is_watched_by_references_that_allow_it() -> None:
+    """Others count as none: their columns learn from what comes."""
+    proved = replace(predictions.PIPELINE, drift=Drift(mode="proved"))
+    whole = predictions.watched(PREDICTIONS, proved, predictions.reference())
+    assert set(whole.known) == set(
+        predictions.watched(PREDICTIONS, predictions.PIPELINE, predictions.reference()).known
+    )
+    older = json.loads(predictions.reference().dump())
+    first, *_ = older["inputs"]
+    del older["inputs"][first]["others"]
+    lacking = predictions.watched(PREDICTIONS, proved, parse(json.dumps(older).encode(), "here"))
+    assert first in lacking.unknown
+    assert not set(lacking.known) & {TOGETHER}
 
 
 def test_categories_travel_too() -> None:

@@ -127,6 +127,8 @@ MISTAKES = [
     (MODEL, MODEL + "\nsegments: {band: {of: rider.tripz_1h, cuts: [1]}}", 6, "neither a field", "rider.trips_1h?"),
     (MODEL, MODEL + "\nvalue: {true_positiv: 1}", 6, "unknown key true_positiv", "true_positive?"),
     (MODEL, MODEL + "\ndrift: {false_alarms_per_month: 0}", 6, "out of bounds", "between"),
+    (MODEL, MODEL + "\ndrift: {mode: prooved}", 6, "mode cannot be prooved", "proved?"),
+    (MODEL, MODEL + "\ndrift: {accept_after: 1h}", 6, "1h is too short", "at least 1d"),
     (MODEL, MODEL + "\nretrain: {on: [moon]}", 6, "moon that could start", "drift"),
     (MODEL, MODEL + "\nretrain: {trainer: xgbost}", 6, "cannot be xgbost", "xgboost"),
     (MODEL, MODEL + "\nrelease: {canary: [25%, 5%, 100%]}", 6, "no larger than the last", "low to high"),

@@ -39,6 +39,8 @@ EATEN = 0.6
 STAKE = 18.0
 """The logarithm of what a bet has to win for an alarm, about: of a threshold of 100,000 and a weight of
 a thousandth."""
+UNPROVED = 0.05
+"""The share of references for which what is proved need not hold."""
 ESTIMATED = 1.5
 """An inflation from which on every bet is given z itself: how rows follow one another is an estimate too."""
 FAMILIES: Mapping[str, float] = {
@@ -92,20 +94,21 @@ def proved_bets_on(bins: ReferenceBins, others: Ints, level: float) -> Bets:
     """Bets whose mean is at most 1, each with a probability of at least 1 - `level` over the reference: no measured z.
 
     Each bet pays no more at once than one of `CAPS`, and is divided by an upper confidence bound of its mean (empirical
-    Bernstein: Maurer and Pontil, arXiv 0907.3740, theorem 4) by rows that had no part in making it. With level = eta /
-    number of all bets, the promise on false alarms holds for 1 - eta of all references, where rows do not depend on one
-    another. The level is shared among the caps that are tried.
+    Bernstein: Maurer and Pontil, arXiv 0907.3740, theorem 4) by rows that had no part in making it. With levels that
+    sum to eta over all features, the promise on false alarms holds for 1 - eta of all references, where rows do not
+    depend on one another. The level is shared among a feature's bets, and among the caps that are tried.
 
     Args:
         bins: made of one half of the reference.
         others: int64, by bin: how many rows of the other half each holds.
-        level: above 0, below 1.
+        level: of all bets of the feature, above 0, below 1.
 
     >>> half = ReferenceBins(np.array([5000, 5000, 0]), levels=("a",))
-    >>> proved_bets_on(half, np.array([5000, 5000, 0]), 0.05 / 5).names
+    >>> proved_bets_on(half, np.array([5000, 5000, 0]), 0.05).names
     ('a +0.15', 'a +0.4', 'a -0.2', 'other +0.1', 'missing +0.02', 'missing +0.1')
     """
-    rows, stake = int(others.sum()), float(np.log(2 * len(CAPS) / level))
+    rows = int(others.sum())
+    stake = float(np.log(2 * len(CAPS) * max(len(_alternatives(bins)), 1) / level))
 
     def bound(pays: Floats, growth: float) -> float:
         if rows < 2:

@@ -26,7 +26,7 @@ class FirstValues:
 
     Attributes:
         values: of unknown columns without a reference, float64, in parts.
-        counts: of columns that begin anew, rows by bin, int64.
+        counts: of columns that begin anew, int64, 2 x bins: every other value, and the others.
     """
 
     def __init__(self, columns: Sequence[str], unknown: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class FirstValues:
 
     def begin(self, name: str, bins: int) -> None:
         """Let a column that has bins begin anew."""
-        self.counts[name] = np.zeros(bins, np.int64)
+        self.counts[name] = np.zeros((2, bins), np.int64)
 
     def until_enough(self, places: Bytes, values: Floats) -> int:
         """Rows until the next column has enough; all, where none will have.
@@ -77,19 +77,27 @@ class FirstValues:
             if (self.held(name) or 0) >= LEARNT:
                 made[name] = numeric_profile(np.concatenate(self.values.pop(name)))
         for name, counts in list(self.counts.items()):
-            counts += np.bincount(places[:, self._columns.index(name)], minlength=NOTHING + 1)[: len(counts)]
+            told, turn = places[:, self._columns.index(name)], int(counts.sum())
+            told = told[told != NOTHING]
+            for half in (0, 1):
+                counts[half] += np.bincount(told[(turn + half) % 2 :: 2], minlength=counts.shape[1])
             if counts.sum() >= LEARNT:
                 before = profiles[name]
-                bins = replace(before.bins, counts=self.counts.pop(name))
-                made[name] = replace(before, bins=bins)
+                bins = replace(before.bins, counts=self.counts.pop(name).sum(axis=0))
+                made[name] = replace(before, bins=bins, others=counts[1])
         return made
 
     def columns(self) -> dict[str, Column]:
         """The state as columns."""
         values = {f"values.{name}": np.concatenate([*parts, np.empty(0)]) for name, parts in self.values.items()}
-        return {**values, **{f"counts.{name}": counts for name, counts in self.counts.items()}}
+        return {**values, **{f"halves.{name}": counts.ravel() for name, counts in self.counts.items()}}
 
     def load(self, columns: Mapping[str, Column]) -> None:
         """Take over what `columns` gave."""
         self.values = {name: [column.astype(np.float64)] for name, column in beneath(columns, "values.").items()}
-        self.counts = {name: column.astype(np.int64) for name, column in beneath(columns, "counts.").items()}
+        self.counts = {
+            name: column.astype(np.int64).reshape(2, -1) for name, column in beneath(columns, "halves.").items()
+        }
+        # As it was when every value was counted in one.
+        for name, column in beneath(columns, "counts.").items():
+            self.counts[name] = np.stack([column, np.zeros_like(column)]).astype(np.int64)

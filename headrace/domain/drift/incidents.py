@@ -42,10 +42,12 @@ class Incidents:
     Attributes:
         count: incidents so far.
         changed: of the open incident, the columns of each model that are not as before; empty: none is open.
+        opened: event time at which the newest was opened, milliseconds; None: there was none, or nobody knows.
     """
 
     count: int = 0
     changed: dict[str, set[str]] = field(default_factory=dict)
+    opened: int | None = None
 
     @property
     def open(self) -> bool:
@@ -57,6 +59,7 @@ class Incidents:
         step: Step = "grew" if self.open else "opened"
         if step == "opened":
             self.count += 1
+            self.opened = alarm.time
         self.changed.setdefault(model, set()).update(change.column for change in alarm.changes)
         return IncidentStep(step, self.count, model, alarm.event, alarm.time, alarm)
 
@@ -87,11 +90,11 @@ class Incidents:
     def dump(self) -> str:
         """As JSON."""
         changed = {model: sorted(columns) for model, columns in self.changed.items()}
-        return json.dumps({"count": self.count, "changed": changed})
+        return json.dumps({"count": self.count, "changed": changed, "opened": self.opened})
 
     @classmethod
     def of(cls, text: str) -> Incidents:
         """What `dump` wrote."""
         said: Mapping[str, Any] = json.loads(text)
         changed = {model: set(columns) for model, columns in said["changed"].items()}
-        return cls(said["count"], changed)
+        return cls(said["count"], changed, said.get("opened"))

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from headrace.columnar.jit import frozen, kernel
 from headrace.domain.drift.e_detector import NOTHING
-from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, numeric_bins
+from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, halved_bins
 
 RIDGE = 0.02
 """Added to each feature's own variance of 1: features that all but repeat each other make no distance of noise."""
@@ -113,9 +113,21 @@ def joint_score_on(bins: Sequence[ReferenceBins], places: Bytes) -> JointScore |
         np.ascontiguousarray(np.column_stack([first[wanted], second[wanted]]).astype(np.int64)),
         (),
     )
-    values = made.values(places[half:])
-    binned = tuple(numeric_bins(np.ascontiguousarray(column)) for column in values.T)
+    binned = tuple(halved_bins(column)[0] for column in made.values(places[half:]).T)
     return JointScore(made.features, made.scores, made.whitening, made.pairs, binned)
+
+
+def others_of(score: JointScore, places: Bytes) -> list[Ints]:
+    """Of each further column, int64 by bin: the rows of the reference that had no part in making it, see `halved_bins`.
+
+    Args:
+        places: as `joint_score_on` had them.
+    """
+    rows = score.place(np.ascontiguousarray(places[len(places) // 2 :][1::2]))
+    return [
+        np.bincount(column, minlength=NOTHING + 1)[: len(bins.counts)].astype(np.int64)
+        for bins, column in zip(score.bins, rows.T, strict=True)
+    ]
 
 
 def weights_with(columns: int, joint: JointScore | None) -> Floats:

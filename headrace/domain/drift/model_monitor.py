@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pyarrow as pa
 
 from headrace.columnar.packing import Column, beneath
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
-from headrace.domain.drift.bets import bets_on
-from headrace.domain.drift.e_detector import HALF_LIVES, LOOKED, NOTHING, RENEWED, EDetector, ShiryaevRobertsSums
+from headrace.domain.drift.bets import UNPROVED, Bets, bets_on, proved_bets_on
+from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, LOOKED, NOTHING, RENEWED, EDetector
 from headrace.domain.drift.first_values import FirstValues
 from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
@@ -39,14 +40,16 @@ NORMAL_95 = 1.6449
 class ModelMonitor:
     """A pure fold of one model's events in their order, wherever batches are cut.
 
-    A column without a profile is watched against its first `LEARNT` values; a small reference grows. After an alarm the columns with part in it
-    are silent until they are as before: all others are watched on.
+    A column without a profile is watched against its first `LEARNT` values; a small reference grows. After an alarm
+    the columns with part in it are silent until they are as before: all others are watched on.
 
     Args:
         columns: names of all, those with a profile among them.
         profiles: by name.
         threshold: what M must reach: expected alarms are what is begun in all, over it.
         weights: of each column's bets, see `EDetector`; None: all the same.
+        proved: whether the promise is to be proved and not measured: by `proved_bets_on`, without bets that learn and
+            references that grow. All profiles tell which rows are the others then.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class ModelMonitor:
         profiles: Mapping[str, ColumnProfile],
         threshold: float,
         weights: Floats | None = None,
+        proved: bool = False,
     ) -> None:
         self.columns = tuple(columns)
         self.known = tuple(name for name in columns if name in profiles)
         self.unknown = tuple(name for name in columns if name not in profiles)
         self.threshold = threshold / (1 - LEFT)
         self._weights = weights
+        self._proved = proved
         self._profiles = dict(profiles)
         self._given = dict(profiles)
         self._first = FirstValues(self.columns, self.unknown)
@@ -240,17 +245,27 @@ class ModelMonitor:
             self._resume(made)
 
     def _grow(self) -> None:
+        if self._proved:
+            return
         grown = self._growth.take(self.events, self._silent, self.recent, self._profiles)
         if grown:
             self._resume(grown)
 
     def _made(self) -> EDetector:
         """The detector of the references that there are now, with the bets on them."""
-        empty = ColumnProfile(ReferenceBins(np.zeros(2, np.int64), np.empty(0)))
-        profiles = {name: self._profiles.get(name, empty) for name in self.columns}
-        self._bets = {name: bets_on(profile.bins, inflation=profile.inflation) for name, profile in profiles.items()}
-        bins = [profile.bins for profile in profiles.values()]
-        return EDetector(bins, [*self._bets.values()], weights=self._weights)
+        none = np.zeros(2, np.int64)
+        empty = ColumnProfile(ReferenceBins(none, np.empty(0)), others=none)
+        profiles = [self._profiles.get(name, empty) for name in self.columns]
+        self._bets = {name: self._bets_on(profile) for name, profile in zip(self.columns, profiles, strict=True)}
+        bins, learning = [profile.bins for profile in profiles], 0.0 if self._proved else LEARNING
+        return EDetector(bins, [*self._bets.values()], weights=self._weights, learning=learning)
+
+    def _bets_on(self, profile: ColumnProfile) -> Bets:
+        if not self._proved:
+            return bets_on(profile.bins, inflation=profile.inflation)
+        assert profile.others is not None, "whoever wants proof gives it rows"
+        made = replace(profile.bins, counts=profile.bins.counts - profile.others)
+        return proved_bets_on(made, profile.others, UNPROVED / len(self.columns))
 
     def _resume(self, profiles: Mapping[str, ColumnProfile]) -> None:
         """Watch with references that are new: what is known by bets that stood before goes on."""

@@ -111,19 +111,22 @@ class ReferenceBins:
         return np.where(values.is_null().to_numpy(zero_copy_only=False), missing, places).astype(np.uint8)
 
 
-def numeric_bins(values: Floats) -> ReferenceBins:
+def numeric_bins(values: Floats, enough: int = ENOUGH) -> ReferenceBins:
     """Bins of numbers (float64, NaN where missing) by quantiles of them, each with enough rows beyond it.
 
     Bounds are halfway from a quantile to the next number that is there: where there are few numbers, such as scores of
     a small tree, what differs from one of them in its last digits is in the same bin. Where many rows have the least or
     the largest number, what lies beyond it has a bin of its own: a constant may change.
 
+    Args:
+        enough: rows that must lie beyond a quantile.
+
     >>> bins = numeric_bins(np.array([0.0, 1.0] * 50 + [np.nan]))
     >>> bins.edges.tolist(), bins.counts.tolist()
     ([-0.5, 0.5, 1.5], [0, 50, 50, 0, 1])
     """
     known = np.sort(values[~np.isnan(values)])
-    beyond = ENOUGH / max(len(known), 1)
+    beyond = enough / max(len(known), 1)
     shares = [share for share in QUANTILES if beyond <= share <= 1 - beyond]
     quantiles = np.unique(np.quantile(known, shares, method="inverted_cdf")) if shares else np.empty(0)
     beyond_it = np.searchsorted(known, quantiles, side="right")
@@ -133,6 +136,19 @@ def numeric_bins(values: Floats) -> ReferenceBins:
     places = np.searchsorted(edges, known, side="left")
     counts = np.bincount(places, minlength=len(edges) + 1)
     return ReferenceBins(np.append(counts, len(values) - len(known)).astype(np.int64), edges=edges)
+
+
+def halved_bins(values: Floats) -> tuple[ReferenceBins, Ints]:
+    """Bins made by every other number (float64, NaN where missing), with the counts of all; of these, int64, those of
+    the numbers that had no part in making them, by which something can be proved.
+
+    >>> bins, others = halved_bins(np.arange(1000.0))
+    >>> bins.rows, int(others.sum())
+    (1000, 500)
+    """
+    made = numeric_bins(values[::2], ENOUGH // 2 + 1)
+    others = np.bincount(made.place(pa.array(values[1::2])), minlength=len(made.counts)).astype(np.int64)
+    return ReferenceBins(made.counts + others, made.edges), others
 
 
 def _beyond(known: Floats) -> Floats:

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from headrace.domain.drift.bets import inflation_of
 from headrace.domain.drift.cycles import CELLS, Cycle, calendar_share, cycle_of
-from headrace.domain.drift.joint_score import JointScore, joint_score_on
-from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, numeric_bins
+from headrace.domain.drift.joint_score import JointScore, joint_score_on, others_of
+from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, halved_bins
 from headrace.errors import ContractError
 
 FORMAT = 1
@@ -38,11 +38,13 @@ class ColumnProfile:
         bins: how its values lie.
         inflation: how much more sums of its rows vary than those of independent ones, see `inflation_of`.
         cycle: what is usual at each hour; the bins are of residuals then. None: of the values themselves.
+        others: int64, by bin: of the rows counted, those that had no part in making the bins; None: nobody knows which.
     """
 
     bins: ReferenceBins
     inflation: float = 1.0
     cycle: Cycle | None = None
+    others: Ints | None = None
 
     def place(self, values: Floats, hours: Ints) -> Bytes:
         """The bin of each value (float64, NaN where missing), uint8; `hours`: int64, of the week."""
@@ -132,7 +134,10 @@ def joint_of(
         return None
     names = tuple(profiles)
     inflations = [inflation_of(np.ascontiguousarray(values)) for values in score.values(places).T]
-    further = map(ColumnProfile, score.bins, inflations)
+    further = [
+        ColumnProfile(bins, inflation, others=others)
+        for bins, inflation, others in zip(score.bins, inflations, others_of(score, places), strict=True)
+    ]
     return JointProfile(names, score, dict(zip(_joint_names(names, score), further, strict=True)))
 
 
@@ -145,7 +150,8 @@ def numeric_profile(values: Floats) -> ColumnProfile:
     """The profile of numbers (float64, NaN where missing), in the order of their time."""
     largest = np.finfo(np.float64).max
     known = np.where(np.isfinite(values), values, np.nan)
-    return ColumnProfile(numeric_bins(np.clip(values, -largest, largest)), inflation_of(known))
+    bins, others = halved_bins(np.clip(values, -largest, largest))
+    return ColumnProfile(bins, inflation_of(known), others=others)
 
 
 def answers_of(scores: Floats, labels: Floats, threshold: float) -> dict[str, ColumnProfile]:
@@ -191,7 +197,8 @@ def said_of(column: ColumnProfile) -> dict[str, Any]:
     kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
     cycle = column.cycle
     usual = {} if cycle is None else {"centres": cycle.centres.tolist(), "spreads": cycle.spreads.tolist()}
-    return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation, **usual}
+    others = {} if column.others is None else {"others": column.others.tolist()}
+    return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation, **others, **usual}
 
 
 def _said_joint(joint: JointProfile) -> dict[str, Any]:
@@ -236,7 +243,10 @@ def column_of(said: Mapping[str, Any]) -> ColumnProfile:
     inflation = float(said["inflation"])
     if not 1.0 <= inflation < np.inf:
         raise ValueError(f"an inflation of {inflation}")
-    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation, _cycle(said))
+    others = np.array(said["others"], np.int64) if "others" in said else None
+    if others is not None and (others.shape != counts.shape or (others < 0).any() or (others > counts).any()):
+        raise ValueError("other rows are not among those counted")
+    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation, _cycle(said), others)
 
 
 def _cycle(said: Mapping[str, Any]) -> Cycle | None:

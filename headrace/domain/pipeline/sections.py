@@ -11,6 +11,7 @@ from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.spec import (
+    DRIFT_MODES,
     Column,
     Drift,
     Fairness,
@@ -240,7 +241,8 @@ def read_value(form: Form) -> Worth:
 def read_drift(form: Form) -> Drift:
     """The `drift` section."""
     budget = form.number("false_alarms_per_month", 0.001, 1000)
-    return Drift(1 if budget is None else budget)
+    mode = form.choice("mode", DRIFT_MODES) or DRIFT_MODES[0]
+    return Drift(1 if budget is None else budget, mode, form.duration("accept_after", least=DAY))
 
 
 def read_retrain(form: Form, problems: Problems) -> Retrain:
@@ -310,7 +312,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
-    "drift": (("false_alarms_per_month",), "{false_alarms_per_month: 1}"),
+    "drift": (("false_alarms_per_month", "mode", "accept_after"), "{false_alarms_per_month: 1}"),
     "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
     "release": (("gates", "minimum", "fairness", "approvals", "canary", "each"), "{approvals: 1}"),
     "latency": (("target",), "{target: 50ms}"),

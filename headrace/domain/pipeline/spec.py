@@ -261,11 +261,21 @@ class Worth:
     false_negative: float = 0
 
 
+DRIFT_MODES = ("measured", "proved")
+"""How the promise on false alarms is kept: by what was measured, or by bounds for which there is a proof."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How often the detectors may cry wolf."""
+    """How often the detectors may cry wolf, by what that is held to, and when a change is taken for what is usual.
+
+    `mode`: of `DRIFT_MODES`. `accept_after`: milliseconds of event time that an incident stays open; None: until it is
+    over, or somebody accepts it.
+    """
 
     false_alarms_per_month: float = 1
+    mode: str = DRIFT_MODES[0]
+    accept_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +329,7 @@ class Pipeline:
     segments: Mapping[str, Segment] = field(default_factory=dict)
     scorecards: ScorecardsSection = field(default_factory=ScorecardsSection)
     value: Worth | None = None
-    drift: Drift | None = None
+    drift: Drift = Drift()
     retrain: Retrain | None = None
     release: Release | None = None
     latency: Latency = field(default_factory=Latency)

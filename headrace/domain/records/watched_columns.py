@@ -16,6 +16,7 @@ from headrace.domain.drift.reference_profile import (
     DECISION,
     LOSS,
     SCORE,
+    ColumnProfile,
     JointProfile,
     ReferenceProfile,
     log_loss,
@@ -70,6 +71,8 @@ class WatchedColumns:
         names: of all columns, in their order.
         profiles: of those that the reference knows.
         known, unknown: those that it knows, and the others.
+        proved: whether the promise on false alarms is to be proved: references of packages that do not tell by which
+            rows do not count then.
         left_out: inputs that are not watched, for they follow from the time of the event alone: no day is like another.
 
     Raises:
@@ -105,7 +108,12 @@ class WatchedColumns:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.names = (LOSS, *(loss_of(*group) for group in groups))
             profiles = dict(answers) if self._chance else {}
-        self.profiles = {name: profiles[name] for name in self.names if name in profiles}
+        self.proved = pipeline.drift.mode == "proved"
+        self.profiles = {
+            name: profiles[name] for name in self.names if name in profiles and self._serves(profiles[name])
+        }
+        if self._joint is not None and not all(map(self._serves, self._joint.columns.values())):
+            self._joint = None
         if self._joint is not None and self.profiles.keys() >= set(self._joint.of):
             self.profiles |= self._joint.columns
             self.names = (*self.names, *self._joint.columns)
@@ -113,6 +121,9 @@ class WatchedColumns:
             self._joint = None
         self.known = tuple(name for name in self.names if name in self.profiles)
         self.unknown = tuple(name for name in self.names if name not in self.profiles)
+
+    def _serves(self, profile: ColumnProfile) -> bool:
+        return profile.others is not None or not self.proved
 
     @property
     def inputs(self) -> list[str]:

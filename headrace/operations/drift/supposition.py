@@ -13,7 +13,6 @@ from headrace.domain.drift.allowance import months, threshold
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.drift.reference_bins import Bytes, Floats
 from headrace.domain.pipeline.document import closest
-from headrace.domain.pipeline.spec import Drift
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.watched_columns import PREDICTIONS, ModelIdentity
 from headrace.errors import ConfigurationError
@@ -128,10 +127,10 @@ def suppose(
     if since is None:
         since = int(times[-1] - (times[-1] - times[0]) * LAST)
     first = int(np.searchsorted(times, since))
-    allowed = threshold((pipeline.drift or Drift()).false_alarms_per_month, PREDICTIONS, pipeline.labels is not None)
+    allowed = threshold(pipeline.drift.false_alarms_per_month, PREDICTIONS, pipeline.labels is not None)
 
     def alarms(places: Bytes, values: Floats) -> list[SupposedAlarm]:
-        monitor = ModelMonitor(watched.names, watched.profiles, allowed, watched.weights())
+        monitor = ModelMonitor(watched.names, watched.profiles, allowed, watched.weights(), watched.proved)
         found = monitor.fold(places, values, times, months(None, times))
         return [
             SupposedAlarm(each.time, each.event - first, [changed.column for changed in each.changes])
