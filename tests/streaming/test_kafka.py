@@ -193,6 +193,34 @@ def consumer(connection: Connection) -> Iterator[Consumer]:
     made.close()
 
 
+def test_a_topic_that_somebody_deletes_meanwhile_is_none(
+    kafka: str, topic: str, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Topics come and go on a cluster that is shared: what is listed may be gone when it is asked about."""
+    admin, other, gone = Admin(kafka), Admin(kafka), unique("gone")
+    other.create(gone, 1, 1, {})
+
+    class Listing:
+        """The client, with somebody who deletes a topic between two of its calls."""
+
+        def __init__(self, client: Any) -> None:
+            self.client = client
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.client, name)
+
+        def list_topics(self, **options: Any) -> Any:
+            listed = self.client.list_topics(**options)
+            if gone in listed.topics:
+                other.delete([gone])
+            return listed
+
+    monkeypatch.setattr(admin, "_client", Listing(admin._client))
+    found = admin.topics()
+    assert gone not in found
+    assert topic in found
+
+
 def everything(connection: Connection, consumer: Consumer, topic: str) -> list[bytes | None]:
     """The values of all committed records, by partition and offset."""
     open_ranges = {part.partition for part in ranges(connection, topic) if part.stop > part.start}

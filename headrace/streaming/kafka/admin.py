@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported wi
 
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.connection import Connection, ask
-from headrace.streaming.kafka.errors import call, construct
+from headrace.streaming.kafka.errors import NoSuchTopic, call, construct
 from headrace.streaming.kafka.message import TopicPartition
 
 
@@ -57,7 +57,10 @@ class Admin:
         asked = self._admin.describe_configs(resources) if resources else {}
         states = {}
         for resource, future in asked.items():
-            entries: Mapping[str, Any] = call(future.result, timeout)
+            try:
+                entries: Mapping[str, Any] = call(future.result, timeout)
+            except NoSuchTopic:
+                continue  # deleted since it was listed
             own = {
                 name: str(entry.value)
                 for name, entry in entries.items()

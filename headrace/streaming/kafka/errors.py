@@ -122,6 +122,10 @@ class Stuck(HeadraceError):
     """A call of the library's did not come back. What it was called on is good for nothing more: use a new one."""
 
 
+class NoSuchTopic(ContractError):
+    """There is no topic of this name, or no such partition of it."""
+
+
 def translate(error: KafkaError) -> HeadraceError:
     """Our name for a librdkafka error; total: every error has one."""
     if error.txn_requires_abort() or error.code() == KafkaError._INCONSISTENT:
@@ -132,7 +136,7 @@ def translate(error: KafkaError) -> HeadraceError:
         return TransactionAborted(str(error))
     if error.retriable() or error.code() in PASSING:
         return Transient(str(error))
-    return ContractError(str(error))
+    return (NoSuchTopic if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else ContractError)(str(error))
 
 
 def log_was_cut(error: KafkaError) -> bool:
