@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, joint
+from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, joint
 from loadtests.drift.figures import Figures, spread_over
 from loadtests.drift.page import page
 
@@ -23,6 +23,7 @@ PARTS: dict[str, ModuleType] = {
     "concept": concept,
     "electricity": electricity,
     "cycles": cycles,
+    "growth": growth,
     "cost": cost,
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from textwrap import fill
 
-from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, joint
+from headrace.domain.drift import reference_growth
+from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, joint
 from loadtests.drift.figures import Figures
 
 WIDTH = 118
@@ -59,6 +60,7 @@ def page(found: Figures) -> str:
     """Its text; parts that were not measured are left out, and named."""
     writers = {
         "false_alarms": _false_alarms,
+        "growth": _growth,
         "delay": _delays,
         "joint": _joint,
         "concept": _concept,
@@ -97,6 +99,17 @@ on one another as they do (30 features are several such draws side by side). The
 
 {false_alarms.table(found)}
 {found.get("note", "")}"""
+
+
+def _growth(found: Figures) -> str:
+    return f"""## Small references
+
+{growth.FEATURES} features, {growth.STABLE:,} events without a change and then a shift of {growth.SHIFT:g} standard
+deviations in one of them; one alarm in {growth.ASKED:,} events is asked for. Alarms are those before the change with
+the upper end of their 95% interval, delays the medians, over {found["seeds"]} runs. A reference that grows takes in
+what came {reference_growth.OLD:,} events ago and raised no alarm, until it has {reference_growth.SMALL:,} rows.
+
+{growth.table(found)}"""
 
 
 def _delays(found: Figures) -> str:
