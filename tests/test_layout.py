@@ -43,6 +43,8 @@ SEEDS = [
     (DOMAIN, "headrace.domain.plans.seed_h", "headrace.domain.quality.ranking"),
     (DOMAIN, "headrace.domain.quality.seed_i", "headrace.domain.models.package"),
     (DOMAIN, "headrace.domain.models.seed_j", "headrace.domain.training.trainer"),
+    (DOMAIN, "headrace.domain.models.seed_k", "headrace.domain.explanations.attributions"),
+    (DOMAIN, "headrace.domain.explanations.seed_a", "headrace.domain.training.trainer"),
     (DOMAIN, "headrace.domain.training.seed_k", "headrace.domain.simulation.cards"),
     (DOMAIN, "headrace.domain.records.seed_l", "headrace.domain.scorecards.card"),
     (NO_SERVICE, "headrace.streaming.task.seed_a", "services.score"),

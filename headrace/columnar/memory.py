@@ -70,6 +70,17 @@ def _trailing_zeros() -> Any:
     return trailing_zeros
 
 
+def _ones() -> Any:
+    @intrinsic
+    def ones(typing: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.ctpop(args[0])
+
+        return value(value), generate
+
+    return ones
+
+
 load8: Callable[[int], int] = _load(8, types.int64)
 """The byte at an address, 0 to 255."""
 load32: Callable[[int], int] = _load(32, types.int64)
@@ -86,6 +97,8 @@ fetch: Callable[[int], None] = _fetch()
 """Have what lies at an address on its way from memory, without waiting for it; any address will do."""
 trailing_zeros: Callable[[Any], Any] = _trailing_zeros()
 """How many of the lowest bits of an integer are 0: all of them where it is 0."""
+ones: Callable[[Any], Any] = _ones()
+"""How many bits of an integer are 1."""
 
 
 @kernel

@@ -67,8 +67,42 @@ class Forest:
             return 1 / (1 + np.exp(-answers))
 
 
+@dataclass(slots=True)
+class SplitTest:
+    """An inner node: a value above its threshold goes right; leaves [first, right) of its tree are left of it."""
+
+    feature: int
+    threshold: float
+    missing_left: bool
+    first: int
+    right: int = 0
+
+
+@dataclass(slots=True)
+class LeafTree:
+    """A tree by its inner nodes, each before those below it, and the values of its leaves from left to right."""
+
+    tests: list[SplitTest]
+    leaves: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSum:
+    """What a plain graph of trees is: their sum with `base` on top, with a sigmoid behind it or without."""
+
+    trees: list[LeafTree]
+    base: float
+    sigmoid: bool
+
+
 def read(model: onnx.ModelProto) -> Forest | None:
-    """The forest that a graph is; None when it is anything else, or has a tree of more than 64 leaves.
+    """The forest that a graph is; None when `trees_of` is, or when a tree has more than 64 leaves."""
+    summed = trees_of(model, MOST_LEAVES)
+    return None if summed is None else _pack(summed)
+
+
+def trees_of(model: onnx.ModelProto, most_leaves: int) -> TreeSum | None:
+    """The trees that a graph is; None when it is anything else, or has a tree of more leaves than that.
 
     Understood is one `TreeEnsembleRegressor` on the graph's only input (32 bits), one target, sums, tests `<=` or `<`,
     with or without a `Sigmoid` behind it: what `headrace train` writes. Whatever a converter may not have meant as it
@@ -93,9 +127,9 @@ def read(model: onnx.ModelProto) -> Forest | None:
         return None
     if not all(0 <= column < width for column in given["nodes_featureids"]):
         return None
-    trees = _trees(given)
+    trees = _trees(given, most_leaves)
     base = float(sum(given["base_values"]))
-    return _pack(trees, base, len(nodes) == 2) if trees and _moderate(trees, base) else None
+    return TreeSum(trees, base, len(nodes) == 2) if trees and _moderate(trees, base) else None
 
 
 _NODES = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
@@ -124,29 +158,12 @@ def _plain(given: dict[str, Any]) -> bool:
     )
 
 
-def _moderate(trees: list[_Tree], base: float) -> bool:
+def _moderate(trees: list[LeafTree], base: float) -> bool:
     """Whether sums of 32 bits and of 64 come to the same, but for a rounding; false for what is no number."""
     return bool(abs(base) + sum(np.abs(tree.leaves).max() for tree in trees) <= LARGEST_SUM)
 
 
-@dataclass(slots=True)
-class _Test:
-    """An inner node: it strikes out leaves [first, right) of its tree."""
-
-    feature: int
-    threshold: float
-    missing_left: bool
-    first: int
-    right: int = 0
-
-
-@dataclass(slots=True)
-class _Tree:
-    tests: list[_Test]
-    leaves: list[float]
-
-
-def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
+def _trees(given: Mapping[str, Any], most_leaves: int) -> list[LeafTree] | None:
     """Trees in their order of appearance; None where they are no trees, or not of a kind that is understood."""
     places = {key: i for i, key in enumerate(zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True))}
     targets = zip(given["target_treeids"], given["target_nodeids"], strict=True)
@@ -154,20 +171,20 @@ def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
     if len(places) != len(given["nodes_nodeids"]) or len(weights) != len(given["target_weights"]):
         return None  # a node or a leaf is given twice
     tracks = given["nodes_missing_value_tracks_true"]
-    trees: dict[int, _Tree] = {}
+    trees: dict[int, LeafTree] = {}
     met: set[int] = set()
     for root in range(len(places)):
         number = given["nodes_treeids"][root]
         if number in trees:
             continue  # a tree's first node is its root
-        tree = trees[number] = _Tree([], [])
-        pending: list[tuple[int, _Test | None]] = [(given["nodes_nodeids"][root], None)]
+        tree = trees[number] = LeafTree([], [])
+        pending: list[tuple[int, SplitTest | None]] = [(given["nodes_nodeids"][root], None)]
         while pending:
             node, of_left = pending.pop()
             place = places.get((number, node))
             if of_left is not None:
                 of_left.right = len(tree.leaves)  # all leaves left of this right child have been met
-            if place is None or place in met or len(tree.leaves) >= MOST_LEAVES:
+            if place is None or place in met or len(tree.leaves) >= most_leaves:
                 return None  # beyond the tree, or met before: in a cycle, or below two nodes
             met.add(place)
             mode = given["nodes_modes"][place]
@@ -185,7 +202,7 @@ def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
                 threshold = np.nextafter(threshold, np.float32(-np.inf))
             elif mode != b"BRANCH_LEQ":
                 return None
-            test = _Test(given["nodes_featureids"][place], float(threshold), bool(tracks[place]), len(tree.leaves))
+            test = SplitTest(given["nodes_featureids"][place], float(threshold), bool(tracks[place]), len(tree.leaves))
             tree.tests.append(test)
             pending.append((given["nodes_falsenodeids"][place], test))
             pending.append((given["nodes_truenodeids"][place], None))
@@ -193,13 +210,13 @@ def _trees(given: Mapping[str, Any]) -> list[_Tree] | None:
     return None if weights or len(met) < len(places) else list(trees.values())
 
 
-def _pack(trees: list[_Tree], base: float, sigmoid: bool) -> Forest:
+def _pack(summed: TreeSum) -> Forest:
+    trees = summed.trees
     width = 32 if max(len(tree.leaves) for tree in trees) <= 32 else 64
     kind: Any = np.uint32 if width == 32 else np.uint64
     full = (1 << width) - 1
-    for tree in trees:
-        tree.tests.sort(key=lambda test: not test.missing_left)
-    tests = [test for tree in trees for test in tree.tests]
+    # Those of missing values that go left first; else as they came.
+    tests = [test for tree in trees for test in sorted(tree.tests, key=lambda test: not test.missing_left)]
     sizes = np.array([len(tree.tests) for tree in trees], np.int64)
     split = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     lefts = np.array([sum(test.missing_left for test in tree.tests) for tree in trees], np.int64)
@@ -213,8 +230,8 @@ def _pack(trees: list[_Tree], base: float, sigmoid: bool) -> Forest:
         split,
         split[:-1] + lefts,
         leaves,
-        base,
-        sigmoid,
+        summed.base,
+        summed.sigmoid,
     )
 
 

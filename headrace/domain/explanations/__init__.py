@@ -1,0 +1,1 @@
+"""What each input of a model has to do with its answer to a row."""
