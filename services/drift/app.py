@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
@@ -10,6 +12,7 @@ from headrace.domain.records.watched_columns import STREAMS, ModelIdentity, Watc
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.drift.metrics import DriftMetrics
+from services.drift.model_attributions import opened
 from services.drift.service import Watcher
 from services.drift.settings import DriftSettings
 
@@ -28,7 +31,8 @@ def build(settings: DriftSettings, contracts: Contracts | None = None) -> Runner
 
     def columns(stream: str, model: ModelIdentity) -> WatchedColumns:
         package = load(store.fetch(store.place(*model), model.digest), model.digest)
-        return WatchedColumns(stream, pipeline, package.manifest, package.reference, schemas[stream])
+        opening = partial(opened, package)
+        return WatchedColumns(stream, pipeline, package.manifest, package.reference, schemas[stream], opening)
 
     told = {name: output.codec.reader.arrow for name, output in wiring.outputs.items()}
     service = Watcher(

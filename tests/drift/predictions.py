@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,22 +65,25 @@ def watched(stream: str, pipeline: Pipeline = PIPELINE, profile: ReferenceProfil
 
 def columns(
     stream: str, rows: Floats, times: Ints, ids: Ints, model: ModelIdentity | list[ModelIdentity] = MODEL,
-    truth: Floats | None = None, revision: int = 0,
+    truth: Floats | None = None, revision: int = 0, inputs: Sequence[str] = INPUTS, scored: Floats | None = None,
 ) -> pa.RecordBatch:  # fmt: skip  # the rows, and what is said of them
-    """Records of a topic: rows x inputs, event times in milliseconds, numbers that ids are made of."""
+    """Records of a topic: rows x inputs, event times in milliseconds, numbers that ids are made of;
+    `scored`: what the model answered.
+    """
     models = model if isinstance(model, list) else [model] * len(rows)
+    answers = scores(rows) if scored is None else scored
     given: Mapping[str, object] = {
         "event_id": [str(number) for number in ids.tolist()],
         "entity": [f"customer {number % ENTITIES}" for number in ids.tolist()],
         "event_time": times,
-        "score": scores(rows),
-        "decision": scores(rows) >= THRESHOLD,
+        "score": answers,
+        "decision": answers >= THRESHOLD,
         "model": [each._asdict() for each in models],
         "terminal_age": np.zeros(len(rows), np.int64),
         "label": truth,
         "revision": np.full(len(rows), revision),
     }
-    inputs = {name: rows[:, at] for at, name in enumerate(INPUTS)}
+    fed = {name: rows[:, at] for at, name in enumerate(inputs)}
     arrays = []
     for field in SCHEMAS[stream]:
         if field.name in given and given[field.name] is not None:
@@ -91,7 +94,7 @@ def columns(
             )
         elif pa.types.is_struct(field.type):
             parts = [
-                _values(inputs.get(f"{field.name}.{each.name}", inputs.get(each.name)), each, len(rows))
+                _values(fed.get(f"{field.name}.{each.name}", fed.get(each.name)), each, len(rows))
                 for each in field.type
             ]
             arrays.append(pa.StructArray.from_arrays(parts, fields=list(field.type)))

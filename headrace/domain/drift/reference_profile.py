@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.drift.attribution_sample import AttributionSample, attribution_sample
 from headrace.domain.drift.bets import inflation_of
 from headrace.domain.drift.cycles import CELLS, Cycle, calendar_share, cycle_of
 from headrace.domain.drift.joint_score import JointScore, joint_score_on, others_of
@@ -67,6 +68,19 @@ class JointProfile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AttributionProfile:
+    """What inputs contributed to answers.
+
+    Attributes:
+        sample: how contributions are made, and of which rows.
+        columns: by input, profiles of how large they were, on rows that the model was not fitted on.
+    """
+
+    sample: AttributionSample
+    columns: Mapping[str, ColumnProfile]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReferenceProfile:
     """The columns of a reference, by name: a model's inputs by theirs, and of `SCORE`, `DECISION`, `LOSS` those known.
 
@@ -75,12 +89,14 @@ class ReferenceProfile:
         answers: what became of it, on rows that it was not fitted on.
         joint: of inputs together; None where there are not two that vary.
         calendar: inputs that the hour of the week determines, of which nothing else is told.
+        attributions: how large inputs' contributions were; None where nobody looked.
     """
 
     inputs: Mapping[str, ColumnProfile]
     answers: Mapping[str, ColumnProfile]
     joint: JointProfile | None = None
     calendar: tuple[str, ...] = ()
+    attributions: AttributionProfile | None = None
 
     def dump(self) -> bytes:
         """As JSON, always the same."""
@@ -88,8 +104,10 @@ class ReferenceProfile:
         said = {part: {name: said_of(column) for name, column in columns.items()} for part, columns in parts.items()}
         joint = {} if self.joint is None else {"joint": _said_joint(self.joint)}
         calendar = {"calendar": list(self.calendar)} if self.calendar else {}
+        given = self.attributions
+        attributions = {} if given is None else {"attributions": _said_attributions(given)}
         return json.dumps(
-            {"format": FORMAT, **said, **joint, **calendar}, separators=(",", ":"), allow_nan=False
+            {"format": FORMAT, **said, **joint, **calendar, **attributions}, separators=(",", ":"), allow_nan=False
         ).encode()
 
 
@@ -186,7 +204,8 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
             {name: column_of(column) for name, column in said[part].items()} for part in ("inputs", "answers")
         )
         joint = _joint(said["joint"], inputs) if "joint" in said else None
-        return ReferenceProfile(inputs, answers, joint, tuple(map(str, said.get("calendar", ()))))
+        attributions = _attributions(said["attributions"]) if "attributions" in said else None
+        return ReferenceProfile(inputs, answers, joint, tuple(map(str, said.get("calendar", ()))), attributions)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
 
@@ -199,6 +218,17 @@ def said_of(column: ColumnProfile) -> dict[str, Any]:
     usual = {} if cycle is None else {"centres": cycle.centres.tolist(), "spreads": cycle.spreads.tolist()}
     others = {} if column.others is None else {"others": column.others.tolist()}
     return {**kind, "counts": bins.counts.tolist(), "inflation": column.inflation, **others, **usual}
+
+
+def _said_attributions(given: AttributionProfile) -> dict[str, Any]:
+    return given.sample.said() | {"columns": {name: said_of(column) for name, column in given.columns.items()}}
+
+
+def _attributions(said: Mapping[str, Any]) -> AttributionProfile:
+    columns = {str(name): column_of(column) for name, column in said["columns"].items()}
+    if any(column.bins.edges is None for column in columns.values()):
+        raise ValueError("contributions that are no numbers")
+    return AttributionProfile(attribution_sample(said), columns)
 
 
 def _said_joint(joint: JointProfile) -> dict[str, Any]:

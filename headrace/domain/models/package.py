@@ -289,9 +289,13 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
     if reference is not None:
         joint = reference.joint
         told = {*reference.inputs, *reference.calendar, *(joint.of if joint is not None else ())}
-        strange = sorted(told - set(package.manifest.input_names))
+        attributions, names = reference.attributions, package.manifest.input_names
+        told |= set() if attributions is None else {*attributions.columns}
+        strange = sorted(told - set(names))
         if strange:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")
+        if attributions is not None and attributions.sample.background.shape[1] != len(names):
+            raise ContractError(f"{path / PROFILE} has background rows that are not of the model's {len(names)} inputs")
     _ = package.held_out  # refused here, not where it is used
     return package
 

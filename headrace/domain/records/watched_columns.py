@@ -26,6 +26,7 @@ from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import Manifest
 from headrace.domain.pipeline.segments import Segments, group_names
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.records.contribution_columns import WEIGHT, ContributionColumns, Opening
 
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
@@ -57,8 +58,8 @@ class ModelIdentity(NamedTuple):
 class WatchedColumns:
     """The columns of a stream that are watched for a model; a pure function of rows.
 
-    Of predictions: what the model reads, its score and decision, the ages of views. Of outcomes: how wrong it was, in
-    all and in each group of the segments.
+    Of predictions: what the model reads, its score and decision, the ages of views, and of a sample what its inputs
+    contributed. Of outcomes: how wrong it was, in all and in each group of the segments.
 
     Args:
         stream: of `STREAMS`.
@@ -66,6 +67,7 @@ class WatchedColumns:
         manifest: of the model's package.
         reference: of the package; None where it has none.
         schema: of the stream's columns.
+        opening: loads the model once contributions are due; None: no row says anything of them.
 
     Attributes:
         names: of all columns, in their order.
@@ -86,9 +88,11 @@ class WatchedColumns:
         manifest: Manifest,
         reference: ReferenceProfile | None,
         schema: pa.Schema,
+        opening: Opening | None = None,
     ) -> None:
         self._chance = pipeline.model.output == "probability"
         self._joint: JointProfile | None = None
+        self._contributions: ContributionColumns | None = None
         self._manifest = manifest
         self.left_out: tuple[str, ...] = ()
         self._segments = Segments(pipeline)
@@ -104,6 +108,9 @@ class WatchedColumns:
             self.names: tuple[str, ...] = (*(n for n in self._inputs if n not in self.left_out), *self._fields)
             profiles = {**({} if reference is None else reference.inputs), **answers}
             self._joint = None if reference is None else reference.joint
+            attributions = None if reference is None else reference.attributions
+            if attributions is not None:
+                self._contributions = ContributionColumns(attributions, self._inputs, self.left_out, opening)
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.names = (LOSS, *(loss_of(*group) for group in groups))
@@ -119,6 +126,9 @@ class WatchedColumns:
             self.names = (*self.names, *self._joint.columns)
         else:
             self._joint = None
+        if self._contributions is not None:
+            self.profiles |= self._contributions.profiles
+            self.names = (*self.names, *self._contributions.profiles)
         self.known = tuple(name for name in self.names if name in self.profiles)
         self.unknown = tuple(name for name in self.names if name not in self.profiles)
 
@@ -137,7 +147,13 @@ class WatchedColumns:
 
     def values(self, columns: pa.RecordBatch, name: str) -> Floats:
         """The values of one column that is not made of others, float64: NaN where missing, `SILENT` where none is."""
-        return (self._losses(columns) if self._matrix is None else self._answers(columns))[name]
+        found = self._losses(columns) if self._matrix is None else self._answers(columns)
+        contributions = self._contributions
+        if contributions is not None and name in contributions.profiles:
+            rows = contributions.rows(columns)
+            found[name] = np.full(columns.num_rows, SILENT)
+            found[name][rows] = contributions.sizes(rows, found)[:, [*contributions.profiles].index(name)]
+        return found[name]
 
     def fits(self, places: Bytes, values: Floats) -> bool:
         """Whether these can be what `read` gives: as many columns, and no bin that there is not."""
@@ -148,7 +164,12 @@ class WatchedColumns:
 
     def weights(self) -> Floats:
         """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
-        joint = self._joint
+        joint, contributions = self._joint, self._contributions
+        if contributions is not None:
+            others = len(self.names) - len(contributions.profiles)
+            further = 0 if joint is None else len(joint.columns)
+            found = weights_with(others - further, None if joint is None else joint.score)
+            return np.append((1 - WEIGHT) * found, contributions.weights())
         if joint is not None:
             return weights_with(len(self.names) - len(joint.columns), joint.score)
         found = np.full(len(self.names), 1.0 / len(self.names))
@@ -179,13 +200,17 @@ class WatchedColumns:
         values |= {name: change(values[name]) for name, change in changes.items()}
         hours = hours_of(columns.column("event_time").cast(pa.int64()).to_numpy())
         places = np.empty((columns.num_rows, len(self.known)), np.uint8)
-        further = () if self._joint is None else self._joint.columns
         for at, name in enumerate(self.known):
-            if name not in further:
+            if name in values:
                 places[:, at] = self.profiles[name].place(values[name], hours)
+        end = len(self.known)
+        if self._contributions is not None:
+            first = end - len(self._contributions.profiles)
+            places[:, first:end] = self._contributions.place(self._contributions.rows(columns), values, hours)
+            end = first
         if self._joint is not None:
             made_of = [self.known.index(name) for name in self._joint.of]
-            places[:, len(self.known) - len(further) :] = self._joint.score.place(places[:, made_of])
+            places[:, end - len(self._joint.columns) : end] = self._joint.score.place(places[:, made_of])
         rest = np.empty((columns.num_rows, len(self.unknown)))
         for at, name in enumerate(self.unknown):
             rest[:, at] = values[name]

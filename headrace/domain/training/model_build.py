@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
 from typing import Any
 
@@ -22,6 +22,7 @@ from headrace.domain.models import held_out
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
+from headrace.domain.training.attribution_reference import attribution_profile
 from headrace.domain.training.dataset import Dataset, split
 from headrace.domain.training.evaluation import evaluate
 from headrace.domain.training.graphs import OUTPUT, REMEDY
@@ -103,6 +104,9 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     metrics = evaluate(later.labels, scores[len(data) - len(later) :])
     profile = _profile(fitted, recipe, answers_of(own, later.labels.astype(np.float64), recipe.threshold))
     judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)
+    left_out = {*recipe.clock, *profile.calendar}
+    attributions = attribution_profile(package, fitted, later, answered[: len(fitted)], left_out)
+    profile = replace(profile, attributions=attributions)
     return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile, judged)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.drift.reference_bins import Ints
+from headrace.domain.drift.reference_profile import AttributionProfile
+from headrace.domain.explanations.attributions import Attributions, attributions_like
 from headrace.domain.models.package import load
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.watched_columns import OUTCOMES, ModelIdentity, WatchedColumns, judged
@@ -21,7 +23,11 @@ def watched_of(settings: Settings, contracts: Contracts, stream: str, model: Mod
     store = store_at(settings.models)
     package = load(store.fetch(store.place(*model), model.digest), model.digest)
     schema = contracts.channel(stream).codec.reader.arrow
-    return WatchedColumns(stream, contracts.pipeline, package.manifest, package.reference, schema)
+
+    def opening(profile: AttributionProfile) -> Attributions:
+        return attributions_like(package, profile.sample)
+
+    return WatchedColumns(stream, contracts.pipeline, package.manifest, package.reference, schema, opening)
 
 
 def model_rows(
