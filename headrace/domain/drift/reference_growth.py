@@ -16,6 +16,9 @@ SMALL = 50_000
 """Rows of a reference from which on it grows no more."""
 OLD = 5_120
 """Events after which one may be taken in: a change that is found at all is nearly always found sooner."""
+SELDOM = 1 / 8
+"""The share of events that tell of a column below which it takes nothing in: `OLD` of them are too few to see a change.
+"""
 STEP = 0.25
 """By which share a reference grows at once: what its bets pay is made anew then."""
 
@@ -62,7 +65,10 @@ class ReferenceGrowth:
             if low < self.since[at] or profile is None or profile.bins.rows >= SMALL:
                 continue
             width = len(profile.bins.counts)
-            self.counts[at, :width] += recent.counts(at, event - low, width) - recent.counts(at, event - high, width)
+            old = recent.counts(at, event - low, width) - recent.counts(at, event - high, width)
+            if old.sum() < SELDOM * self._piece:
+                continue
+            self.counts[at, :width] += old
             if self.counts[at].sum() >= STEP * profile.bins.rows:
                 bins = replace(profile.bins, counts=profile.bins.counts + self.counts[at, :width])
                 grown[name] = replace(profile, bins=bins)

@@ -91,6 +91,7 @@ class WatchedColumns:
         opening: Opening | None = None,
     ) -> None:
         self._chance = pipeline.model.output == "probability"
+        self.proved = pipeline.drift.mode == "proved"
         self._joint: JointProfile | None = None
         self._contributions: ContributionColumns | None = None
         self._manifest = manifest
@@ -109,13 +110,12 @@ class WatchedColumns:
             profiles = {**({} if reference is None else reference.inputs), **answers}
             self._joint = None if reference is None else reference.joint
             attributions = None if reference is None else reference.attributions
-            if attributions is not None:
+            if attributions is not None and all(map(self._serves, attributions.columns.values())):
                 self._contributions = ContributionColumns(attributions, self._inputs, self.left_out, opening)
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.names = (LOSS, *(loss_of(*group) for group in groups))
             profiles = dict(answers) if self._chance else {}
-        self.proved = pipeline.drift.mode == "proved"
         self.profiles = {
             name: profiles[name] for name in self.names if name in profiles and self._serves(profiles[name])
         }
