@@ -34,19 +34,19 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not bounds' $(ARGS)
+	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not kernels' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
-	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not bounds' $(ARGS)
+	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not kernels' $(ARGS)
 
 .PHONY: rehearse
 rehearse: $(BROKER) ## the load tests in small: benchmark, parity and the Handbook's table run from end to end
 	$(BIN)/pytest --numprocesses=2 -m rehearsal $(ARGS)
 
-.PHONY: bounds
-bounds: $(PACKAGES) ## the label join with every span and record held against its bounds; kernels are compiled anew for it
-	$(BIN)/pytest --numprocesses=2 -m bounds $(ARGS)
+.PHONY: kernels
+kernels: $(PACKAGES) ## tests that compile kernels anew: with bounds checks, and with changed sources
+	$(BIN)/pytest --numprocesses=2 -m kernels $(ARGS)
 
 .PHONY: lint
 lint: $(PACKAGES) ## style, format, types and import contracts

@@ -27,6 +27,8 @@ from tests.forkserver import Popen
 subprocess.Popen = Popen  # type: ignore[misc]  # Whoever uses `subprocess.run` has it too.
 # Threads of two processes that wait for each other on two cores only burn them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Brokers of tests live for minutes: to compile their code well costs more than it gives.
+os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 # A time limit is a speed check, which a busy machine fails: speed is measured by `make bench`.
 hypothesis.settings.register_profile("headrace", deadline=None)

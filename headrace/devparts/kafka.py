@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -83,7 +84,8 @@ class Kafka(Part):
         directory: takes `kafka-N.*` and `data-N` of each node; an existing cluster there is taken over with its data.
         nodes: how many, each broker and controller at once; replication factors follow (3 from three nodes on).
         heap: of each node's Java machine, as in `-Xmx`.
-        brief: compile the broker's code soon and not well, which is less work for a cluster that lives for minutes.
+        brief: compile the broker's code soon and not well, which is less work for a cluster that lives for minutes;
+            otherwise as KAFKA_JVM_PERFORMANCE_OPTS says, which Kafka's own scripts go by.
         overrides: broker settings beside or instead of ours.
         with_parent: the kernel kills the nodes when the process that started them ends.
     """
@@ -134,7 +136,7 @@ class Kafka(Part):
         base = [java(), "-cp", f"{jars}/*", *shared, *_LOGGING]
         if not (self.directory / f"data-{node}" / "meta.properties").exists():
             self._format([*base, *_BRIEF], settings)
-        brief = _BRIEF if self.brief else ()
+        brief = _BRIEF if self.brief else shlex.split(os.environ.get("KAFKA_JVM_PERFORMANCE_OPTS", ""))
         dump = () if self._draft is None else (f"-XX:ArchiveClassesAtExit={self._draft}",)
         argv = [*base, *dump, *brief, "-Xms256m", f"-Xmx{self.heap}", "kafka.Kafka", str(settings)]
         return process.start(f"kafka-{node}", argv, self.directory, env=_UTF8, with_parent=self.with_parent)

@@ -89,7 +89,7 @@ print(seen)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.kernels
 @pytest.mark.timeout(600)  # kernels that call a function over windows are compiled anew
 def test_last(tmp_path: Path) -> None:
     """`last`, added by one file and one entry, is parsed, kept and answered: in memory and through the store."""

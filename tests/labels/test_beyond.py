@@ -57,7 +57,7 @@ for change in (unfit, outside, long, short, narrow, lambda *parts: None):
 """
 
 
-@pytest.mark.bounds
+@pytest.mark.kernels
 def test_what_lies_beyond_is_not_reached() -> None:
     """A link to a record of another kind, out of its block or too long, and spans too short or of other items, are
     told and not followed.

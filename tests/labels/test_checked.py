@@ -18,7 +18,7 @@ SOME = (
 """Tests in which all kernels of the join have something to do."""
 
 
-@pytest.mark.bounds
+@pytest.mark.kernels
 def test_the_join_stays_within_its_bounds() -> None:
     """Its own tests pass in a process in which no kernel may reach beyond what it was given."""
     ran = checked("-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/labels/{each}" for each in SOME))

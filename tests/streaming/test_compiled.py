@@ -58,7 +58,7 @@ def ask(folder: Path, **environment: str) -> tuple[int, int]:
     return answer, hits
 
 
-@pytest.mark.slow
+@pytest.mark.kernels
 @pytest.mark.parametrize(
     ("changed", "answer"), [({"shift": 3}, 16), ({"factor": 7}, 42)], ids=["a callee's callee", "a constant"]
 )
@@ -72,7 +72,7 @@ def test_what_other_files_hold_is_part_of_a_kernel(tmp_path: Path, changed: dict
     assert ask(tmp_path) == (answer, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.kernels
 def test_what_changed_is_not_found_where_the_folder_asked_for_cannot_be_written(tmp_path: Path) -> None:
     """Another place is taken, but none of numba's own, where a changed callee would not be noticed."""
     write(tmp_path)
@@ -130,7 +130,7 @@ print(sum(answer.stats.cache_misses.values()))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.kernels
 def test_processes_that_start_together_share_the_work(tmp_path: Path) -> None:
     """What one process is compiling another one waits for, and finds on disk."""
     write(tmp_path)

@@ -144,6 +144,7 @@ told(moved, held, 0, 3, 4)
 """
 
 
+@pytest.mark.kernels
 def test_what_lies_beyond_a_span_raises_where_that_is_asked_for() -> None:
     """With bounds checks: an item or bytes beyond the end or before the beginning, and items of another width."""
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "PYTHONPATH": str(ROOT)}
