@@ -126,6 +126,7 @@ SERVICES: Mapping[str, ServiceEntry] = {
             reads=("predictions", "shadow-predictions", "outcomes", "scorecard-parts"),
             writes=("scorecard-parts", "scorecards"),
             state="sums by window and model",
+            models=True,
             dark=True,
         ),
         ServiceEntry(

@@ -1,4 +1,4 @@
-"""The edge of `scorecards`: topics and codecs around its pure code."""
+"""The edge of `scorecards`: topics, codecs and the model store around its pure code."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.scorecards.metrics import ScorecardsMetrics
@@ -31,6 +33,7 @@ def build(settings: ScorecardsSettings, contracts: Contracts | None = None) -> R
     service = Scorecards(
         contracts.pipeline,
         measure,
+        PackagedRows(ModelStore(settings.models, settings.model_cache)),
         wiring.outputs[PARTS].codec.reader.arrow,
         wiring.outputs[CARDS].codec.reader.arrow,
         settings.distinct_scores,

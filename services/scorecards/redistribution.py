@@ -27,7 +27,8 @@ _PLACE = ("window", *Identity._fields, "generation")
 
 def moved_parts(states: Sequence[bytes], partitions: int) -> list[bytes]:
     """Snapshots of what was told of models, from those of the partitions that there were, for so many."""
-    told = pa.concat_tables([streamed(state) for state in states])
+    tables = [streamed(state) for state in states]
+    told = pa.concat_tables(tables, promote_options="default")  # some have memos
     names = (told[name] for name in Identity._fields)
     texts = [Identity(*each).text for each in zip(*(column.to_pylist() for column in names), strict=True)]
     homes = partitions_of(pa.array(texts, pa.string()), partitions) if texts else np.zeros(0, np.int32)

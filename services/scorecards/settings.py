@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headrace.streaming.process.settings import Settings
+from headrace.domain.models.settings import PackageSettings
 
 
-class ScorecardsSettings(Settings):
+class ScorecardsSettings(PackageSettings):
     """Settings of `scorecards`."""
 
     publish_s: float = Field(5.0, ge=0.1, le=3600, description="seconds between two publications of what changed")

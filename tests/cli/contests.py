@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.records.batch import Batch, slot
@@ -163,9 +166,9 @@ def write_sums(
         return np.array([len(value) for value in channels["predictions"].codec.encode(rows)], np.int64)
 
     schemas = [channels[logical].codec.reader.arrow for logical in (PARTS, CARDS)]
-    service = Scorecards(
-        contracts.pipeline, measure, *schemas, CAP, 1.0, ScorecardsMetrics(CollectorRegistry()), time.perf_counter
-    )
+    packages = PackagedRows(ModelStore("memory://no-models", Path("no-models")))
+    figures = ScorecardsMetrics(CollectorRegistry())
+    service = Scorecards(contracts.pipeline, measure, packages, *schemas, CAP, 1.0, figures, time.perf_counter)
     service.start(dict.fromkeys((*service.inputs, CARDS), partitions))
     for place, logical in enumerate(service.inputs):
         service.restore(slot(place, 0), None)

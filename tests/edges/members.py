@@ -16,6 +16,7 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.stores.online import MemoryStore
 from headrace.streaming.records.batch import Batch, Emit, Output, Reject, slot
 from headrace.streaming.task.service import Service
@@ -249,6 +250,7 @@ def scorecards(output: str) -> Swept:
 
         figures = CardFigures(CollectorRegistry())
         parts, cards = schemas[PARTS].arrow, schemas[CARDS].arrow
-        return Scorecards(found, measure, parts, cards, 4_096, 1.0, figures, lambda: 0.0)
+        packages = PackagedRows(ModelStore("memory://no-models", Path("no-models")))
+        return Scorecards(found, measure, packages, parts, cards, 4_096, 1.0, figures, lambda: 0.0)
 
     return Swept(output, make)

@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import schemas
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, Emit, slot
 from services.scorecards.metrics import ScorecardsMetrics
@@ -149,9 +151,13 @@ def _blank(kind: pa.DataType, rows: int) -> pa.Array:
 
 
 class Member:
-    """A member of the service with all partitions, its own topic led back to it."""
+    """A member of the service with all partitions, its own topic led back to it.
 
-    def __init__(self, cap: int = 65_536) -> None:
+    `store`: where packages of models lie; None: nowhere.
+    """
+
+    def __init__(self, cap: int = 65_536, store: ModelStore | None = None) -> None:
+        self.store = store or ModelStore("memory://no-models", Path("no-models"))
         self.registry = CollectorRegistry()
         self.made: Scorecards = self._start(cap)
         self.cap = cap
@@ -164,6 +170,7 @@ class Member:
         service = Scorecards(
             pipeline(),
             lambda rows: np.full(rows.num_rows, 200, np.int64),
+            PackagedRows(self.store),
             schema(PARTS),
             schema(CARDS),
             cap,

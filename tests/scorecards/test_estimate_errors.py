@@ -9,9 +9,11 @@ import pytest
 
 from headrace.domain.quality.row_sample import RowSample, sampled
 from headrace.domain.quality.score_table import tabulated
-from headrace.domain.scorecards.card import ESTIMATED, SHIFTED, Card, Figure, Reference, RowsOfShift, card
+from headrace.domain.scorecards.card import ESTIMATED, SHIFTED, Card, Figure, Reference, card
 from headrace.domain.scorecards.estimate_errors import judged
 from headrace.domain.scorecards.partial_aggregate import Tally, counted
+from headrace.domain.scorecards.shift_figures import ShiftFigures, shift_figures
+from headrace.domain.scorecards.shift_rows import NoShift
 from tests.scorecards.made import pipeline
 
 BINS = (2, 8)
@@ -50,6 +52,12 @@ def tally(rows: RowSample, outcomes: int | None = None) -> Tally:
     )
 
 
+def weighed(window: RowSample, before: RowSample, outcomes: int | None = None) -> ShiftFigures:
+    """Estimates under shift of a window, by rows from before."""
+    rows = sampled(replace(window, labels=np.full(len(window), 2, np.uint8)), 1_000)
+    return shift_figures(replace(tally(window, outcomes), rows=rows), before, pipeline().value)
+
+
 def cards(share: float, count: int = 8) -> list[Card]:
     """Of windows that this share of the rows is of the group, after one in which 30% were."""
     random = np.random.default_rng(7)
@@ -58,8 +66,7 @@ def cards(share: float, count: int = 8) -> list[Card]:
     made = []
     for _ in range(count):
         window = drawn(random, 1_500, share)
-        rows = RowsOfShift(before, sampled(replace(window, labels=np.full(1_500, 2, np.uint8)), 1_000))
-        made.append(card(tally(window), pipeline(), reference, rows=rows))
+        made.append(card(tally(window), pipeline(), reference, shifted=weighed(window, before)))
     return made
 
 
@@ -92,7 +99,7 @@ def test_without_labels_nobody_is_judged() -> None:
     """A window that waits for an outcome has both estimates and no errors."""
     random = np.random.default_rng(8)
     before, window = drawn(random, 3_000, 0.3), drawn(random, 1_000, 0.6)
-    made = card(tally(window, 999), pipeline(), rows=RowsOfShift(before, window))
+    made = card(tally(window, 999), pipeline(), shifted=weighed(window, before, 999))
     assert {"estimated_auc_roc", "shifted_auc_roc"} <= set(made.figures)
     assert judged([made]) == {}
 
@@ -101,15 +108,27 @@ def test_why_there_is_none() -> None:
     """Where production is too far from the reference there are no figures but those that say so."""
     random = np.random.default_rng(9)
     before, window = drawn(random, 3_000, 0.001), drawn(random, 1_000, 1.0)
-    made = card(tally(window), pipeline(), rows=RowsOfShift(before, window))
+    made = card(tally(window), pipeline(), shifted=weighed(window, before))
     told: dict[str, Figure] = {name: f for name, f in made.figures.items() if name.startswith("shifted_")}
     assert set(told) == {"shifted_effective_rows", "shifted_uncovered"}
     assert "too far from the reference" in told["shifted_effective_rows"].note
 
 
 def test_without_rows() -> None:
-    """A card that has no rows to estimate by has no figures under shift."""
-    random = np.random.default_rng(10)
-    made = card(tally(drawn(random, 500, 0.3)), pipeline())
-    assert not any(name.startswith("shifted_") for name in made.figures)
+    """A card that has no rows to estimate by says why it has no figures under shift; a group says nothing."""
+    window = tally(drawn(np.random.default_rng(10), 500, 0.3))
+    made = card(window, pipeline(), shifted=NoShift("nobody knows"))
+    (told,) = (figure for name, figure in made.figures.items() if name.startswith("shifted_"))
+    assert (told.name, told.value, told.note) == ("shifted_effective_rows", None, "nobody knows")
     assert SHIFTED not in judged([made])
+    assert not any(name.startswith("shifted_") for name in card(window, pipeline()).figures)
+
+
+def test_kept_figures() -> None:
+    """What was kept is given back to the last digit for the same rows alone."""
+    random = np.random.default_rng(11)
+    before, window = drawn(random, 3_000, 0.3), drawn(random, 1_000, 0.6)
+    found = weighed(window, before)
+    assert ShiftFigures.kept(found.dump("these"), "these") == found
+    assert ShiftFigures.kept(found.dump("these"), "others") is None
+    assert ShiftFigures.kept(b"", "these") is None

@@ -17,6 +17,7 @@ from headrace.domain.scorecards.card_builder import Maker
 from headrace.domain.scorecards.grouped_tallies import PARTS, GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import identities
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, counted, pack, unpack
+from headrace.domain.scorecards.shift_rows import NoShift
 from headrace.streaming.records.batch import slot
 from tests.scorecards.made import (
     DAY,
@@ -455,7 +456,8 @@ def test_cards_one_at_a_time_cost_no_more_than_all_at_once(monkeypatch: pytest.M
     """A slow machine makes few cards a slice: what earlier windows tell is not unpacked anew for each slice."""
     count, unpacked = 60, 0
     payload = pack({WHOLE: Tally(counted(predictions=100, outcomes=outcomes))})
-    aggregate, maker = ModelAggregate(GroupedTallies(8_192, 100), apart=DAY), Maker(pipeline(), 8_192)
+    aggregate = ModelAggregate(GroupedTallies(8_192, 100), apart=DAY)
+    maker = Maker(pipeline(), 8_192, lambda who: NoShift("nobody asks"))
     rows = [
         {
             "window_start": START + day * DAY, "window_end": START + (day + 1) * DAY, "source": "predictions",

@@ -26,6 +26,9 @@ class GlobalWindow(Generic[Told]):
         rows: that all parts are of.
         known: what `total` gave, while somebody keeps it here.
         complete: whether nothing more is awaited, in the eyes of who looked; None: nobody did since it changed.
+        past: whether a later window had begun when somebody followed from it; None: nobody did.
+        owed: whether what takes longer is still to follow.
+        memo: what that was, in bytes that say what they follow from: they outlive a process, and are no state.
     """
 
     told: dict[Source, ToldSums] = field(default_factory=dict)
@@ -33,6 +36,9 @@ class GlobalWindow(Generic[Told]):
     rows: int = 0
     known: Told | None = None
     complete: bool | None = None
+    past: bool | None = None
+    owed: bool = False
+    memo: bytes = b""
 
     def take(self, source: Source, part: ToldSums) -> None:
         """Keep what a source told last."""
@@ -120,11 +126,12 @@ class GlobalAggregate(Generic[Key, Told]):
         return reached(self.windows.get(key, {}), self._apart)
 
     def changed(self) -> bool:
-        """Whether any window changed from which something follows."""
-        return any(window.dirty for windows in self.windows.values() for window in windows.values())
+        """Whether any window changed from which something follows, or something is owed."""
+        return any(window.dirty or window.owed for windows in self.windows.values() for window in windows.values())
 
     def snapshot(self) -> bytes:
         """The state as bytes."""
+        memos = any(window.memo for windows in self.windows.values() for window in windows.values())
         rows = [
             {
                 **dict(zip(self._kind.names, key, strict=True)),
@@ -134,6 +141,7 @@ class GlobalAggregate(Generic[Key, Told]):
                 "generation": source.generation,
                 "next_offset": told.next_offset,
                 "payload": told.payload,
+                **({"memo": window.memo} if memos else {}),
             }
             for key, windows in self.windows.items()
             for start, window in windows.items()
@@ -148,6 +156,7 @@ class GlobalAggregate(Generic[Key, Told]):
                 "generation": pa.int64(),
                 "next_offset": pa.int64(),
                 "payload": pa.binary(),
+                **({"memo": pa.binary()} if memos else {}),
             }
         )
         return stream(pa.Table.from_pylist(rows, schema=schema))
@@ -158,3 +167,4 @@ class GlobalAggregate(Generic[Key, Told]):
             key = self._kind.key(row[name] for name in self._kind.names)
             source = Source(row["topic"], row["partition"], row["generation"])
             self._put(self.windows.setdefault(key, {}), row["window"], source, row)
+            self.windows[key][row["window"]].memo = row.get("memo") or b""

@@ -12,17 +12,17 @@ import numpy as np
 from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import calibration, decisions, estimation, fairness, ranking, score_table
-from headrace.domain.quality.covariate_shift import shifted_estimates
 from headrace.domain.quality.curve_estimates import steady_estimates
 from headrace.domain.quality.decisions import Confusion
 from headrace.domain.quality.estimation import Estimate
-from headrace.domain.quality.row_sample import RowSample
 from headrace.domain.quality.score_table import ScoreTable
 from headrace.domain.quality.statistics.beta_binomial import expectation
 from headrace.domain.quality.statistics.isotonic import AS_GIVEN
 from headrace.domain.quality.statistics.proportions import deviations, wilson
 from headrace.domain.scorecards.backfills import latency_of
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, settled
+from headrace.domain.scorecards.shift_figures import ShiftFigures
+from headrace.domain.scorecards.shift_rows import NoShift
 
 Basis = Literal["predictions", "outcomes", "estimate"]
 LEVEL = 0.95
@@ -30,6 +30,7 @@ ESTIMATED = "estimated_"
 FARED = "estimate_error_"
 SHIFTED = "shifted_"
 SHIFTED_FARED = "shifted_error_"
+RESTS_ON = "effective_rows"
 GAP = "gap_"
 UNMATCHED = "unmatched_corrections"
 WITHHELD = "more outcomes were corrected than there are: those first told are on the topic no more, or never were"
@@ -85,19 +86,6 @@ class Reference:
 NO_REFERENCE = Reference()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RowsOfShift:
-    """What estimates under shifted inputs are made of, both in the bins of the model's reference profile.
-
-    Attributes:
-        reference: labelled rows that the model was not fitted on.
-        production: rows of the window, or a random sample of them.
-    """
-
-    reference: RowSample
-    production: RowSample
-
-
 def mature(tally: Tally) -> bool:
     """Whether every prediction has its outcome: only then are those without trouble not under-represented.
 
@@ -128,13 +116,13 @@ def card(
     pipeline: Pipeline,
     reference: Reference = NO_REFERENCE,
     estimated: bool = True,
-    rows: RowsOfShift | None = None,
+    shifted: ShiftFigures | NoShift | None = None,
 ) -> Card:
     """The card of one group. Figures on outcomes are given only when the window is mature.
 
     Args:
         estimated: whether to estimate them as well once they are known, to tell how estimates fare.
-        rows: to estimate under shifted inputs as well; None where there are none.
+        shifted: estimates under shifted inputs, or why there are none; None: nobody is to be told of them.
     """
     tally = settled(tally)
     complete = mature(tally)
@@ -142,16 +130,16 @@ def card(
     if not whole(tally):
         figures.append(Figure(UNMATCHED, float(tally["corrected"]), "outcomes", note=WITHHELD))
     probability = pipeline.model.output == "probability"
-    wanted = probability and (estimated or not complete) and whole(tally)
-    guessed = dict(_estimated(tally, pipeline, reference)) if wanted else {}
-    shifted = dict(_shifted(tally, pipeline, rows)) if wanted and rows is not None else {}
+    guessing = probability and (estimated or not complete) and whole(tally)
+    guessed = dict(_estimated(tally, pipeline, reference)) if guessing else {}
+    weighed = dict(_shifted(shifted)) if guessing and shifted is not None else {}
     if complete:
         known = [*(_classified(tally, pipeline, reference) if probability else _measured(tally)), *_labels(tally)]
         realised = {figure.name: figure for figure in known}
-        for prefix, told in ((FARED, guessed), (SHIFTED_FARED, shifted)):
+        for prefix, told in ((FARED, guessed), (SHIFTED_FARED, weighed)):
             figures += [_fared(figure, realised, prefix) for figure in told.values() if figure.name in realised]
         figures += known
-    for prefix, told in ((ESTIMATED, guessed), (SHIFTED, shifted)):
+    for prefix, told in ((ESTIMATED, guessed), (SHIFTED, weighed)):
         figures += [replace(figure, name=prefix + figure.name) for figure in told.values()]
     return Card(tally, complete, {figure.name: figure for figure in figures})
 
@@ -290,13 +278,19 @@ def _estimated(tally: Tally, pipeline: Pipeline, reference: Reference) -> Iterat
         yield name, _guess(name, estimate)
 
 
-def _shifted(tally: Tally, pipeline: Pipeline, rows: RowsOfShift) -> Iterator[tuple[str, Figure]]:
+def estimable(tally: Tally, pipeline: Pipeline) -> bool:
+    """Whether figures of these rows can be estimated at all."""
+    return pipeline.model.output == "probability" and tally["predictions"] > 0 and whole(tally)
+
+
+def _shifted(found: ShiftFigures | NoShift) -> Iterator[tuple[str, Figure]]:
     """What the figures would be if only the mix of rows changed (PAPE), and what that rests on."""
-    reference, places = rows.reference.reference(), rows.production.places
-    found = shifted_estimates(reference, places, tally.predicted, tally.least_flagged, pipeline.value)
+    if isinstance(found, NoShift):
+        yield RESTS_ON, Figure(RESTS_ON, None, "estimate", note=found.reason)
+        return
     for name, estimate in found.figures.items():
         yield name, _guess(name, estimate)
-    for name, value in (("effective_rows", found.effective_rows), ("uncovered", found.uncovered)):
+    for name, value in ((RESTS_ON, found.effective_rows), ("uncovered", found.uncovered)):
         yield name, Figure(name, value, "estimate", note=found.reason)
 
 

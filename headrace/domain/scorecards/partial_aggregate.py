@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.columnar.arrow_stream import stream, streamed
-from headrace.domain.quality import regression, score_table
+from headrace.domain.quality import regression, row_sample, score_table
 from headrace.domain.quality import top_k_entities as entities
 from headrace.domain.quality.regression import Errors
+from headrace.domain.quality.row_sample import RowSample
 from headrace.domain.quality.score_table import EMPTY, ScoreTable
 from headrace.domain.quality.statistics import quantiles
 from headrace.domain.quality.statistics.quantiles import Buckets
@@ -24,11 +25,14 @@ Ints = npt.NDArray[np.int64]
 COUNTS = (
     "predictions", "flagged", "outcomes", "labelled", "presumed", "corrected", "conflicting",
     "true_positive", "false_positive", "true_negative", "false_negative", "sampled", "bytes", "compute_nanos",
-    "repeats", "backfilled",
+    "repeats", "backfilled", "offered",
 )  # fmt: skip
 """What is counted of rows: `sampled` predictions have `bytes` in all; `compute_nanos` is the models' time. `repeats` is
 how many predictions were published again; `predictions` and `flagged` count each once. `backfilled` are of events that
-were published long after they happened, repeats as well."""
+were published long after they happened, repeats as well. `offered` predictions, repeats as well, the sample of rows
+was drawn from."""
+SAMPLED = 2_000
+"""Rows of a sample, at most."""
 UNREAD = -62_135_596_800_000
 """The year 1, milliseconds: how far labels are of which none was read."""
 
@@ -48,6 +52,8 @@ class Tally:
         least_flagged: the lowest score that was decided positive, infinity for none: the threshold, from above.
         as_of: label time up to which labels had been read when the newest outcome was told, ms; UNREAD for none.
         days: for each day (since the epoch) its highest entities with what became of them.
+        rows: a sample of the predictions by the bins of the model's package, without labels; None where there is none,
+            as in groups.
     """
 
     counts: Ints
@@ -60,6 +66,7 @@ class Tally:
     as_of: int = UNREAD
     days: dict[int, ScoreTable] = field(default_factory=dict)
     backfill: Buckets = field(default_factory=lambda: quantiles.EMPTY)
+    rows: RowSample | None = None
 
     def __getitem__(self, name: str) -> int:
         return int(self.counts[COUNTS.index(name)])
@@ -116,7 +123,17 @@ def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
         max(tally.as_of for tally in several),
         {day: entities.merged(tables, depth) for day, tables in sorted(days.items())},
         quantiles.merged(tally.backfill for tally in several),
+        _together([tally.rows for tally in several if tally.rows is not None]),
     )
+
+
+def _together(samples: Sequence[RowSample]) -> RowSample | None:
+    """Samples by other bins than each other make one of no rows and no bins, whatever is added to it: of no use."""
+    if not samples:
+        return None
+    if len({sample.bins for sample in samples}) > 1:
+        return row_sample.nothing(())
+    return row_sample.merged(samples, SAMPLED)
 
 
 _BINARY = pa.binary()
@@ -134,6 +151,7 @@ _SCHEMA = pa.schema(
         "least_flagged": pa.float64(),
         "as_of": pa.int64(),
         "days": pa.list_(pa.struct({"day": pa.int64(), "table": _BINARY})),
+        "rows": _BINARY,
     }
 )
 
@@ -156,6 +174,7 @@ def pack(tallies: dict[Group, Tally]) -> bytes:
             "least_flagged": tally.least_flagged,
             "as_of": tally.as_of,
             "days": [{"day": day, "table": score_table.pack(table)} for day, table in tally.days.items()],
+            "rows": None if tally.rows is None else row_sample.pack(tally.rows),
         }
         for (segment, group), tally in tallies.items()
     ]
@@ -194,4 +213,5 @@ def _tally(row: dict[str, Any]) -> Tally:
         row.get("as_of", UNREAD),  # an earlier version does not say
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
         quantiles.unpack(row["backfill"]) if row.get("backfill") else quantiles.EMPTY,  # older parts have none
+        row_sample.unpack(row["rows"]) if row.get("rows") else None,  # nor this
     )

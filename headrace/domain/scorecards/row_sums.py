@@ -26,9 +26,10 @@ _STATES = ("labelled", "presumed")
 
 
 class PredictionSums:
-    """Predictions as sums."""
+    """Predictions as sums. `sampled`: whether a sample was drawn from them."""
 
-    def __init__(self, columns: pa.RecordBatch, sizes: Ints, lateness: int) -> None:
+    def __init__(self, columns: pa.RecordBatch, sizes: Ints, lateness: int, sampled: bool) -> None:
+        self.sampled = sampled
         self.scores = columns.column("score").to_numpy()
         self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
         predicted, ingested, happened = (
@@ -51,6 +52,7 @@ class PredictionSums:
             bytes=int(sizes.sum()),
             compute_nanos=int(self.nanos[at].sum()),
             backfilled=int(waited.sum()),
+            offered=len(scores) if self.sampled else 0,
         )
         return Tally(
             counts,

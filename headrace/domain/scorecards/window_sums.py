@@ -17,12 +17,16 @@ from headrace.domain.aggregations.two_stage import Ints
 from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import top_k_entities as entities
+from headrace.domain.quality.row_sample import RowSample
 from headrace.domain.scorecards.grouped_tallies import OUTCOMES, GroupedTallies, Tallies
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, merged, pack, unpack
 from headrace.domain.scorecards.row_sums import DAY, OutcomeSums, PredictionSums, RepeatSums
+from headrace.domain.scorecards.shift_rows import FeatureBins
 
 kernels: Any = pc  # its stubs know too few of the overloads
 Measure = Callable[[pa.RecordBatch], npt.NDArray[np.int64]]
+Bins = Callable[[pa.RecordBatch], FeatureBins | None]
+"""By which bins predictions of one model are sampled; None: they are not."""
 
 SAMPLED = 256
 """One prediction in so many is measured in bytes, by its offset."""
@@ -34,10 +38,11 @@ _PENDING = 64
 
 @dataclass(slots=True)
 class WindowSums:
-    """Tallies by group, and of entities each day's highest score and positives."""
+    """Tallies by group, of entities each day's highest score and positives, and a sample of predictions."""
 
     groups: dict[Group, list[Tally]] = field(default_factory=dict)
     entities: list[pa.Table] = field(default_factory=list)
+    rows: RowSample | None = None
 
 
 class RowTallies(GroupedTallies):
@@ -66,6 +71,8 @@ class RowTallies(GroupedTallies):
         if held.entities:
             held.entities = [_highest(held.entities)]
             tallies[WHOLE] = _with_days(tallies[WHOLE], held.entities[0], self.depth)
+        if held.rows is not None:
+            tallies[WHOLE] = replace(tallies[WHOLE], rows=held.rows)
         return tallies
 
     def save(self, held: WindowSums) -> tuple[bytes, ...]:
@@ -76,8 +83,10 @@ class RowTallies(GroupedTallies):
     def load(self, saved: tuple[bytes, ...]) -> WindowSums:
         """What `save` took."""
         tallies, days = saved
-        groups = {group: [tally] for group, tally in unpack(tallies).items()}
-        return WindowSums(groups, [streamed(days)] if days else [])
+        told = unpack(tallies)
+        groups = {group: [replace(tally, rows=None)] for group, tally in told.items()}
+        rows = told[WHOLE].rows if WHOLE in told else None
+        return WindowSums(groups, [streamed(days)] if days else [], rows)
 
     def gather(
         self, held: WindowSums, columns: pa.RecordBatch, rows: OutcomeSums | PredictionSums | RepeatSums
@@ -97,10 +106,12 @@ class PredictionTallies(RowTallies):
         pipeline: its segments and lateness.
         cap: most distinct scores of a tally.
         measure: encoded bytes of each row of predictions, int64.
+        bins: by which they are sampled.
     """
 
-    def __init__(self, pipeline: Pipeline, cap: int, measure: Measure) -> None:
+    def __init__(self, pipeline: Pipeline, cap: int, measure: Measure, bins: Bins) -> None:
         super().__init__(pipeline, cap)
+        self._bins = bins
         self._lateness = pipeline.events.allowed_lateness
         self._measure = measure
 
@@ -110,7 +121,10 @@ class PredictionTallies(RowTallies):
         sizes = np.zeros(len(offsets), np.int64)
         if sampled.any():
             sizes[sampled] = self._measure(columns.filter(pa.array(sampled)))
-        self.gather(held, columns, PredictionSums(columns, sizes, self._lateness))
+        bins = self._bins(columns)
+        self.gather(held, columns, PredictionSums(columns, sizes, self._lateness, bins is not None))
+        if bins is not None:
+            held.rows = bins.sample(columns, held.rows)
         return held
 
 
