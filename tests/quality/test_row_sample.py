@@ -84,7 +84,8 @@ def test_a_reference_is_of_labelled_rows() -> None:
 def test_packed() -> None:
     """Bytes give back the sample; others, and those of no sample, are refused."""
     some = sampled(rows(6, 2_000), 500)
-    for each in (some, nothing(BINS)):
+    far = replace(part(some, np.arange(2)), keys=np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max]))
+    for each in (some, nothing(BINS), nothing(()), far):
         again = unpack(pack(each))
         assert again.bins == each.bins
         for name in ("keys", "places", "scores", "labels"):

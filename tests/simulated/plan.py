@@ -20,7 +20,7 @@ OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
 VARIANTS: Mapping[str, Mapping[str, float]] = {
-    "scorecards": {"segments": 0.4},
+    "scorecards": {"segments": 0.4, "samples": 0.3},
     "views": {"growth": 0.3, "backfill": 0.4, "labels": 0.3},
 }
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""

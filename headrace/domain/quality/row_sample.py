@@ -116,7 +116,7 @@ def unpack(data: bytes) -> RowSample:
         raise ContractError("sample of rows: columns are not of one length")
     places = columns["places"].astype(np.uint8, copy=False).reshape(len(bins), rows)
     if rows and (
-        np.any(places.max(axis=1) >= np.array(bins)) or np.any(np.diff(keys) <= 0) or labels.max() > UNLABELLED
+        np.any(places.max(axis=1) >= np.array(bins)) or np.any(keys[1:] <= keys[:-1]) or labels.max() > UNLABELLED
     ):
         raise ContractError("sample of rows: a bin, a key or a label is none that there can be")
     return RowSample(bins, keys, places, scores, labels)

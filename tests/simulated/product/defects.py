@@ -251,6 +251,17 @@ class ForgetsGroups(Around):
         self._service.restore(partition, snapshot, end)
 
 
+class ForgetsSamples(Around):
+    """Samples of rows are not restored."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """The sums alone."""
+        self._service.restore(partition, snapshot, end)
+        if partition in self._service.windows:
+            for part in self._service.windows[partition]._parts.values():
+                part.held.rows = None
+
+
 class OneGeneration(Around):
     """What comes for a window that was given up is told in the place of what was told of it before."""
 
@@ -315,6 +326,7 @@ ONLY: Mapping[str, str] = {
     "rows that come too late told to other views": "backfill",
     "labels that are corrected not taken back": "labels",
     "groups of segments forgotten at a restart": "segments",
+    "samples of rows forgotten at a restart": "samples",
 }
 """The variant of a scene without which a defect does not show."""
 SHADOW: Mapping[str, Cast] = {
@@ -330,4 +342,5 @@ SCORECARDS: Mapping[str, Cast] = {
     "a later generation in the place of the first": Cast(around=OneGeneration),
     "the first cards of a process lost": Cast(around=LosesCards),
     "groups of segments forgotten at a restart": Cast(around=ForgetsGroups),
+    "samples of rows forgotten at a restart": Cast(around=ForgetsSamples),
 }

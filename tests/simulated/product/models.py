@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace.domain.drift.reference_profile import ReferenceProfile, profile_of
+from headrace.domain.models.held_out import drawn
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import Arm, Plan
@@ -47,6 +49,19 @@ def cache_folder() -> Path:
 def _stored(version: str) -> tuple[ModelPackage, str]:
     package = pack(manifest(INPUTS, name=MODEL, version=version, threshold=0.5), logistic(WEIGHTS[version]))
     return package, ModelStore(STORE, cache_folder()).put(package)
+
+
+@cache
+def judged(name: str) -> ModelPackage:
+    """A model in the store whose package has rows that it was judged by, few enough for schedules in plenty."""
+    draw = np.random.default_rng(1)
+    matrix = draw.integers(0, 10, (90, len(INPUTS))).astype(np.float64)
+    scores = draw.integers(0, 8, 90) / 8
+    profile = ReferenceProfile(profile_of(INPUTS, matrix), {})
+    rows = drawn(profile, INPUTS, matrix, np.arange(90), scores, draw.random(90) < scores)
+    package = pack(manifest(INPUTS, name=name, version="1"), logistic(WEIGHTS["1"]), profile, rows)
+    ModelStore(STORE, cache_folder()).put(package)
+    return package
 
 
 def fact(number: int, champion: str, canary: str = "", dark: Sequence[DarkArm] = ()) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tests.simulated.plan import Plan
 from tests.simulated.product.card_sums import AGAIN, HOUR, CardPlace, sums
 from tests.simulated.product.contracts import PIPELINE, contracts, rows_of
 from tests.simulated.product.crew import Crew
+from tests.simulated.product.models import STORE, cache_folder, judged
 from tests.simulated.product.product_scene import MINUTE, Fold, ProductScene, Said
 from tests.simulated.scene import Row, named
 
@@ -57,7 +58,8 @@ class SourcePart(NamedTuple):
 class ScorecardsScene(ProductScene):
     """Predictions of three arms, some twice; outcomes, corrections of outcomes, and what is no number.
 
-    With `segments` there are cards of groups too, and of each segment as a whole.
+    With `segments` there are cards of groups too, and of each segment as a whole; with `samples` the champion's package
+    has rows that it was judged by, so its predictions are sampled.
     """
 
     service = "scorecards"
@@ -69,7 +71,9 @@ class ScorecardsScene(ProductScene):
         super().__init__(plan)
         self._segments = "segments" in plan.variants
         self.pipeline = SEGMENTED if self._segments else PIPELINE
-        self.crew = Crew(build, ScorecardsSettings, self.pipeline, publish_s=PUBLISH_S)
+        self._digests = {"simulated": judged("simulated").digest} if "samples" in plan.variants else {}
+        own = {"publish_s": PUBLISH_S, "models": STORE, "model_cache": cache_folder()}
+        self.crew = Crew(build, ScorecardsSettings, self.pipeline, **own)
         self._span = {source: span(contracts(self.pipeline).pipeline, source) for source in SOURCES}
         self._seen: tuple[int, ...] = ()
         self._lacking: list[str] = []
@@ -123,7 +127,7 @@ class ScorecardsScene(ProductScene):
         return {
             "prediction_id": f"{name}/{model}@{version}/{arm}", "event_id": name, "entity": f"c{number % ENTITIES}",
             "event_time": time, "ingest_time": ingested, "predicted_time": ingested + chance.randint(1, 99),
-            "model": {"name": model, "version": version, "digest": f"digest of {model}"},
+            "model": {"name": model, "version": version, "digest": self._digests.get(model, f"digest of {model}")},
             "arm": arm, "plan_version": 3, "score": chance.randint(0, 7) / 8, "decision": chance.random() < 0.5,
             "compute_micros": 2.0, "event": {"weight": weight}, "customer": customer,
         }  # fmt: skip  # one line for what belongs together
@@ -158,7 +162,8 @@ class ScorecardsScene(ProductScene):
         rows = streamed(snapshot).to_pylist()
         logical = part[0].partition(".")[2]
         if logical == PARTS:
-            return sorted(str(list((row | {"payload": canonical(row["payload"])}).values())) for row in rows)
+            known = [{name: value for name, value in row.items() if name != "memo"} for row in rows]
+            return sorted(str(list((row | {"payload": canonical(row["payload"])}).values())) for row in known)
         clock = next(row["clock"] for row in rows if row["clock"])
         firm = Clock(np.frombuffer(clock, np.int64)).firm
         kept = [
