@@ -197,6 +197,7 @@ def test_an_event_dated_ahead_is_not_the_newest(project: Project, capsys: pytest
     stray = replace(EVENTS.at(slice(7, 8)), ids=["stray"], times=np.array([START + 30_000 * DAY]))
     told = {"predictions": [predictions(answers, CHAMPION, EVENTS), predictions(answers, CHAMPION, stray)]}
     write_sums(project.contracts, project.bootstrap, told)
+    capsys.readouterr()  # the service logs what it does not sample
     scorecard(str(project.path), bootstrap=project.bootstrap, last="2d", json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["window"] == {"from": START + 8 * DAY, "to": START + 10 * DAY}
@@ -261,6 +262,19 @@ def test_figures_are_chosen_by_name(card_of: Card) -> None:
     """A figure brings its estimate along; nothing else is told."""
     (arm,) = card_of(figures="auc_roc", model="fraud@2", arm="challenger")["arms"]
     assert set(by_name(arm["figures"])) == {"auc_roc", "estimated_auc_roc"}
+
+
+def test_why_there_are_no_estimates_under_shift(card_of: Card, command: Terminal, told: Project) -> None:
+    """Of a model whose package is nowhere, the sheet and every window say so."""
+    (arm,) = card_of(arm="challenger")["arms"]
+    figure = by_name(arm["figures"])["shifted_effective_rows"]
+    assert figure["value"] is None
+    assert "no sound package" in figure["note"]
+    assert "no sound package" in by_name(arm["by_window"][0]["figures"])["shifted_effective_rows"]["note"]
+    assert arm["estimates_together"].keys() == {"estimated"} or not arm["estimates_together"]
+    code, out, errors = command.run("scorecard", told.path, "--arm", "challenger")
+    assert code == 0, errors
+    assert "has no estimates under shifted inputs: the model store has no sound package" in " ".join(out.split())
 
 
 def test_the_sheet_fits_a_terminal(command: Terminal, told: Project) -> None:

@@ -84,8 +84,8 @@ def cards_of(project: Project) -> dict[tuple[str, int], dict[str, object]]:
 
 @pytest.mark.slow  # eight processes, three of which are killed
 def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project: Project) -> None:
-    """Each prediction of each arm has one outcome with the right label, and each day's card its figures, in spite of
-    kills: of members of labels, scorecards and shadow.
+    """Each prediction of each arm has one outcome with the right label, and each day's card its figures, estimates by
+    the rows in the model's package among them, in spite of kills: of members of labels, scorecards and shadow.
     """
     pipeline = project.contracts.pipeline
     table = simulate(pipeline, World(entities=600, others=1_200, days=DAYS, seed=3)).combine_chunks()
@@ -115,7 +115,8 @@ def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project:
     end = time.monotonic() + 120
     while True:
         cards = cards_of(project)
-        if cards.keys() == wanted.keys() and all(cards[key]["outcomes"] == len(part) for key, part in wanted.items()):
+        known = cards.keys() == wanted.keys() and all(cards[key]["outcomes"] == len(wanted[key]) for key in wanted)
+        if known and all(card["shifted_effective_rows"] is not None for card in cards.values()):
             break
         assert time.monotonic() < end, project.logs()
         project.revive()
@@ -128,4 +129,7 @@ def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project:
             assert np.isclose(card["auc_roc"], area, rtol=1e-9), key
             average = metrics.average_precision_score(part["label"], part["score"])
             assert np.isclose(card["average_precision"], average, rtol=1e-9), key
+        if card.get("shifted_accuracy") is not None:
+            error = card["shifted_accuracy"] - card["accuracy"]
+            assert card["shifted_error_accuracy"] == pytest.approx(error), key
         assert card["decision_rate"] == pytest.approx(part["decision"].mean()), key

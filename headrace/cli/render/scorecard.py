@@ -11,7 +11,8 @@ from rich.table import Table
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
-from headrace.domain.scorecards.card import ESTIMATED, WITHHELD, Basis, Card, Figure
+from headrace.domain.scorecards.card import ESTIMATED, RESTS_ON, SHIFTED, WITHHELD, Basis, Card, Figure
+from headrace.domain.scorecards.estimate_errors import EstimateError
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.operations.comparison.training_overlap import Origin
@@ -54,24 +55,29 @@ def _arms(arms: Sequence[Summary], pipeline: Pipeline, names: Sequence[str]) -> 
     table.add_row("[bold]quality[/] [dim]mature only[/]", *(_maturity(each) for each in arms))
     _rows(table, None, "", arms, names, "outcomes")
     if any(each.guessed for each in arms):
-        _rows(table, "estimate", "the others", arms, names, "estimate")
-    told = [name for name in ESTIMATES_TOLD if any(name in each.fared for each in arms) and shown(name, names)]
-    if told:
-        table.add_section()
-        table.add_row("[bold]estimates so far[/] [dim]off by[/]")
-        for name in told:
-            table.add_row(f"  {title(name)}", *(_fared(each, name) for each in arms))
+        _rows(table, "estimate", "the others", arms, names, "estimate", ESTIMATED)
+        if any(_told(each, SHIFTED) for each in arms):
+            _rows(table, "estimate", "mix weighed", arms, names, "estimate", SHIFTED)
+    for prefix, which in ((ESTIMATED, "off by"), (SHIFTED, "mix weighed")):
+        fared = [_fared_of(each, prefix) for each in arms]
+        told = [name for name in ESTIMATES_TOLD if any(name in each for each in fared) and shown(name, names)]
+        if told:
+            table.add_section()
+            table.add_row(f"[bold]estimates so far[/] [dim]{which}[/]")
+            for name in told:
+                table.add_row(f"  {title(name)}", *(_fared(each.get(name)) for each in fared))
     _trends(table, arms, names)
     yield table
     yield from _notes(arms, pipeline)
 
 
 def _rows(
-    table: Table, heading: str | None, of: str, arms: Sequence[Summary], names: Sequence[str], basis: Basis
-) -> None:
+    table: Table, heading: str | None, of: str, arms: Sequence[Summary], names: Sequence[str], basis: Basis,
+    prefix: str = "",
+) -> None:  # fmt: skip  # what, and which of it
     cards = [each.figures for each in arms]
     every = dict.fromkeys(name for card in cards for name, figure in card.items() if figure.basis == basis)
-    some = [name for name in every if shown(name, names)]
+    some = [name for name in every if shown(name, names) and name.startswith(prefix)]
     if heading is not None and some:
         table.add_section()
         table.add_row(f"[bold]{heading}[/] [dim]{of}[/]")
@@ -110,8 +116,19 @@ def _maturity(each: Summary) -> str:
     return f"[{style}]{len(each.complete)} of {len(each.starts)}[/]"
 
 
-def _fared(each: Summary, name: str) -> str:
-    fared = each.fared.get(name)
+def _told(each: Summary, prefix: str) -> bool:
+    """Whether an estimator told anything."""
+    return any(name.startswith(prefix) and figure.value is not None for name, figure in each.figures.items())
+
+
+def _fared_of(each: Summary, prefix: str) -> Mapping[str, EstimateError]:
+    """How an estimator did; of windows alone that all estimators told, where there are several."""
+    if SHIFTED in each.compared:
+        return each.compared.get(prefix, {})
+    return each.fared if prefix == ESTIMATED else {}
+
+
+def _fared(fared: EstimateError | None) -> str:
     if fared is None:
         return ""
     return f"{'+' if fared.bias >= 0 else ''}{short(fared.bias)} ±{short(fared.mean_absolute)}"
@@ -148,8 +165,17 @@ def bars(course: Sequence[float | None], low: float, high: float) -> str:
     return "".join("·" if v is None else BARS[round((v - low) / step) if step else len(BARS) // 2] for v in course)
 
 
+def _unweighed(each: Summary) -> str | None:
+    """Why there are no estimates under shifted inputs; None where there are, or nobody asked."""
+    last = each.guessed or list(each.windows.values())[-1]
+    rests = last.figures.get(SHIFTED + RESTS_ON)
+    return None if rests is None else rests.note
+
+
 def _notes(arms: Sequence[Summary], pipeline: Pipeline) -> Iterator[str]:
     for each in arms:
+        if (why := _unweighed(each)) is not None:
+            yield f"[dim]{escape(each.who.text)} has no estimates under shifted inputs: {escape(why)}.[/]\n"
         if each.ahead:
             rows = sum(each.windows[start].tally["predictions"] for start in each.ahead)
             yield (

@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.quality.calibration import reliability
-from headrace.domain.scorecards.card import ESTIMATED
+from headrace.domain.scorecards.card import ESTIMATED, SHIFTED
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.catalogue import title
 from headrace.operations.scorecard_query.span import Summary
@@ -88,6 +88,10 @@ def _course(axis: Any, each: Summary, name: str, colour: str, window: int, place
         banded = [(time, low, high) for time, (_, _, low, high) in zip(times, guesses, strict=True) if low is not None]
         if banded:
             axis.fill_between(*zip(*banded, strict=True), color=colour, alpha=0.08, lw=0)
+    weighed = list(_guesses(each, name, SHIFTED))
+    if weighed:
+        times = [moment_of(start + window / 2) for start, *_ in weighed]
+        axis.plot(times, [value for _, value, *_ in weighed], color=colour, marker="x", ms=5, ls=":", lw=1.1)
     # A little apart, so that intervals of models that stand beside each other can be seen.
     shift = window * (0.5 + 0.06 * (place % 4 - 1.5))
     known = [(start, figure) for start, card in each.windows.items() if (figure := card.figures.get(name)) is not None]
@@ -105,11 +109,13 @@ def _course(axis: Any, each: Summary, name: str, colour: str, window: int, place
             axis.plot(middle, line, color=colour, ls=":", lw=1.2)
 
 
-def _guesses(each: Summary, name: str) -> Iterator[tuple[int, float, float | None, float | None]]:
+def _guesses(
+    each: Summary, name: str, prefix: str = ESTIMATED
+) -> Iterator[tuple[int, float, float | None, float | None]]:
     """(window, estimate, its interval) of each window that has one."""
     for start, card in each.windows.items():
         whole = name == "value_per_prediction"  # the estimate is of the window's value as a whole
-        figure = card.figures.get(ESTIMATED + ("value" if whole else name))
+        figure = card.figures.get(prefix + ("value" if whole else name))
         if figure is None or figure.value is None:
             continue
         rows = card.tally["predictions"] if whole else 1
@@ -188,3 +194,5 @@ def _legend(found: Sequence[Summary]) -> Any:
     yield Line2D([], [], color="#444444", lw=1.8, marker="o", ms=4, label="on mature outcomes, 95%")
     yield Patch(color="#f2f2f2", label="not mature")
     yield Line2D([], [], color="#444444", lw=1.1, ls="--", label="estimated without labels, 95%")
+    if any(next(_guesses(each, "auc_roc", SHIFTED), None) for each in found):
+        yield Line2D([], [], color="#444444", lw=1.1, ls=":", marker="x", ms=5, label="the same, mix weighed")

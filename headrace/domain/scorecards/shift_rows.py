@@ -69,13 +69,13 @@ class FeatureBins:
         return RowSample(self.empty.bins, keys, places, *none)
 
 
-def _largest(keys: npt.NDArray[np.int64]) -> np.int64:
+def _largest(keys: npt.NDArray[np.int64]) -> int:
     """A key that no sample of these goes beyond."""
     if len(keys) > SAMPLED:
         found = np.partition(keys, SAMPLED - 1)[SAMPLED - 1]
         if len(np.unique(keys[keys <= found])) >= SAMPLED:
-            return found
-    return keys.max()
+            return int(found)
+    return int(keys.max())
 
 
 @dataclass(frozen=True, slots=True)

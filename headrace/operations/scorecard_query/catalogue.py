@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.domain.pipeline.document import closest
-from headrace.domain.scorecards.card import ESTIMATED, FARED, UNMATCHED, Figure
+from headrace.domain.scorecards.card import ESTIMATED, FARED, RESTS_ON, SHIFTED, SHIFTED_FARED, UNMATCHED, Figure
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.span import Summary
 
 ALL = "all"
+_GUESSED = ("positive_rate", "auc_roc", "average_precision", "precision", "recall", "value")
 KEY = (
     "decision_rate", "mean_score", "latency_p50_ms", "latency_p99_ms", "backfilled_share",
     "compute_ms_per_prediction",
@@ -17,7 +18,7 @@ KEY = (
     "positive_rate", "auc_roc", "average_precision", "precision", "recall", "f1",
     "log_loss", "calibration_error", "calibration_bias", "value", "value_per_prediction", "label_delay_p50_hours",
     "bias", "mean_absolute_error", "root_mean_square_error", "r2",
-    *(ESTIMATED + name for name in ("positive_rate", "auc_roc", "average_precision", "precision", "recall", "value")),
+    *(prefix + name for prefix in (ESTIMATED, SHIFTED) for name in _GUESSED), SHIFTED + RESTS_ON, SHIFTED + "uncovered",
     *(f"{kind}precision_at_" for kind in ("", "entity_")),
 )  # fmt: skip
 """What is shown when nobody asks for more; a name that ends with `_` stands for all that begin with it."""
@@ -29,6 +30,8 @@ SHARES = {
     "conflicting_share",
     "backfilled_share",
     "estimated_positive_rate",
+    "shifted_positive_rate",
+    "shifted_uncovered",
 }
 
 
@@ -45,7 +48,8 @@ def picked(text: str | None, found: Sequence[Summary]) -> list[str] | None:
         return known
     names = []
     for wanted in (part.strip() for part in text.split(",")):
-        some = [name for name in known if name == wanted or name in (ESTIMATED + wanted, FARED + wanted)]
+        others = [prefix + wanted for prefix in (ESTIMATED, FARED, SHIFTED, SHIFTED_FARED)]
+        some = [name for name in known if name in (wanted, *others)]
         if not some:
             raise ConfigurationError(f"--figures: there is no figure {wanted}: {closest(wanted, known)}")
         names += some
@@ -64,10 +68,10 @@ def shown(name: str, names: Sequence[str]) -> bool:
 def title(name: str) -> str:
     """A figure's name for people.
 
-    >>> title("entity_precision_at_100_per_day"), title("latency_p99_ms"), title("estimated_auc_roc")
+    >>> title("entity_precision_at_100_per_day"), title("latency_p99_ms"), title("shifted_auc_roc")
     ("entities' precision@100", 'latency p99, ms', 'AUC ROC')
     """
-    text = name.removeprefix(ESTIMATED)
+    text = name.removeprefix(ESTIMATED).removeprefix(SHIFTED)
     if text.startswith("entity_precision_at_"):
         return f"entities' precision@{text.split('_')[3]}"
     if text.startswith("precision_at_"):
@@ -80,6 +84,8 @@ def title(name: str) -> str:
         "bytes_per_prediction": "bytes a row",
         "value_per_prediction": "value a row",
         "coverage": "outcomes known",
+        RESTS_ON: "rows that count",
+        "uncovered": "kinds never met",
     }
     return named.get(text, text.replace("_", " "))
 

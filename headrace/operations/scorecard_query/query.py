@@ -10,6 +10,7 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.scorecards.grouped_tallies import PARTS
 from headrace.domain.scorecards.identity import Identity
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.model_choice import ARMS
 from headrace.operations.comparison.training_overlap import Origin, origins
@@ -94,7 +95,9 @@ def scorecards(
     channel = contracts.channel(PARTS)
     parts = ranges(settings.connection, channel.name)
     with progress.count("parts", sum(part.stop - part.start for part in parts)) as advance:
-        sums = Sums(spec, read_sums(settings.connection, channel, parts, advance, spec))
+        store = store_at(settings.models)
+        told = read_sums(settings.connection, channel, parts, advance, spec)
+        sums = Sums(spec, told, PackagedRows(store).rows)
     with progress.stage("summing up"):
         chosen = _chosen(sums.models, request.model, request.arm, spec.name)
         span, lacking = sums.span(chosen, request.span), sums.lacking(chosen, request.span)
@@ -102,7 +105,6 @@ def scorecards(
         if not found:
             raise ConfigurationError(f"{spec.name} has no windows of {span.text}: name others with --window or --last")
         names = picked(request.figures, found)
-        store = store_at(settings.models)
         known = origins(store, lambda: facts_of(settings, contracts), [each.who for each in found])
     going_on = incidents(settings.connection, contracts.channel("control"))
     notes = [each.note for each in going_on if each.within(span)]

@@ -65,6 +65,8 @@ class ArmFigures:
         labels_read_to: label time; None where none were read.
         overdue: predictions that should have an outcome and have none.
         estimates: how estimates of a figure did, once outcomes came.
+        estimates_together: the same of each estimator (`estimated`, `shifted`), of windows alone that all of them
+            estimated: these can be compared.
     """
 
     model: str
@@ -86,6 +88,7 @@ class ArmFigures:
     ahead_windows: Sequence[int]
     figures: Sequence[Figure]
     estimates: Mapping[str, EstimateError]
+    estimates_together: Mapping[str, Mapping[str, EstimateError]]
     by_window: Sequence[WindowFigures]
     segment: SegmentFigures | None
 
@@ -136,6 +139,7 @@ def arm_figures(
         ahead_windows=each.ahead,
         figures=_figures(each.figures.values(), names),
         estimates=each.fared,
+        estimates_together={name.rstrip("_"): found for name, found in each.compared.items()},
         by_window=[
             WindowFigures(start, start + length, start in seen, **_card(made, names))
             for start, made in each.windows.items()

@@ -11,20 +11,25 @@ from headrace.domain.quality.score_table import CAP
 from headrace.domain.scorecards.card import (
     ESTIMATED,
     NO_REFERENCE,
+    SHIFTED,
     Card,
     Figure,
     Reference,
     card,
+    estimable,
     gaps,
     mature,
     referred,
     whole,
 )
-from headrace.domain.scorecards.card_builder import REFERENCES
+from headrace.domain.scorecards.card_builder import REFERENCES, Rows
 from headrace.domain.scorecards.estimate_errors import EstimateError, judged
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged
+from headrace.domain.scorecards.shift_figures import ShiftFigures, shift_figures, unsampled
+from headrace.domain.scorecards.shift_rows import NoShift
+from headrace.errors import Transient
 from headrace.operations.scorecard_query.group_order import in_order
 from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
 from headrace.streaming.kafka.bindings import Channel
@@ -33,6 +38,10 @@ from headrace.streaming.kafka.reader import Range, read
 
 NEWEST = 7
 """Mature windows that are told when nobody asks for a span, and all that came after them."""
+JUDGED = NEWEST
+"""Mature windows, the newest of a span, whose figures under shifted inputs are told: each takes a third of a second."""
+NOT_JUDGED = NoShift(f"they are told of the newest {JUDGED} mature windows of a span, and of all others together")
+AWAY = NoShift("the model store does not answer")
 PAUSE = 16
 """Windows without anything before a few events that are no news, but dated ahead."""
 _NOTHING: Mapping[Group, Tally] = {}
@@ -52,6 +61,7 @@ class Summary:
         gaps: between those groups.
         windows: the card of each window.
         fared: estimates of mature windows, by figure.
+        compared: the same of each estimator (`ESTIMATORS`), of windows alone that all of them estimated.
         as_of: label time up to which labels had been read when the pipeline's newest outcome was told, milliseconds;
             UNREAD where none were.
         ahead: those of the windows that a few events dated ahead of all others made.
@@ -69,6 +79,7 @@ class Summary:
     fared: Mapping[str, EstimateError]
     as_of: int = UNREAD
     ahead: Sequence[int] = ()
+    compared: Mapping[str, Mapping[str, EstimateError]] = field(default_factory=dict)
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -77,7 +88,7 @@ class Summary:
         if self.known is not None:
             found |= {name: figure for name, figure in self.known.figures.items() if figure.basis == "outcomes"}
         if self.guessed is not None:
-            found |= {name: f for name, f in self.guessed.figures.items() if name.startswith(ESTIMATED)}
+            found |= {name: f for name, f in self.guessed.figures.items() if name.startswith((ESTIMATED, SHIFTED))}
         return found
 
     @property
@@ -150,10 +161,12 @@ class Sums:
     Parameters:
         pipeline: its windows, segments, value matrix.
         aggregate: what was read.
+        rows: of models, to estimate under shifted inputs by; None: nobody is to be told of that.
     """
 
-    def __init__(self, pipeline: Pipeline, aggregate: ModelAggregate) -> None:
+    def __init__(self, pipeline: Pipeline, aggregate: ModelAggregate, rows: Rows | None = None) -> None:
         self._pipeline = pipeline
+        self._rows = rows
         kind = _kind(pipeline)
         self._models = {}
         for who, windows in aggregate.windows.items():
@@ -203,13 +216,21 @@ class Sums:
         complete = [start for start in starts if model.complete(start)]
         rest = [start for start in starts if start not in complete]
 
-        def of(some: Sequence[int], group: Group = WHOLE) -> Card | None:
+        def of(some: Sequence[int], group: Group = WHOLE, shift: bool = False) -> Card | None:
             tally = model.together(some, group)
-            return None if tally is None else card(tally, pipeline, model.before(some[0], group))
+            if tally is None:
+                return None
+            shifted = self._shifted(who, tally) if shift else None
+            return card(tally, pipeline, model.before(some[0], group), shifted=shifted)
 
         together = of(starts)
         assert together is not None, "each of them has predictions"
-        cards = {start: card(model.tallies(start)[WHOLE], pipeline, model.before(start)) for start in starts}
+        cards = {}
+        for start in starts:
+            tally = model.tallies(start)[WHOLE]
+            own = None if self._rows is None else NOT_JUDGED
+            shifted = self._shifted(who, tally) if start in complete[-JUDGED:] else own
+            cards[start] = card(tally, pipeline, model.before(start), shifted=shifted)
         groups: dict[str, Card] = {}
         found: dict[str, Figure] = {}
         if segment is not None:
@@ -225,14 +246,27 @@ class Sums:
             complete,
             together,
             of(complete) if complete else None,
-            of(rest) if rest else None,
+            of(rest, shift=True) if rest else None,
             groups,
             found,
             cards,
             judged([cards[start] for start in complete]).get(ESTIMATED, {}),
             self._as_of,
             [start for start in starts if start > model.newest],
+            judged([cards[start] for start in complete], together=True),
         )
+
+    def _shifted(self, who: Identity, tally: Tally) -> ShiftFigures | NoShift | None:
+        """What figures probably are although the mix of inputs shifted, or why that cannot be told."""
+        if self._rows is None or not estimable(tally, self._pipeline):
+            return None
+        try:
+            rows = self._rows(who)
+        except Transient:
+            return AWAY
+        if isinstance(rows, NoShift):
+            return rows
+        return unsampled(tally, rows) or shift_figures(tally, rows, self._pipeline.value)
 
 
 def unmatched(summary: Summary) -> list[int]:
