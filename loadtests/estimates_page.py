@@ -71,8 +71,8 @@ def _head() -> Iterator[str]:
         "How good a model probably is can be told before labels come. This page says how far such estimates are off, "
         "held against the labels; `make estimates` measures it and writes the page. An entry is the mean distance of "
         "estimate and realised figure over the windows, in brackets how many of the 95% intervals hold the realised "
-        "figure. CPU s is the median of a window, with all intervals. The least of a column is bold. Cards tell the curve's "
-        "CBPE and our PAPE side by side ([scorecards](scorecards.md#when-the-mix-shifts))."
+        "figure. CPU s is the median of a window, with all intervals. The least of a column is bold. Cards tell the "
+        "curve's CBPE and our PAPE side by side ([scorecards](scorecards.md#when-the-mix-shifts))."
     )
     yield "\n| estimator | what it does |\n|---|---|"
     yield f"| {SAME} | the figure that the reference had |"
