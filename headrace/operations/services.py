@@ -132,7 +132,7 @@ SERVICES: Mapping[str, ServiceEntry] = {
         ServiceEntry(
             "drift",
             "DriftSettings",
-            reads=("predictions", "outcomes", "drift-parts"),
+            reads=("predictions", "shadow-predictions", "outcomes", "dead-letters", "drift-parts"),
             writes=("drift-parts", "drift", "control"),
             state="evidence for changes, by model",
             models=True,

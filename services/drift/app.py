@@ -8,7 +8,7 @@ from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.records.drift_parts import PARTS
-from headrace.domain.records.watched_columns import STREAMS, ModelIdentity, WatchedColumns
+from headrace.domain.records.watched_columns import ModelIdentity, WatchedColumns
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner
 from services.drift.metrics import DriftMetrics
@@ -18,7 +18,7 @@ from services.drift.settings import DriftSettings
 
 
 def build(settings: DriftSettings, contracts: Contracts | None = None) -> Runner:
-    """A member of `drift`: predictions and outcomes to incidents.
+    """A member of `drift`: predictions, outcomes and dead letters to incidents.
 
     `contracts`: those that the settings name, where they were read before.
     """
@@ -27,7 +27,7 @@ def build(settings: DriftSettings, contracts: Contracts | None = None) -> Runner
     wiring = contracts.wiring("drift", settings, Watcher.inputs, [PARTS, "drift", "control"])
     metrics = Metrics()
     store = ModelStore(settings.models, settings.model_cache)
-    schemas = {stream: wiring.inputs[number].codec.reader.arrow for number, stream in enumerate(STREAMS)}
+    schemas = {each.logical: each.codec.reader.arrow for each in wiring.inputs}
 
     def columns(stream: str, model: ModelIdentity) -> WatchedColumns:
         package = load(store.fetch(store.place(*model), model.digest), model.digest)

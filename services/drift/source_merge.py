@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.drift.allowance import months
-from headrace.domain.records.drift_parts import NAMES, Floats, Ints, ModelRows, columns_of, joined, rows_of
+from headrace.domain.records.drift_parts import NAMES, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
@@ -21,14 +20,12 @@ class DueRows:
     """Rows of a model whose turn it is, in their order.
 
     Attributes:
-        months: float64, the time that each stands for: the part of a month by which time went on with it.
         reached: int64, event time with it, milliseconds; never falls.
         turn: int64, its place among the rows of all models, ascending.
     """
 
     model: ModelIdentity
     rows: ModelRows
-    months: Floats
     reached: Ints
     turn: Ints
 
@@ -36,7 +33,7 @@ class DueRows:
         """Those whose turn is in [low, high)."""
         first, end = np.searchsorted(self.turn, (low, high)).tolist()
         part = slice(first, end)
-        return DueRows(self.model, self.rows.take(part), self.months[part], self.reached[part], self.turn[part])
+        return DueRows(self.model, self.rows.take(part), self.reached[part], self.turn[part])
 
 
 class SourceMerge:
@@ -61,9 +58,9 @@ class SourceMerge:
 
     def take(
         self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
-    ) -> None:
+    ) -> int:
         """Take up what a source tells: rows below `next_offset`, after which its time is at `progress`; what it told
-        before is left out.
+        before is left out. How many of the rows are new.
 
         Raises ContractError for a source that does not exist.
         """
@@ -71,12 +68,15 @@ class SourceMerge:
             raise ContractError(f"a drift part of source partition {source}, there are {len(self.next_offset)}")
         known = int(self.next_offset[source])
         if next_offset < known:
-            return
+            return 0
+        count = 0
         for model, told in rows.items():
             fresh = told.take(told.offset >= known)
             if len(fresh):
                 self._waiting.setdefault(model, []).append(fresh)
+                count += len(fresh)
         self.next_offset[source], self._progress[source], self._idle[source] = next_offset, progress, idle
+        return count
 
     def given(self) -> Iterator[DueRows]:
         """For each model the rows whose turn it is."""
@@ -103,14 +103,13 @@ class SourceMerge:
         offset = np.concatenate([rows.offset for rows in due.values()])
         order = np.lexsort((offset, source, progress))
         reached = np.maximum.accumulate(np.append(self._reached, progress[order]))
-        gone = np.where(reached[:-1] == NEVER, 0.0, months(self._reached, reached[1:]))
         self._reached = int(reached[-1])
-        stands, times, turn = np.empty(len(order)), np.empty(len(order), np.int64), np.empty(len(order), np.int64)
-        stands[order], times[order], turn[order] = gone, reached[1:], np.arange(len(order))
+        times, turn = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+        times[order], turn[order] = reached[1:], np.arange(len(order))
         at = 0
         for model, its in due.items():
             place = slice(at, at + len(its))
-            yield DueRows(model, its, stands[place], times[place], turn[place])
+            yield DueRows(model, its, times[place], turn[place])
             at += len(its)
 
     def columns(self) -> tuple[list[ModelIdentity], dict[str, packing.Column]]:

@@ -3,28 +3,73 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.drift.alarms import Alarm, DriftEnd
+from headrace.domain.drift.alarms import Alarm, ColumnStanding, DriftEnd
+from headrace.domain.drift.allowance import months
 from headrace.domain.drift.incidents import Incidents, IncidentStep
-from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.pipeline.units import duration
+from headrace.domain.records.drift_parts import Bytes, Floats, Ints
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.watermarks.event_time import NEVER
 from services.drift.source_merge import DueRows, SourceMerge
 
 FORGOTTEN = 100_000
 """Rows of the stream after the last of a model with which it counts as one that answers no more."""
+
 DAY = 86_400_000
-Monitors = Callable[[ModelIdentity], ModelMonitor | None]
+
+
+class Monitor(Protocol):
+    """A fold of the rows of one model, or of what is refused for one reason: see `ModelMonitor`, `RefusalRate`."""
+
+    evidence: float
+
+    @property
+    def events(self) -> int:
+        """How many rows there were."""
+
+    def fold(self, places: Bytes, values: Floats, times: Ints, begun: Floats) -> Iterator[Alarm | DriftEnd]:
+        """Take rows in, in their order; what follows from them as it does."""
+
+    def begin_anew(self, columns: Sequence[str]) -> None:
+        """What comes next is usual."""
+
+    def course(self) -> list[tuple[int, float]]:
+        """The highest evidence within each hour since this was asked last."""
+
+    def whole(self) -> ColumnStanding:
+        """How all columns stand together."""
+
+    def standing(self) -> list[ColumnStanding]:
+        """How each column stands."""
+
+    def save(self) -> dict[str, packing.Column]:
+        """All of it as columns."""
+
+    def load(self, columns: Mapping[str, packing.Column]) -> None:
+        """Take over what `save` gave."""
+
+
+Monitors = Callable[[ModelIdentity], Monitor | None]
+
+
+class LastRow(NamedTuple):
+    """The newest row of a model: its number in the stream, and event time with it, milliseconds."""
+
+    number: int
+    reached: int
 
 
 class StreamWatch:
     """A fold of the parts that tell of one stream.
+
+    Several models may answer the same event, and then all but the first of its rows come when time has gone on already.
+    So each model's rows stand for the time since its own last row, and time is shared among the models that answer.
 
     Args:
         sources: how many partitions it has.
@@ -44,11 +89,11 @@ class StreamWatch:
         self._made = monitor
         self._accept_after = accept_after
         self.merge = SourceMerge(sources)
-        self.monitors: dict[ModelIdentity, ModelMonitor] = {}
+        self.monitors: dict[ModelIdentity, Monitor] = {}
         self.incidents = Incidents()
         self.rows = 0
         self.reached: int | None = None
-        self._last: dict[ModelIdentity, int] = {}
+        self._last: dict[ModelIdentity, LastRow] = {}
 
     def watch(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
         """Watch the rows whose turn it is; what follows from them, in their order."""
@@ -58,36 +103,57 @@ class StreamWatch:
         while low < count:
             if low in days:
                 yield from self._accept_old(days[low])
-            ends = [*days, *(last + FORGOTTEN + 1 - begun for last in self._last.values())]
+            ends = [*days, *(last.number + FORGOTTEN + 1 - begun for last in self._last.values())]
             high = min([count, *(end for end in ends if end > low)])
             yield from self._watch([each.between(low, high) for each in due], begun)
             self.rows, low = begun + high, high
             yield from self._forget()
 
     def _watch(self, due: list[DueRows], begun: int) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        there = [each for each in due if len(each.rows) and self._known(each.model)]
+        known = len(self._last)
+        new = np.sort([int(each.turn[0]) for each in there if each.model not in self._last])
         found: list[tuple[int, ModelIdentity, Alarm | DriftEnd]] = []
-        for each in due:
-            if not len(each.rows):
-                continue
-            monitor = self.monitors.get(each.model) or self._made(each.model)
-            if monitor is None:
-                continue
-            self.monitors[each.model] = monitor
-            rows, before = each.rows, monitor.events
-            for said in monitor.fold(rows.places, rows.values, each.reached, each.months):
+        for each in there:
+            monitor, rows = self.monitors[each.model], each.rows
+            before = monitor.events
+            share = known + np.searchsorted(new, each.turn, side="right")
+            stands_for = self._months(each.model, each.reached) / share
+            for said in monitor.fold(rows.places, rows.values, each.reached, stands_for):
                 found.append((int(each.turn[said.event - before - 1]), each.model, said))
-            self._last[each.model] = begun + int(each.turn[-1]) + 1
+            self._last[each.model] = LastRow(begun + int(each.turn[-1]) + 1, int(each.reached[-1]))
             self.reached = max(NEVER if self.reached is None else self.reached, int(each.reached[-1]))
         for _, model, said in sorted(found, key=lambda row: row[0]):
-            if isinstance(said, Alarm):
-                yield model, self.incidents.alarmed(model.title, said)
-            else:
-                step = self.incidents.ended(model.title, said)
-                if step is not None:
-                    yield model, step
+            yield from self._step(model, said)
+
+    def _known(self, model: ModelIdentity) -> bool:
+        monitor = self.monitors.get(model) or self._made(model)
+        if monitor is not None:
+            self.monitors[model] = monitor
+        return monitor is not None
+
+    def _months(self, model: ModelIdentity, reached: Ints) -> Floats:
+        """The time that each row of a model stands for; none while there is no time yet."""
+        last = self._last.get(model)
+        before = NEVER if last is None else last.reached
+        found: Floats = np.where(np.append(before, reached[:-1]) == NEVER, 0.0, months(before, reached))
+        return found
+
+    def _step(self, model: ModelIdentity, said: Alarm | DriftEnd) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        if isinstance(said, Alarm):
+            yield model, self.incidents.alarmed(model.title, said)
+            return
+        step = self.incidents.ended(model.title, said)
+        if step is not None:
+            yield model, step
+
+    def over(self, ends: Iterable[tuple[ModelIdentity, DriftEnd]]) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
+        """Something else than rows of the stream says that changes are over."""
+        for model, end in ends:
+            yield from self._step(model, end)
 
     def _forget(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
-        for old in [each for each, last in self._last.items() if self.rows - last > FORGOTTEN]:
+        for old in [each for each, last in self._last.items() if self.rows - last.number > FORGOTTEN]:
             gone = self.monitors.pop(old)
             del self._last[old]
             step = self.incidents.gone(old.title, gone.events, self.reached or 0)
@@ -133,7 +199,7 @@ class StreamWatch:
             found |= {f"monitor.{number}.{name}": column for name, column in monitor.save().items()}
         said = {
             "waiting": [list(model) for model in waiting],
-            "models": [[list(model), self._last[model]] for model in self.monitors],
+            "models": [[list(model), *self._last[model]] for model in self.monitors],
             "incidents": self.incidents.dump(),
             "rows": self.rows,
             "reached": self.reached,
@@ -143,12 +209,12 @@ class StreamWatch:
     def load(self, said: Mapping[str, Any], columns: Mapping[str, packing.Column]) -> None:
         """Take over what `save` gave."""
         self.merge.load([ModelIdentity(*model) for model in said["waiting"]], packing.beneath(columns, "merge."))
-        for number, (names, last) in enumerate(said["models"]):
+        for number, (names, *last) in enumerate(said["models"]):
             model = ModelIdentity(*names)
             monitor = self._made(model)
             if monitor is not None:
                 monitor.load(packing.beneath(columns, f"monitor.{number}."))
-                self.monitors[model], self._last[model] = monitor, last
+                self.monitors[model], self._last[model] = monitor, LastRow(*last)
         self.incidents = Incidents.of(said["incidents"])
         self.rows, self.reached = said["rows"], said["reached"]
 

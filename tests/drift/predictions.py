@@ -112,6 +112,27 @@ def _values(given: Floats | None, field: pa.Field, rows: int) -> pa.Array:
     return pa.array([plain] * rows, pa.int64() if plain == 0 else pa.string()).cast(field.type)
 
 
+def letters(refused: Ints, times: Ints, reason: str, partition: int = 0, topic: str = "events") -> pa.RecordBatch:
+    """Dead letters of a partition of a topic: offsets there, when they were written, why they were refused."""
+    rows = [
+        {
+            "topic": f"card_fraud.{topic}",
+            "partition": partition,
+            "offset": offset,
+            "timestamp": time,
+            "reason": reason,
+            "detail": "",
+            "service": "enrich",
+            "group": "card_fraud.enrich",
+            "code_version": "1",
+            "time": time + 1_000,
+            "headers": [],
+        }
+        for offset, time in zip(refused.tolist(), times.tolist(), strict=True)
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["dead-letters"])
+
+
 def batch(stream: str, records: pa.RecordBatch, partition: int, first: int) -> Batch:
     """Records of a partition, from an offset on."""
     count = records.num_rows

@@ -22,7 +22,7 @@ from headrace.domain.records.control_events import (
     DriftOpened,
     read_event,
 )
-from headrace.domain.records.drift_parts import PARTS, Acceptance, pack, unpack
+from headrace.domain.records.drift_parts import PARTS, SOURCES, Acceptance, pack, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
 from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, slot
@@ -47,7 +47,7 @@ def member(columns: Any = columns_of) -> Watcher:
     names = (PARTS, "drift", "control")
     registry = DriftMetrics(CollectorRegistry())
     service = Watcher(STRICT, columns, *(made.SCHEMAS[name] for name in names), 1.0, 10.0, registry)
-    service.start({PREDICTIONS: PARTITIONS, OUTCOMES: PARTITIONS, PARTS: 1})
+    service.start({**dict.fromkeys(SOURCES, PARTITIONS), PARTS: 1})
     return service
 
 
@@ -75,7 +75,7 @@ class Group:
         self.owner.restore(self.here, None)
         self.of = {
             slot(place, number): self.services[self.random.randrange(self.members)]
-            for place in (0, 1)
+            for place in range(len(SOURCES))
             for number in range(PARTITIONS)
         }
         for partition, service in self.of.items():
@@ -123,7 +123,9 @@ class Group:
             rows = Batch(PARTS, told, pa.nulls(count, pa.binary()), here, offsets, nothing)
             admitted = self.owner.admit(rows, 0.0)
             assert not admitted.rejects
-            self.take(self.owner.process(admitted.batch, 0.0).emits)
+            answer = self.owner.process(admitted.batch, 0.0)
+            assert not answer.rejects
+            self.take(answer.emits)
             self.folded = len(self.parts)
 
     def take(self, emits: tuple[Emit, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headrace.domain.drift.allowance import LONGEST, MONTH
 from headrace.domain.records.drift_parts import ModelRows, pack, unpack
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.errors import ContractError
@@ -69,15 +68,6 @@ def test_what_was_told_before_is_left_out() -> None:
     merge.take(0, 1, 10, False, rows(0, 10))
     merge.take(0, 4, 50, False, rows(0, 10, 20, 30, 40))
     assert given(merge) == [(10, 0), (20, 0), (30, 0), (40, 0)]
-
-
-def test_a_row_stands_for_the_time_that_went_by_and_a_gap_for_little() -> None:
-    """The sum is the time that the stream took, but for gaps."""
-    merge = SourceMerge(1)
-    times = [0, 1_000, 1_000, 5_000, 5_000 + MONTH]
-    merge.take(0, 5, 2 * MONTH, True, rows(0, *times))
-    (due,) = merge.given()
-    assert (due.months * MONTH).tolist() == pytest.approx([0, 1_000, 0, 4_000, LONGEST])
 
 
 def test_partitions_that_are_added_are_waited_for_and_fewer_are_refused() -> None:

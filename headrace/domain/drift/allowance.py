@@ -11,8 +11,12 @@ from headrace.domain.drift.reference_bins import Floats, Ints
 MONTH = 30 * 86_400_000
 LONGEST = MONTH // 1_000
 """The most time that one event stands for, milliseconds: a gap in a stream is no time in which anything could alarm."""
-SHARES: Mapping[str, float] = {"predictions": 0.75, "outcomes": 0.25}
-"""Of the false alarms that are allowed: for what models read and answer, and for how wrong they are."""
+SHARES: Mapping[str, float] = {"predictions": 0.6, "shadow-predictions": 0.1, "outcomes": 0.25, "dead-letters": 0.05}
+"""Of the false alarms that are allowed, by what an alarm is worth: for the models that somebody waits for, for dark
+ones, for how wrong all are, and for what is refused. A share s takes ln(1 / s) more evidence than all would, of some 18
+that an alarm needs: 0.5, 2.3, 1.4 and 3.0."""
+OF_LABELS = "outcomes"
+"""The stream that a pipeline without labels does not have: its share is the others', as they share."""
 
 
 def threshold(per_month: float, stream: str, labelled: bool) -> float:
@@ -20,13 +24,13 @@ def threshold(per_month: float, stream: str, labelled: bool) -> float:
 
     Args:
         per_month: false alarms that a pipeline allows.
-        stream: `predictions` or `outcomes`.
-        labelled: whether it has labels; without, all are allowed for predictions.
+        stream: of `SHARES`.
+        labelled: whether it has labels.
 
-    >>> threshold(1.0, "outcomes", labelled=True)
-    4.0
+    >>> threshold(1.0, "outcomes", labelled=True), threshold(1.0, "predictions", labelled=False)
+    (4.0, 1.25)
     """
-    return 1 / (per_month * (SHARES[stream] if labelled else 1.0))
+    return (1.0 if labelled else 1.0 - SHARES[OF_LABELS]) / (per_month * SHARES[stream])
 
 
 def months(before: int | None, reached: Ints) -> Floats:

@@ -1,4 +1,4 @@
-"""drift_part records: what one partition of predictions or outcomes means to whoever watches all of them for drift."""
+"""drift_part records: what one partition of a topic means to whoever watches all of them for drift."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.columnar import packing
-from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.domain.records.watched_columns import STREAMS, ModelIdentity
 from headrace.errors import ContractError
 
 PARTS, DECISIONS = "drift-parts", "decisions"
 """The topic, and the source of what people decide: it stands among the rows, so that it holds from a place on."""
+REFUSED = "dead-letters"
+"""The topic that tells how much is refused, and of what: in the place of a model stands what is refused for one reason,
+(logical topic, reason, nothing)."""
+SOURCES = (*STREAMS, REFUSED)
+"""All topics that are watched, each by itself."""
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -32,9 +32,9 @@ Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
-PREDICTIONS, OUTCOMES = "predictions", "outcomes"
-STREAMS = (PREDICTIONS, OUTCOMES)
-"""The topics whose rows are watched, each by itself."""
+PREDICTIONS, SHADOW, OUTCOMES = "predictions", "shadow-predictions", "outcomes"
+STREAMS = (PREDICTIONS, SHADOW, OUTCOMES)
+"""The topics whose rows are watched by what their model's package says, each by itself."""
 LARGEST = float(np.finfo(np.float64).max)
 """Infinite values count as this."""
 NO_CHANGES: Mapping[str, Callable[[Floats], Floats]] = {}
@@ -58,8 +58,8 @@ class ModelIdentity(NamedTuple):
 class WatchedColumns:
     """The columns of a stream that are watched for a model; a pure function of rows.
 
-    Of predictions: what the model reads, its score and decision, the ages of views, and of a sample what its inputs
-    contributed. Of outcomes: how wrong it was, in all and in each group of the segments.
+    Of predictions, dark ones too: what the model reads, its score and decision, the ages of views, and of a sample what
+    its inputs contributed. Of outcomes: how wrong it was, in all and in each group of the segments.
 
     Args:
         stream: of `STREAMS`.
@@ -99,7 +99,7 @@ class WatchedColumns:
         self._segments = Segments(pipeline)
         self._matrix: FeatureMatrix | None = None
         answers = {} if reference is None else reference.answers
-        if stream == PREDICTIONS:
+        if stream != OUTCOMES:
             self._inputs = manifest.input_names
             calendar = {*pipeline.clock_features, *(() if reference is None else reference.calendar)}
             self.left_out = tuple(name for name in self._inputs if name in calendar)
