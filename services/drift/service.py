@@ -36,7 +36,7 @@ from services.drift.control_records import ControlRecords, incident_of
 from services.drift.metrics import DriftMetrics
 from services.drift.record_checks import sound
 from services.drift.source_partitions import RefusedPartition, RowsPartition
-from services.drift.standing_records import Standing, StandingRecords
+from services.drift.standing_records import ModelStanding, StandingRecords
 from services.drift.stream_watch import Monitor, StreamWatch, text_of
 
 log = logger("drift")
@@ -313,7 +313,9 @@ class Watcher(Service):
             for model, monitor in watch.monitors.items():
                 self._figures.evidence.labels(stream, model.name, model.version).set(monitor.evidence)
                 watched = None if stream == REFUSED else self._watched(stream, model)
-                standing = Standing(stream, model, watch.reached or 0, incident, watched.left_out if watched else ())
+                standing = ModelStanding(
+                    stream, model, watch.reached or 0, incident, watched.left_out if watched else ()
+                )
                 rows += self._records.rows(standing, monitor, now)
         self._figures.waiting.set(sum(len(watch.merge) for watch in watches.values()))
         return self._records.emit(rows, self._here)

@@ -22,7 +22,7 @@ UNTOLD: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ModelStanding:
     """What is said of a model beside its columns.
 
     Attributes:
@@ -52,7 +52,7 @@ class StandingRecords:
         self._pipeline = pipeline
         self._schema = schema
 
-    def rows(self, standing: Standing, monitor: Monitor, now: float) -> list[dict[str, Any]]:
+    def rows(self, standing: ModelStanding, monitor: Monitor, now: float) -> list[dict[str, Any]]:
         """Of each hour of the course since this was asked last, of all columns, of each, of those left out."""
         same = {
             "pipeline": self._pipeline,

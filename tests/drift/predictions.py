@@ -112,18 +112,20 @@ def _values(given: Floats | None, field: pa.Field, rows: int) -> pa.Array:
     return pa.array([plain] * rows, pa.int64() if plain == 0 else pa.string()).cast(field.type)
 
 
-def letters(refused: Ints, times: Ints, reason: str, partition: int = 0, topic: str = "events") -> pa.RecordBatch:
+def letters(
+    refused: Ints, times: Ints, reason: str, partition: int = 0, topic: str = "events", pipeline: str = "card_fraud"
+) -> pa.RecordBatch:
     """Dead letters of a partition of a topic: offsets there, when they were written, why they were refused."""
     rows = [
         {
-            "topic": f"card_fraud.{topic}",
+            "topic": f"{pipeline}.{topic}",
             "partition": partition,
             "offset": offset,
             "timestamp": time,
             "reason": reason,
             "detail": "",
             "service": "enrich",
-            "group": "card_fraud.enrich",
+            "group": f"{pipeline}.enrich",
             "code_version": "1",
             "time": time + 1_000,
             "headers": [],

@@ -27,6 +27,11 @@ ROWS = 24_000
 SHIFTED, FLIPPED = 8_000, 14_000
 SECOND = 1_000
 STEPS = 40
+DARK = 12_000
+"""Rows that a challenger scores too, of the first ones."""
+REFUSED_AT, REFUSED = 20, 4
+"""A step in which some events of one partition are refused."""
+WATCHED = {"predictions": ROWS, "shadow-predictions": DARK, "outcomes": ROWS, "dead-letters": REFUSED}
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def records(model: ModelIdentity) -> tuple[pa.RecordBatch, pa.RecordBatch]:
 
 def watched(project: Project) -> dict[str, int]:
     """How many rows of each stream were watched."""
-    found = {"predictions": 0, "outcomes": 0}
+    found = dict.fromkeys(WATCHED, 0)
     for row in project.read("drift").to_pylist():
         if row["column"] == "" and row["state"] != "course":
             found[row["stream"]] = row["events"]
@@ -85,10 +90,17 @@ def play(project: Project, model: ModelIdentity, between: Callable[[int], None])
     for step in range(STEPS):
         for logical, columns in zip(("predictions", "outcomes"), parts, strict=True):
             rows = ROWS // STEPS
-            project.publish(columns.slice(step * rows, rows), "entity", logical)
+            part = columns.slice(step * rows, rows)
+            project.publish(part, "entity", logical)
+            if logical == "predictions" and step * rows < DARK:
+                project.publish(part, "entity", "shadow-predictions")
+        if step == REFUSED_AT:
+            refused = 20_000 + 10 * np.arange(REFUSED)
+            letters = made.letters(refused, made.START + refused * SECOND, "out_of_range", pipeline=project.name)
+            project.publish(letters, "topic", "dead-letters")
         between(step)
     end = time.monotonic() + 300
-    while watched(project) != {"predictions": ROWS, "outcomes": ROWS}:
+    while watched(project) != WATCHED:
         assert time.monotonic() < end, f"{watched(project)}\n{project.logs()}"
         project.revive()
         time.sleep(0.5)  # Polls the broker: there is no event to wait for.
@@ -122,7 +134,7 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     calm.start("drift-0")
     play(calm, model, lambda step: None)
     wanted = told(calm)
-    assert {evidence["stream"] for _, evidence in wanted} == {"predictions", "outcomes"}
+    assert {evidence["stream"] for _, evidence in wanted} == set(WATCHED)
 
     torn.start("drift-0")
     killed: list[str] = []
@@ -154,6 +166,12 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     shown = command(torn)
     assert shown.returncode == 3
     assert "terminal.risk_30d" in shown.stdout
+    assert by_stream["shadow-predictions"]["beside"] == [by_stream["predictions"]["incident"]]
+    of_refused = by_stream["dead-letters"]
+    assert [each["model"] for each in of_refused["columns"]] == ["events@out_of_range"]
+    assert of_refused["closed"] is not None
+    assert "refused" in command(torn, of_refused["incident"]).stdout
+    assert command(torn, of_refused["incident"], "--witnesses").returncode == 2
     one = command(torn, by_stream["predictions"]["incident"])
     assert "shift +" in one.stdout
     picture = torn.directory / "drift.png"
@@ -179,7 +197,7 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     assert "--reason" in refused.stderr
     assert command(torn, by_stream["predictions"]["incident"], "--accept", "--reason", "a new tariff").returncode == 0
     torn.await_count("control", len(wanted) + 1, between=torn.revive)
-    (closed,) = [said for name, said in told(torn) if "drift_closed" in name]
+    (closed,) = [said for name, said in told(torn) if "predictions/1/drift_closed" in name]
     assert closed["because"].endswith(": a new tariff")
     none = command(torn, "predictions/99")
     assert none.returncode == 2

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.reference_profile import LOSS
+from headrace.domain.drift.refusal_rate import REFUSED
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement
@@ -24,13 +25,19 @@ DECADES = 4
 NAMED = 3
 """Columns that an incident is shown with in a list of them."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
+OF_STREAMS = {
+    "predictions": "what it reads and answers",
+    "shadow-predictions": "what it reads and answers in the dark",
+    "outcomes": "how wrong it is",
+    "dead-letters": "how often that is refused",
+}
 STYLES = {"changed": "red", "learning": "dim", "left_out": "dim"}
 
 
 def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
     """How everything stands, then incidents."""
     for model in found.models:
-        what = "what it reads and answers" if model.stream == "predictions" else "how wrong it is"
+        what = OF_STREAMS[model.stream]
         yield f"[bold]{escape(model.model)}[/]: {what}, {model.events:,} {model.stream} up to {minute(model.reached)}"
         yield _columns(model)
         yield ""
@@ -93,7 +100,7 @@ def _incidents(found: Sequence[Incident]) -> Table:
     table.add_column("changed")
     for each in found:
         over = "open" if each.closed is None else minute(each.closed)
-        told = named(each.names)
+        told = named(each.names) + (f" (as in {', '.join(each.beside)})" if each.beside else "")
         times = minute(each.opened)[:16], _began(each.began)[:16], over[:16]
         table.add_row(escape(each.incident), *times, escape(told), style="red" if each.closed is None else None)
     return table
@@ -117,8 +124,10 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
     """All of one incident."""
     state = "open" if found.closed is None else f"over since {minute(found.closed)}: {found.because}"
     yield f"[bold]{escape(found.incident)}[/], {state}"
-    what = "what models read and answer" if found.stream == "predictions" else "how wrong models are"
-    yield f"in {what}; seen at {minute(found.opened)}, began {_began(found.began)}, all in event time"
+    times = f"seen at {minute(found.opened)}, began {_began(found.began)}, all in event time"
+    yield f"in {found.stream}: {OF_STREAMS[found.stream]}; {times}"
+    if found.beside:
+        yield f"most likely the same change as {escape(', '.join(found.beside))}, seen by other models"
     for (model, reached), several in groupby(found.columns, key=lambda each: (each.model, each.reached)):
         yield f"\n[bold]{escape(model)}[/], seen at {minute(reached)}"
         for each in several:
@@ -164,7 +173,8 @@ def _histogram(each: ChangedColumn) -> Table:
     for name in ("", "reference", "", "since", ""):
         table.add_column(name, no_wrap=True)
     most = max([*each.reference, *each.since, 1e-9])
-    for label, before, since in zip(bins_of(each.edges, len(each.reference)), each.reference, each.since, strict=True):
+    labels = ["passed", "refused"] if each.column == REFUSED else bins_of(each.edges, len(each.reference))
+    for label, before, since in zip(labels, each.reference, each.since, strict=True):
         if before >= 0.0005 or since >= 0.0005:
             cells = (f"{before:6.1%}", _block(before / most), f"{since:6.1%}", _block(since / most))
             table.add_row(label, *cells)

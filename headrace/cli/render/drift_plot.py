@@ -14,7 +14,12 @@ from headrace.operations.drift.report import DriftReport, Incident, WatchedModel
 HOUR = 3_600_000
 LOWEST = 1e-6
 """Of evidence over its threshold that is drawn."""
-TITLES = {"predictions": "what models read and answer", "outcomes": "how wrong they are"}
+TITLES = {
+    "predictions": "what models read and answer",
+    "shadow-predictions": "what dark models read and answer",
+    "outcomes": "how wrong models are",
+    "dead-letters": "what is refused",
+}
 
 
 def draw(found: DriftReport, out: Path) -> None:

@@ -242,7 +242,7 @@ def upper_bound(refused: int, records: int) -> float:
     """A share that is exceeded in `LEVEL` of such counts at most: n KL(k / n, p) = ln(1 / `LEVEL`) (Chernoff).
 
     >>> round(upper_bound(0, 5_000), 5), round(upper_bound(50, 5_000), 4)
-    (0.00092, 0.0147)
+    (0.00092, 0.0149)
     """
     seen = refused / records
     low, high = seen, 1.0

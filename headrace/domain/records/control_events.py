@@ -124,12 +124,12 @@ class DriftFinding(ControlFinding):
 
     Attributes:
         incident: its identity.
-        stream: logical topic whose rows tell of it: of predictions what models read and answer, of outcomes how wrong
-            they are.
+        stream: logical topic whose rows tell of it: of predictions what models read and answer, of shadow-predictions
+            what dark ones do, of outcomes how wrong they are, of dead-letters what is refused.
         reached: event time of it, milliseconds.
         began: event time at which it began, as far as the events that are remembered say; None: they do not.
-        model: `name@version`; of the end, all of them.
-        digest: the identity of its package; of the end, nothing.
+        model: `name@version`; of the end, all of them; of refused records their topic and the reason.
+        digest: the identity of its package; of the end, and of refused records, nothing.
         columns: JSON, a list of those that changed, or that are as before: of each its name, and of a change its share
             of the evidence, what won most, when it began, and the shares of its bins before and since.
     """

@@ -11,6 +11,8 @@ from typing import Any
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
+from headrace.domain.records.drift_parts import SOURCES
+from headrace.domain.records.watched_columns import PREDICTIONS, SHADOW
 from headrace.errors import ConfigurationError
 from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.kafka.bindings import Channel
@@ -18,8 +20,10 @@ from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.process.settings import Settings
 
-Key = tuple[str, str, str]
-"""Stream, digest of a model, column."""
+Key = tuple[str, str, str, str, str]
+"""Stream; name, version and digest of a model, or what stands there of refused records; column."""
+ANSWERED = (PREDICTIONS, SHADOW)
+"""Streams in which the same change of an event is seen by different models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class WatchedModel:
     """A model as it stands in a stream.
 
     Attributes:
-        stream: `predictions` or `outcomes`.
-        model: `name@version`.
+        stream: of `SOURCES`.
+        model: `name@version`; of refused records, their topic and the reason.
         digest: of its package.
         reached: event time up to which it was watched, milliseconds.
         told: by the clock, when that was said, milliseconds.
@@ -120,6 +124,8 @@ class Incident:
         because: of its end.
         evidence: of the first alarm, over the threshold.
         columns: in the order in which they were found; one that came twice stands twice.
+        beside: identities of those that are most likely of the same change, seen by other models: of champions where it
+            is of dark ones, or the other way about, at the same time, with a column in common.
     """
 
     incident: str
@@ -130,6 +136,7 @@ class Incident:
     because: str
     evidence: float
     columns: Sequence[ChangedColumn]
+    beside: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -138,8 +145,19 @@ class Incident:
 
     def within(self, span: TimeSpan) -> bool:
         """Whether it was going on within a span of event time."""
-        begin = self.opened if self.began is None else min(self.began, self.opened)
-        return begin < span.stop and (self.closed is None or self.closed >= span.start)
+        return self.begin < span.stop and (self.closed is None or self.closed >= span.start)
+
+    @property
+    def begin(self) -> int:
+        """Event time from which on it was going on, as far as is known, milliseconds."""
+        return self.opened if self.began is None else min(self.began, self.opened)
+
+    def like(self, other: Incident) -> bool:
+        """Whether both are most likely of the same change, see `beside`."""
+        if self.stream == other.stream or not {self.stream, other.stream} <= {*ANSWERED}:
+            return False
+        ends = [each.closed is None or each.closed >= of.begin for each, of in ((self, other), (other, self))]
+        return all(ends) and not {*self.names}.isdisjoint(other.names)
 
     @property
     def note(self) -> IncidentNote:
@@ -187,9 +205,9 @@ def drift_report(settings: Settings, contracts: Contracts) -> DriftReport:
     """
     name = contracts.pipeline.name
     newest: dict[Key, dict[str, Any]] = {}
-    courses: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    courses: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
     for row in _rows(settings.connection, contracts.channel("drift")):
-        of = row["stream"], row["model"]["digest"]
+        of = row["stream"], *row["model"].values()
         if row["state"] == "course":
             courses[of][_milliseconds(row["reached"])] = row["evidence"]
         else:
@@ -211,7 +229,11 @@ def incidents(connection: Connection, control: Channel) -> list[Incident]:
         if event is not None and isinstance(event.finding, DriftFinding) and event.event_id not in seen:
             seen.add(event.event_id)
             _take(found, event.finding)
-    return sorted(found.values(), key=lambda each: (each.closed is None, each.opened), reverse=True)
+    told = [
+        replace(each, beside=[other.incident for other in found.values() if each.like(other)])
+        for each in found.values()
+    ]
+    return sorted(told, key=lambda each: (each.closed is None, each.opened), reverse=True)
 
 
 def _rows(connection: Connection, channel: Channel) -> Iterator[dict[str, Any]]:
@@ -251,14 +273,13 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
 
 
 def _models(
-    newest: Mapping[Key, Mapping[str, Any]], courses: Mapping[tuple[str, str], Mapping[int, float]]
+    newest: Mapping[Key, Mapping[str, Any]], courses: Mapping[tuple[str, ...], Mapping[int, float]]
 ) -> list[WatchedModel]:
     found = []
-    order = sorted(newest.items(), key=lambda item: (item[0][0] != "predictions", item[0]))
-    for (stream, digest, column), row in order:
+    for (*of, column), row in sorted(newest.items(), key=lambda item: (SOURCES.index(item[0][0]), item[0])):
         if column == "":
-            columns = [each for (s, d, c), each in newest.items() if (s, d) == (stream, digest) and c]
-            course = sorted(courses.get((stream, digest), {}).items())
+            columns = [each for (*its, name), each in newest.items() if its == of and name]
+            course = sorted(courses.get(tuple(of), {}).items())
             found.append(_model(row, course, _columns(columns)))
     return found
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from headrace.domain.drift.reference_bins import Floats, Ints
 from headrace.domain.drift.witnesses import METHODS, Witness
 from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.records.drift_parts import REFUSED
 from headrace.domain.records.watched_columns import OUTCOMES, SILENT, ModelIdentity
 from headrace.errors import ConfigurationError
 from headrace.operations.drift.model_rows import model_rows, watched_of
@@ -55,9 +56,11 @@ def witness_statements(
     Of how wrong a model is, those that listen to errors are told whether its decisions were.
 
     Raises:
-        ConfigurationError: river is not installed, or nothing is recorded of it any more.
+        ConfigurationError: river is not installed, nothing is recorded of it any more, or it has no values.
         Transient: Kafka, or the model store, does not answer.
     """
+    if incident.stream == REFUSED:
+        raise ConfigurationError(f"{incident.incident} is of what is refused: no witness listens to that")
     first = incident.columns[0]
     name, _, version = first.model.partition("@")
     model = ModelIdentity(name, version, first.digest)
