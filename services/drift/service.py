@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar import packing
+from headrace.domain.drift.alarms import DriftEnd
 from headrace.domain.drift.allowance import threshold
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
@@ -89,6 +90,7 @@ class Watcher(Service):
         self._counts: Mapping[str, int] = {}
         self._sources: dict[int, RowsPartition | RefusedPartition] = {}
         self._watches: dict[str, StreamWatch] | None = None
+        self._passed: dict[str, int] = {}
         self._due, self._dirty = 0.0, False
 
     @property
@@ -232,18 +234,25 @@ class Watcher(Service):
         watch, refused = self._watch(stream), self._watch(REFUSED)
         mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
         fresh = watch.merge.take(*mark, self._fitting(stream, part))
+        found: Steps = []
         if watch is refused:
-            return [*self._watched_stream(REFUSED)]
-        if stream not in PASSED or not refused.incidents.open:
-            return []
-        passed = fresh / max(self._counts[stream], 1)
-        ends = [
+            self._passed |= {of.name: 0 for of, rows in part.items() if fresh and len(rows)}
+            found += self._watched_stream(REFUSED)
+        elif stream in PASSED:
+            self._passed[PASSED[stream]] = self._passed.get(PASSED[stream], 0) + fresh
+        if refused.incidents.open:
+            found += ((REFUSED, model, step) for model, step in refused.over(self._calm(refused)))
+        return found
+
+    def _calm(self, refused: StreamWatch) -> list[tuple[ModelIdentity, DriftEnd]]:
+        """What is refused no more, as far as rows say that records of a topic pass since refusals of it were told."""
+        passed = {topic: self._passed.get(topic, 0) / max(self._counts[stream], 1) for stream, topic in PASSED.items()}
+        return [
             (model, end)
             for model, monitor in refused.monitors.items()
-            if isinstance(monitor, RefusalRate) and model.name == PASSED[stream]
-            for end in monitor.passed(passed)
+            if isinstance(monitor, RefusalRate)
+            for end in monitor.passed(passed.get(model.name, 0.0))
         ]
-        return [(REFUSED, model, step) for model, step in refused.over(ends)]
 
     def _watched_rows(self) -> Iterator[tuple[str, ModelIdentity, IncidentStep]]:
         for stream in SOURCES:
@@ -344,9 +353,11 @@ class Watcher(Service):
             stream: StreamWatch(self._counts[stream], partial(self._monitor, stream), self._pipeline.drift.accept_after)
             for stream in SOURCES
         }
+        self._passed = {}
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             said = json.loads(columns["said"].tobytes())
+            self._passed = said["passed"]
             for stream, watch in self._watches.items():
                 watch.load(said[stream], packing.beneath(columns, f"{stream}."))
         self._dirty = True
@@ -355,7 +366,7 @@ class Watcher(Service):
         """See `Service`."""
         if partition != self._here:
             return self._source(partition).dump()
-        said, columns = {}, dict[str, packing.Column]()
+        said, columns = dict[str, Any](passed=self._passed), dict[str, packing.Column]()
         for stream in SOURCES:
             said[stream], found = self._watch(stream).save()
             columns |= {f"{stream}.{name}": column for name, column in found.items()}

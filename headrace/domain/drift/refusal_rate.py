@@ -86,7 +86,7 @@ class RefusalRate:
         self._bound = 0.0
         self._sums = [0.0] * len(TIMES)
         self._silent = False
-        self._against, self._calm, self._since = 0.0, 0.0, 0.0
+        self._against, self._calm = 0.0, 0.0
         self._alarmed = 0
         self._recent: list[_Refusal] = []
         self._course: dict[int, float] = {}
@@ -141,7 +141,7 @@ class RefusalRate:
         found = Alarm(
             self.events, time, self.evidence, (ColumnChange(REFUSED, 1.0, bet, began, self._reference(), told, None),)
         )
-        self._silent, self._alarmed, self._calm, self._since = True, time, 0.0, 0.0
+        self._silent, self._alarmed, self._calm = True, time, 0.0
         self._sums, self.evidence = [0.0] * len(TIMES), 0.0
         return found
 
@@ -161,7 +161,6 @@ class RefusalRate:
         if not self._silent:
             return
         self._calm += refusal.since(self._alarmed) * self._per_record()
-        self._since = 0.0
         if self._calm >= CALM:
             yield self._ended(refusal.time)
         self._calm = max(self._calm - math.log(self._against / self._bound), 0.0)
@@ -171,14 +170,12 @@ class RefusalRate:
         return math.log((1 - self._bound) / (1 - self._against))
 
     def passed(self, records: float) -> Iterator[DriftEnd]:
-        """So many records passed in each partition, somebody else says, since this was said last."""
-        if self._silent:
-            self._since += records
-            if self._calm + self._since * self._per_record() >= CALM:
-                yield self._ended(self._recent[-1].time)
+        """So many records passed in each partition since somebody heard of the newest refusal."""
+        if self._silent and self._calm + records * self._per_record() >= CALM:
+            yield self._ended(self._recent[-1].time)
 
     def _ended(self, time: int) -> DriftEnd:
-        self._silent, self._calm, self._since = False, 0.0, 0.0
+        self._silent, self._calm = False, 0.0
         return DriftEnd(self.events, time, (REFUSED,))
 
     def begin_anew(self, columns: Sequence[str]) -> None:
