@@ -15,7 +15,7 @@ from headrace.domain.drift.alarms import DriftEnd
 from headrace.domain.drift.allowance import threshold
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
-from headrace.domain.drift.refusal_rate import RefusalRate
+from headrace.domain.drift.refusals.refusal_rate import RefusalRate
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records import drift_parts
 from headrace.domain.records.drift_parts import DECISIONS, PARTS, REFUSED, SOURCES, Acceptance, ModelRows

@@ -11,7 +11,7 @@ from headrace.columnar.packing import pack, unpack
 from headrace.domain.drift.alarms import Alarm, DriftEnd
 from headrace.domain.drift.allowance import MONTH
 from headrace.domain.drift.reference_bins import Floats, Ints
-from headrace.domain.drift.refusal_rate import LEARNT, RefusalRate
+from headrace.domain.drift.refusals.refusal_rate import LEARNT, RefusalRate
 from headrace.domain.records.drift_parts import Flags
 
 SECOND = 1_000

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.domain.drift.alarms import Alarm, DriftEnd
 from headrace.domain.drift.allowance import LONGEST, MONTH
-from headrace.domain.drift.refusal_rate import RefusalRate
+from headrace.domain.drift.refusals.refusal_rate import RefusalRate
 from headrace.domain.records.drift_parts import Bytes, Floats, Ints, ModelRows
 from headrace.domain.records.watched_columns import ModelIdentity
 from services.drift.stream_watch import StreamWatch

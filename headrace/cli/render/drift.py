@@ -12,7 +12,7 @@ from rich.table import Table
 
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.reference_profile import LOSS
-from headrace.domain.drift.refusal_rate import REFUSED
+from headrace.domain.drift.refusals.refusal_rate import REFUSED
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement

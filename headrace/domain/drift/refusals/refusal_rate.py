@@ -29,6 +29,7 @@ from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, Dr
 from headrace.domain.drift.allowance import LONGEST, MONTH
 from headrace.domain.drift.recent_events import ChangePoint
 from headrace.domain.drift.reference_bins import Bytes, Floats, Ints
+from headrace.domain.drift.refusals.share_bound import upper_bound
 
 REFUSED = "refused"
 """The one column."""
@@ -38,8 +39,6 @@ MOST_LEARNT = 50_000
 """Of a gap, the most that counts as reference: refusals that are rarer than that are not watched more closely."""
 FIRST = LONGEST / MONTH
 """What the first refusal that is judged stands for: nobody has measured the time in which none was refused."""
-LEVEL = 0.01
-"""The chance that the share in a reference is above its bound."""
 TIMES = (2.0, 6.0, 20.0, 60.0)
 """How many times the bound the bets are on: so much is the most that a refusal pays, so one or two are no change."""
 MOST_SHARE = 0.9
@@ -233,22 +232,6 @@ class RefusalRate:
         said["_course"] = dict(said["_course"])
         said["_recent"] = [_Refusal(*each) for each in said["_recent"]]
         vars(self).update(said)
-
-
-def upper_bound(refused: int, records: int) -> float:
-    """A share that is exceeded in `LEVEL` of such counts at most: n KL(k / n, p) = ln(1 / `LEVEL`) (Chernoff).
-
-    >>> round(upper_bound(0, 5_000), 5), round(upper_bound(50, 5_000), 4)
-    (0.00092, 0.0149)
-    """
-    seen = refused / records
-    low, high = seen, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        there = seen * math.log(seen / middle) if seen > 0 else 0.0
-        gone = (1 - seen) * math.log((1 - seen) / (1 - middle)) if seen < 1 and middle < 1 else 0.0
-        low, high = (middle, high) if records * (there + gone) < -math.log(LEVEL) else (low, middle)
-    return low
 
 
 def _pays(share: float, bound: float, gap: float) -> float:

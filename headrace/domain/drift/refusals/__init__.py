@@ -1,0 +1,1 @@
+"""How much is refused: alarms when it is more than it was."""
