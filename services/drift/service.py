@@ -233,8 +233,11 @@ class Watcher(Service):
         stream = row["source"]
         watch, refused = self._watch(stream), self._watch(REFUSED)
         mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
+        all_awake = watch.merge.all_awake
         fresh = watch.merge.take(*mark, self._fitting(stream, part))
         found: Steps = []
+        if not (all_awake and watch.merge.all_awake):  # who comes first decides then, wherever batches are cut
+            found += self._watched_stream(stream)
         if watch is refused:
             self._passed |= {of.name: 0 for of, rows in part.items() if fresh and len(rows)}
             found += self._watched_stream(REFUSED)

@@ -56,6 +56,11 @@ class SourceMerge:
         """How many rows wait."""
         return sum(len(rows) for several in self._waiting.values() for rows in several)
 
+    @property
+    def all_awake(self) -> bool:
+        """Whether all sources are waited for: then the order of rows does not depend on that of what is taken up."""
+        return not self._idle.any()
+
     def take(
         self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
     ) -> int:

@@ -361,6 +361,22 @@ def test_a_backfill_finds_what_the_live_stream_found() -> None:
     assert len(told(live)) >= 2
 
 
+def test_who_comes_first_of_those_that_were_idle_does_not_depend_on_batches() -> None:
+    """Both were idle, then each tells what it has: taken part by part or at once, the state is the same."""
+    rows = {number: log for number, log in logs(14, 600).items() if log.topic == PREDICTIONS}
+    states = []
+    for at_once in (True, False):
+        group = Group(1, 0)
+        group.idle(list(rows))
+        for log in rows.values():
+            group.take(group.services[0].process(log, 0.0).emits)
+            if not at_once:
+                group.fold()
+        group.fold()
+        states.append(group.owner.snapshot(group.here))
+    assert states[0] == states[1]
+
+
 def test_rows_that_cannot_be_of_the_columns_are_not_watched() -> None:
     """A bin that there is not, or another number of columns, reaches no kernel; the service goes on."""
     group = Group(1, 0)

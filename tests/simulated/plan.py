@@ -13,7 +13,7 @@ AT_TURNS = ("stop", "clock", "empty", "slow", "compact", "expire", "grow", "lose
 retention takes what was answered, or (lose) what was not, the input grows by a partition.
 """
 MEETINGS, DECISIONS = 0.2, 0.1
-TWICE = ("tally", "score", "shadow", "enrich", "scorecards")
+TWICE = ("tally", "score", "shadow", "enrich", "scorecards", "drift")
 """Scenes that may be of at_least_once: what a service sends itself comes twice then, which others do not tell apart."""
 SELDOM = {"lose": 0.04, "grow": 0.15}
 OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
@@ -21,6 +21,7 @@ OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 PROTOCOLS = ("classic", "consumer")
 VARIANTS: Mapping[str, Mapping[str, float]] = {
     "scorecards": {"segments": 0.4, "samples": 0.3},
+    "drift": {"idle": 0.4, "accepted": 0.4},
     "views": {"growth": 0.3, "backfill": 0.4, "labels": 0.3},
 }
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""

@@ -7,10 +7,11 @@ import pytest
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
 from tests.simulated.product.defects import ENRICH, LABELS, ONLY, SCORE, SCORECARDS, SHADOW, VIEWS
+from tests.simulated.product.drift_defects import DRIFT
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5}
+SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5, "drift": 6}
 """Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
 DEFECTS = [
@@ -22,6 +23,7 @@ DEFECTS = [
         ("views", VIEWS),
         ("shadow", SHADOW),
         ("scorecards", SCORECARDS),
+        ("drift", DRIFT),
     )
     for name, cast in casts.items()
 ]

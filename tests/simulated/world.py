@@ -53,6 +53,7 @@ PRODUCT: Mapping[str, str] = {
     "enrich": "EnrichScene",
     "shadow": "ShadowScene",
     "scorecards": "ScorecardsScene",
+    "drift": "DriftScene",
 }
 """Scenes of the product's services, each in a module of its own below `product`."""
 

@@ -327,6 +327,8 @@ ONLY: Mapping[str, str] = {
     "labels that are corrected not taken back": "labels",
     "groups of segments forgotten at a restart": "segments",
     "samples of rows forgotten at a restart": "samples",
+    "rows of a late partition left out": "idle",
+    "whatever is open accepted": "accepted",
 }
 """The variant of a scene without which a defect does not show."""
 SHADOW: Mapping[str, Cast] = {
