@@ -117,7 +117,10 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """See `TwoStageService`."""
         self._behind = not at_end.keys() >= self.windows.keys()
-        return super().tick(now, at_end)
+        output = super().tick(now, at_end)
+        if not self._behind and any(aggregate.owes() for aggregate in self.aggregates.values()):
+            self._rest_due = now  # nobody waits for the time
+        return output
 
     def followed(self, now: float) -> Emit | None:
         """Cards of all windows that changed, then those of windows that lack what takes longer."""

@@ -77,6 +77,7 @@ def cards_of(project: Project) -> dict[tuple[str, int], dict[str, object]]:
     for row in project.read("scorecards").to_pylist():
         if not row["segment"]:
             figures = {figure["name"]: figure["value"] for figure in row["figures"]}
+            figures["why"] = [figure["note"] for figure in row["figures"] if figure["name"] == "shifted_effective_rows"]
             start = int(row["window_start"].timestamp() * 1000)
             found[row["arm"], start] = {**row, **figures}
     return found
@@ -118,7 +119,7 @@ def test_labels_become_outcomes_and_cards_that_scikit_learn_agrees_with(project:
         known = cards.keys() == wanted.keys() and all(cards[key]["outcomes"] == len(wanted[key]) for key in wanted)
         if known and all(card["shifted_effective_rows"] is not None for card in cards.values()):
             break
-        assert time.monotonic() < end, project.logs()
+        assert time.monotonic() < end, f"{[(key, card['why']) for key, card in cards.items()]}\n{project.logs()}"
         project.revive()
         time.sleep(0.5)  # Asks the broker: there is no event to wait for.
     for key, part in wanted.items():

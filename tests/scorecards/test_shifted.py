@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
+from headrace.cli.render.scorecard import scorecard_sheet
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings, open_session
@@ -21,11 +23,28 @@ from headrace.domain.quality import row_sample
 from headrace.domain.scorecards.grouped_tallies import PARTS
 from headrace.domain.scorecards.partial_aggregate import SAMPLED, unpack
 from headrace.domain.scorecards.partial_aggregate import pack as packed
+from headrace.domain.scorecards.shift_rows import PackagedRows
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.model_build import Recipe, train
 from headrace.errors import Transient
+from headrace.operations.comparison.training_overlap import Origin
+from headrace.operations.scorecard_query.catalogue import KEY
+from headrace.operations.scorecard_query.report import arm_figures
+from headrace.operations.scorecard_query.span import Sums
+from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.records.batch import slot
-from tests.scorecards.made import DAY, PARTITIONS, START, Member, World, outcomes, pieces, predictions, repeats
+from tests.scorecards.made import (
+    DAY,
+    PARTITIONS,
+    START,
+    Member,
+    World,
+    outcomes,
+    pieces,
+    pipeline,
+    predictions,
+    repeats,
+)
 
 INPUTS = ("amount", "customer.avg_amount_7d")
 WHO = "fraud@1/champion"
@@ -168,6 +187,31 @@ def test_nearer_when_the_mix_shifts(store: ModelStore) -> None:
     steady = member.figures(2)
     assert steady["shifted_auc_roc"]["value"] == pytest.approx(steady["auc_roc"]["value"], abs=0.03)
     assert not any(name.startswith("shifted") for name in member.card(4, "amount_band", "10-50", WHO)["figures"])
+    on_the_sheet(member, store)
+
+
+def on_the_sheet(member: Played, store: ModelStore) -> None:
+    """`headrace scorecard` tells the same of the same sums: figures, and both kinds of errors side by side."""
+    (aggregate,) = (each for each in member.made.aggregates.values() if each.windows)
+    sums = Sums(pipeline(), aggregate, PackagedRows(store).rows)
+    (who,) = sums.models
+    summary = sums.summary(who, TimeSpan(), None)
+    assert summary is not None
+    told = {name: asdict(figure) for name, figure in summary.windows[START + 4 * DAY].figures.items()}
+    wanted = {name: figure for name, figure in member.figures(4).items() if name.startswith("shifted")}
+    assert {name: told[name] for name in wanted} == wanted
+    assert summary.figures["shifted_auc_roc"].value is not None, "of the day without outcomes"
+    report = arm_figures(summary, pipeline(), Origin(), None, None)
+    both = report.estimates_together
+    assert both["shifted"]["auc_roc"].windows == both["estimated"]["auc_roc"].windows == 5
+    assert both["shifted"]["auc_roc"].mean_absolute < both["estimated"]["auc_roc"].mean_absolute
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(*scorecard_sheet([summary], pipeline(), TimeSpan(), None, KEY, 80))
+    sheet = captured.get()
+    assert max(map(len, sheet.splitlines())) <= 80
+    assert sheet.count("mix weighed") == 2
+    assert "has no estimates under shifted inputs" not in sheet
 
 
 @pytest.mark.slow

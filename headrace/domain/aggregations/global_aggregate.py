@@ -129,6 +129,10 @@ class GlobalAggregate(Generic[Key, Told]):
         """Whether any window changed from which something follows, or something is owed."""
         return any(window.dirty or window.owed for windows in self.windows.values() for window in windows.values())
 
+    def owes(self) -> bool:
+        """Whether anything is owed."""
+        return any(window.owed for windows in self.windows.values() for window in windows.values())
+
     def snapshot(self) -> bytes:
         """The state as bytes."""
         memos = any(window.memo for windows in self.windows.values() for window in windows.values())
