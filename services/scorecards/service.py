@@ -116,7 +116,7 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
         """See `TwoStageService`."""
-        self._behind = not at_end.keys() >= self.windows.keys()
+        self._behind = not at_end.keys() >= {*self.windows, *self.aggregates}
         output = super().tick(now, at_end)
         if not self._behind and any(aggregate.owes() for aggregate in self.aggregates.values()):
             self._rest_due = now  # nobody waits for the time

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 MOST_ROWS = 10_000
-"""About 18 bytes a row and one for each input."""
+"""Some 12 bytes a row, and half a byte for each input."""
 MOST_INPUTS = 64
 """Of a model with more, nobody estimates under shift: what that costs grows with their square."""
 
