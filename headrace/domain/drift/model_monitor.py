@@ -76,6 +76,8 @@ class ModelMonitor:
         self.recent = RecentEvents(len(self.columns))
         self.evidence = 0.0
         self._course: dict[int, float] = {}
+        self._betted_on: dict[str, ColumnProfile] = {}
+        self._bets: dict[str, Bets] = {}
         self._detector = self._made()
         self._state = self._detector.begin()
 
@@ -256,7 +258,11 @@ class ModelMonitor:
         none = np.zeros(2, np.int64)
         empty = ColumnProfile(ReferenceBins(none, np.empty(0)), others=none)
         profiles = [self._profiles.get(name, empty) for name in self.columns]
-        self._bets = {name: self._bets_on(profile) for name, profile in zip(self.columns, profiles, strict=True)}
+        before, self._betted_on = self._betted_on, dict(zip(self.columns, profiles, strict=True))
+        self._bets = {
+            name: self._bets[name] if before.get(name) is profile else self._bets_on(profile)
+            for name, profile in self._betted_on.items()
+        }
         bins, learning = [profile.bins for profile in profiles], 0.0 if self._proved else LEARNING
         return EDetector(bins, [*self._bets.values()], weights=self._weights, learning=learning)
 

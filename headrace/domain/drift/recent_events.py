@@ -76,8 +76,9 @@ class RecentEvents:
         earlier = first == 0 and self.count > KEPT
         return ChangePoint(int(self.times[order[first]]), len(order) - first, earlier)
 
-    def counts(self, column: int, events: int, bins: int) -> Ints:
-        """How many of the newest events lie in each bin of a column, int64."""
-        order = self.order()[-events:] if events else self.order()[:0]
-        found: Ints = np.bincount(self.places[order, column], minlength=NOTHING + 1)[:bins].astype(np.int64)
+    def counts(self, column: int, events: int, bins: int, newer: int = 0) -> Ints:
+        """How many of the newest events, but for so many that are `newer`, lie in each bin of a column, int64."""
+        events = min(events, self.count, KEPT)
+        at = (self.count - events + np.arange(max(events - newer, 0))) % KEPT
+        found: Ints = np.bincount(self.places[at, column], minlength=NOTHING + 1)[:bins].astype(np.int64)
         return found

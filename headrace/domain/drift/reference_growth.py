@@ -65,7 +65,7 @@ class ReferenceGrowth:
             if low < self.since[at] or profile is None or profile.bins.rows >= SMALL:
                 continue
             width = len(profile.bins.counts)
-            old = recent.counts(at, event - low, width) - recent.counts(at, event - high, width)
+            old = recent.counts(at, event - low, width, newer=event - high)
             if old.sum() < SELDOM * self._piece:
                 continue
             self.counts[at, :width] += old

@@ -24,9 +24,9 @@ MOST_LEAVES, MOST_NODES = 4_096, 200_000
 """Of a tree, and of all: beyond, a forest is asked like any other model."""
 AGREES = 1e-4
 """The most by which trees may differ from ONNX Runtime on the background, whose sums have 32 bits."""
-CALL = 400
+CALL = 60
 """Steps of the walk through trees that a call of a small model counts for."""
-BYTES = 8
+BYTES = 20
 """Bytes of a graph that count for one step more."""
 MARGIN, SCORE = "margin", "score"
 
@@ -40,7 +40,7 @@ class Attributions(Protocol):
     """What they sum to: the `margin` before a sigmoid, log odds, where a graph is trees and a sigmoid, else the
     `score`."""
     steps: int
-    """What a row costs, about, in steps of a nanosecond or so; the same wherever it is asked."""
+    """What a row costs, about, in steps of a few nanoseconds; the same wherever it is asked."""
 
     def contributions(self, matrix: Matrix) -> Floats:
         """Of each input to each row, float64 [n, inputs]; a row's do not depend on the others."""

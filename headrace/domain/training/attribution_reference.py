@@ -15,13 +15,13 @@ from headrace.domain.explanations.attributions import Attributions, attributions
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.training.dataset import Dataset
 
-STEPS_PER_EVENT = 250
+STEPS_PER_EVENT = 100
 """What contributions may cost an event in the mean, see `Attributions.steps`: of dear models fewer are made."""
 LEAST_EVERY, MOST_EVERY = 50, 5_000
 """Predictions of which one is looked at: of a model beyond that nothing would be seen in time."""
 FEWEST, MOST = 1_000, 5_000
 """Rows that a reference of contributions is made of."""
-MOST_STEPS = 4 * 10**9
+MOST_STEPS = 10**9
 """That they may cost together; of a model that is dearer fewer rows are taken."""
 
 
