@@ -13,6 +13,8 @@ from rich.table import Table
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.reference_profile import LOSS
 from headrace.domain.drift.refusals.refusal_rate import REFUSED
+from headrace.domain.records.contribution_columns import CONTRIBUTION
+from headrace.domain.records.watched_columns import PREDICTIONS, SHADOW
 from headrace.operations.drift.report import ChangedColumn, DriftReport, Incident, WatchedColumn, WatchedModel
 from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement
@@ -40,6 +42,8 @@ def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
         what = OF_STREAMS[model.stream]
         yield f"[bold]{escape(model.model)}[/]: {what}, {model.events:,} {model.stream} up to {minute(model.reached)}"
         yield _columns(model)
+        if model.stream in (PREDICTIONS, SHADOW):
+            yield _contributions(model)
         yield ""
     if not found.incidents:
         yield "no incident so far"
@@ -47,6 +51,14 @@ def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
     yield "[bold]incidents[/], the open ones first"
     yield _incidents(found.incidents)
     yield f"headrace drift {escape(found.pipeline)} INCIDENT tells all of one"
+
+
+def _contributions(model: WatchedModel) -> str:
+    """Of how many predictions contributions are, or that there are none."""
+    told = [each.events for each in model.columns if each.column.startswith(CONTRIBUTION)]
+    if not told:
+        return "[dim]what inputs contribute is not watched: the package has nothing that it could be held against[/]"
+    return f"[dim]contributions are those of a sample: {max(told):,} predictions[/]"
 
 
 def _columns(model: WatchedModel) -> Table:

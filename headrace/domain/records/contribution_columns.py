@@ -89,6 +89,10 @@ class ContributionColumns:
         return found
 
 
+CONTRIBUTION = "contribution of "
+"""What the names of such columns begin with."""
+
+
 def contribution_of(name: str) -> str:
     """The name of the column of an input's contributions."""
-    return f"contribution of {name}"
+    return CONTRIBUTION + name
