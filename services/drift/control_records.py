@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from headrace.domain.drift.alarms import Alarm, ColumnChange
+from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.records.control_events import (
     ControlEvent,
     DriftClosed,
     DriftFinding,
     DriftGrew,
+    DriftHarmed,
     DriftOpened,
     emits_of,
 )
@@ -23,6 +24,7 @@ from headrace.streaming.watermarks.event_time import NEVER
 
 DIGITS = 5
 """Significant ones of shares and bounds: an event tells people, and stays below a topic's bound."""
+Effects = Callable[[str, ModelIdentity, ColumnChange | ColumnStanding], float | None]
 
 
 class ControlRecords:
@@ -31,11 +33,13 @@ class ControlRecords:
     Args:
         pipeline: name of it.
         schema: of the control topic's columns.
+        effects: by which share of its mean the loss of a model changes with a column of a stream, None: not known.
     """
 
-    def __init__(self, pipeline: str, schema: pa.Schema) -> None:
+    def __init__(self, pipeline: str, schema: pa.Schema, effects: Effects) -> None:
         self._pipeline = pipeline
         self._schema = schema
+        self._effects = effects
 
     def emit(
         self, steps: Sequence[tuple[str, ModelIdentity, IncidentStep]], now: float, source: int
@@ -45,24 +49,38 @@ class ControlRecords:
 
     def _event(self, stream: str, model: ModelIdentity, step: IncidentStep, now: float) -> ControlEvent:
         incident = incident_of(stream, step.number)
-        finding = _finding(stream, model, step, incident)
+        finding = self._finding(stream, model, step, incident)
         identity = f"drift/{self._pipeline}/{incident}/{finding.type}/{model.digest}/{step.event}"
         cause = None if step.step == "opened" else incident
         return ControlEvent(identity, self._pipeline, int(now * 1000), "drift", finding, cause)
+
+    def emit_harm(self, findings: Sequence[DriftHarmed], now: float, source: int) -> tuple[Emit, ...]:
+        """One record of each, the same whoever finds it again."""
+        events = [
+            ControlEvent(
+                f"drift/{self._pipeline}/{each.incident}/{each.type}/{each.digest}/{each.basis}",
+                self._pipeline,
+                int(now * 1000),
+                "drift",
+                each,
+                each.incident,
+            )
+            for each in findings
+        ]
+        return emits_of([event.row() for event in events], self._schema, source)
+
+    def _finding(self, stream: str, model: ModelIdentity, step: IncidentStep, incident: str) -> DriftFinding:
+        if step.alarm is None:
+            return DriftClosed(incident, stream, step.reached, None, step.model, because=step.because)
+        told = incident, stream, step.reached, _began(step.alarm), model.title, model.digest
+        columns = [_change(each, self._effects(stream, model, each)) for each in step.alarm.changes]
+        kind = DriftOpened if step.step == "opened" else DriftGrew
+        return kind(*told, json.dumps(columns), evidence=step.alarm.evidence)
 
 
 def incident_of(stream: str, number: int) -> str:
     """The identity of an incident within its pipeline."""
     return f"{stream}/{number}"
-
-
-def _finding(stream: str, model: ModelIdentity, step: IncidentStep, incident: str) -> DriftFinding:
-    if step.alarm is None:
-        return DriftClosed(incident, stream, step.reached, None, step.model, because=step.because)
-    told = incident, stream, step.reached, _began(step.alarm), model.title, model.digest
-    columns = json.dumps([_change(change) for change in step.alarm.changes])
-    kind = DriftOpened if step.step == "opened" else DriftGrew
-    return kind(*told, columns, evidence=step.alarm.evidence)
 
 
 def _began(alarm: Alarm) -> int | None:
@@ -72,11 +90,12 @@ def _began(alarm: Alarm) -> int | None:
     )
 
 
-def _change(change: ColumnChange) -> dict[str, object]:
+def _change(change: ColumnChange, effect: float | None) -> dict[str, object]:
     began = change.began
     return {
         "column": change.column,
         "share": _short(change.share),
+        "effect": None if effect is None else _short(effect),
         "bet": change.bet,
         "began": None if began is None or began.time == NEVER else began.time,
         "events": None if began is None else began.events,

@@ -20,3 +20,12 @@ class DriftMetrics:
         )
         self.incident = Gauge("drift_incident", "1 while an incident is open", ["stream"], **where)
         self.incidents = Counter("drift_incidents", "incidents opened, by stream", ["stream"], **where)
+        self.harm = Gauge(
+            "drift_harm",
+            "evidence that a model is worse than is tolerated since an open incident began, over its threshold",
+            ["stream", "model", "version", "basis"],
+            **where,
+        )
+        self.harms = Counter(
+            "drift_harms", "incidents found to harm a model, by labels or by estimate", ["basis"], **where
+        )

@@ -13,6 +13,7 @@ import pyarrow as pa
 from headrace.columnar import packing
 from headrace.domain.drift.alarms import DriftEnd
 from headrace.domain.drift.allowance import threshold
+from headrace.domain.drift.harm.incident_harm import HarmProof
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.drift.refusals.refusal_rate import RefusalRate
@@ -34,10 +35,13 @@ from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from services.drift.control_records import ControlRecords, incident_of
+from services.drift.harm.harm_records import finding_of
+from services.drift.harm.harm_watch import HarmWatch
+from services.drift.harm.loss_watch import LossWatch
 from services.drift.metrics import DriftMetrics
 from services.drift.record_checks import sound
 from services.drift.source_partitions import RefusedPartition, RowsPartition
-from services.drift.standing_records import ModelStanding, StandingRecords
+from services.drift.standing_records import StandingRecords
 from services.drift.stream_watch import Monitor, StreamWatch, text_of
 
 log = logger("drift")
@@ -81,8 +85,8 @@ class Watcher(Service):
         self._pipeline = pipeline
         self._columns_of = columns
         self._parts = parts
-        self._records = StandingRecords(pipeline.name, records)
-        self._control = ControlRecords(pipeline.name, control)
+        self._standing = StandingRecords(pipeline.name, records, figures, self._watched)
+        self._control = ControlRecords(pipeline.name, control, self._standing.effect)
         self._publish_s = publish_s
         self._figures = figures
         self._notices = IdleNotices(idle_after_s, float("inf"))
@@ -91,6 +95,7 @@ class Watcher(Service):
         self._sources: dict[int, RowsPartition | RefusedPartition] = {}
         self._watches: dict[str, StreamWatch] | None = None
         self._passed: dict[str, int] = {}
+        self._harm = HarmWatch()
         self._due, self._dirty = 0.0, False
 
     @property
@@ -115,11 +120,14 @@ class Watcher(Service):
         Raises Transient while the package of a row's model cannot be had.
         """
         if batch.topic == PARTS:
-            steps, rejects = self._fold(batch)
+            steps, proofs, rejects = self._fold(batch)
             for stream, _, step in steps:
                 self._figures.incidents.labels(stream).inc(step.step == "opened")
+            for proof in proofs:
+                self._figures.harms.labels(proof.basis).inc()
             emits = self._control.emit(steps, now, self._here)
-            return Output(emits, rejects, housekeeping=not steps and not any(batch.columns["models"].to_pylist()))
+            emits += self._control.emit_harm([finding_of(proof) for proof in proofs], now, self._here)
+            return Output(emits, rejects, housekeeping=not emits and not any(batch.columns["models"].to_pylist()))
         if batch.topic != REFUSED:
             for model, _ in models_of(batch.columns):
                 self._watched(batch.topic, model)
@@ -156,7 +164,7 @@ class Watcher(Service):
                 self._figures.unwatched.labels(batch.topic).inc(len(at))
             elif len(at):
                 columns = batch.columns if which is None else batch.columns.take(pa.array(at))
-                places, values = watched.read(columns)
+                places, values = watched.read_with_losses(columns)
                 here = np.full(len(at), number)
                 rows[model] = ModelRows(progress[at], here, batch.offset[at], places, values)
         return self._emit(partition, source, False, rows)
@@ -195,8 +203,8 @@ class Watcher(Service):
             self._known[stream, model] = found
         return self._known[stream, model]
 
-    def _fold(self, batch: Batch) -> tuple[Steps, tuple[Reject, ...]]:
-        """Watch what was told: steps of incidents, and what nobody can have told."""
+    def _fold(self, batch: Batch) -> tuple[Steps, list[HarmProof], tuple[Reject, ...]]:
+        """Watch what was told: steps of incidents, what is proved of their harm, and what nobody can have told."""
         reached = batch.columns["progress"].cast(pa.int64()).to_pylist()
         told = batch.columns.drop_columns(["progress"]).to_pylist()  # each is of many rows
         rejects: list[Reject] = []
@@ -216,7 +224,7 @@ class Watcher(Service):
                 found += self._take(row, part, time)
         found += self._watched_rows()
         self._dirty = True
-        return found, tuple(rejects)
+        return found, [*self._harm.take(found, self._watches or {})], tuple(rejects)
 
     def _read(self, row: Mapping[str, Any]) -> Acceptance | dict[ModelIdentity, ModelRows]:
         """What a part has. Raises ContractError where it is damaged, and Transient while a package cannot be had."""
@@ -290,7 +298,7 @@ class Watcher(Service):
         if stream == REFUSED:
             return (part.places.shape[1], part.values.shape[1]) == (0, 2) and bool((part.values[:, 0] >= 0).all())
         watched = self._watched(stream, model)
-        return watched is not None and watched.fits(part.places, part.values)
+        return watched is not None and watched.fits_with_losses(part.places, part.values)
 
     def _watch(self, stream: str) -> StreamWatch:
         assert self._watches is not None, "rows come after `restore`"
@@ -306,6 +314,10 @@ class Watcher(Service):
             return None
         return ModelMonitor(watched.names, watched.profiles, least, watched.weights(), watched.proved)
 
+    def _losses(self, stream: str, model: ModelIdentity) -> LossWatch | None:
+        watched = None if stream == REFUSED else self._watched(stream, model)
+        return None if watched is None else LossWatch(stream, self._pipeline, watched)
+
     # ---- how everything stands -----------------------------------------------------------------------------------
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
@@ -314,23 +326,8 @@ class Watcher(Service):
         emits = [self._emit(partition, self._sources[partition], True, {}) for partition in self._notices.due(ours)]
         if self._watches is not None and self._dirty and now >= self._due:
             self._due, self._dirty = now + self._publish_s, False
-            emits += self._standing(self._watches, now)
+            emits += self._standing.emit(self._watches, self._harm.cases.cases, now, self._here)
         return Output(tuple(emits), unfinished=self._dirty)
-
-    def _standing(self, watches: Mapping[str, StreamWatch], now: float) -> tuple[Emit, ...]:
-        rows: list[dict[str, Any]] = []
-        for stream, watch in watches.items():
-            incident = incident_of(stream, watch.incidents.count) if watch.incidents.open else None
-            self._figures.incident.labels(stream).set(watch.incidents.open)
-            for model, monitor in watch.monitors.items():
-                self._figures.evidence.labels(stream, model.name, model.version).set(monitor.evidence)
-                watched = None if stream == REFUSED else self._watched(stream, model)
-                standing = ModelStanding(
-                    stream, model, watch.reached or 0, incident, watched.left_out if watched else ()
-                )
-                rows += self._records.rows(standing, monitor, now)
-        self._figures.waiting.set(sum(len(watch.merge) for watch in watches.values()))
-        return self._records.emit(rows, self._here)
 
     # ---- state comes and goes ------------------------------------------------------------------------------------
 
@@ -353,23 +350,29 @@ class Watcher(Service):
             self._notices.forget(partition)
             return
         self._watches = {
-            stream: StreamWatch(self._counts[stream], partial(self._monitor, stream), self._pipeline.drift.accept_after)
+            stream: StreamWatch(
+                self._counts[stream],
+                partial(self._monitor, stream),
+                self._pipeline.drift.accept_after,
+                partial(self._losses, stream),
+            )
             for stream in SOURCES
         }
-        self._passed = {}
+        self._passed, self._harm = {}, HarmWatch()
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             said = json.loads(columns["said"].tobytes())
             self._passed = said["passed"]
             for stream, watch in self._watches.items():
                 watch.load(said[stream], packing.beneath(columns, f"{stream}."))
+            self._harm.load(said["harm"])
         self._dirty = True
 
     def snapshot(self, partition: int) -> bytes:
         """See `Service`."""
         if partition != self._here:
             return self._source(partition).dump()
-        said, columns = dict[str, Any](passed=self._passed), dict[str, packing.Column]()
+        said, columns = dict[str, Any](passed=self._passed, harm=self._harm.save()), dict[str, packing.Column]()
         for stream in SOURCES:
             said[stream], found = self._watch(stream).save()
             columns |= {f"{stream}.{name}": column for name, column in found.items()}

@@ -16,6 +16,7 @@ from headrace.domain.pipeline.units import duration
 from headrace.domain.records.drift_parts import Bytes, Floats, Ints
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.watermarks.event_time import NEVER
+from services.drift.harm.loss_watch import LossWatch
 from services.drift.source_merge import DueRows, SourceMerge
 
 FORGOTTEN = 100_000
@@ -56,6 +57,7 @@ class Monitor(Protocol):
 
 
 Monitors = Callable[[ModelIdentity], Monitor | None]
+LossWatches = Callable[[ModelIdentity], LossWatch | None]
 
 
 class LastRow(NamedTuple):
@@ -76,20 +78,29 @@ class StreamWatch:
         monitor: makes the monitor of a model; None of one that cannot be watched.
         accept_after: milliseconds of event time after which an open incident is taken for what is usual, looked at as a
             day (UTC) begins; None: never.
+        losses: makes what follows the losses of a model that is watched; None: nothing does.
 
     Attributes:
         merge: rows whose turn it is not yet.
         monitors: by model.
+        losses: of the same models.
+        gone: models that answer no more since somebody looked last, with what they lost.
+        anew: models whose losses were summed up otherwise when the state was saved: their sums begin anew.
         incidents: of all of them.
         rows: that were watched, of all models.
         reached: event time with the newest of them, milliseconds; None before the first.
     """
 
-    def __init__(self, sources: int, monitor: Monitors, accept_after: int | None = None) -> None:
-        self._made = monitor
+    def __init__(
+        self, sources: int, monitor: Monitors, accept_after: int | None = None, losses: LossWatches | None = None
+    ) -> None:
+        self._made, self._made_losses = monitor, losses
         self._accept_after = accept_after
         self.merge = SourceMerge(sources)
         self.monitors: dict[ModelIdentity, Monitor] = {}
+        self.losses: dict[ModelIdentity, LossWatch] = {}
+        self.gone: list[tuple[ModelIdentity, LossWatch]] = []
+        self.anew: list[ModelIdentity] = []
         self.incidents = Incidents()
         self.rows = 0
         self.reached: int | None = None
@@ -115,11 +126,12 @@ class StreamWatch:
         new = np.sort([int(each.turn[0]) for each in there if each.model not in self._last])
         found: list[tuple[int, ModelIdentity, Alarm | DriftEnd]] = []
         for each in there:
-            monitor, rows = self.monitors[each.model], each.rows
+            monitor, losses, rows = self.monitors[each.model], self.losses.get(each.model), each.rows
+            places, values = (rows.places, rows.values) if losses is None else losses.take(rows, each.reached)
             before = monitor.events
             share = known + np.searchsorted(new, each.turn, side="right")
             stands_for = self._months(each.model, each.reached) / share
-            for said in monitor.fold(rows.places, rows.values, each.reached, stands_for):
+            for said in monitor.fold(places, values, each.reached, stands_for):
                 found.append((int(each.turn[said.event - before - 1]), each.model, said))
             self._last[each.model] = LastRow(begun + int(each.turn[-1]) + 1, int(each.reached[-1]))
             self.reached = max(NEVER if self.reached is None else self.reached, int(each.reached[-1]))
@@ -127,10 +139,16 @@ class StreamWatch:
             yield from self._step(model, said)
 
     def _known(self, model: ModelIdentity) -> bool:
-        monitor = self.monitors.get(model) or self._made(model)
-        if monitor is not None:
+        """Whether it can be watched; it is, from now on."""
+        if model not in self.monitors:
+            monitor = self._made(model)
+            if monitor is None:
+                return False
             self.monitors[model] = monitor
-        return monitor is not None
+            losses = None if self._made_losses is None else self._made_losses(model)
+            if losses is not None:
+                self.losses[model] = losses
+        return True
 
     def _months(self, model: ModelIdentity, reached: Ints) -> Floats:
         """The time that each row of a model stands for; none while there is no time yet."""
@@ -155,6 +173,8 @@ class StreamWatch:
     def _forget(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
         for old in [each for each, last in self._last.items() if self.rows - last.number > FORGOTTEN]:
             gone = self.monitors.pop(old)
+            if old in self.losses:
+                self.gone.append((old, self.losses.pop(old)))
             del self._last[old]
             step = self.incidents.gone(old.title, gone.events, self.reached or 0)
             if step is not None:
@@ -195,8 +215,11 @@ class StreamWatch:
         """The state: what goes into JSON, and columns."""
         waiting, columns = self.merge.columns()
         found = {f"merge.{name}": column for name, column in columns.items()}
-        for number, monitor in enumerate(self.monitors.values()):
+        for number, (model, monitor) in enumerate(self.monitors.items()):
             found |= {f"monitor.{number}.{name}": column for name, column in monitor.save().items()}
+            if model in self.losses:
+                its = self.losses[model].save()
+                found |= {f"losses.{number}.{name}": column for name, column in its.items()}
         said = {
             "waiting": [list(model) for model in waiting],
             "models": [[list(model), *self._last[model]] for model in self.monitors],
@@ -211,10 +234,12 @@ class StreamWatch:
         self.merge.load([ModelIdentity(*model) for model in said["waiting"]], packing.beneath(columns, "merge."))
         for number, (names, *last) in enumerate(said["models"]):
             model = ModelIdentity(*names)
-            monitor = self._made(model)
-            if monitor is not None:
-                monitor.load(packing.beneath(columns, f"monitor.{number}."))
-                self.monitors[model], self._last[model] = monitor, LastRow(*last)
+            if self._known(model):
+                self.monitors[model].load(packing.beneath(columns, f"monitor.{number}."))
+                self._last[model] = LastRow(*last)
+                its = packing.beneath(columns, f"losses.{number}.")
+                if model in self.losses and its and not self.losses[model].load(its):
+                    self.anew.append(model)
         self.incidents = Incidents.of(said["incidents"])
         self.rows, self.reached = said["rows"], said["reached"]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.drift.harm.column_losses import losses_by_bin
+from headrace.domain.drift.harm.loss_reference import chance_losses
 from headrace.domain.drift.reference_bins import Floats, Ints
 from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
 from headrace.domain.models.package import Input, Manifest
@@ -52,8 +54,16 @@ def reference(seed: int = 1, rows: int = 20_000) -> ReferenceProfile:
     matrix = draw.normal(size=(rows, len(INPUTS))).astype(np.float32)
     held_out = draw.normal(size=(rows, len(INPUTS)))
     inputs = profile_of(INPUTS, matrix)
+    truth = labels(held_out, draw)
+    lost = (scores(held_out) - truth) ** 2
+    hours = np.zeros(rows, np.int64)
+    places = {name: inputs[name].place(np.ascontiguousarray(held_out[:, at]), hours) for at, name in enumerate(INPUTS)}
     return ReferenceProfile(
-        inputs, answers_of(scores(held_out), labels(held_out, draw), THRESHOLD), joint_of(inputs, matrix)
+        inputs,
+        answers_of(scores(held_out), truth, THRESHOLD),
+        joint_of(inputs, matrix),
+        loss=chance_losses(scores(held_out), truth),
+        losses={name: losses_by_bin(each, lost, len(inputs[name].bins.counts)) for name, each in places.items()},
     )
 
 

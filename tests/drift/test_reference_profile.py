@@ -41,7 +41,7 @@ def test_what_is_read_is_what_was_written() -> None:
     read = parse(made.dump(), "here")
     assert read.dump() == made.dump()
     assert read.inputs.keys() == {"a", "b"}
-    assert read.answers.keys() == {"model score", "model decision", "model loss"}
+    assert read.answers.keys() == {"model score", "model decision", "model loss", "positive label"}
     values = pa.array([-9.0, 0.1, None, 3.0])
     assert read.inputs["b"].bins.place(values).tolist() == made.inputs["b"].bins.place(values).tolist()
     assert 350 < read.inputs["b"].bins.counts[-1] < 450

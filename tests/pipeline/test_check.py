@@ -129,6 +129,8 @@ MISTAKES = [
     (MODEL, MODEL + "\ndrift: {false_alarms_per_month: 0}", 6, "out of bounds", "between"),
     (MODEL, MODEL + "\ndrift: {mode: prooved}", 6, "mode cannot be prooved", "proved?"),
     (MODEL, MODEL + "\ndrift: {accept_after: 1h}", 6, "1h is too short", "at least 1d"),
+    (MODEL, MODEL + "\ndrift: {tolerance: -0.1}", 6, "out of bounds", "between 0 and 10"),
+    (MODEL, MODEL + "\ndrift: {tolerance: 10%}", 6, "should be a number", "between 0 and 10"),
     (MODEL, MODEL + "\nretrain: {on: [moon]}", 6, "moon that could start", "drift"),
     (MODEL, MODEL + "\nretrain: {trainer: xgbost}", 6, "cannot be xgbost", "xgboost"),
     (MODEL, MODEL + "\nrelease: {canary: [25%, 5%, 100%]}", 6, "no larger than the last", "low to high"),

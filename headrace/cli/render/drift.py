@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
@@ -10,6 +9,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from headrace.cli.render.harm.evidence import WIDTH, bar, block, share_of
+from headrace.cli.render.harm.sheet import effects_sheet, harm_note, harm_sheet, loss_line, signed
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.reference_profile import LOSS
 from headrace.domain.drift.refusals.refusal_rate import REFUSED
@@ -20,13 +21,8 @@ from headrace.operations.drift.supposition import SupposedDrift
 from headrace.operations.drift.witnesses import WitnessStatement
 from headrace.operations.time_spans import minute
 
-WIDTH = 20
-"""Of a bar, characters."""
-DECADES = 4
-"""Powers of ten below the threshold that a bar shows."""
 NAMED = 3
 """Columns that an incident is shown with in a list of them."""
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 OF_STREAMS = {
     "predictions": "what it reads and answers",
     "shadow-predictions": "what it reads and answers in the dark",
@@ -44,6 +40,9 @@ def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
         yield _columns(model)
         if model.stream in (PREDICTIONS, SHADOW):
             yield _contributions(model)
+        lost = None if model.losses is None else loss_line(model.losses)
+        if lost is not None:
+            yield escape(lost)
         yield ""
     if not found.incidents:
         yield "no incident so far"
@@ -67,11 +66,13 @@ def _columns(model: WatchedModel) -> Table:
     table.add_column("evidence", no_wrap=True)
     table.add_column("of threshold", justify="right", no_wrap=True)
     table.add_column("divergence", justify="right", no_wrap=True)
-    table.add_row("all together", bar(model.evidence), _share(model.evidence), "", style="bold")
+    table.add_column("effect on the loss", justify="right", no_wrap=True)
+    table.add_row("all together", bar(model.evidence), share_of(model.evidence), "", "", style="bold")
     for each in model.columns:
-        share = _share(each.evidence) if each.state == "watched" else ""
+        share = share_of(each.evidence) if each.state == "watched" else ""
         divergence = f"{each.divergence:.3f}" if each.state in ("watched", "changed") else ""
-        table.add_row(escape(each.column), _evidence(each), share, divergence, style=STYLES.get(each.state))
+        effect = "" if each.effect is None else signed(each.effect)
+        table.add_row(escape(each.column), _evidence(each), share, divergence, effect, style=STYLES.get(each.state))
     return table
 
 
@@ -82,39 +83,19 @@ def _evidence(each: WatchedColumn) -> str:
     return {"changed": "changed", "left_out": "of the calendar alone"}.get(each.state) or bar(each.evidence)
 
 
-def bar(evidence: float) -> str:
-    """Evidence over its threshold on a scale of powers of ten, full at 1.
-
-    >>> bar(1.0) == "█" * WIDTH, bar(0.01) == "█" * (WIDTH // 2) + " " * (WIDTH // 2), bar(0.0).strip()
-    (True, True, '')
-    """
-    power = math.log10(evidence) if evidence > 0 else -DECADES
-    eighths = round(8 * WIDTH * min(max(1 + power / DECADES, 0.0), 1.0))
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(WIDTH)
-
-
-def _share(evidence: float) -> str:
-    """A share of the threshold that people can read.
-
-    >>> _share(0.5), _share(0.0312), _share(0.0000001), _share(12.3)
-    ('50%', '3%', '<0.1%', '1,230%')
-    """
-    if evidence < 0.001:
-        return "<0.1%"
-    return f"{evidence:,.0%}" if evidence >= 0.0095 else f"{evidence:.1%}"
-
-
 def _incidents(found: Sequence[Incident]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("", "seen", "began", "over"):
         table.add_column(name, no_wrap=True)
-    table.add_column("changed")
+    for name in ("harm", "kind", "changed"):
+        table.add_column(name)
     for each in found:
         over = "open" if each.closed is None else minute(each.closed)
         told = named(each.names) + (f" (as in {', '.join(each.beside)})" if each.beside else "")
         times = minute(each.opened)[:16], _began(each.began)[:16], over[:16]
-        table.add_row(escape(each.incident), *times, escape(told), style="red" if each.closed is None else None)
+        kind = "not known yet" if each.kind == "unknown" else each.kind
+        further = harm_note(each), kind, escape(told)
+        table.add_row(escape(each.incident), *times, *further, style="red" if each.closed is None else None)
     return table
 
 
@@ -140,6 +121,10 @@ def incident_sheet(found: Incident) -> Iterator[RenderableType]:
     yield f"in {found.stream}: {OF_STREAMS[found.stream]}; {times}"
     if found.beside:
         yield f"most likely the same change as {escape(', '.join(found.beside))}, seen by other models"
+    yield from harm_sheet(found)
+    effects = effects_sheet(found.columns)
+    if effects is not None:
+        yield effects
     for (model, reached), several in groupby(found.columns, key=lambda each: (each.model, each.reached)):
         yield f"\n[bold]{escape(model)}[/], seen at {minute(reached)}"
         for each in several:
@@ -188,7 +173,12 @@ def _histogram(each: ChangedColumn) -> Table:
     labels = ["passed", "refused"] if each.column == REFUSED else bins_of(each.edges, len(each.reference))
     for label, before, since in zip(labels, each.reference, each.since, strict=True):
         if before >= 0.0005 or since >= 0.0005:
-            cells = (f"{before:6.1%}", _block(before / most), f"{since:6.1%}", _block(since / most))
+            cells = (
+                f"{before:6.1%}",
+                block(before / most, WIDTH // 2),
+                f"{since:6.1%}",
+                block(since / most, WIDTH // 2),
+            )
             table.add_row(label, *cells)
     return table
 
@@ -206,11 +196,6 @@ def mean_of(edges: Sequence[float], shares: Sequence[float]) -> float | None:
         return None
     middles = [edges[0], *((low + high) / 2 for low, high in pairwise(edges)), edges[-1]]
     return sum(middle * share for middle, share in zip(middles, shares[:-1], strict=True)) / there
-
-
-def _block(share: float) -> str:
-    whole, rest = divmod(round(share * 8 * WIDTH / 2), 8)
-    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(WIDTH // 2)
 
 
 def bins_of(edges: Sequence[float], count: int) -> list[str]:

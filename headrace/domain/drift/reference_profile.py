@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,16 @@ import pyarrow as pa
 from headrace.domain.drift.attribution_sample import AttributionSample, attribution_sample
 from headrace.domain.drift.bets import inflation_of
 from headrace.domain.drift.cycles import CELLS, Cycle, calendar_share, cycle_of
+from headrace.domain.drift.harm.column_losses import read_losses
+from headrace.domain.drift.harm.loss_reference import LossReference
 from headrace.domain.drift.joint_score import JointScore, joint_score_on, others_of
 from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, halved_bins
 from headrace.errors import ContractError
 
 FORMAT = 1
-SCORE, DECISION, LOSS = "model score", "model decision", "model loss"
+SCORE, DECISION, LOSS, LABEL = "model score", "model decision", "model loss", "positive label"
 """Columns beside a model's inputs, under names that no input has: what it answered, whether that reached its threshold,
-and how wrong it was."""
+how wrong it was, and what came true."""
 TOGETHER = "inputs together"
 WEEKS, CYCLIC = 4, 0.02
 """Weeks of a reference, and the share of a column's variance that the hour of the week explains, from which on values
@@ -82,7 +84,7 @@ class AttributionProfile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceProfile:
-    """The columns of a reference, by name: a model's inputs by theirs, and of `SCORE`, `DECISION`, `LOSS` those known.
+    """The columns of a reference, by name: a model's inputs by theirs, and those known of `SCORE` and its like.
 
     Attributes:
         inputs: what the model read.
@@ -90,6 +92,8 @@ class ReferenceProfile:
         joint: of inputs together; None where there are not two that vary.
         calendar: inputs that the hour of the week determines, of which nothing else is told.
         attributions: how large inputs' contributions were; None where nobody looked.
+        loss: what it lost by its score, on rows that it was not fitted on; None where nobody counted.
+        losses: by column, float64, the mean loss of such rows in each of its bins.
     """
 
     inputs: Mapping[str, ColumnProfile]
@@ -97,17 +101,25 @@ class ReferenceProfile:
     joint: JointProfile | None = None
     calendar: tuple[str, ...] = ()
     attributions: AttributionProfile | None = None
+    loss: LossReference | None = None
+    losses: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, ColumnProfile]:
+        """All of them."""
+        return {**self.inputs, **self.answers, **({} if self.joint is None else self.joint.columns)}
 
     def dump(self) -> bytes:
         """As JSON, always the same."""
         parts = {"inputs": self.inputs, "answers": self.answers}
         said = {part: {name: said_of(column) for name, column in columns.items()} for part, columns in parts.items()}
         joint = {} if self.joint is None else {"joint": _said_joint(self.joint)}
-        calendar = {"calendar": list(self.calendar)} if self.calendar else {}
-        given = self.attributions
-        attributions = {} if given is None else {"attributions": _said_attributions(given)}
+        further: dict[str, Any] = {"calendar": list(self.calendar)} if self.calendar else {}
+        further |= {} if self.attributions is None else {"attributions": _said_attributions(self.attributions)}
+        further |= {} if self.loss is None else {"loss": self.loss.dump()}
+        further |= {"losses": {name: each.tolist() for name, each in self.losses.items()}} if self.losses else {}
         return json.dumps(
-            {"format": FORMAT, **said, **joint, **calendar, **attributions}, separators=(",", ":"), allow_nan=False
+            {"format": FORMAT, **said, **joint, **further}, separators=(",", ":"), allow_nan=False
         ).encode()
 
 
@@ -175,6 +187,7 @@ def numeric_profile(values: Floats) -> ColumnProfile:
 def answers_of(scores: Floats, labels: Floats, threshold: float) -> dict[str, ColumnProfile]:
     """Profiles of what a model answered to rows that it was not fitted on, float64, in the order of their time."""
     found = {SCORE: scores, DECISION: (scores >= threshold).astype(np.float64), LOSS: log_loss(scores, labels)}
+    found[LABEL] = labels
     return {name: numeric_profile(values) for name, values in found.items()}
 
 
@@ -205,7 +218,11 @@ def parse(data: bytes, where: str) -> ReferenceProfile:
         )
         joint = _joint(said["joint"], inputs) if "joint" in said else None
         attributions = _attributions(said["attributions"]) if "attributions" in said else None
-        return ReferenceProfile(inputs, answers, joint, tuple(map(str, said.get("calendar", ()))), attributions)
+        loss = LossReference.of(said["loss"]) if "loss" in said else None
+        calendar = tuple(map(str, said.get("calendar", ())))
+        plain = ReferenceProfile(inputs, answers, joint, calendar, attributions, loss)
+        bins = {name: len(column.bins.counts) for name, column in plain.columns.items()}
+        return replace(plain, losses=read_losses(said.get("losses", {}), bins))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"{where}: no reference profile: {type(error).__name__} {error}") from None
 

@@ -242,7 +242,9 @@ def read_drift(form: Form) -> Drift:
     """The `drift` section."""
     budget = form.number("false_alarms_per_month", 0.001, 1000)
     mode = form.choice("mode", DRIFT_MODES) or DRIFT_MODES[0]
-    return Drift(1 if budget is None else budget, mode, form.duration("accept_after", least=DAY))
+    accepted = form.duration("accept_after", least=DAY)
+    tolerance = form.number("tolerance", 0, 10)
+    return Drift(1 if budget is None else budget, mode, accepted, 0.1 if tolerance is None else tolerance)
 
 
 def read_retrain(form: Form, problems: Problems) -> Retrain:
@@ -312,7 +314,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
-    "drift": (("false_alarms_per_month", "mode", "accept_after"), "{false_alarms_per_month: 1}"),
+    "drift": (("false_alarms_per_month", "mode", "accept_after", "tolerance"), "{false_alarms_per_month: 1}"),
     "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
     "release": (("gates", "minimum", "fairness", "approvals", "canary", "each"), "{approvals: 1}"),
     "latency": (("target",), "{target: 50ms}"),

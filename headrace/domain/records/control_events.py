@@ -21,6 +21,7 @@ What `drift` finds:
 | `drift_opened` | the evidence of a change reached the threshold, and no incident was open |
 | `drift_grew` | so it did for further columns while one was |
 | `drift_closed` | all columns of an incident are as before, or its models answer no more |
+| `drift_harmed` | a model is proved worse than its reference by more than is tolerated since an incident opened |
 """
 
 from __future__ import annotations
@@ -170,10 +171,36 @@ class DriftClosed(DriftFinding):
     because: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DriftHarmed(DriftFinding):
+    """Since it opened, a model lost more than its reference and what is tolerated; once for each incident and basis.
+
+    Attributes:
+        basis: `labels`: by outcomes; `estimate`: by what its scores let expect, before labels come.
+        evidence: over its threshold, 1.
+        worse: mean loss over that of the reference.
+        tolerated: the same of what is held to be no harm, with the bound for what the reference does not know.
+        rows: outcomes, or predictions, since then.
+        kind: `concept`, where the same scores stand for other chances than they did; `covariate`, where enough outcomes
+            say that they do not; `unknown` before that.
+    """
+
+    type: ClassVar[str] = "drift_harmed"
+
+    basis: str = ""
+    evidence: float = 0.0
+    worse: float = 0.0
+    tolerated: float = 0.0
+    rows: int = 0
+    kind: str = ""
+
+
 DARK_KINDS: Mapping[str, type[DarkModelFinding]] = {
     kind.type: kind for kind in (ModelShed, ModelRestored, ModelFailed, ModelRecovered, ModelUnanswered)
 }
-DRIFT_KINDS: Mapping[str, type[DriftFinding]] = {kind.type: kind for kind in (DriftOpened, DriftGrew, DriftClosed)}
+DRIFT_KINDS: Mapping[str, type[DriftFinding]] = {
+    kind.type: kind for kind in (DriftOpened, DriftGrew, DriftClosed, DriftHarmed)
+}
 KINDS: Mapping[str, type[ControlFinding]] = {**DARK_KINDS, **DRIFT_KINDS}
 """Every kind by the name that its records have."""
 

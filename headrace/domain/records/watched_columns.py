@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from headrace.domain.drift.cycles import hours_of
 from headrace.domain.drift.e_detector import NOTHING
+from headrace.domain.drift.harm.column_losses import effect
 from headrace.domain.drift.joint_score import weights_with
 from headrace.domain.drift.reference_profile import (
     DECISION,
+    LABEL,
     LOSS,
     SCORE,
     ColumnProfile,
@@ -27,6 +29,7 @@ from headrace.domain.models.package import Manifest
 from headrace.domain.pipeline.segments import Segments, group_names
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.contribution_columns import WEIGHT, ContributionColumns, Opening
+from headrace.domain.records.loss_columns import LossColumns
 
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
@@ -40,6 +43,8 @@ LARGEST = float(np.finfo(np.float64).max)
 NO_CHANGES: Mapping[str, Callable[[Floats], Floats]] = {}
 SILENT = np.inf
 """Stands for a value where a row says nothing of a column."""
+WHOLE_LOSS, POSITIVES = 0.5, 0.2
+"""What the loss of all rows, and the share of positives, have of what is laid on outcomes; groups share the rest."""
 
 
 class ModelIdentity(NamedTuple):
@@ -59,7 +64,8 @@ class WatchedColumns:
     """The columns of a stream that are watched for a model; a pure function of rows.
 
     Of predictions, dark ones too: what the model reads, its score and decision, the ages of views, and of a sample what
-    its inputs contributed. Of outcomes: how wrong it was, in all and in each group of the segments.
+    its inputs contributed. Of outcomes: how wrong it was, in all and in each group of the segments, and the share of
+    positives where it gives chances.
 
     Args:
         stream: of `STREAMS`.
@@ -75,6 +81,8 @@ class WatchedColumns:
         known, unknown: those that it knows, and the others.
         proved: whether the promise on false alarms is to be proved: references of packages that do not tell by which
             rows do not count then.
+        losses: what is told of each row beside them.
+        groups: names of the columns that are of rows of a group.
         left_out: inputs that are not watched, for they follow from the time of the event alone: no day is like another.
 
     Raises:
@@ -96,6 +104,11 @@ class WatchedColumns:
         self._contributions: ContributionColumns | None = None
         self._manifest = manifest
         self.left_out: tuple[str, ...] = ()
+        self.groups: tuple[str, ...] = ()
+        told = None if reference is None else reference.loss
+        told = told if told is not None and (told.scores is not None) == self._chance else None
+        self.losses = LossColumns(told, stream == OUTCOMES, self._chance)
+        self._lost = {} if told is None or reference is None else reference.losses
         self._segments = Segments(pipeline)
         self._matrix: FeatureMatrix | None = None
         answers = {} if reference is None else reference.answers
@@ -114,7 +127,8 @@ class WatchedColumns:
                 self._contributions = ContributionColumns(attributions, self._inputs, self.left_out, opening)
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
-            self.names = (LOSS, *(loss_of(*group) for group in groups))
+            self.groups = tuple(loss_of(*group) for group in groups)
+            self.names = (LOSS, *([LABEL] if self._chance else []), *self.groups)
             profiles = dict(answers) if self._chance else {}
         self.profiles = {
             name: profiles[name] for name in self.names if name in profiles and self._serves(profiles[name])
@@ -162,8 +176,15 @@ class WatchedColumns:
         most = np.array([len(self.profiles[name].bins.counts) for name in self.known], np.int64)
         return bool(np.all((places < most) | (places == NOTHING)))
 
+    def fits_with_losses(self, places: Bytes, values: Floats) -> bool:
+        """Whether these can be what `read_with_losses` gives, or what `read` does: so it once was."""
+        known, unknown = len(self.known), len(self.unknown)
+        further = places[:, known:], values[:, unknown:]
+        alone = not further[0].shape[1] and not further[1].shape[1]
+        return self.fits(places[:, :known], values[:, :unknown]) and (alone or self.losses.fits(*further))
+
     def weights(self) -> Floats:
-        """Of each column's bets together, float64; of losses, the whole has half, and all groups the other."""
+        """Of each column's bets together, float64; of outcomes see `WHOLE_LOSS`."""
         joint, contributions = self._joint, self._contributions
         if contributions is not None:
             others = len(self.names) - len(contributions.profiles)
@@ -172,10 +193,14 @@ class WatchedColumns:
             return np.append((1 - WEIGHT) * found, contributions.weights())
         if joint is not None:
             return weights_with(len(self.names) - len(joint.columns), joint.score)
-        found = np.full(len(self.names), 1.0 / len(self.names))
-        if self._matrix is None and len(found) > 1:
-            found[:], found[0] = 0.5 / (len(found) - 1), 0.5
-        return found
+        if self._matrix is not None:
+            return np.full(len(self.names), 1.0 / len(self.names))
+        parts = {LOSS: WHOLE_LOSS, LABEL: POSITIVES}
+        alone = [parts.get(name, 0.0) for name in self.names]
+        rest = 0.0 if not self.groups else (1.0 - sum(alone)) / len(self.groups)
+        found = np.array([parts.get(name, rest) for name in self.names])
+        weights: Floats = found / found.sum()
+        return weights
 
     def new(self, columns: pa.RecordBatch) -> Flags:
         """Which rows the model was not fitted on, by their event times: of the others it knows too much."""
@@ -216,6 +241,33 @@ class WatchedColumns:
             rest[:, at] = values[name]
         return places, rest
 
+    def read_with_losses(self, columns: pa.RecordBatch) -> tuple[Bytes, Floats]:
+        """What `read` gives, with what `losses` tells of each row behind it."""
+        places, values = self.read(columns)
+        labels = _numbers(columns, "label") if self._matrix is None else None
+        further = self.losses.read(_numbers(columns, "score"), labels)
+        return np.hstack([places, further[0]]), np.hstack([values, further[1]])
+
+    def members(self, places: Bytes, values: Floats) -> Flags:
+        """Which groups rows are in, rows x groups, by what `read` gave."""
+        found = np.empty((len(places), len(self.groups)), np.bool_)
+        for at, name in enumerate(self.groups):
+            if name in self.profiles:
+                found[:, at] = places[:, self.known.index(name)] != NOTHING
+            else:
+                found[:, at] = values[:, self.unknown.index(name)] != SILENT
+        return found
+
+    def effect(self, name: str, reference: Floats, recent: Floats) -> float | None:
+        """By which share of its mean the loss changes with the shares of a column's bins, all else the same.
+
+        None where the package does not tell what was lost in each.
+        """
+        lost, told = self._lost.get(name), self.losses.reference
+        if lost is None or told is None or len(lost) != len(recent) or told.mean <= 0:
+            return None
+        return effect(reference, recent, lost) / told.mean
+
     def _answers(self, columns: pa.RecordBatch) -> dict[str, Floats]:
         assert self._matrix is not None, "made for predictions"
         matrix = np.asfortranarray(self._matrix.of(columns), np.float64)
@@ -226,6 +278,8 @@ class WatchedColumns:
         of = log_loss if self._chance else squared_error
         loss = np.minimum(of(_numbers(columns, "score"), _numbers(columns, "label")), LARGEST)
         found = {name: np.full(columns.num_rows, SILENT) for name in self.names}
+        if self._chance:
+            found[LABEL] = _numbers(columns, "label")
         for group, rows in self._segments.groups(columns):
             which = slice(None) if rows is None else rows
             found[LOSS if rows is None else loss_of(*group)][which] = loss[which]

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from headrace.domain.drift.cycles import calendar_features, hours_of
 from headrace.domain.drift.reference_profile import (
-    ColumnProfile,
     ReferenceProfile,
     answers_of,
     joint_of,
@@ -26,6 +25,7 @@ from headrace.domain.training.attribution_reference import attribution_profile
 from headrace.domain.training.dataset import Dataset, split
 from headrace.domain.training.evaluation import evaluate
 from headrace.domain.training.graphs import OUTPUT, REMEDY
+from headrace.domain.training.held_out_losses import with_losses
 from headrace.domain.training.trainer import MANY, Choice, Fitted, trainer_of
 from headrace.errors import ConfigurationError, ContractError
 
@@ -98,11 +98,13 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)
     answered = _checked_scores(package, recipe.trainer, data.matrix, scores)
+    profile = _profile(fitted, recipe)
     if later is None:
-        return pack(package.manifest, package.graph, _profile(fitted, recipe, {}))
+        return pack(package.manifest, package.graph, profile)
     own = answered[len(data) - len(later) :]
     metrics = evaluate(later.labels, scores[len(data) - len(later) :])
-    profile = _profile(fitted, recipe, answers_of(own, later.labels.astype(np.float64), recipe.threshold))
+    answers = answers_of(own, later.labels.astype(np.float64), recipe.threshold)
+    profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold)
     judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)
     left_out = {*recipe.clock, *profile.calendar}
     attributions = attribution_profile(package, fitted, later, answered[: len(fitted)], left_out)
@@ -110,7 +112,7 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
     return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile, judged)
 
 
-def _profile(fitted: Dataset, recipe: Recipe, answers: Mapping[str, ColumnProfile]) -> ReferenceProfile:
+def _profile(fitted: Dataset, recipe: Recipe) -> ReferenceProfile:
     """What was fitted on, without what the calendar determines."""
     hours = hours_of(fitted.times)
     columns = {name: fitted.matrix[:, at].astype(np.float64) for at, name in enumerate(fitted.inputs)}
@@ -118,7 +120,7 @@ def _profile(fitted: Dataset, recipe: Recipe, answers: Mapping[str, ColumnProfil
     watched = [at for at, name in enumerate(fitted.inputs) if name not in recipe.clock and name not in calendar]
     matrix = fitted.matrix[:, watched]
     inputs = profile_of([fitted.inputs[at] for at in watched], matrix, hours)
-    return ReferenceProfile(inputs, answers, joint_of(inputs, matrix, hours), calendar)
+    return ReferenceProfile(inputs, {}, joint_of(inputs, matrix, hours), calendar)
 
 
 def _check_rows(what: str, rows: Dataset) -> None:

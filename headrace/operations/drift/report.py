@@ -14,6 +14,7 @@ from headrace.domain.records.control_events import DriftClosed, DriftFinding, Dr
 from headrace.domain.records.drift_parts import SOURCES
 from headrace.domain.records.watched_columns import PREDICTIONS, SHADOW
 from headrace.errors import ConfigurationError
+from headrace.operations.drift.harm import LossReport, loss_report, milliseconds_of
 from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
@@ -39,6 +40,7 @@ class WatchedColumn:
         divergence: of recent rows from the reference, in nats.
         edges: bounds of the bins of numbers.
         reference, recent: share of each bin; the last is of missing values.
+        effect: by which share of the reference's loss these shares change it, all else the same; None: not known.
     """
 
     column: str
@@ -50,6 +52,7 @@ class WatchedColumn:
     edges: Sequence[float]
     reference: Sequence[float]
     recent: Sequence[float]
+    effect: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class WatchedModel:
         incident: the open one of the stream.
         course: the highest evidence within each hour of event time, by its first millisecond, the oldest first.
         columns: those that changed or have most evidence first.
+        losses: within the last seven days of event time, see `headrace.operations.drift.harm`; None: not told.
     """
 
     stream: str
@@ -79,6 +83,7 @@ class WatchedModel:
     incident: str | None
     course: Sequence[tuple[int, float]]
     columns: Sequence[WatchedColumn]
+    losses: LossReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class ChangedColumn:
         bet: what fits the change best, in words.
         edges, reference, since: bounds of the bins of numbers, share of each bin in the reference and since the change.
         cyclic: whether bounds are in spreads from what is usual at the hour.
+        effect: by which share of the reference's loss the change of this column changes it, all else the same; None:
+            not known.
     """
 
     column: str
@@ -109,6 +116,7 @@ class ChangedColumn:
     reference: Sequence[float]
     since: Sequence[float]
     cyclic: bool
+    effect: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,7 @@ class Incident:
         columns: in the order in which they were found; one that came twice stands twice.
         beside: identities of those that are most likely of the same change, seen by other models: of champions where it
             is of dark ones, or the other way about, at the same time, with a column in common.
+        harms: what it does to each model, as far as is known.
     """
 
     incident: str
@@ -137,6 +146,18 @@ class Incident:
     evidence: float
     columns: Sequence[ChangedColumn]
     beside: Sequence[str] = ()
+    harms: Sequence[LossReport] = ()
+
+    @property
+    def kind(self) -> str:
+        """`concept` where it is for one of its models, else `covariate` where it is for one, else `unknown`."""
+        kinds = {each.kind for each in self.harms}
+        return next((kind for kind in ("concept", "covariate") if kind in kinds), "unknown")
+
+    @property
+    def harmful(self) -> bool:
+        """Whether one of its models is proved worse than is tolerated, by labels or by estimate."""
+        return any(each.proved is not None or each.estimate_proved is not None for each in self.harms)
 
     @property
     def names(self) -> list[str]:
@@ -206,10 +227,13 @@ def drift_report(settings: Settings, contracts: Contracts) -> DriftReport:
     name = contracts.pipeline.name
     newest: dict[Key, dict[str, Any]] = {}
     courses: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
+    harms: dict[tuple[str, str], LossReport] = {}
     for row in _rows(settings.connection, contracts.channel("drift")):
         of = row["stream"], *row["model"].values()
         if row["state"] == "course":
-            courses[of][_milliseconds(row["reached"])] = row["evidence"]
+            courses[of][milliseconds_of(row["reached"])] = row["evidence"]
+        elif row["state"] == "harm":
+            harms[row["incident"], row["model"]["digest"]] = loss_report(row["model"], row["harm"])
         else:
             newest[(*of, row["column"])] = row
     if not newest:
@@ -217,7 +241,11 @@ def drift_report(settings: Settings, contracts: Contracts) -> DriftReport:
             f"nothing of {name} is watched for drift yet: `headrace run {name}` runs the service that does, and "
             f"`headrace lag {name}` says how far it is"
         )
-    return DriftReport(name, _models(newest, courses), incidents(settings.connection, contracts.channel("control")))
+    told = [
+        replace(each, harms=[harm for (incident, _), harm in harms.items() if incident == each.incident])
+        for each in incidents(settings.connection, contracts.channel("control"))
+    ]
+    return DriftReport(name, _models(newest, courses), told)
 
 
 def incidents(connection: Connection, control: Channel) -> list[Incident]:
@@ -269,6 +297,7 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
         said["reference"],
         said["recent"],
         said.get("cyclic", False),
+        said.get("effect"),
     )
 
 
@@ -292,23 +321,19 @@ def _model(
         row["stream"],
         f"{model['name']}@{model['version']}",
         model["digest"],
-        _milliseconds(row["reached"]),
-        _milliseconds(row["time"]),
+        milliseconds_of(row["reached"]),
+        milliseconds_of(row["time"]),
         row["events"],
         row["evidence"],
         row["incident"],
         course,
         columns,
+        None if row["harm"] is None else loss_report(model, row["harm"]),
     )
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> list[WatchedColumn]:
-    names = ("column", "state", "evidence", "events", "learnt", "divergence", "edges", "reference", "recent")
+    names = ("column", "state", "evidence", "events", "learnt", "divergence", "edges", "reference", "recent", "effect")
     columns = [WatchedColumn(*(row[name] for name in names)) for row in rows]
     order = ("changed", "watched", "learning", "left_out")
     return sorted(columns, key=lambda each: (order.index(each.state), -each.evidence, -each.divergence, each.column))
-
-
-def _milliseconds(time: Any) -> int:
-    found: int = round(time.timestamp() * 1000)
-    return found

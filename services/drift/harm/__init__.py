@@ -1,0 +1,1 @@
+"""What models lose, beside the columns that are watched, and whether an incident harms them."""
