@@ -84,7 +84,7 @@ drift: $(PACKAGES) ## false alarms and delays of drift beside other detectors, S
 	$(BIN)/python -m loadtests.drift --seeds $(if $(filter file,$(origin SEEDS)),50,$(SEEDS)) --page docs/drift.md $(ARGS)
 
 .PHONY: bench
-bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels; figures to JSON=path
+bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels, drift; figures to JSON=path
 	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)
 
 # Hashed and without index lines: the same files install from any mirror. `--universal` covers every platform at once.

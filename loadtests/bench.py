@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from headrace.devparts.maven import java
-from loadtests import joining, latency, memory, recovery, report, shadowing, throughput
+from loadtests import joining, latency, memory, recovery, report, shadowing, throughput, watching
 from loadtests.arena import Arena, arena, console
 
 
@@ -76,6 +76,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "shadowing": Part(lambda ground, size: shadowing.measure(ground, size.dark), report.shadowing),
     "joining": Part(lambda ground, size: joining.measure(ground, size.events), report.joining),
+    "watching": Part(lambda ground, size: watching.measure(ground, size.events), report.watching),
 }
 
 

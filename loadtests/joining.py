@@ -98,7 +98,7 @@ def await_metric(project: Project, meter: Meter, which: tuple[str, str], least: 
         if metrics.get(which, 0.0) >= least:
             return metrics
         assert time.monotonic() < end, f"{which} is {metrics.get(which)}, not {least}\n{project.logs()}"
-        assert project.processes[MEMBER].poll() is None, project.logs()
+        assert project.processes[meter.member].poll() is None, project.logs()
         for _ in range(10):  # 0.2 s, the grain of the figures; 20 ms is that of the trace.
             meter.trace()
             time.sleep(0.02)

@@ -142,3 +142,14 @@ def joining(figures: Figures) -> list[RenderableType]:
     shown.add_row(f"seconds to replay {figures['replay_days']:.0f} days", number(figures["replay_s"]))
     shown.add_row("seconds to replay a month", number(figures["month_s"]))
     return [shown]
+
+
+def watching(figures: Figures) -> list[RenderableType]:
+    """What watching a prediction costs."""
+    told = f"drift, {figures['predictions']:,} predictions of {figures['inputs']} inputs, {figures['columns']} columns"
+    shown = table(told, "", "")
+    shown.add_row("predictions per CPU-second, steady", number(figures["steady"]))
+    shown.add_row("predictions per CPU-second, whole life", number(figures["whole"]))
+    for name, micros in figures["steady_by_stage"].items():
+        shown.add_row(f"microseconds a prediction, {name}", number(micros))
+    return [shown]

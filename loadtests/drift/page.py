@@ -194,4 +194,7 @@ def _cost(found: Figures) -> str:
 Processor time with 30 features, 21 bets and 3 learning ones on each; the bar is 50 ns all in. The sums of the further
 columns of joint scores cost what those of as many features do.
 
-{cost.table(found)}"""
+{cost.table(found)}
+
+That is arithmetic alone. What the service costs on a broker, both of its stages with Kafka, is among the
+[benchmarks](benchmarks.md): `make bench ARGS="--only watching"`."""
