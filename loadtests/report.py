@@ -150,6 +150,6 @@ def watching(figures: Figures) -> list[RenderableType]:
     shown = table(told, "", "")
     shown.add_row("predictions per CPU-second, steady", number(figures["steady"]))
     shown.add_row("predictions per CPU-second, whole life", number(figures["whole"]))
-    for name, micros in figures["steady_by_stage"].items():
+    for name, micros in figures["micros_by_stage"].items():
         shown.add_row(f"microseconds a prediction, {name}", number(micros))
     return [shown]

@@ -34,7 +34,7 @@ def measure(ground: Arena, rows: int) -> dict[str, Any]:
     """Watch `rows` predictions.
 
     Returns: `steady` and `whole`, predictions per CPU-second since partitions were given and in all; `inputs` of the
-    model, and `columns` that were watched of it; `steady_by_stage`, microseconds of a prediction by stage of the loop.
+    model, and `columns` that were watched of it; `micros_by_stage`, microseconds of a prediction by stage of the loop.
     """
     with ground.project(HEADRACE_IDLE_AFTER_S="1") as project:
         package = model(project)
@@ -56,7 +56,7 @@ def measure(ground: Arena, rows: int) -> dict[str, Any]:
         "columns": len(watched.names),
         "steady": rows / (cpu - start),
         "whole": rows / cpu,
-        "steady_by_stage": {name: seconds / rows * 1e6 for name, seconds in stages.items()},
+        "micros_by_stage": {name: seconds / rows * 1e6 for name, seconds in stages.items()},
     }
 
 
