@@ -170,10 +170,9 @@ def test_a_package_that_tells_no_losses_says_what_cannot_be_given() -> None:
     read, rows = group(OLD), logs(flipped)
     few = {number: log.slice(slice(0, 500)) for number, log in rows.items()}
     read.read(few, 3_000)
-    read.idle(list(rows))
     read.take(read.owner.tick(20.0, {}).emits)
     (whole,) = [row["harm"] for row in read.standing if row["stream"] == OUTCOMES and not row["column"] and row["harm"]]
-    assert "first 5,000 outcomes become the reference, 1," in whole["unknown"][0]
+    assert "first 5,000 outcomes become the reference, 1,1" in whole["unknown"][0]
     read.read({number: log.slice(slice(500, None)) for number, log in rows.items()}, 3_000)
     read.idle(list(rows))
     assert {each[:2] for each in harmed(read)} >= {("outcomes/1", "labels")}
