@@ -33,6 +33,7 @@ from headrace.operations.scorecard_query.report import arm_figures
 from headrace.operations.scorecard_query.span import Sums
 from headrace.operations.time_spans import TimeSpan
 from headrace.streaming.records.batch import slot
+from services.scorecards.redistribution import moved_parts
 from tests.scorecards.made import (
     DAY,
     PARTITIONS,
@@ -250,12 +251,18 @@ def test_batches_members_and_restarts_do_not_show(store: ModelStore) -> None:
 
 @pytest.mark.slow
 def test_what_was_estimated_outlives_a_restart(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cards that are told again after a restart have the figures that they had, at no cost."""
+    """Cards that are told again after a restart have the figures that they had, at no cost; so do those of topics that
+    have grown meanwhile.
+    """
     member = Played(store=store)
     before(member, 2)
     member.publish()
     told = member.figures(0)
     assert told["shifted_auc_roc"]["value"] is not None
+    states = [member.made.snapshot(slot(3, number)) for number in range(2)]
+    moved = [streamed(state) for state in moved_parts(states, 3)]
+    memos = [{row["memo"] for row in table.to_pylist()} for table in moved if len(table)]
+    assert [len(each) for each in memos] == [2], "one for each window of the model"
     member.cards.clear()
     member.restart()
     monkeypatch.delattr("headrace.domain.scorecards.card_builder.shift_figures")  # who estimates anew finds nothing
