@@ -118,13 +118,14 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
         """See `TwoStageService`."""
         self._behind = not at_end.keys() >= {*self.windows, *self.aggregates}
         output = super().tick(now, at_end)
-        if not self._behind and any(aggregate.owes() for aggregate in self.aggregates.values()):
+        told = any(emit.topic == CARDS for emit in output.emits)
+        if told and not self._behind and any(aggregate.owes() for aggregate in self.aggregates.values()):
             self._rest_due = now  # nobody waits for the time
         return output
 
     def followed(self, now: float) -> Emit | None:
         """Cards of all windows that changed, then those of windows that lack what takes longer."""
-        rows, keys, sources = [], [], []
+        found: dict[str, tuple[dict[str, Any], int]] = {}  # what is owed takes the place of what was told before
         began = self._clock()
         for part in (self._maker.cards, self._maker.owed):
             if part == self._maker.owed and self._behind and now < self._owed_due:
@@ -137,20 +138,20 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
                         self._tell(who, start, made[WHOLE])
                     self._card_figures.withheld.inc(not whole(made[WHOLE].tally))
                     for (segment, group), each in made.items():
-                        rows.append(self._row(who, start, segment, group, each, now))
-                        keys.append(f"{who.text}/{start}/{segment}/{group}")
-                        sources.append(number)
+                        row = self._row(who, start, segment, group, each, now)
+                        found[f"{who.text}/{start}/{segment}/{group}"] = row, number
                     if self._clock() - began > SLICE_S:
                         break
             if part == self._maker.owed:
                 self._owed_due = now + (self._clock() - reached) / OWED_SHARE
             if self._clock() - began > SLICE_S:
                 break
-        if not rows:
+        if not found:
             return None
-        self._card_figures.cards.inc(len(rows))
-        columns = pa.RecordBatch.from_pylist(rows, schema=self._schema)
-        return Emit(CARDS, columns, pa.array(keys), np.array(sources, np.int32))
+        self._card_figures.cards.inc(len(found))
+        rows, sources = zip(*found.values(), strict=True)
+        columns = pa.RecordBatch.from_pylist(list(rows), schema=self._schema)
+        return Emit(CARDS, columns, pa.array(found), np.array(sources, np.int32))
 
     def _row(self, who: Identity, start: int, segment: str, group: str, each: Card, now: float) -> dict[str, Any]:
         tally = each.tally
