@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.drift.attribution_sample import AttributionSample
 from headrace.domain.drift.harm.column_losses import losses_by_bin
 from headrace.domain.drift.harm.loss_reference import chance_losses
 from headrace.domain.drift.reference_bins import Floats, Ints
-from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
-from headrace.domain.models.package import Input, Manifest
+from headrace.domain.drift.reference_profile import (
+    AttributionProfile,
+    ReferenceProfile,
+    answers_of,
+    joint_of,
+    profile_of,
+)
+from headrace.domain.explanations.attributions import attributions_of
+from headrace.domain.models.package import Input, Manifest, ModelPackage
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import schemas
 from headrace.domain.pipeline.spec import Pipeline
@@ -65,6 +74,18 @@ def reference(seed: int = 1, rows: int = 20_000) -> ReferenceProfile:
         loss=chance_losses(scores(held_out), truth),
         losses={name: losses_by_bin(each, lost, len(inputs[name].bins.counts)) for name, each in places.items()},
     )
+
+
+def attributed(
+    profile: ReferenceProfile, package: ModelPackage, background: Floats, held_out: Floats, every: int
+) -> ReferenceProfile:
+    """The profile with what a package's inputs contribute to rows x inputs that were held out."""
+    told = attributions_of(package, background.astype(np.float32))
+    sizes = np.abs(told.contributions(held_out.astype(np.float32)))
+    names = [name for name, column in zip(package.manifest.input_names, sizes.T, strict=True) if column.any()]
+    of = [package.manifest.input_names.index(name) for name in names]
+    sample = AttributionSample(background.astype(np.float32), every, told.exact, told.of)
+    return replace(profile, attributions=AttributionProfile(sample, profile_of(names, sizes[:, of])))
 
 
 def watched(stream: str, pipeline: Pipeline = PIPELINE, profile: ReferenceProfile | None = None) -> WatchedColumns:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from headrace.domain.drift.alarms import Alarm
-from headrace.domain.drift.attribution_sample import AttributionSample
 from headrace.domain.drift.e_detector import NOTHING
 from headrace.domain.drift.model_monitor import ModelMonitor
 from headrace.domain.drift.reference_bins import Floats
@@ -22,7 +21,7 @@ from headrace.domain.drift.reference_profile import (
     parse,
     profile_of,
 )
-from headrace.domain.explanations.attributions import Attributions, attributions_like, attributions_of
+from headrace.domain.explanations.attributions import Attributions, attributions_like
 from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.records.contribution_columns import WEIGHT, contribution_of
@@ -94,18 +93,10 @@ def reference(seed: int = 1, count: int = 20_000) -> ReferenceProfile:
     draw = np.random.default_rng(seed)
     matrix, held_out = rows(draw, count), rows(draw, count)
     inputs = profile_of(INPUTS, matrix)
-    background = matrix[:64].astype(np.float32)
-    attributions = attributions_of(PACKAGE, background)
-    sizes = np.abs(attributions.contributions(held_out[:5_000]))
-    sample = AttributionSample(background, EVERY, attributions.exact, attributions.of)
     scores = SESSION.run(held_out.astype(np.float32))
     labels = (draw.random(count) < scores).astype(np.float64)
-    return ReferenceProfile(
-        inputs,
-        answers_of(scores, labels, made.THRESHOLD),
-        joint_of(inputs, matrix),
-        attributions=AttributionProfile(sample, profile_of(INPUTS, sizes)),
-    )
+    profile = ReferenceProfile(inputs, answers_of(scores, labels, made.THRESHOLD), joint_of(inputs, matrix))
+    return made.attributed(profile, PACKAGE, matrix[:64], held_out[:5_000], EVERY)
 
 
 def watched(profile: ReferenceProfile, package: ModelPackage = PACKAGE) -> WatchedColumns:

@@ -49,13 +49,21 @@ def summed(seed: int, trees: int, leaves: int) -> TreeSum:
     return found
 
 
-@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 70), st.integers(1, MOST_ROWS))
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 4),
+    st.integers(1, 70),
+    st.integers(1, MOST_ROWS),
+    st.sampled_from([0, 60, 999]),
+)
 @settings(max_examples=40, deadline=None)
-def test_any_trees(seed: int, trees: int, leaves: int, rows: int) -> None:
-    """Of any shape, tests met again on a path, values missing, infinite and on thresholds: as by all coalitions."""
+def test_any_trees(seed: int, trees: int, leaves: int, rows: int, tabled: int) -> None:
+    """Of any shape, tests met again on a path, values missing, infinite and on thresholds, with tables for all, some
+    or no leaves: as by all coalitions.
+    """
     rng = np.random.default_rng(seed)
     background, matrix = values(rng, rows), values(rng, 8)
-    made = tree_shapley(summed(seed, trees, leaves), background)
+    made = tree_shapley(summed(seed, trees, leaves), background, tabled)
     found, _, _ = made.contributions(matrix)
 
     def worth(rows: Floats) -> Floats:

@@ -29,6 +29,8 @@ SECOND = 1_000
 STEPS = 40
 DARK = 12_000
 """Rows that a challenger scores too, of the first ones."""
+EVERY = 40
+"""Predictions of which one is asked what its inputs contributed."""
 REFUSED_AT, REFUSED = 20, 4
 """A step in which some events of one partition are refused."""
 WATCHED = {"predictions": ROWS, "shadow-predictions": DARK, "outcomes": ROWS, "dead-letters": REFUSED}
@@ -55,7 +57,10 @@ def projects(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) 
 def package(project: Project) -> ModelIdentity:
     """A model with a reference, in the project's store, the champion of a plan."""
     manifest = Manifest(name="m", version="1", inputs=tuple(Input(name=name) for name in made.INPUTS))
-    found = pack(manifest, graphs.logistic((1.0, 1.0, 0.0)), made.reference())
+    graph, draw = graphs.logistic((1.0, 1.0, 0.0)), np.random.default_rng(12)
+    background, held_out = (draw.normal(size=(rows, len(made.INPUTS))) for rows in (16, 2_000))
+    profile = made.attributed(made.reference(), pack(manifest, graph), background, held_out, EVERY)
+    found = pack(manifest, graph, profile)
     uri = ModelStore(str(project.directory / "models"), project.directory / "cache").put(found)
     publish_plan(project.connection, project.contracts.channel("plans"), project.name, found, uri, "test")
     return ModelIdentity("m", "1", found.digest)
@@ -166,6 +171,11 @@ def test_kills_joins_and_leaves_change_nothing(projects: Callable[[str], Project
     shown = command(torn)
     assert shown.returncode == 3
     assert "terminal.risk_30d" in shown.stdout
+    columns = {each["column"]: each for each in found["models"][0]["columns"]}
+    contributed = {name: each["events"] for name, each in columns.items() if name.startswith("contribution of ")}
+    assert contributed.keys() == {"contribution of amount", "contribution of customer.avg_amount_7d"}
+    assert min(contributed.values()) == max(contributed.values()) == pytest.approx(ROWS / EVERY, rel=0.2)
+    assert f"contributions are those of a sample: {max(contributed.values()):,} predictions" in shown.stdout
     assert by_stream["shadow-predictions"]["beside"] == [by_stream["predictions"]["incident"]]
     of_refused = by_stream["dead-letters"]
     assert [each["model"] for each in of_refused["columns"]] == ["events@out_of_range"]

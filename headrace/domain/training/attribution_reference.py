@@ -15,7 +15,7 @@ from headrace.domain.explanations.attributions import Attributions, attributions
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.training.dataset import Dataset
 
-STEPS_PER_EVENT = 100
+STEPS_PER_EVENT = 200
 """What contributions may cost an event in the mean, see `Attributions.steps`: of dear models fewer are made."""
 LEAST_EVERY, MOST_EVERY = 50, 5_000
 """Predictions of which one is looked at: of a model beyond that nothing would be seen in time."""
