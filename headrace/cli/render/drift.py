@@ -29,6 +29,8 @@ OF_STREAMS = {
     "outcomes": "how wrong it is",
     "dead-letters": "how often that is refused",
 }
+LITTLE = 0.001
+"""Of the threshold: contributions with less evidence than that are only counted."""
 STYLES = {"changed": "red", "learning": "dim", "left_out": "dim"}
 
 
@@ -54,10 +56,17 @@ def drift_sheet(found: DriftReport) -> Iterator[RenderableType]:
 
 def _contributions(model: WatchedModel) -> str:
     """Of how many predictions contributions are, or that there are none."""
-    told = [each.events for each in model.columns if each.column.startswith(CONTRIBUTION)]
+    told = [each for each in model.columns if each.column.startswith(CONTRIBUTION)]
     if not told:
         return "[dim]what inputs contribute is not watched: the package has nothing that it could be held against[/]"
-    return f"[dim]contributions are those of a sample: {max(told):,} predictions[/]"
+    events, still = max(each.events for each in told), sum(map(_still, told))
+    further = f"; --json has those of {still} inputs with next to no evidence" if still else ""
+    return f"[dim]contributions are those of a sample: {events:,} predictions{further}[/]"
+
+
+def _still(each: WatchedColumn) -> bool:
+    """Whether a column is of contributions of which there is nothing to be seen."""
+    return each.column.startswith(CONTRIBUTION) and each.state == "watched" and each.evidence < LITTLE
 
 
 def _columns(model: WatchedModel) -> Table:
@@ -69,6 +78,8 @@ def _columns(model: WatchedModel) -> Table:
     table.add_column("effect on the loss", justify="right", no_wrap=True)
     table.add_row("all together", bar(model.evidence), share_of(model.evidence), "", "", style="bold")
     for each in model.columns:
+        if _still(each):
+            continue
         share = share_of(each.evidence) if each.state == "watched" else ""
         divergence = f"{each.divergence:.3f}" if each.state in ("watched", "changed") else ""
         effect = "" if each.effect is None else signed(each.effect)
