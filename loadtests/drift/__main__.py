@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, joint
+from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, harm, joint
 from loadtests.drift.figures import Figures, spread_over
 from loadtests.drift.page import page
 
@@ -24,6 +24,7 @@ PARTS: dict[str, ModuleType] = {
     "electricity": electricity,
     "cycles": cycles,
     "growth": growth,
+    "harm": harm,
     "cost": cost,
 }
 

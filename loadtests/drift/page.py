@@ -6,7 +6,7 @@ import re
 from textwrap import fill
 
 from headrace.domain.drift import reference_growth
-from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, joint
+from loadtests.drift import concept, cost, cycles, delay, electricity, false_alarms, growth, harm, joint
 from loadtests.drift.figures import Figures
 
 WIDTH = 118
@@ -64,6 +64,7 @@ def page(found: Figures) -> str:
         "delay": _delays,
         "joint": _joint,
         "concept": _concept,
+        "harm": _harm,
         "cycles": _cycles,
         "electricity": _electricity,
         "cost": _cost,
@@ -110,6 +111,19 @@ the upper end of their 95% interval, delays the medians, over {found["seeds"]} r
 what came {reference_growth.OLD:,} events ago and raised no alarm, until it has {reference_growth.SMALL:,} rows.
 
 {growth.table(found)}"""
+
+
+def _harm(found: Figures) -> str:
+    return f"""## Harm, and another concept
+
+Whether an incident harms its model, and whether what is true has changed, by the evidence of
+[incidents](incidents.md#harm-and-of-what-kind-a-change-is), with a tolerance of a tenth; rows of a calibrated model,
+each run with a reference of its own. First how often each is said within {harm.LOOKS * 1_000:,} outcomes where it
+should not be, in {found["false"][0]["runs"]:,} runs each: 5% is promised. Then how soon where it should: medians of
+outcomes (of predictions, for the estimate) over {found["seeds"]} runs with {20_000:,} rows of reference, looked at
+every 200, within {harm.LOOKS * 200:,}.
+
+{harm.table(found)}"""
 
 
 def _delays(found: Figures) -> str:

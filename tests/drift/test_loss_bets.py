@@ -2,75 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from headrace.domain.drift.harm.loss_bets import SUMS, LossBets, loss_bets
+from headrace.domain.drift.harm.loss_bets import SUMS, loss_bets
 from headrace.domain.drift.harm.loss_reference import NOWHERE, LossReference, chance_losses, value_losses
 from headrace.domain.drift.harm.score_groups import chance_groups
 from headrace.domain.drift.reference_bins import Floats
+from loadtests.drift.harm import TOLERANCE, boundary, first_hours, population, shares
 
-TOLERANCE = 0.1
-HOURS, RUNS = 40, 1_000
-
-
-def population(kind: str, rows: int = 400_000) -> LossReference:
-    """Cells of scores that are calibrated: two in five rows are positive, or some in a hundred; counts of many rows."""
-    draw = np.random.default_rng(7)
-    scores = draw.beta(1.2, 1.8, rows) if kind == "balanced" else 1 / (1 + np.exp(5.0 - 1.3 * draw.normal(size=rows)))
-    found = chance_losses(scores, (draw.random(rows) < scores).astype(np.float64))
-    assert found is not None
-    return found
+RUNS = 1_000
 
 
-def chances_of(known: LossReference, moved: float = 0.0, turned: float = 0.0) -> Floats:
-    """Shares of all places, float64: scores moved by so many log odds, and a share of labels turned."""
-    assert known.scores is not None
-    share = known.counts.sum(axis=1) * np.exp(moved * (np.log(known.scores) - np.log1p(-known.scores)))
-    chance = known.scores + turned * (1 - 2 * known.scores)
-    places = np.column_stack([share * (1 - chance), share * chance]).ravel()
-    found: Floats = places / places.sum()
-    return found
-
-
-def boundary(known: LossReference) -> float:
-    """The share of labels that has to turn for the loss to be as large as is tolerated."""
-    low, high = 0.0, 0.5
-    for _ in range(40):
-        middle = (low + high) / 2
-        worse = chances_of(known, turned=middle) @ known.losses.ravel() / (chances_of(known) @ known.losses.ravel())
-        low, high = (low, middle) if worse > 1 + TOLERANCE else (middle, high)
-    return low
-
-
-def drawn(known: LossReference, rows: int, draw: np.random.Generator) -> LossBets:
-    """Bets on a reference of so many rows."""
-    counts = draw.multinomial(rows, chances_of(known)).reshape(-1, 2)
-    return loss_bets(replace(known, counts=counts), TOLERANCE)
-
-
-def first_hours(
-    known: LossReference, rows: int, places: Floats, per_hour: int, runs: int, seed: int = 1
-) -> tuple[Floats, Floats, Floats]:
-    """Hours until harm, another concept and harm by estimate are said, infinite where they are not within `HOURS`.
-
-    Each run has a reference of its own.
-    """
-    draw = np.random.default_rng(seed)
-    found = np.full((3, runs), np.inf)
-    for run in range(runs):
-        bets = drawn(known, rows, draw)
-        counts = draw.multinomial(per_hour, places, size=HOURS)
-        outcomes = np.cumsum(counts, axis=0) @ bets.outcomes
-        answers = np.cumsum(counts.reshape(HOURS, -1, 2).sum(axis=2), axis=0) @ bets.answers
-        ends = SUMS + bets.harms
-        for at, won in enumerate((outcomes[:, SUMS:ends], outcomes[:, ends:], answers[:, SUMS:])):
-            over = np.flatnonzero(np.exp(np.minimum(won, 300)).mean(axis=1) >= 20)
-            if len(over):
-                found[at, run] = over[0] + 1
-    return found[0], found[1], found[2]
+def hours(known: LossReference, rows: int, places: Floats, hourly: int, runs: int) -> tuple[Floats, Floats, Floats]:
+    """Hours until harm, another concept and harm by estimate are said, float64, infinite where they are not."""
+    draw = np.random.default_rng(1)
+    found = [first_hours(known, rows, places, hourly, draw) for _ in range(runs)]
+    harm, concept, estimate = ([getattr(each, name) for each in found] for name in ("harm", "concept", "estimate"))
+    return np.array(harm), np.array(concept), np.array(estimate)
 
 
 @pytest.mark.slow
@@ -78,7 +27,7 @@ def first_hours(
 def test_harm_at_the_bound_is_rarely_said(kind: str) -> None:
     """1,000 references of 5,000 rows and streams whose loss is exactly what is tolerated: one of 20 at most, ever."""
     known = population(kind)
-    harm, _, _ = first_hours(known, 5_000, chances_of(known, turned=boundary(known)), 1_000, RUNS)
+    harm, _, _ = hours(known, 5_000, shares(known, turned=boundary(known)), 1_000, RUNS)
     assert np.isfinite(harm).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS)
 
 
@@ -87,7 +36,7 @@ def test_harm_at_the_bound_is_rarely_said(kind: str) -> None:
 def test_scores_that_move_and_stay_right_are_no_other_concept(kind: str) -> None:
     """A calibrated model on other rows: 1,000 references of 5,000 rows, and streams of 40,000 outcomes each."""
     known = population(kind)
-    _, concept, _ = first_hours(known, 5_000, chances_of(known, moved=0.7), 1_000, RUNS)
+    _, concept, _ = hours(known, 5_000, shares(known, moved=0.7), 1_000, RUNS)
     assert np.isfinite(concept).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS)
 
 
@@ -98,7 +47,7 @@ def test_scores_that_move_and_stay_right_are_no_other_concept(kind: str) -> None
 def test_labels_that_turn_are_seen(kind: str, turned: float, harm_within: int, concept_within: int) -> None:
     """The median of outcomes until harm, and another concept, are said; no estimate sees it."""
     known = population(kind)
-    harm, concept, estimate = first_hours(known, 20_000, chances_of(known, turned=turned), 400, 40)
+    harm, concept, estimate = hours(known, 20_000, shares(known, turned=turned), 400, 40)
     assert np.median(harm) * 400 <= harm_within
     assert np.median(concept) * 400 <= concept_within
     assert np.isinf(estimate).all()
@@ -107,7 +56,7 @@ def test_labels_that_turn_are_seen(kind: str, turned: float, harm_within: int, c
 def test_scores_that_move_to_where_more_is_lost_are_harm_without_labels() -> None:
     """Both the estimate and labels say so, the former sooner."""
     known = population("rare")
-    harm, _, estimate = first_hours(known, 20_000, chances_of(known, moved=0.5), 400, 40)
+    harm, _, estimate = hours(known, 20_000, shares(known, moved=0.5), 400, 40)
     assert np.median(estimate) <= np.median(harm) < np.inf
 
 
@@ -119,8 +68,8 @@ def test_bets_pay_one_at_most_in_the_mean() -> None:
     assert errors is not None
     for reference in (population("balanced", 5_000), population("rare", 5_000), errors):
         bets = loss_bets(reference, TOLERANCE)
-        shares = reference.counts.ravel() / reference.rows
-        assert np.all(shares @ np.exp(bets.outcomes[:, SUMS:]) <= 1)
+        known = reference.counts.ravel() / reference.rows
+        assert np.all(known @ np.exp(bets.outcomes[:, SUMS:]) <= 1)
         cells = reference.counts.sum(axis=1) / reference.rows
         assert np.all(cells @ np.exp(bets.answers[:, SUMS:]) <= 1)
         assert bets.mean < bets.tolerated < 1.4 * bets.mean
