@@ -37,23 +37,33 @@ class HarmWatch:
                 self.cases.opened(stream, step.number, (model.name, model.version, model.digest), step.reached)
         for stream, watch in watches.items():
             for model, losses in watch.gone:
-                self._lose(stream, model, losses.losses)
+                yield from self._gone(stream, model, losses.losses, watches)
             for model in watch.anew:
                 self._lose(stream, model, None)
             watch.gone.clear()
             watch.anew.clear()
         for case in self.cases.cases:
-            own = watches[case.stream].reached
-            settled = None if own is None else own // HOUR * HOUR
             for basis in BASES:
                 stream, found = losses_of(case, basis, watches)
                 if found is not None and found.course is not None and found.bets is not None:
-                    yield from case.pursue(basis, stream, found.course, found.bets, settled)
+                    yield from case.pursue(basis, stream, found.course, found.bets, _settled(case, watches))
         for watch in watches.values():
             for each in watch.losses.values():
                 if each.losses is not None and each.losses.course is not None:
                     each.losses.course.prune()
         self.cases.prune()
+
+    def _gone(
+        self, stream: str, model: ModelIdentity, losses: ModelLosses | None, watches: Watches
+    ) -> Iterator[HarmProof]:
+        """A model answers no more: what its last hours prove, and its sums for good."""
+        basis: Basis = "labels" if stream == OUTCOMES else "estimate"
+        if losses is None or losses.course is None or losses.bets is None:
+            return
+        for case in self.cases.cases:
+            if case.model == tuple(model) and case.pursuits[basis].stream in (None, stream):
+                yield from case.pursue(basis, stream, losses.course, losses.bets, _settled(case, watches))
+        self._lose(stream, model, losses)
 
     def _lose(self, stream: str, model: ModelIdentity, losses: ModelLosses | None) -> None:
         sums = None if losses is None or losses.course is None else losses.course.sums()
@@ -69,6 +79,12 @@ class HarmWatch:
     def load(self, said: Sequence[Mapping[str, Any]]) -> None:
         """Take over what `save` gave."""
         self.cases = HarmCases.of(said)
+
+
+def _settled(case: HarmCase, watches: Watches) -> int | None:
+    """Event time before which the stream that told of a case is over."""
+    own = watches[case.stream].reached
+    return None if own is None else own // HOUR * HOUR
 
 
 def losses_of(case: HarmCase, basis: Basis, watches: Watches) -> tuple[str, ModelLosses | None]:

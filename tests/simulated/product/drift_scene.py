@@ -410,7 +410,7 @@ def canonical(snapshot: bytes) -> bytes:
         if field == "said":
             text.pop("course", text.pop("_course", None))
         found[f"{stream} {kind} {whose} {field}"] = text
-    found["passed"] = said.pop("passed")
+    found |= {name: said.pop(name) for name in ("passed", "harm")}
     for stream, each in said.items():
         found[stream] = each | {"waiting": sorted(each["waiting"]), "models": sorted(each["models"])}
     return json.dumps(found, sort_keys=True).encode()
@@ -436,7 +436,7 @@ def _columns(emits: Sequence[Emit]) -> list[Row]:
 
 
 def _key(row: Row) -> str:
-    hour = row["reached"] if row["state"] == "course" else ""
+    hour = {"course": row["reached"], "harm": row["incident"]}.get(row["state"], "")
     return f"{row['stream']} {row['model']['version']} {row['column']} {hour}"
 
 

@@ -225,6 +225,7 @@ class HarmCases:
         """A model's columns changed: a case, unless it has part in that incident already."""
         if not any((each.stream, each.number, each.model) == (stream, number, model) for each in self.cases):
             self.cases.append(HarmCase(stream, number, model, time))
+            self.cases.sort(key=lambda each: (each.opened, each.stream, each.number, each.model))
 
     def closed(self, stream: str, number: int, time: int) -> None:
         """An incident is over."""
