@@ -8,6 +8,8 @@ WIDTH = 20
 """Of a bar, characters."""
 DECADES = 4
 """Powers of ten below the threshold that a bar shows."""
+MOST = 100.0
+"""Times the threshold: more is not told apart."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -30,9 +32,11 @@ def block(share: float, width: int) -> str:
 def share_of(evidence: float) -> str:
     """A share of the threshold that people can read.
 
-    >>> share_of(0.5), share_of(0.0312), share_of(0.0000001), share_of(12.3)
-    ('50%', '3%', '<0.1%', '1,230%')
+    >>> share_of(0.5), share_of(0.0312), share_of(0.0000001), share_of(12.3), share_of(1e30)
+    ('50%', '3%', '<0.1%', '1,230%', '>10,000%')
     """
+    if evidence > MOST:
+        return f">{MOST:,.0%}"
     if evidence < 0.001:
         return "<0.1%"
     return f"{evidence:,.0%}" if evidence >= 0.0095 else f"{evidence:.1%}"
