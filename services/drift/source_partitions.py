@@ -50,6 +50,9 @@ class RefusedPartition:
     """A partition of the dead letters: of each the gap, how many records of its own partition came since the one before
     that was refused for the same reason, and how long that took. A letter that comes again is left out.
 
+    Letters keep the keys of their records, so those of a partition are in one of dead letters where its number of
+    partitions divides theirs; else each of these counts the others' as passed, always the same part.
+
     Before the first one everything passed, as far as the partition has its beginning; where that was deleted, nothing
     is known of it, and the first gap is not told.
 

@@ -18,6 +18,7 @@ from headrace.streaming.records.batch import Output
 from headrace.streaming.watermarks.idleness import Quiet
 from services.drift.service import Watcher
 from services.drift.source_merge import DueRows, SourceMerge
+from services.drift.source_partitions import RefusedPartition
 from services.drift.stream_watch import text_of
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
@@ -103,6 +104,17 @@ class ForgetsIncidents(Restores):
         said["incidents"] = json.dumps(json.loads(said["incidents"]) | {"count": 0})
 
 
+class ForgetsRefusals(Around):
+    """Which record of a partition was refused last is not restored."""
+
+    def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
+        """All but that."""
+        self._service.restore(partition, snapshot, end)
+        source = self._service._sources.get(partition)
+        if isinstance(source, RefusedPartition):
+            source._last.clear()
+
+
 class AcceptsAnyIncident(Around):
     """What is accepted is the incident that is open, whichever somebody meant: as often as it is said."""
 
@@ -139,6 +151,7 @@ DRIFT: Mapping[str, Cast] = {
     "rows taken as they come": Cast(around=MergesByArrival),
     "rows that wait forgotten at a restart": Cast(around=ForgetsWaitingRows),
     "number of incidents forgotten at a restart": Cast(around=ForgetsIncidents),
+    "refused records forgotten at a restart": Cast(around=ForgetsRefusals),
     "whatever is open accepted": Cast(around=AcceptsAnyIncident),
     "how columns stand told once": Cast(around=LosesStandings),
 }

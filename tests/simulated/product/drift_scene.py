@@ -20,7 +20,7 @@ from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
 from headrace.domain.models.package import pack
 from headrace.domain.models.store import ModelStore
-from headrace.domain.records.drift_parts import PARTS, SOURCES, Acceptance, unpack
+from headrace.domain.records.drift_parts import PARTS, REFUSED, SOURCES, Acceptance, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, SHADOW, STREAMS, ModelIdentity
 from headrace.streaming.records.batch import Batch, Emit, slot
 from headrace.streaming.task.service import Service
@@ -47,6 +47,8 @@ MOVED, BY = "weight", 8
 CLOSING = 12
 """Events of each partition behind all others, so that time goes on beyond these."""
 FOR_EVER = 1_000
+FORMERLY = 20_000
+"""Events that passed before the first that was refused."""
 LAST_DECISIONS = ("predictions/7", "predictions/1", "predictions/1", "outcomes/1")
 ENOUGH = 48
 """Rows within which such a change is seen."""
@@ -96,6 +98,8 @@ class DriftScene(ProductScene):
         self._rest = range(chance.randint(1, 3), chance.choice((max(plan.events - 2, 1), FOR_EVER)))
         self._later: list[tuple[int, Said]] = []
         self._closed = False
+        self._refused = 0
+        self._letter: dict[str, Any] | None = None
         self._seen: tuple[int, ...] = ()
         self._lacking: list[str] = []
 
@@ -123,7 +127,21 @@ class DriftScene(ProductScene):
         if self._accepted and draw.random() < 0.4:
             incident = f"{draw.choice(STREAMS)}/{draw.choice((1, 1, 2))}"
             told.append(self._decision(incident, draw.random() >= 0.1))
-        return told
+        refused = draw.choice((0, 2, 5)) if number >= self._changes[0] else 0
+        return [*told, *self._letters(draw, self._began + number * APART, refused)]
+
+    def _letters(self, draw: Random, at: int, count: int) -> Iterator[tuple[Part, Said]]:
+        """Events that somebody else refused, for one of two reasons: the first after many that were not; some told
+        again.
+        """
+        for _ in range(count):
+            if draw.random() >= 0.1 or self._letter is None:
+                self._refused += FORMERLY if self._letter is None else draw.choice((1, 3, 9))
+                row = {"topic": named("events"), "partition": 0, "offset": self._refused, "key": None, "value": None}
+                row |= {"timestamp": at, "headers": [], "reason": draw.choice(("malformed", "malformed", "too_late"))}
+                row |= {"detail": "", "service": "enrich", "group": "g", "code_version": "1", "time": at + SECOND}
+                self._letter = row
+            yield (named(REFUSED), 0), self.record(REFUSED, "c", self._letter)
 
     def _rests(self, one: Said, number: int) -> bool:
         """Whether the first partition of both topics gets nothing for a while: what it would get comes later."""
@@ -186,6 +204,8 @@ class DriftScene(ProductScene):
         else:
             self._closed = not self._accepted or super().done()
             last = [*self._after_all()] if self._closed else []
+        if self._closed:
+            last += self._letters(Random(self.plan.seed), self._began + FOR_EVER * APART, 3)
         if self._closed and self._accepted:
             last += [self._decision(incident) for incident in LAST_DECISIONS]
         for part, one in last:
@@ -217,6 +237,11 @@ class DriftScene(ProductScene):
 
     def standing(self) -> str:
         return f"{super().standing()}; {self._lacking[:3]}"
+
+    def bad_refused_once(self) -> None:
+        rows = (row for rows in self.rows(REFUSED) for row in rows if row["topic"] != named("events"))
+        letters = [(row["topic"], row["partition"], row["offset"]) for row in rows]
+        self.as_often("refused", letters, [place for place, event in self.events.items() if self.refused(event)])
 
     def judge(self) -> None:
         self.bad_refused_once()
@@ -269,9 +294,9 @@ class DriftScene(ProductScene):
         told: dict[tuple[str, int], list[tuple[tuple[str, int], PartRow]]] = {}
         for rows in self.rows(PARTS):
             for row in rows:
-                if row["source"] in STREAMS:
+                if row["source"] in SOURCES:
                     told.setdefault((row["source"], row["source_partition"]), []).extend(_rows_of(row))
-        for logical in STREAMS:
+        for logical in SOURCES:
             for number in range(self.count(logical)):
                 mine = told.get((logical, number), [])
                 wanted = self._sources[logical].rows(number)
@@ -280,14 +305,16 @@ class DriftScene(ProductScene):
                     if place in wanted and row != wanted[place]:
                         self.note(f"row {place} of {logical}[{number}] is told otherwise than by one process")
 
-    def _incidents(self, by: str, wanted: Sequence[Row]) -> None:
-        """What is told of incidents, each once, is what follows."""
-        told = [_event(row) for rows in self.rows("control") for row in rows]
-        follows = [_event(row) for row in wanted]
+    def _incidents(self, by: str, wanted: Sequence[Row], streams: Sequence[str] = SOURCES) -> None:
+        """What is told of incidents of these streams, each once, is what follows."""
+        told = [_event(row) for rows in self.rows("control") for row in rows if _stream(row) in streams]
+        follows = [_event(row) for row in wanted if _stream(row) in streams]
         self.as_often(f"told of incidents, by {by},", told, follows)
 
     def _as_published(self) -> None:
-        """All is as if one process had read each partition whole, one after the other."""
+        """All is as if one process had read each partition whole, one after the other; but for what is refused, which
+        is over when rows of other streams say so that are told later.
+        """
         alone = self.undisturbed()
         emits = [emit for fold in self._sources.values() for emit in fold.told(alone)]
         parts = pa.Table.from_batches([emit.columns for emit in emits if emit.topic == PARTS])
@@ -298,9 +325,11 @@ class DriftScene(ProductScene):
         )
         alone.restore(int(places[0]), None)
         followed = alone.process(batch, 0.0).emits
-        self._incidents("one process", [row for emit in followed for row in rows_of(emit.columns)])
-        told = {_key(row): _standing(row) for rows in self.rows("drift") for row in rows}
-        wanted = {_key(row): _standing(row) for row in _columns(alone.tick(1.0, {}).emits)}
+        self._incidents("one process", [row for emit in followed for row in rows_of(emit.columns)], STREAMS)
+        rows = (row for rows in self.rows("drift") for row in rows)
+        told = {_key(row): _standing(row) for row in rows if row["stream"] in STREAMS}
+        alone_told = _columns(alone.tick(1.0, {}).emits)
+        wanted = {_key(row): _standing(row) for row in alone_told if row["stream"] in STREAMS}
         for key in sorted({*told, *wanted}):
             if told.get(key) != wanted.get(key):
                 self.note(f"{key} stands {_apart(told.get(key), wanted.get(key))}, by one process")
