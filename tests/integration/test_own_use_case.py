@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tests.members import ROOT
 from tests.project import Project
 from tests.sources import name_of, sources
 
-COUNT = 2_000
+COUNT, LONGER = 2_000, 600
 RULES = bikes.Rules()
 
 WORDS = {"card", "cards", "fraud", "customer", "customers", "merchant", "merchants", "kilowatt", "kilowatts", "amount"}
@@ -55,7 +56,10 @@ def test_features_are_those_of_a_brute_force(bicycles: Project) -> None:
 
 
 def test_a_model_of_its_own_answers_every_event(bicycles: Project) -> None:
-    """A model is trained on what was published, becomes champion by a plan, and predicts all, at its own threshold."""
+    """A model is trained on what was published, becomes champion by a plan, and predicts all, at its own threshold.
+
+    Nobody has asked for drift to be watched, and trips that take an hour longer from then on are an incident.
+    """
     features = bicycles.read("features")
     table = bikes.found(features)
     draw = np.random.default_rng(0)
@@ -77,6 +81,23 @@ def test_a_model_of_its_own_answers_every_event(bicycles: Project) -> None:
     assert (decisions == (predictions["score"].to_numpy() >= 0.3)).all()
     assert set(decisions.tolist()) == {True, False}
     assert_frame_equal(bikes.found(predictions), table, check_exact=True)
+
+    bicycles.settings |= {"HEADRACE_IDLE_AFTER_S": "3"}
+    bicycles.start("drift-0")
+    bicycles.publish(bikes.longer(bikes.trips(LONGER, seed=4, first=COUNT, disorder_ms=20_000)), "rider")
+    reached = next(_seen(bicycles, "minutes"))
+    assert 0 <= reached - (bikes.START + COUNT * 10_000) < LONGER * 10_000
+
+
+def _seen(project: Project, column: str) -> Iterator[int]:
+    """Event times at which a column turned out to have changed, as incidents say so; waits for the first."""
+    count = 0
+    while True:
+        count += 1
+        row = project.await_count("control", count).to_pylist()[count - 1]
+        evidence = dict(row["evidence"])
+        if column in {change["column"] for change in json.loads(evidence.get("columns", "[]"))}:
+            yield int(evidence["reached"])
 
 
 @pytest.mark.parametrize("path", sources(), ids=name_of)
