@@ -16,7 +16,7 @@ from loadtests.drift.figures import Figures, Spread, markdown
 TOLERANCE = 0.1
 LOOKS = 50
 """Hours that a run has."""
-STABLE_RUNS = 40
+STABLE_RUNS = 8
 """Runs without a change for each with one."""
 REFERENCES = (5_000, 20_000)
 TURNED = (0.05, 0.1, 0.2, 0.4)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.columnar.partitioner import murmur2
+from headrace.domain.drift.harm.loss_reference import chance_losses
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile, answers_of, joint_of, profile_of
 from headrace.domain.models.package import pack
@@ -404,8 +405,9 @@ def watched() -> ModelIdentity:
     matrix = np.column_stack([weight, short, short + draw.normal(0, 0.5, len(short))])
     scores = np.array([_score(each) for each in weight])
     inputs = profile_of(INPUTS, matrix)
-    answers = answers_of(scores, (scores >= THRESHOLD).astype(np.float64), THRESHOLD)
-    return _stored("1", ReferenceProfile(inputs, answers, joint_of(inputs, matrix)))
+    truth = (scores >= THRESHOLD).astype(np.float64)
+    answers, lost = answers_of(scores, truth, THRESHOLD), chance_losses(scores, truth)
+    return _stored("1", ReferenceProfile(inputs, answers, joint_of(inputs, matrix), loss=lost))
 
 
 @cache
