@@ -65,11 +65,15 @@ def group(
     return found
 
 
-def logs(change: Callable[[Floats, Floats, np.random.Generator], Floats], rows: int = ROWS) -> dict[int, Batch]:
+def logs(
+    change: Callable[[Floats, Floats, np.random.Generator], Floats],
+    rows: int = ROWS,
+    usual: Callable[[Floats, np.random.Generator], Floats] = made.labels,
+) -> dict[int, Batch]:
     """A row every 20 seconds over the partitions; `change` alters inputs, and gives labels, from row 7,000 on."""
     draw = np.random.default_rng(5)
     values = draw.normal(size=(rows, len(made.INPUTS)))
-    truth = made.labels(values, draw)
+    truth = usual(values, draw)
     truth[CHANGED:] = change(values[CHANGED:], truth[CHANGED:], draw)
     times = made.START + np.arange(rows) * EVERY
     found = {}
@@ -181,6 +185,25 @@ def test_a_package_that_tells_no_losses_says_what_cannot_be_given() -> None:
     assert any("first 5,000 outcomes are the reference" in why for why in said["unknown"])
     assert any("not estimated before labels come" in why for why in said["unknown"])
     assert said["estimate"] is None
+
+
+def test_a_model_of_values_is_held_against_its_first_errors() -> None:
+    """Squared errors that double are harm, and another concept: what the score lets expect has not changed."""
+    model = replace(made.PIPELINE.model, output="value")
+
+    def off(values: Floats, by: float, draw: np.random.Generator) -> Floats:
+        return made.scores(values) + by * draw.normal(size=len(values))
+
+    rows = logs(lambda values, truth, draw: off(values, 0.3, draw), usual=lambda values, draw: off(values, 0.2, draw))
+    read = group(REFERENCE, pipeline=replace(PIPELINE, model=model))
+    read.read(rows, 700)
+    read.idle(list(rows))
+    found = harmed(read)
+    assert {each[1] for each in found} == {"labels"}
+    assert {each[-1] for each in found} == {"concept"}
+    said = standing(read)["outcomes/1"]
+    assert said["loss"] == pytest.approx(0.09, rel=0.15)
+    assert said["reference"] == pytest.approx(0.04, rel=0.1)
 
 
 def test_few_outcomes_leave_the_kind_unknown_and_say_so() -> None:
