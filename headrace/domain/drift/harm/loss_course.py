@@ -6,6 +6,7 @@ cut into batches, and in whatever order those of an hour came.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -76,14 +77,14 @@ class LossCourse:
 
     def before(self, time: int) -> Floats | None:
         """Sums of all rows before an event time, the end of an hour that is settled; None where nobody remembers."""
-        at = int(np.searchsorted(self._ends, time, side="right"))
+        at = bisect_right(self._ends, time)
         if at:
             return self._sums[at - 1]
         return np.zeros_like(self.sums()) if self.complete else None
 
     def after(self, time: int) -> Iterator[tuple[int, Floats]]:
         """Ends of hours later than an event time, with the sums up to each."""
-        at = int(np.searchsorted(self._ends, time, side="right"))
+        at = bisect_right(self._ends, time)
         yield from zip(self._ends[at:], self._sums[at:], strict=True)
 
     def prune(self) -> None:
