@@ -1,6 +1,6 @@
 """The study of drift, measured anew: python -m loadtests.drift [--seeds N] [--only PARTS] [--page PATH] [--json PATH].
 
-Figures of parts that are not measured now are taken from the JSON file, where it is there.
+Figures of parts that are not measured now are taken from the JSON file, where it is there, else from the page.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
             options.json.write_text(json.dumps(found, indent=1) + "\n")
         print(PARTS[name].table(found[name]), flush=True)
     if options.page:
-        options.page.write_text(page(found))
+        options.page.write_text(page(found, options.page.read_text() if options.page.exists() else ""))
     return 0
 
 
