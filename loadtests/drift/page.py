@@ -55,6 +55,7 @@ RUN = """## Measure again
 elec2) are read from `../shared/data`.
 """
 
+MISSING = "Not measured in this run: "
 TITLES = {
     "false_alarms": "False alarms where nothing changes",
     "growth": "Small references",
@@ -86,14 +87,14 @@ def page(found: Figures, stands: str = "") -> str:
     parts = [HEAD, *(write(found[name]) if name in found else before[name] for name, write in writers.items()
                      if name in found or name in before)]  # fmt: skip  # one list
     if missing := [name for name in writers if name not in found and name not in before]:
-        parts.append(f"Not measured in this run: {', '.join(missing)}.\n")
+        parts.append(f"{MISSING}{', '.join(missing)}.")
     return "\n\n".join(map(_filled, "\n\n".join(part.rstrip() for part in [*parts, RUN]).split("\n\n"))) + "\n"
 
 
 def _section(text: str, title: str) -> str:
     """What stands under a heading, with it; nothing where there is none."""
     _, heading, rest = text.partition(f"## {title}\n")
-    return heading + rest.partition("\n## ")[0] if heading else ""
+    return heading + rest.partition("\n## ")[0].partition(MISSING)[0] if heading else ""
 
 
 def _filled(block: str) -> str:
