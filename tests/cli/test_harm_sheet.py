@@ -17,7 +17,7 @@ HARM = LossReport(
     tolerated=0.112, outcomes=1_000, loss=0.13, loss_error=0.004, expected=0.11, rest_error=0.004, evidence=0.01,
     proved=None, predictions=2_000, estimate=0.12, estimate_error=0.001, estimate_tolerated=0.111,
     estimate_evidence=3.0, estimate_proved=1_522_548_000_000, kind="unknown", concept_evidence=0.3, concept_proved=None,
-    enough=1_500, unknown=["of what kind it is is not known before 1,500 outcomes: so far 1,000"],
+    enough=1_500, discerned=0.1, unknown=["of what kind it is is not known before 1,500 outcomes: so far 1,000"],
     groups=[
         GroupLoss("model loss (band <10)", 300, 0.2, 0.1, 0.1),
         GroupLoss("model loss (band 10-50)", 700, 0.1, 0.1, 0.11),

@@ -9,7 +9,7 @@ from headrace.domain.drift.harm.loss_bets import SUMS, loss_bets
 from headrace.domain.drift.harm.loss_reference import NOWHERE, LossReference, chance_losses, value_losses
 from headrace.domain.drift.harm.score_groups import chance_groups
 from headrace.domain.drift.reference_bins import Floats
-from loadtests.drift.harm import TOLERANCE, boundary, first_hours, population, shares
+from loadtests.drift.harm import TOLERANCE, boundary, drawn, first_hours, population, shares, worse
 
 RUNS = 1_000
 
@@ -149,3 +149,19 @@ def test_losses_that_are_none_are_refused(change: dict[str, object]) -> None:
     """Cells, counts or chances that do not fit together."""
     with pytest.raises((ValueError, KeyError, TypeError)):
         LossReference.of(population("balanced", 1_000).dump() | change)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "rare"])
+def test_enough_outcomes_see_most_changes_of_concept(kind: str) -> None:
+    """Of those that cost as much as is said, on a reference of 5,000 rows; of two rows nobody can tell any."""
+    known = population(kind)
+    bets = drawn(known, 5_000, np.random.default_rng(2))
+    assert bets.enough is not None
+    assert bets.discerned is not None
+    low, high = 0.0, 0.5
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if worse(known, turned=middle) > 1 + bets.discerned else (middle, high)
+    _, concept, _ = hours(known, 5_000, shares(known, turned=low), bets.enough // 10, 40)
+    assert (concept <= 20).mean() > 0.6
+    assert drawn(known, 2, np.random.default_rng(2)).enough is None

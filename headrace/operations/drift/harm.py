@@ -47,7 +47,8 @@ class LossReport:
             the same without labels, by what their scores let expect.
         kind: `concept`, `covariate` or `unknown`.
         concept_evidence, concept_proved: that scores stand for other chances than they did.
-        enough: outcomes in which that is likely to be seen.
+        enough: outcomes in which about nine of ten changes of concept are seen that make the loss larger by the share
+            `discerned` of the reference's; 0, None: the reference is too small to tell any.
         unknown: what cannot be said, why, and until when.
         groups: losses by group of the segments.
     """
@@ -76,6 +77,7 @@ class LossReport:
     concept_evidence: float
     concept_proved: int | None
     enough: int
+    discerned: float | None
     unknown: Sequence[str]
     groups: Sequence[GroupLoss]
 

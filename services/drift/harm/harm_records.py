@@ -27,7 +27,7 @@ NOTHING: dict[str, Any] = {
     "loss_error": None, "expected": None, "rest_error": None, "evidence": 0.0, "proved": None, "predictions": 0,
     "estimate": None, "estimate_error": None, "estimate_tolerated": None, "estimate_evidence": 0.0,
     "estimate_proved": None, "kind": "unknown", "concept_evidence": 0.0, "concept_proved": None, "enough": 0,
-    "unknown": [], "groups": [],
+    "discerned": None, "unknown": [], "groups": [],
 }  # fmt: skip  # one record's worth
 NO_TABLE = (
     "the loss is not estimated before labels come: the package tells no losses by score; `headrace train` with "
@@ -51,7 +51,7 @@ def _by_labels(case: HarmCase, losses: ModelLosses | None, unknown: list[str]) -
         unknown.append(_without(losses))
         return {}
     bets, pursuit = losses.bets, case.pursuits["labels"]
-    said = _held_against(bets) | {"enough": bets.enough, "proved": pursuit.harm, "concept_proved": pursuit.concept}
+    said = _held_against(bets) | _discerned(bets) | {"proved": pursuit.harm, "concept_proved": pursuit.concept}
     if not losses.given:
         unknown.append(f"the package tells no losses by score: the first {LEARNT:,} outcomes are the reference")
     won = case.since("labels", losses.course)
@@ -61,9 +61,7 @@ def _by_labels(case: HarmCase, losses: ModelLosses | None, unknown: list[str]) -
     sums = LossSums.of(won)
     kind = case.kind(sums.rows, bets.enough)
     if kind == "unknown":
-        unknown.append(
-            f"whether the concept changed is not known before {bets.enough:,} outcomes: so far {sums.rows:,}"
-        )
+        unknown.append(_kind_unknown(bets, sums.rows))
     before = np.array(pursuit.base)
     return (
         said
@@ -107,12 +105,22 @@ def recent_losses(losses: ModelLosses | None, labelled: bool) -> dict[str, Any] 
         return None
     sums = LossSums.of(course.sums() - before)
     said = _held_against(bets) | (_labelled(sums) if labelled else _estimated(sums))
-    said |= {"enough": bets.enough, "estimate_tolerated": bets.estimate_tolerated, "since": max(start, 0)}
+    said |= _discerned(bets) | {"estimate_tolerated": bets.estimate_tolerated, "since": max(start, 0)}
     return NOTHING | said
 
 
 def _held_against(bets: LossBets) -> dict[str, Any]:
     return {"reference": bets.mean, "tolerated": bets.tolerated}
+
+
+def _discerned(bets: LossBets) -> dict[str, Any]:
+    return {"enough": bets.enough or 0, "discerned": bets.discerned}
+
+
+def _kind_unknown(bets: LossBets, rows: int) -> str:
+    if bets.enough is None:
+        return "the reference is too small to tell that the concept is the same; that it is another may become known"
+    return f"of what kind it is is not known before {bets.enough:,} outcomes: so far {rows:,}"
 
 
 def _labelled(sums: LossSums) -> dict[str, Any]:

@@ -48,9 +48,7 @@ def harm_sheet(found: Incident) -> Iterator[RenderableType]:
         span = "" if each.until is None else f" to {minute(each.until)}"
         yield f"\n[bold]harm[/] to {escape(each.model)}, since {minute(each.since)}{span} (event time)"
         yield _losses(each)
-        yield f"  {KINDS[each.kind]}" + (
-            f" (at {minute(each.concept_proved)})" if each.kind == "concept" and each.concept_proved else ""
-        )
+        yield f"  {KINDS[each.kind]}{_kind_note(each)}"
         parts = _parts(each)
         if parts is not None:
             yield parts
@@ -58,6 +56,15 @@ def harm_sheet(found: Incident) -> Iterator[RenderableType]:
             yield _groups(each)
         for why in each.unknown:
             yield f"  [dim]{escape(why)}[/]"
+
+
+def _kind_note(each: LossReport) -> str:
+    """Since when a kind is known, or what would have been seen."""
+    if each.kind == "concept" and each.concept_proved is not None:
+        return f" (at {minute(each.concept_proved)})"
+    if each.kind == "covariate" and each.discerned is not None:
+        return f"; another concept that costs {each.discerned:.0%} or more would most likely have been seen"
+    return ""
 
 
 def _parts(each: LossReport) -> str | None:

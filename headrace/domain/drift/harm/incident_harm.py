@@ -161,15 +161,15 @@ class HarmCase:
         won: Floats = until - np.array(found.base)
         return won
 
-    def kind(self, rows: int, enough: int) -> Kind:
+    def kind(self, rows: int, enough: int | None) -> Kind:
         """What kind of change it is: of what is true of the same scores, or else of the rows alone.
 
         Args:
-            rows: with labels since it opened; `enough` of them tell that the former is not.
+            rows: with labels since it opened; `enough` of them tell that the former is not, None: no number does.
         """
         if self.pursuits["labels"].concept is not None:
             return "concept"
-        return "covariate" if rows >= enough else "unknown"
+        return "covariate" if enough is not None and rows >= enough else "unknown"
 
     def lose(self, basis: Basis, sums: Floats | None) -> None:
         """The losses of its model are followed no more; `sums`: of all rows up to then, None where nobody has them."""

@@ -38,6 +38,14 @@ RISES, FALLS = (0.15, 0.5, 1.5), (0.15, 0.4)
 """Of values, by how much the loss of a score rises or falls."""
 LEAST_TOLERANCE = 0.05
 """A change of concept that costs less is not waited for."""
+COSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Multiples of the tolerance: the least that the reference can tell is what a change of concept must cost."""
+MOST_WAITED = 20_000
+"""Outcomes that are waited for at most, until a change counts as none of concept."""
+FARTHEST = 50.0
+"""The strongest tilt that is tried."""
+LIKELY = 1.28
+"""Standard deviations: nine of ten changes of concept are seen by then."""
 SUMS = 5
 """Columns of a table before those of its bets: rows, their loss, its square, the loss that scores let expect, the
 square of the difference."""
@@ -55,7 +63,9 @@ class LossBets:
         harms: how many bets there are on harm.
         mean: mean loss of the reference.
         tolerated, estimate_tolerated: what losses, and expected ones, are held against.
-        enough: rows with labels in which a change of concept that costs the tolerance is likely to be seen.
+        enough: rows with labels in which nine of ten changes of concept are seen that cost `discerned`; None where the
+            reference is too small to tell any.
+        discerned: by which share of the reference's loss they make it larger.
     """
 
     outcomes: Floats
@@ -64,7 +74,8 @@ class LossBets:
     mean: float
     tolerated: float
     estimate_tolerated: float
-    enough: int
+    enough: int | None
+    discerned: float | None
 
     def harm(self, won: Floats) -> float:
         """The evidence for harm over its threshold, by the sums of rows."""
@@ -84,7 +95,6 @@ def loss_bets(reference: LossReference, tolerance: float) -> LossBets:
     largest = float(reference.losses.max()) or 1.0
     counts, lost = reference.counts, reference.losses
     expected = reference.expected
-    rows = reference.rows
     of_losses, of_expected, of_rest = reference.inflations
     by_outcome = np.broadcast_to(expected[:, None], lost.shape)
     mean = reference.mean
@@ -94,20 +104,69 @@ def loss_bets(reference: LossReference, tolerance: float) -> LossBets:
     harm = [each / of_losses for each in _on_harm(lost, counts, tolerated, largest)]
     likely = [each / of_expected for each in _on_harm(expected, share, estimate_tolerated, largest)]
     concept = _on_chances(reference) if reference.scores is not None else _on_values(reference, largest)
-    rest = float((counts * (lost - by_outcome) ** 2).sum() / rows)
-    cost = max(tolerance, LEAST_TOLERANCE) * max(mean, 1 / rows)
-    wanted = 2 * np.log(THRESHOLD * len(concept)) * of_rest * rest / cost**2
+    concept = [each / of_rest for each in concept]
+    enough, discerned = _enough(reference, np.stack(concept, axis=-1), max(tolerance, LEAST_TOLERANCE))
     sums = [np.ones_like(lost), lost, lost**2, by_outcome, (lost - by_outcome) ** 2]
     answers = [np.ones_like(expected), expected, expected**2, expected, np.zeros_like(expected)]
     return LossBets(
-        np.stack([*sums, *harm, *(each / of_rest for each in concept)], axis=-1).reshape(lost.size, -1),
+        np.stack([*sums, *harm, *concept], axis=-1).reshape(lost.size, -1),
         np.stack([*answers, *likely], axis=-1),
         len(EXCESS),
         mean,
         tolerated,
         estimate_tolerated,
-        int(np.ceil(min(wanted, 1e12))),
+        enough,
+        discerned,
     )
+
+
+def _enough(reference: LossReference, concept: Floats, tolerance: float) -> tuple[int | None, float | None]:
+    """How many outcomes tell a change of concept, and what that costs at least.
+
+    The change is the one that is nearest to the reference of all that cost as much (outcomes tilted by what they lose).
+
+    Args:
+        concept: float64, cells x outcomes x bets, logarithms of what each pays.
+    """
+    share = reference.counts.sum(axis=1) / reference.rows
+    if reference.scores is not None:
+        chances = reference.groups.chances
+        usual = share[:, None] * np.column_stack([1 - chances, chances])
+    else:
+        usual = reference.counts / reference.rows
+    goal = float(np.log(THRESHOLD * concept.shape[-1]))
+    for cost in (tolerance * each for each in COSTS):
+        changed = _tilted(usual, reference.losses, (1 + cost) * float((usual * reference.losses).sum()))
+        if changed is None:
+            return None, None
+        growth = np.tensordot(changed, concept, axes=2)
+        best = int(np.argmax(growth))
+        g = float(growth[best])
+        if g > 0:
+            spread = LIKELY * float(np.sqrt((changed * (concept[:, :, best] - g) ** 2).sum()))
+            rows = ((spread + np.sqrt(spread**2 + 4 * g * goal)) / (2 * g)) ** 2
+            if rows <= MOST_WAITED:
+                return int(np.ceil(rows)), cost
+    return None, None
+
+
+def _tilted(usual: Floats, lost: Floats, wanted: float) -> Floats | None:
+    """Shares of places whose mean loss is as wanted, those of cells as they were; None where there are none such."""
+    cells = usual.sum(axis=1, keepdims=True)
+    scaled = lost / (float(lost.max()) or 1.0)
+
+    def tilted(by: float) -> Floats:
+        found = usual * np.exp(by * scaled)
+        whole = found.sum(axis=1, keepdims=True)
+        return np.where(whole > 0, found / np.maximum(whole, 1e-300) * cells, 0.0)
+
+    low, high = 0.0, FARTHEST
+    if float((tilted(high) * lost).sum()) < wanted:
+        return None
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float((tilted(middle) * lost).sum()) < wanted else (low, middle)
+    return tilted(high)
 
 
 def _evidence(won: Floats) -> float:
