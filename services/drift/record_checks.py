@@ -14,6 +14,8 @@ from headrace.streaming.records.batch import Batch, Reject, set_apart
 from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 Flags = npt.NDArray[np.bool_]
+MOST = 100_000
+"""Partitions of a topic."""
 TOLD = (*SOURCES, DECISIONS)
 
 
@@ -22,7 +24,12 @@ def sound(batch: Batch) -> tuple[Batch, tuple[Reject, ...]]:
     columns = batch.columns
     if batch.topic == PARTS:
         strange = ~np.isin(columns["source"].to_numpy(zero_copy_only=False), TOLD)
-        return set_apart(batch, [("source", "it tells of another topic", strange)])
+        number, count = (columns[name].to_numpy() for name in ("source_partition", "partitions"))
+        nowhere = (number < 0) | (number >= np.where(count > 0, np.minimum(count, MOST), MOST)) | (count > MOST)
+        return set_apart(
+            batch,
+            [("source", "it tells of another topic", strange), ("source", "there is no such partition", nowhere)],
+        )
     return set_apart(batch, _of_rows(columns, ("timestamp", "time") if batch.topic == REFUSED else ("event_time",)))
 
 

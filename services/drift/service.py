@@ -185,6 +185,7 @@ class Watcher(Service):
             "progress": source.progress,
             "idle": idle,
             "models": [model._asdict() for model in rows],
+            "partitions": max(self._counts[topic], number + 1),
             "payload": drift_parts.pack(rows),
         }
         columns = pa.RecordBatch.from_pylist([row], schema=self._parts)
@@ -241,6 +242,7 @@ class Watcher(Service):
         stream = row["source"]
         watch, refused = self._watch(stream), self._watch(REFUSED)
         mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
+        watch.merge.grow(row["partitions"] or self._counts[stream])
         all_awake = watch.merge.all_awake
         fresh = watch.merge.take(*mark, self._fitting(stream, part))
         found: Steps = []
@@ -257,7 +259,10 @@ class Watcher(Service):
 
     def _calm(self, refused: StreamWatch) -> list[tuple[ModelIdentity, DriftEnd]]:
         """What is refused no more, as far as rows say that records of a topic pass since refusals of it were told."""
-        passed = {topic: self._passed.get(topic, 0) / max(self._counts[stream], 1) for stream, topic in PASSED.items()}
+        passed = {
+            topic: self._passed.get(topic, 0) / max(self._watch(stream).merge.sources, 1)
+            for stream, topic in PASSED.items()
+        }
         return [
             (model, end)
             for model, monitor in refused.monitors.items()
@@ -351,7 +356,6 @@ class Watcher(Service):
             return
         self._watches = {
             stream: StreamWatch(
-                self._counts[stream],
                 partial(self._monitor, stream),
                 self._pipeline.drift.accept_after,
                 partial(self._losses, stream),
@@ -365,6 +369,11 @@ class Watcher(Service):
             self._passed = said["passed"]
             for stream, watch in self._watches.items():
                 watch.load(said[stream], packing.beneath(columns, f"{stream}."))
+                if watch.merge.sources > self._counts[stream]:
+                    raise ContractError(
+                        f"state snapshot: of {watch.merge.sources} partitions of {stream}, now there are "
+                        f"{self._counts[stream]}: the topic was made anew"
+                    )
             self._harm.load(said["harm"])
         self._dirty = True
 

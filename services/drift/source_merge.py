@@ -10,9 +10,8 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.records.drift_parts import NAMES, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
-from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
-from headrace.streaming.watermarks.sources import ALWAYS, take_over
+from headrace.streaming.watermarks.sources import ALWAYS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +41,10 @@ class SourceMerge:
     later comes when it does.
 
     Args:
-        count: number of source partitions.
+        count: number of source partitions, as far as it is known before one tells.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int = 0) -> None:
         self.next_offset = np.full(count, -1, np.int64)
         self._progress = np.full(count, NEVER, np.int64)
         self._idle = np.zeros(count, np.int64)
@@ -61,16 +60,25 @@ class SourceMerge:
         """Whether all sources are waited for: then the order of rows does not depend on that of what is taken up."""
         return not self._idle.any()
 
+    @property
+    def sources(self) -> int:
+        """How many partitions there are, as far as was told."""
+        return len(self.next_offset)
+
+    def grow(self, count: int) -> None:
+        """There are so many sources, or more: further ones are waited for from now on."""
+        further = max(count - self.sources, 0)
+        self.next_offset = np.append(self.next_offset, np.full(further, -1))
+        self._progress = np.append(self._progress, np.full(further, NEVER))
+        self._idle = np.append(self._idle, np.zeros(further, np.int64))
+
     def take(
         self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
     ) -> int:
         """Take up what a source tells: rows below `next_offset`, after which its time is at `progress`; what it told
         before is left out. How many of the rows are new.
-
-        Raises ContractError for a source that does not exist.
         """
-        if not 0 <= source < len(self.next_offset):
-            raise ContractError(f"a drift part of source partition {source}, there are {len(self.next_offset)}")
+        self.grow(source + 1)
         known = int(self.next_offset[source])
         if next_offset < known:
             return 0
@@ -132,11 +140,10 @@ class SourceMerge:
         return models, found
 
     def load(self, models: list[ModelIdentity], columns: Mapping[str, packing.Column]) -> None:
-        """Take over what `columns` gave; of sources that were added since, nothing was heard.
-
-        Raises ContractError when there are fewer than then.
-        """
-        take_over({"next_offset": self.next_offset, "progress": self._progress, "idle": self._idle}, columns)
+        """Take over what `columns` gave."""
+        self.next_offset, self._progress, self._idle = (
+            columns[name].astype(np.int64) for name in ("next_offset", "progress", "idle")
+        )
         self._reached = int(columns["reached"][0])
         for number, model in enumerate(models):
             rows = rows_of({name: columns[f"waiting.{number}.{name}"] for name in NAMES})

@@ -74,7 +74,6 @@ class StreamWatch:
     So each model's rows stand for the time since its own last row, and time is shared among the models that answer.
 
     Args:
-        sources: how many partitions it has.
         monitor: makes the monitor of a model; None of one that cannot be watched.
         accept_after: milliseconds of event time after which an open incident is taken for what is usual, looked at as a
             day (UTC) begins; None: never.
@@ -91,12 +90,10 @@ class StreamWatch:
         reached: event time with the newest of them, milliseconds; None before the first.
     """
 
-    def __init__(
-        self, sources: int, monitor: Monitors, accept_after: int | None = None, losses: LossWatches | None = None
-    ) -> None:
+    def __init__(self, monitor: Monitors, accept_after: int | None = None, losses: LossWatches | None = None) -> None:
         self._made, self._made_losses = monitor, losses
         self._accept_after = accept_after
-        self.merge = SourceMerge(sources)
+        self.merge = SourceMerge()
         self.monitors: dict[ModelIdentity, Monitor] = {}
         self.losses: dict[ModelIdentity, LossWatch] = {}
         self.gone: list[tuple[ModelIdentity, LossWatch]] = []

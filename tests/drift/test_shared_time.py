@@ -46,7 +46,7 @@ def heard(watch: StreamWatch, model: ModelIdentity) -> list[float]:
 
 def test_a_row_stands_for_the_time_that_went_by_and_a_gap_for_little() -> None:
     """The sum is the time that the stream took, but for gaps."""
-    watch = StreamWatch(1, lambda model: Listener())
+    watch = StreamWatch(lambda model: Listener())
     times = (0, 1_000, 1_000, 5_000, 5_000 + MONTH)
     watch.merge.take(0, 5, 2 * MONTH, True, {ONE: rows(*enumerate(times))})
     assert not [*watch.watch()]
@@ -58,7 +58,7 @@ def test_models_that_answer_the_same_events_share_the_time() -> None:
     first = [(at, at // 2 * 1_000) for at in range(0, 40, 2)]
     second = [(at, at // 2 * 1_000) for at in range(11, 40, 2)]
     for cuts in ((40,), (7, 8, 12, 40)):
-        watch = StreamWatch(1, lambda model: Listener())
+        watch = StreamWatch(lambda model: Listener())
         for cut in cuts:
             told = {
                 model: rows(*(row for row in several if row[0] < cut))

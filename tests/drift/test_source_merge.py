@@ -70,22 +70,23 @@ def test_what_was_told_before_is_left_out() -> None:
     assert given(merge) == [(10, 0), (20, 0), (30, 0), (40, 0)]
 
 
-def test_partitions_that_are_added_are_waited_for_and_fewer_are_refused() -> None:
-    """A snapshot goes on with more sources; with fewer the topic was made anew."""
+def test_partitions_that_are_added_are_waited_for_from_when_that_is_told() -> None:
+    """Not before, whoever goes on with a snapshot; and they tell so themselves, at the latest."""
     before = SourceMerge(1)
     before.take(0, 2, 30, False, rows(0, 10, 20))
-    models, columns = before.columns()
-    grown = SourceMerge(2)
-    grown.load(models, columns)
-    assert len(grown) == 2
+    grown = SourceMerge()
+    grown.load(*before.columns())
+    assert (grown.sources, len(grown)) == (1, 2)
+    grown.grow(2)
     assert given(grown) == []
     grown.take(1, 0, -1, True, {})
     assert given(grown) == [(10, 0), (20, 0)]
-    two = SourceMerge(2).columns()
-    with pytest.raises(ContractError, match="the topic was made anew"):
-        SourceMerge(1).load(*two)
-    with pytest.raises(ContractError, match="source partition 3"):
-        grown.take(3, 1, 1, False, {})
+    grown.take(3, 1, 25, False, rows(3, 15))
+    assert grown.sources == 4
+    grown.take(0, 3, 40, False, rows(0, 30, first=2))
+    assert given(grown) == []
+    grown.take(2, 0, -1, True, {})
+    assert given(grown) == [(15, 3)]
 
 
 def test_a_damaged_part_is_refused() -> None:

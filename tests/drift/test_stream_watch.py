@@ -30,7 +30,7 @@ def profiles() -> dict[str, ColumnProfile]:
 
 def watch(accept_after: int | None) -> StreamWatch:
     """One source, two columns."""
-    return StreamWatch(1, lambda model: ModelMonitor(("a", "b"), profiles(), 2.0), accept_after)
+    return StreamWatch(lambda model: ModelMonitor(("a", "b"), profiles(), 2.0), accept_after)
 
 
 def rows() -> ModelRows:

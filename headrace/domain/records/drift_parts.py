@@ -76,6 +76,7 @@ class Acceptance:
             "progress": 0,
             "idle": False,
             "models": [],
+            "partitions": 0,
             "payload": json.dumps(asdict(self)).encode(),
         }
 

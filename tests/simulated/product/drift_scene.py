@@ -221,6 +221,10 @@ class DriftScene(ProductScene):
                     told = self._outcome(-1, row) if logical == OUTCOMES else row
                     yield (named(logical), number), self.record(logical, row["entity"], told)
 
+    def grow(self) -> None:
+        if self.count(PREDICTIONS) == self.plan.partitions:
+            self.broker.grow(named(PREDICTIONS))
+
     # ---- what must come of it ------------------------------------------------------------------------------------
 
     def state(self, part: Part, snapshot: bytes) -> str:
@@ -253,7 +257,8 @@ class DriftScene(ProductScene):
             return
         for lack in self._lacks():
             self.note(lack)
-        if not self._idle and not self._accepted:
+        # One process that knows of all partitions from the start waits for rows that nobody knew of then.
+        if not self._idle and not self._accepted and self.count(PREDICTIONS) == self.plan.partitions:
             self._as_published()
         self._seen_changes()
 
