@@ -10,6 +10,7 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.records.drift_parts import NAMES, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
+from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS
 
@@ -91,6 +92,10 @@ class SourceMerge:
         self.next_offset[source], self._progress[source], self._idle[source] = next_offset, progress, idle
         return count
 
+    def forget(self, model: ModelIdentity) -> int:
+        """Leave out the rows of a model that wait; how many."""
+        return sum(map(len, self._waiting.pop(model, [])))
+
     def given(self) -> Iterator[DueRows]:
         """For each model the rows whose turn it is."""
         awake = self._idle == 0
@@ -139,8 +144,17 @@ class SourceMerge:
             found |= {f"waiting.{number}.{name}": column for name, column in rows.items()}
         return models, found
 
-    def load(self, models: list[ModelIdentity], columns: Mapping[str, packing.Column]) -> None:
-        """Take over what `columns` gave."""
+    def load(self, models: list[ModelIdentity], columns: Mapping[str, packing.Column], now: int) -> None:
+        """Take over what `columns` gave.
+
+        Args:
+            now: how many sources there are. Raises ContractError when there are fewer than then.
+        """
+        known = len(columns["next_offset"])
+        if known > now:
+            raise ContractError(
+                f"state snapshot: of {known} source partitions, now there are {now}: the topic was made anew"
+            )
         self.next_offset, self._progress, self._idle = (
             columns[name].astype(np.int64) for name in ("next_offset", "progress", "idle")
         )

@@ -52,8 +52,8 @@ class Monitor(Protocol):
     def save(self) -> dict[str, packing.Column]:
         """All of it as columns."""
 
-    def load(self, columns: Mapping[str, packing.Column]) -> None:
-        """Take over what `save` gave."""
+    def load(self, columns: Mapping[str, packing.Column]) -> bool:
+        """Take over what `save` gave; False, and nothing is taken over, where it is of other columns."""
 
 
 Monitors = Callable[[ModelIdentity], Monitor | None]
@@ -64,7 +64,7 @@ class LastRow(NamedTuple):
     """The newest row of a model: its number in the stream, and event time with it, milliseconds."""
 
     number: int
-    reached: int
+    reached: int = NEVER
 
 
 class StreamWatch:
@@ -84,6 +84,7 @@ class StreamWatch:
         monitors: by model.
         losses: of the same models.
         gone: models that answer no more since somebody looked last, with what they lost.
+        other: models that had other columns when the state was saved: they are watched anew.
         anew: models whose losses were summed up otherwise when the state was saved: their sums begin anew.
         incidents: of all of them.
         rows: that were watched, of all models.
@@ -98,13 +99,17 @@ class StreamWatch:
         self.losses: dict[ModelIdentity, LossWatch] = {}
         self.gone: list[tuple[ModelIdentity, LossWatch]] = []
         self.anew: list[ModelIdentity] = []
+        self.other: list[ModelIdentity] = []
         self.incidents = Incidents()
+        self._owed: list[tuple[ModelIdentity, IncidentStep]] = []
         self.rows = 0
         self.reached: int | None = None
         self._last: dict[ModelIdentity, LastRow] = {}
 
     def watch(self) -> Iterator[tuple[ModelIdentity, IncidentStep]]:
         """Watch the rows whose turn it is; what follows from them, in their order."""
+        yield from self._owed
+        self._owed.clear()
         due = list(self.merge.given())
         count, begun, low = sum(len(each.rows) for each in due), self.rows, 0
         days = self._days(due, count)
@@ -226,19 +231,29 @@ class StreamWatch:
         }
         return said, found
 
-    def load(self, said: Mapping[str, Any], columns: Mapping[str, packing.Column]) -> None:
-        """Take over what `save` gave."""
-        self.merge.load([ModelIdentity(*model) for model in said["waiting"]], packing.beneath(columns, "merge."))
+    def load(self, said: Mapping[str, Any], columns: Mapping[str, packing.Column], partitions: int) -> None:
+        """Take over what `save` gave.
+
+        Args:
+            partitions: that the stream has now. Raises ContractError when there are fewer than then.
+        """
+        waiting = [ModelIdentity(*model) for model in said["waiting"]]
+        self.merge.load(waiting, packing.beneath(columns, "merge."), partitions)
         for number, (names, *last) in enumerate(said["models"]):
             model = ModelIdentity(*names)
             if self._known(model):
-                self.monitors[model].load(packing.beneath(columns, f"monitor.{number}."))
+                if not self.monitors[model].load(packing.beneath(columns, f"monitor.{number}.")):
+                    self.other.append(model)
                 self._last[model] = LastRow(*last)
                 its = packing.beneath(columns, f"losses.{number}.")
                 if model in self.losses and its and not self.losses[model].load(its):
                     self.anew.append(model)
         self.incidents = Incidents.of(said["incidents"])
         self.rows, self.reached = said["rows"], said["reached"]
+        for model in self.other:
+            step = self.incidents.gone(model.title, self.rows, self.reached or 0, "its columns are others now")
+            if step is not None:
+                self._owed.append((model, step))
 
 
 def text_of(said: Mapping[str, Any]) -> packing.Column:

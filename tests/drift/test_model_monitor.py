@@ -17,7 +17,6 @@ from headrace.domain.drift.model_monitor import PIECE, ModelMonitor
 from headrace.domain.drift.reference_bins import NORMAL, Floats
 from headrace.domain.drift.reference_growth import OLD
 from headrace.domain.drift.reference_profile import ColumnProfile, profile_of
-from headrace.errors import ContractError
 
 ASKED = 20_000.0
 COLUMNS = ("a", "b", "c")
@@ -180,11 +179,14 @@ def test_columns_that_change_together_are_in_one_alarm_or_follow_soon() -> None:
     assert all(alarm.event < 5_200 for alarm in found)
 
 
-def test_a_snapshot_of_other_columns_is_refused() -> None:
-    """What a model reads is part of its identity."""
-    saved = ModelMonitor(("a", "b"), profiles(("a", "b")), ASKED).save()
-    with pytest.raises(ContractError, match="of columns"):
-        ModelMonitor(COLUMNS, profiles(), ASKED).load(saved)
+def test_a_snapshot_of_other_columns_is_not_taken_over() -> None:
+    """Whoever adds a column is told, and watches anew."""
+    before = ModelMonitor(("a", "b"), profiles(("a", "b")), ASKED)
+    fold(before, shifted(2)[:2_000])
+    monitor = ModelMonitor(COLUMNS, profiles(), ASKED)
+    assert not monitor.load(before.save())
+    assert monitor.events == 0
+    assert monitor.load(ModelMonitor(COLUMNS, profiles(), ASKED).save())
 
 
 def test_standing_tells_each_part() -> None:

@@ -75,7 +75,7 @@ def test_partitions_that_are_added_are_waited_for_from_when_that_is_told() -> No
     before = SourceMerge(1)
     before.take(0, 2, 30, False, rows(0, 10, 20))
     grown = SourceMerge()
-    grown.load(*before.columns())
+    grown.load(*before.columns(), 2)
     assert (grown.sources, len(grown)) == (1, 2)
     grown.grow(2)
     assert given(grown) == []
@@ -87,6 +87,8 @@ def test_partitions_that_are_added_are_waited_for_from_when_that_is_told() -> No
     assert given(grown) == []
     grown.take(2, 0, -1, True, {})
     assert given(grown) == [(15, 3)]
+    with pytest.raises(ContractError, match="the topic was made anew"):
+        SourceMerge().load(*grown.columns(), 3)
 
 
 def test_a_damaged_part_is_refused() -> None:

@@ -53,7 +53,7 @@ def told(accept_after: int | None, cuts: list[int], snapshots: bool = False) -> 
         if snapshots:
             said, columns = member.save()
             member = watch(accept_after)
-            member.load(said, packing.unpack(packing.pack(columns)))
+            member.load(said, packing.unpack(packing.pack(columns)), 1)
     return found
 
 
@@ -80,3 +80,21 @@ def test_one_is_accepted_as_the_day_begins_after_so_long(snapshots: bool) -> Non
     assert closed.event + LEARNT < ROWS
     cuts = sorted(np.random.default_rng(3).integers(1, ROWS, 40).tolist())
     assert [same(step) for step in told(3 * DAY, cuts, snapshots)] == [same(step) for step in whole]
+
+
+def test_a_model_with_other_columns_is_watched_anew_and_its_incident_is_over() -> None:
+    """A pipeline got another segment, or headrace another column: nothing of before fits, and that is told once."""
+    member, all_rows = watch(None), rows()
+    member.merge.take(0, CHANGED + 500, DAY * 100 + (CHANGED + 500) * EVERY, False, {MODEL: all_rows})
+    opened = [step.step for _, step in member.watch()]
+    assert opened == ["opened"]
+    said, columns = member.save()
+    found = profile_of(("a", "b", "c"), np.random.default_rng(4).normal(size=(5_000, 3)))
+    later = StreamWatch(lambda model: ModelMonitor(("a", "b", "c"), found, 2.0))
+    later.load(said, columns, 1)
+    assert later.other == [MODEL]
+    closed = [step for _, step in later.watch()]
+    assert [(step.step, step.number, step.because) for step in closed] == [("closed", 1, "its columns are others now")]
+    assert not later.incidents.open
+    assert not [*later.watch()]
+    assert later.monitors[MODEL].events == 0

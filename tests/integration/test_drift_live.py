@@ -44,6 +44,8 @@ def projects(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) 
     def named(suffix: str) -> Project:
         source = ROOT / "pipelines/card_fraud.yaml"
         project = Project(source, f"{pipeline_name}_{suffix}", tmp_path / suffix, kafka, redis_server, 3)
+        # Silence says nothing of an event, so outcomes count at once.
+        project.path.write_text(project.path.read_text().replace(", unlabelled_is: 0", ""))
         project.settings |= {"HEADRACE_PUBLISH_S": "0.5", "HEADRACE_IDLE_AFTER_S": "8"}
         project.settings |= {"HEADRACE_CHECKPOINT_S": "2"}
         several.append(project)

@@ -70,12 +70,14 @@ class Incidents:
         self.changed[model] -= set(end.columns)
         return self._closed(model, end.event, end.time, "as before")
 
-    def gone(self, model: str, event: int, time: int) -> IncidentStep | None:
-        """A model answers no more: what changed of it is of no account any more."""
+    def gone(
+        self, model: str, event: int, time: int, because: str = "its model answers no more"
+    ) -> IncidentStep | None:
+        """A model answers no more, or is watched anew: what changed of it is of no account any more."""
         if model not in self.changed:
             return None
         self.changed[model] = set()
-        return self._closed(model, event, time, "its model answers no more")
+        return self._closed(model, event, time, because)
 
     def accepted(self, model: str, event: int, time: int, because: str) -> IncidentStep:
         """Somebody takes what changed in the open one for what is usual from now on."""

@@ -19,7 +19,6 @@ from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
 from headrace.domain.drift.reference_growth import ReferenceGrowth
 from headrace.domain.drift.reference_profile import ColumnProfile, column_of, said_of
-from headrace.errors import ContractError
 
 PIECE = 16 * RENEWED
 """Events between two looks whether a change is over."""
@@ -345,11 +344,11 @@ class ModelMonitor:
             **{f"growth.{name}": column for name, column in self._growth.columns().items()},
         }
 
-    def load(self, columns: Mapping[str, Column]) -> None:
-        """Take over what `save` gave. Raises ContractError where it is of other columns."""
+    def load(self, columns: Mapping[str, Column]) -> bool:
+        """Take over what `save` gave; False, and nothing is taken over, where it is of other columns."""
         said: dict[str, Any] = json.loads(columns["said"].tobytes())
         if (said["columns"], said["known"]) != (list(self.columns), list(self.known)):
-            raise ContractError(f"state snapshot: of columns {said['columns']}, this model has {list(self.columns)}")
+            return False
         for name, each in said["learnt"].items():
             self._profiles[name] = column_of(each)
         self._first.load(beneath(columns, "first."))
@@ -369,3 +368,4 @@ class ModelMonitor:
         places = columns["recent.places"].astype(np.uint8).reshape(len(self.columns), held).T
         self.recent.count = self.events - held
         self.recent.add(places, columns["recent.times"].astype(np.int64))
+        return True

@@ -8,7 +8,6 @@ from headrace.columnar import packing
 from headrace.domain.drift.e_detector import NOTHING
 from headrace.domain.drift.harm.model_losses import ModelLosses
 from headrace.domain.drift.reference_bins import Bytes, Floats, Ints
-from headrace.domain.drift.reference_profile import LABEL
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.drift_parts import ModelRows
 from headrace.domain.records.watched_columns import OUTCOMES, SILENT, WatchedColumns
@@ -39,7 +38,7 @@ class LossWatch:
     def take(self, rows: ModelRows, reached: Ints) -> tuple[Bytes, Floats]:
         """Take rows in; the bins and values of the columns that are watched.
 
-        As long as those with early labels are a choice of all, they tell no share of positives.
+        As long as those with early labels are a choice of all, they tell neither losses nor a share of positives.
         """
         known, unknown = len(self._watched.known), len(self._watched.unknown)
         places, values = rows.places[:, :known], rows.values[:, :unknown]
@@ -49,12 +48,9 @@ class LossWatch:
         if further[0].shape[1] or further[1].shape[1]:  # what an earlier version wrote has none
             self.losses.take(*further, reached, self._watched.members(places, values))
         early = self.losses.early(reached)
-        if early and LABEL in self._watched.names:
+        if early:
             places, values = places.copy(), values.copy()
-            if LABEL in self._watched.profiles:
-                places[:early, self._watched.known.index(LABEL)] = NOTHING
-            else:
-                values[:early, self._watched.unknown.index(LABEL)] = SILENT
+            places[:early], values[:early] = NOTHING, SILENT
         return places, values
 
     def save(self) -> dict[str, packing.Column]:

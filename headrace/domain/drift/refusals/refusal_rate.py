@@ -226,12 +226,13 @@ class RefusalRate:
         said["_course"] = sorted(self._course.items())
         return {"said": np.frombuffer(json.dumps(said).encode(), np.uint8)}
 
-    def load(self, columns: Mapping[str, Column]) -> None:
-        """Take over what `save` gave."""
+    def load(self, columns: Mapping[str, Column]) -> bool:
+        """Take over what `save` gave; always true, see `Monitor`."""
         said: dict[str, Any] = json.loads(columns["said"].tobytes())
         said["_course"] = dict(said["_course"])
         said["_recent"] = [_Refusal(*each) for each in said["_recent"]]
         vars(self).update(said)
+        return True
 
 
 def _pays(share: float, bound: float, gap: float) -> float:
