@@ -242,10 +242,13 @@ class Watcher(Service):
         stream = row["source"]
         watch, refused = self._watch(stream), self._watch(REFUSED)
         mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
-        watch.merge.grow(row["partitions"] or self._counts[stream])
+        found: Steps = []
+        partitions = max(row["partitions"] or self._counts[stream], row["source_partition"] + 1)
+        if partitions > watch.merge.sources:  # what was due without further ones, wherever batches are cut
+            found += self._watched_stream(stream)
+            watch.merge.grow(partitions)
         all_awake = watch.merge.all_awake
         fresh = watch.merge.take(*mark, self._fitting(stream, part))
-        found: Steps = []
         if not (all_awake and watch.merge.all_awake):  # who comes first decides then, wherever batches are cut
             found += self._watched_stream(stream)
         if watch is refused:
@@ -371,12 +374,9 @@ class Watcher(Service):
                 if stream in said:
                     watch.load(said[stream], packing.beneath(columns, f"{stream}."), self._counts[stream])
                 for model in watch.other:
-                    rows = watch.merge.forget(model)
+                    rows, why = watch.merge.forget(model), "its columns are others now"
                     self._figures.unwatched.labels(stream).inc(rows)
-                    log.warning(
-                        "watched anew", stream=stream, model=model.title, left_out=rows,
-                        reason="its columns are others now",
-                    )  # fmt: skip  # one line for what belongs together
+                    log.warning("watched anew", stream=stream, model=model.title, left_out=rows, reason=why)
             self._harm.load(said.get("harm", []))
         self._dirty = True
 
