@@ -27,7 +27,7 @@ class Follower:
 
     def __init__(self, connection: Connection, channel: Channel, from_end: bool = False) -> None:
         self.channel = channel
-        self._consumer = Consumer(connection, fetch_wait_ms=100)
+        self._consumer = Consumer(connection)
         self.partitions = self._consumer.partitions(channel.name)
         self._ends: dict[int, int] = {}
         bounds = {part: self._consumer.watermarks(channel.name, part) for part in range(self.partitions)}

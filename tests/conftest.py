@@ -27,7 +27,7 @@ from tests.forkserver import Popen
 subprocess.Popen = Popen  # type: ignore[misc]  # Whoever uses `subprocess.run` has it too.
 # Threads of two processes that wait for each other on two cores only burn them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Brokers of tests live for minutes: to compile their code well costs more than it gives.
+# Brokers of a test's own live for a minute: to compile their code well costs more than it gives.
 os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 # A time limit is a speed check, which a busy machine fails: speed is measured by `make bench`.
@@ -110,7 +110,9 @@ def shared(config: pytest.Config, kind: type[Kafka | Registry], **given: Any) ->
     with exclusive(root / "parts.lock"):
         part = kind(root / kind.name, **given)
         if not part.running():
-            started(part.start)
+            with pytest.MonkeyPatch.context() as patch:  # it lives as long as the run
+                patch.delenv("KAFKA_JVM_PERFORMANCE_OPTS")
+                started(part.start)
             keeper = f"while kill -0 {run}; do sleep 1; done; kill -9 {part.processes()[0].pid}"
             process.start(f"{kind.name}-keeper", ["sh", "-c", keeper], root)
     return part.address
