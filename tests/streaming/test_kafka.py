@@ -82,6 +82,8 @@ class TestTranslate:
         wanted = next((fate for fate, codes in fates.items() if CODES[name] in codes), ContractError)
         if name == "_INCONSISTENT":
             wanted = TransactionAborted
+        if name == "UNKNOWN_TOPIC_OR_PART":
+            wanted = door.NoSuchTopic
         found = translate(error(name))
         assert type(found) is wanted
         assert name in str(found)
