@@ -42,6 +42,7 @@ SEEDS = [
     (DOMAIN, "headrace.domain.features.seed_g", "headrace.domain.plans.plans"),
     (DOMAIN, "headrace.domain.plans.seed_h", "headrace.domain.quality.ranking"),
     (DOMAIN, "headrace.domain.quality.seed_i", "headrace.domain.models.package"),
+    (DOMAIN, "headrace.domain.release.seed_a", "headrace.domain.models.package"),
     (DOMAIN, "headrace.domain.models.seed_j", "headrace.domain.training.trainer"),
     (DOMAIN, "headrace.domain.models.seed_k", "headrace.domain.explanations.attributions"),
     (DOMAIN, "headrace.domain.explanations.seed_a", "headrace.domain.training.trainer"),
@@ -71,6 +72,7 @@ SEEDS = [
     (ONNX, "headrace.domain.models.seed_m", "onnxruntime"),
     (ARITHMETIC, "headrace.domain.quality.seed_n", "headrace.domain.pipeline"),
     (ARITHMETIC, "headrace.domain.quality.comparison.seed_o", "sklearn"),
+    (ARITHMETIC, "headrace.domain.release.seed_b", "scipy"),
     *(
         (APART, f"services.{name}.seed_apart", f"services.{other}.app")
         for name, other in pairwise((*SERVICES, "enrich"))

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.render.harm.evidence import WIDTH, bar, block, share_of
+from headrace.cli.render.evidence import WIDTH, bar, block, share_of
 from headrace.cli.render.harm.sheet import effects_sheet, harm_note, harm_sheet, loss_line, signed
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.reference_profile import LOSS

@@ -31,7 +31,7 @@ def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Duel
     gates = list(pipeline.release.gates) if pipeline.release else []
     by = next((name for name in [*gates, *DECISIVE] if name in figures), None)
     if by is None:
-        return DuelVerdict("unknown", None, _why_unknown(quality), None)
+        return DuelVerdict("unknown", None, why_unknown(quality), None)
     found = judged(by, figures[by], quality.labelled, quality.positives)
     against = [
         _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found.answer} == _OPPOSITES
@@ -66,7 +66,7 @@ def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> Du
     if factor > 1_000:
         told = f"As good as equal: no difference beyond {number(reach, by)} is left."
         return DuelVerdict("unclear", by, f"{told} {span}.{few}", None)
-    more = _rounded(labelled * max(factor - 1, 0.01))
+    more = rounded(labelled * max(factor - 1, 0.01))
     told = f"Nobody can tell yet: {span}. If it stays so, about {more:,} more outcomes would settle it."
     return DuelVerdict("unclear", by, told + few, more)
 
@@ -95,7 +95,8 @@ def number(value: float, name: str, sign: bool = False) -> str:
     return f"{value:{mark}.4f}"
 
 
-def _why_unknown(quality: Quality) -> str:
+def why_unknown(quality: Quality) -> str:
+    """Why nothing can be said of quality yet, and until when."""
     if not quality.mature and quality.fitted:
         return (
             f"Nobody can tell yet: A or B was fitted on all {quality.fitted:,} events with mature outcomes. Wait "
@@ -112,7 +113,7 @@ def _why_unknown(quality: Quality) -> str:
     return f"Nobody can tell yet: {quality.labelled:,} mature outcomes are too few, or all positive."
 
 
-def _rounded(count: float) -> int:
+def rounded(count: float) -> int:
     """To two digits: it is a rough number."""
     step = int(10 ** max(math.floor(math.log10(max(count, 1))) - 1, 0))
     return max(round(count / step), 1) * step

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.render.harm.evidence import bar, share_of
+from headrace.cli.render.evidence import bar, share_of
 from headrace.operations.drift.harm import LossReport
 from headrace.operations.drift.report import ChangedColumn, Incident
 from headrace.operations.time_spans import minute

@@ -1,0 +1,55 @@
+"""By how much a candidate may lose more than its champion: the margin of a test of non-inferiority."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from headrace.errors import ConfigurationError
+
+HOW = "write a share of A's loss, such as 5%, or a loss, such as 0.0005"
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What a candidate may lose at an event, of its champion's loss there: (1 + share) loss + amount.
+
+    Attributes:
+        share: of the champion's loss, at least 0.
+        amount: of loss, at least 0: of Brier's score, or in squares of the unit of a quantity.
+    """
+
+    share: float = 0.05
+    amount: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """As a person reads it.
+
+        >>> Margin().text, Margin(0.0, 0.0005).text, Margin(0.0).text
+        ("5% of A's loss", '0.0005', '0')
+        """
+        return f"{self.share:.3g}" if not self.share and not self.amount else self._told()
+
+    def _told(self) -> str:
+        parts = [f"{100 * self.share:g}% of A's loss"] if self.share else []
+        return " and ".join([*parts, *([f"{self.amount:g}"] if self.amount else [])])
+
+
+def read_margin(text: str) -> Margin:
+    """What a person wrote.
+
+    >>> read_margin("2.5%"), read_margin("0.001")
+    (Margin(share=0.025, amount=0.0), Margin(share=0.0, amount=0.001))
+
+    Raises:
+        ConfigurationError: it is neither, or below 0.
+    """
+    body = text.strip()
+    try:
+        number = float(body.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ConfigurationError(f"{text} is no margin: {HOW}")
+    return Margin(number / 100) if body.endswith("%") else Margin(0.0, number)

@@ -1,0 +1,121 @@
+"""Paired evidence in plain Python, event by event, and pairs of models to try it on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.domain.release.margin import Margin
+from headrace.domain.release.paired_evidence import FEW, LEARNT, SIZES, STAKED, Floats
+
+
+def wealth(differences: Sequence[float], bets: Sequence[float]) -> list[float]:
+    """The logarithm of what a bettor holds after each event: the product of 1 + bet x difference."""
+    held, found = 0.0, []
+    for difference, bet in zip(differences, bets, strict=True):
+        held += math.log1p(bet * difference)
+        found.append(held)
+    return found
+
+
+@dataclass
+class PlainBets:
+    """All bets of one side, before each event, of what is known then; `sign` is 1 for harm, -1 for safety."""
+
+    sign: int
+    any_pair: float
+    margin: Margin
+    bound: float | None
+
+    def of(self, candidate: Sequence[float], champion: Sequence[float], labels: Sequence[float]) -> list[list[float]]:
+        """Bets on `sign` x, for each bet one for each event."""
+        xs = differences(candidate, champion, labels, self.margin, self.bound)
+        furthest, expected, found = 0.0, 0.0, []
+        for at, (c, b) in enumerate(zip(candidate, champion, strict=True)):
+            ends = list(possible(c, b, self.margin, self.bound))
+            furthest = max([furthest, *(-self.sign * end for end in ends)])
+            most = STAKED / max(self.any_pair if at + 1 < FEW else furthest, 1e-12)
+            square = max(expected, sum(x * x for x in xs[:at])) / max(at, 1)
+            mean = self.sign * sum(xs[:at]) / (at + 1)
+            sizes = [size / math.sqrt(square) for size in SIZES] if square else [0.0] * len(SIZES)
+            sizes.append(max(mean, 0.0) / square if square else 0.0)
+            found.append([min(size, most) for size in sizes])
+            if self.bound is None:
+                chance = (c + b) / 2
+                expected += (1 - chance) * ends[0] ** 2 + chance * ends[1] ** 2
+            elif at == 0:
+                expected += max(end * end for end in ends)
+        return [list(each) for each in zip(*found, strict=True)]
+
+
+def possible(candidate: float, champion: float, margin: Margin, bound: float | None) -> Iterator[float]:
+    """What x may be once scores are known: for labels 0 and 1; of values the least and the most."""
+    if bound is None:
+        for label in (0.0, 1.0):
+            yield from differences([candidate], [champion], [label], margin, bound)
+        return
+    root, gap = math.sqrt(bound), abs(candidate - champion)
+    most = bound - max(root - gap, 0.0) ** 2
+    yield -most - margin.share * bound - margin.amount
+    yield most - margin.amount
+
+
+def differences(
+    candidate: Sequence[float], champion: Sequence[float], labels: Sequence[float], margin: Margin, bound: float | None
+) -> list[float]:
+    """X of each event."""
+    limit = 1.0 if bound is None else bound
+    return [
+        min((c - y) ** 2, limit) - (1 + margin.share) * min((b - y) ** 2, limit) - margin.amount
+        for c, b, y in zip(candidate, champion, labels, strict=True)
+    ]
+
+
+def plain_evidence(
+    candidate: Floats, champion: Floats, labels: Floats, margin: Margin, bound: float | None = None
+) -> tuple[Floats, Floats]:
+    """The logarithm of (harm, safety) after each event, as `PairedEvidence.take` tells it."""
+    columns = [each.tolist() for each in (candidate, champion, labels)]
+    xs = differences(*columns, margin, bound)
+    limit = 1.0 if bound is None else bound
+    found = []
+    for sign, any_pair in ((1, (1 + margin.share) * limit + margin.amount), (-1, limit - margin.amount)):
+        bets = PlainBets(sign, any_pair, margin, bound).of(*columns)
+        held = np.array([wealth([sign * x for x in xs], each) for each in bets])
+        weights = np.array([(1 - LEARNT) / len(SIZES)] * len(SIZES) + [LEARNT])
+        found.append(np.log(weights @ np.exp(held)))
+    return found[0], found[1]
+
+
+KINDS = ("balanced", "rare", "odd")
+
+
+def models(
+    draw: np.random.Generator, kind: str, noise: float, events: int, champion: float = 0.3
+) -> tuple[Floats, Floats, Floats]:
+    """Scores of a candidate and of its champion, and labels.
+
+    Args:
+        kind: `balanced`: about half of the events are positive; `rare`: some in a hundred. Both models miss the log
+            odds by normal errors. `odd`: the candidate is worse by `noise` at nearly all events, and very much better
+            at one of a hundred.
+        noise: deviation of the candidate's errors.
+        champion: of the champion's.
+    """
+    if kind == "odd":
+        rare = draw.random(events) < 0.01
+        labels = draw.random(events) < np.where(rare, 0.05, 0.3)
+        return np.where(rare, 0.05, 0.3 + noise), np.where(rare, 0.95, 0.3), labels.astype(np.float64)
+    odds = 1.2 * draw.normal(size=events) if kind == "balanced" else -4.5 + 1.5 * draw.normal(size=events)
+    labels = draw.random(events) < chance(odds)
+    scores = [chance(odds + size * draw.normal(size=events)) for size in (noise, champion)]
+    return scores[0], scores[1], labels.astype(np.float64)
+
+
+def chance(odds: Floats) -> Floats:
+    """Of log odds."""
+    found: Floats = 1 / (1 + np.exp(-odds))
+    return found
