@@ -83,6 +83,10 @@ estimates: $(PACKAGES) ## how far estimates without labels are off, on a census 
 drift: $(PACKAGES) ## false alarms and delays of drift beside other detectors, SEEDS=50 runs each; writes docs/drift.md
 	$(BIN)/python -m loadtests.drift --seeds $(if $(filter file,$(origin SEEDS)),50,$(SEEDS)) --page docs/drift.md $(ARGS)
 
+.PHONY: evidence
+evidence: $(PACKAGES) ## how often evidence on two models is wrong, and how soon it is there; writes docs/evidence.md
+	$(BIN)/python -m loadtests.release --page docs/evidence.md $(ARGS)
+
 .PHONY: bench
 bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels, drift; figures to JSON=path
 	$(BIN)/python -m loadtests.bench $(if $(JSON),--json $(JSON)) $(ARGS)

@@ -21,6 +21,8 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_
 from headrace.cli.models.duel import duel
 from headrace.cli.periods import asked
 from headrace.domain.pipeline.check import load
+from headrace.domain.release.margin import Margin
+from headrace.domain.release.paired_evidence import PairedEvidence
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.pairing import meet
 from headrace.operations.comparison.prediction_table import PredictionColumns, Truths
@@ -143,6 +145,26 @@ def test_a_duel_is_what_the_libraries_say(told_of: Duel) -> None:
     assert {"low", "high"} == set(figures["auc_roc"]["bootstrap"])
 
 
+def test_evidence_may_be_looked_at_any_time(told_of: Duel) -> None:
+    """Of mature events in the order of their time, by the margin and alpha that were asked for."""
+    events = common()
+    told = told_of("champion", "challenger", delta="0.001", alpha=0.01)["evidence"]
+    mature = events.times <= START + 3 * DAY
+    evidence = PairedEvidence(Margin(0.0, 0.001))
+    days = (events.times - START) // DAY
+    seen = 0
+    for day in range(4):
+        ahead = int(np.searchsorted(events.times, START + (day + 7) * DAY, "right"))
+        evidence.foresee(events.scores[1][seen:ahead], events.scores[0][seen:ahead])
+        seen = ahead
+        rows = mature & (days == day)
+        evidence.take(events.scores[1][rows], events.scores[0][rows], events.truth[rows])
+    assert told["events"] == mature.sum()
+    assert (told["harm"]["log"], told["safety"]["log"]) == (evidence.log_harm, evidence.log_safety)
+    assert (told["alpha"], told["margin_amount"], told["margin"]) == (0.01, 0.001, "0.001")
+    assert told["loss_b"] == pytest.approx(np.mean((events.scores[1] - events.truth)[mature] ** 2))
+
+
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model store that says what the two were fitted on: one on the first day, one on the second half of it."""
@@ -247,6 +269,8 @@ def test_a_canary_is_compared_as_an_independent_group(told_of: Duel) -> None:
     told = told_of("champion", "canary")
     assert not told["same_events"]
     assert told["decisions"] is None
+    assert told["evidence"]["answer"] == "unknown"
+    assert "no event was scored by both" in told["evidence"]["sentence"]
     figure = told["quality"]["figures"]["auc_roc"]
     mature = EVENTS.times[SPLIT] <= START + 3 * DAY
     wanted = roc_auc_score(EVENTS.truth[SPLIT][mature], EVENTS.scores[1][SPLIT][mature])
@@ -338,7 +362,8 @@ def test_the_sheet_fits_a_terminal(command: Terminal, played: Project) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert "B is" in out or "Nobody can tell" in out
     assert "they count themselves: headrace_remarks_total" in " ".join(out.split())
-    for part in ("3,800 events scored by both", "kappa", "average precision", "10-50", "rank A"):
+    shown = ("3,800 events scored by both", "kappa", "average precision", "evidence at any time", "10-50", "rank A")
+    for part in shown:
         assert part in out
 
 
@@ -372,9 +397,13 @@ def test_a_window_chooses_events(told_of: Duel) -> None:
         ("canary", {"window": "2017-01-01..2017-02-01"}, "has no predictions"),
         ("canary", {"window": "2018-06-02..2018-06-02"}, "is empty"),
         ("canary", {"last": "7 days"}, "write a whole number and a unit"),
+        ("canary", {"delta": "five"}, "five is no margin: write a share of A's loss, such as 5%"),
+        ("canary", {"alpha": 5.0}, "--alpha 5 is no share"),
+        ("canary", {"bound": 0.0}, "--bound 0 bounds nothing"),
+        ("canary", {"bound": 1.0}, "--bound is for models of a quantity; the one of duel_"),
     ],
 )
-def test_mistakes_are_explained(played: Project, side: str, options: dict[str, str], told: str) -> None:
+def test_mistakes_are_explained(played: Project, side: str, options: dict[str, Any], told: str) -> None:
     """What is wrong is said with what to write instead."""
     with pytest.raises(ConfigurationError) as mistake:
         duel(str(played.path), "champion", side, bootstrap=played.bootstrap, **options)

@@ -59,6 +59,10 @@ def test_the_smaller_error_wins(quantity: Project, capsys: pytest.CaptureFixture
     assert found["b"] == pytest.approx(mean_absolute_error(TRUTH, EVENTS.scores[1]))
     assert (told["verdict"]["answer"], told["verdict"]["by"]) == ("worse", "mean_absolute_error")
     assert told["quality"]["mature"] == 2_000
+    assert "Name with --bound" in told["evidence"]["sentence"]
+    with pytest.raises(typer.Exit):
+        duel(str(quantity.path), "champion", "challenger", bound=16.0, bootstrap=quantity.bootstrap, json=True)
+    assert json.loads(capsys.readouterr().out)["evidence"]["answer"] == "harm"
 
 
 def test_cards_tell_errors(quantity: Project, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

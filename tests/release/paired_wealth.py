@@ -1,4 +1,4 @@
-"""Paired evidence in plain Python, event by event, and pairs of models to try it on."""
+"""Paired evidence in plain Python, event by event."""
 
 from __future__ import annotations
 
@@ -88,34 +88,3 @@ def plain_evidence(
         weights = np.array([(1 - LEARNT) / len(SIZES)] * len(SIZES) + [LEARNT])
         found.append(np.log(weights @ np.exp(held)))
     return found[0], found[1]
-
-
-KINDS = ("balanced", "rare", "odd")
-
-
-def models(
-    draw: np.random.Generator, kind: str, noise: float, events: int, champion: float = 0.3
-) -> tuple[Floats, Floats, Floats]:
-    """Scores of a candidate and of its champion, and labels.
-
-    Args:
-        kind: `balanced`: about half of the events are positive; `rare`: some in a hundred. Both models miss the log
-            odds by normal errors. `odd`: the candidate is worse by `noise` at nearly all events, and very much better
-            at one of a hundred.
-        noise: deviation of the candidate's errors.
-        champion: of the champion's.
-    """
-    if kind == "odd":
-        rare = draw.random(events) < 0.01
-        labels = draw.random(events) < np.where(rare, 0.05, 0.3)
-        return np.where(rare, 0.05, 0.3 + noise), np.where(rare, 0.95, 0.3), labels.astype(np.float64)
-    odds = 1.2 * draw.normal(size=events) if kind == "balanced" else -4.5 + 1.5 * draw.normal(size=events)
-    labels = draw.random(events) < chance(odds)
-    scores = [chance(odds + size * draw.normal(size=events)) for size in (noise, champion)]
-    return scores[0], scores[1], labels.astype(np.float64)
-
-
-def chance(odds: Floats) -> Floats:
-    """Of log odds."""
-    found: Floats = 1 / (1 + np.exp(-odds))
-    return found

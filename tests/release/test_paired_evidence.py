@@ -13,7 +13,8 @@ from scipy.stats import beta
 from headrace.columnar.packing import pack, unpack
 from headrace.domain.release.margin import Margin
 from headrace.domain.release.paired_evidence import FEW, Floats, PairedEvidence
-from tests.release.paired_wealth import models, plain_evidence, wealth
+from loadtests.release.simulated_pairs import beyond, models
+from tests.release.paired_wealth import plain_evidence, wealth
 
 ROLLOUTS = 2_000
 EVENTS = 1_500
@@ -41,8 +42,7 @@ def test_ever_wrong_with_a_chance_of_alpha_at_most(kind: str, noise: float, fore
     events; also where the candidate is worse at many events and better at few.
     """
     draw = np.random.default_rng(11)
-    candidate, champion, labels = models(draw, kind, noise, 2_000_000)
-    boundary = Margin(0.0, max(float(np.mean((candidate - labels) ** 2 - (champion - labels) ** 2)), 0.0))
+    boundary = Margin(0.0, max(beyond(kind, noise)[0], 0.0))
     hits = np.zeros((2, len(ALPHAS)), np.int64)
     for _ in range(ROLLOUTS):
         traces = evidence_of(models(draw, kind, noise, EVENTS), boundary, foreseen)
@@ -54,7 +54,7 @@ def test_ever_wrong_with_a_chance_of_alpha_at_most(kind: str, noise: float, fore
 
 @pytest.mark.slow
 def test_equal_models_are_rarely_rolled_back() -> None:
-    """2,000 rollouts of two models that are equally good, without any margin, beside who looks at strikes or tests."""
+    """2,000 rollouts of two models that are equally good, without any margin."""
     draw = np.random.default_rng(12)
     hits = 0
     for _ in range(ROLLOUTS):
@@ -71,9 +71,8 @@ def test_equal_models_are_rarely_rolled_back() -> None:
 def test_harm_is_found_soon(kind: str, noise: float, alpha: float) -> None:
     """The median of events until harm is said is at most 1.5 times what the best fixed bet needs about."""
     draw = np.random.default_rng(13)
-    candidate, champion, labels = models(draw, kind, noise, 1_000_000)
-    x = (candidate - labels) ** 2 - (champion - labels) ** 2
-    growth = float(x.mean() ** 2 / (2 * (x.var() + x.mean() ** 2)))
+    mean, deviation = beyond(kind, noise)
+    growth = mean**2 / (2 * (deviation**2 + mean**2))
     usual = -math.log(alpha) / growth
     needed = []
     for _ in range(101):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich import box
@@ -10,9 +11,11 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from headrace.cli.render.evidence import bar, share_of
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.operations.comparison.results import (
+    AnytimeEvidence,
     ComparedFigure,
     DecisionAgreement,
     Duel,
@@ -26,6 +29,7 @@ from headrace.operations.comparison.verdict import number, sure
 from headrace.operations.time_spans import minute
 
 COLOURS = {"better": "green", "worse": "red", "unclear": "yellow", "unknown": "yellow"}
+SETTLED = {"harm": "red", "safe": "green", "open": "yellow", "unknown": "yellow"}
 METHODS = {
     "delong": "DeLong's",
     "bootstrap": "by bootstrap",
@@ -59,6 +63,7 @@ def duel_sheet(duel: Duel, span: str, pipeline: Pipeline, width: int) -> Iterato
         yield "\n[bold]alike[/]"
         yield _alike(duel.decisions, duel.scores)
     yield from _quality(duel, pipeline)
+    yield from evidence_sheet(duel.evidence)
     if duel.segment is not None and not duel.same_events:
         yield f"[yellow]groups of {escape(duel.segment)} are compared only on the same events[/]"
     if duel.segment is not None and duel.groups:
@@ -190,6 +195,26 @@ def _figures(figures: Mapping[str, ComparedFigure]) -> Table:
         p = "<0.001" if figure.p < 0.001 else f"{figure.p:.3f}"
         table.add_row(name.replace("_", " "), *sides, gap, span, p, style=style)
     return table
+
+
+def evidence_sheet(found: AnytimeEvidence) -> Iterator[RenderableType]:
+    """What may be looked at after every outcome, as bars against 1 / alpha."""
+    yield f"\n[bold]evidence at any time[/]: each statement is wrong in {found.alpha:.3g} of such duels at most"
+    yield f"  [{SETTLED[found.answer]}]{escape(found.sentence)}[/]"
+    table = _table("", "", "of 1/alpha")
+    for name, standing in (("worse by more than", found.harm), ("not worse by more than", found.safety)):
+        if standing is not None:
+            share = math.exp(min(standing.highest + math.log(found.alpha), 600.0))
+            table.add_row(escape(f"{name} {found.margin}"), bar(share), share_of(share))
+    if table.row_count:
+        yield table
+    if found.loss_a is not None and found.loss_b is not None:
+        beside = f", {found.loss_b / found.loss_a - 1:+.2%}" if found.loss_a > 0 else ""
+        loss = "Brier's score" if found.bound is None else f"squared error, at most {found.bound:g}"
+        means = f"A {found.loss_a:.5g}, B {found.loss_b:.5g}{beside}"
+        yield f"[dim]  mean loss of {found.events:,} events: {means} ({loss})[/]"
+    if found.clipped:
+        yield f"[dim]  {found.clipped:,} events had a larger error and count as that[/]"
 
 
 def _groups(segment: str, groups: Sequence[GroupDuel]) -> Iterator[RenderableType]:

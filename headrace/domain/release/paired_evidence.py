@@ -24,9 +24,10 @@ where the two models differ most, and a candidate that is worse at many events b
 much would look worse than it is in the mean. Scores are known long before labels: `foresee` takes them in. Until `FEW`
 pairs are known, bets allow for any pair.
 
-So this is exact, for any streams, while E[x | past, both scores] <= 0 at each event; and for the mean over events too,
-where pairs that are further apart than all that were known cost less than the margin in the mean. Nothing that uses the
-scores can promise more: of pairs that nobody has met, nobody knows what they cost.
+So the bound is exact, whatever the streams, while E[x | past, both scores] <= 0 at each event. It also holds of the
+mean over events, E[x | past] <= 0, but for what is won by betting less at pairs that are further apart than all that
+were known before: that is what `FEW` and `foresee` make small. Bets that rely on scores at all can promise no more, as
+what a candidate is worth may lie in pairs that nobody has met.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class PairedEvidence:
         """As columns: some 250 bytes."""
         return {
             "rules": self._rules.copy(),
-            "wealth": self._wealth.ravel(),
+            "wealth": self._wealth.flatten(),
             "scale": self._scale.copy(),
             "sums": self._sums.copy(),
             "counts": self._counts.copy(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
+from headrace.operations.comparison.anytime_evidence import EvidenceRequest, anytime_evidence, check_bound
 from headrace.operations.comparison.comparison import Judge
 from headrace.operations.comparison.model_choice import Rival, chosen
 from headrace.operations.comparison.pairing import Meeting, meet
@@ -45,6 +46,7 @@ class DuelRequest:
         top: how many events that they disagree on most.
         replicates: of the bootstrap; see `Judge`.
         include_training: whether events count that one of the two was fitted on.
+        evidence: what is asked of the evidence that may be looked at any time.
     """
 
     sides: tuple[Rival, Rival]
@@ -53,6 +55,7 @@ class DuelRequest:
     top: int = 10
     replicates: int | None = None
     include_training: bool = False
+    evidence: EvidenceRequest = field(default_factory=EvidenceRequest)
 
 
 def compare(
@@ -61,10 +64,12 @@ def compare(
     """Compare two models; returns what is said of them, and the span of events that it is of.
 
     Raises:
-        ConfigurationError: a side names nobody that answered in the span, or several; or both are the same one.
+        ConfigurationError: a side names nobody that answered in the span, or several; or both are the same one; or a
+            bound is given for chances.
         Transient: Kafka does not answer.
     """
     spec, sides = contracts.pipeline, request.sides
+    check_bound(request.evidence, spec)
     channels = [contracts.channel(topic) for topic in TOPICS]
     span = TimeSpan() if request.span is None else request.span.span
     if request.span is not None and request.span.length is not None:
@@ -128,6 +133,7 @@ def _compared(
         training=FittedOn(overlap.a.training, overlap.b.training, overlap.counts),
         quality=quality,
         verdict=verdict(quality, pipeline, overlap.counts),
+        evidence=anytime_evidence(a, b, meeting, quality, pipeline, request.evidence, overlap.counts),
         segment=request.segment,
         groups=judge.groups(a, b, meeting) if grouped else [],
         disagreements=judge.disagreements(a, b, meeting, request.top),

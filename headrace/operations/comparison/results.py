@@ -212,6 +212,57 @@ class DuelVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceStanding:
+    """An e-process: evidence that may be looked at after every event.
+
+    Attributes:
+        log: its natural logarithm after the last event; `highest`: the highest that it was.
+        reached: event time of the event at which it first was 1 / alpha; None where it never was.
+        reached_after: how many events that took.
+    """
+
+    log: float
+    highest: float
+    reached: int | None
+    reached_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnytimeEvidence:
+    """Whether b loses more than a by more than a margin, on mature outcomes of the same events in event-time order.
+
+    Attributes:
+        answer: harm, safe, open or unknown: of two that were reached the first one; `sentence`: the same for people.
+        alpha: how often each statement may be wrong, ever.
+        margin, margin_share, margin_amount: see `Margin`.
+        bound: of values: squared errors beyond count as the bound; `clipped`: at how many events that was so.
+        events: how many it is made of.
+        loss_a, loss_b: mean losses; `beyond`: the mean of what b loses beyond the margin, `deviation`: of an event.
+        harm, safety: None where the answer is unknown.
+        more_events, more_days: roughly how many more mature outcomes it would take, and how long at the traffic of
+            the span; None where nobody can say.
+    """
+
+    answer: str
+    sentence: str
+    alpha: float
+    margin: str
+    margin_share: float
+    margin_amount: float
+    bound: float | None
+    clipped: int
+    events: int
+    loss_a: float | None
+    loss_b: float | None
+    beyond: float | None
+    deviation: float | None
+    harm: EvidenceStanding | None
+    safety: EvidenceStanding | None
+    more_events: int | None
+    more_days: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class GroupDuel:
     """The same within a group of a segment; see `DecisionAgreement` and `PairedQuality`."""
 
@@ -280,6 +331,7 @@ class Duel:
     training: FittedOn
     quality: Quality
     verdict: DuelVerdict
+    evidence: AnytimeEvidence
     segment: str | None
     groups: Sequence[GroupDuel]
     disagreements: Sequence[RankDisagreement]

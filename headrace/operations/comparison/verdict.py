@@ -36,14 +36,17 @@ def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Duel
     against = [
         _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found.answer} == _OPPOSITES
     ]
-    sentence = found.sentence
-    if counted and quality.fitted:
-        sentence += (
-            f" A or B was fitted on {quality.fitted:,} of these events: whoever knew them looks better than it is."
-        )
+    sentence = found.sentence + knew(quality, counted)
     if against:
         sentence += f" But by {' and by '.join(against)} it is the other way round."
     return replace(found, sentence=sentence)
+
+
+def knew(quality: Quality, counted: bool) -> str:
+    """What is to be said where events that one of the two was fitted on are among those that count."""
+    if not counted or not quality.fitted:
+        return ""
+    return f" A or B was fitted on {quality.fitted:,} of these events: whoever knew them looks better than it is."
 
 
 def judged(by: str, figure: ComparedFigure, labelled: int, positives: int) -> DuelVerdict:

@@ -1,0 +1,63 @@
+"""The study of evidence for releases, measured anew: python -m loadtests.release [--runs N] [--page PATH]."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from loadtests.release.rollouts import ALPHA, DAILY, DAYS, HARMFUL, MANY_SEEDS, SAFE, cost, false_table, power_table
+
+PAGE = """# Evidence at any time: what is promised, and what was measured
+
+Written by `make evidence`; every figure is of seeded runs of the code in `headrace/domain/release`. What it
+says of two models of yours is in [`headrace duel`](scorecards.md#evidence-that-may-be-looked-at-any-time); why
+it is made so is in [ADR 36](adr/0036-evidence-at-any-time.md).
+
+Models score log odds with normal errors: the champion's have a deviation of 0.3, the candidate's are its
+`noise`. `balanced`: about half of the events are positive; `rare`: some in a hundred; `odd`: the candidate is
+worse by `noise` at 99 of 100 events, and very much better at one. Losses are Brier's.
+
+## How often it is wrong
+{runs:,} rollouts of {events:,} events, looked at after every one of them, in which the candidate loses exactly
+the margin more in the mean over events, so that neither statement is so; upper 95% bounds of how often each was
+ever made, at alpha = {alpha:g}. Beside them, on the same rollouts: three days in a row ({daily} events each) on
+which it lost more than the margin, and a one-sided z-test at {alpha:g} of all events at the end of each of
+{days} days.
+
+{false}
+## How soon harm is found
+The median over {seeds} rollouts of matured events until harm is said, at a margin of 0; in brackets as a share
+of log(1 / alpha) / g, g = D² / (2 (s² + D²)): what the best fixed bet takes, about, for whoever knows D and s
+before. `not foreseen`: scores were not known before their labels, so the first 1,000 events are bet on as if
+any pair of scores could come next.
+
+{harm}
+## How soon an equal model is found not to be worse
+The same for safety, of a candidate that is as good as the champion, by margins that are shares of the champion's loss.
+
+{safe}
+## What it costs
+{cost:.0f} ns of CPU time an event, both sides, eight bets each.
+"""
+
+
+def main() -> int:
+    """Measure, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2_000, help="rollouts at the boundary (2,000)")
+    parser.add_argument("--page", type=Path, help="write the page here; else it is printed")
+    options = parser.parse_args()
+    text = PAGE.format(
+        runs=options.runs, events=DAILY * DAYS, alpha=ALPHA, daily=DAILY, days=DAYS, seeds=MANY_SEEDS,
+        false=false_table(options.runs), harm=power_table(HARMFUL), safe=power_table(SAFE), cost=1e9 * cost(),
+    )  # fmt: skip  # what stands where
+    if options.page is None:
+        print(text)
+    else:
+        options.page.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
