@@ -34,9 +34,13 @@ any pair of scores could come next.
 
 {harm}
 ## How soon an equal model is found not to be worse
-The same for safety, of a candidate that is as good as the champion, by margins that are shares of the champion's loss.
+The same for safety, of a candidate that is as good as the champion, by margins that are shares of the champion's
+loss.
 
 {safe}
+Wide margins are reached before 1,000 pairs of scores are known, so bets allow for the worst pair, and the largest
+bet of the grid is 0.32 deviations: what takes some hundred events can take twice as many as it might.
+
 ## What it costs
 {cost:.0f} ns of CPU time an event, both sides, eight bets each.
 """

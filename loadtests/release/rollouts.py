@@ -128,7 +128,8 @@ def false_table(runs: int) -> str:
     for kind, noise in EQUAL:
         found = false_statements(kind, noise, runs)
         shares = (found.harm, found.safety, found.strikes, found.daily_test)
-        rows.append([kind, f"{noise:g}", f"{beyond(kind, noise)[0]:.4f}", *(f"{share:.1%}" for share in shares)])
+        margin = max(beyond(kind, noise)[0], 0.0)
+        rows.append([kind, f"{noise:g}", f"{margin:.4f}", *(f"{share:.1%}" for share in shares)])
     heads = ["events", "noise", "margin", "harm", "safety", f"{STRIKES} bad days in a row", "daily z-test"]
     return markdown(heads, rows)
 

@@ -125,7 +125,8 @@ def test_a_model_that_is_as_good_is_not_worse() -> None:
 
 def test_what_is_open_says_how_much_more_it_takes() -> None:
     """About (log(1 / alpha) - log evidence) / g events, and the days that they took so far."""
-    found = told_of(worse(400, 0.45), days=4.0, request=EvidenceRequest(Margin(0.0)))
+    columns = models(np.random.default_rng(4), "balanced", 0.45, 400)
+    found = told_of(columns, days=4.0, request=EvidenceRequest(Margin(0.0)))
     assert found.answer == "open"
     assert found.harm is not None
     assert found.safety is not None

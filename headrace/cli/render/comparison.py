@@ -14,6 +14,7 @@ from rich.table import Table
 from headrace.cli.render.evidence import bar, share_of
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
+from headrace.domain.release.margin import Margin
 from headrace.operations.comparison.results import (
     AnytimeEvidence,
     ComparedFigure,
@@ -201,11 +202,11 @@ def evidence_sheet(found: AnytimeEvidence) -> Iterator[RenderableType]:
     """What may be looked at after every outcome, as bars against 1 / alpha."""
     yield f"\n[bold]evidence at any time[/]: each statement is wrong in {found.alpha:.3g} of such duels at most"
     yield f"  [{SETTLED[found.answer]}]{escape(found.sentence)}[/]"
-    table = _table("", "", "of 1/alpha")
-    for name, standing in (("worse by more than", found.harm), ("not worse by more than", found.safety)):
+    margin, table = Margin(found.margin_share, found.margin_amount), _table("", "", "of 1/alpha")
+    for name, standing in (("worse", found.harm), ("not worse", found.safety)):
         if standing is not None:
             share = math.exp(min(standing.highest + math.log(found.alpha), 600.0))
-            table.add_row(escape(f"{name} {found.margin}"), bar(share), share_of(share))
+            table.add_row(escape(f"{name} {margin.beyond}"), bar(share), share_of(share))
     if table.row_count:
         yield table
     if found.loss_a is not None and found.loss_b is not None:

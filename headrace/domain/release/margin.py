@@ -29,11 +29,17 @@ class Margin:
         >>> Margin().text, Margin(0.0, 0.0005).text, Margin(0.0).text
         ("5% of A's loss", '0.0005', '0')
         """
-        return f"{self.share:.3g}" if not self.share and not self.amount else self._told()
-
-    def _told(self) -> str:
         parts = [f"{100 * self.share:g}% of A's loss"] if self.share else []
-        return " and ".join([*parts, *([f"{self.amount:g}"] if self.amount else [])])
+        return " and ".join([*parts, *([f"{self.amount:g}"] if self.amount else [])]) or "0"
+
+    @property
+    def beyond(self) -> str:
+        """What stands after "worse".
+
+        >>> Margin().beyond, Margin(0.0).beyond
+        ("by more than 5% of A's loss", 'than A')
+        """
+        return f"by more than {self.text}" if self.share or self.amount else "than A"
 
 
 def read_margin(text: str) -> Margin:

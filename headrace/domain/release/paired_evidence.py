@@ -102,8 +102,8 @@ class PairedEvidence:
 
     >>> evidence = PairedEvidence(Margin(0.05))
     >>> labels = np.tile([1.0, 0.0], 200)
-    >>> trace = evidence.take(0.5 + 0 * labels, 0.2 + 0.6 * labels, labels)
-    >>> evidence.log_harm > np.log(20), evidence.log_safety < 0, evidence.moments.events
+    >>> harm, safety = evidence.take(0.5 + 0 * labels, 0.2 + 0.6 * labels, labels)
+    >>> evidence.log_harm > 3, evidence.log_safety < 0, evidence.moments.events
     (True, True, 400)
     """
 
@@ -219,7 +219,8 @@ def _expected(candidate: float, champion: float, rules: Floats, first: bool) -> 
     negative = candidate**2 - (1.0 + rules[0]) * champion**2 - rules[1]
     positive = (1.0 - candidate) ** 2 - (1.0 + rules[0]) * (1.0 - champion) ** 2 - rules[1]
     chance = (candidate + champion) / 2.0
-    return (1.0 - chance) * negative**2 + chance * positive**2
+    found: float = (1.0 - chance) * negative**2 + chance * positive**2
+    return found
 
 
 @kernel
@@ -301,4 +302,5 @@ def _log(wealth: Floats, scale: int) -> float:
     for at in range(len(SIZES)):
         total += wealth[at]
     total = (1.0 - LEARNT) / len(SIZES) * total + LEARNT * wealth[len(SIZES)]
-    return np.log(total) + scale * LOG_STEP
+    found: float = np.log(total) + scale * LOG_STEP
+    return found

@@ -202,8 +202,7 @@ def _sentence(
     more: int | None,
     more_days: float | None,
 ) -> str:
-    margin = request.margin.text
-    by = f"by more than {margin}"
+    by = request.margin.beyond
     if answer != "open":
         first, other = (harm, safety) if answer == "harm" else (safety, harm)
         word = "worse" if answer == "harm" else "not worse"
