@@ -77,7 +77,7 @@ def worse(events: int = 4_000, noise: float = 1.2) -> Columns:
     return models(np.random.default_rng(1), "balanced", noise, events)
 
 
-def test_harm_is_told_with_when_it_was_certain() -> None:
+def test_harm_is_told_with_when_it_was_settled() -> None:
     """At the first event at which the evidence was 1 / alpha, in event time; it is never taken back."""
     found = told_of(worse())
     assert found.answer == "harm"
@@ -87,7 +87,7 @@ def test_harm_is_told_with_when_it_was_certain() -> None:
     assert found.harm.reached == int(np.linspace(0, 10 * DAY, 4_000)[found.harm.reached_after - 1])
     assert found.harm.highest >= -math.log(0.05)
     assert found.safety.reached is None
-    assert found.sentence.startswith("B is worse by more than 5% of A's loss: certain since 1970-01-0")
+    assert found.sentence.startswith("B is worse by more than 5% of A's loss: settled at 1970-01-0")
     assert (found.more_events, found.more_days) == (None, None)
 
 
@@ -120,7 +120,7 @@ def test_a_model_that_is_as_good_is_not_worse() -> None:
     """Once events are enough for the margin."""
     found = told_of(models(np.random.default_rng(3), "balanced", 0.3, 20_000), request=EvidenceRequest(Margin(0.1)))
     assert found.answer == "safe"
-    assert found.sentence.startswith("B is not worse by more than 10% of A's loss: certain since")
+    assert found.sentence.startswith("B is not worse by more than 10% of A's loss: settled at")
 
 
 def test_what_is_open_says_how_much_more_it_takes() -> None:

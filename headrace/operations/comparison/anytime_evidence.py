@@ -206,9 +206,9 @@ def _sentence(
     if answer != "open":
         first, other = (harm, safety) if answer == "harm" else (safety, harm)
         word = "worse" if answer == "harm" else "not worse"
-        told = f"B is {word} {by}: certain since {_when(first)}."
+        told = f"B is {word} {by}: settled at {_when(first)}."
         if other.reached is not None:
-            told += f" Later events say the opposite, since {_when(other)}: what is true has changed meanwhile."
+            told += f" Later events say the opposite, at {_when(other)}: what is true has changed meanwhile."
         return told
     leaning = "worse" if moments.mean > 0 else "not worse"
     told = f"Not settled after {moments.events:,} events; so far B is {leaning} {by}."
