@@ -34,11 +34,11 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not kernels' $(ARGS)
+	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not kernels and not schedules' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
-	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not kernels' $(ARGS)
+	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not kernels and not schedules' $(ARGS)
 
 .PHONY: rehearse
 rehearse: $(BROKER) ## the load tests in small: benchmark, parity and the Handbook's table run from end to end
@@ -56,7 +56,8 @@ lint: $(PACKAGES) ## style, format, types and import contracts
 	$(BIN)/lint-imports
 
 .PHONY: simulate
-simulate: $(PACKAGES) ## schedules of kills, freezes and cuts on a broker in memory; SEEDS=1000000 for the long run
+simulate: $(PACKAGES) ## schedules of kills, freezes and cuts on a broker in memory, and that they find seeded defects; SEEDS=1000000 for the long run
+	$(if $(ARGS),,$(BIN)/pytest --numprocesses=2 -m schedules)
 	$(BIN)/python -m tests.simulated --seeds $(if $(filter file,$(origin SEEDS)),20000,$(SEEDS)) $(ARGS)
 
 .PHONY: parity

@@ -11,7 +11,7 @@ from headrace.domain.drift.harm.score_groups import chance_groups
 from headrace.domain.drift.reference_bins import Floats
 from loadtests.drift.harm import TOLERANCE, boundary, drawn, first_hours, population, shares, worse
 
-RUNS = 1_000
+RUNS = 500
 
 
 def hours(known: LossReference, rows: int, places: Floats, hourly: int, runs: int) -> tuple[Floats, Floats, Floats]:
@@ -25,7 +25,7 @@ def hours(known: LossReference, rows: int, places: Floats, hourly: int, runs: in
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["balanced", "rare"])
 def test_harm_at_the_bound_is_rarely_said(kind: str) -> None:
-    """1,000 references of 5,000 rows and streams whose loss is exactly what is tolerated: one of 20 at most, ever."""
+    """500 references of 5,000 rows and streams whose loss is exactly what is tolerated: one of 20 at most, ever."""
     known = population(kind)
     harm, _, _ = hours(known, 5_000, shares(known, turned=boundary(known)), 1_000, RUNS)
     assert np.isfinite(harm).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS)
@@ -34,7 +34,7 @@ def test_harm_at_the_bound_is_rarely_said(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["balanced", "rare"])
 def test_scores_that_move_and_stay_right_are_no_other_concept(kind: str) -> None:
-    """A calibrated model on other rows: 1,000 references of 5,000 rows, and streams of 40,000 outcomes each."""
+    """A calibrated model on other rows: 500 references of 5,000 rows, and streams of 40,000 outcomes each."""
     known = population(kind)
     _, concept, _ = hours(known, 5_000, shares(known, moved=0.7), 1_000, RUNS)
     assert np.isfinite(concept).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS)

@@ -11,7 +11,7 @@ from tests.simulated.schedules import attempt, shrink
 WITHIN = 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_is_found(defect: str) -> None:
     """Some early seed shows it, and still does with the fewest faults."""

@@ -29,7 +29,7 @@ DEFECTS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 @pytest.mark.parametrize("scene", PRODUCT)
 def test_no_schedule_breaks_a_service_of_the_product(scene: str) -> None:
     """All that is due comes once, as one process alone would have said it; `--scene` runs more of them."""
@@ -37,7 +37,7 @@ def test_no_schedule_breaks_a_service_of_the_product(scene: str) -> None:
     assert [str(shrink(failure, Cast())) for failure in found] == []
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 @pytest.mark.parametrize(("scene", "name", "cast"), DEFECTS, ids=[f"{scene}, {name}" for scene, name, _ in DEFECTS])
 def test_a_defect_of_a_service_is_found(scene: str, name: str, cast: Cast) -> None:
     """One of the first schedules shows it."""

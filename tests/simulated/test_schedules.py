@@ -31,14 +31,14 @@ SITUATIONS = (
 """What members say where it is dangerous."""
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 def test_no_schedule_loses_doubles_or_stops_anything() -> None:
     """A member with state, its outputs and its checkpoints come through every schedule as if nothing had happened."""
     found = [str(shrink(failure, Cast())) for failure in failures(range(SEEDS), Cast(), PROTOCOLS, 1)]
     assert found == []
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 def test_schedules_go_where_it_is_dangerous() -> None:
     """A few hundred of them reach each situation that members must come through: elsewhere is nothing to be found."""
     said: Counter[str] = Counter()
@@ -63,7 +63,7 @@ def test_schedules_go_where_it_is_dangerous() -> None:
     assert {kind for kind, times in faults.items() if times >= 5} == {*AT_CALLS, *AT_TURNS}, faults
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 def test_a_seed_gives_the_same_run_bit_for_bit() -> None:
     """What is on the broker at the end, and when it ended, depends on the seed alone: not on the process it ran in."""
     told = [

@@ -18,7 +18,7 @@ from headrace.streaming.kafka.bindings import CODECS, Channel, Wiring
 from headrace.streaming.process.settings import Settings
 
 EVENT_BYTES = 1_000_000
-OURS_BYTES = 8_000_000
+OURS_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
