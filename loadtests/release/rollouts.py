@@ -76,7 +76,7 @@ def false_statements(kind: str, noise: float, runs: int) -> FalseStatements:
         columns = models(draw, kind, noise, DAILY * DAYS)
         over = [bool(each.max() >= -math.log(ALPHA)) for each in trace(columns, Margin(0.0, boundary))]
         x = (columns[0] - columns[2]) ** 2 - (columns[1] - columns[2]) ** 2 - boundary
-        hits += [*over, struck(x), tested(x)]
+        hits += [*over, struck(x), daily_z_test(x)]
     return FalseStatements(*(upper_bound(int(count), runs) for count in hits))
 
 
@@ -86,7 +86,7 @@ def struck(x: Floats) -> bool:
     return bool(np.convolve(bad, np.ones(STRIKES), "valid").max() >= STRIKES)
 
 
-def tested(x: Floats) -> bool:
+def daily_z_test(x: Floats) -> bool:
     """Whether a z-test said harm at the end of any day."""
     count = DAILY * np.arange(1, len(x) // DAILY + 1)
     mean = np.cumsum(x)[DAILY - 1 :: DAILY] / count
