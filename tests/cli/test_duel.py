@@ -161,7 +161,7 @@ def test_evidence_may_be_looked_at_any_time(told_of: Duel) -> None:
         evidence.take(events.scores[1][rows], events.scores[0][rows], events.truth[rows])
     assert told["events"] == mature.sum()
     assert (told["harm"]["log"], told["safety"]["log"]) == (evidence.log_harm, evidence.log_safety)
-    assert (told["alpha"], told["margin_amount"], told["margin"]) == (0.01, 0.001, "0.001")
+    assert (told["alpha"], told["margin_offset"], told["margin"]) == (0.01, 0.001, "0.001")
     assert told["loss_b"] == pytest.approx(np.mean((events.scores[1] - events.truth)[mature] ** 2))
 
 

@@ -59,8 +59,8 @@ def possible(candidate: float, champion: float, margin: Margin, bound: float | N
         return
     root, gap = math.sqrt(bound), abs(candidate - champion)
     most = bound - max(root - gap, 0.0) ** 2
-    yield -most - margin.share * bound - margin.amount
-    yield most - margin.amount
+    yield -most - margin.share * bound - margin.offset
+    yield most - margin.offset
 
 
 def differences(
@@ -69,7 +69,7 @@ def differences(
     """X of each event."""
     limit = 1.0 if bound is None else bound
     return [
-        min((c - y) ** 2, limit) - (1 + margin.share) * min((b - y) ** 2, limit) - margin.amount
+        min((c - y) ** 2, limit) - (1 + margin.share) * min((b - y) ** 2, limit) - margin.offset
         for c, b, y in zip(candidate, champion, labels, strict=True)
     ]
 
@@ -82,7 +82,7 @@ def plain_evidence(
     xs = differences(*columns, margin, bound)
     limit = 1.0 if bound is None else bound
     found = []
-    for sign, any_pair in ((1, (1 + margin.share) * limit + margin.amount), (-1, limit - margin.amount)):
+    for sign, any_pair in ((1, (1 + margin.share) * limit + margin.offset), (-1, limit - margin.offset)):
         bets = PlainBets(sign, any_pair, margin, bound).of(*columns)
         held = np.array([wealth([sign * x for x in xs], each) for each in bets])
         weights = np.array([(1 - LEARNT) / len(SIZES)] * len(SIZES) + [LEARNT])

@@ -202,7 +202,7 @@ def evidence_sheet(found: AnytimeEvidence) -> Iterator[RenderableType]:
     """What may be looked at after every outcome, as bars against 1 / alpha."""
     yield f"\n[bold]evidence at any time[/]: each statement is wrong in {100 * found.alpha:g}% of duels at most"
     yield f"  [{SETTLED[found.answer]}]{escape(found.sentence)}[/]"
-    margin, table = Margin(found.margin_share, found.margin_amount), _table("", "", "of 1/alpha")
+    margin, table = Margin(found.margin_share, found.margin_offset), _table("", "", "of 1/alpha")
     table.columns[1].justify = "left"
     for name, standing in (("worse", found.harm), ("not worse", found.safety)):
         if standing is not None:

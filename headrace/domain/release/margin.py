@@ -12,15 +12,15 @@ HOW = "write a share of A's loss, such as 5%, or a loss, such as 0.0005"
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What a candidate may lose at an event, of its champion's loss there: (1 + share) loss + amount.
+    """What a candidate may lose at an event, of its champion's loss there: (1 + share) loss + offset.
 
     Attributes:
         share: of the champion's loss, at least 0.
-        amount: of loss, at least 0: of Brier's score, or in squares of the unit of a quantity.
+        offset: of loss, at least 0: of Brier's score, or in squares of the unit of a quantity.
     """
 
     share: float = 0.05
-    amount: float = 0.0
+    offset: float = 0.0
 
     @property
     def text(self) -> str:
@@ -30,7 +30,7 @@ class Margin:
         ("5% of A's loss", '0.0005', '0')
         """
         parts = [f"{100 * self.share:g}% of A's loss"] if self.share else []
-        return " and ".join([*parts, *([f"{self.amount:g}"] if self.amount else [])]) or "0"
+        return " and ".join([*parts, *([f"{self.offset:g}"] if self.offset else [])]) or "0"
 
     @property
     def beyond(self) -> str:
@@ -39,14 +39,14 @@ class Margin:
         >>> Margin().beyond, Margin(0.0).beyond
         ("by more than 5% of A's loss", 'than A')
         """
-        return f"by more than {self.text}" if self.share or self.amount else "than A"
+        return f"by more than {self.text}" if self.share or self.offset else "than A"
 
 
 def read_margin(text: str) -> Margin:
     """What a person wrote.
 
     >>> read_margin("2.5%"), read_margin("0.001")
-    (Margin(share=0.025, amount=0.0), Margin(share=0.0, amount=0.001))
+    (Margin(share=0.025, offset=0.0), Margin(share=0.0, offset=0.001))
 
     Raises:
         ConfigurationError: it is neither, or below 0.

@@ -1,7 +1,7 @@
 """Evidence that a candidate loses more than its champion by more than a margin, and that it does not: two e-processes
 on the same matured events, which may be looked at after every one of them.
 
-Of an event x = loss(candidate) - (1 + share) loss(champion) - amount: what the candidate loses beyond the margin. A bet
+Of an event x = loss(candidate) - (1 + share) loss(champion) - offset: what the candidate loses beyond the margin. A bet
 on harm wins 1 + l x, one on safety 1 - l x. As long as x is at most 0 in the mean, given all that was before, what a
 bet on harm has won is a supermartingale, and so is what several win together (a mixture). So it ever reaches 1 / alpha
 with a chance of alpha at most, whenever and however often somebody looks (Ville's inequality: Ville 1939; Ramdas,
@@ -111,7 +111,7 @@ class PairedEvidence:
         if bound is not None and not (np.isfinite(bound) and bound > 0):
             raise ValueError(f"a bound of squared errors is above 0, not {bound}")
         self.margin, self.bound = margin, bound
-        self._rules = np.array([margin.share, margin.amount, 0.0 if bound is None else bound])
+        self._rules = np.array([margin.share, margin.offset, 0.0 if bound is None else bound])
         self._wealth = np.ones((2, len(SIZES) + 1))
         self._scale = np.zeros(2, np.int64)
         self._sums = np.zeros(7)
@@ -178,8 +178,8 @@ class PairedEvidence:
     @classmethod
     def load(cls, columns: Mapping[str, Column]) -> PairedEvidence:
         """What `save` told, bit for bit."""
-        share, amount, bound = (float(each) for each in columns["rules"])
-        found = cls(Margin(share, amount), bound or None)
+        share, offset, bound = (float(each) for each in columns["rules"])
+        found = cls(Margin(share, offset), bound or None)
         found._wealth = np.array(columns["wealth"], np.float64).reshape(2, -1)
         found._scale = np.array(columns["scale"], np.int64)
         found._sums = np.array(columns["sums"], np.float64)
@@ -199,15 +199,15 @@ class PairedEvidence:
 @kernel
 def _ends(candidate: float, champion: float, rules: Floats) -> tuple[float, float]:
     """The least and the most that x can be at a pair of scores, whatever the label."""
-    share, amount, bound = rules[0], rules[1], rules[2]
+    share, offset, bound = rules[0], rules[1], rules[2]
     if bound == 0.0:
-        negative = candidate**2 - (1.0 + share) * champion**2 - amount
-        positive = (1.0 - candidate) ** 2 - (1.0 + share) * (1.0 - champion) ** 2 - amount
+        negative = candidate**2 - (1.0 + share) * champion**2 - offset
+        positive = (1.0 - candidate) ** 2 - (1.0 + share) * (1.0 - champion) ** 2 - offset
         return min(negative, positive), max(negative, positive)
     # Errors within the bound's root: scores g apart have squared errors that differ by g (2 root - g) at most.
     root, apart = np.sqrt(bound), abs(candidate - champion)
     most = bound if apart >= root else apart * (2.0 * root - apart)
-    return -most - share * bound - amount, most - amount
+    return -most - share * bound - offset, most - offset
 
 
 @kernel
@@ -249,7 +249,7 @@ def _take(
     candidate: Floats, champion: Floats, labels: Floats, rules: Floats,
     wealth: Floats, scale: Ints, sums: Floats, counts: Ints, harm: Floats, safety: Floats,
 ) -> None:  # fmt: skip  # the events and the question, the state, the answer
-    share, amount, bound = rules[0], rules[1], rules[2]
+    share, offset, bound = rules[0], rules[1], rules[2]
     largest = 1.0 if bound == 0.0 else bound
     for event in range(len(labels)):
         before = counts[_EVENTS]
@@ -258,13 +258,13 @@ def _take(
         met = max(counts[_KNOWN], counts[_EVENTS]) >= FEW
         first = _loss(candidate[event], labels[event], bound)
         second = _loss(champion[event], labels[event], bound)
-        x = first - (1.0 + share) * second - amount
+        x = first - (1.0 + share) * second - offset
         square = max(sums[_EXPECTED], sums[_SQUARES]) / max(before, 1)
         if square > 0.0:
             mean = sums[_X] / counts[_EVENTS]
-            costs = sums[_FURTHEST_HARM] if met else (1.0 + share) * largest + amount
+            costs = sums[_FURTHEST_HARM] if met else (1.0 + share) * largest + offset
             _bet(wealth[HARM], scale, HARM, x, mean, square, STAKED / max(costs, LEAST))
-            costs = sums[_FURTHEST_SAFETY] if met else largest - amount
+            costs = sums[_FURTHEST_SAFETY] if met else largest - offset
             _bet(wealth[SAFETY], scale, SAFETY, -x, -mean, square, STAKED / max(costs, LEAST))
         sums[_EXPECTED] += _expected(candidate[event], champion[event], rules, before == 0)
         sums[_X] += x

@@ -123,7 +123,7 @@ def _asked(request: EvidenceRequest) -> dict[str, Any]:
         "alpha": request.alpha,
         "margin": margin.text,
         "margin_share": margin.share,
-        "margin_amount": margin.amount,
+        "margin_offset": margin.offset,
         "bound": request.bound,
     }
 

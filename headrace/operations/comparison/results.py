@@ -234,7 +234,7 @@ class AnytimeEvidence:
     Attributes:
         answer: harm, safe, open or unknown: of two that were reached the first one; `sentence`: the same for people.
         alpha: how often each statement may be wrong, ever.
-        margin, margin_share, margin_amount: see `Margin`.
+        margin, margin_share, margin_offset: see `Margin`.
         bound: of values: squared errors beyond count as the bound; `clipped`: at how many events that was so.
         events: how many it is made of.
         loss_a, loss_b: mean losses; `beyond`: the mean of what b loses beyond the margin, `deviation`: of an event.
@@ -248,7 +248,7 @@ class AnytimeEvidence:
     alpha: float
     margin: str
     margin_share: float
-    margin_amount: float
+    margin_offset: float
     bound: float | None
     clipped: int
     events: int
