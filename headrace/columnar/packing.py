@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,21 @@ def beneath(columns: Mapping[str, Column], start: str) -> dict[str, Column]:
     {'x': array([2])}
     """
     return {name.removeprefix(start): column for name, column in columns.items() if name.startswith(start)}
+
+
+def json_column(said: Any) -> Column:
+    """Something of JSON as a column.
+
+    >>> json_of(json_column({"a": [1, None]}))
+    {'a': [1, None]}
+    """
+    found: Column = np.frombuffer(json.dumps(said).encode(), np.uint8)
+    return found
+
+
+def json_of(column: Column) -> Any:
+    """What `json_column` took."""
+    return json.loads(column.tobytes())
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.records.drift_parts import PARTS
@@ -30,7 +29,7 @@ def build(settings: DriftSettings, contracts: Contracts | None = None) -> Runner
     schemas = {each.logical: each.codec.reader.arrow for each in wiring.inputs}
 
     def columns(stream: str, model: ModelIdentity) -> WatchedColumns:
-        package = load(store.fetch(store.place(*model), model.digest), model.digest)
+        package = store.package(*model)
         opening = partial(opened, package)
         return WatchedColumns(stream, pipeline, package.manifest, package.reference, schemas[stream], opening)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -42,7 +41,7 @@ from services.drift.metrics import DriftMetrics
 from services.drift.record_checks import sound
 from services.drift.source_partitions import RefusedPartition, RowsPartition
 from services.drift.standing_records import StandingRecords
-from services.drift.stream_watch import Monitor, StreamWatch, text_of
+from services.drift.stream_watch import Monitor, StreamWatch
 
 log = logger("drift")
 PASSED = {PREDICTIONS: "events", OUTCOMES: "labels"}
@@ -368,7 +367,7 @@ class Watcher(Service):
         self._passed, self._harm = {}, HarmWatch()
         if snapshot is not None:
             columns = packing.unpack(snapshot)
-            said = json.loads(columns["said"].tobytes())
+            said = packing.json_of(columns["said"])
             self._passed = said.get("passed", {})  # an earlier version had neither this nor all of the streams
             for stream, watch in self._watches.items():
                 if stream in said:
@@ -388,7 +387,7 @@ class Watcher(Service):
         for stream in SOURCES:
             said[stream], found = self._watch(stream).save()
             columns |= {f"{stream}.{name}": column for name, column in found.items()}
-        return packing.pack({"said": text_of(said), **columns})
+        return packing.pack({"said": packing.json_column(said), **columns})
 
     def drop(self, partition: int) -> None:
         """See `Service`."""

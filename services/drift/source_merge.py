@@ -40,15 +40,10 @@ class SourceMerge:
     """Rows wait until no source can tell an earlier one: they are given by how far time had come in their partition
     before each, those of the same time by partition and offset. A source that is idle is not waited for; what it tells
     later comes when it does.
-
-    Args:
-        count: number of source partitions, as far as it is known before one tells.
     """
 
-    def __init__(self, count: int = 0) -> None:
-        self.next_offset = np.full(count, -1, np.int64)
-        self._progress = np.full(count, NEVER, np.int64)
-        self._idle = np.zeros(count, np.int64)
+    def __init__(self) -> None:
+        self.next_offset, self._progress, self._idle = (np.empty(0, np.int64) for _ in range(3))
         self._waiting: dict[ModelIdentity, list[ModelRows]] = {}
         self._reached = NEVER
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from headrace.columnar import packing
 from headrace.domain.drift.alarms import Alarm, ColumnStanding, DriftEnd
-from headrace.domain.drift.allowance import months
+from headrace.domain.drift.allowance import DAY, months
 from headrace.domain.drift.incidents import Incidents, IncidentStep
 from headrace.domain.pipeline.units import duration
 from headrace.domain.records.drift_parts import Bytes, Floats, Ints
@@ -21,8 +20,6 @@ from services.drift.source_merge import DueRows, SourceMerge
 
 FORGOTTEN = 100_000
 """Rows of the stream after the last of a model with which it counts as one that answers no more."""
-
-DAY = 86_400_000
 
 
 class Monitor(Protocol):
@@ -254,9 +251,3 @@ class StreamWatch:
             step = self.incidents.gone(model.title, self.rows, self.reached or 0, "its columns are others now")
             if step is not None:
                 self._owed.append((model, step))
-
-
-def text_of(said: Mapping[str, Any]) -> packing.Column:
-    """Something of JSON as a column."""
-    found: packing.Column = np.frombuffer(json.dumps(said).encode(), np.uint8)
-    return found

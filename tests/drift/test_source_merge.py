@@ -38,7 +38,8 @@ def given(merge: SourceMerge) -> list[tuple[int, int]]:
 
 def test_rows_wait_for_who_may_tell_earlier_ones() -> None:
     """Up to the slowest source, those of the same time by source; the rest when it has gone on."""
-    merge = SourceMerge(2)
+    merge = SourceMerge()
+    merge.grow(2)
     merge.take(0, 3, 30, False, rows(0, 10, 20, 30))
     assert given(merge) == []
     merge.take(1, 2, 20, False, rows(1, 10, 15))
@@ -50,7 +51,8 @@ def test_rows_wait_for_who_may_tell_earlier_ones() -> None:
 
 def test_who_is_idle_is_not_waited_for() -> None:
     """Until it comes back."""
-    merge = SourceMerge(2)
+    merge = SourceMerge()
+    merge.grow(2)
     merge.take(0, 2, 20, False, rows(0, 10, 20))
     merge.take(1, 0, -1, True, {})
     assert given(merge) == [(10, 0)]
@@ -63,7 +65,8 @@ def test_who_is_idle_is_not_waited_for() -> None:
 
 def test_what_was_told_before_is_left_out() -> None:
     """Whole parts, and rows of a part that reaches back."""
-    merge = SourceMerge(1)
+    merge = SourceMerge()
+    merge.grow(1)
     merge.take(0, 2, 20, False, rows(0, 10, 20))
     merge.take(0, 1, 10, False, rows(0, 10))
     merge.take(0, 4, 50, False, rows(0, 10, 20, 30, 40))
@@ -72,7 +75,8 @@ def test_what_was_told_before_is_left_out() -> None:
 
 def test_partitions_that_are_added_are_waited_for_from_when_that_is_told() -> None:
     """Not before, whoever goes on with a snapshot; and they tell so themselves, at the latest."""
-    before = SourceMerge(1)
+    before = SourceMerge()
+    before.grow(1)
     before.take(0, 2, 30, False, rows(0, 10, 20))
     grown = SourceMerge()
     grown.load(*before.columns(), 2)

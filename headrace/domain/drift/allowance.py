@@ -8,7 +8,9 @@ import numpy as np
 
 from headrace.domain.drift.reference_bins import Floats, Ints
 
-MONTH = 30 * 86_400_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
+MONTH = 30 * DAY
 LONGEST = MONTH // 1_000
 """The most time that one event stands for, milliseconds: a gap in a stream is no time in which anything could alarm."""
 SHARES: Mapping[str, float] = {"predictions": 0.6, "shadow-predictions": 0.1, "outcomes": 0.25, "dead-letters": 0.05}

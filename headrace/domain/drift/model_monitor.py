@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.columnar.packing import Column, beneath
+from headrace.columnar.packing import Column, beneath, json_column, json_of
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
+from headrace.domain.drift.allowance import HOUR
 from headrace.domain.drift.bets import UNPROVED, Bets, bets_on, proved_bets_on
 from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, LOOKED, NOTHING, RENEWED, EDetector
 from headrace.domain.drift.first_values import FirstValues
@@ -32,7 +32,6 @@ then, by those of the second for a small one."""
 LEFT = 0.1
 """The share of the threshold that columns without part in an alarm may have together: each alarm uses up the rest, so
 there are no more than were promised."""
-HOUR = 3_600_000
 NORMAL_95 = 1.6449
 
 
@@ -328,7 +327,7 @@ class ModelMonitor:
         }
         order = self.recent.order()
         return {
-            "said": np.frombuffer(json.dumps(said).encode(), np.uint8),
+            "said": json_column(said),
             "sums": state.sums.ravel(),
             "pays": np.ascontiguousarray(state.pays[:, :, -len(HALF_LIVES) :]).ravel(),
             "seen": state.seen.ravel(),
@@ -346,7 +345,7 @@ class ModelMonitor:
 
     def load(self, columns: Mapping[str, Column]) -> bool:
         """Take over what `save` gave; False, and nothing is taken over, where it is of other columns."""
-        said: dict[str, Any] = json.loads(columns["said"].tobytes())
+        said: dict[str, Any] = json_of(columns["said"])
         if (said["columns"], said["known"]) != (list(self.columns), list(self.known)):
             return False
         for name, each in said["learnt"].items():

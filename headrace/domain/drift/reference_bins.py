@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -128,14 +129,23 @@ def numeric_bins(values: Floats, enough: int = ENOUGH) -> ReferenceBins:
     known = np.sort(values[~np.isnan(values)])
     beyond = enough / max(len(known), 1)
     shares = [share for share in QUANTILES if beyond <= share <= 1 - beyond]
-    quantiles = np.unique(np.quantile(known, shares, method="inverted_cdf")) if shares else np.empty(0)
-    beyond_it = np.searchsorted(known, quantiles, side="right")
-    quantiles, beyond_it = quantiles[beyond_it < len(known)], beyond_it[beyond_it < len(known)]
-    edges = quantiles / 2 + known[beyond_it] / 2
+    edges = between(known, shares) if shares else np.empty(0)
     edges = np.unique(np.concatenate([-_beyond(-known[::-1])[::-1], edges, _beyond(known)]))
     places = np.searchsorted(edges, known, side="left")
     counts = np.bincount(places, minlength=len(edges) + 1)
     return ReferenceBins(np.append(counts, len(values) - len(known)).astype(np.int64), edges=edges)
+
+
+def between(known: Floats, shares: Sequence[float] | Floats) -> Floats:
+    """Bounds halfway from quantiles of ascending numbers to the next number that is there, float64, ascending.
+
+    >>> between(np.array([0.0, 1.0, 1.0, 3.0]), [0.25, 0.5, 1.0]).tolist()
+    [0.5, 2.0]
+    """
+    quantiles = np.unique(np.quantile(known, shares, method="inverted_cdf"))
+    beyond = np.searchsorted(known, quantiles, side="right")
+    quantiles, beyond = quantiles[beyond < len(known)], beyond[beyond < len(known)]
+    return np.unique(quantiles / 2 + known[beyond] / 2)
 
 
 def halved_bins(values: Floats) -> tuple[ReferenceBins, Ints]:

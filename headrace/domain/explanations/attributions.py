@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from headrace.domain.drift.attribution_sample import AttributionSample
+from headrace.domain.drift.attribution_sample import KINDS, AttributionSample
 from headrace.domain.explanations.permutation_shapley import PermutationShapley
 from headrace.domain.explanations.tree_shapley import TreeShapley, tree_shapley
 from headrace.domain.models.checks.graph_policy import inspect
@@ -28,7 +28,7 @@ CALL = 60
 """Steps of the walk through trees that a call of a small model counts for."""
 BYTES = 20
 """Bytes of a graph that count for one step more."""
-MARGIN, SCORE = "margin", "score"
+MARGIN, SCORE = KINDS
 
 
 class Attributions(Protocol):

@@ -92,6 +92,10 @@ class ModelStore:
             raise ContractError(f"{digest!r} is no digest of a model package")
         return str(self._files.unstrip_protocol("/".join((self._root, name, version, _hex(digest)))))
 
+    def package(self, name: str, version: str, digest: str) -> ModelPackage:
+        """A package by its identity, verified. Raises what `place`, `fetch` and `load` do."""
+        return load(self.fetch(self.place(name, version, digest), digest), digest)
+
     def put(self, package: ModelPackage) -> str:
         """Store the package and return its uri; a package that is already there stays as it is."""
         at = "/".join((self._root, package.manifest.name, package.manifest.version, _hex(package.digest)))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from headrace.domain.drift.reference_profile import ColumnProfile
 from headrace.domain.models.held_out import keys_of, places_of
 from headrace.domain.models.matrix import FeatureMatrix
-from headrace.domain.models.package import SAMPLE, ModelPackage, load
+from headrace.domain.models.package import SAMPLE, ModelPackage
 from headrace.domain.models.store import ModelStore
 from headrace.domain.quality.row_sample import UNLABELLED, RowSample, merged, nothing, sampled
 from headrace.domain.scorecards.identity import Identity
@@ -121,6 +121,6 @@ class PackagedRows:
 
     def _read(self, who: Identity) -> ModelPackage | NoShift:
         try:
-            return load(self._store.fetch(self._store.place(who.name, who.version, who.digest), who.digest), who.digest)
+            return self._store.package(who.name, who.version, who.digest)
         except ContractError:
             return NoShift(NO_PACKAGE)

@@ -8,7 +8,6 @@ import pyarrow as pa
 from headrace.domain.drift.reference_bins import Ints
 from headrace.domain.drift.reference_profile import AttributionProfile
 from headrace.domain.explanations.attributions import Attributions, attributions_like
-from headrace.domain.models.package import load
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.watched_columns import OUTCOMES, ModelIdentity, WatchedColumns, judged
 from headrace.errors import ConfigurationError
@@ -20,8 +19,7 @@ from headrace.streaming.process.settings import Settings
 
 def watched_of(settings: Settings, contracts: Contracts, stream: str, model: ModelIdentity) -> WatchedColumns:
     """What is watched of a model, by its package. Raises Transient while the model store does not answer."""
-    store = store_at(settings.models)
-    package = load(store.fetch(store.place(*model), model.digest), model.digest)
+    package = store_at(settings.models).package(*model)
     schema = contracts.channel(stream).codec.reader.arrow
 
     def opening(profile: AttributionProfile) -> Attributions:

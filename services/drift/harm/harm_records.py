@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.domain.drift.allowance import DAY
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.harm.incident_harm import Basis, HarmCase, HarmProof, LossSums
 from headrace.domain.drift.harm.loss_bets import SUMS, LossBets
@@ -18,7 +19,6 @@ from headrace.domain.records.watched_columns import ModelIdentity
 from services.drift.control_records import incident_of
 from services.drift.harm.harm_watch import Watches, losses_of
 
-DAY = 86_400_000
 RECENT = 7 * DAY
 """Event time that the losses of a model without an incident are told of."""
 LEAST_BEFORE = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from headrace.domain.drift.allowance import HOUR
 from headrace.domain.drift.harm.incident_harm import BASES, Basis, HarmCase, HarmCases, HarmProof
-from headrace.domain.drift.harm.loss_course import HOUR
 from headrace.domain.drift.harm.model_losses import ModelLosses
 from headrace.domain.drift.incidents import IncidentStep
 from headrace.domain.records.drift_parts import REFUSED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -269,10 +268,9 @@ class Join:
         parts = [self._parts[slot][: self._blocks["used"][slot]] for slot in slots]
         # The queue is told from its first bucket on.
         state = [0 if name == "bucket_first" else self.get(name) for name in NAMES]
-        names = json.dumps([self.labellers.names, self.models.identities]).encode()
         return {
             "registers": np.array(state, np.int64),
-            "names": np.frombuffer(names, np.uint8),
+            "names": packing.json_column([self.labellers.names, self.models.identities]),
             "sources": self.sources.ravel(),
             "partitions": np.array(self.question.partitions, np.int64),
             "queue": self._queue().view(np.int64),
@@ -299,7 +297,7 @@ class Join:
             )
         for name, value in zip(NAMES, columns["registers"].tolist(), strict=True):
             self.put(name, value)
-        labellers, models = json.loads(columns["names"].tobytes())
+        labellers, models = packing.json_of(columns["names"])
         self.labellers = LabelSources(self.question.sources, labellers)
         self.models = Models(models)
         heard, at, place = columns["sources"].reshape(-1, self.sources.shape[1]), 0, 0

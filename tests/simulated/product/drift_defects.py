@@ -19,7 +19,6 @@ from headrace.streaming.watermarks.idleness import Quiet
 from services.drift.service import Watcher
 from services.drift.source_merge import DueRows, SourceMerge
 from services.drift.source_partitions import RefusedPartition
-from services.drift.stream_watch import text_of
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
 from tests.simulated.product.defects import Around, LosesTheFirst, TellsTwice
@@ -79,10 +78,10 @@ class Restores(Around):
         """All but that."""
         columns = None if snapshot is None or not snapshot.startswith(packing.MAGIC) else packing.unpack(snapshot)
         if columns is not None:
-            said = json.loads(columns["said"].tobytes())
+            said = packing.json_of(columns["said"])
             for stream in STREAMS:
                 self.forget(said[stream])
-            snapshot = packing.pack(columns | {"said": text_of(said)})
+            snapshot = packing.pack(columns | {"said": packing.json_column(said)})
         self._service.restore(partition, snapshot, end)
 
     def forget(self, said: dict[str, Any]) -> None:
@@ -120,7 +119,7 @@ class AcceptsAnyIncident(Around):
 
     def __init__(self, service: Watcher) -> None:
         super().__init__(service)
-        service._decided = MethodType(_accepts, service)  # type: ignore[method-assign]
+        service._decided = MethodType(_accepts, service)  # type: ignore[method-assign]  # that is the defect
 
 
 def _accepts(service: Watcher, said: Acceptance) -> Iterator[tuple[str, ModelIdentity, IncidentStep]]:

@@ -435,14 +435,14 @@ def _score(weight: float) -> float:
 def canonical(snapshot: bytes) -> bytes:
     """What a snapshot of all rows says, models in an order of their own, and without what is kept until it is told."""
     columns = packing.unpack(snapshot)
-    said = json.loads(columns.pop("said").tobytes())
+    said = packing.json_of(columns.pop("said"))
     found: dict[str, Any] = {}
     for name, column in columns.items():
         stream, _, rest = name.partition(".")
         kind, number, field = _PLACE.fullmatch(rest).groups() if _PLACE.fullmatch(rest) else ("", "", rest)
         models = said[stream]["waiting"] if kind == "merge.waiting" else [each for each, *_ in said[stream]["models"]]
         whose = str(models[int(number)]) if number else ""
-        text = json.loads(column.tobytes()) if field == "said" else column.tolist()
+        text = packing.json_of(column) if field == "said" else column.tolist()
         if field == "said":
             text.pop("course", text.pop("_course", None))
         found[f"{stream} {kind} {whose} {field}"] = text

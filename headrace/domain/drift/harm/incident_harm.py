@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headrace.domain.drift.allowance import HOUR
 from headrace.domain.drift.harm.loss_bets import SUMS, LossBets
-from headrace.domain.drift.harm.loss_course import HOUR, LossCourse
+from headrace.domain.drift.harm.loss_course import LossCourse
 from headrace.domain.drift.reference_bins import Floats
 
 Basis = Literal["labels", "estimate"]

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from headrace.columnar.packing import Column
+from headrace.domain.drift.allowance import HOUR
 from headrace.domain.drift.harm.loss_bets import SUMS
 from headrace.domain.drift.harm.loss_reference import NOWHERE
 from headrace.domain.drift.reference_bins import Flags, Floats, Ints
 
-HOUR = 3_600_000
 KEPT = 31 * 24
 """Hours with rows of which the sums at their end are remembered: outcomes may be so far ahead of predictions, or the
 other way about."""
@@ -75,12 +75,16 @@ class LossCourse:
         of_groups = [_products(counts, self._table[:, :SUMS]) for counts in self._counts[1:]]
         return np.concatenate([whole, *of_groups])
 
+    @property
+    def _width(self) -> int:
+        return int(self._table.shape[1]) + SUMS * (len(self._counts) - 1)
+
     def before(self, time: int) -> Floats | None:
         """Sums of all rows before an event time, the end of an hour that is settled; None where nobody remembers."""
         at = bisect_right(self._ends, time)
         if at:
             return self._sums[at - 1]
-        return np.zeros_like(self.sums()) if self.complete else None
+        return np.zeros(self._width) if self.complete else None
 
     def after(self, time: int) -> Iterator[tuple[int, Floats]]:
         """Ends of hours later than an event time, with the sums up to each."""
@@ -95,18 +99,17 @@ class LossCourse:
 
     def save(self) -> dict[str, Column]:
         """As columns."""
-        width = len(self.sums())
         return {
             "counts": self._counts.ravel(),
             "ends": np.array(self._ends, np.int64),
-            "sums": np.array(self._sums, np.float64).reshape(-1, width).T.ravel(),
+            "sums": np.array(self._sums, np.float64).reshape(-1, self._width).T.ravel(),
             "settled": np.array([] if self.settled is None else [self.settled], np.int64),
             "complete": np.array([self.complete], np.uint8),
         }
 
     def load(self, columns: Mapping[str, Column]) -> bool:
         """Take over what `save` gave; False, and nothing happened, where that is of other places or groups."""
-        counts, ends, width = columns["counts"], columns["ends"], len(self.sums())
+        counts, ends, width = columns["counts"], columns["ends"], self._width
         if len(counts) != self._counts.size or len(columns["sums"]) != width * len(ends):
             return False
         self._counts[:] = counts.reshape(self._counts.shape)

@@ -16,7 +16,7 @@ import numpy as np
 
 from headrace.domain.drift.bets import inflation_of
 from headrace.domain.drift.harm.score_groups import ScoreGroups, chance_groups, log_odds
-from headrace.domain.drift.reference_bins import Floats, Ints
+from headrace.domain.drift.reference_bins import Floats, Ints, between
 
 NOWHERE = 255
 """In the place of a row that says nothing: it has no score, or no label."""
@@ -146,7 +146,7 @@ def chance_losses(scores: Floats, labels: Floats) -> LossReference | None:
     chances, truths = np.clip(scores[known], CERTAIN, 1 - CERTAIN), labels[known] > 0.5
     if not len(chances):
         return None
-    edges = np.unique(np.concatenate([GRID, _between(np.sort(chances), SHARES)]))
+    edges = np.unique(np.concatenate([GRID, between(np.sort(chances), SHARES)]))
     cells = np.searchsorted(edges, chances, side="left")
     counts = np.bincount(cells * BINARY + truths, minlength=(len(edges) + 1) * BINARY).reshape(-1, BINARY)
     rows = counts.sum(axis=1)
@@ -166,8 +166,8 @@ def value_losses(scores: Floats, errors: Floats) -> LossReference | None:
     values, off = scores[known], errors[known]
     if not len(values):
         return None
-    edges = _between(np.sort(values), VALUE_CELLS)
-    bounds = _between(np.sort(off), np.array(ERROR_BINS))
+    edges = between(np.sort(values), VALUE_CELLS)
+    bounds = between(np.sort(off), np.array(ERROR_BINS))
     cells, bins = np.searchsorted(edges, values, side="left"), np.searchsorted(bounds, off, side="left")
     outcomes = len(bounds) + 1
     counts = np.bincount(cells * outcomes + bins, minlength=(len(edges) + 1) * outcomes).reshape(-1, outcomes)
@@ -186,16 +186,6 @@ def _with_inflations(made: LossReference, cells: Ints, outcomes: Ints) -> LossRe
     lost, expected = made.losses[cells, outcomes], made.expected[cells]
     inflations = inflation_of(lost), inflation_of(expected), inflation_of(lost - expected)
     return LossReference(made.edges, made.counts, made.losses, made.scores, made.bounds, inflations)
-
-
-def _between(known: Floats, shares: Floats) -> Floats:
-    """Bounds halfway from quantiles of ascending numbers to the next number that is there: what differs in its last
-    digits is not parted.
-    """
-    quantiles = np.unique(np.quantile(known, shares, method="inverted_cdf"))
-    beyond = np.searchsorted(known, quantiles, side="right")
-    quantiles, beyond = quantiles[beyond < len(known)], beyond[beyond < len(known)]
-    return np.unique(quantiles / 2 + known[beyond] / 2)
 
 
 def _middles(edges: Floats) -> Floats:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 
-from headrace.columnar.packing import Column, beneath
+from headrace.columnar.packing import Column, beneath, json_column, json_of
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.harm.loss_bets import LossBets, loss_bets
 from headrace.domain.drift.harm.loss_course import LossCourse
@@ -123,7 +122,7 @@ class ModelLosses:
         }
         course = {} if self.course is None else self.course.save()
         return {
-            "said": np.frombuffer(json.dumps(said).encode(), np.uint8),
+            "said": json_column(said),
             "first": self._first.T.ravel(),
             **{f"course.{name}": column for name, column in course.items()},
         }
@@ -133,7 +132,7 @@ class ModelLosses:
 
         False where sums were of another tolerance, other groups or another reference: they begin anew.
         """
-        said = json.loads(columns["said"].tobytes())
+        said = json_of(columns["said"])
         self._begun = said["begun"]
         if said["learnt"] is not None and not self.given:
             self.reference = LossReference.of(said["learnt"])

@@ -17,16 +17,15 @@ after that.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.columnar.packing import Column
+from headrace.columnar.packing import Column, json_column, json_of
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, DriftEnd
-from headrace.domain.drift.allowance import LONGEST, MONTH
+from headrace.domain.drift.allowance import HOUR, LONGEST, MONTH
 from headrace.domain.drift.recent_events import ChangePoint
 from headrace.domain.drift.reference_bins import Bytes, Floats, Ints
 from headrace.domain.drift.refusals.share_bound import upper_bound
@@ -49,7 +48,6 @@ CALM = 7.0
 REMEMBERED = 256
 """Refusals that are remembered, for when a change began."""
 MOST = 1e100
-HOUR = 3_600_000
 
 
 class _Refusal(NamedTuple):
@@ -224,11 +222,11 @@ class RefusalRate:
         """All of it as columns, for `packing.pack`."""
         said = {name: value for name, value in vars(self).items() if name != "threshold"}
         said["_course"] = sorted(self._course.items())
-        return {"said": np.frombuffer(json.dumps(said).encode(), np.uint8)}
+        return {"said": json_column(said)}
 
     def load(self, columns: Mapping[str, Column]) -> bool:
         """Take over what `save` gave; always true, see `Monitor`."""
-        said: dict[str, Any] = json.loads(columns["said"].tobytes())
+        said: dict[str, Any] = json_of(columns["said"])
         said["_course"] = dict(said["_course"])
         said["_recent"] = [_Refusal(*each) for each in said["_recent"]]
         vars(self).update(said)
