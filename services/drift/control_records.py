@@ -7,17 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from headrace.domain.control.drift import DriftClosed, DriftFinding, DriftGrew, DriftHarmed, DriftOpened
+from headrace.domain.control.events import ControlEvent, emits_of
 from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding
 from headrace.domain.drift.incidents import IncidentStep
-from headrace.domain.records.control_events import (
-    ControlEvent,
-    DriftClosed,
-    DriftFinding,
-    DriftGrew,
-    DriftHarmed,
-    DriftOpened,
-    emits_of,
-)
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.records.batch import Emit
 from headrace.streaming.watermarks.event_time import NEVER

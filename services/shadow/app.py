@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
-from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.runner import Runner

@@ -8,10 +8,7 @@ from typing import Any, Literal
 
 import structlog
 
-from headrace.domain.models.model_loader import OpenArm, Opener
-from headrace.domain.plans.plans import Arm, Plan, latest
-from headrace.domain.records.control_events import (
-    ControlEvents,
+from headrace.domain.control.dark_models import (
     DarkModelFinding,
     ModelFailed,
     ModelRecovered,
@@ -19,6 +16,9 @@ from headrace.domain.records.control_events import (
     ModelShed,
     ModelUnanswered,
 )
+from headrace.domain.control.events import ControlEvents
+from headrace.domain.models.model_loader import OpenArm, Opener
+from headrace.domain.plans.plans import Arm, Plan, latest
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit
 from services.shadow.load import Load

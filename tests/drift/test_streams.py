@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.domain.control.drift import DriftClosed, DriftFinding, DriftOpened
 from headrace.domain.drift.allowance import SHARES, threshold
-from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened
 from headrace.domain.records.drift_parts import REFUSED, SOURCES
 from headrace.domain.records.watched_columns import PREDICTIONS, SHADOW
 from headrace.streaming.records.batch import Batch, slot

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.domain.scorecards.grouped_tallies import CARDS, PARTS
 from headrace.domain.scorecards.shift_rows import PackagedRows

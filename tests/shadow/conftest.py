@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.model_loader import Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
-from headrace.domain.records.control_events import ControlEvents
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.streaming.contracts.schemas import load_schema
 from services.shadow.load_shedder import Shedding

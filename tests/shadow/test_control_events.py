@@ -8,14 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.domain.records.control_events import (
-    KINDS,
-    ControlEvent,
-    ControlEvents,
-    ControlFinding,
-    ModelFailed,
-    read_event,
-)
+from headrace.domain.control.base import ControlFinding
+from headrace.domain.control.dark_models import ModelFailed
+from headrace.domain.control.events import ControlEvent, ControlEvents, read_event
+from headrace.domain.control.kinds import KINDS
 from headrace.errors import InvalidRecord
 from tests.shadow.conftest import CONTROL
 

@@ -13,11 +13,11 @@ import pytest
 from onnx import helper
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.control.events import NO_PARTITION
 from headrace.domain.models import ensembles
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import Arm, EnsembleMember
-from headrace.domain.records.control_events import NO_PARTITION
 from headrace.errors import Transient
 from headrace.streaming.records.batch import Batch, Output
 from headrace.streaming.watermarks.idleness import Quiet

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headrace.domain.control.drift import DriftClosed, DriftFinding, DriftOpened
+from headrace.domain.control.events import read_event
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.records.control_events import DriftClosed, DriftFinding, DriftOpened, read_event
 from headrace.domain.records.drift_parts import SOURCES
 from headrace.domain.records.watched_columns import PREDICTIONS, SHADOW
 from headrace.errors import ConfigurationError

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from headrace.domain.control.base import ControlFinding
+from headrace.domain.control.dark_models import DarkModelFinding, ModelFailed, ModelShed, ModelUnanswered
+from headrace.domain.control.events import ControlEvent, read_event
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Arm
-from headrace.domain.records.control_events import (
-    ControlEvent,
-    ControlFinding,
-    DarkModelFinding,
-    ModelFailed,
-    ModelShed,
-    ModelUnanswered,
-    read_event,
-)
 from headrace.operations.history.search import TracedRecord
 
 BEGIN: Mapping[type[ControlFinding], str] = {

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.control.dark_models import DARK_KINDS
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import PlanFact
-from headrace.domain.records.control_events import DARK_KINDS
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.history.gaps import silent
 from headrace.operations.history.search import Seeker, TracedRecord, equal, number_pattern, text_pattern
@@ -150,10 +150,10 @@ class _Search:
 
     def news(self) -> list[TracedRecord] | None:
         """What dark models told of themselves, in the topic's order."""
-        wanted = pa.array(list(DARK_KINDS))
+        wanted = pa.array([kind.type for kind in DARK_KINDS])
         found = self._seeker.seek(
             self._contracts.channel("control"),
-            [text_pattern(kind) for kind in DARK_KINDS],
+            [text_pattern(kind.type) for kind in DARK_KINDS],
             lambda columns: kernels.is_in(columns.column("type").cast(pa.string()), value_set=wanted),
         )
         return sorted(found or (), key=lambda record: (record.partition, record.offset))

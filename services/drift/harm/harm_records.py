@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.domain.control.drift import DriftHarmed
 from headrace.domain.drift.allowance import DAY
 from headrace.domain.drift.first_values import LEARNT
 from headrace.domain.drift.harm.incident_harm import Basis, HarmCase, HarmProof, LossSums
@@ -14,7 +15,6 @@ from headrace.domain.drift.harm.loss_bets import SUMS, LossBets
 from headrace.domain.drift.harm.loss_course import KEPT
 from headrace.domain.drift.harm.model_losses import ModelLosses
 from headrace.domain.drift.reference_bins import Floats
-from headrace.domain.records.control_events import DriftHarmed
 from headrace.domain.records.watched_columns import ModelIdentity
 from services.drift.control_records import incident_of
 from services.drift.harm.harm_watch import Watches, losses_of

@@ -7,13 +7,8 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import NamedTuple
 
-from headrace.domain.records.control_events import (
-    DarkModelFinding,
-    ModelFailed,
-    ModelShed,
-    ModelUnanswered,
-    read_event,
-)
+from headrace.domain.control.dark_models import DarkModelFinding, ModelFailed, ModelShed, ModelUnanswered
+from headrace.domain.control.events import read_event
 from services.shadow.app import build
 from services.shadow.service import Shadow
 from services.shadow.settings import ShadowSettings

@@ -1,0 +1,1 @@
+"""What was decided or found, typed by kind, as records of the control topic."""
