@@ -7,5 +7,6 @@ from collections.abc import Mapping
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.dark_models import DARK_KINDS
 from headrace.domain.control.drift import DRIFT_KINDS
+from headrace.domain.control.release import RELEASE_KINDS
 
-KINDS: Mapping[str, type[ControlFinding]] = {kind.type: kind for kind in (*DARK_KINDS, *DRIFT_KINDS)}
+KINDS: Mapping[str, type[ControlFinding]] = {kind.type: kind for kind in (*DARK_KINDS, *DRIFT_KINDS, *RELEASE_KINDS)}

@@ -10,16 +10,15 @@ from headrace.domain.pipeline import units
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.form import Form
+from headrace.domain.pipeline.release.section import RELEASE_KEYS, read_release
 from headrace.domain.pipeline.spec import (
     DRIFT_MODES,
     Column,
     Drift,
-    Fairness,
     Field,
     Labels,
     Latency,
     Model,
-    Release,
     Retrain,
     ScorecardsSection,
     Segment,
@@ -265,42 +264,6 @@ def read_retrain(form: Form, problems: Problems) -> Retrain:
     )
 
 
-def read_release(form: Form, segments: Mapping[str, Segment], problems: Problems) -> Release:
-    """The `release` section; its fairness names a segment."""
-    gates_form = Form(form.entries.get("gates"), problems, None, "{average_precision: better}")
-    gates = {name: text for name, node in gates_form.named() if (text := forms.text(node, problems)) is not None}
-    shares: list[float] = []
-    for node in form.items("canary", "[5%, 25%, 100%]"):
-        share = forms.share(node, problems)
-        if share is not None and share <= (shares[-1] if shares else 0):
-            problems.add(node, f"the share {node.text} is no larger than the last", "write them from low to high")
-        elif share is not None:
-            shares.append(share)
-    if shares and shares[-1] != 1:
-        problems.add(form.node_of("canary"), "the last share is not 100%", "end with 100%: the model takes over")
-    approvals = form.whole("approvals", 0, 10)
-    return Release(
-        gates=gates,
-        minimum=form.whole("minimum", 0) or 0,
-        fairness=_fairness(form.entries.get("fairness"), segments, problems),
-        approvals=1 if approvals is None else approvals,
-        canary=tuple(shares) or (1.0,),
-        each=form.duration("each") or 0,
-    )
-
-
-def _fairness(node: Node | None, segments: Mapping[str, Segment], problems: Problems) -> Fairness | None:
-    if node is None:
-        return None
-    form = Form(node, problems, ("segment", "gap"), "{segment: amount_band, gap: 0.05}")
-    form.require("segment", "name one of the segments")
-    form.require("gap", "write the largest gap between two groups, such as gap: 0.05")
-    segment, gap = form.text("segment"), form.number("gap", 0, 1)
-    if segment is not None and segment not in segments:
-        problems.add(form.node_of("segment"), f"no segment {segment}", closest(segment, segments))
-    return Fairness(segment or "", gap or 0)
-
-
 def read_latency(form: Form) -> Latency:
     """The `latency` section."""
     return Latency(form.duration("target", least=1) or 50)
@@ -316,7 +279,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
     "drift": (("false_alarms_per_month", "mode", "accept_after", "tolerance"), "{false_alarms_per_month: 1}"),
     "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
-    "release": (("gates", "minimum", "fairness", "approvals", "canary", "each"), "{approvals: 1}"),
+    "release": (RELEASE_KEYS, "{approvals: 1}"),
     "latency": (("target",), "{target: 50ms}"),
 }
 """Keys of each section that is a plain mapping, and how it is written."""

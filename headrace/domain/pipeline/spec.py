@@ -9,6 +9,7 @@ from typing import Literal
 
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.expressions import Expression
+from headrace.domain.pipeline.release.spec import Release
 
 FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
 Otherwise = Literal["reject", "impute", "warn"]
@@ -288,26 +289,6 @@ class Retrain:
     window: int = 7 * 86_400_000
     cooldown: int = 0
     per_month: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fairness:
-    """The largest gap in quality between any two groups of a segment."""
-
-    segment: str
-    gap: float
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What a new model must pass: gates, sample, approvals, then the canary's shares (0 to 1), `each` so many ms."""
-
-    gates: Mapping[str, str] = field(default_factory=dict)
-    minimum: int = 0
-    fairness: Fairness | None = None
-    approvals: int = 1
-    canary: tuple[float, ...] = (1.0,)
-    each: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""The `release` section as frozen values; everything in them has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DAY = 86_400_000
+ROLES = ("approve", "promote", "rollback", "hold")
+"""What people may be listed for; whoever may approve may deny."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fairness:
+    """The largest gap in quality between any two groups of a segment."""
+
+    segment: str
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a new model must pass, and who decides; durations in milliseconds of stream time.
+
+    Attributes:
+        gates: by name, what a figure has to be.
+        minimum: matured events with both scores before a model goes on.
+        approvals: how many people must approve, each another one.
+        people: by role who may ask for it; a role that is not there is anybody's.
+        canary: shares of the entities, 0 to 1, ascending; at the last, 1, the model is the champion.
+        each: how long a share lasts, at least; `shadow`: how long a model is scored in the dark alone, at least.
+        deadline: how long a model may be in the dark or a canary before evidence decides; then a person has to.
+        guard: how long the old champion goes on in the dark after a promotion.
+        margin_share, margin_offset: what a candidate may lose more than its champion: a share of its loss, and a loss.
+        bound: of values: the squared error beyond which all errors count alike. None: scores are chances.
+        alpha_advance: of a model that is worse by the margin, how often it may be promoted.
+        false_rollbacks_per_year: of equal models, how many may be put back in a year.
+        releases_per_year: among how many releases these are shared out.
+    """
+
+    gates: Mapping[str, str] = field(default_factory=dict)
+    minimum: int = 0
+    fairness: Fairness | None = None
+    approvals: int = 1
+    people: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    canary: tuple[float, ...] = (1.0,)
+    each: int = 0
+    shadow: int = 0
+    deadline: int = 30 * DAY
+    guard: int = 7 * DAY
+    margin_share: float = 0.05
+    margin_offset: float = 0.0
+    bound: float | None = None
+    alpha_advance: float = 0.05
+    false_rollbacks_per_year: float = 1.0
+    releases_per_year: int = 52
+
+    @property
+    def alpha(self) -> float:
+        """Of an equal model, how often one release may be rolled back.
+
+        >>> round(Release().alpha, 4)
+        0.0192
+        """
+        return self.false_rollbacks_per_year / self.releases_per_year
+
+    def may(self, person: str, role: str) -> bool:
+        """Whether somebody may ask for what a role allows.
+
+        >>> rules = Release(people={"approve": ("ana",)})
+        >>> rules.may("ana", "approve"), rules.may("ben", "approve"), rules.may("ben", "rollback")
+        (True, False, True)
+        """
+        return role not in self.people or person in self.people[role]

@@ -1,0 +1,127 @@
+"""What `machine.decide` is told, each with the identity and the time of the event that tells it; times in ms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.domain.plans.plans import Plan
+from headrace.domain.release.states import Candidate
+
+Standing = Literal["passed", "failed", "unknown"]
+Asked = Literal["approve", "deny", "promote", "rollback", "hold", "lift"]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInput:
+    """What all have.
+
+    Attributes:
+        event: identity of the event; a second one with the same identity changes nothing.
+        time: of its record.
+    """
+
+    event: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArrival(ReleaseInput):
+    """A package was registered."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """What became of one gate.
+
+    Attributes:
+        gate: its name.
+        standing: `passed`, `failed`, or `unknown` where the figure cannot be told.
+        figure, bound: what was found, and what it was held against; None: not known, or not a number.
+        remedy: what to do about it; empty where it is passed.
+        fixed_sample: the figure is of one sample and one look, with an interval, and not of evidence at any time.
+    """
+
+    gate: str
+    standing: Standing
+    figure: float | None = None
+    bound: float | None = None
+    remedy: str = ""
+    fixed_sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvaluation(ReleaseInput):
+    """A package was judged by its gates."""
+
+    digest: str
+    gates: tuple[GateAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRequest(ReleaseInput):
+    """A person asks for something.
+
+    Attributes:
+        asked: what for.
+        person: who asks.
+        digest: of the package.
+        reason: why.
+        champion: of `promote`: all the way, and not by one step.
+    """
+
+    asked: Asked
+    person: str
+    digest: str
+    reason: str
+    champion: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedRows(ReleaseInput):
+    """Matured events that the candidate and its baselines scored, in the order of event time.
+
+    Attributes:
+        release: whose they are (`ModelRelease.identity`); those of one that is over change nothing.
+        ids: of the events, n.
+        times: of the events, int64 [n], ascending.
+        harm, safety: logarithm of the evidence after each event, float64 [n, baselines].
+    """
+
+    release: str
+    ids: Sequence[str]
+    times: npt.NDArray[np.int64]
+    harm: Floats
+    safety: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTime(ReleaseInput):
+    """Everything up to `clock` is mature, whether or not an event was scored by both."""
+
+    clock: int
+
+
+@dataclass(frozen=True, slots=True)
+class HardBreach(ReleaseInput):
+    """A model broke at what needs no statistics: `breaker` names it, `detail` says what happened."""
+
+    digest: str
+    breaker: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSeen(ReleaseInput):
+    """A plan on the plans topic, our own ones too; `actor` wrote it."""
+
+    plan: Plan
+    actor: str
+    reason: str = ""

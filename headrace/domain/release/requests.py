@@ -1,0 +1,160 @@
+"""What people ask: each request is met, or refused with the reason. Who asks needs the role, where roles are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from headrace.domain.control.release import (
+    ApprovalDenied,
+    ApprovalGiven,
+    ApprovalRequested,
+    HoldAsked,
+    PromotionAsked,
+    ReleaseHeld,
+    ReleaseRefused,
+    ReleaseRejected,
+    RollbackAsked,
+)
+from headrace.domain.release.fold import Fold
+from headrace.domain.release.inputs import Asked, PersonRequest
+from headrace.domain.release.progress import go_on, review, roll_back
+from headrace.domain.release.states import Candidate, ModelRelease, Stage
+from headrace.domain.release.turns import budget, obstacle, ready, start, take_turn
+
+ROLE: Mapping[Asked, str] = {
+    "approve": "approve", "deny": "approve", "promote": "promote", "rollback": "rollback", "hold": "hold",
+    "lift": "hold",
+}  # fmt: skip  # a row of words
+KIND: Mapping[Asked, str] = {
+    "approve": ApprovalGiven.type, "deny": ApprovalDenied.type, "promote": PromotionAsked.type,
+    "rollback": RollbackAsked.type, "hold": HoldAsked.type, "lift": HoldAsked.type,
+}  # fmt: skip  # a row of words
+AGAIN = "it is over: a model comes again when its package is registered anew, as another release"
+
+
+def take_request(fold: Fold, told: PersonRequest) -> None:
+    """Do what a person asks, or say why not."""
+    release = fold.state.of_digest(told.digest)
+    if release is None:
+        unknown = ModelRelease(0, Candidate("", "", told.digest, ""))
+        _refuse(fold, unknown, told, "no package with this digest was registered: see `headrace models list`")
+        return
+    why = _forbidden(fold, told) or (f"it is {release.stage}; {AGAIN}" if release.ended else "")
+    if why:
+        _refuse(fold, release, told, why)
+        return
+    why = _HANDLERS[told.asked](fold, release, told)
+    if why:
+        _refuse(fold, release, told, why)
+
+
+def ask_for_approvals(fold: Fold, release: ModelRelease) -> None:
+    """Tell that people have to approve."""
+    missing = fold.rules.approvals - len(release.approvals)
+    who = (
+        "another person" if missing == 1 and release.approvals else "a person" if missing == 1 else f"{missing} people"
+    )
+    names = fold.rules.people.get("approve", ())
+    among = f" of {', '.join(names)}" if names else ""
+    fold.say(
+        ApprovalRequested, release, "approvals", f"gates are passed: {who}{among} has to approve"
+        if missing == 1 else f"gates are passed: {who}{among} have to approve",
+        missing=missing, approved=json.dumps(list(release.approvals)),
+    )  # fmt: skip  # a sentence
+
+
+def _forbidden(fold: Fold, told: PersonRequest) -> str:
+    role, names = ROLE[told.asked], fold.rules.people.get(ROLE[told.asked], ())
+    if not told.person:
+        return "it has no name: whoever asks says who they are"
+    if not fold.rules.may(told.person, role):
+        return f"{told.person} is not among those who may {role}: {', '.join(names) or 'nobody'}"
+    return "" if told.reason.strip() else "it has no reason: say why in a sentence"
+
+
+def _refuse(fold: Fold, release: ModelRelease, told: PersonRequest, why: str) -> None:
+    fold.say(ReleaseRefused, release, "refusal", why, asked=KIND[told.asked])
+
+
+def _approve(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if release.stage is Stage.REGISTERED:
+        return "its gates are not passed yet: approve it when they are"
+    if release.stage is not Stage.EVALUATED or ready(release, fold.rules):
+        return "it needs no approval any more"
+    if told.person in release.approvals:
+        return f"{told.person} approved it already: it needs another person"
+    if fold.rules.approvals > 1 and told.person == release.candidate.asked_by:
+        return f"{told.person} asked for this model: where {fold.rules.approvals} people approve, others have to"
+    approved = replace(release, approvals=(*release.approvals, told.person))
+    fold.state = fold.state.with_release(approved)
+    if ready(approved, fold.rules):
+        take_turn(fold)
+        if approved.held:
+            fold.say(ReleaseHeld, approved, "hold", f"approved; {approved.held} holds it", held=1)
+    else:
+        ask_for_approvals(fold, approved)
+    return ""
+
+
+def _deny(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if not release.waits:
+        return f"it is {release.stage} already: `headrace models rollback` puts it back"
+    fold.move(release, Stage.REJECTED, ReleaseRejected, "denial", f"{told.person} denied it: {told.reason}")
+    take_turn(fold)
+    return ""
+
+
+def _promote(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if release.stage is Stage.REGISTERED:
+        return "its gates are not passed: nobody goes past a gate; change the pipeline file, or the model"
+    if release.stage is Stage.GUARDED:
+        return "it is the champion already"
+    why = f"{told.person} asked for it: {told.reason}"
+    if release.active:
+        go_on(fold, release, "person", why, champion=told.champion)
+        return ""
+    if not ready(release, fold.rules):
+        return f"{fold.rules.approvals - len(release.approvals)} more must approve it first"
+    if blocked := obstacle(fold.state):
+        return blocked
+    spent = bool(budget(fold.state, fold.rules))
+    without = "; the year's budget is used up, so evidence of harm cannot put it back, only people and breakers can"
+    begun = start(fold, release, 0.0 if spent else fold.rules.alpha, why + (without if spent else ""))
+    if told.champion:
+        go_on(fold, begun, "person", why, champion=True)
+    return ""
+
+
+def _rollback(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if release.waits:
+        return f"it is {release.stage} and answers nothing: `headrace models deny` rejects it"
+    roll_back(fold, release, "person", f"{told.person} asked for it: {told.reason}")
+    return ""
+
+
+def _hold(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if release.held:
+        return f"{release.held} holds it already"
+    held = replace(release, held=told.person, warned=())
+    fold.state = fold.state.with_release(held)
+    fold.say(ReleaseHeld, held, "person", f"no machine moves it until somebody lifts this: {told.reason}", held=1)
+    return ""
+
+
+def _lift(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
+    if not release.held:
+        return "nobody holds it"
+    free = replace(release, held="", warned=())
+    fold.state = fold.state.with_release(free)
+    fold.say(ReleaseHeld, free, "person", f"machines may move it again: {told.reason}", held=0)
+    if free.active:
+        review(fold)
+    take_turn(fold)
+    return ""
+
+
+_HANDLERS: Mapping[Asked, Callable[[Fold, ModelRelease, PersonRequest], str]] = {
+    "approve": _approve, "deny": _deny, "promote": _promote, "rollback": _rollback, "hold": _hold, "lift": _lift,
+}  # fmt: skip  # a row of words
