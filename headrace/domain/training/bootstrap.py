@@ -10,6 +10,7 @@ import pyarrow as pa
 from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Pipeline, Retrain, expand
 from headrace.domain.training.dataset import assemble, newest
 from headrace.domain.training.model_build import Recipe, train
@@ -48,7 +49,7 @@ def train_offline(
         ContractError: an input is missing, or the converted model differs from the trained one.
     """
     moment = newest(features, labels) if as_of is None else as_of
-    data = assemble(features, labels, expand(pipeline), pipeline.labels, moment)
+    data = assemble(features, labels, expand(pipeline), pipeline.labels, moment, Segments(pipeline))
     recipe = Recipe(
         name=pipeline.model.name,
         version=version,

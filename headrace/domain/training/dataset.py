@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import Input
+from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Labels, Pipeline
 from headrace.domain.pipeline.truth import truths
 from headrace.errors import ConfigurationError
@@ -30,19 +31,30 @@ class Dataset:
         matrix: float32 [n, inputs], column-major, NaN for missing; 32 bits because that is what the model will be fed.
         labels: int8 [n], 0 or 1.
         times: int64 [n], event times in milliseconds, ascending.
+        groups: (segment, group) -> bool [n], the rows of each group of the pipeline's segments that there are any of.
+        weights: float64 [n], what each row counts in a fit; None: all the same.
     """
 
     inputs: tuple[str, ...]
     matrix: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int8]
     times: npt.NDArray[np.int64]
+    groups: Mapping[tuple[str, str], npt.NDArray[np.bool_]] = field(default_factory=dict)
+    weights: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.times)
 
     def part(self, rows: slice) -> Dataset:
         """A range of rows, without copying."""
-        return Dataset(self.inputs, self.matrix[rows], self.labels[rows], self.times[rows])
+        return Dataset(
+            self.inputs,
+            self.matrix[rows],
+            self.labels[rows],
+            self.times[rows],
+            {group: members[rows] for group, members in self.groups.items()},
+            None if self.weights is None else self.weights[rows],
+        )
 
 
 def newest(features: pa.Table, labels: pa.Table) -> int:
@@ -116,27 +128,50 @@ def _ranks(labels: pa.Table, rule: Labels | None) -> npt.NDArray[np.int64]:
     return found
 
 
-def assemble(features: pa.Table, labels: pa.Table, inputs: Sequence[str], rule: Labels | None, as_of: int) -> Dataset:
+def assemble(
+    features: pa.Table,
+    labels: pa.Table,
+    inputs: Sequence[str],
+    rule: Labels | None,
+    as_of: int,
+    segments: Segments | None = None,
+) -> Dataset:
     """Labelled rows of a features table, by time and event id, each event once; without a known label it is left out.
 
     Raises:
         ContractError: an input is no column of the features.
         ConfigurationError: labels are no classes, or of one class only.
     """
-    columns = FeatureMatrix.resolve([Input(name=name) for name in inputs], features.schema, "the model to be trained")
-    value, times = truth(features, labels, rule, as_of), milliseconds(features["event_time"])
-    order = _order(features)
+    return labelled_rows(features, truth(features, labels, rule, as_of), inputs, as_of, segments)
+
+
+def labelled_rows(
+    events: pa.Table,
+    value: npt.NDArray[np.float64],
+    inputs: Sequence[str],
+    as_of: int,
+    segments: Segments | None = None,
+) -> Dataset:
+    """See `assemble`; `value`: float64 [events], the label of each, NaN where it is not known at `as_of`."""
+    columns = FeatureMatrix.resolve([Input(name=name) for name in inputs], events.schema, "the model to be trained")
+    order = _order(events)
     order = order[~np.isnan(value[order])]
     found = value[order]
     if not np.isin(found, (0, 1)).all():
         raise ConfigurationError("labels other than 0 and 1; only classes can be trained on")
     if len(np.unique(found)) < 2:
         raise ConfigurationError(
-            f"{len(found)} of {len(features)} events have a label known by {_date(as_of)}, all of one class; take a "
+            f"{len(found)} of {len(events)} events have a label known by {_date(as_of)}, all of one class; take a "
             "longer time, or a later one to know labels by"
         )
-    matrix = np.asfortranarray(columns.of(features)[order], dtype=np.float32)
-    return Dataset(tuple(inputs), matrix, found.astype(np.int8), times[order])
+    matrix = np.asfortranarray(columns.of(events)[order], dtype=np.float32)
+    (batch,) = events.combine_chunks().to_batches()
+    groups = {
+        group: members[order]
+        for group, members in (() if segments is None else segments.groups(batch))
+        if group != WHOLE and members is not None
+    }
+    return Dataset(tuple(inputs), matrix, found.astype(np.int8), milliseconds(events["event_time"])[order], groups)
 
 
 def _order(features: pa.Table) -> npt.NDArray[np.int64]:
