@@ -5,6 +5,8 @@ model.onnx    the graph, a single file
 model.yaml    what it is: inputs in order, output, threshold, where it came from, what it was like
 profile.json  optional: how inputs, score and loss lay in the rows that it was made of; what drift is measured against
 sample.bin    optional, beside profile.json: labelled rows that it was judged by; what estimates under shift are made of
+card.json     optional: what people should know who decide by it (`card`)
+continuation.bin  optional: the trainer's own form of the model, from which it can go on; nothing that scores reads it
 signature     optional; says who vouches for the digest, so it is no part of it
 ```
 
@@ -40,14 +42,16 @@ from pydantic import (
 from headrace.domain.drift.reference_profile import ReferenceProfile
 from headrace.domain.drift.reference_profile import parse as parse_profile
 from headrace.domain.models import held_out, plain_yaml
+from headrace.domain.models.card import ModelCard, parse_card
 from headrace.domain.quality import row_sample
 from headrace.domain.quality.row_sample import RowSample
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 GRAPH, MANIFEST, PROFILE, SAMPLE = "model.onnx", "model.yaml", "profile.json", "sample.bin"
+CARD, CONTINUATION = "card.json", "continuation.bin"
 FILES = (GRAPH, MANIFEST)
-OPTIONAL = (PROFILE, SAMPLE)
+OPTIONAL = (PROFILE, SAMPLE, CARD, CONTINUATION)
 LARGEST = 256 << 20  # bytes of one file: a package is fetched into memory by every member
 
 Dtype = Literal["float32", "float64"]
@@ -170,6 +174,8 @@ class ModelPackage:
         digest: `sha256:` and 64 hex digits, the package's identity.
         profile: the bytes of `profile.json`, None where there is none.
         judged: the bytes of `sample.bin`, None where there is none.
+        card: the bytes of `card.json`, None where there is none.
+        continuation: the bytes of `continuation.bin`, None where there is none.
     """
 
     manifest: Manifest
@@ -178,6 +184,13 @@ class ModelPackage:
     digest: str
     profile: bytes | None = None
     judged: bytes | None = None
+    card: bytes | None = None
+    continuation: bytes | None = None
+
+    @property
+    def model_card(self) -> ModelCard | None:
+        """What it says of itself beyond the manifest; None where nothing. ContractError where it is no card."""
+        return None if self.card is None else parse_card(self.card, f"{self.title}/{CARD}")
 
     @property
     def reference(self) -> ReferenceProfile | None:
@@ -219,11 +232,18 @@ class ModelPackage:
 
 
 def pack(
-    manifest: Manifest, graph: bytes, profile: ReferenceProfile | None = None, judged: RowSample | None = None
+    manifest: Manifest,
+    graph: bytes,
+    profile: ReferenceProfile | None = None,
+    judged: RowSample | None = None,
+    card: ModelCard | None = None,
+    continuation: bytes | None = None,
 ) -> ModelPackage:
     """A package of these parts, with its digest. `judged`: labelled rows in the bins of the profile."""
     text, said = _render(manifest), None if profile is None else profile.dump()
-    found = ModelPackage(manifest, graph, text, "", said, None if judged is None else row_sample.pack(judged))
+    rows = None if judged is None else row_sample.pack(judged)
+    told = None if card is None else card.dump()
+    found = ModelPackage(manifest, graph, text, "", said, rows, told, continuation)
     return replace(found, digest=digest_of(files_of(found)))
 
 
@@ -251,7 +271,8 @@ def save(package: ModelPackage, path: Path) -> None:
 
 def files_of(package: ModelPackage) -> dict[str, bytes]:
     """The files that the digest covers, the manifest last: it is what makes a directory a package."""
-    optional = {PROFILE: package.profile, SAMPLE: package.judged}
+    parts = (package.profile, package.judged, package.card, package.continuation)
+    optional = dict(zip(OPTIONAL, parts, strict=True))
     there = {name: content for name, content in optional.items() if content is not None}
     return {GRAPH: package.graph, **there, MANIFEST: package.text}
 
@@ -296,7 +317,7 @@ def load(path: Path, digest: str | None = None) -> ModelPackage:
             raise ContractError(f"{path / PROFILE} tells of {', '.join(strange)}, no inputs of the model")
         if attributions is not None and attributions.sample.background.shape[1] != len(names):
             raise ContractError(f"{path / PROFILE} has background rows that are not of the model's {len(names)} inputs")
-    _ = package.held_out  # refused here, not where it is used
+    _ = package.held_out, package.model_card  # refused here, not where they are used
     return package
 
 

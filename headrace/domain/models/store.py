@@ -20,7 +20,9 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from headrace.domain.models import plain_yaml
+from headrace.domain.models.card import LARGEST_CARD, ModelCard, parse_card
 from headrace.domain.models.package import (
+    CARD,
     FILES,
     LARGEST,
     MANIFEST,
@@ -211,6 +213,23 @@ class ModelStore:
         except OSError as error:
             raise Transient(f"model store: cannot read {at}: {error}") from error
         return parse(text, stored.uri)
+
+    def card(self, stored: Stored) -> ModelCard | None:
+        """What a package says beyond its manifest; None where nothing. Its digest is not checked.
+
+        Raises:
+            ContractError: its `card.json` does not hold.
+            Transient: the store does not answer.
+        """
+        if CARD not in stored.files:
+            return None
+        at = f"{self._inside(stored.uri)}/{CARD}"
+        try:
+            size = int(self._files.size(at) or 0)
+            text = self._files.cat_file(at) if size <= LARGEST_CARD else b" " * (LARGEST_CARD + 1)
+        except OSError as error:
+            raise Transient(f"model store: cannot read {at}: {error}") from error
+        return parse_card(text, at)
 
     def copy(self, stored: Stored, into: Path) -> None:
         """Copy what is there of a package into a directory, past the cache and unverified: for whoever looks at damage.

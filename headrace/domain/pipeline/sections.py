@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from importlib.metadata import entry_points
 from typing import Any
 
 from headrace.domain.pipeline import form as forms
@@ -30,6 +31,8 @@ from headrace.domain.pipeline.spec import (
 OUTPUTS = ("probability", "value")
 TRIGGERS = ("drift", "scorecard", "schedule")
 TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
+TRAINER_GROUP = "headrace.trainers"
+"""The group of entry points under which installed packages offer trainers of their own."""
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
 LABELS_EXPIRE = 90 * DAY
@@ -246,6 +249,12 @@ def read_drift(form: Form) -> Drift:
     return Drift(1 if budget is None else budget, mode, accepted, 0.1 if tolerance is None else tolerance)
 
 
+def trainer_names() -> tuple[str, ...]:
+    """Trainers that there are: ours, then those that installed packages offer, by name; nothing of them is loaded."""
+    offered = {found.name for found in entry_points(group=TRAINER_GROUP)}
+    return (*TRAINERS, *sorted(offered - set(TRAINERS)))
+
+
 def read_retrain(form: Form, problems: Problems) -> Retrain:
     """The `retrain` section."""
     triggers: list[str] = []
@@ -257,7 +266,7 @@ def read_retrain(form: Form, problems: Problems) -> Retrain:
             triggers.append(text)
     return Retrain(
         on=tuple(triggers),
-        trainer=form.choice("trainer", TRAINERS) or "lightgbm",
+        trainer=form.choice("trainer", trainer_names()) or "lightgbm",
         window=form.duration("window", least=1) or 7 * DAY,
         cooldown=form.duration("cooldown") or 0,
         per_month=form.whole("per_month", 0),

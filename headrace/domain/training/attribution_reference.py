@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -25,34 +26,57 @@ MOST_STEPS = 10**9
 """That they may cost together; of a model that is dearer fewer rows are taken."""
 
 
-def attribution_profile(
-    package: ModelPackage,
-    fitted: Dataset,
-    held_out: Dataset,
-    scores: npt.NDArray[np.float64],
-    left_out: Collection[str],
-) -> AttributionProfile | None:
-    """Contributions of the inputs on rows held out; None where these are too few, or the model too dear to ask.
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutContributions:
+    """What inputs contributed to answers on rows held out.
+
+    Attributes:
+        sample: what later contributions are made of.
+        rows: int64, places of the rows that were looked at.
+        sizes: float64 [rows, inputs], how much of each answer is an input's, without its sign.
+    """
+
+    sample: AttributionSample
+    rows: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.float64]
+
+
+def held_out_contributions(
+    package: ModelPackage, fitted: Dataset, held_out: Dataset, scores: npt.NDArray[np.float64]
+) -> HeldOutContributions | str:
+    """Contributions of the inputs on rows held out; why there are none: too few rows, or a model too dear to ask.
 
     Args:
         package: the model.
         fitted: the rows that it was fitted on, of which the background is taken.
         held_out: others.
         scores: float64 [fitted], what the model answered to the former.
-        left_out: inputs that are not watched. Nor are those that contribute nothing to any row.
     """
     if len(held_out) < FEWEST:
-        return None
+        return f"{len(held_out):,} rows were held out, {FEWEST:,} are needed"
     background = background_of(fitted, scores)
     attributions = attributions_of(package, background)
     every = max(LEAST_EVERY, ceil(attributions.steps / STEPS_PER_EVENT))
     if every > MOST_EVERY:
-        return None
+        return "the model is too dear to ask: its trees are too deep, or too many"
     rows = _rows(len(held_out), attributions, every)
     sizes = np.abs(attributions.contributions(held_out.matrix[rows]))
-    inputs = [at for at, name in enumerate(held_out.inputs) if name not in left_out and sizes[:, at].any()]
-    columns = profile_of([held_out.inputs[at] for at in inputs], sizes[:, inputs], hours_of(held_out.times[rows]))
-    return AttributionProfile(AttributionSample(background, every, attributions.exact, attributions.of), columns)
+    return HeldOutContributions(AttributionSample(background, every, attributions.exact, attributions.of), rows, sizes)
+
+
+def attribution_profile(
+    found: HeldOutContributions, held_out: Dataset, left_out: Collection[str]
+) -> AttributionProfile:
+    """What later contributions are held against.
+
+    Args:
+        found: on the rows `held_out`.
+        left_out: inputs that are not watched. Nor are those that contribute nothing to any row.
+    """
+    inputs = [at for at, name in enumerate(held_out.inputs) if name not in left_out and found.sizes[:, at].any()]
+    hours = hours_of(held_out.times[found.rows])
+    columns = profile_of([held_out.inputs[at] for at in inputs], found.sizes[:, inputs], hours)
+    return AttributionProfile(found.sample, columns)
 
 
 def background_of(fitted: Dataset, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

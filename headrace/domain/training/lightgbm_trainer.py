@@ -33,15 +33,22 @@ PARAMETER = re.compile(r"^\[(\w+): ", re.MULTILINE)
 
 
 def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
-    """See `Trainer`. Missing values go the way that LightGBM learns for them."""
+    """See `Trainer`. Missing values go the way that LightGBM learns for them.
+
+    A model that goes on from another (`Choice.base`) has all the trees of that one, and as many of its own on top.
+    """
     trees = choice.trees or TREES
     parameters = {**DEFAULTS, **choice.parameters, "seed": choice.seed}
+    names = [f"f{i}" for i in range(len(rows.inputs))]
     try:
+        base = None if choice.base is None else lgb.Booster(model_str=choice.base.decode())
+        before = 0 if base is None else base.num_trees()
         booster = lgb.train(
             parameters,
-            lgb.Dataset(rows.matrix, rows.labels, feature_name=[f"f{i}" for i in range(len(rows.inputs))]),
+            lgb.Dataset(rows.matrix, rows.labels, weight=rows.weights, feature_name=names),
             num_boost_round=trees,
-            callbacks=[lambda state: progress(state.iteration + 1)],
+            init_model=base,
+            callbacks=[lambda state: progress(state.iteration + 1 - before)],
         )
     except lgb.basic.LightGBMError as error:
         raise ConfigurationError(f"trainer lightgbm: {error}") from error
@@ -52,4 +59,5 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
         lambda matrix: np.asarray(booster.predict(matrix)),
         {**parameters, "trees": trees},
         {"lightgbm": lgb.__version__},
+        booster.model_to_string().encode(),
     )

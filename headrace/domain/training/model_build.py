@@ -18,15 +18,26 @@ from headrace.domain.drift.reference_profile import (
     profile_of,
 )
 from headrace.domain.models import held_out
+from headrace.domain.models.card import ModelCard
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
-from headrace.domain.training.attribution_reference import attribution_profile
+from headrace.domain.training.attribution_reference import attribution_profile, held_out_contributions
+from headrace.domain.training.card_figures import completed
 from headrace.domain.training.dataset import Dataset, split
 from headrace.domain.training.evaluation import evaluate
 from headrace.domain.training.graphs import OUTPUT, REMEDY
 from headrace.domain.training.held_out_losses import with_losses
-from headrace.domain.training.trainer import MANY, Choice, Fitted, trainer_of
+from headrace.domain.training.trainer import (
+    CONTINUED,
+    GROWN,
+    WEIGHED,
+    Choice,
+    Fitted,
+    libraries_of,
+    taken_by,
+    trainer_of,
+)
 from headrace.errors import ConfigurationError, ContractError
 
 PARITY = 5e-5  # most that the graph may differ from the library on any row: sums of 32 bits lose 1e-5 with large leaves
@@ -36,20 +47,39 @@ LIBRARIES = ("numpy", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
+class BasePackage:
+    """A package that a model goes on from.
+
+    Attributes:
+        title, digest: its name@version, and its identity.
+        continuation: the trainer's own form of it.
+        start, end: event times of the rows whose labels it knows, first and last, milliseconds.
+    """
+
+    title: str
+    digest: str
+    continuation: bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """What to make of the rows.
 
     Attributes:
         name, version: of the package.
         threshold: a score at or above it is a positive decision.
-        trainer: a name of `fitting.TRAINERS`.
-        parameters, trees, seed: see `fitting.Choice`.
+        trainer: a name of `trainer.TRAINERS`.
+        parameters, trees, seed: see `trainer.Choice`.
         holdout: share of the time, at its end, that the model is judged by and not fitted on; 0 fits on all rows.
         gap: milliseconds left out between the two.
         as_of: milliseconds, the moment whose knowledge the labels are; for the package.
         revision: of the code that makes the package.
         offsets: topic name -> partition -> [from, to): the records that the rows were read from.
         clock: inputs that say nothing of an event but when it was: nobody watches them for drift.
+        base: the model that it goes on from.
+        card: what is to be told of where the rows come from; how the model does is added.
     """
 
     name: str
@@ -65,6 +95,16 @@ class Recipe:
     revision: str | None = None
     offsets: Mapping[str, Mapping[int, tuple[int, int]]] = field(default_factory=dict)
     clock: frozenset[str] = frozenset()
+    base: BasePackage | None = None
+    card: ModelCard = field(default_factory=ModelCard)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where rows are parted: those before `fitted` are fitted, those from `judged` on held out; None holds none out."""
+
+    fitted: int
+    judged: int | None
 
 
 def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambda trees: None) -> ModelPackage:
@@ -81,35 +121,65 @@ def train(data: Dataset, recipe: Recipe, progress: Callable[[int], None] = lambd
         ContractError: the model cannot be converted, is too large, or the graph's scores of any row differ from the
             library's by more than `PARITY`.
     """
+    check_share(recipe.holdout)
+    cut = Cut(len(data), None)
+    if recipe.holdout:
+        fitted, later = split(data, recipe.holdout, recipe.gap)
+        cut = Cut(len(fitted), len(data) - len(later))
+    return package_of(fit(data, cut, recipe, progress), data, cut, recipe)
+
+
+def check_share(holdout: float) -> None:
+    """Raise ConfigurationError where it is no share of the time."""
+    if not 0 <= holdout < 1:
+        raise ConfigurationError(f"holdout {holdout:g}: give a share of the time from 0 up to, not including, 1")
+
+
+def fit(data: Dataset, cut: Cut, recipe: Recipe, progress: Callable[[int], None] = lambda trees: None) -> Fitted:
+    """A model of the rows before the cut; raises what `train` does of the rows and the choice."""
     trainer = trainer_of(recipe.trainer)
-    if recipe.trees is not None and recipe.trainer not in MANY:
+    takes = taken_by(recipe.trainer)
+    if recipe.trees is not None and GROWN not in takes:
         raise ConfigurationError(f"trainer {recipe.trainer} does not grow a number of trees; leave --trees away")
-    if not 0 <= recipe.holdout < 1:
-        raise ConfigurationError(f"holdout {recipe.holdout:g}: give a share of the time from 0 up to, not including, 1")
-    fitted, later = split(data, recipe.holdout, recipe.gap) if recipe.holdout else (data, None)
+    fitted = data.part(slice(0, cut.fitted))
+    if fitted.weights is not None and WEIGHED not in takes:
+        raise ConfigurationError(f"trainer {recipe.trainer} takes no weights of rows")
+    if recipe.base is not None and CONTINUED not in takes:
+        raise ConfigurationError(f"trainer {recipe.trainer} does not go on from a model")
     _check_rows("fit", fitted)
-    if later is not None:
-        _check_rows("judge", later)
-    model = trainer(fitted, Choice(recipe.parameters, recipe.trees, recipe.seed), progress)
+    if cut.judged is not None:
+        _check_rows("judge", data.part(slice(cut.judged, len(data))))
+    base = None if recipe.base is None else recipe.base.continuation
+    model = trainer(fitted, Choice(recipe.parameters, recipe.trees, recipe.seed, base), progress)
     if len(model.graph) > LARGEST_GRAPH:
         raise ContractError(
             f"the model takes {len(model.graph):,} bytes, more than the {LARGEST_GRAPH:,} of a graph: {REMEDY}"
         )
+    return model
+
+
+def package_of(model: Fitted, data: Dataset, cut: Cut, recipe: Recipe) -> ModelPackage:
+    """A model that was fitted on the rows before the cut, judged by those behind it; raises what `train` does of it."""
+    fitted = data.part(slice(0, cut.fitted))
     package = pack(_manifest(fitted, recipe, model), model.graph)
     scores = model.predict(data.matrix)
     answered = _checked_scores(package, recipe.trainer, data.matrix, scores)
     profile = _profile(fitted, recipe)
-    if later is None:
-        return pack(package.manifest, package.graph, profile)
-    own = answered[len(data) - len(later) :]
-    metrics = evaluate(later.labels, scores[len(data) - len(later) :])
+    if cut.judged is None:
+        card = completed(recipe.card, fitted, None, None, "no rows were held out")
+        return pack(package.manifest, package.graph, profile, None, card, model.continuation)
+    later, own = data.part(slice(cut.judged, len(data))), answered[cut.judged :]
+    metrics = evaluate(later.labels, scores[cut.judged :])
     answers = answers_of(own, later.labels.astype(np.float64), recipe.threshold)
     profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold)
     judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)
-    left_out = {*recipe.clock, *profile.calendar}
-    attributions = attribution_profile(package, fitted, later, answered[: len(fitted)], left_out)
-    profile = replace(profile, attributions=attributions)
-    return pack(package.manifest.model_copy(update={"metrics": metrics}), package.graph, profile, judged)
+    contributed = held_out_contributions(package, fitted, later, answered[: len(fitted)])
+    if not isinstance(contributed, str):
+        left_out = {*recipe.clock, *profile.calendar}
+        profile = replace(profile, attributions=attribution_profile(contributed, later, left_out))
+    card = completed(recipe.card, fitted, later, scores[cut.judged :], contributed)
+    manifest = package.manifest.model_copy(update={"metrics": metrics})
+    return pack(manifest, package.graph, profile, judged, card, model.continuation)
 
 
 def _profile(fitted: Dataset, recipe: Recipe) -> ReferenceProfile:
@@ -134,6 +204,7 @@ def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
     ours = {"trainer": recipe.trainer, "seed": recipe.seed, "holdout": recipe.holdout, "gap": recipe.gap}
     if recipe.as_of is not None:
         ours["as_of"] = recipe.as_of
+    base = recipe.base
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -141,8 +212,8 @@ def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
         output=OUTPUT,
         threshold=recipe.threshold,
         training=Training(
-            start=int(fitted.times[0]),
-            end=int(fitted.times[-1]),
+            start=int(fitted.times[0]) if base is None else min(int(fitted.times[0]), base.start),
+            end=int(fitted.times[-1]) if base is None else max(int(fitted.times[-1]), base.end),
             rows=len(fitted),
             positives=int(fitted.labels.sum()),
             offsets={topic: dict(ranges) for topic, ranges in recipe.offsets.items()},
@@ -150,6 +221,7 @@ def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
         parameters={**model.parameters, **ours},
         libraries={
             **model.libraries,
+            **libraries_of(recipe.trainer),
             **{name: version_of(name) for name in LIBRARIES},
             "onnxruntime": RUNTIME_VERSION,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -59,7 +60,7 @@ def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            model.fit(wide(rows.matrix), rows.labels)
+            model.fit(wide(rows.matrix), rows.labels, **_weights(model, rows))
         except ConvergenceWarning as warning:
             raise ConfigurationError(
                 f"trainer {NAME} did not converge: {str(warning).splitlines()[0]}; give a larger --param max_iter=..."
@@ -74,6 +75,12 @@ def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -
         told,
         {"scikit-learn": sklearn.__version__},
     )
+
+
+def _weights(model: Pipeline, rows: Dataset) -> dict[str, Any]:
+    """What rows count, for the steps that can tell them apart; means of missing values are of the rows as they are."""
+    steps = (name for name, step in model.steps if not isinstance(step, SimpleImputer))
+    return {} if rows.weights is None else {f"{name}__sample_weight": rows.weights for name in steps}
 
 
 def _graph(model: Pipeline, width: int) -> bytes:

@@ -57,7 +57,7 @@ def _fit(trainer: str, model: Any, rows: Dataset) -> Fitted:
         return matrix
 
     try:
-        model.fit(finite(rows.matrix), rows.labels)
+        model.fit(finite(rows.matrix), rows.labels, sample_weight=rows.weights)
     except ValueError as error:
         raise ConfigurationError(f"trainer {trainer}: {error}") from error
     members = getattr(model, "estimators_", [model])

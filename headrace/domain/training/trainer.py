@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.pipeline.document import closest
+from headrace.domain.pipeline.sections import TRAINER_GROUP, trainer_names
 from headrace.domain.training.dataset import Dataset
 from headrace.errors import ConfigurationError
 
@@ -27,13 +29,16 @@ class Choice:
 
     Attributes:
         parameters: the library's own, by its own names, over the trainer's defaults.
-        trees: how many; None takes `TREES`. For trainers of `MANY` alone.
+        trees: how many; None takes `TREES`. For trainers that take `GROWN` alone.
         seed: of everything random.
+        base: a model of the same trainer to go on from, as its `Fitted.continuation`; `trees` are grown on top of it.
+            For trainers that take `CONTINUED` alone.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     trees: int | None = None
     seed: int = 0
+    base: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +51,26 @@ class Fitted:
             fitting would refuse.
         parameters: all that the model was made with, for the package; plain values.
         libraries: what fitted it, name -> version.
+        continuation: the library's own form of the model, from which the trainer can go on; None where it cannot.
     """
 
     graph: bytes
     predict: Callable[[Matrix], npt.NDArray[np.floating]]
     parameters: Mapping[str, Any]
     libraries: Mapping[str, str]
+    continuation: bytes | None = None
+
+
+GROWN, WEIGHED, CONTINUED = "trees", "weights", "base"
+"""What not every trainer takes: a number of trees, rows that count differently (`Dataset.weights`), a model to go on
+from."""
 
 
 class Trainer(Protocol):
     """Fits labelled rows. The same rows and choice give the same model, on any number of cores.
+
+    One of a package outside of ours says by an attribute `takes`, of `GROWN`, `WEIGHED` and `CONTINUED`, what of these
+    it heeds; without the attribute it is given none of them.
 
     Raises:
         ConfigurationError: a parameter is unknown or wrong, or the rows are not what the library can take.
@@ -75,20 +90,64 @@ TRAINERS: Mapping[str, str] = {
 }
 """Names as in a pipeline file's `retrain.trainer`, and where each is."""
 
-MANY = frozenset({"lightgbm", "xgboost", "random_forest"})
-"""Those that grow as many trees as they are told."""
+TAKES: Mapping[str, frozenset[str]] = {
+    "lightgbm": frozenset({GROWN, WEIGHED, CONTINUED}),
+    "xgboost": frozenset({GROWN, WEIGHED, CONTINUED}),
+    "random_forest": frozenset({GROWN, WEIGHED}),
+    "decision_tree": frozenset({WEIGHED}),
+    "logistic_regression": frozenset({WEIGHED}),
+}
+MANY = frozenset(name for name, takes in TAKES.items() if GROWN in takes)
+"""Those of ours that grow as many trees as they are told."""
 
 
 def trainer_of(name: str) -> Trainer:
-    """The trainer of that name; raises ConfigurationError when there is none, or its library is not installed."""
-    if name not in TRAINERS:
-        raise ConfigurationError(f"no trainer is called {name}: {closest(name, TRAINERS)}")
+    """The trainer of that name: one of ours, or one that an installed package offers (`TRAINER_GROUP`).
+
+    Raises:
+        ConfigurationError: there is none, several packages offer it, or it cannot be loaded.
+    """
+    offered = _offer(name)
+    if offered is not None:
+        try:
+            loaded: Trainer = offered.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"trainer {name} of {_package(offered)[0]} cannot be loaded: {error}") from error
+        if not callable(loaded):
+            raise ConfigurationError(f"trainer {name} of {_package(offered)[0]} is no function: {offered.value}")
+        return loaded
     module, _, attribute = TRAINERS[name].partition(":")
     try:
         found: Trainer = getattr(importlib.import_module(f"headrace.domain.training.{module}"), attribute)
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"trainer {name} needs {error.name}; install the extra `train`") from error
     return found
+
+
+def taken_by(name: str) -> frozenset[str]:
+    """What a trainer takes of `GROWN`, `WEIGHED`, `CONTINUED`; raises what `trainer_of` does."""
+    return TAKES[name] if _offer(name) is None else frozenset(getattr(trainer_of(name), "takes", ()))
+
+
+def libraries_of(name: str) -> dict[str, str]:
+    """The package that offers a trainer, name -> version; nothing for ours. Raises what `trainer_of` does."""
+    offered = _offer(name)
+    return {} if offered is None else dict([_package(offered)])
+
+
+def _offer(name: str) -> EntryPoint | None:
+    """By which a package offers this trainer; None for ours."""
+    offers = tuple(entry_points(group=TRAINER_GROUP, name=name))
+    if name not in TRAINERS and not offers:
+        raise ConfigurationError(f"no trainer is called {name}: {closest(name, trainer_names())}")
+    if len(offers) + (name in TRAINERS) > 1:
+        packages = ", ".join(sorted(_package(offer)[0] for offer in offers)) + ", headrace" * (name in TRAINERS)
+        raise ConfigurationError(f"several packages offer a trainer {name}: {packages}; take away all but one")
+    return offers[0] if offers else None
+
+
+def _package(offer: EntryPoint) -> tuple[str, str]:
+    return (offer.dist.name, offer.dist.version) if offer.dist is not None else (offer.module, "unknown")
 
 
 def check_names(

@@ -31,7 +31,10 @@ OURS = ("callbacks", "missing")  # a callable, and what NaN is for
 
 
 def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
-    """See `Trainer`. Missing values go the way that XGBoost learns for them."""
+    """See `Trainer`. Missing values go the way that XGBoost learns for them.
+
+    A model that goes on from another (`Choice.base`) has all the trees of that one, and as many of its own on top.
+    """
     known = set(xgb.XGBClassifier().get_params()) - set(OURS)
     check_names("xgboost", choice.parameters, known, RESERVED)
     # One thread: histograms are sums of floats, whose last bit hangs on how many threads shared them.
@@ -43,7 +46,8 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
         return matrix
 
     try:
-        model.fit(finite(rows.matrix), rows.labels)
+        base = None if choice.base is None else xgb.Booster(model_file=bytearray(choice.base))
+        model.fit(finite(rows.matrix), rows.labels, sample_weight=rows.weights, xgb_model=base)
     except ValueError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ConfigurationError(f"trainer xgboost: {lines[0] if lines else type(error).__name__}") from error
@@ -54,6 +58,7 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
         lambda matrix: model.predict_proba(finite(matrix))[:, 1],
         parameters,
         {"xgboost": xgb.__version__},
+        bytes(booster.save_raw("ubj")),
     )
 
 

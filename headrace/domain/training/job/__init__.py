@@ -1,0 +1,1 @@
+"""Training as a job: an order, the process that carries it out within limits, and the result."""

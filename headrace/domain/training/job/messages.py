@@ -1,0 +1,101 @@
+"""The lines that a training's process writes, and what they say to whoever started it."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from headrace.domain.training.job.order import (
+    FailureKind,
+    TrainingFailure,
+    TrainingOrder,
+    TrainingProgress,
+    TrainingResult,
+)
+from headrace.errors import ConfigurationError, ContractError, Transient
+
+Message = TrainingProgress | TrainingOrder | TrainingResult | TrainingFailure
+NAMES: dict[type[Message], str] = {
+    TrainingProgress: "progress",
+    TrainingOrder: "order",
+    TrainingResult: "result",
+    TrainingFailure: "failure",
+}
+_ADAPTERS = {kind: TypeAdapter(kind) for kind in NAMES}
+_ANY: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
+OFTEN_S = 0.2
+"""Seconds between two lines on the same stage."""
+NO_MEMORY = ("bad_alloc", "bad allocation", "out of memory", "cannot allocate", "malloc", "thread creation failed")
+"""What libraries say when they were given no memory, in lower case."""
+MORE_MEMORY = "give it more (limits.memory), a shorter window, or fewer trees"
+
+
+class Writer:
+    """Writes messages, not more of a stage than somebody could read."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._stage: tuple[str, str] | None = None
+        self._at = 0.0
+
+    def __call__(self, message: TrainingProgress | TrainingOrder) -> None:
+        """Write a line, unless one of the same stage was only just written."""
+        if isinstance(message, TrainingProgress):
+            stage, now = (message.stage, message.detail), time.monotonic()
+            if stage == self._stage and now < self._at + OFTEN_S:
+                return
+            self._stage, self._at = stage, now
+        self._write(message)
+
+    def end(self, message: TrainingResult | TrainingFailure) -> None:
+        """Write the last line."""
+        self._write(message)
+
+    def _write(self, message: Message) -> None:
+        self._out.write(line_of(message) + "\n")
+        self._out.flush()
+
+
+def line_of(message: Message) -> str:
+    """A message as a line, without its end."""
+    kind = type(message)
+    return f'{{"{NAMES[kind]}":{_ADAPTERS[kind].dump_json(message).decode()}}}'
+
+
+def message_of(line: bytes) -> Message | None:
+    """What a line says; None where it is none of ours."""
+    try:
+        ((name, said),) = _ANY.validate_json(line).items()
+        kind = next(kind for kind, own in NAMES.items() if own == name)
+        found: Message = _ADAPTERS[kind].validate_python(said)
+    except (ValidationError, ValueError, StopIteration):
+        return None
+    return found
+
+
+def failure_of(error: BaseException) -> TrainingFailure:
+    """What an error means to whoever ordered the training."""
+    said = str(error)
+    if isinstance(error, MemoryError) or without_memory(said):
+        return TrainingFailure(kind="memory", reason=f"it needs more memory than it may take: {MORE_MEMORY}")
+    kinds: tuple[tuple[type[BaseException], FailureKind], ...] = (
+        (ConfigurationError, "refused"),
+        (ContractError, "contract"),
+        (Transient, "unready"),
+    )
+    kind = next((named for of, named in kinds if isinstance(error, of)), None)
+    if kind is None:
+        return TrainingFailure(kind="crashed", reason=f"{type(error).__name__}: {said}; its log has the place")
+    return TrainingFailure(kind=kind, reason=said)
+
+
+def without_memory(said: str) -> bool:
+    """Whether a library's words mean that it was given no memory.
+
+    >>> without_memory("trainer lightgbm: std::bad_alloc"), without_memory("unknown parameter")
+    (True, False)
+    """
+    lower = said.lower()
+    return any(words in lower for words in NO_MEMORY)

@@ -1,0 +1,159 @@
+"""Windows of training as candidates: each fitted on its own rows, all judged by the same newest ones, the best goes on.
+
+A window that ends where the back-test begins is what a retraining at that moment would have had; so which window serves
+best now is what served best for the newest events whose labels are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from headrace.domain.models.card import TriedWindow
+from headrace.domain.training.card_figures import judged
+from headrace.domain.training.dataset import Dataset
+from headrace.domain.training.job.order import WindowCandidate
+from headrace.domain.training.model_build import BasePackage, Cut, Recipe, check_share, fit
+from headrace.domain.training.trainer import TREES, Fitted
+from headrace.errors import ConfigurationError
+
+ALL = WindowCandidate(kind="all", name="all")
+DECIDES = "brier"
+"""The metric by which the best is found: the loss that releases are decided by."""
+QUARTER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FittedWindow:
+    """A model of a window.
+
+    Attributes:
+        figures: what the card tells.
+        model: what was fitted.
+        data: the window's rows and all later ones.
+        cut: where they are parted.
+        recipe: of this window.
+    """
+
+    figures: TriedWindow
+    model: Fitted
+    data: Dataset
+    cut: Cut
+    recipe: Recipe
+
+
+def best_window(
+    data: Dataset,
+    recipe: Recipe,
+    windows: Sequence[WindowCandidate],
+    base_of: Callable[[WindowCandidate], BasePackage],
+    progress: Callable[[str, int], None] = lambda window, trees: None,
+) -> tuple[FittedWindow, tuple[TriedWindow, ...]]:
+    """The candidate that does best on rows that none was fitted on, the first of equals, and how each did.
+
+    Args:
+        data: labelled rows in time order, of all windows.
+        recipe: what to make of them.
+        windows: the candidates; one of all rows where there are none.
+        base_of: the package that a window goes on from; raises ConfigurationError or ContractError where it cannot be.
+        progress: told the window's name and the number of trees grown so far.
+
+    Raises:
+        ConfigurationError: none can be fitted; says of each why.
+        ContractError: a model cannot be converted.
+    """
+    windows = windows or (ALL,)
+    check_share(recipe.holdout)
+    border = _border(data, recipe.holdout, windows)
+    best: FittedWindow | None = None
+    told = []
+    for window in windows:
+        try:
+            found = _fitted(data, recipe, window, border, base_of, progress)
+        except ConfigurationError as error:
+            if len(windows) == 1:
+                raise
+            told.append(TriedWindow(name=window.name, why=str(error)))
+            continue
+        told.append(found.figures)
+        if best is None or found.figures.metrics[DECIDES] < best.figures.metrics[DECIDES]:
+            best = found
+    if best is None:
+        raise ConfigurationError("no window can be fitted: " + "; ".join(f"{one.name}: {one.why}" for one in told))
+    return best, tuple(told)
+
+
+def _border(data: Dataset, holdout: float, windows: Sequence[WindowCandidate]) -> int | None:
+    """The event time from which on rows are held out; None where none are.
+
+    The share is of the sliding window where there is one, so that a long history does not hold out what is new to it.
+    """
+    if not holdout:
+        return None
+    first, last = int(data.times[0]), int(data.times[-1])
+    lengths = [window.length for window in windows if window.length is not None]
+    return last - int(min([last - first, *lengths]) * holdout)
+
+
+def _fitted(
+    data: Dataset,
+    recipe: Recipe,
+    window: WindowCandidate,
+    border: int | None,
+    base_of: Callable[[WindowCandidate], BasePackage],
+    progress: Callable[[str, int], None],
+) -> FittedWindow:
+    rows, cut = _rows(data, window, border, recipe.gap)
+    if window.half_life is not None:
+        ages = rows.times[max(cut.fitted - 1, 0)] - rows.times
+        rows = replace(rows, weights=np.exp2(-np.maximum(ages, 0) / window.half_life))
+    own = recipe
+    if window.kind == "continued":
+        base = base_of(window)
+        if border is not None and base.end >= border:
+            raise ConfigurationError(f"{base.title} was fitted on rows of the back-test, so that it would judge itself")
+        ordered = recipe.trees or TREES
+        own = replace(recipe, base=base, trees=window.trees or max(1, ordered // QUARTER))
+    model = fit(rows, cut, own, lambda trees: progress(window.name, trees))
+    figures = TriedWindow(
+        name=window.name,
+        start=int(rows.times[0]),
+        end=int(rows.times[cut.fitted - 1]),
+        rows=cut.fitted,
+        positives=int(rows.labels[: cut.fitted].sum()),
+        metrics={} if cut.judged is None else _metrics(model, rows.part(slice(cut.judged, len(rows)))),
+    )
+    return FittedWindow(figures, model, rows, cut, own)
+
+
+def _metrics(model: Fitted, later: Dataset) -> dict[str, float]:
+    return judged(later, np.asarray(model.predict(later.matrix), np.float64))
+
+
+def _rows(data: Dataset, window: WindowCandidate, border: int | None, gap: int) -> tuple[Dataset, Cut]:
+    """The rows of a window and all later ones, and where they are parted; see `dataset.split`."""
+    last = int(data.times[-1])
+    end = last + 1 if border is None else border
+    start = int(data.times[0])
+    if window.start is not None:
+        start = max(start, window.start)
+    if window.length is not None:
+        start = max(start, last + 1 - window.length)
+    first = int(np.searchsorted(data.times, start))
+    rows = data.part(slice(first, len(data)))
+    if border is None:
+        if not len(rows):
+            raise ConfigurationError("no rows lie in it")
+        return rows, Cut(len(rows), None)
+    fitted = int(np.searchsorted(rows.times, end - min(gap, max(0, end - start) // QUARTER)))
+    if not fitted:
+        raise ConfigurationError("no rows lie in it before those that models are judged by")
+    return rows, Cut(fitted, int(np.searchsorted(rows.times, border)))
+
+
+def _some(rows: Dataset, window: WindowCandidate) -> Dataset:
+    if not len(rows):
+        raise ConfigurationError(f"no rows lie in the window {window.name}")
+    return rows
