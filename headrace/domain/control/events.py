@@ -59,6 +59,7 @@ class ControlEvent:
 def evidence_of(finding: ControlFinding) -> dict[str, str]:
     """The fields of a finding as texts, in their order.
 
+    >>> from headrace.domain.control.dark_models import ModelRestored
     >>> found = evidence_of(ModelRestored("m@2", "shadow", offsets={3: 7}, lag_s=1 / 3))
     >>> found["model"], found["offsets"], found["lag_s"], "bound_s" in found
     ('m@2', '{"3": 7}', '0.333', False)

@@ -319,7 +319,7 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     if (form := section("retrain")) is not None:
         found["retrain"] = read_retrain(form, problems)
     if (form := section("release")) is not None:
-        found["release"] = read_release(form, segments, problems)
+        found["release"] = read_release(form, segments, classes(root), problems)
     if (form := section("latency")) is not None:
         found["latency"] = read_latency(form)
     return found

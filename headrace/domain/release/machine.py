@@ -35,7 +35,7 @@ from headrace.domain.release.inputs import (
 )
 from headrace.domain.release.next_plan import as_wanted
 from headrace.domain.release.progress import roll_back, take_rows, take_time
-from headrace.domain.release.requests import ask_for_approvals, take_request
+from headrace.domain.release.requests import pass_gates, take_request
 from headrace.domain.release.states import ModelRelease, ReleaseState, Stage
 from headrace.domain.release.turns import take_turn
 
@@ -101,14 +101,12 @@ def _evaluate(fold: Fold, told: ModelEvaluation) -> None:
     if failed:
         fold.move(release, Stage.REJECTED, ReleaseRejected, "gates", f"not passed: {names}", fields={"gates": gates})
     elif unknown:
-        why = f"not known: {names}; it waits for another evaluation"
-        fold.say(ReleaseInconclusive, release, "gates", why, gates=gates)
+        why = f"not known: {names}; a person may let it go on (`headrace models promote`), or another evaluation does"
+        waits = replace(release, unknown=tuple(each.gate for each in unknown))
+        fold.state = fold.state.with_release(waits)
+        fold.say(ReleaseInconclusive, waits, "gates", why, gates=gates)
     else:
-        passed = release.moved(Stage.EVALUATED, since=fold.state.clock)
-        fold.state = fold.state.with_release(passed)
-        if fold.rules.approvals:
-            ask_for_approvals(fold, passed)
-        take_turn(fold)
+        pass_gates(fold, release, "gates are passed")
 
 
 def _break(fold: Fold, told: HardBreach) -> None:

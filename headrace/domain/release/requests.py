@@ -50,17 +50,23 @@ def take_request(fold: Fold, told: PersonRequest) -> None:
         _refuse(fold, release, told, why)
 
 
-def ask_for_approvals(fold: Fold, release: ModelRelease) -> None:
-    """Tell that people have to approve."""
+def pass_gates(fold: Fold, release: ModelRelease, why: str) -> None:
+    """Its gates are behind it: people have to approve, or it is ready."""
+    passed = release.moved(Stage.EVALUATED, since=fold.state.clock, unknown=())
+    fold.state = fold.state.with_release(passed)
+    if fold.rules.approvals:
+        ask_for_approvals(fold, passed, why)
+    take_turn(fold)
+
+
+def ask_for_approvals(fold: Fold, release: ModelRelease, why: str) -> None:
+    """Tell that people have to approve, and why now."""
     missing = fold.rules.approvals - len(release.approvals)
-    who = (
-        "another person" if missing == 1 and release.approvals else "a person" if missing == 1 else f"{missing} people"
-    )
+    who = f"{missing} people" if missing > 1 else "another person" if release.approvals else "a person"
     names = fold.rules.people.get("approve", ())
     among = f" of {', '.join(names)}" if names else ""
     fold.say(
-        ApprovalRequested, release, "approvals", f"gates are passed: {who}{among} has to approve"
-        if missing == 1 else f"gates are passed: {who}{among} have to approve",
+        ApprovalRequested, release, "approvals", f"{why}: {who}{among} {'has' if missing == 1 else 'have'} to approve",
         missing=missing, approved=json.dumps(list(release.approvals)),
     )  # fmt: skip  # a sentence
 
@@ -94,7 +100,7 @@ def _approve(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
         if approved.held:
             fold.say(ReleaseHeld, approved, "hold", f"approved; {approved.held} holds it", held=1)
     else:
-        ask_for_approvals(fold, approved)
+        ask_for_approvals(fold, approved, f"{told.person} approved it")
     return ""
 
 
@@ -108,7 +114,11 @@ def _deny(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
 
 def _promote(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
     if release.stage is Stage.REGISTERED:
-        return "its gates are not passed: nobody goes past a gate; change the pipeline file, or the model"
+        if not release.unknown:
+            return "its gates were not answered yet: wait for its evaluation"
+        over = ", ".join(release.unknown)
+        pass_gates(fold, release, f"{told.person} let it go on though {over} is not known: {told.reason}")
+        return ""
     if release.stage is Stage.GUARDED:
         return "it is the champion already"
     why = f"{told.person} asked for it: {told.reason}"

@@ -75,6 +75,7 @@ class ModelRelease:
         number: counts the pipeline's releases.
         candidate: whose it is.
         stage: what it is.
+        unknown: gates that its last evaluation could not tell; a person may decide over these.
         approvals: who approved.
         held: who stopped the machines; empty: nobody.
         queued: why it waits for its turn, as last said.
@@ -95,6 +96,7 @@ class ModelRelease:
     number: int
     candidate: Candidate
     stage: Stage = Stage.REGISTERED
+    unknown: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
     held: str = ""
     queued: str = ""

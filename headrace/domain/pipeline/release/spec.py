@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from headrace.domain.pipeline.release.gate_rules import GateRule
+
 DAY = 86_400_000
 ROLES = ("approve", "promote", "rollback", "hold")
 """What people may be listed for; whoever may approve may deny."""
@@ -12,10 +14,32 @@ ROLES = ("approve", "promote", "rollback", "hold")
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """The largest gap in quality between any two groups of a segment."""
+    """The largest gap in a figure of quality between any two groups of a segment."""
 
     segment: str
     gap: float
+    figure: str = "true_positive_rate"
+
+
+FAIRNESS_FIGURES = (
+    "true_positive_rate", "false_positive_rate", "selection_rate", "precision", "auc_roc", "calibration", "value",
+)  # fmt: skip  # a row of names
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRows:
+    """What a package may cost on its golden rows: milliseconds of one row (99th percentile), and bytes."""
+
+    latency: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationStability:
+    """Of the `top` inputs that contribute most to the champion's answers, the share that the candidate's have, too."""
+
+    top: int = 5
+    share: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +47,10 @@ class Release:
     """What a new model must pass, and who decides; durations in milliseconds of stream time.
 
     Attributes:
-        gates: by name, what a figure has to be.
-        minimum: matured events with both scores before a model goes on.
+        gates: by figure, what it has to be on recent outcomes.
+        groups: by segment and figure, what it has to be in every group.
+        fairness, golden_rows, explanations: further gates; None: not asked.
+        minimum: outcomes that gates need, and matured events with both scores before a model goes on.
         approvals: how many people must approve, each another one.
         people: by role who may ask for it; a role that is not there is anybody's.
         canary: shares of the entities, 0 to 1, ascending; at the last, 1, the model is the champion.
@@ -38,9 +64,12 @@ class Release:
         releases_per_year: among how many releases these are shared out.
     """
 
-    gates: Mapping[str, str] = field(default_factory=dict)
-    minimum: int = 0
+    gates: Mapping[str, GateRule] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, GateRule]] = field(default_factory=dict)
     fairness: Fairness | None = None
+    golden_rows: GoldenRows | None = None
+    explanations: ExplanationStability | None = None
+    minimum: int = 0
     approvals: int = 1
     people: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     canary: tuple[float, ...] = (1.0,)

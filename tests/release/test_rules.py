@@ -1,0 +1,297 @@
+"""Who decides what: people, holds, plans by hand, turns and the year's budget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from headrace.domain.control.release import (
+    ApprovalRequested,
+    ReleaseRefused,
+    ReleaseRolledBack,
+    ReleaseSuperseded,
+    ReleaseWarned,
+)
+from headrace.domain.plans.plans import CANARY, CHALLENGER, SHADOW
+from headrace.domain.release.inputs import HardBreach, ModelArrival, PlanSeen, StreamTime
+from headrace.domain.release.states import Stage
+from tests.release.release_scenes import HARMFUL, HOUR, RULES, SAFE, Scene, package, plan_of
+
+NONE = replace(RULES, approvals=0)
+DAY = 24 * HOUR
+
+
+def started(scene: Scene, version: str = "2") -> Scene:
+    """A release in the dark, without approvals."""
+    scene.arrive(version)
+    assert "release_started" in scene.evaluate(version)
+    return scene
+
+
+def why(scene: Scene) -> str:
+    """Of the last decision."""
+    return scene.said[-1].finding.why
+
+
+def test_a_failed_gate_rejects_and_an_unknown_one_waits() -> None:
+    """Nobody goes past a gate that failed; over one that is not known a person decides, or another evaluation."""
+    scene = Scene(NONE)
+    scene.arrive("2")
+    assert scene.ask("promote", "ana", "2") == ["release_refused"]
+    assert scene.evaluate("2", "passed", "failed", "unknown") == ["release_rejected"]
+    assert scene.ask("promote", "ana", "2") == ["release_refused"]
+    scene.arrive("3")
+    assert scene.evaluate("3", "unknown") == ["release_inconclusive"]
+    assert scene.stage("3") is Stage.REGISTERED
+    assert scene.evaluate("3", "passed") == ["release_started"]
+    scene.ask("rollback", "ana", "3")
+    scene.arrive("4")
+    scene.evaluate("4", "unknown")
+    assert scene.ask("promote", "ana", "4") == ["release_started"]
+
+
+def test_two_distinct_people_approve_and_not_who_asked() -> None:
+    """Whoever asked for the model, and whoever approved already, does not count."""
+    scene = Scene(replace(RULES, approvals=2))
+    scene.arrive("2", asked_by="ana")
+    scene.evaluate("2")
+    assert scene.ask("approve", "ana", "2") == ["release_refused"]
+    assert "others have to" in why(scene)
+    assert scene.ask("approve", "ben", "2") == ["approval_requested"]
+    asked = scene.said[-1].finding
+    assert isinstance(asked, ApprovalRequested)
+    assert (asked.missing, json.loads(asked.approved)) == (1, ["ben"])
+    assert scene.ask("approve", "ben", "2") == ["release_refused"]
+    assert scene.ask("promote", "ben", "2") == ["release_refused"]
+    assert scene.ask("approve", "eva", "2") == ["release_started"]
+
+
+def test_one_may_approve_what_they_asked_for_where_one_is_enough() -> None:
+    """Only where two are asked for has it to be somebody else."""
+    scene = Scene()
+    scene.arrive("2", asked_by="ana")
+    scene.evaluate("2")
+    assert scene.ask("approve", "ana", "2") == ["release_started"]
+
+
+@pytest.mark.parametrize(("asked", "role"), [("approve", "approve"), ("deny", "approve"), ("hold", "hold")])
+def test_roles_say_who_may(asked: str, role: str) -> None:
+    """Where people are listed, others are refused; a role that is not listed is anybody's."""
+    scene = Scene(replace(RULES, people={role: ("ben",)}))
+    scene.arrive("2")
+    scene.evaluate("2")
+    assert scene.ask(asked, "ana", "2") == ["release_refused"]  # type: ignore[arg-type]  # a parameter
+    assert "ana is not among those who may" in why(scene)
+    assert scene.ask(asked, "ben", "2") != ["release_refused"]  # type: ignore[arg-type]  # a parameter
+
+
+def test_a_denial_rejects_and_ends() -> None:
+    """After an end every request is refused, and the model comes again as another release."""
+    scene = Scene()
+    scene.arrive("2")
+    scene.evaluate("2")
+    assert scene.ask("deny", "ana", "2") == ["release_rejected"]
+    for asked in ("approve", "deny", "promote", "rollback", "hold", "lift"):
+        assert scene.ask(asked, "ana", "2") == ["release_refused"]  # type: ignore[arg-type]  # a parameter
+    scene.arrive("2")
+    assert (scene.release("2").number, scene.stage("2")) == (2, Stage.REGISTERED)
+
+
+def test_a_hold_stops_machines_and_warns_once() -> None:
+    """Neither evidence, nor a deadline, nor a breaker moves what a person holds; lifted, what stands is decided."""
+    scene = started(Scene(NONE))
+    assert scene.ask("hold", "ana", "2") == ["release_held"]
+    assert scene.rows(50, safety=SAFE) == []
+    assert scene.rows(2, harm=HARMFUL) == ["release_warned"]
+    warned = scene.said[-1].finding
+    assert isinstance(warned, ReleaseWarned)
+    assert warned.instead == ReleaseRolledBack.type
+    assert scene.rows(2_000, harm=HARMFUL) == []
+    assert scene.take(HardBreach("b", 0, "digest-2", "exception", "no")) == ["release_warned"]
+    assert scene.stage("2") is Stage.SHADOW
+    assert scene.ask("hold", "ben", "2") == ["release_refused"]
+    assert scene.ask("lift", "ben", "2") == ["release_held", "release_rolled_back"]
+
+
+def test_people_go_on_and_back_when_they_want() -> None:
+    """By a step, or all the way; approval is on record, and the guard follows."""
+    scene = started(Scene(NONE))
+    assert scene.ask("promote", "ana", "2") == ["release_advanced"]
+    assert scene.ask("promote", "ana", "2", champion=True) == ["release_promoted"]
+    assert scene.state.approved is not None
+    assert scene.state.approved.version == "2"
+    assert scene.ask("promote", "ana", "2") == ["release_refused"]
+    assert scene.ask("rollback", "ana", "2") == ["release_rolled_back"]
+    assert scene.arms == [("champion", "1", 1.0)]
+    assert scene.state.approved.version == "1"
+
+
+def test_neither_by_the_deadline_waits_for_a_person() -> None:
+    """The candidate stays where it is; harm still puts it back."""
+    scene = started(Scene(NONE))
+    assert scene.rows(1_001) == ["release_inconclusive"]
+    assert scene.arms == [("challenger", "2", 1.0), ("champion", "1", 1.0)]
+    assert scene.rows(100, safety=SAFE) == []
+    assert scene.ask("promote", "ana", "2") == ["release_advanced"]
+    assert scene.rows(10) == ["release_advanced"]
+
+
+def test_a_minimum_of_events_is_waited_for() -> None:
+    """Evidence of few events lets nothing on, and puts back at once."""
+    scene = started(Scene(replace(NONE, minimum=100)))
+    assert scene.rows(99, safety=SAFE) == []
+    assert scene.rows(1) == ["release_advanced"]
+
+
+def test_a_breaker_puts_back_at_once() -> None:
+    """Without any outcome; the model of another digest is not ours to judge."""
+    scene = started(Scene(NONE))
+    assert scene.take(HardBreach("b0", 0, "digest-9", "not_finite", "row 3")) == []
+    assert scene.take(HardBreach("b1", 0, "digest-2", "not_finite", "row 3")) == ["release_rolled_back"]
+    assert why(scene) == "not_finite: row 3: m@1 answers"
+
+
+def test_a_newer_model_waits_and_supersedes_those_that_wait() -> None:
+    """What runs goes on; of those that wait the newest that is ready has the next turn."""
+    scene = started(Scene(NONE))
+    scene.arrive("3")
+    assert scene.evaluate("3") == ["release_queued"]
+    scene.arrive("4")
+    assert scene.evaluate("4") == ["release_superseded", "release_queued"]
+    assert scene.ask("rollback", "ana", "2") == ["release_rolled_back", "release_started"]
+    assert [scene.stage(each) for each in "234"] == [Stage.ROLLED_BACK, Stage.SUPERSEDED, Stage.SHADOW]
+
+
+def test_what_was_not_decided_in_the_dark_gives_its_place() -> None:
+    """But not in a canary, where a person put it."""
+    scene = started(Scene(NONE))
+    scene.rows(1_001)
+    scene.arrive("3")
+    assert scene.evaluate("3") == ["release_superseded", "release_started"]
+    assert scene.arms == [("challenger", "3", 1.0), ("champion", "1", 1.0)]
+
+
+def test_the_budget_of_a_year_is_never_exceeded() -> None:
+    """Used up, releases wait until a part is free; a person may start one that evidence cannot put back."""
+    scene = Scene(replace(NONE, releases_per_year=2))
+    for version in ("2", "3"):
+        started(scene, version)
+        scene.ask("rollback", "ana", version)
+    scene.arrive("4")
+    assert scene.evaluate("4") == ["release_queued"]
+    assert "used up the year's 1 false roll-backs: the next part is free on 1971-01-01" in why(scene)
+    assert scene.take(StreamTime("t1", 0, 364 * DAY)) == []
+    assert scene.ask("promote", "ana", "4") == ["release_started"]
+    assert scene.release("4").alpha == 0
+    assert scene.rows(5, harm=100.0) == []
+    scene.ask("rollback", "ana", "4")
+    scene.arrive("5")
+    assert scene.evaluate("5") == ["release_queued"]
+    assert scene.take(StreamTime("t2", 0, 366 * DAY)) == ["release_started"]
+    assert scene.release("5").alpha == 0.5
+
+
+def test_the_last_approved_model_is_a_second_baseline() -> None:
+    """Small steps of machines cannot add up: each candidate is held against it too, with half of alpha for each."""
+    scene = started(Scene(NONE))
+    scene.rows(100, safety=SAFE)
+    assert scene.state.approved is not None
+    assert (scene.stage("2"), scene.state.approved.version) == (Stage.SETTLED, "1")
+    started(scene, "3")
+    assert [arm.version for arm in scene.release("3").baselines] == ["2", "1"]
+    assert scene.arms == [("challenger", "1", 1.0), ("challenger", "3", 1.0), ("champion", "2", 1.0)]
+    assert scene.rows(50, safety=(SAFE, 0.0)) == []
+    assert scene.rows(1, harm=(0.0, 3.5)) == []
+    assert scene.rows(1, harm=(0.0, 3.7)) == ["release_rolled_back"]
+    assert "worse than m@1" in why(scene)
+    assert scene.arms == [("champion", "2", 1.0)]
+
+
+def test_arms_of_people_stay() -> None:
+    """Also where they are arms that the release would have put there."""
+    own = (package("2").arm(CHALLENGER), package("7").arm(SHADOW))
+    scene = Scene(NONE)
+    scene.see(plan_of(2, "1", *own))
+    started(scene)
+    scene.rows(11, safety=SAFE)
+    assert ("shadow", "7", 1.0) in scene.arms
+    assert scene.ask("rollback", "ana", "2") == ["release_rolled_back"]
+    assert scene.arms == [("challenger", "2", 1.0), ("champion", "1", 1.0), ("shadow", "7", 1.0)]
+
+
+def test_a_canary_of_somebody_is_not_touched() -> None:
+    """The release waits until it is gone."""
+    scene = Scene(NONE)
+    scene.see(plan_of(2, "1", package("7").arm(CANARY, 0.1)))
+    scene.arrive("2")
+    assert scene.evaluate("2") == ["release_queued"]
+    assert scene.see(plan_of(3)) == ["release_started"]
+
+
+def test_a_plan_by_hand_rebases_or_ends_the_release() -> None:
+    """Other arms: it goes on. Without its arms, or with it as champion: withdrawn. Another champion: superseded."""
+    for change, said, stage in (
+        (plan_of(5, "1", package("2").arm(CHALLENGER), package("7").arm(SHADOW)), "release_rebased", Stage.SHADOW),
+        (plan_of(5, "1"), "release_withdrawn", Stage.WITHDRAWN),
+        (plan_of(5, "2"), "release_withdrawn", Stage.WITHDRAWN),
+        (plan_of(5, "7"), "release_superseded", Stage.SUPERSEDED),
+    ):
+        scene = started(Scene(NONE))
+        assert scene.see(change) == [said]
+        assert (scene.stage("2"), scene.state.plan) == (stage, change)
+        assert scene.said[-1].change is None
+
+
+def test_an_own_plan_that_comes_back_is_known() -> None:
+    """What was written is what was decided; an older one says nothing."""
+    scene = started(Scene(NONE))
+    change = scene.said[-1].change
+    assert change is not None
+    assert (change.expected, change.plan.version) == (1, 2)
+    assert scene.see(change.plan) == []
+    assert scene.see(plan_of(1)) == []
+
+
+def test_a_model_that_somebody_made_champion_waits_for_nothing() -> None:
+    """Its release is withdrawn."""
+    scene = Scene(NONE)
+    scene.arrive("2")
+    assert scene.see(plan_of(5, "2")) == ["release_withdrawn"]
+
+
+def test_a_repeat_changes_nothing() -> None:
+    """The same event told twice promotes once."""
+    scene = started(Scene(NONE))
+    scene.ask("promote", "ana", "2")
+    before = scene.state
+    assert scene.take(scene.told[-1]) == []
+    assert scene.state == before
+
+
+def test_who_is_unknown_is_refused() -> None:
+    """With the request's kind, so that whoever asked finds the answer."""
+    scene = Scene()
+    assert scene.ask("promote", "ana", "9") == ["release_refused"]
+    found = scene.said[-1].finding
+    assert isinstance(found, ReleaseRefused)
+    assert (found.asked, found.person) == ("promotion_asked", "ana")
+
+
+def test_without_a_plan_a_release_waits() -> None:
+    """There is no champion to be held against."""
+    scene = Scene(NONE)
+    scene.state = replace(scene.state, plan=None)
+    scene.take(ModelArrival("a", 0, package("2")))
+    assert scene.evaluate("2") == ["release_queued"]
+    assert scene.take(PlanSeen("p", 0, plan_of(1), "ana")) == ["release_started"]
+
+
+def test_a_superseded_release_names_the_next() -> None:
+    """By its digest."""
+    scene = started(Scene(NONE))
+    scene.see(plan_of(9, "7"))
+    found = scene.said[-1].finding
+    assert isinstance(found, ReleaseSuperseded)
+    assert found.by == "digest-7"
