@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "drift": ("models.drift:drift", "What is watched for drift, the evidence for changes, and incidents."),
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
+    "ledger": ("models.ledger:app", "Every decision, refusals too, chained by hash: show and verify."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),
     "watermark": (
         "pipeline.watermark:watermark",

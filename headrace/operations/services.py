@@ -138,6 +138,13 @@ SERVICES: Mapping[str, ServiceEntry] = {
             models=True,
             dark=True,
         ),
+        ServiceEntry(
+            "release",
+            "ReleaseSettings",
+            reads=("control", "plans", "release-parts"),
+            writes=("release-parts", "ledger"),
+            state="the end of the ledger",
+        ),
     )
 }
 

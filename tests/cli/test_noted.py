@@ -39,6 +39,7 @@ PLAIN = {
     "headrace_drift_rows_total": "what was watched",
     "headrace_drift_incidents_total": "what was written",
     "headrace_drift_harms_total": "what was written",
+    "headrace_release_ledger_entries_total": "what was written",
 }
 """Counters of what changes no figure, each with the reason."""
 PAGES = " ".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))

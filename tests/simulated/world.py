@@ -54,6 +54,7 @@ PRODUCT: Mapping[str, str] = {
     "shadow": "ShadowScene",
     "scorecards": "ScorecardsScene",
     "drift": "DriftScene",
+    "release": "ReleaseScene",
 }
 """Scenes of the product's services, each in a module of its own below `product`."""
 

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     mode: Literal["exactly_once", "at_least_once"] = Field(
         "exactly_once",
         description="one transaction for outputs and offsets, or offsets after flushed outputs; "
-        "labels then tells no repeats",
+        "labels then tells no repeats, and release keeps to transactions",
     )
     group_protocol: Literal["classic", "consumer"] = Field("classic", description="Kafka's group.protocol")
     member: str = Field(

@@ -1,0 +1,1 @@
+"""Decisions on models, and the ledger of them, on paper."""

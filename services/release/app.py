@@ -1,0 +1,26 @@
+"""The edge of `release`: topics and codecs around its pure code."""
+
+from __future__ import annotations
+
+from headrace.domain.pipeline.wiring import Contracts, read_contracts
+from headrace.domain.records.release_parts import PARTS
+from headrace.streaming.process.metrics import Metrics
+from headrace.streaming.task.runner import Runner
+from services.release.metrics import ReleaseMetrics
+from services.release.service import Releases
+from services.release.settings import ReleaseSettings
+
+
+def build(settings: ReleaseSettings, contracts: Contracts | None = None) -> Runner:
+    """A member of `release`: control events and plans to the ledger.
+
+    It writes in transactions whatever the mode: an entry that came twice would break the ledger.
+    `contracts`: those that the settings name, where they were read before.
+    """
+    settings = settings.model_copy(update={"mode": "exactly_once"})
+    contracts = contracts or read_contracts(settings)
+    wiring = contracts.wiring("release", settings, Releases.inputs, [PARTS, "ledger"])
+    metrics = Metrics()
+    told = {name: output.codec.reader.arrow for name, output in wiring.outputs.items()}
+    service = Releases(contracts.pipeline.name, told[PARTS], told["ledger"], ReleaseMetrics(metrics.registry))
+    return Runner(service, wiring, settings, metrics)

@@ -1,0 +1,16 @@
+"""What release tells Prometheus beside what every service tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class ReleaseMetrics:
+    """Registered where the service's other metrics are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        where: dict[str, Any] = {"registry": registry, "namespace": "headrace"}
+        self.entries = Counter("release_ledger_entries", "entries of the ledger, by source", ["source"], **where)
+        self.number = Gauge("release_ledger_number", "number of the ledger's last entry", **where)
