@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Where it is set, as in many images, each of some hundred processes would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Run, not only looked up: a version manager's shims are on PATH for versions that are not there.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \

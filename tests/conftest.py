@@ -54,17 +54,30 @@ STARTED = "from headrace.devparts."
 """In the text of files that start parts of their own."""
 
 
+EARLY = 0.7
+"""Share of a run in which files with slow tests of real parts are begun, so that none is the last and waited for."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real parts are marked as such. Files with slow ones come first: were one the last, all other processes
-    would wait for it.
+    """Tests of real parts are marked as such, and files with slow ones are dealt among the others: while these wait,
+    others compute.
     """
     paths = {item.path for item in items}
     own = {path for path in paths if STARTED in path.read_text()}
     for item in items:
         if item.path in own or item.nodeid.startswith(OWN) or REAL & set(getattr(item, "fixturenames", ())):
             item.add_marker("parts")
-    first = {item.path for item in items if {"slow", "parts"} <= {mark.name for mark in item.iter_markers()}}
-    items.sort(key=lambda item: item.path not in first)
+    slow = {item.path for item in items if {"slow", "parts"} <= {mark.name for mark in item.iter_markers()}}
+    of_kind = {
+        kind: [path for path in dict.fromkeys(item.path for item in items) if (path in slow) == kind]
+        for kind in (True, False)
+    }
+    turn = {
+        path: at / len(of_kind[kind]) * (EARLY if kind else 1.0)
+        for kind in of_kind
+        for at, path in enumerate(of_kind[kind])
+    }
+    items.sort(key=lambda item: turn[item.path])
 
 
 def started(start: Callable[[], None]) -> None:

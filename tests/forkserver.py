@@ -18,6 +18,7 @@ import json
 import os
 import pkgutil
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ _THREADED = "onnxruntime"
 """Starts a thread when it is imported, which a fork would not have: each fork imports it, and what imports it."""
 _UNTHREADED = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Variables of the server by which OpenBLAS and the allocator of pyarrow start none."""
+_SCRIPT = Path(sys.executable).with_name("headrace")
+"""The command as it is installed."""
 _EARLY = ("PYTHON", "NUMBA_", "OMP_", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "XDG_", "HOME", "NO_COLOR", "FORCE_COLOR")
 """Variables that are read before or while modules are imported."""
 _ORDER = 1 << 20  # bytes
@@ -51,14 +54,25 @@ _ASKED = threading.Lock()
 
 def forkable(args: object, environment: dict[str, str] | None) -> bool:
     """Whether a fork does as well: one of our modules, in an environment that would import them alike."""
-    if sys.platform != "linux" or not isinstance(args, Sequence) or list(args[:2]) != [sys.executable, "-m"]:
-        return False
-    if str(args[2]).partition(".")[0] not in _MODULES:
-        return False
     given = dict(os.environ) if environment is None else dict(environment)
+    if sys.platform != "linux" or not _words(args, given):
+        return False
     servers = _server()[1]
     paths = given.get("PYTHONPATH", "")
     return paths in ("", str(ROOT), servers.get("PYTHONPATH")) and _early(given) == _early(servers)
+
+
+def _words(args: object, environment: dict[str, str]) -> list[str]:
+    """The module or script that is to run, and its arguments; empty where it is none of ours."""
+    if not isinstance(args, Sequence) or isinstance(args, str) or not args:
+        return []
+    words = [str(word) for word in args]
+    program = shutil.which(words[0], path=environment.get("PATH"))
+    if program == str(_SCRIPT):
+        return [program, *words[1:]]
+    if program != sys.executable or len(words) < 3 or words[1] != "-m":
+        return []
+    return words[2:] if words[2].partition(".")[0] in _MODULES else []
 
 
 def _early(environment: dict[str, str]) -> dict[str, str]:
@@ -75,11 +89,12 @@ class Popen(plain[Any]):
             super()._execute_child(*given)  # type: ignore[misc]  # not in the stubs
             return
         folder, pipes = given[5], given[10:16]
+        given_variables = dict(os.environ) if environment is None else dict(environment)
         theirs = [own if pipe == -1 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         order = {
-            "words": [str(word) for word in args[2:]],
+            "words": _words(args, given_variables),
             "folder": os.fspath(folder or Path.cwd()),
-            "environment": dict(os.environ) if environment is None else dict(environment),
+            "environment": given_variables,
         }
         channel, _ = _server()
         with _ASKED:
@@ -181,14 +196,18 @@ def main() -> None:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    module, *words = order["words"]
-    sys.path[0] = order["folder"]
+    program, *words = order["words"]
+    script = program == str(_SCRIPT)
+    sys.path[0] = str(_SCRIPT.parent) if script else order["folder"]
     if str(ROOT) not in sys.path:
         sys.path.insert(1, str(ROOT))
-    sys.argv = [module, *words]
-    sys.orig_argv = [sys.executable, "-m", module, *words]
+    sys.argv = [program, *words]
+    sys.orig_argv = [sys.executable, *([] if script else ["-m"]), program, *words]
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if script:
+            runpy.run_path(program, run_name="__main__")
+        else:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise

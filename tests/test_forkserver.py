@@ -40,6 +40,21 @@ def test_a_fork_says_and_ends_as_a_plain_process(tmp_path: Path) -> None:
         assert found[0][2] == code, found[0]
 
 
+def test_the_command_as_it_is_installed(tmp_path: Path) -> None:
+    """`headrace` and `python`, as they are found on PATH, are forked too, and call themselves as they are called."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "77"}
+    for command in (["headrace", "lag", "--nope"], ["python", "-m", "headrace.cli", "--help"]):
+        assert forkserver.forkable(command, environment)
+        found = []
+        for kind in (Popen, plain):
+            with kind(
+                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process:
+                found.append((*process.communicate(timeout=60), process.returncode))
+        assert found[0] == found[1]
+
+
 def test_a_fork_is_a_child_that_can_be_signalled() -> None:
     """Its parent is the process that asked; it is killed, and its end told."""
     process = Popen([*CLI, "--help"], stdout=subprocess.PIPE)
@@ -55,7 +70,7 @@ def test_what_a_fork_would_not_take_over_is_started_plainly() -> None:
     assert forkserver.forkable([sys.executable, "-m", "services.enrich"], None)
     assert not forkserver.forkable([sys.executable, "-c", "pass"], None)
     assert not forkserver.forkable([sys.executable, "-m", "pytest"], None)
-    assert not forkserver.forkable(["headrace", "--help"], None)
+    assert not forkserver.forkable(["ls", "-m", "headrace.cli"], None)
     for name, value in (("NUMBA_BOUNDSCHECK", "1"), ("PYTHONPATH", "/elsewhere"), ("LC_ALL", "de_DE.UTF-8")):
         assert not forkserver.forkable(CLI, {**os.environ, name: value})
     child = Popen(
