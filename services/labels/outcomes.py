@@ -83,6 +83,7 @@ class Outcomes:
             "reports": pa.array(np.zeros(count, np.int32)),
             "conflicting": pa.array(np.zeros(count, np.bool_)),
             "as_of": pa.array(np.maximum(found[:, 1], UNSEEN), _MILLIS),
+            "mature_before": pa.array(found[:, 2], _MILLIS),
         }
         names = set(rows.schema.names)
         columns = [
@@ -110,6 +111,7 @@ def _truth(join: Join, found: Structs, event_time: Ints, presumed: float | None)
         "reports": pa.array(found["reports"]),
         "conflicting": pa.array(found["conflicting"] != 0),
         "as_of": pa.array(np.maximum(found["as_of"], UNSEEN), _MILLIS),
+        "mature_before": pa.array(found["before"], _MILLIS),
     }
 
 

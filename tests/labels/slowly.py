@@ -33,7 +33,7 @@ class Slow:
 
     Attributes:
         outcomes: (prediction id, revision, state, label, label time, source, reports, conflicting, former state, former
-            label, as of) in order.
+            label, as of, mature before) in order.
     """
 
     rule: Labels
@@ -71,15 +71,20 @@ class Slow:
             return None
         return ("unlabelled" if self.rule.unlabelled_is is None else "presumed", self.rule.unlabelled_is, None, None)
 
-    def answer(self, event: Event, prediction: str, former: tuple[Any, ...] | None) -> None:
-        """Write an outcome."""
+    def answer(self, event: Event, prediction: str, former: tuple[Any, ...] | None, matured: int | None = None) -> None:
+        """Write an outcome; `matured`: when its event happened, where it is its turn to mature."""
         status = self.status(event)
         assert status is not None
         revision = event.predictions[prediction]
         event.predictions[prediction] += 1
         before = former[:2] if former is not None and revision else (None, None)
         flags = (len(event.reports), self.conflicting(event))
-        self.outcomes.append((prediction, revision, *status, *flags, *before, max(self.as_of, UNSEEN)))
+        told = max(self.as_of, UNSEEN), self.answered() if matured is None else matured
+        self.outcomes.append((prediction, revision, *status, *flags, *before, *told))
+
+    def answered(self) -> int:
+        """Before which time all events were answered, while none is due."""
+        return UNSEEN if self.maturity == NEVER else max(self.maturity - self.rule.matures_after + 1, UNSEEN)
 
     def date(self, event: Event, time: int) -> None:
         """Note when an event happened."""
@@ -108,8 +113,8 @@ class Slow:
         self.date(event, row["event_time"])
         if row["prediction_id"] in event.predictions:
             nothing = (None, None, None)
-            again = (row["prediction_id"], -1, "repeated", *nothing, 0, False, None, None, max(self.as_of, UNSEEN))
-            self.outcomes.append(again)
+            told = max(self.as_of, UNSEEN), self.answered()
+            self.outcomes.append((row["prediction_id"], -1, "repeated", *nothing, 0, False, None, None, *told))
             return
         event.predictions[row["prediction_id"]] = 0
         assert event.time is not None
@@ -160,7 +165,7 @@ class Slow:
             event.matured = True
             if not event.reports:
                 for prediction in event.predictions:
-                    self.answer(event, prediction, None)
+                    self.answer(event, prediction, None, max(event.time or 0, UNSEEN))
 
     def reached(self, topic: str) -> int:
         """The time that all partitions of a source that are awake have passed; FOREVER when all are idle."""
@@ -187,6 +192,7 @@ def plain(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         (
             row["prediction_id"], row["revision"], row["state"], row["label"], row["label_time"], row["label_source"],
             row["reports"], row["conflicting"], row["former_state"], row["former_label"], row["as_of"],
+            row["mature_before"],
         )
         for row in rows
     ]  # fmt: skip  # in its order

@@ -61,6 +61,10 @@ def outcomes(pipeline: Pipeline) -> Schema:
     """The record that `labels` writes: a prediction with what turned out to be true of its event."""
     again = "-1: no outcome, but the same prediction again."
     states = "labelled: somebody said so. presumed: nobody did in time. unlabelled: not known."
+    mature = (
+        "All events that happened before this, of those whose ids belong to the same partition of the exchange, had "
+        "matured, and their outcomes were told; null in records from before this was told."
+    )
     truth = [
         _field("revision", "int", f"0 for a prediction's first outcome, each correction has the next number; {again}"),
         _field("state", "string", f"{states} repeated: see revision."),
@@ -73,6 +77,7 @@ def outcomes(pipeline: Pipeline) -> Schema:
         _field("reports", "int", "How many different reports came for the event so far."),
         _field("conflicting", "boolean", "Whether the newest reports of different sources disagree."),
         _field("as_of", MILLIS, "Labels up to this label time had been read."),
+        {**_field("mature_before", ["null", MILLIS], mature), "default": None},
     ]
     doc = f"What became of a prediction of {pipeline.name}; the newest revision of a prediction_id holds."
     fields = [*_answer(pipeline), *truth, *_carried(pipeline)]

@@ -12,10 +12,12 @@ from services.labels.join.layout import (
     LABELLED,
     MATURED,
     MOST_REVISIONS,
+    NEVER,
     NONE,
     OUTCOME,
     PRESUMED,
     UNKNOWN,
+    UNSEEN,
     EventRecord,
     Memory,
     Outcome,
@@ -50,11 +52,17 @@ def _next_outcome(join: Memory) -> Outcome:
 
 
 @kernel
-def answer_all(join: Memory, row: int, address: int, former: int, former_value: float) -> None:
-    """Tell an outcome of each of an event's predictions."""
+def answered(join: Memory) -> int:
+    """Before which time all events were answered, while none is due."""
+    return UNSEEN if join.maturity == NEVER else max(join.maturity - join.matures + 1, UNSEEN)
+
+
+@kernel
+def answer_all(join: Memory, row: int, address: int, former: int, former_value: float, before: int) -> None:
+    """Tell an outcome of each of an event's predictions; `before`: all that happened before this was answered."""
     made = event_at(join, address).first
     while made != 0:
-        answer(join, row, address, made, former, former_value)
+        answer(join, row, address, made, former, former_value, before)
         made = prediction_at(join, made).next
 
 
@@ -64,12 +72,12 @@ def tell_again(join: Memory, row: int, item: int) -> None:
     told = _next_outcome(join)
     told.row, told.event, told.prediction, told.revision, told.state = row, 0, item, 0, AGAIN
     told.value, told.time, told.source, told.reports, told.conflicting = 0.0, 0, 0, 0, 0
-    told.former, told.former_value, told.as_of = NONE, 0.0, join.as_of
+    told.former, told.former_value, told.as_of, told.before = NONE, 0.0, join.as_of, answered(join)
 
 
 @kernel
-def answer(join: Memory, row: int, address: int, made: int, former: int, former_value: float) -> None:
-    """Tell an outcome of a prediction; what it was before matters only if it had one."""
+def answer(join: Memory, row: int, address: int, made: int, former: int, former_value: float, before: int) -> None:
+    """Tell an outcome of a prediction; what it was before matters only if it had one. `before`: see `answer_all`."""
     event, prediction = event_at(join, address), prediction_at(join, made)
     if prediction.revision == MOST_REVISIONS:
         return
@@ -83,4 +91,4 @@ def answer(join: Memory, row: int, address: int, made: int, former: int, former_
     else:
         told.state, told.value, told.time, told.source = unlabelled(join), join.unlabelled, 0, 0
     told.reports, told.conflicting = count(event), event.flags & CONFLICTING
-    told.as_of = join.as_of
+    told.as_of, told.before = join.as_of, before

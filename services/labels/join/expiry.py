@@ -26,6 +26,7 @@ from services.labels.join.layout import (
     NONE,
     SLOTS,
     START,
+    UNSEEN,
     Cursor,
     Memory,
 )
@@ -55,7 +56,7 @@ def mature(join: Memory, cursor: Cursor, row: int) -> int:
             event = event_at(join, address)
             note_grown(join, event)
             if event.reports == 0:
-                answer_all(join, row, address, NONE, 0.0)
+                answer_all(join, row, address, NONE, 0.0, max(time_of(event), UNSEEN))
         if cursor.matured >= MOST_MATURED or not expired(join):
             return DONE
         if not advance(join):

@@ -220,6 +220,8 @@ class Outcome:
     former_value: f8
     as_of: i8
     """Up to when labels had been read."""
+    before: i8
+    """All events of this join that happened before this were answered."""
 
 
 class LabelChange:

@@ -339,8 +339,10 @@ class Join:
 def _found(told: Structs, changes: Structs) -> Found:
     again = told["state"] == AGAIN
     if not again.any():
-        return Found(told, changes, np.zeros((0, 2), np.int64))
-    return Found(told[~again], changes, np.column_stack([told["prediction"][again], told["as_of"][again]]))
+        return Found(told, changes, np.zeros((0, 3), np.int64))
+    return Found(
+        told[~again], changes, np.column_stack([told[name][again] for name in ("prediction", "as_of", "before")])
+    )
 
 
 def _taken(room: Structs, rows: int) -> npt.NDArray[np.uint8]:

@@ -28,7 +28,15 @@ from services.labels.join.arena import (
     tag_of,
     time_of,
 )
-from services.labels.join.emission import answer, answer_all, note_grown, outcomes_lack, tell_again, unlabelled
+from services.labels.join.emission import (
+    answer,
+    answer_all,
+    answered,
+    note_grown,
+    outcomes_lack,
+    tell_again,
+    unlabelled,
+)
 from services.labels.join.label_versions import add, changes_lack, drop_late, known, tell_all, tell_change, weigh
 from services.labels.join.layout import (
     CONFLICTING,
@@ -115,7 +123,7 @@ def take_prediction(join: Memory, told: PredictionRows, row: int, item: int) -> 
     else:
         prediction_at(join, last).next = made
     if event.reports != 0 or event.flags & MATURED:
-        answer(join, row, address, made, NONE, 0.0)
+        answer(join, row, address, made, NONE, 0.0, answered(join))
     return DONE
 
 
@@ -190,9 +198,9 @@ def take_label(join: Memory, told: LabelRows, row: int, item: int) -> int:
     _count(join, event, former, conflicted)
     if event.first != 0 and (event.reports != former or event.flags & CONFLICTING != conflicted):
         if former != 0:
-            answer_all(join, row, address, LABELLED, former_value)
+            answer_all(join, row, address, LABELLED, former_value, answered(join))
         else:
-            answer_all(join, row, address, unlabelled(join), join.unlabelled)
+            answer_all(join, row, address, unlabelled(join), join.unlabelled, answered(join))
     return DONE
 
 
