@@ -243,12 +243,12 @@ class Watcher(Service):
         mark = row["source_partition"], row["next_offset"], NEVER if time <= EARLIEST else time, row["idle"]
         found: Steps = []
         partitions = max(row["partitions"] or self._counts[stream], row["source_partition"] + 1)
-        if partitions > watch.merge.sources:  # what was due without further ones, wherever batches are cut
+        if partitions > watch.merge.marks.count:  # what was due without further ones, wherever batches are cut
             found += self._watched_stream(stream)
-            watch.merge.grow(partitions)
-        all_awake = watch.merge.all_awake
+            watch.merge.marks.grow(partitions)
+        all_awake = watch.merge.marks.all_awake
         fresh = watch.merge.take(*mark, self._fitting(stream, part))
-        if not (all_awake and watch.merge.all_awake):  # who comes first decides then, wherever batches are cut
+        if not (all_awake and watch.merge.marks.all_awake):  # who comes first decides then, wherever batches are cut
             found += self._watched_stream(stream)
         if watch is refused:
             self._passed |= {of.name: 0 for of, rows in part.items() if fresh and len(rows)}
@@ -262,7 +262,7 @@ class Watcher(Service):
     def _calm(self, refused: StreamWatch) -> list[tuple[ModelIdentity, DriftEnd]]:
         """What is refused no more, as far as rows say that records of a topic pass since refusals of it were told."""
         passed = {
-            topic: self._passed.get(topic, 0) / max(self._watch(stream).merge.sources, 1)
+            topic: self._passed.get(topic, 0) / max(self._watch(stream).merge.marks.count, 1)
             for stream, topic in PASSED.items()
         }
         return [

@@ -10,9 +10,8 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.records.drift_parts import NAMES, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
-from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
-from headrace.streaming.watermarks.sources import ALWAYS
+from headrace.streaming.watermarks.source_marks import SourceMarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +42,7 @@ class SourceMerge:
     """
 
     def __init__(self) -> None:
-        self.next_offset, self._progress, self._idle = (np.empty(0, np.int64) for _ in range(3))
+        self.marks = SourceMarks()
         self._waiting: dict[ModelIdentity, list[ModelRows]] = {}
         self._reached = NEVER
 
@@ -51,32 +50,14 @@ class SourceMerge:
         """How many rows wait."""
         return sum(len(rows) for several in self._waiting.values() for rows in several)
 
-    @property
-    def all_awake(self) -> bool:
-        """Whether all sources are waited for: then the order of rows does not depend on that of what is taken up."""
-        return not self._idle.any()
-
-    @property
-    def sources(self) -> int:
-        """How many partitions there are, as far as was told."""
-        return len(self.next_offset)
-
-    def grow(self, count: int) -> None:
-        """There are so many sources, or more: further ones are waited for from now on."""
-        further = max(count - self.sources, 0)
-        self.next_offset = np.append(self.next_offset, np.full(further, -1))
-        self._progress = np.append(self._progress, np.full(further, NEVER))
-        self._idle = np.append(self._idle, np.zeros(further, np.int64))
-
     def take(
         self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
     ) -> int:
         """Take up what a source tells: rows below `next_offset`, after which its time is at `progress`; what it told
         before is left out. How many of the rows are new.
         """
-        self.grow(source + 1)
-        known = int(self.next_offset[source])
-        if next_offset < known:
+        known = self.marks.take(source, next_offset, progress, idle)
+        if known is None:
             return 0
         count = 0
         for model, told in rows.items():
@@ -84,7 +65,6 @@ class SourceMerge:
             if len(fresh):
                 self._waiting.setdefault(model, []).append(fresh)
                 count += len(fresh)
-        self.next_offset[source], self._progress[source], self._idle[source] = next_offset, progress, idle
         return count
 
     def forget(self, model: ModelIdentity) -> int:
@@ -93,10 +73,9 @@ class SourceMerge:
 
     def given(self) -> Iterator[DueRows]:
         """For each model the rows whose turn it is."""
-        awake = self._idle == 0
-        if (self.next_offset[awake] < 0).any():
+        bound = self.marks.bound()
+        if bound is None:
             return
-        bound = int(self._progress[awake].min()) if awake.any() else ALWAYS
         due: dict[ModelIdentity, ModelRows] = {}
         for model, several in list(self._waiting.items()):
             if min(int(part.progress.min()) for part in several) >= bound:
@@ -127,12 +106,7 @@ class SourceMerge:
 
     def columns(self) -> tuple[list[ModelIdentity], dict[str, packing.Column]]:
         """The state: models of waiting rows, and columns."""
-        found: dict[str, packing.Column] = {
-            "next_offset": self.next_offset,
-            "progress": self._progress,
-            "idle": self._idle,
-            "reached": np.array([self._reached]),
-        }
+        found: dict[str, packing.Column] = {**self.marks.columns(), "reached": np.array([self._reached])}
         models = list(self._waiting)
         for number, model in enumerate(models):
             rows = columns_of(joined(self._waiting[model]))
@@ -145,14 +119,7 @@ class SourceMerge:
         Args:
             now: how many sources there are. Raises ContractError when there are fewer than then.
         """
-        known = len(columns["next_offset"])
-        if known > now:
-            raise ContractError(
-                f"state snapshot: of {known} source partitions, now there are {now}: the topic was made anew"
-            )
-        self.next_offset, self._progress, self._idle = (
-            columns[name].astype(np.int64) for name in ("next_offset", "progress", "idle")
-        )
+        self.marks.load(columns, now)
         self._reached = int(columns["reached"][0])
         for number, model in enumerate(models):
             rows = rows_of({name: columns[f"waiting.{number}.{name}"] for name in NAMES})

@@ -39,7 +39,7 @@ def given(merge: SourceMerge) -> list[tuple[int, int]]:
 def test_rows_wait_for_who_may_tell_earlier_ones() -> None:
     """Up to the slowest source, those of the same time by source; the rest when it has gone on."""
     merge = SourceMerge()
-    merge.grow(2)
+    merge.marks.grow(2)
     merge.take(0, 3, 30, False, rows(0, 10, 20, 30))
     assert given(merge) == []
     merge.take(1, 2, 20, False, rows(1, 10, 15))
@@ -52,7 +52,7 @@ def test_rows_wait_for_who_may_tell_earlier_ones() -> None:
 def test_who_is_idle_is_not_waited_for() -> None:
     """Until it comes back."""
     merge = SourceMerge()
-    merge.grow(2)
+    merge.marks.grow(2)
     merge.take(0, 2, 20, False, rows(0, 10, 20))
     merge.take(1, 0, -1, True, {})
     assert given(merge) == [(10, 0)]
@@ -66,7 +66,7 @@ def test_who_is_idle_is_not_waited_for() -> None:
 def test_what_was_told_before_is_left_out() -> None:
     """Whole parts, and rows of a part that reaches back."""
     merge = SourceMerge()
-    merge.grow(1)
+    merge.marks.grow(1)
     merge.take(0, 2, 20, False, rows(0, 10, 20))
     merge.take(0, 1, 10, False, rows(0, 10))
     merge.take(0, 4, 50, False, rows(0, 10, 20, 30, 40))
@@ -76,17 +76,17 @@ def test_what_was_told_before_is_left_out() -> None:
 def test_partitions_that_are_added_are_waited_for_from_when_that_is_told() -> None:
     """Not before, whoever goes on with a snapshot; and they tell so themselves, at the latest."""
     before = SourceMerge()
-    before.grow(1)
+    before.marks.grow(1)
     before.take(0, 2, 30, False, rows(0, 10, 20))
     grown = SourceMerge()
     grown.load(*before.columns(), 2)
-    assert (grown.sources, len(grown)) == (1, 2)
-    grown.grow(2)
+    assert (grown.marks.count, len(grown)) == (1, 2)
+    grown.marks.grow(2)
     assert given(grown) == []
     grown.take(1, 0, -1, True, {})
     assert given(grown) == [(10, 0), (20, 0)]
     grown.take(3, 1, 25, False, rows(3, 15))
-    assert grown.sources == 4
+    assert grown.marks.count == 4
     grown.take(0, 3, 40, False, rows(0, 30, first=2))
     assert given(grown) == []
     grown.take(2, 0, -1, True, {})

@@ -54,9 +54,10 @@ class TakesByArrival(SourceMerge):
     """Nobody is waited for."""
 
     def given(self) -> Iterator[DueRows]:
-        idle, self._idle = self._idle, np.ones_like(self._idle)
+        marks = self.marks
+        idle, marks._idle = marks._idle, np.ones_like(marks._idle)
         yield from super().given()
-        self._idle = idle
+        marks._idle = idle
 
 
 class LosesLate(Merges):
