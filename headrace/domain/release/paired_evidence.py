@@ -145,6 +145,27 @@ class PairedEvidence:
         )  # fmt: skip  # the events and the question, the state, the answer
         return harm, safety
 
+    def follow(self, candidate: Floats, champion: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        """Know of pairs and take matured events in, in one order: where a label is NaN, the pair becomes known (as
+        `foresee`), else its event is taken in (as `take`). The logarithm of (harm, safety) after each.
+
+        Raises ValueError as `take` does, but for labels that are NaN.
+        """
+        self._check(candidate, champion)
+        if np.isinf(labels).any() or len(labels) != len(candidate):
+            raise ValueError("a label is not finite, or there are others than pairs")
+        harm, safety = np.empty(len(labels)), np.empty(len(labels))
+        _take(
+            frozen(candidate), frozen(champion), frozen(labels), self._rules,
+            self._wealth, self._scale, self._sums, self._counts, harm, safety,
+        )  # fmt: skip  # the events and the question, the state, the answer
+        return harm, safety
+
+    @property
+    def known(self) -> int:
+        """Pairs that were foreseen."""
+        return int(self._counts[_KNOWN])
+
     @property
     def log_harm(self) -> float:
         """The natural logarithm of the evidence for harm; 0 before any event."""
@@ -252,6 +273,12 @@ def _take(
     share, offset, bound = rules[0], rules[1], rules[2]
     largest = 1.0 if bound == 0.0 else bound
     for event in range(len(labels)):
+        if np.isnan(labels[event]):  # no label yet: see `follow`
+            _furthest(candidate[event], champion[event], rules, sums)
+            counts[_KNOWN] += 1
+            harm[event] = harm[event - 1] if event else _log(wealth[HARM], scale[HARM])
+            safety[event] = safety[event - 1] if event else _log(wealth[SAFETY], scale[SAFETY])
+            continue
         before = counts[_EVENTS]
         counts[_EVENTS] += 1
         _furthest(candidate[event], champion[event], rules, sums)

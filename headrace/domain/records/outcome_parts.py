@@ -1,0 +1,166 @@
+"""What a partition of outcomes tells whoever pairs them: the content of a release part whose source is `outcomes`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.columnar import packing
+from headrace.columnar.hashes import codes_of
+from headrace.columnar.jit import frozen, kernel
+from headrace.columnar.partitioner import partitions_of
+from headrace.domain.release.evidence.outcome_rows import Ints, OutcomeRows
+from headrace.errors import ContractError
+from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
+
+Floats = npt.NDArray[np.float64]
+Partitions = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomePart:
+    """What a batch of a partition tells.
+
+    Attributes:
+        digests: of the models that rows name by number.
+        rows: first outcomes, of any model and arm.
+        corrected, repeated: int64 by model: corrections of outcomes, and predictions that came again.
+    """
+
+    digests: tuple[str, ...]
+    rows: OutcomeRows
+    corrected: Ints
+    repeated: Ints
+
+
+class OutcomePartition:
+    """How far truth is whole in a partition of outcomes: a fold of its records.
+
+    Each partition of the exchange, that is each join, tells outcomes in its own order, beside them before which event
+    time it has told all (`mature_before`). Its rows reach all partitions of outcomes, so a partition is as far as the
+    join is from which it heard least. Of a join that it never heard of it waits, until it is idle.
+
+    Args:
+        joins: partitions of the exchange: the join of an event follows from its id.
+
+    Attributes:
+        next_offset: after the newest record.
+    """
+
+    def __init__(self, joins: int) -> None:
+        self._reached = np.full(joins, NEVER, np.int64)
+        self.next_offset = 0
+
+    def progress(self, idle: bool) -> int:
+        """Before which event time all outcomes are told, milliseconds; of an idle partition what the furthest join
+        said: nothing waits for the others then. The year 1 while that is not known.
+        """
+        return max(int(self._reached.max() if idle else self._reached.min()), EARLIEST)
+
+    def advance(self, batch: Batch, number: int) -> OutcomePart:
+        """Take records in, of the partition `number`; what they tell."""
+        columns = batch.columns
+        self.next_offset = int(batch.offset[-1]) + 1
+        ids = columns["event_id"]
+        before = columns["mature_before"].cast(pa.int64()).fill_null(NEVER).to_numpy(zero_copy_only=False)
+        progress = np.empty(len(batch), np.int64)
+        _reach(self._reached, partitions_of(ids, len(self._reached)), frozen(before), progress)
+        revision = columns["revision"].to_numpy(zero_copy_only=False)
+        models = columns["model"].field("digest").cast(pa.string()).dictionary_encode()
+        model = models.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        count, first = len(models.dictionary), revision == 0
+        at = slice(None) if first.all() else np.flatnonzero(first)
+        rows = OutcomeRows(
+            progress,
+            np.full(len(batch), number, np.int64),
+            batch.offset.astype(np.int64, copy=False),
+            model,
+            codes_of(ids).view(np.int64),
+            columns["event_time"].cast(pa.int64()).to_numpy(zero_copy_only=False),
+            columns["score"].to_numpy(zero_copy_only=False),
+            columns["label"].fill_null(np.nan).to_numpy(zero_copy_only=False),
+        ).take(at)
+        corrected, repeated = (np.bincount(model[some], minlength=count) for some in (revision > 0, revision < 0))
+        return OutcomePart(tuple(models.dictionary.to_pylist()), rows, corrected, repeated)
+
+    def dump(self) -> bytes:
+        """As JSON."""
+        return json.dumps({"reached": self._reached.tolist(), "next_offset": self.next_offset}).encode()
+
+    def load(self, snapshot: bytes) -> None:
+        """Take over what `dump` wrote. Joins that were added since were never heard of. Raises ContractError where
+        there are fewer than then.
+        """
+        said = json.loads(snapshot)
+        known, now = len(said["reached"]), len(self._reached)
+        if known > now:
+            raise ContractError(f"state snapshot: of {known} partitions of the exchange, now there are {now}")
+        self._reached[:known], self.next_offset = said["reached"], said["next_offset"]
+
+
+@kernel("i8[::1] i4[::1] ~i8[::1] i8[::1]")
+def _reach(reached: Ints, join: Partitions, before: Ints, progress: Ints) -> None:
+    """How far all joins were before each record; `reached`, by join, goes on."""
+    least = reached.min()
+    for row in range(len(join)):
+        progress[row] = least
+        former = reached[join[row]]
+        if before[row] > former:
+            reached[join[row]] = before[row]
+            if former == least:
+                least = reached.min()
+
+
+NO_TRUTH = np.nan
+_EVENTS = ("key", "time")
+_ROWS = ("progress", "offset", "model", "score", "label")
+
+
+def pack(part: OutcomePart) -> bytes:
+    """A part as bytes. What rows of one event share is told once where they follow one another: some 10 bytes a row."""
+    rows = part.rows
+    begins = np.ones(len(rows), np.bool_)
+    begins[1:] = (rows.key[1:] != rows.key[:-1]) | (rows.time[1:] != rows.time[:-1])
+    known = ~np.isnan(rows.label)
+    columns: dict[str, packing.Column] = {
+        "digests": packing.json_column(part.digests),
+        "source": rows.source[:1],
+        "begins": begins.astype(np.uint8),
+        "known": known.astype(np.uint8),
+        "corrected": part.corrected.astype(np.int64),
+        "repeated": part.repeated.astype(np.int64),
+    }
+    columns |= {name: getattr(rows, name)[begins] for name in _EVENTS}
+    columns |= {name: getattr(rows, name) for name in _ROWS} | {"label": np.where(known, rows.label, 0.0)}
+    return packing.pack(columns, level=1)
+
+
+def unpack(payload: bytes) -> OutcomePart:
+    """What `pack` took. Raises ContractError for bytes that are damaged, or hold something else."""
+    columns = packing.unpack(payload)
+    try:
+        begins = columns["begins"] != 0
+        event = np.cumsum(begins) - 1
+        count = len(begins)
+        whole = {name: columns[name][event] for name in _EVENTS} | {name: columns[name] for name in _ROWS}
+        whole["source"] = np.repeat(columns["source"].astype(np.int64), count) if count else np.empty(0, np.int64)
+        whole["label"] = np.where(columns["known"] != 0, columns["label"], NO_TRUTH)
+        digests = tuple(str(digest) for digest in packing.json_of(columns["digests"]))
+        part = OutcomePart(
+            digests, OutcomeRows.of(whole), columns["corrected"].astype(np.int64), columns["repeated"].astype(np.int64)
+        )
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise ContractError(f"a part of outcomes is damaged: {error}") from None
+    model = part.rows.model
+    if len(part.corrected) != len(digests) or len(part.repeated) != len(digests):
+        raise ContractError("a part of outcomes is damaged: models and counts differ in number")
+    if count and (int(model.min()) < 0 or int(model.max()) >= len(digests)):
+        raise ContractError("a part of outcomes is damaged: a row is of a model that is not named")
+    if not np.isfinite(part.rows.score).all() or np.isinf(part.rows.label).any():
+        raise ContractError("a part of outcomes is damaged: a score or a label is not finite")
+    return part

@@ -1,0 +1,72 @@
+"""Outcomes as columns, as stage two pairs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.columnar import packing
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeRows:
+    """First outcomes of predictions.
+
+    Attributes:
+        progress: int64, before which event time all outcomes of their partition were told before each, milliseconds;
+            never falls within a partition.
+        source: int64, the partition of outcomes.
+        offset: int64.
+        model: int64, number of the model among those that stand beside.
+        key: int64, 64 bits of a hash of the event's id.
+        time: int64, of the event, milliseconds.
+        score: float64, finite.
+        label: float64; NaN of an event that matured without one.
+    """
+
+    progress: Ints
+    source: Ints
+    offset: Ints
+    model: Ints
+    key: Ints
+    time: Ints
+    score: Floats
+    label: Floats
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def take(self, rows: Ints | Flags | slice) -> OutcomeRows:
+        """Some of them, in this order."""
+        return OutcomeRows(*(getattr(self, name)[rows] for name in NAMES))
+
+    def columns(self) -> dict[str, packing.Column]:
+        """By name."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    @classmethod
+    def of(cls, columns: Mapping[str, packing.Column]) -> OutcomeRows:
+        """What `columns` gave. Raises KeyError where one is missing, ValueError where they differ in length."""
+        whole = [columns[name].astype(np.int64, copy=False) for name in NAMES[:6]]
+        progress, source, offset, model, key, time = whole
+        score, label = (columns[name].astype(np.float64, copy=False) for name in NAMES[6:])
+        if len({len(column) for column in (*whole, score, label)}) > 1:
+            raise ValueError("columns of outcomes differ in length")
+        return cls(progress, source, offset, model, key, time, score, label)
+
+    @classmethod
+    def joined(cls, parts: Iterable[OutcomeRows]) -> OutcomeRows:
+        """All of them, one after the other."""
+        several = [NO_ROWS, *parts]
+        return cls.of({name: np.concatenate([getattr(part, name) for part in several]) for name in NAMES})
+
+
+NAMES = tuple(field.name for field in fields(OutcomeRows))
+NO_ROWS = OutcomeRows.of({name: np.empty(0, np.int64) for name in NAMES})
