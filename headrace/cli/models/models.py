@@ -12,9 +12,11 @@ from headrace.cli.options import Bootstrap, Json, Store, contracts_of
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.package import added_lines, check_line, listing, paper, sheet
 from headrace.cli.render.progress import TerminalProgress
+from headrace.cli.render.reproduction import reproduction_lines
 from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.operations.models.description import describe
 from headrace.operations.models.inventory import inventory
+from headrace.operations.models.reproduction import reproduce
 from headrace.operations.models.store_access import store_at
 from headrace.operations.models.verification import add_package, verify_package
 from headrace.operations.plan_changes.plan_topic import facts_of
@@ -31,6 +33,9 @@ Held = Annotated[
 Named = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME (its newest version), NAME@VERSION, or the start of a digest.")
 ]
+
+REPRODUCED = {"identical": 0, "different": 1, "gone": 3}
+"""Exit codes."""
 
 
 @app.command("list")
@@ -60,7 +65,7 @@ def show(
     bootstrap: Bootstrap = None,
     json: Json = False,
 ) -> None:
-    """Show all that a package says of itself: inputs, parameters, lineage, libraries, metrics, reference profile."""
+    """Show all that a package says of itself: inputs, parameters, lineage, libraries, metrics, and its model card."""
     facts = (lambda: _facts(pipeline, bootstrap)) if pipeline else None
     package = describe(store_at(models), model, facts)
     if json:
@@ -113,6 +118,27 @@ def add(
     else:
         paper(soft_wrap=True).print(*added_lines(package, pipeline), sep="\n")
     raise typer.Exit(0 if package.added else 1)
+
+
+@app.command("reproduce")
+def again(
+    model: Named,
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Whose model it is.")],
+    models: Store = "models",
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Train a stored model again from its offsets, with its parameters, and say whether it is the same, to the bit.
+
+    Exit code 0: identical; 1: different, it says in what; 3: not known, for records that it was made of are gone.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = reproduce(settings, contracts, model, models, TerminalProgress(quiet=json))
+    if json:
+        print_json(found)
+    else:
+        paper(soft_wrap=True).print(*reproduction_lines(found), sep="\n")
+    raise typer.Exit(REPRODUCED[found.state])
 
 
 def _facts(pipeline: str | None, bootstrap: str | None) -> list[PlanFact]:

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from headrace.cli.render.card import card_lines
 from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.models.package import SAMPLE, Manifest
 from headrace.operations.models.description import PackageDescription
@@ -89,6 +90,8 @@ def sheet(package: PackageDescription) -> Iterator[RenderableType]:
         yield _pairs(values) if values else "  nothing is told"
     yield "\n[bold]inputs[/], with their values in training"
     yield _inputs(package)
+    if package.card is not None:
+        yield from card_lines(package.card)
     if package.plans is not None:
         yield "\n[bold]plans[/]"
         yield from (escape(f"  {use.plan_version}: {use.part}, {use.time}, {use.actor}") for use in package.plans)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.models.card import CardGroup, Contributions, ModelCard, sorted_by_size
+from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.training.attribution_reference import HeldOutContributions
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.evaluation import brier, evaluate
@@ -47,6 +51,12 @@ def completed(
         }
     )
     return found.model_copy(update={"limits": tuple(_limits(found, fitted, held_out))})
+
+
+def rule_of(pipeline: Pipeline) -> dict[str, Any]:
+    """What the pipeline file says of labels, as a card keeps it."""
+    found: dict[str, Any] = {} if pipeline.labels is None else json.loads(json.dumps(asdict(pipeline.labels)))
+    return found
 
 
 def judged(rows: Dataset, scores: Floats) -> dict[str, float]:

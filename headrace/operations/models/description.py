@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from headrace.domain.models.card import ModelCard
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plan_log import PlanFact
@@ -28,9 +29,13 @@ class PackagePlace(BaseModel):
 
 
 class PackageDescription(Manifest, PackagePlace):
-    """A package's place and its manifest in one; `plans` are those that name it, None when nobody asked."""
+    """A package's place and its manifest in one; `plans` are those that name it, None when nobody asked.
+
+    `card`: what it says of itself beyond; None where nothing.
+    """
 
     plans: tuple[PlanUse, ...] | None
+    card: ModelCard | None = None
 
     @property
     def title(self) -> str:
@@ -47,10 +52,10 @@ def describe(store: ModelStore, model: str, facts: Callable[[], Sequence[PlanFac
 
     Raises:
         ConfigurationError: there is none; says what there is.
-        ContractError: its manifest cannot be read.
+        ContractError: its manifest or its card cannot be read.
     """
     stored = choose(store.packages(), model)
     manifest = store.manifest(stored)
     plans = None if facts is None else tuple(uses(facts(), stored.digest))
     place = {"digest": stored.digest, "uri": stored.uri, "stored": stored.stored, "files": stored.files}
-    return PackageDescription.model_validate({**place, "plans": plans, **dict(manifest)})
+    return PackageDescription.model_validate({**place, "plans": plans, "card": store.card(stored), **dict(manifest)})

@@ -15,6 +15,7 @@ from headrace.domain.pipeline.truth import said_of
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.training import dataset
 from headrace.domain.training.bootstrap import train_offline
+from headrace.domain.training.job.outcome_topic import within
 from headrace.domain.training.trainer import trainer_of
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import publish_plan
@@ -92,7 +93,8 @@ def train_model(
         trainer_of(request.trainer)  # one that is not there is said before topics are read
     spec, connection = contracts.pipeline, settings.connection
     with progress.stage("reading features and labels"):
-        features = between(read_topic(connection, contracts.channel("features"))[0], request.start, request.stop)
+        features, _ = read_topic(connection, contracts.channel("features"))
+        features = between(features, request.start, request.stop)
         labels, _ = read_topic(connection, contracts.channel("labels"))
     if request.as_of is not None:
         labels = dataset.known_by(labels, request.as_of)
@@ -124,6 +126,7 @@ def train_model(
             as_of=request.as_of,
             revision=revision(),
             offsets=offsets,
+            bounds=(request.start, request.stop),
             progress=grow,
         )
     played = None
@@ -146,11 +149,7 @@ def train_model(
 
 def between(features: pa.Table, start: int | None, stop: int | None) -> pa.Table:
     """Rows with start <= event time < stop, milliseconds; None leaves an end open."""
-    times = dataset.milliseconds(features["event_time"])
-    kept = np.ones(len(times), np.bool_)
-    kept &= times >= start if start is not None else True
-    kept &= times < stop if stop is not None else True
-    return features.filter(pa.array(kept))
+    return features.filter(within(features["event_time"], start, stop))
 
 
 def used(rows: pa.Table) -> dict[int, tuple[int, int]]:

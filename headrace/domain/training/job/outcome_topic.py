@@ -129,11 +129,11 @@ def read_outcomes(
         clock.note(batch.columns)
         seen += batch.columns.num_rows
         progress(seen)
-        rows = np.flatnonzero(_within(milliseconds(batch.columns["event_time"]), order.start, order.stop))
+        rows = within(batch.columns["event_time"], order.start, order.stop)
         columns = [batch.columns[name] for name in names]
         columns += [pa.array(np.asarray(batch.partition)), pa.array(np.asarray(batch.offset))]
         whole = arrays.RecordBatch.from_arrays(columns, schema=kept)
-        batches += published(pa.Table.from_batches([whole.take(pa.array(rows))])).to_batches()
+        batches += published(pa.Table.from_batches([whole.filter(rows)])).to_batches()
     return ReadOutcomes(pa.Table.from_batches(batches, schema=kept), clock, tuple(unreadable))
 
 
@@ -143,8 +143,10 @@ def structs(pipeline: Pipeline) -> set[str]:
     return {pipeline.locate(column)[0] for column in read_of}
 
 
-def _within(times: Any, start: int | None, stop: int | None) -> Any:
-    kept = np.ones(len(times), np.bool_)
-    kept &= times >= start if start is not None else True
-    kept &= times < stop if stop is not None else True
-    return kept
+def within(times: Any, start: int | None, stop: int | None) -> Any:
+    """Which event times (a column) lie in [start, stop), milliseconds, as Arrow booleans; None leaves an end open."""
+    found = milliseconds(times)
+    kept = np.ones(len(found), np.bool_)
+    kept &= found >= start if start is not None else True
+    kept &= found < stop if stop is not None else True
+    return pa.array(kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,6 +17,7 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Pipeline, Retrain, expand
 from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.training.card_figures import rule_of
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.job.order import TrainingOrder, TrainingProgress, TrainingResult, WindowCandidate
 from headrace.domain.training.job.outcome_topic import ReadOutcomes, fixed, read_outcomes
@@ -92,9 +93,7 @@ def build(
     as_of = read.known.moment if order.as_of is None else order.as_of
     data = outcome_rows(read.rows, expand(pipeline), pipeline.labels, as_of, Segments(pipeline))
     recipe = replace(recipe_of(order, pipeline), as_of=as_of, offsets={topic: read.offsets})
-    window = CardWindow(
-        start=order.start, stop=order.stop, as_of=as_of, labels=labels_rule(pipeline), unreadable=read.lost
-    )
+    window = CardWindow(start=order.start, stop=order.stop, as_of=as_of, labels=rule_of(pipeline), unreadable=read.lost)
     best, windows = best_window(
         data,
         recipe,
@@ -140,12 +139,6 @@ def recipe_of(order: TrainingOrder, pipeline: Pipeline) -> Recipe:
         revision=order.revision,
         clock=pipeline.clock_features,
     )
-
-
-def labels_rule(pipeline: Pipeline) -> dict[str, Any]:
-    """What the pipeline file says of labels, as a card keeps it."""
-    found: dict[str, Any] = {} if pipeline.labels is None else json.loads(json.dumps(asdict(pipeline.labels)))
-    return found
 
 
 def given(order: TrainingOrder) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""`headrace models reproduce`: a stored model trained again is the same, or it is said what is otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cli.main import application
+from headrace.domain.models.package import load, pack
+from headrace.domain.models.store import ModelStore
+from headrace.domain.training.job.child import run_training
+from headrace.domain.training.job.order import TrainingOrder, TrainingResult, WindowCandidate
+from tests.training.meters import DRIFT, HOUR, MINUTE, ROWS, Meters
+
+Command = Callable[..., tuple[int, Any]]
+WINDOWS = (
+    WindowCandidate(kind="since", name="drift", start=DRIFT * MINUTE),
+    WindowCandidate(kind="sliding", name="day", length=24 * HOUR),
+    WindowCandidate(kind="growing", name="growing", half_life=6 * HOUR),
+)
+
+
+@pytest.fixture
+def headrace(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command; its exit code and the JSON that it prints."""
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        code = application()([*arguments, "--json"], prog_name="headrace", standalone_mode=False)
+        return int(code or 0), json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_reproduce(kafka: str, tmp_path: Path, headrace: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From outcomes and from features and labels; another pipeline file, another package and lost records are told."""
+    meters = Meters(tmp_path / "meters", kafka)
+    meters.fill()
+    for name, value in meters.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    order = TrainingOrder(pipeline=str(meters.path), version="1", trees=10, windows=WINDOWS, stop=(ROWS - 100) * MINUTE)
+    result = run_training(order, tmp_path / "job")
+    assert isinstance(result, TrainingResult), result
+    assert [window.name for window in result.windows] == [window.name for window in WINDOWS]
+    assert result.chosen == "drift", "the others know a world that is gone"
+
+    meters.fill(0, 60)  # what comes later has no part in it
+    named = ("--pipeline", str(meters.path), "--bootstrap", kafka)
+    code, told = headrace("models", "reproduce", "meters@1", *named)
+    assert (code, told["state"], told["again"]) == (0, "identical", result.digest), told
+    _, shown = headrace("models", "show", "meters@1")
+    assert shown["card"]["chosen"] == "drift"
+
+    store = ModelStore(meters.environment()["HEADRACE_MODELS"], tmp_path / "cache")
+    package = load(store.fetch(result.uri, result.digest), result.digest)
+    forged = package.manifest.model_copy(
+        update={"version": "2", "libraries": {**package.manifest.libraries, "onnx": "1"}}
+    )
+    assert package.reference is not None
+    store.put(
+        pack(forged, package.graph, package.reference, package.held_out, package.model_card, package.continuation)
+    )
+    code, told = headrace("models", "reproduce", "meters@2", *named)
+    assert (code, told["state"]) == (1, "different")
+    assert [one["what"] for one in told["circumstances"]] == ["library onnx"]
+    assert [one["what"] for one in told["differences"]] == ["model.yaml: libraries.onnx"]
+
+    meters.path.write_text(meters.path.read_text().replace("unlabelled_is: 0", "unlabelled_is: 0, expires_after: 91d"))
+    code, told = headrace("models", "reproduce", "meters@1", *named)
+    assert code == 1
+    assert [one["what"] for one in told["circumstances"]] == ["pipeline file, labels: expires_after"]
+    assert [one["what"] for one in told["differences"]] == ["card.json: window.labels.expires_after"]
