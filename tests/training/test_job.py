@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
+import psutil
 import pytest
 
 from headrace.domain.models.package import load
 from headrace.domain.training.job.child import run_training
 from headrace.domain.training.job.order import (
+    JobLimits,
+    TrainingFailure,
     TrainingOrder,
     TrainingProgress,
     TrainingResult,
+    WindowCandidate,
 )
-from tests.training.meters import Meters
+from tests.sources import ROOT
+from tests.training.meters import HOUR, Meters
+from tests.training.outsiders import install
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +64,115 @@ def test_a_job_trains_from_outcomes(meters: Meters, tmp_path: Path) -> None:
     again = run_training(fixed, tmp_path, environment=meters.environment("others"))
     assert isinstance(again, TrainingResult), again
     assert again.digest == result.digest, "what came meanwhile is not of the order"
+
+
+@pytest.fixture(scope="module")
+def outsiders(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where a package of trainers that is not ours is installed."""
+    return str(install(tmp_path_factory.mktemp("outside")))
+
+
+def test_a_trainer_of_another_package(meters: Meters, outsiders: str, tmp_path: Path) -> None:
+    """It is named like ours, its package is among the libraries, and what it prints disturbs nothing."""
+    order = order_of(
+        meters,
+        trainer="stump",
+        trees=None,
+        windows=(
+            WindowCandidate(kind="growing", name="growing", half_life=10 * HOUR),
+            WindowCandidate(kind="continued", name="on", base_version="1", base_digest="sha256:" + "0" * 64),
+        ),
+    )
+    result = run_training(order, tmp_path, environment=meters.environment() | {"PYTHONPATH": outsiders})
+    assert isinstance(result, TrainingResult), result
+    assert result.trainer == "stump"
+    manifest = load(Path(result.uri.removeprefix("file://")), result.digest).manifest
+    assert manifest.libraries["outsiders"] == "3.1"
+    on = next(window for window in result.windows if window.name == "on")
+    assert on.why is not None
+    assert "not to be had" in on.why
+    assert "no line of the job's" in (tmp_path / "training.log").read_text()
+
+
+FAILURES: list[tuple[str, JobLimits, str, str]] = [
+    ("hog", JobLimits(memory=2 << 30), "memory", "limits.memory"),
+    ("spin", JobLimits(cpu_s=8), "cpu", "more than 8 s of processors"),
+    ("sleeper", JobLimits(wall_s=10), "time", "limits.wall_s"),
+    ("wrong", JobLimits(), "crashed", "no attribute 'nothing'"),
+    ("dead", JobLimits(), "crashed", "ended by SIGABRT"),
+    ("liar", JobLimits(), "contract", "differs from trainer liar"),
+    ("stumps", JobLimits(), "refused", "did you mean stump"),
+]
+
+
+@pytest.mark.slow
+def test_failures(meters: Meters, outsiders: str, tmp_path: Path) -> None:
+    """Each has a kind of its own and says what to do, and leaves no process."""
+
+    def ran(case: tuple[str, JobLimits, str, str]) -> TrainingResult | TrainingFailure:
+        trainer, limits, _, _ = case
+        pids = {"pids": str(tmp_path / "pids")} if trainer == "sleeper" else {}
+        order = order_of(meters, trainer=trainer, trees=None, parameters=pids, limits=limits)
+        return run_training(order, tmp_path / trainer, environment=meters.environment() | {"PYTHONPATH": outsiders})
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(ran, FAILURES))
+    for (trainer, _, kind, said), failure in zip(FAILURES, found, strict=True):
+        assert isinstance(failure, TrainingFailure), trainer
+        assert failure.kind == kind, (trainer, failure)
+        assert said in failure.reason, trainer
+        assert not failure.passing
+    assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
+
+
+def test_a_job_that_is_told_to_end(meters: Meters, outsiders: str, tmp_path: Path) -> None:
+    """It ends with all that it started; and so it does when its parent is killed."""
+    order = order_of(meters, trainer="sleeper", trees=None, parameters={"pids": str(tmp_path / "pids")})
+    environment = meters.environment() | {"PYTHONPATH": outsiders}
+    stop = Event()
+
+    def told(message: TrainingProgress | TrainingOrder) -> None:
+        if isinstance(message, TrainingProgress) and message.stage == "fit":
+            stop.set()
+
+    failure = run_training(order, tmp_path / "one", told, stop, environment)
+    assert isinstance(failure, TrainingFailure)
+    assert (failure.kind, failure.passing) == ("stopped", True)
+    assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
+
+    (tmp_path / "pids").unlink()
+    (tmp_path / "given.json").write_text(order.dump())
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)],
+        env={**os.environ, **environment, "PYTHONPATH": f"{ROOT}:{outsiders}"},
+    )
+    await_true(lambda: (tmp_path / "pids").exists() and bool((tmp_path / "pids").read_text()))
+    parent.kill()
+    parent.wait()
+    assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from headrace.domain.training.job.child import run_training
+from headrace.domain.training.job.order import parse_order
+folder = Path(sys.argv[1])
+run_training(parse_order((folder / "given.json").read_bytes()), folder / "two")
+"""
+
+
+def await_true(ready: Callable[[], bool], within: float = 120) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + within
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)  # Polls another process: there is no event to wait for.
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether processes end soon, or have; one that nobody reaps has ended."""
+    await_true(
+        lambda: not any(psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE for p in pids)
+    )
+    return True
