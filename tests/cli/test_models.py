@@ -85,7 +85,7 @@ def test_a_sheet_tells_all(store: ModelStore, terminal: Terminal) -> None:
     for part in (digest, "abc123", "by_hand", "[0] 3 to 203", "customer.nb_tx_1d", "200, 5 positive (2.50%)"):
         assert part in out
     document = terminal.json("models", "show", "m@1")
-    assert list(document) == ["digest", "uri", "stored", "files", *Manifest.model_fields, "plans"]
+    assert list(document) == ["digest", "uri", "stored", "files", *Manifest.model_fields, "plans", "card"]
     assert document["files"] == ["model.onnx", "model.yaml"]
     assert "no sample.bin" in " ".join(out.split())
     assert document["reference"] == {"amount": [1.0, 2.0, 3.0]}
