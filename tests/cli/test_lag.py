@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console, RenderableType
 
 from headrace.cli.pipeline.lag import each, together
-from headrace.cli.render.package import WIDE
+from headrace.cli.render.models.package import WIDE
 from headrace.operations.topics.lag import COUNTED, Lag
 
 FOUND = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headrace.cli.render.package import WIDE, listing
+from headrace.cli.render.models.package import WIDE, listing
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.errors import ConfigurationError

@@ -12,7 +12,7 @@ from rich.console import Console
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import drawing, print_json
 from headrace.cli.render.drift import drift_sheet, incident_sheet, supposed_sheet, witness_sheet
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.cli.render.progress import TerminalProgress
 from headrace.cli.render.remarks import note
 from headrace.domain.drift.first_values import LEARNT

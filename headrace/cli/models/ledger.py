@@ -8,7 +8,7 @@ import typer
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.cli.render.release.ledger import check_sheet, entry_sheet, ledger_sheet
 from headrace.operations.ledger.ledger_check import check_ledger
 from headrace.operations.ledger.ledger_query import LedgerWish, ledger_entries, told

@@ -10,9 +10,9 @@ from rich.markup import escape
 
 from headrace.cli.options import Bootstrap, Json, Store, contracts_of
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import added_lines, check_line, listing, paper, sheet
+from headrace.cli.render.models.package import added_lines, check_line, listing, paper, sheet
+from headrace.cli.render.models.reproduction import reproduction_lines
 from headrace.cli.render.progress import TerminalProgress
-from headrace.cli.render.reproduction import reproduction_lines
 from headrace.domain.plans.plan_log import PlanFact, newest
 from headrace.operations.models.description import describe
 from headrace.operations.models.inventory import inventory

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, Store, contracts_of, one_of
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.cli.render.plan import change_sheet, history_sheet, plan_sheet, refused_sheet
 from headrace.cli.render.progress import TerminalProgress
 from headrace.errors import ConfigurationError

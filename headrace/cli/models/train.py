@@ -10,8 +10,8 @@ from rich.console import Console
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
+from headrace.cli.render.models.training import training_sheet
 from headrace.cli.render.progress import TerminalProgress
-from headrace.cli.render.training import training_sheet
 from headrace.domain.training.trainer import TRAINERS
 from headrace.operations.models.parameters import parameters_of
 from headrace.operations.models.training import TrainingRequest, train_model

@@ -10,7 +10,7 @@ from rich.console import Console
 from headrace.cli.options import Bootstrap, FromTime, Json, Store, ToTime, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.event import narrate
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.operations.history.event_history import event_history
 from headrace.operations.history.story import NothingFound
 from headrace.operations.models.store_access import store_at

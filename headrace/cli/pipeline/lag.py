@@ -12,7 +12,7 @@ from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.lag import Lag, measure

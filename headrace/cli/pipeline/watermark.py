@@ -10,7 +10,7 @@ from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, milliseconds
 from headrace.cli.render.documents import print_json
-from headrace.cli.render.package import paper
+from headrace.cli.render.models.package import paper
 from headrace.errors import ConfigurationError
 from headrace.operations.time_spans import minute
 from headrace.operations.topics.event_time import PartitionWatermark, mend_watermark, watermarks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from headrace.cli.render.package import COUNTS
+from headrace.cli.render.models.package import COUNTS
 from headrace.operations.models.training import TrainedModel
 
 

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.render.card import card_lines
+from headrace.cli.render.models.card import card_lines
 from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.models.package import SAMPLE, Manifest
 from headrace.operations.models.description import PackageDescription

@@ -1,0 +1,1 @@
+"""Model packages, their cards, and what became of training, on paper."""
