@@ -29,7 +29,7 @@ class EvaluationFigures:
         groups: by segment, group and figure, the same.
         gaps: by segment and figure, the largest gap of the candidate between two groups.
         latency: milliseconds of one golden row, 99th percentile.
-        memory: bytes at most while it scored the golden rows.
+        memory: bytes at most that opening it took.
         agreement: of the inputs that contribute most to the champion's answers, the share that the candidate's have.
     """
 

@@ -95,6 +95,15 @@ def outcome_rows(
         ContractError: an input is no column of the outcomes.
         ConfigurationError: labels are no classes, or of one class only.
     """
+    events, value = events_of(outcomes, rule, as_of)
+    return labelled_rows(events, value, inputs, as_of, segments)
+
+
+def events_of(outcomes: pa.Table, rule: Labels | None, as_of: int) -> tuple[pa.Table, npt.NDArray[np.float64]]:
+    """Each event once, as its published arm's outcome said last, and its label, float64, NaN where it is not known.
+
+    See `outcome_rows`, also for what it raises.
+    """
     said = published(outcomes)
     if not said.num_rows:
         raise ConfigurationError("there are no outcomes of published predictions in this window; take a longer one")
@@ -110,7 +119,7 @@ def outcome_rows(
     if rule is not None and rule.unlabelled_is is not None:
         value[held < 0] = rule.unlabelled_is
         value[milliseconds(said["event_time"])[last] + rule.matures_after > as_of] = np.nan
-    return labelled_rows(said.take(pa.array(last)), value, inputs, as_of, segments)
+    return said.take(pa.array(last)), value
 
 
 def published(outcomes: pa.Table) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,11 +101,13 @@ def read_outcomes(
     connection: Connection,
     contracts: Contracts,
     progress: Callable[[int], None] = lambda records: None,
+    further: Collection[str] = (),
 ) -> ReadOutcomes:
     """What a fixed order names.
 
     Args:
         progress: told how many records were read so far.
+        further: columns beside those that the pipeline's model and segments read.
 
     Raises:
         ConfigurationError: the order is not fixed.
@@ -117,7 +119,7 @@ def read_outcomes(
     channel, pipeline = contracts.channel("outcomes"), contracts.pipeline
     wanted = [Range(partition, start, stop) for partition, (start, stop) in order.offsets.items()]
     schema = channel.codec.reader.arrow
-    names = [name for name in schema.names if name in (*OF_ROWS, *structs(pipeline))]
+    names = [name for name in schema.names if name in (*OF_ROWS, *structs(pipeline), *further)]
     places = [pa.field("_partition", pa.int32()), pa.field("_offset", pa.int64())]
     kept = pa.schema([*(schema.field(name) for name in names), *places])
     clock, seen = KnownUntil(pipeline.labels, order.exchange_partitions), 0

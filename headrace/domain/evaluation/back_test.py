@@ -1,0 +1,152 @@
+"""A candidate and the champion on the same recent outcomes: the figures that gates ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.domain.evaluation.paired_figures import paired_figures
+from headrace.domain.models.model_loader import OpenArm, Pass
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.pipeline.release.spec import Release
+from headrace.domain.pipeline.segments import WHOLE, Segments
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.quality.comparison.paired_tests import Difference
+from headrace.domain.quality.comparison.pairs import Pair
+from headrace.domain.quality.fairness import gaps
+from headrace.domain.quality.score_table import LEAST_CAP, tabulated
+from headrace.domain.release.gates import EvaluationFigures, top_agreement
+from headrace.domain.training.dataset import milliseconds
+
+PIECE = 65_536
+"""Rows that models score at once."""
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackTest:
+    """Labelled events that both models answered.
+
+    Attributes:
+        pair: the champion's scores (`a`), the candidate's (`b`), and labels.
+        times: int64, event times in milliseconds, ascending.
+        entities: whom they are of.
+        groups: (segment, group) -> bool, the rows of each group that there are any of.
+        columns: of these rows, as the outcomes have them.
+        known: labelled events that one of the two was fitted on, which are left out.
+        unanswered: labelled events that the candidate gave no finite score, and those of the champion.
+    """
+
+    pair: Pair
+    times: npt.NDArray[np.int64]
+    entities: pa.Array
+    groups: Mapping[tuple[str, str], Flags]
+    columns: pa.RecordBatch
+    known: int
+    unanswered: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+
+def back_test(events: pa.Table, labels: Floats, champion: OpenArm, candidate: OpenArm, pipeline: Pipeline) -> BackTest:
+    """Score all labelled events that neither of the two was fitted on, nor had its threshold chosen by.
+
+    Args:
+        events: columns of outcomes, each event once.
+        labels: float64 [events], NaN where not known.
+        champion, candidate: open on the schema of `events`.
+        pipeline: its segments.
+
+    Raises ContractError where a model does not run on the rows.
+    """
+    times = milliseconds(events["event_time"])
+    labelled = ~np.isnan(labels)
+    knew = _knew(champion, times) | _knew(candidate, times)
+    rows = np.flatnonzero(labelled & ~knew)
+    rows = rows[np.argsort(times[rows], kind="stable")]
+    (batch,) = events.take(pa.array(rows)).combine_chunks().to_batches() or [
+        pa.RecordBatch.from_pylist([], schema=events.schema)
+    ]
+    scores = [_scores(arm, batch) for arm in (champion, candidate)]
+    finite = [np.isfinite(each) for each in scores]
+    both = np.flatnonzero(finite[0] & finite[1])
+    kept = batch.take(pa.array(both))
+    pair = Pair(scores[0][both], scores[1][both], labels[rows][both], champion.threshold, candidate.threshold)
+    groups = {} if not len(both) else dict(_groups(kept, pipeline))
+    unanswered = (int((~finite[1]).sum()), int((~finite[0]).sum()))
+    known = int((labelled & knew).sum())
+    return BackTest(pair, times[rows][both], kept["entity"], groups, kept, known, unanswered)
+
+
+def _groups(columns: pa.RecordBatch, pipeline: Pipeline) -> Iterator[tuple[tuple[str, str], Flags]]:
+    for group, members in Segments(pipeline).groups(columns):
+        if group != WHOLE and members is not None:
+            yield group, members
+
+
+def _knew(arm: OpenArm, times: npt.NDArray[np.int64]) -> Flags:
+    """Which events a model was fitted on, or tuned by, by their times."""
+    found = np.zeros(len(times), np.bool_)
+    models = (*arm.models, arm.stacking) if arm.stacking else arm.models
+    for model in models:
+        manifest = model.package.manifest
+        for span in (manifest.training, manifest.tuned):
+            if span is not None:
+                found |= (times >= span.start) & (times <= span.end)
+    return found
+
+
+def _scores(arm: OpenArm, columns: pa.RecordBatch) -> Floats:
+    found = np.empty(columns.num_rows)
+    for start in range(0, columns.num_rows, PIECE):
+        piece = columns.slice(start, PIECE)
+        found[start : start + piece.num_rows] = arm.score(Pass(piece, lambda: 0.0))
+    return found
+
+
+def figures_of(rules: Release, tested: BackTest, pipeline: Pipeline) -> EvaluationFigures:
+    """What the gates of a pipeline ask of a back-test; what a package costs is not among it."""
+    worth = pipeline.value
+    differences = paired_figures(tested.pair, set(rules.gates), tested.times, tested.entities, worth)
+    groups = {
+        segment: {
+            group: _within(tested, members, set(wanted), pipeline)
+            for (name, group), members in tested.groups.items()
+            if name == segment
+        }
+        for segment, wanted in rules.groups.items()
+    }
+    fairness = {}
+    if rules.fairness is not None:
+        segment = rules.fairness.segment
+        tables = {
+            group: tabulated(tested.pair.b[members], tested.pair.labels[members], max(LEAST_CAP, int(members.sum())))
+            for (name, group), members in tested.groups.items()
+            if name == segment
+        }
+        fairness = {segment: gaps(tables, tested.pair.threshold_b, worth)}
+    return EvaluationFigures(outcomes=len(tested), differences=differences, groups=groups, gaps=fairness)
+
+
+def _within(tested: BackTest, members: Flags, names: set[str], pipeline: Pipeline) -> Mapping[str, Difference]:
+    pair = tested.pair
+    inside = replace(pair, a=pair.a[members], b=pair.b[members], labels=pair.labels[members])
+    rows = pa.array(np.flatnonzero(members))
+    return paired_figures(inside, names, tested.times[members], tested.entities.take(rows), pipeline.value)
+
+
+def agreement_of(rules: Release, champion: OpenArm, candidate: ModelPackage) -> float | None:
+    """How far both models rest on the same inputs, by their cards; None where one has none, or is an ensemble."""
+    if rules.explanations is None or len(champion.models) != 1 or champion.stacking is not None:
+        return None
+    cards = champion.models[0].package.model_card, candidate.model_card
+    if cards[0] is None or cards[1] is None:
+        return None
+    first, second = cards[0].contributions.inputs, cards[1].contributions.inputs
+    return top_agreement(first, second, rules.explanations.top)
