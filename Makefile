@@ -103,7 +103,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upg
 	$(COMPILE) --extra dev --output-file requirements/dev.txt
 	$(COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/run.txt
 	$(COMPILE) --extra gpu --constraint requirements/dev.txt --output-file requirements/run-gpu.txt
-	$(COMPILE) --extra cpu --extra train --constraint requirements/dev.txt --output-file requirements/run-train.txt
+	$(COMPILE) --extra cpu --extra train --extra retrain --constraint requirements/dev.txt --output-file requirements/run-train.txt
 
 .PHONY: clean
 clean: ## stop the parts of this directory and remove all that was made here; the shared download cache stays

@@ -12,10 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
-    "dev.txt": ("cpu", "train", "local", "plot", "drift", "dev"),
+    "dev.txt": ("cpu", "train", "retrain", "local", "plot", "drift", "dev"),
     "run.txt": ("cpu",),
     "run-gpu.txt": ("gpu",),
-    "run-train.txt": ("cpu", "train"),
+    "run-train.txt": ("cpu", "train", "retrain"),
 }
 
 

@@ -149,7 +149,9 @@ def _members(settings: Settings, pipeline: Pipeline) -> Iterator[GroupMember]:
             continue
         for _, view, _ in entry.groups(pipeline):
             own = told | {"view": view} if view else told
-            yield GroupMember(entry, entry.build(entry.settings(**own)))
+            made = entry.build(entry.settings(**own))
+            if isinstance(made, Runner):  # Others read topics that never grow, and keep nothing by partition.
+                yield GroupMember(entry, made)
 
 
 def _wait_until_empty(admin: Admin, groups: list[str], library: Library) -> None:

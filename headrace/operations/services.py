@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import Any
 
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.settings import Settings
-from headrace.streaming.task.runner import Runner
 
 EACH_VIEW = "view.*"
 """Stands for the topics of all views that another entity keys than the events; as the only input: a group for each."""
@@ -35,6 +35,7 @@ class ServiceEntry:
         state: what it remembers, in memory and in checkpoints; empty for nothing.
         store: whether it needs the online store.
         models: whether it opens models of the model store.
+        trains: whether it has models trained: it needs the extras `train` and `retrain`.
         dark: whether nobody who waits for an answer notices when it is slow or away.
         asked: whether a pipeline has work for it.
         port: where its container answers probes and scrapers.
@@ -48,6 +49,7 @@ class ServiceEntry:
     state: str = ""
     store: bool = False
     models: bool = False
+    trains: bool = False
     dark: bool = False
     asked: Callable[[Pipeline], bool] = lambda _: True
     port: int = 9100
@@ -67,9 +69,9 @@ class ServiceEntry:
         """A module of its folder, imported now."""
         return import_module(f"{self.module}.{name}")
 
-    def build(self, settings: Settings) -> Runner:
+    def build(self, settings: Settings) -> ServiceMember:
         """A member as it is before it opens anything; imports all that the service needs."""
-        made: Callable[[Any], Runner] = self.part("app").build
+        made: Callable[[Any], ServiceMember] = self.part("app").build
         return made(settings)
 
     def groups(self, pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -144,6 +146,16 @@ SERVICES: Mapping[str, ServiceEntry] = {
             reads=("control", "plans", "release-parts"),
             writes=("release-parts", "ledger"),
             state="the end of the ledger",
+        ),
+        ServiceEntry(
+            "retrain",
+            "RetrainSettings",
+            reads=("control",),
+            writes=("control",),
+            models=True,
+            trains=True,
+            dark=True,
+            asked=lambda pipeline: pipeline.retrain is not None,
         ),
     )
 }

@@ -14,7 +14,7 @@ from headrace.operations.remarks import FATES, REMARKS, WORDS, said
 from headrace.streaming.records.avro_codec import REASONS
 from services.enrich import event_gate as admitting
 from services.labels.service import FATES as KNOWN_FATES
-from tests.docs.tables import runners
+from tests.docs.tables import members
 from tests.members import ROOT
 from tests.sources import sources
 
@@ -40,6 +40,9 @@ PLAIN = {
     "headrace_drift_incidents_total": "what was written",
     "headrace_drift_harms_total": "what was written",
     "headrace_release_ledger_entries_total": "what was written",
+    "headrace_retrain_answers_total": "what was written",
+    "headrace_trainings_total": "what was written",
+    "headrace_training_jobs_total": "started again with the same order",
 }
 """Counters of what changes no figure, each with the reason."""
 PAGES = " ".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
@@ -49,7 +52,7 @@ CALLS = {"Reject", "InvalidRecord", "Finding", "Bad"}
 
 def counters() -> set[str]:
     """Every counter of every service."""
-    registries = [runner.metrics.registry for runner in runners().values()]
+    registries = [member.metrics.registry for member in members().values()]
     collectors = [collector for registry in registries for collector in registry._collector_to_names]
     return {f"{collector._name}_total" for collector in collectors if isinstance(collector, Counter)}
 

@@ -42,7 +42,10 @@ class System:
     def __init__(self, directory: Path, addresses: Mapping[str, str]) -> None:
         self.directory = directory
         self.name = f"card_fraud_{uuid.uuid4().hex[:8]}"
-        folders = {folder: str(directory / folder.strip("/")) for folder in ("/tmp/models", "/tmp/headrace", "/models")}
+        folders = {
+            folder: str(directory / folder.strip("/"))
+            for folder in ("/tmp/models", "/tmp/trainings", "/tmp/headrace", "/models")
+        }
         self.places = {**addresses, **folders}
         self.ports = dict(zip(SERVICES, map(str, process.free_ports(len(SERVICES))), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

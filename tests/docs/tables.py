@@ -16,9 +16,9 @@ from headrace.domain.pipeline.workspace import Workspace, builtin
 from headrace.operations.remarks import WORDS
 from headrace.operations.services import SERVICES
 from headrace.streaming.contracts.topics import Topic, load_topics
+from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings
-from headrace.streaming.task.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = ROOT / "pipelines/card_fraud.yaml"
@@ -57,7 +57,7 @@ def _default(name: str, field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "unset" if value in (None, "") else f"`{value}`"
+    return "unset" if value in (None, "", ()) else f"`{value}`"
 
 
 def metrics() -> str:
@@ -66,8 +66,8 @@ def metrics() -> str:
     known = {row[0] for row in _metrics(shared)}
     rows = [(*row, "all") for row in _metrics(shared)]
     owners: dict[tuple[str, str, str, str], list[str]] = {}
-    for service, runner in runners().items():
-        for row in _metrics(runner.metrics.registry):
+    for service, member in members().items():
+        for row in _metrics(member.metrics.registry):
             if row[0] not in known:
                 owners.setdefault(row, []).append(service)
     rows += [(*row, ", ".join(services)) for row, services in owners.items()]
@@ -84,7 +84,7 @@ def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def runners() -> dict[str, Runner]:
+def members() -> dict[str, ServiceMember]:
     """One member of each service, as it is before it opens anything."""
     return {name: kind.build(kind.settings(pipeline="card_fraud")) for name, kind in SERVICES.items()}
 
@@ -92,16 +92,13 @@ def runners() -> dict[str, Runner]:
 def services() -> str:
     """Every service: what it reads, what it writes, whether it keeps state; from its wiring."""
     rows = []
-    for name, runner in runners().items():
-        wiring = runner.wiring
+    for name, member in members().items():
+        wiring = member.wiring
         reads = [*(channel.logical for channel in wiring.inputs), *wiring.facts]
-        writes = [*wiring.outputs, wiring.dead_letters.logical]
-        if runner.service.stateful:
-            writes.append(wiring.checkpoints.logical)
         remembered = SERVICES[name].state
-        assert bool(remembered) == bool(runner.service.stateful), name
+        assert bool(remembered) == (wiring.checkpoints.logical in member.written), name
         state = f"{remembered}, in memory and in checkpoints" if remembered else "none"
-        rows.append((f"`{name}`", _codes(reads), _codes(writes), state))
+        rows.append((f"`{name}`", _codes(reads), _codes(member.written), state))
     return table(("service", "reads", "writes", "state"), rows)
 
 
@@ -150,14 +147,16 @@ def containers() -> str:
         lines = [f"{entry.name}:"]
         if entry.dark:
             lines.insert(0, "# The dark: it may be slow, or away, and nobody who waits for a prediction notices.")
-        lines += ["  <<: *service", f"  command: [python, -m, {entry.module}]"]
+        own |= {"HEADRACE_TRAININGS": "/tmp/trainings"} if entry.trains else {}
+        described = "[*trainer, *service]" if entry.trains else "*service"
+        lines += [f"  <<: {described}", f"  command: [python, -m, {entry.module}]"]
         if own:
             lines += ["  environment:", "    <<: *settings", *(f"    {name}: {value}" for name, value in own.items())]
         else:
             lines += ["  environment: *settings"]
         lines += ["  cpu_shares: 256"] if entry.dark else []
         lines += ["  volumes:", "    - kernels:/var/cache/numba"]
-        lines += ["    - models:/models:ro"] if entry.models else []
+        lines += [f"    - models:/models{'' if entry.trains else ':ro'}"] if entry.models else []
         lines += [f"  depends_on: *{'stored' if entry.store else 'fed'}"]
         blocks.append("\n".join(f"  {line}" for line in lines))
     return "\n\n".join(blocks)

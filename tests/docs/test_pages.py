@@ -14,7 +14,7 @@ from headrace.cli.main import COMMANDS, load
 from headrace.streaming.contracts.topics import load_topics
 from headrace.streaming.process import main as serving
 from services.enrich.settings import EnrichSettings
-from tests.docs.tables import ROOT, TABLES, Place, place, runners
+from tests.docs.tables import ROOT, TABLES, Place, members, place
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LATER = {"docs/benchmarks.md"}
@@ -27,16 +27,15 @@ def test_table_says_what_the_code_says(where: Place) -> None:
     assert place(*where)[1] == TABLES[where]() + "\n"
 
 
-@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow", "drift"])
+@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow", "drift", "retrain"])
 def test_topics_know_their_services(service: str) -> None:
     """What a service is wired to read and write is what the topics' files say of it, both ways."""
-    runner = runners()[service]
-    wiring = runner.wiring
+    member = members()[service]
+    wiring = member.wiring
     reads = {*(channel.logical for channel in wiring.inputs), *wiring.facts}
-    writes = {*wiring.outputs, wiring.dead_letters.logical}
-    if runner.service.stateful:
+    writes = {*member.written}
+    if wiring.checkpoints.logical in writes:
         reads.add(wiring.checkpoints.logical)
-        writes.add(wiring.checkpoints.logical)
     files = load_topics([ROOT / "topics"])
     assert {name.partition(".")[0] for name in reads} == {n for n, topic in files.items() if service in topic.consumers}
     assert {name.partition(".")[0] for name in writes} == {

@@ -81,7 +81,7 @@ def test_every_section_is_read(card_fraud: Pipeline) -> None:
     assert card_fraud.value is not None
     assert card_fraud.value.false_negative == -100
     assert card_fraud.retrain is not None
-    assert card_fraud.retrain.on == ("drift", "scorecard", "schedule")
+    assert card_fraud.retrain.on == ("drift", "schedule")
     assert card_fraud.release is not None
     assert card_fraud.release.canary == (0.05, 0.25, 1.0)
     assert card_fraud.release.fairness is not None

@@ -14,7 +14,7 @@ from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import Input, Manifest, ModelPackage, pack
 from headrace.domain.models.sessions import ForestSession, OnnxSession, SessionSettings, open_session
-from headrace.domain.pipeline.sections import TRAINERS as NAMED
+from headrace.domain.pipeline.retrain.section import TRAINERS as NAMED
 from headrace.domain.training import graphs, xgboost_trainer
 from headrace.domain.training import model_build as trainer
 from headrace.domain.training import trainer as fitting

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from importlib.metadata import entry_points
 from typing import Any
 
 from headrace.domain.pipeline import form as forms
@@ -12,6 +11,7 @@ from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.release.section import RELEASE_KEYS, read_release
+from headrace.domain.pipeline.retrain.section import RETRAIN_EXAMPLE, RETRAIN_KEYS, read_retrain
 from headrace.domain.pipeline.spec import (
     DRIFT_MODES,
     Column,
@@ -20,7 +20,6 @@ from headrace.domain.pipeline.spec import (
     Labels,
     Latency,
     Model,
-    Retrain,
     ScorecardsSection,
     Segment,
     Value,
@@ -29,10 +28,6 @@ from headrace.domain.pipeline.spec import (
 )
 
 OUTPUTS = ("probability", "value")
-TRIGGERS = ("drift", "scorecard", "schedule")
-TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
-TRAINER_GROUP = "headrace.trainers"
-"""The group of entry points under which installed packages offer trainers of their own."""
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
 LABELS_EXPIRE = 90 * DAY
@@ -249,30 +244,6 @@ def read_drift(form: Form) -> Drift:
     return Drift(1 if budget is None else budget, mode, accepted, 0.1 if tolerance is None else tolerance)
 
 
-def trainer_names() -> tuple[str, ...]:
-    """Trainers that there are: ours, then those that installed packages offer, by name; nothing of them is loaded."""
-    offered = {found.name for found in entry_points(group=TRAINER_GROUP)}
-    return (*TRAINERS, *sorted(offered - set(TRAINERS)))
-
-
-def read_retrain(form: Form, problems: Problems) -> Retrain:
-    """The `retrain` section."""
-    triggers: list[str] = []
-    for node in form.items("on", "[drift, schedule]"):
-        text = forms.text(node, problems)
-        if text is not None and text not in TRIGGERS:
-            problems.add(node, f"nothing is called {text} that could start a training", closest(text, TRIGGERS))
-        elif text is not None:
-            triggers.append(text)
-    return Retrain(
-        on=tuple(triggers),
-        trainer=form.choice("trainer", trainer_names()) or "lightgbm",
-        window=form.duration("window", least=1) or 7 * DAY,
-        cooldown=form.duration("cooldown") or 0,
-        per_month=form.whole("per_month", 0),
-    )
-
-
 def read_latency(form: Form) -> Latency:
     """The `latency` section."""
     return Latency(form.duration("target", least=1) or 50)
@@ -287,7 +258,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
     "value": (("true_positive", "false_positive", "true_negative", "false_negative"), "{true_positive: 100}"),
     "drift": (("false_alarms_per_month", "mode", "accept_after", "tolerance"), "{false_alarms_per_month: 1}"),
-    "retrain": (("on", "trainer", "window", "cooldown", "per_month"), "{on: [drift], window: 7d}"),
+    "retrain": (RETRAIN_KEYS, RETRAIN_EXAMPLE),
     "release": (RELEASE_KEYS, "{approvals: 1}"),
     "latency": (("target",), "{target: 50ms}"),
 }
@@ -317,7 +288,7 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     if (form := section("drift")) is not None:
         found["drift"] = read_drift(form)
     if (form := section("retrain")) is not None:
-        found["retrain"] = read_retrain(form, problems)
+        found["retrain"] = read_retrain(form, "labels" in root, problems)
     if (form := section("release")) is not None:
         found["release"] = read_release(form, segments, classes(root), problems)
     if (form := section("latency")) is not None:

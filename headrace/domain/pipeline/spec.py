@@ -10,6 +10,7 @@ from typing import Literal
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.expressions import Expression
 from headrace.domain.pipeline.release.spec import Release
+from headrace.domain.pipeline.retrain.spec import Retrain
 
 FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
 Otherwise = Literal["reject", "impute", "warn"]
@@ -278,17 +279,6 @@ class Drift:
     mode: str = DRIFT_MODES[0]
     accept_after: int | None = None
     tolerance: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Retrain:
-    """When and how models are trained anew; durations in milliseconds."""
-
-    on: tuple[str, ...] = ()
-    trainer: str = "lightgbm"
-    window: int = 7 * 86_400_000
-    cooldown: int = 0
-    per_month: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from headrace.domain.models.card import CardWindow, ModelCard
 from headrace.domain.models.checks.sandbox import admit
 from headrace.domain.models.package import ModelPackage
 from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.pipeline.segments import Segments
-from headrace.domain.pipeline.spec import Pipeline, Retrain, expand
+from headrace.domain.pipeline.spec import Pipeline, expand
 from headrace.domain.training.card_figures import rule_of
 from headrace.domain.training.dataset import assemble, newest
 from headrace.domain.training.model_build import Recipe, train

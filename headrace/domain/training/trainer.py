@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.pipeline.document import closest
-from headrace.domain.pipeline.sections import TRAINER_GROUP, trainer_names
+from headrace.domain.pipeline.retrain.section import TRAINER_GROUP, trainer_names
 from headrace.domain.training.dataset import Dataset
 from headrace.errors import ConfigurationError
 

@@ -27,6 +27,22 @@ def configure(form: Literal["json", "console"], **context: Any) -> None:
     structlog.contextvars.bind_contextvars(**context)
 
 
+def adopt(*names: str) -> None:
+    """Have warnings and errors of libraries that log by the standard library said in our form, and nothing else."""
+    for name in names:
+        library = logging.getLogger(name)
+        library.handlers, library.propagate = [_Adoption(logging.WARNING)], False
+        library.setLevel(logging.WARNING)
+
+
+class _Adoption(logging.Handler):
+    """Says again what a library logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info if record.exc_info and record.exc_info[0] is not None else None
+        structlog.get_logger(room=record.name).log(record.levelno, record.getMessage(), exc_info=error)
+
+
 def logger(name: str) -> Any:
     """A logger that resolves its configuration when first used."""
     return structlog.get_logger(room=name)

@@ -12,10 +12,10 @@ from typing import Any
 from headrace.errors import ConfigurationError, ContractError, Fenced
 from headrace.streaming.process.health import PortTaken
 from headrace.streaming.process.logs import configure, logger
+from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.settings import Settings, read_settings
 from headrace.streaming.process.signals import heard
 from headrace.streaming.records.dead_letters import DeadLetterLimit
-from headrace.streaming.task.runner import Runner
 
 DONE = 0
 CRASHED = 1
@@ -27,7 +27,7 @@ LAST_WORDS_S = 5.0
 """How long a process that is to end may take to say why."""
 
 
-def main(service: str, kind: type[Settings], build: Callable[[Any], Runner]) -> int:
+def main(service: str, kind: type[Settings], build: Callable[[Any], ServiceMember]) -> int:
     """Read settings from the environment and serve; a wrong setting is said before anything opens."""
     try:
         settings = read_settings(kind)
@@ -38,7 +38,7 @@ def main(service: str, kind: type[Settings], build: Callable[[Any], Runner]) -> 
     return serve(service, settings, build)
 
 
-def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> int:
+def serve(service: str, settings: Settings, build: Callable[[Any], ServiceMember]) -> int:
     """Run one member until it is told to stop, and say how it went.
 
     Exit codes: 0 drained; 1 a defect or a lost store, restart; 2 settings or contracts are wrong, a restart will not
@@ -79,7 +79,7 @@ def serve(service: str, settings: Settings, build: Callable[[Any], Runner]) -> i
     return code
 
 
-def _run(runner: Runner) -> int:
+def _run(runner: ServiceMember) -> int:
     """The exit code of how it went."""
     log = logger("serving")
     try:

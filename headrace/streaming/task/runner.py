@@ -89,6 +89,13 @@ class Runner:
         """Whether the process may hang when it ends in the ordinary way: a producer that hung was left behind."""
         return self._delivery is not None and len(self._delivery.left) > 0
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Logical names of the topics that it writes."""
+        wiring = self.wiring
+        state = (wiring.checkpoints.logical,) if self.service.stateful else ()
+        return (*wiring.outputs, wiring.dead_letters.logical, *state)
+
     def stop(self) -> None:
         """Finish the batch at hand, commit, leave. Safe to call from a signal handler."""
         self._stop.set()

@@ -1,0 +1,182 @@
+"""What is said of trainings: who asks for one, what is answered, and what becomes of it.
+
+| type | said when |
+|---|---|
+| `retrain_asked` | a person, the schedule or the volume asks for a training |
+| `retrain_started` | a trigger is answered by a training |
+| `retrain_ignored` | it is answered by a rule that keeps it from starting one |
+| `retrain_progress` | the training comes to its next stage |
+| `retrain_finished` | it made a package |
+| `retrain_failed` | it made none |
+| `model_registered` | a package is there that may be judged |
+| `model_evaluated` | it was judged on recent outcomes |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from headrace.domain.control.base import ControlFinding
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainAsked(ControlFinding):
+    """A training is asked for.
+
+    Attributes:
+        source: `person`, `schedule` or `volume`.
+        reason: why, in a sentence.
+    """
+
+    type: ClassVar[str] = "retrain_asked"
+
+    source: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainStarted(ControlFinding):
+    """The answer to a trigger: a training.
+
+    Attributes:
+        trigger: the event that it answers; that event's identity.
+        source: what kind of trigger that is: `drift`, `harm`, `schedule`, `volume` or `person`.
+        run: identity of the training.
+        order: JSON, what the job is told; a job that is started again is told the same.
+        chain: how many trainings in a row began with a finding about the model that the one before had made.
+        used: trainings of this calendar month (UTC), this one among them.
+        per_month: as many as there may be; None: no bound.
+    """
+
+    type: ClassVar[str] = "retrain_started"
+
+    trigger: str = ""
+    source: str = ""
+    run: str = ""
+    order: str = ""
+    chain: int = 0
+    used: int = 0
+    per_month: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainIgnored(ControlFinding):
+    """The answer to a trigger: none, by a rule.
+
+    Attributes:
+        trigger, source: as of `RetrainStarted`.
+        rule: its name, as `domain.retrain.policy` has them.
+        because: the same in a sentence.
+        until: milliseconds since the epoch until when the rule holds; None: no time ends it.
+    """
+
+    type: ClassVar[str] = "retrain_ignored"
+
+    trigger: str = ""
+    source: str = ""
+    rule: str = ""
+    because: str = ""
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainProgress(ControlFinding):
+    """A training is at a stage, told once for each; `said`: JSON, what the job said of it."""
+
+    type: ClassVar[str] = "retrain_progress"
+
+    run: str = ""
+    stage: str = ""
+    said: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainFinished(ControlFinding):
+    """A training made a package.
+
+    Attributes:
+        run: identity of the training.
+        model: `name@version`.
+        digest: the identity of the package.
+        seconds: from the answer to the end of the job, by the clock.
+        cpu_s: seconds of processors that the job took.
+        log: where the job's log is, on the machine of the service.
+        result: JSON, what the job said at its end, but for its order.
+    """
+
+    type: ClassVar[str] = "retrain_finished"
+
+    run: str = ""
+    model: str = ""
+    digest: str = ""
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    log: str = ""
+    result: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainFailed(ControlFinding):
+    """A training made none; `problem` says why, `log` where the job's log is."""
+
+    type: ClassVar[str] = "retrain_failed"
+
+    run: str = ""
+    problem: str = ""
+    seconds: float = 0.0
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRegistered(ControlFinding):
+    """A package is there that may be judged.
+
+    Attributes:
+        model: `name@version`.
+        digest: the identity of the package.
+        uri: where it is.
+        run: the training that made it; empty where a person did.
+        figures: JSON, what it did on rows that were held out, by the name of the figure.
+    """
+
+    type: ClassVar[str] = "model_registered"
+
+    model: str = ""
+    digest: str = ""
+    uri: str = ""
+    run: str = ""
+    figures: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvaluated(ControlFinding):
+    """It was judged on recent outcomes, beside the champion.
+
+    Attributes:
+        model, digest, run: as of `ModelRegistered`.
+        verdict: `passed` or `failed`.
+        because: of a failure, the gates that it did not pass.
+        figures: JSON, those that the verdict rests on.
+    """
+
+    type: ClassVar[str] = "model_evaluated"
+
+    model: str = ""
+    digest: str = ""
+    run: str = ""
+    verdict: str = ""
+    because: str = ""
+    figures: str = "{}"
+
+
+RETRAIN_KINDS = (
+    RetrainAsked,
+    RetrainStarted,
+    RetrainIgnored,
+    RetrainProgress,
+    RetrainFinished,
+    RetrainFailed,
+    ModelRegistered,
+    ModelEvaluated,
+)

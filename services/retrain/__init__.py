@@ -1,0 +1,1 @@
+"""Answers each trigger of a training, and has trainings run, one at a time."""

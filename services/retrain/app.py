@@ -1,0 +1,20 @@
+"""The edge of `retrain`: the control topic, and the program that trains."""
+
+from __future__ import annotations
+
+import sys
+
+from headrace.domain.pipeline.wiring import read_contracts
+from services.retrain.member import RetrainMember
+from services.retrain.settings import RetrainSettings
+
+JOB = (sys.executable, "-m", "headrace.domain.training.job", "--with-parent")
+"""What trains, unless an operator says otherwise."""
+
+
+def build(settings: RetrainSettings) -> RetrainMember:
+    """A member of `retrain`: triggers to answers, and trainings."""
+    contracts = read_contracts(settings)
+    wiring = contracts.wiring("retrain", settings, "control", ["control"], beside=["outcomes", "exchange"])
+    command = settings.job or JOB
+    return RetrainMember(contracts.pipeline, wiring, contracts.channel("outcomes"), command, settings)

@@ -1,0 +1,301 @@
+"""One member of `retrain`: an agent that takes control events, a thread that answers them, and a job at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from headrace.domain.control.base import ControlFinding
+from headrace.domain.control.events import ControlEvent
+from headrace.domain.control.retrain import ModelRegistered, RetrainFailed, RetrainFinished, RetrainProgress
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.retrain.answer import ACTOR
+from headrace.domain.retrain.history import TrainingRun
+from headrace.errors import ConfigurationError
+from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.process.health import Health
+from headrace.streaming.process.logs import logger
+from headrace.streaming.process.metrics import Metrics
+from services.retrain.authentication import options, passed_over
+from services.retrain.job import JobEnd, TrainingJob
+from services.retrain.metrics import RetrainMetrics
+from services.retrain.order import order_here
+from services.retrain.outcome_count import OutcomeCount
+from services.retrain.settings import RetrainSettings
+from services.retrain.stall import LagWatch, StallBound, Stalled
+from services.retrain.tenure import Tenure, now_ms
+
+log = logger("retrain")
+T = TypeVar("T")
+TURN_S = 0.25
+SECOND = 1000
+COUNT_EVERY = 10
+"""Looks at the schedule for each look at the volume."""
+
+
+class RetrainMember:
+    """Runs until `stop` is called, or what it does fails; then the process is to begin anew.
+
+    Args:
+        pipeline: what it says of trainings.
+        wiring: the control topic, as input and output.
+        outcomes: what a training reads.
+        command: the program of a job, and its arguments.
+        settings: how it runs.
+
+    Attributes:
+        tangled: whether the process may hang when it ends in the ordinary way.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, wiring: Wiring, outcomes: Channel, command: tuple[str, ...], settings: RetrainSettings
+    ) -> None:
+        if pipeline.retrain is None:
+            raise ConfigurationError(f"{pipeline.name} has no section retrain: nothing is to be trained anew")
+        self.wiring = wiring
+        self.settings = settings
+        self.metrics = Metrics()
+        self.counts = RetrainMetrics(self.metrics.registry)
+        self.connection = settings.connection
+        self.health = Health(self.metrics, self.connection.library.monotonic, settings.silence_s)
+        self.tangled = False
+        self.written = tuple(wiring.outputs)
+        self._policy = pipeline.retrain
+        self._outcomes = outcomes
+        self._command = command
+        (self._control,) = wiring.inputs
+        self._entrance = options(self.connection.properties)
+        self._monotonic = self.connection.library.monotonic
+        self._thread = ThreadPoolExecutor(1, "answers")
+        self._tenure = Tenure(
+            self.connection,
+            wiring.pipeline,
+            pipeline.retrain,
+            self._control,
+            outcomes,
+            wiring.beside["exchange"],
+            wiring.group,
+            self.metrics,
+            self.counts,
+        )
+        self._outcome_count = OutcomeCount(self.connection, outcomes)
+        self._told_to_stop = False
+        self._wake: Callable[[], None] = lambda: None
+        self._seated = False
+        self._handled = 0
+        self._busy_at = 0.0
+        self._job: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Finish what is being answered, end the job, leave. Safe from any thread."""
+        self._told_to_stop = True
+        self._wake()
+
+    def run(self) -> None:
+        """Serve. Raises what ended it; then nothing that was not answered counts as handled."""
+        try:
+            port = self.health.serve(self.settings.host, self.settings.port)
+            log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
+            if ignored := passed_over(self.connection.properties):
+                log.info("properties without a counterpart", properties=ignored, of="the consumer of this service")
+            self._check_topics()
+            loop = asyncio.new_event_loop()
+            try:
+                loop.run_until_complete(self._live())
+            except BaseException:
+                self.tangled = True  # Threads of a client that hangs would keep the process.
+                raise
+            loop.close()
+            self._thread.shutdown()
+        finally:
+            self.health.close()
+
+    def _check_topics(self) -> None:
+        """ContractError when a topic does not exist."""
+        consumer = Consumer(self.connection)
+        try:
+            for channel in (self._control, self._outcomes):
+                consumer.partitions(channel.name)
+        finally:
+            consumer.close()
+
+    # ---- life ----------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        try:  # Here, because commands that only ask what the service reads and writes do without Faust.
+            from services.retrain.agent import AgentDuty, AgentPlace, ControlAgent
+        except ModuleNotFoundError as missing:
+            raise ConfigurationError(f"{missing.name} is not installed: pip install 'headrace[retrain]'") from None
+
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = partial(_set, loop, asked)
+        settings = self.settings
+        place = AgentPlace(
+            self.wiring.group,
+            self._control.name,
+            settings.bootstrap,
+            settings.member,
+            settings.session_timeout_ms / SECOND,
+            self._entrance,
+        )
+        agent = ControlAgent(place, AgentDuty(self._be_seated, self._be_unseated, self._handle))
+        self._failure = agent.failure
+        lag = LagWatch(self.connection, self.wiring.group, self._control.name, max(1.0, settings.stall_s / 6))
+        lag.start()
+        self.health.missing = "the control topic is not this member's yet, or another's"
+        try:
+            await agent.start()
+            await self._turn(agent.check, lag, asked)
+        except Stalled:
+            raise  # To leave the group in order may hang as well.
+        except BaseException:
+            await self._leave(agent.stop)
+            raise
+        finally:
+            lag.close()
+        log.info("draining")
+        await self._leave(agent.stop)
+
+    async def _turn(self, check: Callable[[], None], lag: LagWatch, asked: asyncio.Event) -> None:
+        """Until told to stop."""
+        settings, now = self.settings, self._monotonic()
+        bound, look_at, count_at = StallBound(settings.stall_s, now), now, now
+        while not self._told_to_stop:
+            self.health.beat()
+            check()
+            if self._failure.done():
+                self._failure.result()
+            now = self._monotonic()
+            if now >= look_at and self._seated:
+                look_at = now + settings.look_s
+                await self._do(self._tenure.look)
+                if self._policy.volume is not None and now >= count_at:
+                    count_at = now + COUNT_EVERY * settings.look_s
+                    await self._count()
+                self._have_it_trained()
+            behind = lag.behind(now, settings.stall_s / 2)
+            bound.note(behind, self._handled, now)
+            self._report(behind, now)
+            if settings.until_idle_s is not None and self._idle_s(now) >= settings.until_idle_s:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), TURN_S)
+
+    async def _leave(self, stop: Any) -> None:
+        await self._end_job()
+        await stop()
+        await self._do(self._tenure.close)
+
+    async def _count(self) -> None:
+        run = self._tenure.history.newest_run
+        if run is None or run.ended is not None:
+            outcomes = await asyncio.to_thread(self._outcome_count.since, run)
+            await self._do(partial(self._tenure.count, outcomes, run))
+
+    def _report(self, behind: int | None, now: float) -> None:
+        topic = self._control.name
+        self.metrics.owned.set(int(self._seated))
+        self.metrics.idle.set(self._idle_s(now))
+        self.metrics.ready.set(int(self.health.missing is None))
+        self.counts.active.set(int(self._job is not None))
+        if behind is not None:
+            self.metrics.lag_records.labels(topic, "0").set(behind)
+
+    def _idle_s(self, now: float) -> float:
+        return now - self._busy_at if self._seated and self._job is None else 0.0
+
+    # ---- what the agent is told ----------------------------------------------------------------------------------
+
+    async def _be_seated(self) -> None:
+        await self._do(self._tenure.open)
+        self._seated, self.health.missing = True, None
+        self._busy_at = self._monotonic()
+        self._have_it_trained()
+
+    async def _be_unseated(self) -> None:
+        self._seated, self.health.missing = False, "the control topic is another member's"
+        await self._end_job()
+        await self._do(self._tenure.close)
+
+    async def _handle(self, offset: int, value: bytes | None) -> None:
+        await self._do(lambda: self._tenure.take(offset, value))
+        self._handled += 1
+        self._busy_at = self._monotonic()
+        self._have_it_trained()
+
+    async def _do(self, what: Callable[[], T]) -> T:
+        """On the one thread that has to do with the topic's past and answers."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what)
+
+    # ---- jobs ----------------------------------------------------------------------------------------------------
+
+    def _have_it_trained(self) -> None:
+        """Start the job of the training that runs, if it has none: it began just now, or in another life."""
+        run = self._tenure.active
+        if run is not None and self._job is None and self._seated and not self._told_to_stop:
+            self._job = asyncio.ensure_future(self._train(run))
+            self._job.add_done_callback(self._job_over)
+
+    def _job_over(self, job: asyncio.Task[None]) -> None:
+        if self._job is job:
+            self._job = None
+        self._busy_at = self._monotonic()
+        if not job.cancelled() and (error := job.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def _end_job(self) -> None:
+        """Kill the job, if there is one; its training goes on where the topic is taken over."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+            await asyncio.wait([job])
+
+    async def _train(self, run: TrainingRun) -> None:
+        settings = self.settings
+        folder = settings.trainings / self.wiring.pipeline
+        order = order_here(run.order, settings.pipeline)
+        job = TrainingJob(self._command, settings, run.run, order, self._policy.limit / SECOND, folder)
+        self.counts.jobs.inc()
+
+        async def progress(stage: str, said: dict[str, Any]) -> None:
+            if (run.run, stage) not in self._tenure.history.stages:
+                found = RetrainProgress(run.run, stage, json.dumps(said, sort_keys=True))
+                await self._tell(run, (f"progress/{stage}", found))
+
+        end = await job.run(progress)
+        seconds = (now_ms() - run.began) / SECOND
+        log.info("training ended", run=run.run, problem=end.problem, seconds=round(seconds, 1))
+        await self._tell(run, *findings_of(run, end, seconds))
+        self.counts.trainings.labels("finished" if end.result is not None else "failed").inc()
+
+    async def _tell(self, run: TrainingRun, *said: tuple[str, ControlFinding]) -> None:
+        pipeline, time = self.wiring.pipeline, now_ms()
+        events = [
+            ControlEvent(f"{ACTOR}/{run.run}/{name}", pipeline, time, ACTOR, found, run.trigger) for name, found in said
+        ]
+        await self._do(lambda: self._tenure.tell(events))
+
+
+def _set(loop: asyncio.AbstractEventLoop, asked: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(asked.set)
+
+
+def findings_of(run: TrainingRun, end: JobEnd, seconds: float) -> list[tuple[str, ControlFinding]]:
+    """What is told of the end of a training, by the name that identities get."""
+    if end.result is None:
+        return [("failed", RetrainFailed(run.run, end.problem, seconds, str(end.log)))]
+    result = end.result
+    model, digest = f"{result.get('model')}@{result.get('version')}", str(result.get("digest"))
+    figures = json.dumps(result.get("metrics", {}), sort_keys=True)
+    told = json.dumps({name: value for name, value in result.items() if name != "order"}, sort_keys=True)
+    spent = float(result.get("cpu_s", 0.0))
+    return [
+        ("finished", RetrainFinished(run.run, model, digest, seconds, spent, str(end.log), told)),
+        ("registered", ModelRegistered(model, digest, str(result.get("uri", "")), run.run, figures)),
+    ]

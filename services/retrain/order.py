@@ -1,0 +1,58 @@
+"""What a training is ordered: all that its job needs to make the same package again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from headrace.domain.pipeline.retrain.spec import Retrain
+from headrace.domain.retrain.trigger import Trigger
+from headrace.domain.training.job.order import JobLimits, TrainingOrder, WindowCandidate, parse_order
+
+
+def order_of(
+    pipeline: str,
+    policy: Retrain,
+    trigger: Trigger,
+    run: str,
+    now: int,
+    offsets: Mapping[int, tuple[int, int]],
+    exchange_partitions: int,
+) -> TrainingOrder:
+    """The order of a training.
+
+    Its candidates are the last `window` of event time, all rows with those a `window` ago counting half, and where a
+    finding says since when things are other than they were, the rows since then.
+
+    Args:
+        pipeline: its name; whoever carries the order out has it as a file.
+        policy: of the pipeline file.
+        trigger: what started it.
+        run: identity of the training.
+        now: milliseconds since the epoch.
+        offsets: what the outcomes topic holds, by partition.
+        exchange_partitions: how many the exchange has.
+    """
+    windows = [
+        WindowCandidate(kind="sliding", name="sliding", length=policy.window),
+        WindowCandidate(kind="growing", name="growing", half_life=policy.window),
+    ]
+    if trigger.since is not None:
+        windows.append(WindowCandidate(kind="since", name="since", start=trigger.since))
+    day = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%d")
+    seconds = policy.limit / 1000
+    return TrainingOrder(
+        pipeline=pipeline,
+        version=f"{day}-{run.removeprefix('r-')}",
+        offsets=offsets,
+        exchange_partitions=exchange_partitions,
+        trainer=policy.trainer,
+        windows=tuple(windows),
+        limits=JobLimits(memory=policy.memory_mb << 20, cpu_s=seconds, wall_s=seconds),
+    )
+
+
+def order_here(order: str, pipeline: str) -> str:
+    """An order as its job gets it, with the pipeline file of this machine."""
+    return replace(parse_order(order), pipeline=pipeline).dump()

@@ -1,0 +1,83 @@
+"""The service on a real Kafka: each trigger one answer and each training one end, whatever is killed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.domain.control.drift import DriftHarmed, DriftOpened
+from headrace.domain.control.retrain import ModelRegistered, RetrainAsked, RetrainFailed, RetrainFinished
+from tests.retrain.loop import MEMBER, Loop
+
+
+@pytest.fixture
+def loop(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Loop]:
+    """A pipeline with a service that is not started yet."""
+    made = Loop(pipeline_name, tmp_path / "p", kafka)
+    yield made
+    made.close()
+
+
+def test_triggers_are_answered_once_whatever_is_killed(loop: Loop) -> None:
+    """Killed before an answer, between an answer and the end of its job, and asked to drain.
+
+    One answer for each trigger, one training at a time, its job started again with the same order.
+    """
+    loop.say("t0", DriftOpened("i0", "predictions", 5, model="m@1"))
+    member = loop.start(MEMBER)
+    loop.wait(lambda: "t0" in loop.answers(), "the answer to what was said before")
+    loop.say("t0", DriftOpened("i0", "predictions", 5, model="m@1"))  # told twice by its writer
+    loop.say("t1", DriftOpened("i1", "shadow-predictions", 6, model="c@2"))
+    loop.say("t2", RetrainAsked("person", "a new tariff"))
+    loop.wait(lambda: len(loop.answers()) == 3, "answers to what was said meanwhile")
+    assert loop.answers() == {"t0": "started", "t1": "dark", "t2": "active"}
+    loop.wait(lambda: len(loop.began()) == 1, "the job")
+
+    member.kill()
+    member.wait()
+    loop.say("t3", DriftHarmed("i0", "outcomes", 7, model="m@1"))
+    loop.wait(lambda: "t3" in loop.answers(), "the answer after a kill")
+    assert loop.answers()["t3"] == "incident"
+    loop.wait(lambda: len(loop.began()) == 2, "the job again")
+    first, second = loop.began()
+    assert first["order"] == second["order"]
+    assert loop.running() == [second["pid"]], "a job beside another"
+
+    assert loop.stop(MEMBER) == 0, loop.logs()
+    loop.wait(lambda: not loop.running(), "the end of the job", 10)
+    loop.say("t4", DriftOpened("i4", "predictions", 8, model="m@1"))
+    loop.start(MEMBER)
+    loop.wait(lambda: "t4" in loop.answers(), "the answer after a drain")
+    assert loop.answers()["t4"] == "active"
+    (loop.jobs / "go").touch()
+    loop.wait(lambda: "model_registered" in loop.kinds(), "the end of the training")
+    events = loop.events()
+    finished, registered = events[-2].finding, events[-1].finding
+    assert isinstance(finished, RetrainFinished)
+    assert isinstance(registered, ModelRegistered)
+    assert (registered.run, registered.model) == (finished.run, finished.model)
+    assert registered.figures == '{"auc_roc": 0.9}'
+    assert "a library speaks" in Path(finished.log).read_text()
+    stages = [event.event_id for event in events if event.finding.type == "retrain_progress"]
+    assert [each.rpartition("/")[2] for each in stages] == ["read", "fit"], "a stage is told once"
+    assert events[-1].cause == "t0"
+
+    loop.say("t5", DriftOpened("i5", "predictions", 9, model="m@1"))
+    loop.say("t6", RetrainAsked("person", "they know better"))
+    loop.wait(lambda: len(loop.answers()) == 7, "answers after the end")
+    assert (loop.answers()["t5"], loop.answers()["t6"]) == ("cooldown", "started")
+    loop.wait(lambda: loop.kinds().count("model_registered") == 2, "the second training")
+    (loop.jobs / "go").unlink()
+    (loop.jobs / "fail").touch()
+    loop.say("t7", RetrainAsked("person", "once more"))
+    loop.say("t8", RetrainAsked("person", "and once more"))
+    loop.wait(lambda: "retrain_failed" in loop.kinds(), "the failure")
+    (failed,) = (event.finding for event in loop.events() if isinstance(event.finding, RetrainFailed))
+    assert failed.problem == "refused: no rows to learn from"
+    loop.say("t9", RetrainAsked("person", "beyond the budget"))
+    loop.wait(lambda: "t9" in loop.answers(), "the last answer")
+    assert loop.answers()["t9"] == "budget"
+    assert loop.stop(MEMBER, signal.SIGTERM) == 0
