@@ -142,7 +142,9 @@ def _follow(fold: Fold, release: ModelRelease, told: PlanSeen) -> None:
     if as_wanted(told.plan, release):
         fold.say(ReleaseRebased, release, "plan", f"{by}: the release goes on upon it")
     elif answers is None or champion.digest == answers.digest:
-        fold.move(release, Stage.WITHDRAWN, ReleaseWithdrawn, "plan", f"{by}, without its arms", by_hand=True)
+        fold.move(
+            release, Stage.WITHDRAWN, ReleaseWithdrawn, "plan", f"{by}, not as the release needs it", by_hand=True
+        )
     elif champion.digest == release.candidate.digest:
         fold.move(release, Stage.WITHDRAWN, ReleaseWithdrawn, "plan", f"{by}, with it as champion", by_hand=True)
     else:

@@ -52,7 +52,9 @@ def plan_after(plan: Plan, release: ModelRelease) -> tuple[Plan, ModelRelease]:
 
 
 def as_wanted(plan: Plan, release: ModelRelease) -> bool:
-    """Whether a plan still has the release's champion and all arms that it wants."""
+    """Whether a plan still has the release's champion, all arms that it wants, and no canary in its way."""
+    if plan.canary is not None and not release.share:
+        return False
     arms = {_place(arm) for arm in plan.arms}
     champion = release.candidate.digest if release.stage is Stage.GUARDED else _digest(release.champion)
     return plan.champion.digest == champion and all(_place(arm) in arms for arm in wanted(release))

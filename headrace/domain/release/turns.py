@@ -58,7 +58,7 @@ def start(fold: Fold, release: ModelRelease, alpha: float, why: str = "") -> Mod
     state, rules = fold.state, fold.rules
     assert state.plan is not None, "an obstacle to whoever starts"
     champion, approved = state.plan.champion, state.approved
-    if approved is not None and approved.digest == champion.digest:
+    if approved is not None and approved.digest in (champion.digest, release.candidate.digest):
         approved = None
     if alpha:
         fold.state = replace(state, spent=(*state.spent, Spending(state.clock, alpha, release.number)))
