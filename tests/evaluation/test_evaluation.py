@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +124,31 @@ def test_a_model_without_answers_is_told(meters: Meters) -> None:
     assert found.latency is None
     assert standings(found)["latency"] == "unknown"
     assert found.standing == "unknown"
+
+
+def test_the_process_says_it_line_by_line(meters: Meters, tmp_path: Path) -> None:
+    """Stages, then the result with what it cost; a failure is the last line, too."""
+    good, other = stored(meters, "1", [0.05, 0.0]), stored(meters, "2", [-0.05, 0.0])
+    order = EvaluationOrder(pipeline=str(meters.path), candidate=other, champion=replace(good, arm=CHAMPION))
+    for asked, code in ((order, 0), (replace(order, candidate=replace(other, digest="sha256:" + "0" * 64)), 1)):
+        path = tmp_path / "order.json"
+        path.write_text(asked.dump())
+        ran = subprocess.run(
+            [sys.executable, "-m", "headrace.domain.evaluation", str(path)],
+            env={**os.environ, **meters.environment()},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ran.returncode == code, ran.stderr
+        lines = [json.loads(line) for line in ran.stdout.splitlines()]
+        if code == 0:
+            assert [line["progress"]["stage"] for line in lines[:-1]] == ["open", "read", "score", "gates"]
+            found = parse_evaluation_result(json.dumps(lines[-1]["result"]))
+            assert found.cpu_s > 0
+            assert found.order.offsets
+        else:
+            assert lines[-1]["failure"]["kind"] == "contract"
 
 
 def test_without_a_champion_there_is_nothing_to_judge_by(meters: Meters) -> None:

@@ -17,7 +17,7 @@ from headrace.domain.plans.plan_log import history, newest
 from headrace.domain.plans.plans import Arm
 from headrace.domain.release.gates import answer_gates
 from headrace.domain.training.job.limits import peak_memory
-from headrace.domain.training.job.order import TrainingOrder
+from headrace.domain.training.job.order import Stage, TrainingOrder
 from headrace.domain.training.job.outcome_topic import fixed, read_outcomes
 from headrace.domain.training.outcome_rows import events_of
 from headrace.errors import ConfigurationError
@@ -31,7 +31,7 @@ def evaluate_package(
     connection: Connection,
     contracts: Contracts,
     store: ModelStore,
-    told: Callable[[str], None] = lambda stage: None,
+    told: Callable[[Stage], None] = lambda stage: None,
 ) -> EvaluationResult:
     """Judge a package by recent outcomes of the pipeline's champion.
 
@@ -52,22 +52,22 @@ def evaluate_package(
     order = replace(order, champion=champion_arm)
     read_as = fixed(_outcomes_of(order), connection, contracts)
     order = replace(order, offsets=read_as.offsets, exchange_partitions=read_as.exchange_partitions)
-    told("opening the package")
+    told("open")
     schema = contracts.channel("outcomes").codec.reader.arrow
     opener = Opener(store, SessionSettings(device="cpu"), schema)
     before = peak_memory()
     candidate = opener.open(order.candidate)
     memory = max(peak_memory() - before, 0)  # before anything larger is read
     champion = opener.open(champion_arm)
-    told("reading outcomes")
+    told("read")
     carried = {field.name for field in contracts.channel("features").codec.reader.arrow}
     read = read_outcomes(read_as, connection, contracts, further=(*OF_EVENTS, *carried))
     as_of = read.known.moment if order.as_of is None else order.as_of
     events, labels = events_of(read.rows, pipeline.labels, as_of)
-    told("scoring both")
+    told("score")
     tested = back_test(events, labels, champion, candidate, pipeline)
     latency = latency_of(candidate, golden_rows(tested.columns)) if len(tested) else None
-    told("answering gates")
+    told("gates")
     figures = figures_of(rules, tested, pipeline)
     agreement = agreement_of(rules, champion, candidate.models[0].package)
     figures = replace(figures, latency=latency, memory=memory, agreement=agreement)

@@ -49,19 +49,18 @@ class Writer:
             self._stage, self._at = stage, now
         self._write(message)
 
-    def end(self, message: TrainingResult | TrainingFailure) -> None:
-        """Write the last line."""
-        self._write(message)
+    def end(self, failure: TrainingFailure) -> None:
+        """Write the last line, of what went wrong."""
+        self._write(failure)
 
-    def _write(self, message: Message) -> None:
-        self._out.write(line_of(message) + "\n")
+    def say(self, name: str, said: str) -> None:
+        """Write a line that says something, JSON, under a name."""
+        self._out.write(f'{{"{name}":{said}}}\n')
         self._out.flush()
 
-
-def line_of(message: Message) -> str:
-    """A message as a line, without its end."""
-    kind = type(message)
-    return f'{{"{NAMES[kind]}":{_ADAPTERS[kind].dump_json(message).decode()}}}'
+    def _write(self, message: Message) -> None:
+        kind = type(message)
+        self.say(NAMES[kind], _ADAPTERS[kind].dump_json(message).decode())
 
 
 def message_of(line: bytes) -> Message | None:

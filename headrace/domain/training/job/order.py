@@ -203,11 +203,14 @@ class TrainingFailure:
         return _FAILURES.dump_json(self).decode()
 
 
+Stage = Literal["fix", "read", "fit", "pack", "admit", "store", "open", "score", "gates"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
     """What a job is at: of a stage, how much is done; `of`: how much there is, where that is known."""
 
-    stage: Literal["fix", "read", "fit", "pack", "admit", "store"]
+    stage: Stage
     detail: str = ""
     done: int = 0
     of: int | None = None
