@@ -90,8 +90,9 @@ class Scene:
         times = (self.hours + 1 + np.arange(hours)) * HOUR
         self.hours += hours
         ids = [f"event-{time // HOUR}" for time in times.tolist()]
+        events = active.events + 1 + np.arange(hours)
         both = [np.tile(np.broadcast_to(np.asarray(each, float), (width,)), (hours, 1)) for each in (harm, safety)]
-        return self.take(PairedRows(*self._event, active.identity, ids, times.astype(np.int64), *both))
+        return self.take(PairedRows(*self._event, active.identity, ids, times.astype(np.int64), events, *both))
 
     def release(self, version: str) -> ModelRelease:
         """The last one of a version."""

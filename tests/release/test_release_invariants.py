@@ -125,9 +125,9 @@ class Releases(RuleBasedStateMachine):
         ids = [f"event-{time // HOUR}" for time in times.tolist()]
         for name, found in (("harm", harm), ("safety", safety)):
             seen[name] = np.maximum(seen[name], found.max(axis=0)).tolist()
-        seen["n"] += hours
-        told = PairedRows(f"rows{len(self.scene.told)}", 0, active.identity, ids, times.astype(np.int64), harm, safety)
-        self.scene.take(told)
+        name, events = f"rows{len(self.scene.told)}", active.events + draw.integers(0, 2, hours).cumsum()
+        seen["n"] = int(events[-1])
+        self.scene.take(PairedRows(name, 0, active.identity, ids, times.astype(np.int64), events, harm, safety))
 
     @rule(hours=st.sampled_from([1, 3, 10, 10, 40, YEAR_HOURS]))
     def pass_time(self, hours: int) -> None:
@@ -267,9 +267,8 @@ def _row_by_row(told: list[ReleaseInput]) -> Iterator[ReleaseInput]:
         if isinstance(each, PairedRows):
             for row in range(len(each.ids)):
                 one = slice(row, row + 1)
-                yield replace(
-                    each, ids=each.ids[one], times=each.times[one], harm=each.harm[one], safety=each.safety[one]
-                )
+                names = ("ids", "times", "events", "harm", "safety")
+                yield replace(each, **{name: getattr(each, name)[one] for name in names})
         else:
             yield each
 

@@ -33,10 +33,10 @@ Answered and decided by the service; the record's cause is the event that led to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from headrace.domain.control.base import ControlFinding
+from headrace.domain.control.base import ControlFinding, Offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ class ReleaseFinding(ControlFinding):
             baselines; None before any.
         harm_needed, safety_needed: what they are held against: log(1 / alpha).
         plan: version of the plan that the decision makes; None where it makes none.
+        offsets: of outcomes, up to where they were read for what decided; empty where that was no outcome.
     """
 
     release: str = ""
@@ -133,6 +134,7 @@ class ReleaseFinding(ControlFinding):
     harm_needed: float | None = None
     safety_needed: float | None = None
     plan: int | None = None
+    offsets: Offsets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

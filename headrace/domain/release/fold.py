@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headrace.domain.control.base import Offsets
 from headrace.domain.control.release import ReleaseFinding
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.release.inputs import PersonRequest, ReleaseInput
@@ -45,6 +46,7 @@ class Fold:
         self.state, self.rules = state, rules
         self.cause, self.time = told.event, told.time
         self.person, self.reason = (told.person, told.reason) if isinstance(told, PersonRequest) else ("", "")
+        self.offsets: Offsets = {}
         self.decisions: list[ReleaseDecision] = []
 
     def say(
@@ -76,6 +78,7 @@ class Fold:
             harm_needed=harm_needed(release) if release.alpha else None,
             safety_needed=safety_needed(self.rules) if release.alpha else None,
             plan=None if change is None else change.plan.version,
+            offsets=self.offsets,
             **fields,
         )
         event = f"release/{kind.type}/{release.identity}/{self.cause}"

@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from headrace.domain.control.base import Offsets
 from headrace.domain.plans.plans import Plan
 from headrace.domain.release.states import Candidate
 
 Standing = Literal["passed", "failed", "unknown"]
 Asked = Literal["approve", "deny", "promote", "rollback", "hold", "lift"]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +88,29 @@ class PersonRequest(ReleaseInput):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedRows(ReleaseInput):
-    """Matured events that the candidate and its baselines scored, in the order of event time.
+    """How evidence stood after matured events that the candidate and its baselines scored, in the order of event time.
+
+    A row may be of each event, or of each look at steps of stream time that follow from the events alone.
 
     Attributes:
         release: whose they are (`ModelRelease.identity`); those of one that is over change nothing.
-        ids: of the events, n.
-        times: of the events, int64 [n], ascending.
-        harm, safety: logarithm of the evidence after each event, float64 [n, baselines].
+        ids: of the events or looks, n: causes of what is decided there.
+        times: of them, int64 [n], ascending.
+        events: matured events so far, int64 [n].
+        harm, safety: logarithms of the evidence, float64 [n, baselines].
+        most_harm, most_safety: the largest ones so far, for looks at some events only; None: of the rows.
+        offsets: by row, up to where outcomes were read, by partition; empty: not told.
     """
 
     release: str
     ids: Sequence[str]
-    times: npt.NDArray[np.int64]
+    times: Ints
+    events: Ints
     harm: Floats
     safety: Floats
+    most_harm: Floats | None = None
+    most_safety: Floats | None = None
+    offsets: Sequence[Offsets] = ()
 
 
 @dataclass(frozen=True, slots=True)

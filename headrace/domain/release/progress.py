@@ -47,9 +47,13 @@ def take_rows(fold: Fold, rows: PairedRows) -> None:
         release = fold.state.active
         if release is None or release.identity != rows.release:
             return
-        if not release.events:
+        high = len(rows.times)
+        if not release.events and rows.events[low]:
             release = replace(release, since=max(release.since, int(rows.times[low])), began=int(rows.times[low]))
-        trace = _trace(release, rows, low)
+        elif not release.events:  # time runs anew from its first pair on
+            paired = np.flatnonzero(rows.events[low:])
+            high = low + int(paired[0]) if len(paired) else high
+        trace = _trace(release, rows, low, high)
         hits = _hits(fold, release, trace)
         last = min((int(np.argmax(hit)) for hit in hits.values() if hit.any()), default=len(trace.times) - 1)
         folded = replace(
@@ -65,6 +69,7 @@ def take_rows(fold: Fold, rows: PairedRows) -> None:
         rule = next((name for name, hit in hits.items() if hit[last]), None)
         if rule is not None:
             fold.cause = rows.ids[low + last]
+            fold.offsets = rows.offsets[low + last] if rows.offsets else {}
             _act(fold, folded, rule)
         low += last + 1
 
@@ -95,11 +100,13 @@ def proved(fold: Fold, release: ModelRelease) -> bool:
     return bool(_safe(fold, np.array([release.events]), most)[0])
 
 
-def _trace(release: ModelRelease, rows: PairedRows, low: int) -> _Trace:
-    harm, safety = rows.harm[low:], rows.safety[low:]
+def _trace(release: ModelRelease, rows: PairedRows, low: int, high: int) -> _Trace:
+    harm = rows.harm if rows.most_harm is None else rows.most_harm
+    safety = rows.safety if rows.most_safety is None else rows.most_safety
     before = [np.array(each or (-np.inf,) * harm.shape[1]) for each in (release.most_harm, release.most_safety)]
-    most = [np.maximum(np.maximum.accumulate(now), was) for now, was in zip((harm, safety), before, strict=True)]
-    return _Trace(rows.times[low:], release.events + 1 + np.arange(len(harm)), *most)
+    now = (harm[low:high], safety[low:high])
+    most = [np.maximum(np.maximum.accumulate(new), was) for new, was in zip(now, before, strict=True)]
+    return _Trace(rows.times[low:high], rows.events[low:high], *most)
 
 
 def _safe(fold: Fold, events: Ints, most: Floats) -> Rows:
