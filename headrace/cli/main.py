@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Figures of each model and arm: operational, quality, estimates, gaps.",
     ),
     "drift": ("models.drift:drift", "What is watched for drift, the evidence for changes, and incidents."),
+    "retrain": ("models.retrain:retrain", "Ask for a training, and see why others were started or not."),
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
     "ledger": ("models.ledger:app", "Every decision, refusals too, chained by hash: show and verify."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from headrace.domain.pipeline import units
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
@@ -88,6 +89,18 @@ def milliseconds(text: str | None) -> int | None:
     except ValueError:
         raise ConfigurationError(f"{text} is no time: write 2018-04-01, 2018-04-01T12:30 or milliseconds") from None
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def seconds(text: str) -> float:
+    """A duration on the command line, such as 5s.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        return units.milliseconds(text) / 1000
+    except ValueError as error:
+        raise ConfigurationError(f"{text} is no duration: {error}") from None
 
 
 def one_of(option: str, value: Value | None, off: str, none: bool, nothing: Value) -> Value | None:

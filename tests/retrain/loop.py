@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,11 @@ class Loop(Project):
         producer.send(channel.name, [self.name], channel.codec.encode(columns))
         producer.flush()
         producer.close()
+
+    def headrace(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`headrace retrain` of this pipeline."""
+        argv = [sys.executable, "-m", "headrace.cli", "retrain", str(self.path), "--bootstrap", self.bootstrap, *words]
+        return subprocess.run(argv, cwd=self.directory, capture_output=True, text=True, timeout=120)
 
     def events(self) -> list[ControlEvent]:
         """All that is on the control topic, in its order."""

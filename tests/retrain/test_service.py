@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,16 @@ def test_triggers_are_answered_once_whatever_is_killed(loop: Loop) -> None:
     loop.wait(lambda: "retrain_failed" in loop.kinds(), "the failure")
     (failed,) = (event.finding for event in loop.events() if isinstance(event.finding, RetrainFailed))
     assert failed.problem == "refused: no rows to learn from"
-    loop.say("t9", RetrainAsked("person", "beyond the budget"))
-    loop.wait(lambda: "t9" in loop.answers(), "the last answer")
-    assert loop.answers()["t9"] == "budget"
+    ran = loop.headrace("--reason", "beyond the budget")
+    assert (ran.returncode, ran.stdout.partition(",")[0]) == (3, "ignored: budget"), ran.stderr
     assert loop.stop(MEMBER, signal.SIGTERM) == 0
+    unanswered = loop.headrace("--reason", "nobody is there", "--within", "2s")
+    assert unanswered.returncode == 1
+    assert "--history" in unanswered.stderr
+    stories = json.loads(loop.headrace("--history", "--json").stdout)
+    outcomes = ["finished", "ignored", "ignored", "ignored", "ignored", "ignored", "finished", "failed", "ignored"]
+    assert [story["outcome"] for story in stories] == [*outcomes, "ignored", "waiting"]
+    assert (stories[0]["model"], stories[0]["cpu_s"], stories[7]["problem"]) == (finished.model, 1.5, failed.problem)
+    shown = loop.headrace("--history").stdout
+    assert "cooldown, training" in shown
+    assert "no answer yet" in shown

@@ -12,12 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.options import Bootstrap, Json, pipeline_of
+from headrace.cli.options import Bootstrap, Json, pipeline_of, seconds
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.members import MemberLines
 from headrace.cli.signals import stopped_by_signals
-from headrace.domain.pipeline import units
-from headrace.errors import ConfigurationError
 from headrace.operations.local.foreground import plan_members, supervise
 from headrace.operations.local.members import refuse_secret
 from headrace.operations.services import SERVICES
@@ -87,15 +85,3 @@ def run(
     if json:
         print_json(ended)
     raise typer.Exit(ended.exit_code)
-
-
-def seconds(text: str) -> float:
-    """A duration on the command line, such as 5s.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    try:
-        return units.milliseconds(text) / 1000
-    except ValueError as error:
-        raise ConfigurationError(f"{text} is no duration: {error}") from None

@@ -1,0 +1,1 @@
+"""Trainings as people ask for them, and what became of everything that asked for one."""
