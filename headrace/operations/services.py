@@ -144,8 +144,9 @@ SERVICES: Mapping[str, ServiceEntry] = {
             "release",
             "ReleaseSettings",
             reads=("control", "plans", "release-parts"),
-            writes=("release-parts", "ledger"),
-            state="the end of the ledger",
+            writes=("release-parts", "control", "ledger"),
+            facts=("plans",),
+            state="releases, and the end of the ledger",
         ),
         ServiceEntry(
             "retrain",

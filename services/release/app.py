@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.domain.ledger.sources import CONTROL, PLANS
+from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.records.release_parts import PARTS
 from headrace.streaming.process.metrics import Metrics
@@ -12,15 +14,17 @@ from services.release.settings import ReleaseSettings
 
 
 def build(settings: ReleaseSettings, contracts: Contracts | None = None) -> Runner:
-    """A member of `release`: control events and plans to the ledger.
+    """A member of `release`: control events and plans to decisions and the ledger.
 
     It writes in transactions whatever the mode: an entry that came twice would break the ledger.
     `contracts`: those that the settings name, where they were read before.
     """
     settings = settings.model_copy(update={"mode": "exactly_once"})
     contracts = contracts or read_contracts(settings)
-    wiring = contracts.wiring("release", settings, Releases.inputs, [PARTS, "ledger"])
+    wiring = contracts.wiring("release", settings, Releases.inputs, [PARTS, CONTROL, "ledger"], [PLANS])
     metrics = Metrics()
-    told = {name: output.codec.reader.arrow for name, output in wiring.outputs.items()}
-    service = Releases(contracts.pipeline.name, told[PARTS], told["ledger"], ReleaseMetrics(metrics.registry))
+    channels = {**wiring.outputs, **wiring.facts}
+    schemas = {name: channel.codec.reader.arrow for name, channel in channels.items()}
+    rules = contracts.pipeline.release or Release()
+    service = Releases(contracts.pipeline.name, rules, schemas, ReleaseMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics)

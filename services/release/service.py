@@ -1,51 +1,64 @@
-"""Control events and plans in, the ledger out."""
+"""Control events and plans in; decisions, the plans that they make, and the ledger out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.columnar import packing
-from headrace.domain.ledger.chain import LedgerChain
-from headrace.domain.ledger.entry import LedgerEntry, LedgerRecord, canonical
-from headrace.domain.ledger.sources import SOURCES, record_of, rows_told
-from headrace.domain.records.release_parts import PARTS, content_of, record_part
+from headrace.domain.control.events import emits_of
+from headrace.domain.ledger.entry import canonical
+from headrace.domain.ledger.sources import CONTROL, PLANS, SOURCES, rows_told
+from headrace.domain.pipeline.release.spec import Release
+from headrace.domain.records.release_parts import PARTS, record_part
 from headrace.errors import ContractError
-from headrace.streaming.records.batch import Admission, Batch, Emit, Output, Reject, slot, unslot
+from headrace.streaming.records.batch import Admission, Batch, Emit, Fact, Output, Reject, slot, unslot
 from headrace.streaming.task.service import Service
+from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord, part_record
+from services.release.fold_columns import load_fold, save_fold
 from services.release.metrics import ReleaseMetrics
 
 
 class Releases(Service):
     """The service `release` for one pipeline.
 
-    Stage one puts control events and plans, whoever wrote them, into one order; stage two has them in that order. What
-    it does follows from them alone, so members may come and go, and a replay finds the same.
+    Stage one puts control events and plans, whoever wrote them, into one order; stage two has them in that order, and
+    decides. What it does follows from them alone, so members may come and go, and a replay finds the same.
 
     Args:
         pipeline: its name.
-        parts, ledger: schemas of the topics written.
+        rules: its `release` section.
+        schemas: of the topics written, by logical name.
         figures: metrics.
     """
 
     inputs = (*SOURCES, PARTS)
     stateful = (PARTS,)
     answers = ("ledger",)
+    facts = (PLANS,)
+    decides = (PLANS,)
 
-    def __init__(self, pipeline: str, parts: pa.Schema, ledger: pa.Schema, figures: ReleaseMetrics) -> None:
-        self._parts = parts
-        self._ledger = ledger
-        self._figures = figures
+    def __init__(
+        self, pipeline: str, rules: Release, schemas: Mapping[str, pa.Schema], figures: ReleaseMetrics
+    ) -> None:
         self._pipeline = pipeline
-        self._chain: LedgerChain | None = None
+        self._rules = rules
+        self._schemas = schemas
+        self._figures = figures
+        self._fold: DecisionFold | None = None
+        self._newest_plan = -1
 
     @property
     def _here(self) -> int:
         """The partition of parts, as batches number it."""
         return slot(self.inputs.index(PARTS), 0)
+
+    def learn(self, facts: Batch, now: float) -> None:
+        """There are newer plans: what is decided before they stand among the parts must not be written any more."""
+        self._newest_plan = max(self._newest_plan, int(facts.offset.max()))
 
     # ---- rows come in --------------------------------------------------------------------------------------------
 
@@ -54,9 +67,9 @@ class Releases(Service):
         if batch.topic != PARTS:
             return Admission(batch)
         good, rejects = np.ones(len(batch), bool), []
-        for at, part in enumerate(batch.columns.to_pylist()):
+        for at, part in enumerate(_parts(batch)):
             try:
-                _record(part)
+                _checked(part)
             except ContractError as error:
                 good[at] = False
                 rejects.append(Reject(int(batch.partition[at]), int(batch.offset[at]), "payload", str(error)))
@@ -65,69 +78,94 @@ class Releases(Service):
     def process(self, batch: Batch, now: float) -> Output:
         """Put records into one order, or take up what is in it."""
         if batch.topic != PARTS:
-            return Output(tuple(self._told(batch.slice(rows), partition) for partition, rows in batch.runs()))
-        entries = self._fold(batch)
-        for entry in entries:
-            self._figures.entries.labels(entry.source).inc()
-            self._figures.number.set(entry.number)
-        return Output(self._entered(entries))
+            return Output(tuple(self._ordered(batch.slice(rows), partition) for partition, rows in batch.runs()))
+        told = [each for each in self._take(batch) if self._holds(each)]
+        for each in told:
+            for entry in each.entries:
+                self._figures.entries.labels(entry.source).inc()
+                self._figures.number.set(entry.number)
+            for event in each.events:
+                self._figures.decisions.labels(event["type"]).inc()
+        plans = [Fact(self._emit(PLANS, [plan]), each.after) for each in told for plan in each.plans]
+        return Output(self._told(told), facts=tuple(plans))
 
     def replay(self, batch: Batch) -> None:
         """Fold without telling anything."""
         if batch.topic == PARTS:
-            self._fold(batch)
+            self._take(batch)
 
-    def _told(self, batch: Batch, partition: int) -> Emit:
+    def _ordered(self, batch: Batch, partition: int) -> Emit:
         """Records of one partition, at their place among all others."""
         place, number = unslot(partition)
         rows = [
             record_part(self.inputs[place], number, offset, canonical(row))
             for row, offset in zip(rows_told(batch.columns), batch.offset.tolist(), strict=True)
         ]
-        columns = pa.RecordBatch.from_pylist(rows, schema=self._parts)
+        columns = pa.RecordBatch.from_pylist(rows, schema=self._schemas[PARTS])
         keys = pa.array([f"{self.inputs[place]}/{number}"] * len(rows))
         zeros = np.zeros(len(rows), np.int32)
         return Emit(PARTS, columns, keys, np.full(len(rows), partition, np.int32), zeros)
 
-    def _fold(self, batch: Batch) -> list[LedgerEntry]:
+    def _take(self, batch: Batch) -> list[FoldAnswer]:
         """Take up what happened, in its order."""
-        assert self._chain is not None, "rows come after `restore`"
-        return [self._chain.append(_record(part)) for part in batch.columns.to_pylist()]
+        assert self._fold is not None, "rows come after `restore`"
+        records = [part_record(part) for part in _parts(batch)]
+        plans = (record.offset for record in records if record.source == PLANS)
+        self._newest_plan = max(self._newest_plan, *plans, -1)
+        return [told for record in records for told in self._fold.take(record)]
 
-    def _entered(self, entries: list[LedgerEntry]) -> tuple[Emit, ...]:
-        if not entries:
-            return ()
-        columns = pa.RecordBatch.from_pylist([entry.row() for entry in entries], schema=self._ledger)
-        return (Emit("ledger", columns, columns["pipeline"], np.full(len(entries), self._here, np.int32)),)
+    def _holds(self, told: FoldAnswer) -> bool:
+        """Whether it is to be written: not where somebody else wrote a plan since the one that it was made from."""
+        if not told.plans or self._newest_plan <= told.after:
+            return True
+        self._figures.contested.inc()
+        return False
+
+    def _told(self, told: Sequence[FoldAnswer]) -> tuple[Emit, ...]:
+        entries = [entry.row() for each in told for entry in each.entries]
+        events = [event for each in told for event in each.events]
+        decided = emits_of([_evidence_listed(event) for event in events], self._schemas[CONTROL], self._here)
+        return (*decided, *([self._emit("ledger", entries)] if entries else []))
+
+    def _emit(self, topic: str, rows: list[dict[str, Any]] | list[Mapping[str, Any]]) -> Emit:
+        columns = pa.RecordBatch.from_pylist(rows, schema=self._schemas[topic])
+        return Emit(topic, columns, columns["pipeline"], np.full(len(rows), self._here, np.int32))
 
     # ---- state comes and goes ------------------------------------------------------------------------------------
 
     def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """See `Service`."""
-        self._chain = LedgerChain(self._pipeline)
+        self._fold = DecisionFold(self._pipeline, self._rules)
         if snapshot is not None:
-            said = packing.json_of(packing.unpack(snapshot)["said"])
-            self._chain = LedgerChain(self._pipeline, said["number"], said["head"])
+            load_fold(self._fold, packing.unpack(snapshot))
 
     def snapshot(self, partition: int) -> bytes:
         """See `Service`."""
-        assert self._chain is not None
-        said = {"number": self._chain.number, "head": self._chain.head}
-        return packing.pack({"said": packing.json_column(said)})
+        assert self._fold is not None
+        return packing.pack(save_fold(self._fold))
 
     def drop(self, partition: int) -> None:
         """See `Service`."""
         if partition == self._here:
-            self._chain = None
+            self._fold = None
 
 
-def _record(part: Mapping[str, Any]) -> LedgerRecord:
-    """What a part tells of. Raises ContractError where nobody of ours wrote it."""
-    source = part["source"]
-    if source not in SOURCES:
-        raise ContractError(f"it tells of {source}")
-    content = content_of(part)
+def _parts(batch: Batch) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = batch.columns.drop_columns(["progress"]).to_pylist()
+    return parts
+
+
+def _checked(part: Mapping[str, Any]) -> PartRecord:
+    """The record of a part. Raises ContractError where nobody of ours wrote it."""
+    if part["source"] not in SOURCES:
+        raise ContractError(f"it tells of {part['source']}")
+    record = part_record(part)
     try:
-        return record_of(source, part["source_partition"], part["next_offset"] - 1, content)
+        assert record.record
     except KeyError as missing:
-        raise ContractError(f"a record of {source} has no {missing}") from None
+        raise ContractError(f"a record of {record.source} has no {missing}") from None
+    return record
+
+
+def _evidence_listed(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {**event, "evidence": [*event["evidence"].items()]}

@@ -43,6 +43,8 @@ PLAIN = {
     "headrace_retrain_answers_total": "what was written",
     "headrace_trainings_total": "what was written",
     "headrace_training_jobs_total": "started again with the same order",
+    "headrace_release_decisions_total": "what was written",
+    "headrace_release_contested_total": "decided once more, upon the plan of the other",
 }
 """Counters of what changes no figure, each with the reason."""
 PAGES = " ".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))

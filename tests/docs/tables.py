@@ -94,7 +94,7 @@ def services() -> str:
     rows = []
     for name, member in members().items():
         wiring = member.wiring
-        reads = [*(channel.logical for channel in wiring.inputs), *wiring.facts]
+        reads = dict.fromkeys([*(channel.logical for channel in wiring.inputs), *wiring.facts])
         remembered = SERVICES[name].state
         assert bool(remembered) == (wiring.checkpoints.logical in member.written), name
         state = f"{remembered}, in memory and in checkpoints" if remembered else "none"

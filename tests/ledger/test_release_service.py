@@ -16,6 +16,7 @@ from headrace.domain.control.events import ControlEvent
 from headrace.domain.ledger.entry import LedgerEntry, read_entry
 from headrace.domain.ledger.sources import CONTROL, PLANS, record_of, rows_told
 from headrace.domain.ledger.verification import broken_links
+from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.plans.plans import Arm, Plan
 from headrace.domain.records.release_parts import PARTS
 from headrace.streaming.contracts.schemas import load_schema
@@ -31,7 +32,7 @@ HERE = slot(Releases.inputs.index(PARTS), 0)
 
 def member() -> Releases:
     """A member without partitions."""
-    return Releases("p", SCHEMAS[PARTS], SCHEMAS["ledger"], ReleaseMetrics(CollectorRegistry()))
+    return Releases("p", Release(), SCHEMAS, ReleaseMetrics(CollectorRegistry()))
 
 
 def event(number: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Outbox:
             emit, channel = fact.emit, self.wiring.facts[fact.emit.topic]
             keys = emit.key.to_pylist() if emit.key is not None else [None] * len(emit.columns)
             parcel = Parcel(channel.name, keys, channel.codec.encode(emit.columns), emit.source)
-            self._send(parcel, Stake(channel.name, channel.writer, fact.after))
+            self._send(parcel, Stake(channel.name, channel.writer, fact.after, channel.codec))
             self.metrics.emitted.labels(emit.topic).inc(len(parcel.values))
 
     def refuse(self, rejects: Iterable[Reject], records: list[Message], now: float) -> None:

@@ -94,7 +94,7 @@ class Runner:
         """Logical names of the topics that it writes."""
         wiring = self.wiring
         state = (wiring.checkpoints.logical,) if self.service.stateful else ()
-        return (*wiring.outputs, wiring.dead_letters.logical, *state)
+        return (*wiring.outputs, *self.service.decides, wiring.dead_letters.logical, *state)
 
     def stop(self) -> None:
         """Finish the batch at hand, commit, leave. Safe to call from a signal handler."""

@@ -37,6 +37,8 @@ class Service:
     a state begins with more than its records, such as how many partitions others have."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
+    decides: tuple[str, ...] = ()
+    """Those of them that it writes, see `headrace.streaming.records.batch.Fact`."""
 
     @property
     def stateful(self) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from headrace.errors import ContractError, Fenced, HeadraceError, Transient
 from headrace.streaming.kafka.client import GIVEN_UP_S, Consumer, Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import Stuck, TransactionAborted, Undelivered
-from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.kafka.reader import Range, messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Partitions
+from headrace.streaming.records.codec import Codec
 
 log = logger("delivery")
 TRY_S = 5.0
@@ -80,11 +81,13 @@ class Stake:
         topic: name of a topic with one partition.
         writer: the transactional id that all hold who write to it.
         after: the offset.
+        codec: of its values; a record that it cannot read is no fact, and nobody is told of it. None: all are facts.
     """
 
     topic: str
     writer: str
     after: int
+    codec: Codec | None = None
 
     def check(self, connection: Connection) -> None:
         """Fenced where something does. It holds for whoever holds `writer`, until another takes that."""
@@ -94,8 +97,13 @@ class Stake:
                 f"{self.topic} has {len(there)} partitions: facts that follow one another need just one"
             )
         news = Range(0, max(there[0].start, self.after + 1), there[0].stop)
-        if any(part for part in messages(connection, self.topic, [news])):
+        if any(map(self._facts, messages(connection, self.topic, [news]))):
             raise Fenced(f"{self.topic} has facts behind {self.after}, of which nobody knew who decided the next one")
+
+    def _facts(self, records: Sequence[Message]) -> bool:
+        """Whether any of them is a fact."""
+        values = [value for record in records if (value := record.value()) is not None]
+        return bool(values) and (self.codec is None or len(self.codec.decode(values).rows) > 0)
 
 
 class Delivery(Protocol):

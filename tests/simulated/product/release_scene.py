@@ -1,36 +1,51 @@
-"""Releases: control events and plans, each of which becomes one entry of the ledger."""
+"""Releases: control events and plans, each of which becomes one entry of the ledger, and what is decided on them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from headrace.columnar import packing
 from headrace.domain.control.drift import DriftClosed
 from headrace.domain.control.events import ControlEvent
+from headrace.domain.control.release import ApprovalGiven, HoldAsked, PromotionAsked, ReleaseRequest, RollbackAsked
 from headrace.domain.ledger.entry import LedgerEntry, digest_of, read_entry
 from headrace.domain.ledger.sources import COMPACTED, CONTROL, PLANS, SOURCES, record_of
 from headrace.domain.ledger.verification import SourceRecord, broken_links, gaps
-from headrace.domain.plans.plans import Arm, Plan
+from headrace.domain.pipeline.release.spec import Release
+from headrace.domain.plans.plans import CANARY, CHAMPION, Arm, Plan
 from headrace.domain.records.release_parts import PARTS
 from headrace.streaming.records.batch import Batch
-from headrace.streaming.task.service import Service
 from services.release.app import build
+from services.release.decision_fold import DecisionFold, part_record
+from services.release.machine_inputs import plan_in
 from services.release.service import Releases
 from services.release.settings import ReleaseSettings
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
 from tests.simulated.plan import Plan as Schedule
-from tests.simulated.product.contracts import rows_of
+from tests.simulated.product.contracts import contracts
 from tests.simulated.product.crew import Crew
 from tests.simulated.product.product_scene import Fold, ProductScene, Said
-from tests.simulated.scene import named
+from tests.simulated.scene import Row, named
+from tests.simulated.transactions import Holder
+
+MODELS = 2
+UNREADABLE = b"nobody can read this"
+WRITER = f"{named(PLANS)}.writer"
+"""What whoever writes plans holds meanwhile, see `domain.plans.plan_log`."""
 
 
 class ReleaseScene(ProductScene):
-    """Control events of services and people, and plans that people write; some records nobody can read."""
+    """Models that are registered, judged, approved and promoted by people, who change plans by hand at the same time.
+
+    A person who changes the plan looks at the newest one and writes the next, some after others have gone on meanwhile.
+    """
 
     service = "release"
     inputs = Releases.inputs
@@ -40,78 +55,182 @@ class ReleaseScene(ProductScene):
     def __init__(self, plan: Schedule) -> None:
         super().__init__(plan)
         self.crew = Crew(build, ReleaseSettings)
+        self._writes: tuple[Holder, Said] | None = None
+        self._people = 0
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
-        self._parts = LedgerFold(self, self.undisturbed(), PARTS)
+        self._parts = StateFold(self, self.undisturbed(), PARTS)
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
-        topic = PLANS if draw.random() < 0.3 else CONTROL
-        row = self._plan(number) if topic == PLANS else self._event(number)
-        if draw.random() < 0.05:
-            return [((named(topic), 0), Said("p", row, b"nobody can read this", good=False))]
-        return [((named(topic), 0), self.record(topic, "p", row))]
+        self._finish_plan()
+        if number == 0 or draw.random() < 0.25:
+            self._begin_plan(draw)
+            if number == 0 or draw.random() < 0.5:
+                self._finish_plan()
+        if draw.random() < 0.06:
+            return [((named(CONTROL), 0), Said("p", {}, UNREADABLE, good=False))]
+        told = [self._event(draw, f"e{number}.{at}") for at in range(draw.choice((1, 2, 4)))]
+        return [((named(CONTROL), 0), self.record(CONTROL, "p", row)) for row in told]
 
-    def _event(self, number: int) -> dict[str, Any]:
-        closed = DriftClosed(f"predictions/{number}", "predictions", number, None, "m@1", because="it is as before")
-        return ControlEvent(f"e{number}", "p", number, "drift", closed).row()
+    def _event(self, draw: Random, name: str) -> dict[str, Any]:
+        """An event about one of a few models, in no particular order."""
+        model = draw.randint(2, 1 + MODELS)
+        kind = draw.choice(("registered", "registered", "evaluated", "evaluated", "asked", "asked", "asked", "other"))
+        about = {"model": f"m@{model}", "digest": _digest(model)}
+        if kind == "registered":
+            return _row(name, "model_registered", about | {"uri": f"m/{model}", "run": "r1"}, "retrain")
+        if kind == "evaluated":
+            return _row(
+                name, "model_evaluated", about | {"verdict": draw.choice(("passed", "passed", "passed", "failed"))}, "r"
+            )
+        if kind == "other":
+            return ControlEvent(name, "p", 5, "drift", DriftClosed(model=about["model"], because="as before")).row()
+        asked: type[ReleaseRequest] = draw.choice(
+            (ApprovalGiven, ApprovalGiven, PromotionAsked, RollbackAsked, HoldAsked)
+        )
+        finding = asked(**about, reason="why not")
+        if isinstance(finding, PromotionAsked) and draw.random() < 0.5:
+            finding = replace(finding, to="champion")
+        return ControlEvent(name, "p", 5, draw.choice(("ann", "ben")), finding).row()
 
-    def _plan(self, number: int) -> dict[str, Any]:
-        return Plan("p", number + 1, (Arm("champion", "m", "1", "sha256:00", "m/1"),)).fact(number, "ann", "better")
+    def _begin_plan(self, draw: Random) -> None:
+        """A person takes the name of those who write plans, and looks at the newest one."""
+        holder = self.broker.transactions.take_over(WRITER, 60.0, self.broker.now)
+        if holder is None:
+            return
+        rows = [row for row in self._plans() if plan_in(row) is not None]
+        newest = max((plan for row in rows if (plan := plan_in(row))), key=lambda plan: plan.version, default=None)
+        self._people += 1
+        salt, pipeline = f"of ann {self._people}", contracts(self.pipeline).pipeline.name
+        if newest is None or draw.random() < 0.3:
+            arms: tuple[Arm, ...] = (_arm(CHAMPION, draw.randint(1, 1 + MODELS)),)
+        else:  # Another arm goes, or nothing but who meets a canary changes.
+            arms = tuple(arm for arm in newest.arms if arm.arm != CANARY or draw.random() < 0.5)
+        version = max((row["plan_version"] for row in self._plans()), default=0) + 1
+        said = self.record(PLANS, "p", Plan(pipeline, version, arms, salt).fact(7, "ann", "better"))
+        self._writes = holder, Said("p", {}, UNREADABLE, good=False) if draw.random() < 0.05 else said
+
+    def _finish_plan(self) -> None:
+        """They write the next one, unless somebody has taken that name since."""
+        if self._writes is None:
+            return
+        (holder, said), self._writes = self._writes, None
+        try:
+            offset = self.broker.append((named(PLANS), 0), b"p", said.value, (), 0, holder)
+            self.broker.transactions.end(holder, True)
+        except KafkaException:
+            return
+        self.events[named(PLANS), 0, offset] = said
+
+    def _plans(self) -> list[Row]:
+        """The plans that can be read."""
+        (log,) = self.broker.topics[named(PLANS)]
+        values = [entry.value for _, entry in log.history() if entry.value not in (None, UNREADABLE)]
+        return [*self.read(PLANS, [value for value in values if value is not None])]
 
     # ---- what must come of it ------------------------------------------------------------------------------------
 
     def state(self, part: Part, snapshot: bytes) -> Any:
-        return packing.json_of(packing.unpack(snapshot)["said"])
+        return {name: packing.json_of(column) for name, column in packing.unpack(snapshot).items()}
 
     def fold(self, part: Part, below: int) -> Any:
         return self.state(part, self._parts.snapshot(part[1], below))
 
+    def done(self) -> bool:
+        # What a transaction wrote may be readable only after its offsets are: parts that are still to be taken up.
+        return super().done() and not self.broker.transactions.unsettled
+
     def judge(self) -> None:
         self.bad_refused_once()
-        entries = list(self._entries())
+        entries = [*enumerate(read_entry(row) for rows in self.rows("ledger") for row in rows)]
         told = [entry for _, entry in entries]
         for fault in broken_links(told[0].pipeline if told else "p", entries):
             self.note(f"the ledger is {fault.kind} at entry {fault.number}: {fault.what}")
-        found = gaps(told, list(self._records()), COMPACTED)
+        found = gaps(told, [record for source in SOURCES for record in self._records(source)], COMPACTED)
         for fault in found.faults:
-            self.note(f"the ledger is {fault.kind}: {fault.what}")
+            if fault.kind != "missing" or not self.lossy:
+                self.note(f"the ledger is {fault.kind}: {fault.what}")
         if found.behind and not self.lossy:
             self.note(f"never entered: {[(each.source, each.offset) for each in found.behind]}")
-        self._parts.run_all()
-        if not self.lossy and told != self._parts.entries:
-            self.note(f"{len(told)} entries, and one process writes {len(self._parts.entries)}, or others")
+        self._plans_follow_one_another()
+        if not self.lossy:
+            self._decided_once()
+            self._as_one_process(told)
 
-    def _entries(self) -> Iterator[tuple[int, LedgerEntry]]:
-        for rows in self.rows("ledger"):
-            yield from enumerate(map(read_entry, rows))
+    def _records(self, source: str) -> Iterator[SourceRecord]:
+        """What the ledger has to have."""
+        (log,) = self.broker.topics[named(source)]
+        for offset, entry in log.history():
+            if entry.value not in (None, UNREADABLE):
+                (row,) = self.read(source, [entry.value or b""])
+                content = record_of(source, 0, offset, _plain(row)).content
+                yield SourceRecord(source, 0, offset, digest_of(content), json.dumps(content)[:80])
 
-    def _records(self) -> Iterator[SourceRecord]:
-        for source in SOURCES:
-            for (topic, partition, offset), event in sorted(self.events.items()):
-                if topic == named(source) and event.good:
-                    row = dict(event.row) | ({"evidence": dict(event.row["evidence"])} if source == CONTROL else {})
-                    content = record_of(source, partition, offset, row).content
-                    yield SourceRecord(source, partition, offset, digest_of(content), json.dumps(row)[:60])
+    def _plans_follow_one_another(self) -> None:
+        """No two have one version, and none was made from another than the one before it."""
+        versions = [row["plan_version"] for row in self._plans()]
+        if versions != [*range(1, 1 + len(versions))]:
+            self.note(f"plans have the versions {versions}")
+
+    def _decided_once(self) -> None:
+        """Each plan of the service's has its decision, and each decision that names one its plan."""
+        plans = [row["plan_version"] for row in self._plans() if row["actor"] == "release"]
+        rows = [row for rows in self._control() for row in rows if row["actor"] == "release"]
+        named_by = [int(plan) for row in rows if (plan := dict(row["evidence"]).get("plan"))]
+        self.as_often("planned by a decision", named_by, plans)
+        names = [row["event_id"] for row in rows]
+        if len(names) != len(set(names)):
+            self.note(f"decisions that came twice: {sorted({name for name in names if names.count(name) > 1})}")
+
+    def _control(self) -> Iterator[Sequence[Row]]:
+        (log,) = self.broker.topics[named(CONTROL)]
+        values = [entry.value or b"" for _, entry in log.history() if entry.value not in (None, UNREADABLE)]
+        yield self.read(CONTROL, values)
+
+    def _as_one_process(self, told: Sequence[LedgerEntry]) -> None:
+        """Entries are those that one fold of the parts writes, which knows how each attempt ended."""
+        (parts,) = self.rows(PARTS)
+        records = [part_record(part) for part in parts]
+        plans = [record for record in records if record.source == PLANS]
+        spec = contracts(self.pipeline).pipeline
+        fold, wanted = DecisionFold(spec.name, spec.release or Release()), list[LedgerEntry]()
+        for record in records:
+            for each in fold.take(record):
+                after = next((plan for plan in plans if plan.offset > each.after), None)
+                ours = [record_of(PLANS, 0, None, plan).digest for plan in each.plans]
+                if not ours or (after is not None and after.record.digest == ours[0]):
+                    wanted += each.entries
+        if list(told) != wanted:
+            self.note(f"{len(told)} entries, and one process writes {len(wanted)}, or others")
 
 
-class LedgerFold(Fold):
-    """What one process makes of the parts that there are.
-
-    Attributes:
-        entries: that it writes.
-    """
-
-    def __init__(self, scene: ProductScene, service: Service, logical: str) -> None:
-        super().__init__(scene, service, logical)
-        self.entries: list[LedgerEntry] = []
+class StateFold(Fold):
+    """What one process makes of the parts that there are."""
 
     def begin(self, partition: int) -> None:
-        self.entries = []
+        pass
 
     def take(self, partition: int, batch: Batch) -> None:
-        admitted = self._service.admit(batch, 0.0).batch
-        for emit in self._service.process(admitted, 0.0).emits:
-            self.entries += [read_entry(row) for row in rows_of(emit.columns)] if emit.topic == "ledger" else []
+        self._service.replay(self._service.admit(batch, 0.0).batch)
+
+
+def _row(name: str, kind: str, evidence: dict[str, str], actor: str) -> dict[str, Any]:
+    return {
+        "event_id": name, "pipeline": "p", "type": kind, "time": 5, "actor": actor, "cause": None,
+        "evidence": [*evidence.items()],
+    }  # fmt: skip  # one line for what belongs together
+
+
+def _plain(row: Row) -> Row:
+    return {**row, "evidence": dict(row["evidence"])} if "evidence" in row else row
+
+
+def _digest(model: int) -> str:
+    return f"sha256:{model:064}"
+
+
+def _arm(arm: str, model: int) -> Arm:
+    return Arm(arm, "m", str(model), _digest(model), f"m/{model}")

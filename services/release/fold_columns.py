@@ -1,0 +1,58 @@
+"""The fold of the parts as columns, as checkpoints have it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from headrace.columnar.packing import Column, beneath, json_column, json_of
+from headrace.domain.release.state_columns import load_releases, save_releases
+from services.release.decision_fold import DecisionFold, FoldState, PartRecord, PlanAttempt
+
+
+def save_fold(fold: DecisionFold) -> dict[str, Column]:
+    """As columns."""
+    said: dict[str, Any] = {"queue": [asdict(part) for part in fold.queue], "state": _named(fold.state)}
+    columns = _machine("state", fold.state)
+    attempt = fold.attempt
+    if attempt is not None:
+        columns |= _machine("before", attempt.before) | _machine("after", attempt.after)
+        said["attempt"] = {
+            "before": _named(attempt.before),
+            "after": _named(attempt.after),
+            "cause": asdict(attempt.cause),
+            "digests": attempt.digests,
+            "won": attempt.won,
+        }
+    return {"said": json_column(said), **columns}
+
+
+def load_fold(fold: DecisionFold, columns: Mapping[str, Column]) -> None:
+    """Take over what `save_fold` told."""
+    said = json_of(columns["said"])
+    fold.queue = [PartRecord(**part) for part in said["queue"]]
+    fold.state = _state("state", said["state"], columns)
+    fold.attempt = None
+    if "attempt" in said:
+        kept = said["attempt"]
+        fold.attempt = PlanAttempt(
+            _state("before", kept["before"], columns),
+            _state("after", kept["after"], columns),
+            PartRecord(**kept["cause"]),
+            tuple(kept["digests"]),
+            kept["won"],
+        )
+
+
+def _named(state: FoldState) -> dict[str, Any]:
+    return {"number": state.number, "head": state.head, "plan_offset": state.plan_offset, "own": state.own}
+
+
+def _machine(name: str, state: FoldState) -> dict[str, Column]:
+    return {f"{name}.{inner}": column for inner, column in save_releases(state.machine).items()}
+
+
+def _state(name: str, said: Mapping[str, Any], columns: Mapping[str, Column]) -> FoldState:
+    machine = load_releases(beneath(columns, f"{name}."))
+    return FoldState(said["number"], said["head"], said["plan_offset"], tuple(said["own"]), machine)
