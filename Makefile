@@ -87,8 +87,8 @@ drift: $(PACKAGES) ## false alarms and delays of drift beside other detectors, S
 	$(BIN)/python -m loadtests.drift --seeds $(if $(filter file,$(origin SEEDS)),50,$(SEEDS)) --page docs/drift.md $(ARGS)
 
 .PHONY: evidence
-evidence: $(PACKAGES) ## how often evidence on two models is wrong, and how soon it is there; writes docs/evidence.md
-	$(BIN)/python -m loadtests.release --page docs/evidence.md $(ARGS)
+evidence: $(PACKAGES) ## how often evidence on two models is wrong, and how soon it is there; writes docs/evidence.md, docs/rollouts.md
+	$(BIN)/python -m loadtests.release --page docs/evidence.md --rollouts docs/rollouts.md $(ARGS)
 
 .PHONY: bench
 bench: $(BROKER) ## throughput, latency, memory, recovery, dark models, labels, drift; figures to JSON=path

@@ -1,4 +1,4 @@
-"""The study of evidence for releases, measured anew: python -m loadtests.release [--runs N] [--page PATH]."""
+"""The studies of evidence and of whole releases, measured anew: python -m loadtests.release --page A --rollouts B."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from loadtests.release.rollouts import ALPHA, DAILY, DAYS, HARMFUL, MANY_SEEDS, SAFE, cost, false_table, power_table
+from headrace.domain.pipeline.release.spec import DAY
+from loadtests.release.machine_rollouts import HARMFUL_RUNS, RULES, harm_table, late_table, wrong_table
+from loadtests.release.rollouts import (
+    ALPHA,
+    DAILY,
+    DAYS,
+    HARMFUL,
+    MANY_SEEDS,
+    SAFE,
+    cost,
+    false_table,
+    power_table,
+    upper_bound,
+)
 
 PAGE = """# Evidence at any time: what is promised, and what was measured
 
@@ -45,12 +58,45 @@ bet of the grid is 0.32 deviations: what takes some hundred events can take twic
 {cost:.0f} ns of CPU time an event, both sides, eight bets each.
 """
 
+ROLLOUTS = """# Whole releases: how often they are wrong, and how soon they put harm back
+
+Written by `make evidence`; every figure is of seeded runs of the state machine in `headrace/domain/release`, which
+looks at the evidence after every matured event. What the steps are is in [Releases](release.md); what the evidence
+is and which models these are, in [Evidence at any time](evidence.md). Both alphas are {alpha:g}, the canary 5%, 25%
+and 100% of the entities, a day each ({daily} events), no approvals; the old champion goes on in the dark for {guard}
+days after.
+
+## How often it is wrong
+{runs:,} rollouts of {events:,} events: upper 95% bounds of how often a candidate was ever rolled back, and how often
+two other rules would have said so by the same margin: three days in a row on which it lost more, and a one-sided
+z-test at {alpha:g} of all events at the end of each of {days} days. With a margin of 5% the two models are equally
+good, and to be the champion is right. In the other rows the candidate loses exactly the margin more, so it must
+neither be rolled back nor become the champion oftener than alpha says.
+
+{wrong}
+## How soon harm is put back
+Candidates that are worse by D more than a margin of 5% of the champion's loss: the median over {harmful:,} rollouts of
+matured events until the roll-back; in brackets as a share of log(1 / alpha) / g, g = D² / (2 (s² + D²)), which the
+best fixed bet takes, about. Beside it the upper 95% bound of how often such a candidate was ever the champion (of
+{harmful:,} rollouts, none in which it was give {none:.1%}).
+
+{harm}
+## Harm that begins late
+A candidate as good as the champion until it is promoted, and harmful from the event of its promotion on: the
+evidence that it was good has to be made up for first, as evidence is never begun anew. Median of events until the
+roll-back, in {late_runs} rollouts, beside that of a candidate which harms from the start.
+
+{late}
+"""
+LATE_RUNS = 101
+
 
 def main() -> int:
-    """Measure, write the page."""
+    """Measure, write the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2_000, help="rollouts at the boundary (2,000)")
     parser.add_argument("--page", type=Path, help="write the page here; else it is printed")
+    parser.add_argument("--rollouts", type=Path, help="write the page of whole releases here; else it is not made")
     options = parser.parse_args()
     text = PAGE.format(
         runs=options.runs, events=DAILY * DAYS, alpha=ALPHA, daily=DAILY, days=DAYS, seeds=MANY_SEEDS,
@@ -60,7 +106,19 @@ def main() -> int:
         print(text)
     else:
         options.page.write_text(text)
+    if options.rollouts is not None:
+        options.rollouts.write_text(rollouts(options.runs))
     return 0
+
+
+def rollouts(runs: int) -> str:
+    """The page of whole releases, of so many rollouts; in small where these are few."""
+    harmful, late = min(HARMFUL_RUNS, runs), min(LATE_RUNS, runs)
+    return ROLLOUTS.format(
+        alpha=RULES.alpha_advance, daily=DAILY, days=DAYS, runs=runs, events=DAILY * DAYS, guard=RULES.guard // DAY,
+        wrong=wrong_table(runs), harm=harm_table(harmful), harmful=harmful, none=upper_bound(0, harmful),
+        late=late_table(late), late_runs=late,
+    )  # fmt: skip  # what stands where
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def test_bounds_of_shares() -> None:
 def test_a_small_run_goes_all_the_way(tmp_path: Path) -> None:
     """A few rollouts: a page with every table."""
     page = tmp_path / "evidence.md"
-    command = [sys.executable, "-m", "loadtests.release", "--runs", "5", "--page", str(page)]
+    whole = tmp_path / "rollouts.md"
+    command = [sys.executable, "-m", "loadtests.release", "--runs", "5", "--page", str(page), "--rollouts", str(whole)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert page.read_text().count("| --- |") >= 3
+    assert whole.read_text().count("| --- |") >= 3

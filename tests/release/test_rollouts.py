@@ -1,0 +1,31 @@
+"""Whole releases by chance: in small what docs/rollouts.md has in large."""
+
+from __future__ import annotations
+
+import math
+
+from headrace.domain.release.margin import Margin
+from loadtests.release.machine_rollouts import RULES, harm_found, late_harm, wrong_decisions
+from loadtests.release.simulated_pairs import beyond
+
+
+def test_equal_models_are_put_back_as_seldom_as_promised() -> None:
+    """At the margin, looked at after every event; the rules that others use are wrong far oftener."""
+    found = wrong_decisions("rare", 1.5, Margin(0.0, beyond("rare", 1.5)[0]), 300)
+    assert found.rolled_back <= RULES.alpha
+    assert found.daily_test > 3 * RULES.alpha
+    assert found.strikes > 10 * RULES.alpha
+    assert wrong_decisions("balanced", 0.3, Margin(0.05), 100).rolled_back <= RULES.alpha
+
+
+def test_harm_is_put_back_about_as_soon_as_can_be() -> None:
+    """Within one and a half times what the best bet takes."""
+    found = harm_found("balanced", 2.5, 60)
+    assert found.ratio <= 1.5
+    assert math.isfinite(found.events)
+
+
+def test_harm_that_begins_with_the_promotion_is_put_back() -> None:
+    """Later than harm from the start, and within the guard."""
+    late, early = late_harm("balanced", 1.5, 21)
+    assert early < late < 5 * early
