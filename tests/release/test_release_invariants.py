@@ -80,7 +80,7 @@ class Releases(RuleBasedStateMachine):
     def evaluate(self, version: str, standings: list[Standing]) -> None:
         """And judged."""
         known = self.scene.state.of_digest(f"digest-{version}")
-        if known is not None and known.stage is Stage.REGISTERED:
+        if known is not None and (known.stage is Stage.REGISTERED or (known.waits and "failed" in standings)):
             self.gates[known.number] = standings
         self.scene.evaluate(version, *standings)
 

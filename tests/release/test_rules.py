@@ -176,13 +176,14 @@ def test_what_was_not_decided_in_the_dark_gives_its_place() -> None:
 def test_the_budget_of_a_year_is_never_exceeded() -> None:
     """Used up, releases wait until a part is free; a person may start one that evidence cannot put back."""
     scene = Scene(replace(NONE, releases_per_year=2))
+    scene.take(StreamTime("t0", 0, DAY))
     for version in ("2", "3"):
         started(scene, version)
         scene.ask("rollback", "ana", version)
     scene.arrive("4")
     assert scene.evaluate("4") == ["release_queued"]
-    assert "used up the year's 1 false roll-backs: the next part is free on 1971-01-01" in why(scene)
-    assert scene.take(StreamTime("t1", 0, 364 * DAY)) == []
+    assert "used up the year's 1 false roll-backs: the next part is free on 1971-01-02" in why(scene)
+    assert scene.take(StreamTime("t1", 0, 365 * DAY)) == []
     assert scene.ask("promote", "ana", "4") == ["release_started"]
     assert scene.release("4").alpha == 0
     assert scene.rows(5, harm=100.0) == []
@@ -268,6 +269,37 @@ def test_a_repeat_changes_nothing() -> None:
     before = scene.state
     assert scene.take(scene.told[-1]) == []
     assert scene.state == before
+
+
+def test_stream_time_begins_where_it_is_known() -> None:
+    """What began before counts from there: neither is a deadline over at once, nor a year."""
+    scene = started(Scene(replace(NONE, releases_per_year=2)))
+    now = 50 * 365 * DAY
+    assert scene.take(StreamTime("t0", 0, now)) == []
+    assert (scene.release("2").began, scene.state.spent[0].at) == (now, now)
+    scene.ask("rollback", "ana", "2")
+    started(scene, "3")
+    scene.ask("rollback", "ana", "3")
+    scene.arrive("4")
+    assert scene.evaluate("4") == ["release_queued"]
+
+
+def test_a_later_evaluation_counts_until_the_start() -> None:
+    """A model that waits and fails then is rejected; one that runs is judged by evidence."""
+    scene = started(Scene(NONE))
+    scene.arrive("3")
+    scene.evaluate("3")
+    assert scene.evaluate("3", "unknown") == []
+    assert scene.evaluate("3", "failed") == ["release_rejected"]
+    assert scene.evaluate("2", "failed") == []
+
+
+def test_a_settled_champion_is_put_back_by_a_plan() -> None:
+    """The refusal says how."""
+    scene = started(Scene(NONE))
+    scene.rows(100, safety=SAFE)
+    assert scene.ask("rollback", "ana", "2") == ["release_refused"]
+    assert "headrace plan set" in why(scene)
 
 
 def test_who_is_unknown_is_refused() -> None:

@@ -91,8 +91,9 @@ def _arrive(fold: Fold, told: ModelArrival) -> None:
 
 
 def _evaluate(fold: Fold, told: ModelEvaluation) -> None:
+    """Gates are answered; a later evaluation counts as long as the release has not started."""
     release = fold.state.of_digest(told.digest)
-    if release is None or release.stage is not Stage.REGISTERED:
+    if release is None or not release.waits:
         return
     failed = [each for each in told.gates if each.standing == "failed"]
     unknown = [each for each in told.gates if each.standing == "unknown"]
@@ -100,6 +101,8 @@ def _evaluate(fold: Fold, told: ModelEvaluation) -> None:
     gates = json.dumps([asdict(each) for each in failed or unknown])
     if failed:
         fold.move(release, Stage.REJECTED, ReleaseRejected, "gates", f"not passed: {names}", fields={"gates": gates})
+    elif release.stage is Stage.EVALUATED:
+        return  # it waits for people or its turn already
     elif unknown:
         why = f"not known: {names}; a person may let it go on (`headrace models promote`), or another evaluation does"
         waits = replace(release, unknown=tuple(each.gate for each in unknown))

@@ -44,6 +44,8 @@ def take_rows(fold: Fold, rows: PairedRows) -> None:
     """Take matured events in, in their order, and decide after each."""
     low = 0
     while low < len(rows.times):
+        if not fold.state.clock:
+            fold.state = fold.state.at(int(rows.times[low]))
         release = fold.state.active
         if release is None or release.identity != rows.release:
             return
@@ -64,8 +66,7 @@ def take_rows(fold: Fold, rows: PairedRows) -> None:
             most_harm=tuple(trace.most_harm[last].tolist()),
             most_safety=tuple(trace.most_safety[last].tolist()),
         )
-        clock = max(fold.state.clock, int(trace.times[last]))
-        fold.state = replace(fold.state.with_release(folded), clock=clock)
+        fold.state = fold.state.with_release(folded).at(int(trace.times[last]))
         rule = next((name for name, hit in hits.items() if hit[last]), None)
         if rule is not None:
             fold.cause = rows.ids[low + last]
@@ -76,7 +77,7 @@ def take_rows(fold: Fold, rows: PairedRows) -> None:
 
 def take_time(fold: Fold, clock: int) -> None:
     """Stream time has come to `clock`."""
-    fold.state = replace(fold.state, clock=max(fold.state.clock, clock))
+    fold.state = fold.state.at(clock)
     review(fold)
 
 

@@ -41,12 +41,8 @@ def take_request(fold: Fold, told: PersonRequest) -> None:
         unknown = ModelRelease(0, Candidate("", "", told.digest, ""))
         _refuse(fold, unknown, told, "no package with this digest was registered: see `headrace models list`")
         return
-    why = _forbidden(fold, told) or (f"it is {release.stage}; {AGAIN}" if release.ended else "")
-    if why:
-        _refuse(fold, release, told, why)
-        return
-    why = _HANDLERS[told.asked](fold, release, told)
-    if why:
+    why = _forbidden(fold, told) or (_over(release, told) if release.ended else "")
+    if why := why or _HANDLERS[told.asked](fold, release, told):
         _refuse(fold, release, told, why)
 
 
@@ -78,6 +74,12 @@ def _forbidden(fold: Fold, told: PersonRequest) -> str:
     if not fold.rules.may(told.person, role):
         return f"{told.person} is not among those who may {role}: {', '.join(names) or 'nobody'}"
     return "" if told.reason.strip() else "it has no reason: say why in a sentence"
+
+
+def _over(release: ModelRelease, told: PersonRequest) -> str:
+    if release.stage is Stage.SETTLED and told.asked == "rollback":
+        return "its guard is over, and nothing is known of who could answer instead: name one with `headrace plan set`"
+    return f"it is {release.stage}; {AGAIN}"
 
 
 def _refuse(fold: Fold, release: ModelRelease, told: PersonRequest, why: str) -> None:

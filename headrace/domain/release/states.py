@@ -170,7 +170,7 @@ class ReleaseState:
     """All that is known of a pipeline's releases.
 
     Attributes:
-        clock: stream time, milliseconds: how far matured events have come.
+        clock: stream time, milliseconds: how far matured events have come; 0 before it is known.
         plan: the newest one, our own change included as soon as it is decided; None before the first.
         approved: the last champion that a person approved, by a release or by a plan of their own.
         releases: those that have not ended, and the last `KEPT` of those that have, by number.
@@ -196,6 +196,20 @@ class ReleaseState:
     def of_digest(self, digest: str) -> ModelRelease | None:
         """The last release of a package."""
         return next((each for each in reversed(self.releases) if each.candidate.digest == digest), None)
+
+    def at(self, clock: int) -> ReleaseState:
+        """The state when stream time has come so far; it never goes back.
+
+        What began before stream time was known is taken to have begun where it begins.
+        """
+        if self.clock or not clock:
+            return replace(self, clock=max(self.clock, clock))
+        releases = tuple(
+            replace(each, since=each.since or clock, began=each.began or clock) if each.active else each
+            for each in self.releases
+        )
+        spent = tuple(replace(each, at=each.at or clock) for each in self.spent)
+        return replace(self, clock=clock, releases=releases, spent=spent)
 
     def with_release(self, release: ModelRelease) -> ReleaseState:
         """The state with a release anew."""

@@ -20,6 +20,7 @@ from headrace.domain.pipeline.release.spec import DAY, Release
 from headrace.domain.plans.plans import Plan
 from headrace.domain.release.fold import Fold
 from headrace.domain.release.states import ModelRelease, ReleaseState, Spending, Stage
+from headrace.streaming.watermarks.event_time import LATEST
 
 YEAR = 365 * DAY
 ROUNDED = 1e-9
@@ -103,10 +104,11 @@ def budget(state: ReleaseState, rules: Release) -> str:
     spent = sum(each.alpha for each in state.spent)
     if spent + rules.alpha <= rules.false_rollbacks_per_year * (1 + ROUNDED):
         return ""
-    free = datetime.fromtimestamp((state.spent[0].at + YEAR) / 1000, UTC)
+    at = datetime.fromtimestamp(min(state.spent[0].at + YEAR, LATEST) / 1000, UTC)
+    free = f"on {at:%Y-%m-%d} (event time)" if state.clock else "a year after the first events mature"
     return (
-        f"releases of the last 365 days used up the year's {_of(rules)}: the next part is free on {free:%Y-%m-%d} "
-        "(event time); until then `headrace models promote` starts one that evidence of harm cannot put back"
+        f"releases of the last 365 days used up the year's {_of(rules)}: the next part is free {free}; until then "
+        "`headrace models promote` starts one that evidence of harm cannot put back"
     )
 
 
