@@ -156,7 +156,7 @@ SERVICES: Mapping[str, ServiceEntry] = {
             models=True,
             trains=True,
             dark=True,
-            asked=lambda pipeline: pipeline.retrain is not None,
+            asked=lambda pipeline: pipeline.retrain is not None or pipeline.release is not None,
         ),
     )
 }

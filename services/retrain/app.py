@@ -10,11 +10,13 @@ from services.retrain.settings import RetrainSettings
 
 JOB = (sys.executable, "-m", "headrace.domain.training.job", "--with-parent")
 """What trains, unless an operator says otherwise."""
+JUDGE = (sys.executable, "-m", "headrace.domain.evaluation", "--with-parent")
+"""What judges a package."""
 
 
 def build(settings: RetrainSettings) -> RetrainMember:
-    """A member of `retrain`: triggers to answers, and trainings."""
+    """A member of `retrain`: triggers to answers, trainings, and evaluations."""
     contracts = read_contracts(settings)
     wiring = contracts.wiring("retrain", settings, "control", ["control"], beside=["outcomes", "exchange"])
     command = settings.job or JOB
-    return RetrainMember(contracts.pipeline, wiring, contracts.channel("outcomes"), command, settings)
+    return RetrainMember(contracts.pipeline, wiring, contracts.channel("outcomes"), command, JUDGE, settings)

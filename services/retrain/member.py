@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,11 @@ from typing import Any, TypeVar
 
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.events import ControlEvent
-from headrace.domain.control.retrain import ModelRegistered, RetrainFailed, RetrainFinished, RetrainProgress
+from headrace.domain.control.retrain import RetrainProgress
+from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.retrain.answer import ACTOR
-from headrace.domain.retrain.history import TrainingRun
+from headrace.domain.retrain.history import RegisteredPackage, TrainingRun
 from headrace.errors import ConfigurationError
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Consumer
@@ -23,9 +25,10 @@ from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from services.retrain.authentication import options, passed_over
-from services.retrain.job import JobEnd, TrainingJob
+from services.retrain.job import TrainingJob
+from services.retrain.job_findings import findings_of, verdict_of
 from services.retrain.metrics import RetrainMetrics
-from services.retrain.order import order_here
+from services.retrain.order import evaluation_of, order_here
 from services.retrain.outcome_count import OutcomeCount
 from services.retrain.settings import RetrainSettings
 from services.retrain.stall import LagWatch, StallBound, Stalled
@@ -46,7 +49,7 @@ class RetrainMember:
         pipeline: what it says of trainings.
         wiring: the control topic, as input and output.
         outcomes: what a training reads.
-        command: the program of a job, and its arguments.
+        command: the program of a training, and its arguments; `judge_command` that of an evaluation.
         settings: how it runs.
 
     Attributes:
@@ -54,10 +57,18 @@ class RetrainMember:
     """
 
     def __init__(
-        self, pipeline: Pipeline, wiring: Wiring, outcomes: Channel, command: tuple[str, ...], settings: RetrainSettings
+        self,
+        pipeline: Pipeline,
+        wiring: Wiring,
+        outcomes: Channel,
+        command: tuple[str, ...],
+        judge_command: tuple[str, ...],
+        settings: RetrainSettings,
     ) -> None:
-        if pipeline.retrain is None:
-            raise ConfigurationError(f"{pipeline.name} has no section retrain: nothing is to be trained anew")
+        if pipeline.retrain is None and pipeline.release is None:
+            raise ConfigurationError(
+                f"{pipeline.name} has no section retrain and none called release: nothing is to be trained or judged"
+            )
         self.wiring = wiring
         self.settings = settings
         self.metrics = Metrics()
@@ -66,9 +77,10 @@ class RetrainMember:
         self.health = Health(self.metrics, self.connection.library.monotonic, settings.silence_s)
         self.tangled = False
         self.written = tuple(wiring.outputs)
-        self._policy = pipeline.retrain
+        self._policy = policy = pipeline.retrain or Retrain()
+        self._judges = pipeline.release is not None
         self._outcomes = outcomes
-        self._command = command
+        self._command, self._judge_command = command, judge_command
         (self._control,) = wiring.inputs
         self._entrance = options(self.connection.properties)
         self._monotonic = self.connection.library.monotonic
@@ -76,7 +88,7 @@ class RetrainMember:
         self._tenure = Tenure(
             self.connection,
             wiring.pipeline,
-            pipeline.retrain,
+            policy,
             self._control,
             outcomes,
             wiring.beside["exchange"],
@@ -178,7 +190,7 @@ class RetrainMember:
                 if self._policy.volume is not None and now >= count_at:
                     count_at = now + COUNT_EVERY * settings.look_s
                     await self._count()
-                self._have_it_trained()
+                self._have_it_done()
             behind = lag.behind(now, settings.stall_s / 2)
             bound.note(behind, self._handled, now)
             self._report(behind, now)
@@ -216,7 +228,7 @@ class RetrainMember:
         await self._do(self._tenure.open)
         self._seated, self.health.missing = True, None
         self._busy_at = self._monotonic()
-        self._have_it_trained()
+        self._have_it_done()
 
     async def _be_unseated(self) -> None:
         self._seated, self.health.missing = False, "the control topic is another member's"
@@ -227,7 +239,7 @@ class RetrainMember:
         await self._do(lambda: self._tenure.take(offset, value))
         self._handled += 1
         self._busy_at = self._monotonic()
-        self._have_it_trained()
+        self._have_it_done()
 
     async def _do(self, what: Callable[[], T]) -> T:
         """On the one thread that has to do with the topic's past and answers."""
@@ -235,12 +247,19 @@ class RetrainMember:
 
     # ---- jobs ----------------------------------------------------------------------------------------------------
 
-    def _have_it_trained(self) -> None:
-        """Start the job of the training that runs, if it has none: it began just now, or in another life."""
-        run = self._tenure.active
-        if run is not None and self._job is None and self._seated and not self._told_to_stop:
+    def _have_it_done(self) -> None:
+        """Start the job of the training that runs, if it has none: it began just now, or in another life. Where none
+        runs, that of the package that is to be judged next.
+        """
+        if self._job is not None or not self._seated or self._told_to_stop:
+            return
+        if (run := self._tenure.active) is not None:
             self._job = asyncio.ensure_future(self._train(run))
-            self._job.add_done_callback(self._job_over)
+        elif self._judges and (package := self._tenure.unjudged) is not None:
+            self._job = asyncio.ensure_future(self._judge(package))
+        else:
+            return
+        self._job.add_done_callback(self._job_over)
 
     def _job_over(self, job: asyncio.Task[None]) -> None:
         if self._job is job:
@@ -274,6 +293,20 @@ class RetrainMember:
         await self._tell(run, *findings_of(run, end, seconds))
         self.counts.trainings.labels("finished" if end.result is not None else "failed").inc()
 
+    async def _judge(self, package: RegisteredPackage) -> None:
+        settings = self.settings
+        order = evaluation_of(package, settings.pipeline, self._policy)
+        name = f"evaluation-{hashlib.sha256(package.event.encode()).hexdigest()[:12]}"
+        folder = settings.trainings / self.wiring.pipeline
+        job = TrainingJob(self._judge_command, settings, name, order.dump(), self._policy.limit / SECOND, folder)
+        self.counts.jobs.inc()
+        end = await job.run(_in_silence)
+        found = verdict_of(package, end)
+        log.info("evaluation ended", model=package.model, verdict=found.verdict, because=found.because)
+        event = ControlEvent(f"{ACTOR}/{name}/evaluated", self.wiring.pipeline, now_ms(), ACTOR, found, package.event)
+        await self._do(lambda: self._tenure.tell([event]))
+        self.counts.evaluations.labels(found.verdict).inc()
+
     async def _tell(self, run: TrainingRun, *said: tuple[str, ControlFinding]) -> None:
         pipeline, time = self.wiring.pipeline, now_ms()
         events = [
@@ -282,20 +315,9 @@ class RetrainMember:
         await self._do(lambda: self._tenure.tell(events))
 
 
+async def _in_silence(stage: str, said: dict[str, Any]) -> None:
+    """Evaluations are short: what they are at is in their log."""
+
+
 def _set(loop: asyncio.AbstractEventLoop, asked: asyncio.Event) -> None:
     loop.call_soon_threadsafe(asked.set)
-
-
-def findings_of(run: TrainingRun, end: JobEnd, seconds: float) -> list[tuple[str, ControlFinding]]:
-    """What is told of the end of a training, by the name that identities get."""
-    if end.result is None:
-        return [("failed", RetrainFailed(run.run, end.problem, seconds, str(end.log)))]
-    result = end.result
-    model, digest = f"{result.get('model')}@{result.get('version')}", str(result.get("digest"))
-    figures = json.dumps(result.get("metrics", {}), sort_keys=True)
-    told = json.dumps({name: value for name, value in result.items() if name != "order"}, sort_keys=True)
-    spent = float(result.get("cpu_s", 0.0))
-    return [
-        ("finished", RetrainFinished(run.run, model, digest, seconds, spent, str(end.log), told)),
-        ("registered", ModelRegistered(model, digest, str(result.get("uri", "")), run.run, figures)),
-    ]

@@ -17,3 +17,4 @@ class RetrainMetrics:
         self.trainings = Counter("trainings", "trainings that ended, by how", ["how"], **own)
         self.active = Gauge("training_active", "1 while a training runs here", **own)
         self.jobs = Counter("training_jobs", "jobs of trainings started, those started again among them", **own)
+        self.evaluations = Counter("evaluations", "packages judged, by the verdict", ["verdict"], **own)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from headrace.domain.evaluation.order import EvaluationOrder
 from headrace.domain.pipeline.retrain.spec import Retrain
+from headrace.domain.plans.plans import CANARY, Arm
+from headrace.domain.retrain.history import RegisteredPackage
 from headrace.domain.retrain.trigger import Trigger
 from headrace.domain.training.job.order import JobLimits, TrainingOrder, WindowCandidate, parse_order
 
@@ -56,3 +59,14 @@ def order_of(
 def order_here(order: str, pipeline: str) -> str:
     """An order as its job gets it, with the pipeline file of this machine."""
     return replace(parse_order(order), pipeline=pipeline).dump()
+
+
+def evaluation_of(package: RegisteredPackage, pipeline: str, policy: Retrain) -> EvaluationOrder:
+    """The order of an evaluation, with the pipeline file of this machine; it may take what a training may."""
+    name, _, version = package.model.rpartition("@")
+    seconds = policy.limit / 1000
+    return EvaluationOrder(
+        pipeline=pipeline,
+        candidate=Arm(CANARY, name, version, package.digest, package.uri),
+        limits=JobLimits(memory=policy.memory_mb << 20, cpu_s=seconds, wall_s=seconds),
+    )

@@ -16,7 +16,7 @@ from headrace.domain.control.events import ControlEvent, read_event
 from headrace.domain.control.retrain import RetrainAsked, RetrainIgnored
 from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.retrain.answer import ACTOR, answer
-from headrace.domain.retrain.history import TrainingHistory, TrainingRun
+from headrace.domain.retrain.history import RegisteredPackage, TrainingHistory, TrainingRun
 from headrace.domain.retrain.schedule import due
 from headrace.domain.retrain.trigger import Trigger
 from headrace.errors import Fenced, InvalidRecord, Transient
@@ -129,6 +129,11 @@ class Tenure:
     def active(self) -> TrainingRun | None:
         """The training that is to run now."""
         return self.history.active
+
+    @property
+    def unjudged(self) -> RegisteredPackage | None:
+        """The package that is to be judged next."""
+        return next(iter(self.history.unjudged.values()), None)
 
     def answer_all(self) -> None:
         """Answer what has no answer, in the order of the topic."""

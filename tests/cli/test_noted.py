@@ -41,6 +41,7 @@ PLAIN = {
     "headrace_drift_harms_total": "what was written",
     "headrace_release_ledger_entries_total": "what was written",
     "headrace_retrain_answers_total": "what was written",
+    "headrace_evaluations_total": "what was written",
     "headrace_trainings_total": "what was written",
     "headrace_training_jobs_total": "started again with the same order",
     "headrace_release_decisions_total": "what was written",

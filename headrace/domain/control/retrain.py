@@ -155,9 +155,14 @@ class ModelEvaluated(ControlFinding):
 
     Attributes:
         model, digest, run: as of `ModelRegistered`.
-        verdict: `passed` or `failed`.
-        because: of a failure, the gates that it did not pass.
-        figures: JSON, those that the verdict rests on.
+        verdict: `passed`, `failed`, or `unknown` where a gate cannot be told, or the evaluation itself failed.
+        because: the gates that it did not pass, or what went wrong.
+        figures: JSON, those of both models on the same events, by name.
+        gates: JSON, an answer to each gate: `release.inputs.GateAnswer`.
+        champion: whom it was held against, `name@version`.
+        outcomes: events that both scored.
+        offsets: JSON, of the outcomes that were read, by partition: [from, to).
+        log: the job's.
     """
 
     type: ClassVar[str] = "model_evaluated"
@@ -168,6 +173,11 @@ class ModelEvaluated(ControlFinding):
     verdict: str = ""
     because: str = ""
     figures: str = "{}"
+    gates: str = "[]"
+    champion: str = ""
+    outcomes: int = 0
+    offsets: str = "{}"
+    log: str = ""
 
 
 RETRAIN_KINDS = (

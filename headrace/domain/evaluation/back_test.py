@@ -95,8 +95,8 @@ def _knew(arm: OpenArm, times: npt.NDArray[np.int64]) -> Flags:
     found = np.zeros(len(times), np.bool_)
     models = (*arm.models, arm.stacking) if arm.stacking else arm.models
     for model in models:
-        manifest = model.package.manifest
-        for span in (manifest.training, manifest.tuned):
+        training, tuned = model.package.manifest.training, model.package.manifest.tuned
+        for span in (training if training.known else None, tuned):
             if span is not None:
                 found |= (times >= span.start) & (times <= span.end)
     return found

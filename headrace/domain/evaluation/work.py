@@ -8,7 +8,7 @@ from dataclasses import replace
 from headrace.domain.evaluation.back_test import agreement_of, back_test, figures_of
 from headrace.domain.evaluation.golden_rows import golden_rows, latency_of
 from headrace.domain.evaluation.order import EvaluationOrder, EvaluationResult, FigurePair
-from headrace.domain.models.model_loader import Opener
+from headrace.domain.models.model_loader import OpenArm, Opener
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.release.spec import Release
@@ -58,6 +58,8 @@ def evaluate_package(
     before = peak_memory()
     candidate = opener.open(order.candidate)
     memory = max(peak_memory() - before, 0)  # before anything larger is read
+    order = replace(order, start=_start(order, candidate))
+    read_as = replace(read_as, start=order.start)
     champion = opener.open(champion_arm)
     told("read")
     carried = {field.name for field in contracts.channel("features").codec.reader.arrow}
@@ -88,6 +90,14 @@ def evaluate_package(
         memory=memory,
         agreement=agreement,
     )
+
+
+def _start(order: EvaluationOrder, candidate: OpenArm) -> int | None:
+    """From which event time on: what came after the newest row that the candidate was fitted on, where it says so."""
+    if order.start is not None or len(candidate.models) != 1:
+        return order.start
+    training = candidate.models[0].package.manifest.training
+    return training.end + 1 if training.known else None
 
 
 def _outcomes_of(order: EvaluationOrder) -> TrainingOrder:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from headrace.domain.control.events import ControlEvent
 from headrace.domain.control.retrain import (
+    ModelEvaluated,
     ModelRegistered,
     RetrainFailed,
     RetrainFinished,
@@ -41,6 +42,24 @@ class TrainingRun:
     chain: int
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredPackage:
+    """A package that is to be judged.
+
+    Attributes:
+        event: that registered it.
+        model: `name@version`.
+        digest, uri: its identity, and where it is.
+        run: the training that made it; empty where a person did.
+    """
+
+    event: str
+    model: str
+    digest: str
+    uri: str
+    run: str
+
+
 class TrainingHistory:
     """A fold of control events, the same whoever folds them, and the same when one comes twice.
 
@@ -51,6 +70,7 @@ class TrainingHistory:
         incidents: those that started a training, and which.
         made: by `name@version`, the run that made it and when it was registered.
         stages: (run, stage) that were told.
+        unjudged: packages without a verdict, by the event that registered them, in their order.
     """
 
     def __init__(self) -> None:
@@ -60,6 +80,8 @@ class TrainingHistory:
         self.incidents: dict[str, str] = {}
         self.made: dict[str, tuple[str, int]] = {}
         self.stages: set[tuple[str, str]] = set()
+        self.unjudged: dict[str, RegisteredPackage] = {}
+        self._registered: set[str] = set()
         self._triggers: dict[str, Trigger] = {}
         self._answered: set[str] = set()
         self._open: dict[str, Trigger] = {}
@@ -76,8 +98,11 @@ class TrainingHistory:
             self.stages.add((found.run, found.stage))
         elif isinstance(found, RetrainFinished | RetrainFailed):
             self._end(found.run, event.time)
-        elif isinstance(found, ModelRegistered) and found.run:
-            self.made.setdefault(found.model, (found.run, event.time))
+        elif isinstance(found, ModelRegistered):
+            self._register(found, event)
+        elif isinstance(found, ModelEvaluated) and event.cause is not None:
+            self._registered.add(event.cause)
+            self.unjudged.pop(event.cause, None)
 
     def open(self) -> Iterator[Trigger]:
         """Triggers without an answer, in the order of the topic."""
@@ -138,6 +163,15 @@ class TrainingHistory:
             trigger = self._triggers.get(answer.trigger)
             if trigger is not None and trigger.incident:
                 self.incidents[trigger.incident] = answer.run
+
+    def _register(self, found: ModelRegistered, event: ControlEvent) -> None:
+        if found.run:
+            self.made.setdefault(found.model, (found.run, event.time))
+        if event.event_id not in self._registered:
+            self._registered.add(event.event_id)
+            self.unjudged[event.event_id] = RegisteredPackage(
+                event.event_id, found.model, found.digest, found.uri, found.run
+            )
 
     def _end(self, run: str, time: int) -> None:
         found = self.runs.get(run)

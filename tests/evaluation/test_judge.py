@@ -1,0 +1,109 @@
+"""The service `retrain` has registered packages judged: each once, whoever registered it, whatever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+
+from headrace.domain.control.events import ControlEvent, read_event
+from headrace.domain.control.retrain import ModelEvaluated, ModelRegistered
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.plans.plan_log import publish
+from headrace.domain.plans.plans import CHAMPION, Arm, Plan
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.reader import ranges, read
+from headrace.streaming.process.settings import Settings
+from tests.evaluation.test_evaluation import stored
+from tests.training.meters import Meters
+
+WAIT_S = 120
+RELEASE = """
+release: {minimum: 500, gates: {average_precision: better}}
+"""
+
+
+def register(meters: Meters, event_id: str, arm: Arm) -> None:
+    """As a person does."""
+    channel = meters.contracts.channel("control")
+    event = ControlEvent(event_id, meters.name, 1_000, "ana", ModelRegistered(arm.title, arm.digest, arm.uri))
+    producer = Producer(meters.connection)
+    columns = pa.RecordBatch.from_pylist([event.row()], channel.codec.reader.arrow)
+    producer.send(channel.name, [meters.name], channel.codec.encode(columns))
+    producer.flush()
+    producer.close()
+
+
+def verdicts(meters: Meters) -> dict[str, ModelEvaluated]:
+    """By the event that registered a package; two of one are a failure."""
+    channel, found = meters.contracts.channel("control"), dict[str, ModelEvaluated]()
+    for intake in read(meters.connection, channel, ranges(meters.connection, channel.name)):
+        for row in intake.batch.columns.to_pylist():
+            event = read_event(row)
+            if event is not None and isinstance(event.finding, ModelEvaluated):
+                assert event.cause is not None
+                assert event.cause not in found, "told twice"
+                found[event.cause] = event.finding
+    return found
+
+
+def test_registered_packages_are_judged(kafka: str, tmp_path: Path) -> None:
+    """A better one, one as good, one that is not there; a kill in between and a repeat change nothing."""
+    meters = Meters(tmp_path / "meters", kafka)
+    meters.path.write_text(meters.path.read_text() + RELEASE)
+    meters.contracts = read_contracts(Settings(pipeline=str(meters.path), bootstrap=kafka))
+    meters.fill()
+    large, small = stored(meters, "1", [0.05, 0.0], 2_000), stored(meters, "2", [-0.05, 0.0], 2_000)
+    same = stored(meters, "3", [0.05, 0.0], 2_000)
+    away = Arm("canary", "meters", "9", "sha256:" + "0" * 64, "file:///x")
+    champion = Arm(CHAMPION, large.model, large.version, large.digest, large.uri)
+    plan = Plan(meters.name, 0, (champion,))
+    publish(
+        meters.connection,
+        meters.contracts.channel("plans"),
+        meters.name,
+        lambda _: plan,
+        time=1,
+        actor="ana",
+        reason="first",
+    )
+    environment = {
+        **os.environ, **meters.environment(), "HEADRACE_PIPELINE": str(meters.path), "HEADRACE_MEMBER": "retrain-0",
+        "HEADRACE_SESSION_TIMEOUT_MS": "6000", "HEADRACE_TRAININGS": str(tmp_path / "trainings"), "HEADRACE_PORT": "0",
+    }  # fmt: skip  # a row of settings
+
+    def served() -> subprocess.Popen[bytes]:
+        with (tmp_path / "retrain.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "services.retrain"], env=environment, stdout=log, stderr=log)
+
+    register(meters, "r1", small)
+    register(meters, "r2", same)
+    register(meters, "r1", small)
+    member = served()
+    end = time.monotonic() + WAIT_S
+    while "r1" not in verdicts(meters):
+        assert time.monotonic() < end, (tmp_path / "retrain.log").read_text()
+        time.sleep(0.2)  # The topic is all that tells.
+    member.kill()
+    member.wait()
+    register(meters, "r3", away)
+    member = served()
+    while set(verdicts(meters)) != {"r1", "r2", "r3"}:
+        assert time.monotonic() < end, (tmp_path / "retrain.log").read_text()
+        time.sleep(0.2)
+    member.terminate()
+    assert member.wait(60) == 0
+    found = verdicts(meters)
+    assert (found["r1"].verdict, found["r2"].verdict, found["r3"].verdict) == ("passed", "unknown", "unknown")
+    assert found["r1"].champion == "meters@1"
+    assert found["r1"].outcomes > 1_500
+    gates = {gate["gate"]: gate["standing"] for gate in json.loads(found["r2"].gates)}
+    assert gates == {"minimum": "passed", "average_precision": "unknown"}
+    assert "average_precision is unknown" in found["r2"].because
+    assert "the evaluation failed: contract" in found["r3"].because
+    assert Path(found["r3"].log).exists()
