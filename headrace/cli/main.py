@@ -29,7 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("pipeline.generate:generate", "Make up events of a pipeline, the same for the same seed."),
     "publish": ("pipeline.publish:publish", "Write a file of events or labels to their topic."),
     "train": ("models.train:train", "Train a model from the features and labels on the topics."),
-    "models": ("models.models:app", "The packages of the model store: list, show, verify, reproduce."),
+    "models": (
+        "models.models:app",
+        "The packages of the model store, and what people decide on them.",
+    ),
     "plan": ("models.plan:app", "What scores what in a pipeline: show and set."),
     "predictions": ("pipeline.predictions:predictions", "Show predictions, the last ones or as they come."),
     "why": ("models.why:why", "All that is known of one event or prediction."),

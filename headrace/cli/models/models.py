@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from headrace.cli.models.release import add_requests
 from headrace.cli.options import Bootstrap, Json, Store, contracts_of
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.models.package import added_lines, check_line, listing, paper, sheet
@@ -21,7 +22,7 @@ from headrace.operations.models.store_access import store_at
 from headrace.operations.models.verification import add_package, verify_package
 from headrace.operations.plan_changes.plan_topic import facts_of
 
-app = typer.Typer(help="The packages of the model store.", no_args_is_help=True)
+app = typer.Typer(help="The packages of the model store, and what people decide on them.", no_args_is_help=True)
 
 PipelineOption = Annotated[
     str | None, typer.Option("--pipeline", "-p", metavar="PIPELINE", help="Say also what they do in its plans.")
@@ -143,3 +144,6 @@ def again(
 
 def _facts(pipeline: str | None, bootstrap: str | None) -> list[PlanFact]:
     return facts_of(*contracts_of(pipeline, bootstrap)) if pipeline else []
+
+
+add_requests(app)

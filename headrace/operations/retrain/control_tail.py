@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -51,10 +51,24 @@ class ControlTail:
         monotonic = self._connection.library.monotonic
         end = monotonic() + within
         while monotonic() < end:
-            records, _ = told_apart(self._consumer.poll(100, TURN_S), self._channel.name)
-            if records:
-                yield from events_in(take_in(self._channel, records).batch.columns)
+            yield from self._come()
         raise Transient(f"nothing within {within:g} s")
+
+    def gathered(self, wanted: Callable[[ControlEvent], bool], within: float, after: float) -> list[ControlEvent]:
+        """Events that are wanted: the first within so many seconds, and those `after` seconds behind it; or none."""
+        monotonic = self._connection.library.monotonic
+        end, found = monotonic() + within, list[ControlEvent]()
+        while monotonic() < end:
+            news = [event for event in self._come() if wanted(event)]
+            if news and not found:
+                end = monotonic() + after
+            found += news
+        return found
+
+    def _come(self) -> list[ControlEvent]:
+        """Those that come within a turn."""
+        records, _ = told_apart(self._consumer.poll(100, TURN_S), self._channel.name)
+        return [*events_in(take_in(self._channel, records).batch.columns)] if records else []
 
     def close(self) -> None:
         """Follow it no more."""

@@ -1,0 +1,1 @@
+"""What people ask of releases of models, and what `release` answers."""
