@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from headrace.domain.pipeline.release.spec import DAY
+from headrace.domain.release.evidence.evidence_fold import EVERY, MINUTE
 from loadtests.release.machine_rollouts import HARMFUL_RUNS, RULES, harm_table, late_table, wrong_table
+from loadtests.release.outcome_stream import BATCH, PARTITIONS, cost_table
 from loadtests.release.rollouts import (
     ALPHA,
     DAILY,
@@ -56,7 +58,13 @@ bet of the grid is 0.32 deviations: what takes some hundred events can take twic
 
 ## What it costs
 {cost:.0f} ns of CPU time an event, both sides, eight bets each.
-"""
+
+In a stream ([ADR 41](adr/0041-evidence-is-a-fold-of-outcomes.md)), all in, of {partitions} partitions in batches of
+{batch:,} outcomes: stage one reads outcomes and packs rows, stage two unpacks them, brings them into order, pairs
+them, takes pairs in and tells looks every {minutes} minutes of stream time. Every event is answered by a champion
+and by each candidate.
+
+{stream}"""
 
 ROLLOUTS = """# Whole releases: how often they are wrong, and how soon they put harm back
 
@@ -101,6 +109,7 @@ def main() -> int:
     text = PAGE.format(
         runs=options.runs, events=DAILY * DAYS, alpha=ALPHA, daily=DAILY, days=DAYS, seeds=MANY_SEEDS,
         false=false_table(options.runs), harm=power_table(HARMFUL), safe=power_table(SAFE), cost=1e9 * cost(),
+        stream=cost_table(), partitions=PARTITIONS, batch=BATCH, minutes=EVERY // MINUTE,
     )  # fmt: skip  # what stands where
     if options.page is None:
         print(text)

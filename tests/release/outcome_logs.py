@@ -14,6 +14,7 @@ from headrace.columnar.hashes import codes_of
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import outcomes
+from headrace.domain.release.evidence.pair_kernels import STEPS
 from headrace.domain.release.margin import Margin
 from headrace.domain.release.paired_evidence import PairedEvidence
 from headrace.streaming.contracts.schemas import load_schema
@@ -194,16 +195,18 @@ class SlowEvidence:
                             event["taken"].add(name)
                             pair.take(event)
             elif self.boundary is not None and self.boundary <= time:
-                self.expire(self.boundary - self.patience)
+                self.expire(self.boundary)
                 self.looks.append((self.boundary, *self.standings()))
                 self.boundary += self.every
             else:
                 break
         self.reached = time
-        self.expire(time - self.patience)
+        self.expire(time)
 
-    def expire(self, limit: int) -> None:
+    def expire(self, time: int) -> None:
         """Give up mature events in the order in which they became so, until one happened later."""
+        step = max(self.patience // STEPS, 1)
+        limit = time // step * step - self.patience
         while self.ring and self.events[self.ring[0]]["time"] < limit:
             event = self.events.pop(self.ring.pop(0))
             for name, pair in self.pairs.items():

@@ -261,7 +261,7 @@ def damaged() -> Iterator[bytes]:
     yield pack(replace(part, digests=()))
     yield pack(replace(part, rows=replace(part.rows, model=part.rows.model + 9)))
     yield pack(replace(part, rows=replace(part.rows, score=part.rows.score + np.nan)))
-    yield packed({"begins": np.zeros(3, np.uint8)})
+    yield packed({"flags": np.zeros(3, np.uint8)})
 
 
 @pytest.mark.parametrize("payload", [*damaged()])

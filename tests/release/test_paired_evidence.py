@@ -137,6 +137,31 @@ def test_cuts_change_nothing() -> None:
     assert part.moments == whole.moments
 
 
+def test_following_is_foreseeing_and_taking() -> None:
+    """Rows without a label make pairs known, others are taken in, in one order; looks tell how all stood there."""
+    columns = models(np.random.default_rng(9), "rare", 0.8, 2_000)
+    known = np.arange(2_000) % 3 == 0
+    labels = np.where(known, np.nan, columns[2])
+    apart, courses = PairedEvidence(Margin()), []
+    for row in range(2_000):
+        part = [column[row : row + 1] for column in columns]
+        if known[row]:
+            apart.foresee(*part[:2])
+        else:
+            apart.take(*part)
+        courses.append((apart.log_harm, apart.log_safety, apart.moments, apart.known))
+    together, looks = PairedEvidence(Margin()), np.array([0, 1, 700, 700, 2_000])
+    course = together.follow(*columns[:2], labels, looks)
+    assert course.harm.tolist() == [0.0, *(each[0] for each in courses)]
+    assert course.safety.tolist() == [0.0, *(each[1] for each in courses)]
+    for at, look in enumerate(looks.tolist()):
+        then = courses[look - 1][2:] if look else (PairedEvidence(Margin()).moments, 0)
+        assert (course.moments(at), course.known(at)) == then
+    assert pack(together.save()) == pack(apart.save())
+    with pytest.raises(ValueError, match="not finite"):
+        together.follow(*(np.array([0.5]) for _ in range(2)), np.array([np.inf]), np.array([1]))
+
+
 def test_partitions_multiply() -> None:
     """Each with bets of its own; what they win together is false no more often than what one wins."""
     draw = np.random.default_rng(6)

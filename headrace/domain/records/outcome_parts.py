@@ -117,6 +117,8 @@ def _reach(reached: Ints, join: Partitions, before: Ints, progress: Ints) -> Non
 
 
 NO_TRUTH = np.nan
+_BEGINS, _KNOWN = 1, 2
+"""Flags of a row: it is of another event than the one before, and has a label."""
 _EVENTS = ("key", "time")
 _ROWS = ("progress", "offset", "model", "score", "label")
 
@@ -127,13 +129,15 @@ def pack(part: OutcomePart) -> bytes:
     begins = np.ones(len(rows), np.bool_)
     begins[1:] = (rows.key[1:] != rows.key[:-1]) | (rows.time[1:] != rows.time[:-1])
     known = ~np.isnan(rows.label)
+    said = {
+        "digests": part.digests,
+        "source": int(rows.source[0]) if len(rows) else 0,
+        "corrected": part.corrected.tolist(),
+        "repeated": part.repeated.tolist(),
+    }
     columns: dict[str, packing.Column] = {
-        "digests": packing.json_column(part.digests),
-        "source": rows.source[:1],
-        "begins": begins.astype(np.uint8),
-        "known": known.astype(np.uint8),
-        "corrected": part.corrected.astype(np.int64),
-        "repeated": part.repeated.astype(np.int64),
+        "said": packing.json_column(said),
+        "flags": (begins * _BEGINS + known * _KNOWN).astype(np.uint8),
     }
     columns |= {name: getattr(rows, name)[begins] for name in _EVENTS}
     columns |= {name: getattr(rows, name) for name in _ROWS} | {"label": np.where(known, rows.label, 0.0)}
@@ -144,16 +148,15 @@ def unpack(payload: bytes) -> OutcomePart:
     """What `pack` took. Raises ContractError for bytes that are damaged, or hold something else."""
     columns = packing.unpack(payload)
     try:
-        begins = columns["begins"] != 0
-        event = np.cumsum(begins) - 1
-        count = len(begins)
+        said, flags = packing.json_of(columns["said"]), columns["flags"].astype(np.int64)
+        event = np.cumsum(flags & _BEGINS) - 1
+        count = len(flags)
         whole = {name: columns[name][event] for name in _EVENTS} | {name: columns[name] for name in _ROWS}
-        whole["source"] = np.repeat(columns["source"].astype(np.int64), count) if count else np.empty(0, np.int64)
-        whole["label"] = np.where(columns["known"] != 0, columns["label"], NO_TRUTH)
-        digests = tuple(str(digest) for digest in packing.json_of(columns["digests"]))
-        part = OutcomePart(
-            digests, OutcomeRows.of(whole), columns["corrected"].astype(np.int64), columns["repeated"].astype(np.int64)
-        )
+        whole["source"] = np.full(count, said["source"], np.int64)
+        whole["label"] = np.where(flags & _KNOWN, columns["label"], NO_TRUTH)
+        digests = tuple(str(digest) for digest in said["digests"])
+        counts = (np.array(said[name], np.int64) for name in ("corrected", "repeated"))
+        part = OutcomePart(digests, OutcomeRows.of(whole), *counts)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise ContractError(f"a part of outcomes is damaged: {error}") from None
     model = part.rows.model

@@ -32,6 +32,7 @@ what a candidate is worth may lie in pairs that nobody has met.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ LOG_STEP = 256 * float(np.log(2.0))
 HARM, SAFETY = 0, 1
 _X, _SQUARES, _EXPECTED, _FURTHEST_HARM, _FURTHEST_SAFETY, _CANDIDATE, _CHAMPION = range(7)
 _EVENTS, _KNOWN, _CLIPPED = range(3)
+_MEANS = (_X, _SQUARES, _CANDIDATE, _CHAMPION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,42 @@ class PairedMoments:
         """What the best bet wins of an event about, in the mean of its logarithm: D^2 / (2 (s^2 + D^2))."""
         square = self.deviation**2 + self.mean**2
         return self.mean**2 / (2 * square) if square > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceCourse:
+    """How evidence went over some rows, and how it stood at looks among them.
+
+    Attributes:
+        harm, safety: float64 [rows + 1], the logarithms before the rows and after each.
+        looks: int64, after how many rows each look was.
+        sums, counts: of the state then.
+    """
+
+    harm: Floats
+    safety: Floats
+    looks: Ints
+    sums: Floats
+    counts: Ints
+
+    @property
+    def traces(self) -> tuple[Floats, Floats]:
+        """Both courses."""
+        return self.harm, self.safety
+
+    def moments(self, look: int) -> PairedMoments:
+        """What the events up to a look say."""
+        return _moments(self.sums[look], self.counts[look])
+
+    def known(self, look: int) -> int:
+        """Pairs that were foreseen by then."""
+        return int(self.counts[look, _KNOWN])
+
+
+def _moments(sums: Floats, counts: Ints) -> PairedMoments:
+    events, clipped = int(counts[_EVENTS]), int(counts[_CLIPPED])
+    mean, square, candidate, champion = (float(sums[at]) / max(events, 1) for at in _MEANS)
+    return PairedMoments(events, mean, math.sqrt(max(square - mean**2, 0.0)), candidate, champion, clipped)
 
 
 class PairedEvidence:
@@ -145,21 +183,27 @@ class PairedEvidence:
         )  # fmt: skip  # the events and the question, the state, the answer
         return harm, safety
 
-    def follow(self, candidate: Floats, champion: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    def follow(self, candidate: Floats, champion: Floats, labels: Floats, looks: Ints) -> EvidenceCourse:
         """Know of pairs and take matured events in, in one order: where a label is NaN, the pair becomes known (as
-        `foresee`), else its event is taken in (as `take`). The logarithm of (harm, safety) after each.
+        `foresee`), else its event is taken in (as `take`). How all stands at some looks.
+
+        Args:
+            looks: int64, ascending: after how many of these rows each is.
 
         Raises ValueError as `take` does, but for labels that are NaN.
         """
         self._check(candidate, champion)
         if np.isinf(labels).any() or len(labels) != len(candidate):
             raise ValueError("a label is not finite, or there are others than pairs")
-        harm, safety = np.empty(len(labels)), np.empty(len(labels))
-        _take(
+        rows = len(labels)
+        harm, safety = np.empty(rows + 1), np.empty(rows + 1)
+        harm[0], safety[0] = self.log_harm, self.log_safety
+        sums, counts = np.empty((len(looks), len(self._sums))), np.empty((len(looks), len(self._counts)), np.int64)
+        _follow(
             frozen(candidate), frozen(champion), frozen(labels), self._rules,
-            self._wealth, self._scale, self._sums, self._counts, harm, safety,
+            self._wealth, self._scale, self._sums, self._counts, harm[1:], safety[1:], looks, sums, counts,
         )  # fmt: skip  # the events and the question, the state, the answer
-        return harm, safety
+        return EvidenceCourse(harm, safety, looks, sums, counts)
 
     @property
     def known(self) -> int:
@@ -179,12 +223,7 @@ class PairedEvidence:
     @property
     def moments(self) -> PairedMoments:
         """What the events so far say of x; zeros before any."""
-        events = int(self._counts[_EVENTS])
-        mean, square, candidate, champion = (
-            float(self._sums[at]) / max(events, 1) for at in (_X, _SQUARES, _CANDIDATE, _CHAMPION)
-        )
-        deviation = float(np.sqrt(max(square - mean**2, 0.0)))
-        return PairedMoments(events, mean, deviation, candidate, champion, int(self._counts[_CLIPPED]))
+        return _moments(self._sums, self._counts)
 
     def save(self) -> dict[str, Column]:
         """As columns: some 250 bytes."""
@@ -302,6 +341,28 @@ def _take(
             counts[_CLIPPED] += 1
         harm[event] = _log(wealth[HARM], scale[HARM])
         safety[event] = _log(wealth[SAFETY], scale[SAFETY])
+
+
+@kernel(
+    "~f8[::1] ~f8[::1] ~f8[::1] f8[::1] f8[:,::1] i8[::1] f8[::1] i8[::1] f8[::1] f8[::1] i8[::1] f8[:,::1] i8[:,::1]"
+)
+def _follow(
+    candidate: Floats, champion: Floats, labels: Floats, rules: Floats,
+    wealth: Floats, scale: Ints, sums: Floats, counts: Ints, harm: Floats, safety: Floats,
+    looks: Ints, sums_then: Floats, counts_then: Ints,
+) -> None:  # fmt: skip  # the events and the question, the state, the answer
+    low = 0
+    for look in range(len(looks) + 1):
+        high = looks[look] if look < len(looks) else len(labels)
+        if high > low:
+            _take(
+                candidate[low:high], champion[low:high], labels[low:high], rules,
+                wealth, scale, sums, counts, harm[low:high], safety[low:high],
+            )  # fmt: skip  # as above
+        if look < len(looks):
+            sums_then[look, :] = sums
+            counts_then[look, :] = counts
+        low = high
 
 
 @kernel

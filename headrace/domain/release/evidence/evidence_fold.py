@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.release.evidence import pair_kernels as kernels
 from headrace.domain.release.evidence.outcome_rows import Ints, OutcomeRows
 from headrace.domain.release.evidence.pair_table import PAIRS, PairTable, Steps
 from headrace.domain.release.margin import Margin
@@ -40,6 +39,8 @@ from headrace.streaming.watermarks.source_marks import SourceMarks
 from headrace.streaming.watermarks.sources import ALWAYS
 
 MINUTE, HOUR = 60_000, 3_600_000
+EVERY = 5 * MINUTE
+"""Of stream time, from one look to the next."""
 MOST = 2_000_000
 """Events at once: 200 MB, about."""
 
@@ -114,29 +115,38 @@ class _Pair:
         self.number, self.question, self.evidence = number, question, evidence
         self.most = [0.0, 0.0]
 
-    def follow(self, steps: Steps) -> None:
+    def follow(self, steps: Steps) -> list[PairStanding]:
+        """Take its steps in; how it stands at each look."""
         mine = np.flatnonzero(steps.pair == self.number)
-        if len(mine):
-            traces = self.evidence.follow(steps.candidate[mine], steps.baseline[mine], steps.label[mine])
-            self.most = [max(most, float(trace.max())) for most, trace in zip(self.most, traces, strict=True)]
+        looks = np.searchsorted(mine, steps.looks)
+        if not len(mine) and len(looks):
+            now, tallies = self.standing(steps.tallies[0, self.number]), steps.tallies[:, self.number]
+            if (tallies == tallies[0]).all():
+                return [now] * len(looks)
+        course = self.evidence.follow(steps.candidate[mine], steps.baseline[mine], steps.label[mine], looks)
+        most = [
+            np.maximum(np.maximum.accumulate(each), last) for each, last in zip(course.traces, self.most, strict=True)
+        ]
+        self.most = [float(each[-1]) for each in most]
+        return [
+            PairStanding(
+                float(course.harm[at]),
+                float(course.safety[at]),
+                float(most[0][at]),
+                float(most[1][at]),
+                course.moments(look),
+                course.known(look),
+                *steps.tallies[look, self.number].tolist(),
+            )
+            for look, at in enumerate(looks.tolist())
+        ]
 
     def standing(self, tallies: Ints) -> PairStanding:
-        evidence = self.evidence
-        harm, safety = self.most
-        late, unlabelled, alone, baseline_alone, unusable = tallies.tolist()
-        return PairStanding(
-            evidence.log_harm,
-            evidence.log_safety,
-            harm,
-            safety,
-            evidence.moments,
-            evidence.known,
-            late,
-            unlabelled,
-            alone,
-            baseline_alone,
-            unusable,
-        )
+        """How it stands, with what is counted of it."""
+        evidence, (harm, safety) = self.evidence, self.most
+        counts = tallies.tolist()
+        held = evidence.log_harm, evidence.log_safety
+        return PairStanding(*held, harm, safety, evidence.moments, evidence.known, *counts)
 
 
 class EvidenceFold:
@@ -153,12 +163,11 @@ class EvidenceFold:
         repeated: by digest, predictions that came again.
     """
 
-    def __init__(self, every: int = MINUTE, patience: int = HOUR, most: int = MOST, chances: bool = True) -> None:
+    def __init__(self, every: int = EVERY, patience: int = HOUR, most: int = MOST, chances: bool = True) -> None:
         self._marks = SourceMarks()
         self._table = PairTable(every, patience, most, chances)
         self._chances = chances
         self._waiting: list[OutcomeRows] = []
-        self._given: dict[int, int] = {}
         self._pairs: dict[str, _Pair] = {}
         self._models: dict[str, int] = {}
         self.corrected: dict[str, int] = {}
@@ -256,8 +265,7 @@ class EvidenceFold:
         bound = self._marks.bound()
         if bound is None:
             return
-        due = self._due(bound)
-        yield from self._followed(due, self._marks.furthest() if bound == ALWAYS else bound)
+        yield from self._followed(*self._due(bound), self._marks.furthest() if bound == ALWAYS else bound)
 
     def _of_ours(self, digests: Sequence[str], rows: OutcomeRows) -> OutcomeRows:
         """Rows of models that are asked about, with our numbers of them."""
@@ -267,28 +275,28 @@ class EvidenceFold:
         found = replace(rows, model=numbers[rows.model])
         return found if (numbers >= 0).all() else found.take(found.model >= 0)
 
-    def _due(self, bound: int) -> OutcomeRows:
-        rows = OutcomeRows.joined(self._waiting)
-        ready = rows.progress < bound
-        rest = rows.take(~ready)
-        self._waiting = [rest] if len(rest) else []
-        due = rows.take(ready)
-        return due.take(np.lexsort((due.offset, due.source, due.progress)))
+    def _due(self, bound: int) -> tuple[OutcomeRows, Ints]:
+        """Rows whose turn it is, and their order."""
+        due, rest = [], []
+        self._waiting.sort(key=lambda rows: (int(rows.source[0]), int(rows.offset[0])))
+        for rows in self._waiting:  # each of one partition: its progress never falls
+            ready = int(np.searchsorted(rows.progress, bound))
+            due.append(rows.take(slice(0, ready)))
+            if ready < len(rows):
+                rest.append(rows.take(slice(ready, None)))
+        self._waiting = rest
+        found = OutcomeRows.joined(due)
+        return found, np.argsort(found.progress, kind="stable")
 
-    def _followed(self, rows: OutcomeRows, bound: int) -> Iterator[EvidenceLook]:
-        for steps in self._table.take(rows, bound):
-            for pair in self._pairs.values():
-                pair.follow(steps)
-            if steps.pair[-1] == kernels.LOOK:
-                standings = {name: self.standing(name) for name in self._pairs}
-                yield EvidenceLook(int(steps.time[-1]), self._offsets(rows, int(steps.row[-1])), standings)
-        self._given = self._offsets(rows, len(rows))
-
-    def _offsets(self, rows: OutcomeRows, count: int) -> dict[int, int]:
-        found = dict(self._given)
-        for source in np.unique(rows.source[:count]).tolist():
-            found[source] = int(rows.offset[:count][rows.source[:count] == source].max()) + 1
-        return found
+    def _followed(self, rows: OutcomeRows, order: Ints, bound: int) -> Iterator[EvidenceLook]:
+        for steps in self._table.take(rows, order, bound):
+            standings = {name: pair.follow(steps) for name, pair in self._pairs.items()}
+            for look, at in enumerate(steps.looks.tolist()):
+                yield EvidenceLook(
+                    int(steps.time[at]),
+                    {source: offset for source, offset in enumerate(steps.offsets[look].tolist()) if offset},
+                    {name: each[look] for name, each in standings.items()},
+                )
 
     def count(self, digests: Sequence[str], corrected: Sequence[int], repeated: Sequence[int]) -> None:
         """Corrections and repeats that a partition tells of beside its rows, by model; those of ours are counted."""
@@ -303,7 +311,6 @@ class EvidenceFold:
         """The state as columns."""
         said = {
             "models": self._models,
-            "given": {str(source): offset for source, offset in sorted(self._given.items())},
             "corrected": dict(sorted(self.corrected.items())),
             "repeated": dict(sorted(self.repeated.items())),
             "pairs": [
@@ -311,7 +318,8 @@ class EvidenceFold:
                 for name, pair in self._pairs.items()
             ],
         }
-        waiting = OutcomeRows.joined(self._waiting).columns()
+        rows = OutcomeRows.joined(self._waiting)
+        waiting = rows.take(np.lexsort((rows.offset, rows.source))).columns()
         found: dict[str, packing.Column] = {"said": packing.json_column(said)}
         found |= {f"marks.{name}": column for name, column in self._marks.columns().items()}
         found |= {f"waiting.{name}": column for name, column in waiting.items()}
@@ -335,10 +343,9 @@ class EvidenceFold:
         said: dict[str, Any] = packing.json_of(columns["said"])
         self._marks.load(packing.beneath(columns, "marks."), partitions)
         rows = OutcomeRows.of(packing.beneath(columns, "waiting."))
-        self._waiting = [rows] if len(rows) else []
+        self._waiting = [rows.take(rows.source == source) for source in np.unique(rows.source)]
         self._table.load(packing.beneath(columns, "table."))
         self._models = {digest: int(number) for digest, number in said["models"].items()}
-        self._given = {int(source): offset for source, offset in said["given"].items()}
         self.corrected, self.repeated = dict(said["corrected"]), dict(said["repeated"])
         for name, number, candidate, baseline, since, most in said["pairs"]:
             evidence = PairedEvidence.load(packing.beneath(columns, f"evidence.{number}."))

@@ -15,9 +15,9 @@ from headrace.streaming.watermarks.event_time import NEVER
 
 PAIRS = 32
 """Pairs of models at once."""
-_ROOM = 65_536
-"""Rows of what is told at once; more take another call."""
-_LEAST = 1_024
+_ROOM, _LOOKS = 65_536, 1_024
+"""Rows and looks of what is told at once; more take another call."""
+_LEAST = 16_384
 """Slots at the beginning."""
 _WALK: Any = kernels.walk
 
@@ -29,20 +29,21 @@ class Steps:
     Attributes:
         pair: int64: number of the pair, or `pair_kernels.LOOK`.
         time: int64, event time; of a look that which stream time reached, milliseconds.
-        row: int64: how many of the rows that were given had their turn before.
         candidate, baseline: float64, scores.
         label: float64; NaN: the pair is known and its label is not told yet.
+        looks: int64, which of these are looks.
+        tallies: int64 [looks, pairs, what is counted], as they were then.
+        offsets: int64 [looks, partitions], after the newest row that had its turn; 0 of none.
     """
 
     pair: Ints
     time: Ints
-    row: Ints
     candidate: Floats
     baseline: Floats
     label: Floats
-
-    def __len__(self) -> int:
-        return len(self.pair)
+    looks: Ints
+    tallies: Ints
+    offsets: Ints
 
 
 class PairTable:
@@ -67,8 +68,10 @@ class PairTable:
         self._numbers[kernels.REACHED] = NEVER
         self._slots = np.zeros((0, kernels.FIELDS), np.int64)
         self._scores, self._labels = np.empty((0, 1)), np.empty(0)
-        self._heap, self._ring, self._spare, self._table = (np.empty(0, np.int64) for _ in range(4))
-        self._ops, self._values = np.empty((_ROOM, 3), np.int64), np.empty((_ROOM, 3))
+        self._heap, self._ring, self._spare = (np.empty(0, np.int64) for _ in range(3))
+        self._table = np.empty((0, 2), np.int64)
+        self._offsets = np.zeros(1, np.int64)
+        self._ops, self._values = np.empty((_ROOM, 2), np.int64), np.empty((_ROOM, 3))
         self._resize(min(_LEAST, most))
 
     def __len__(self) -> int:
@@ -110,27 +113,37 @@ class PairTable:
         if model < self._scores.shape[1]:
             self._scores[:, model] = np.nan
 
-    def take(self, rows: OutcomeRows, bound: int) -> Iterator[Steps]:
-        """Take rows in, in their order, then let stream time go on to `bound`; what follows, in order, cut after looks.
+    def take(self, rows: OutcomeRows, order: Ints, bound: int) -> Iterator[Steps]:
+        """Take rows in, in an order, then let stream time go on to `bound`; what follows, in order.
 
         Args:
             rows: of models that were named to `watch`; scores finite.
+            order: int64, of each turn the row.
         """
         self._widen(0, int(rows.source.max(initial=-1)) + 1)
         self._make_room(len(rows))
         given: Any = [np.ascontiguousarray(column) for column in rows.columns().values()]
         self._numbers[kernels.ROW] = 0
+        used = int(np.flatnonzero(self._pairs[:, kernels.CANDIDATE] >= 0).max(initial=-1)) + 1
+        pairs, begins, tallies = self._pairs[:used], self._begins[:used], self.tallies[:used]
+        look_tallies = np.empty((_LOOKS, used, kernels.TALLIES), np.int64)
+        look_offsets = np.empty((_LOOKS, len(self._offsets)), np.int64)
         done, walk = False, _WALK
         while not done:
-            self._numbers[kernels.OPS] = 0
+            self._numbers[[kernels.OPS, kernels.LOOKS]] = 0
             done = walk(
-                self._pairs, self._begins, self.tallies, self._table, self._slots, self._scores, self._labels,
-                self._heap, self._ring, self._spare, self._numbers, self._ops, self._values, *given,
-                bound, self._every, self._patience, self._chances,
+                pairs, begins, tallies, self._table, self._slots, self._scores, self._labels, self._heap, self._ring,
+                self._spare, self._numbers, self._offsets, self._ops, self._values, look_tallies, look_offsets, *given,
+                order, bound, self._every, self._patience, self._chances,
             )  # fmt: skip  # the pairs, the table, what is told, the rows, the question
             count = int(self._numbers[kernels.OPS])
             if count:
-                yield Steps(*self._ops[:count].T.copy(), *self._values[:count].T.copy())
+                told, looks = self._ops[:count, kernels.OP_PAIR].copy(), int(self._numbers[kernels.LOOKS])
+                at = np.flatnonzero(told == kernels.LOOK)
+                candidate, baseline, label = np.ascontiguousarray(self._values[:count].T)
+                times = self._ops[:count, kernels.OP_TIME].copy()
+                then = look_tallies[:looks].copy(), look_offsets[:looks].copy()
+                yield Steps(told, times, candidate, baseline, label, at, *then)
 
     # ---- room ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +153,7 @@ class PairTable:
             self._scores = np.hstack([self._scores, np.full((len(self._scores), further), np.nan)])
         further = sources - self._begins.shape[1]
         if further > 0:
+            self._offsets = np.append(self._offsets, np.zeros(further, np.int64))
             self._begins = np.hstack([self._begins, np.zeros((PAIRS, further), np.int64)])
 
     def _make_room(self, rows: int) -> None:
@@ -163,7 +177,7 @@ class PairTable:
         self._ring = np.zeros(count, np.int64)
         self._ring[: len(mature)] = mature
         self._numbers[kernels.RING_AT] = 0
-        self._table = np.full(1 << int(2 * count - 1).bit_length(), kernels.FREE, np.int64)
+        self._table = np.full((1 << int(2 * count - 1).bit_length(), 2), kernels.FREE, np.int64)
         kernels.place_all(self._table, self._slots, np.append(mature, self._in_heap()))
 
     def _in_ring(self) -> Ints:
@@ -197,6 +211,7 @@ class PairTable:
             "begins": self._begins.ravel(),
             "tallies": self.tallies.ravel(),
             "labels": self._labels[live],
+            "offsets": self._offsets,
         }
         found |= {f"slots.{at}": self._slots[live, at] for at in range(kernels.FIELDS)}
         found |= {f"scores.{at}": self._scores[live, at] for at in range(self._scores.shape[1])}
@@ -217,6 +232,7 @@ class PairTable:
         self._pairs = columns["pairs"].astype(np.int64).reshape(PAIRS, -1)
         self._begins = columns["begins"].astype(np.int64).reshape(PAIRS, -1)
         self.tallies = columns["tallies"].astype(np.int64).reshape(PAIRS, -1)
+        self._offsets = columns["offsets"].astype(np.int64)
         count = len(columns["labels"])
         self._widen(sum(name.startswith("scores.") for name in columns), 0)
         if count > len(self._slots):
