@@ -109,7 +109,7 @@ def main() -> int:
     text = PAGE.format(
         runs=options.runs, events=DAILY * DAYS, alpha=ALPHA, daily=DAILY, days=DAYS, seeds=MANY_SEEDS,
         false=false_table(options.runs), harm=power_table(HARMFUL), safe=power_table(SAFE), cost=1e9 * cost(),
-        stream=cost_table(), partitions=PARTITIONS, batch=BATCH, minutes=EVERY // MINUTE,
+        stream=cost_table(200 * options.runs), partitions=PARTITIONS, batch=BATCH, minutes=EVERY // MINUTE,
     )  # fmt: skip  # what stands where
     if options.page is None:
         print(text)

@@ -84,15 +84,15 @@ def costs(events: int = 400_000, candidates: int = 1, per_day: int = 100_000) ->
         size += len(payload)
     taken = sum(fold.standing(f"c{number}").moments.events for number in range(candidates))
     rows = events * (1 + candidates)
-    return {"row": 1e9 * first / rows, "event": 1e9 * second / taken, "bytes": size / rows}
+    return {"row": 1e9 * first / rows, "event": 1e9 * second / max(taken, 1), "bytes": size / rows}
 
 
-def cost_table() -> str:
-    """At some rates, and with several candidates."""
-    costs(20_000)  # compiled by then
+def cost_table(events: int = 400_000) -> str:
+    """At some rates, and with several candidates, of so many events each."""
+    costs(min(events, 20_000))  # compiled by then
     body = []
     for candidates, per_day in ((1, 1_000_000), (1, 100_000), (1, 10_000), (4, 100_000)):
-        found = costs(candidates=candidates, per_day=per_day)
+        found = costs(events, candidates, per_day)
         body.append([str(candidates), f"{per_day:,}", *(f"{found[name]:,.0f}" for name in ("row", "event", "bytes"))])
     heads = ["candidates", "events a day", "stage one, ns a row", "stage two, ns an event and candidate", "bytes a row"]
     return markdown(heads, body)
