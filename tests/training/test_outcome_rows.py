@@ -179,16 +179,24 @@ def test_known_until(partitions: int) -> None:
     """Events mature with the last one of their partition of the exchange for which no label came; the oldest counts."""
     case = Case(pipeline())
     outcomes = spread(case, [("e19", 1.0, BEGIN + 191, "bank")], TIMES, BEGIN + 155 + MATURES)
-    clock = KnownUntil(case.pipeline.labels, partitions)
-    assert clock.moment == 0
-    for batch in outcomes.to_batches(max_chunksize=3):
-        clock.note(batch)
+    place = outcomes.schema.get_field_index("mature_before")
+    kind = outcomes.schema.field(place).type
+
+    def moment(before: int | None) -> int:
+        clock = KnownUntil(case.pipeline.labels, partitions)
+        assert clock.moment == 0
+        column = pa.array([before] * len(outcomes), pa.int64()).cast(kind)
+        for batch in outcomes.set_column(place, "mature_before", column).to_batches(max_chunksize=3):
+            clock.note(batch)
+        return clock.moment
+
+    assert moment(BEGIN + 156) == BEGIN + 155 + MATURES, "the join says so itself"
     silent = [e for e, time in TIMES.items() if time <= BEGIN + 155]
     newest = [
         max(TIMES[e] for e, p in zip(silent, partitions_of(pa.array(silent), partitions), strict=True) if p == q)
         for q in range(partitions)
     ]
-    assert clock.moment == min(newest) + MATURES
+    assert moment(None) == min(newest) + MATURES, "as before it did"
 
 
 def test_known_until_where_silence_says_nothing() -> None:

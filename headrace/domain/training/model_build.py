@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
+from platform import python_version
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ from headrace.errors import ConfigurationError, ContractError
 PARITY = 5e-5  # most that the graph may differ from the library on any row: sums of 32 bits lose 1e-5 with large leaves
 QUANTILES = tuple(np.linspace(0, 1, 41).tolist())
 LEAST_ROWS = 100
-LIBRARIES = ("numpy", "onnx")
+LIBRARIES = ("numba", "numpy", "onnx")
+"""That graphs, contributions and profiles are made by, whatever fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,13 @@ def fit(data: Dataset, cut: Cut, recipe: Recipe, progress: Callable[[int], None]
     """A model of the rows before the cut; raises what `train` does of the rows and the choice."""
     trainer = trainer_of(recipe.trainer)
     takes = taken_by(recipe.trainer)
+    if recipe.base is not None and CONTINUED not in takes:
+        raise ConfigurationError(f"trainer {recipe.trainer} does not go on from a model")
     if recipe.trees is not None and GROWN not in takes:
         raise ConfigurationError(f"trainer {recipe.trainer} does not grow a number of trees; leave --trees away")
     fitted = data.part(slice(0, cut.fitted))
     if fitted.weights is not None and WEIGHED not in takes:
         raise ConfigurationError(f"trainer {recipe.trainer} takes no weights of rows")
-    if recipe.base is not None and CONTINUED not in takes:
-        raise ConfigurationError(f"trainer {recipe.trainer} does not go on from a model")
     _check_rows("fit", fitted)
     if cut.judged is not None:
         _check_rows("judge", data.part(slice(cut.judged, len(data))))
@@ -224,6 +226,7 @@ def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
             **libraries_of(recipe.trainer),
             **{name: version_of(name) for name in LIBRARIES},
             "onnxruntime": RUNTIME_VERSION,
+            "python": python_version(),
         },
         revision=recipe.revision,
         reference=reference(fitted),

@@ -33,9 +33,9 @@ NEVER = np.iinfo(np.int64).min
 class KnownUntil:
     """Up to which moment outcomes say all that is known of labels; a fold of batches, in any order.
 
-    The join concludes events of a partition of the exchange in the order of their times. So once one is concluded for
-    which no label came, all older ones of that partition are: the oldest of these borders is the moment. Where all
-    events of a partition have a label, what their outcomes say of the labels' progress stands for it.
+    The join concludes events of a partition of the exchange in the order of their times, and tells beside outcomes how
+    far it is (`mature_before`); so does an event that is concluded without a label. The oldest of these borders is the
+    moment. Outcomes of before that was told, in a partition where all events have a label, tell of the labels alone.
 
     Args:
         rule: of the pipeline's labels.
@@ -50,6 +50,11 @@ class KnownUntil:
 
     def note(self, outcomes: pa.RecordBatch) -> None:
         """Take in rows of any arm."""
+        told: Any = outcomes.filter(outcomes["mature_before"].is_valid())
+        if told.num_rows:
+            place = partitions_of(told["event_id"], len(self._told)).astype(np.int64)
+            before = milliseconds(told["mature_before"]) - 1 + self._rule.matures_after
+            np.maximum.at(self._concluded, place, before)
         rows: Any = outcomes.filter(kernels.greater_equal(outcomes["revision"], 0))
         if not rows.num_rows:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -
         _graph(model, len(rows.inputs)),
         lambda matrix: model.predict_proba(wide(matrix))[:, 1],
         told,
-        {"scikit-learn": sklearn.__version__},
+        {"scikit-learn": sklearn.__version__, "scipy": version("scipy")},
     )
 
 

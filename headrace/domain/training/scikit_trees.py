@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _fit(trainer: str, model: Any, rows: Dataset) -> Fitted:
         forest([_tree(member.tree_, len(members)) for member in members], len(rows.inputs)),
         lambda matrix: model.predict_proba(finite(matrix))[:, 1],
         parameters,
-        {"scikit-learn": sklearn.__version__},
+        {"scikit-learn": sklearn.__version__, "scipy": version("scipy")},
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
 from typing import Any, Literal
 
 import yaml
@@ -153,8 +154,8 @@ def _circumstances(package: ModelPackage, card: ModelCard, contracts: Contracts)
 
 
 def _version(library: str) -> str | None:
-    if library == "onnxruntime":
-        return RUNTIME_VERSION
+    if library in ("onnxruntime", "python"):
+        return RUNTIME_VERSION if library == "onnxruntime" else python_version()
     for name in (library, f"{library}-cpu"):
         try:
             return version(name)

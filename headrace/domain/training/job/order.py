@@ -45,7 +45,7 @@ class WindowCandidate:
         kind: `all` rows that the order names; `since` a time, such as where a drift began; the last `sliding` stretch;
             all of them, `growing`, older ones counting less; a model `continued` by rows since a time.
         name: by which results tell it; unique in an order.
-        start: of `since` and `continued`, event time in milliseconds; None takes all.
+        start: of `since` and `continued`, event time in milliseconds; None, of the latter, where its base's rows end.
         length: of `sliding`, milliseconds back from the newest row.
         half_life: of `growing`, milliseconds after which a row counts half.
         base_version, base_digest: of `continued`, the package in the model store to go on from.

@@ -105,13 +105,15 @@ def _fitted(
     base_of: Callable[[WindowCandidate], BasePackage],
     progress: Callable[[str, int], None],
 ) -> FittedWindow:
+    base = base_of(window) if window.kind == "continued" else None
+    if base is not None and window.start is None:
+        window = replace(window, start=base.end + 1)
     rows, cut = _rows(data, window, border, recipe.gap)
     if window.half_life is not None:
         ages = rows.times[max(cut.fitted - 1, 0)] - rows.times
         rows = replace(rows, weights=np.exp2(-np.maximum(ages, 0) / window.half_life))
     own = recipe
-    if window.kind == "continued":
-        base = base_of(window)
+    if base is not None:
         if border is not None and base.end >= border:
             raise ConfigurationError(f"{base.title} was fitted on rows of the back-test, so that it would judge itself")
         ordered = recipe.trees or TREES
