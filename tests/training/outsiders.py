@@ -7,10 +7,9 @@ from pathlib import Path
 MODULE = '''
 """Trainers of somebody else."""
 
+import ctypes
 import os
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +73,7 @@ def sleeper(rows, choice, progress):
     child = subprocess.Popen(["sleep", "600"])
     Path(choice.parameters["pids"]).write_text(f"{os.getpid()} {child.pid}")
     progress(1)
-    time.sleep(600)
+    ctypes.PyDLL(None).sleep(600)  # and does not let go of the interpreter
 
 
 def wrong(rows, choice, progress):

@@ -96,6 +96,7 @@ def test_a_trainer_of_another_package(meters: Meters, outsiders: str, tmp_path: 
 
 FAILURES: list[tuple[str, JobLimits, str, str]] = [
     ("hog", JobLimits(memory=2 << 30), "memory", "limits.memory"),
+    ("stump", JobLimits(memory=300 << 20), "memory", "libraries alone take"),
     ("spin", JobLimits(cpu_s=8), "cpu", "more than 8 s of processors"),
     ("sleeper", JobLimits(wall_s=10), "time", "limits.wall_s"),
     ("wrong", JobLimits(), "crashed", "no attribute 'nothing'"),
@@ -122,7 +123,8 @@ def test_failures(meters: Meters, outsiders: str, tmp_path: Path) -> None:
         assert failure.kind == kind, (trainer, failure)
         assert said in failure.reason, trainer
         assert not failure.passing
-    assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
+    if (tmp_path / "pids").exists():  # a slow machine may not have come as far
+        assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
 
 
 def test_a_job_that_is_told_to_end(meters: Meters, outsiders: str, tmp_path: Path) -> None:

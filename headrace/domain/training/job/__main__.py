@@ -21,6 +21,7 @@ def _work(order: TrainingOrder, told: Writer) -> TrainingResult:
     from headrace.domain.training.job.work import carry_out
     from headrace.streaming.process.settings import read_settings
 
+    limits.check_memory(order.limits)
     settings = read_settings(PackageSettings, pipeline=order.pipeline)
     assert isinstance(settings, PackageSettings)
     contracts = read_contracts(settings)

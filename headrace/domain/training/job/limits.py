@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import subprocess
 import sys
-import threading
 from collections.abc import MutableMapping
-from signal import SIGKILL
+from pathlib import Path
 
 from headrace.domain.training.job.order import JobLimits
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 """What libraries that train read at their start to know how many threads they may take."""
+HEADROOM = 256 << 20
+"""Bytes that are left to a training once libraries are loaded, at least; Kafka's client takes a fifth of that."""
+STATUS = Path("/proc/self/status")
+"""Where Linux tells what a process has asked for (VmData); other systems have no such place."""
+_DATA = re.compile(r"^VmData:\s+([0-9]+) kB", re.MULTILINE)
+_WAIT = 'while read -r _; do :; done; kill -s KILL -- "-$0"'
 POLITENESS = 10
 """How far a training stands behind services that score, by `nice`."""
 
@@ -43,15 +50,21 @@ def _set(which: int, most: int) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process and its whole group once the other end of its standard input is gone, however that ended."""
+    """Have this process and its whole group ended once the other end of its standard input is gone, however that ended.
 
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        # The group is this process's own, as whoever gave it the pipe started it.
-        os.killpg(os.getpgrp(), SIGKILL)
+    A shell of the group waits for that: a thread could not act while a library holds the interpreter.
+    """
+    # The group is this process's own, as whoever gave it the pipe started it.
+    subprocess.Popen(["sh", "-c", _WAIT, str(os.getpgrp())], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+def check_memory(limits: JobLimits, status: Path = STATUS) -> None:
+    """Raise MemoryError where libraries alone leave too little: threads that cannot be started may be waited for."""
+    found = _DATA.search(status.read_text()) if limits.memory is not None and status.exists() else None
+    if found is not None and limits.memory is not None:
+        taken = int(found[1]) << 10
+        if taken + HEADROOM > limits.memory:
+            raise MemoryError(f"libraries alone take {taken >> 20:,} MiB, and a training {HEADROOM >> 20:,} at least")
 
 
 def peak_memory() -> int:

@@ -78,7 +78,8 @@ def failure_of(error: BaseException) -> TrainingFailure:
     """What an error means to whoever ordered the training."""
     said = str(error)
     if isinstance(error, MemoryError) or without_memory(said):
-        return TrainingFailure(kind="memory", reason=f"it needs more memory than it may take: {MORE_MEMORY}")
+        why = f" ({said})" if said and isinstance(error, MemoryError) else ""
+        return TrainingFailure(kind="memory", reason=f"it needs more memory than it may take{why}: {MORE_MEMORY}")
     kinds: tuple[tuple[type[BaseException], FailureKind], ...] = (
         (ConfigurationError, "refused"),
         (ContractError, "contract"),
