@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from headrace.domain.models.card import TriedWindow
-from headrace.domain.pipeline.check import load
 from headrace.domain.training.dataset import Dataset, split
-from headrace.domain.training.job.candidates import candidates_of
 from headrace.domain.training.job.order import TrainingOrder, WindowCandidate, parse_order
 from headrace.domain.training.job.windows import FittedWindow, best_window
 from headrace.domain.training.model_build import BasePackage, Recipe, fit, package_of, train
 from headrace.errors import ConfigurationError
-from tests.sources import ROOT
 
 MINUTE, HOUR = 60_000, 3_600_000
 COUNT, DRIFT = 4_000, 2_500
@@ -156,17 +153,6 @@ def test_orders_travel() -> None:
         windows=(SINCE, SLIDING, GROWING, ON), as_of=5, holdout=0.1,
     )  # fmt: skip  # one order
     assert parse_order(order.dump()) == order
-
-
-def test_what_a_retraining_compares() -> None:
-    """All that is known gives a candidate, but for what the trainer cannot take."""
-    pipeline = load(ROOT / "pipelines/card_fraud.yaml")
-    week = 7 * 24 * HOUR
-    one, two = (candidates_of(pipeline, 5, ("3", "sha256:00"), trainer) for trainer in (None, "logistic_regression"))
-    assert [window.kind for window in one] == ["sliding", "since", "growing", "continued"]
-    assert (one[0].length, one[1].start, one[2].half_life, one[3].base_version) == (week, 5, week, "3")
-    assert [window.kind for window in two] == ["sliding", "since", "growing"]
-    assert [window.kind for window in candidates_of(pipeline)] == ["sliding", "growing"]
 
 
 def test_a_model_goes_on_where_its_rows_end() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from headrace.domain.training.job.limits import check_memory
 from headrace.domain.training.job.messages import Writer
 from headrace.domain.training.job.order import TrainingOrder, TrainingResult, parse_order
 from headrace.domain.training.job.process import JobCost, serve_job
@@ -21,7 +22,7 @@ def _work(order: TrainingOrder, told: Writer) -> TrainingResult:
     from headrace.domain.training.job.work import carry_out
     from headrace.streaming.process.settings import read_settings
 
-    limits.check_memory(order.limits)
+    check_memory(order.limits)
     settings = read_settings(PackageSettings, pipeline=order.pipeline)
     assert isinstance(settings, PackageSettings)
     contracts = read_contracts(settings)
