@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headrace.domain.pipeline.release.spec import DAY
 from headrace.domain.release.evidence.evidence_fold import EVERY, MINUTE
-from loadtests.release.machine_rollouts import HARMFUL_RUNS, RULES, harm_table, late_table, wrong_table
+from loadtests.release.machine_rollouts import HARMFUL_RUNS, RULES, harm_table, late_table, steps_table, wrong_table
 from loadtests.release.outcome_stream import BATCH, PARTITIONS, cost_table
 from loadtests.release.rollouts import (
     ALPHA,
@@ -95,6 +95,11 @@ evidence that it was good has to be made up for first, as evidence is never begu
 roll-back, in {late_runs} rollouts, beside that of a candidate which harms from the start.
 
 {late}
+## Many small steps
+Six models, one after the other, each of which loses 3% more than the one before, without approvals: each is within the
+margin of 5%, and all together they are not. {step_runs} rollouts of 60 days for each model.
+
+{steps}
 """
 LATE_RUNS = 101
 
@@ -126,7 +131,7 @@ def rollouts(runs: int) -> str:
     return ROLLOUTS.format(
         alpha=RULES.alpha_advance, daily=DAILY, days=DAYS, runs=runs, events=DAILY * DAYS, guard=RULES.guard // DAY,
         wrong=wrong_table(runs), harm=harm_table(harmful), harmful=harmful, none=upper_bound(0, harmful),
-        late=late_table(late), late_runs=late,
+        late=late_table(late), late_runs=late, steps=steps_table(late), step_runs=late,
     )  # fmt: skip  # what stands where
 
 

@@ -152,6 +152,64 @@ def late_harm(kind: str, noise: float, runs: int) -> tuple[float, float]:
     return float(np.median(needed)), harm_found(kind, noise, runs).events
 
 
+@dataclass(frozen=True, slots=True)
+class SmallSteps:
+    """What became of models of which each loses a bit more than the one before.
+
+    Attributes:
+        promoted: in the mean, how many became champion.
+        worse: mean loss of the last champion over that of the first, less 1, in the mean.
+        most: the same at most.
+    """
+
+    promoted: float
+    worse: float
+    most: float
+
+
+def small_steps(approves: bool, runs: int, count: int = 6, step: float = 0.03) -> SmallSteps:
+    """Releases of so many models, one after the other, each of which loses `step` more than the one before.
+
+    Args:
+        approves: whether a person approves of each champion, so that it is the only baseline of the next.
+    """
+    draw = np.random.default_rng(14)
+    ends, promoted = [], 0
+    for _ in range(runs):
+        champion = approved = 0
+        for model in range(1, count + 1):
+            if _let_in(draw, [(1 + step) ** each for each in (model, champion, approved)]):
+                champion, promoted = model, promoted + 1
+                approved = model if approves else approved
+        ends.append((1 + step) ** champion - 1)
+    return SmallSteps(promoted / runs, float(np.mean(ends)), float(np.max(ends)))
+
+
+def _let_in(draw: np.random.Generator, losses: list[float]) -> bool:
+    """Whether a candidate becomes champion: it, the champion and the last approved model lose so much, in their unit.
+
+    All miss a chance of .2 to .8 by the same normal errors, the larger the worse, which add to the least loss there is.
+    """
+    events, chances = 60 * DAILY, draw.uniform(0.2, 0.8, 60 * DAILY)
+    labels = (draw.random(events) < chances).astype(np.float64)
+    base = float(np.mean(chances * (1 - chances)))
+    errors = draw.normal(size=events)
+    own = [np.clip(chances + math.sqrt((loss - 1) * base) * errors, 0, 1) for loss in losses]
+    traces = [trace((own[0], baseline, labels), Margin(RULES.margin_share)) for baseline in own[1:]]
+    if losses[1] == losses[2]:
+        traces = traces[:1]
+    candidate, champion, approved = (Candidate("m", str(loss), f"digest-{loss}", "") for loss in (0, *losses[1:]))
+    state, told = ReleaseState("p", approved=approved.arm(CHAMPION)), Plan("p", 1, (champion.arm(CHAMPION),))
+    state = replace(state, plan=told)
+    for each in (ModelArrival("arrival", 0, candidate), ModelEvaluation("evaluation", 0, candidate.digest)):
+        state, _ = decide(state, each, RULES)
+    assert state.active is not None, "it has begun"
+    numbers = np.arange(1, events + 1)
+    harm, safety = (np.stack([each[side] for each in traces], axis=1) for side in (0, 1))
+    rows = PairedRows("", 0, state.active.identity, _names(events), numbers * EVERY, numbers, harm, safety)
+    return any(each.finding.type == "release_promoted" for each in decide(state, rows, RULES)[1])
+
+
 def wrong_table(runs: int) -> str:
     """How often it is wrong: of equal models, and of such as lose exactly the margin more."""
     rows = []
@@ -186,6 +244,15 @@ def harm_table(runs: int) -> str:
             told = [f"{mean:+.4f}", f"{mean / deviation:+.3f}", f"{found.events:,.0f} ({found.ratio:.2f})"]
             rows.append([case.kind, f"{case.noise:g}", *told, f"{found.champion:.1%}"])
     return markdown(["events", "noise", "D", "D / s", "rolled back after", "ever champion"], rows)
+
+
+def steps_table(runs: int) -> str:
+    """Many small steps, with and without the last approved model as a baseline."""
+    rows = []
+    for told, approves in (("as it is: the last approved model is a baseline", False), ("the champion alone", True)):
+        found = small_steps(approves, runs)
+        rows.append([told, f"{found.promoted:.2f}", f"{found.worse:+.1%}", f"{found.most:+.1%}"])
+    return markdown(["held against", "champions, of 6 models", "loss of the last, mean", "most"], rows)
 
 
 def late_table(runs: int) -> str:

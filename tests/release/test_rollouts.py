@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from headrace.domain.release.margin import Margin
-from loadtests.release.machine_rollouts import RULES, harm_found, late_harm, wrong_decisions
+from loadtests.release.machine_rollouts import RULES, harm_found, late_harm, small_steps, wrong_decisions
 from loadtests.release.simulated_pairs import beyond
 
 
@@ -23,6 +23,13 @@ def test_harm_is_put_back_about_as_soon_as_can_be() -> None:
     found = harm_found("balanced", 2.5, 60)
     assert found.ratio <= 1.5
     assert math.isfinite(found.events)
+
+
+def test_small_steps_do_not_add_up() -> None:
+    """Held against the champion alone each is let in; against the last approved model, all together lose the margin."""
+    kept, alone = (small_steps(approves, 3) for approves in (False, True))
+    assert kept.most <= RULES.margin_share
+    assert alone.worse > 2 * RULES.margin_share
 
 
 def test_harm_that_begins_with_the_promotion_is_put_back() -> None:

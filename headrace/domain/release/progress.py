@@ -95,12 +95,6 @@ def review(fold: Fold) -> None:
         _act(fold, release, rule)
 
 
-def proved(fold: Fold, release: ModelRelease) -> bool:
-    """Whether evidence lets a release go on: not worse by the margin than any baseline, from enough events."""
-    most = np.array([release.most_safety or (-np.inf,)])
-    return bool(_safe(fold, np.array([release.events]), most)[0])
-
-
 def _trace(release: ModelRelease, rows: PairedRows, low: int, high: int) -> _Trace:
     harm = rows.harm if rows.most_harm is None else rows.most_harm
     safety = rows.safety if rows.most_safety is None else rows.most_safety
