@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
-from headrace.domain.release.evidence.evidence_fold import EvidenceLook, PairStanding
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.domain.release.evidence.evidence_fold import MINUTE, EvidenceFold, EvidenceLook, PairStanding
+from headrace.domain.release.evidence.outcome_rows import OutcomeRows
+from headrace.domain.release.fold import ReleaseDecision
 from headrace.domain.release.looks import questions, rows_of_looks
 from headrace.domain.release.paired_evidence import PairedMoments
-from headrace.domain.release.states import Stage
+from headrace.domain.release.states import ReleaseState, Stage
+from loadtests.release.simulated_pairs import models
 from tests.release.release_scenes import HOUR, RULES, Scene
 
 
@@ -58,3 +66,54 @@ def test_no_look_is_no_row() -> None:
     """Nothing comes of nothing."""
     scene = started("2", Scene(replace(RULES, approvals=0)))
     assert scene.take(rows_of_looks(scene.release("2"), [], 0)) == []
+
+
+def outcomes(noise: float, events: int) -> OutcomeRows:
+    """Of one partition: an event each minute, answered by both models, mature at once."""
+    candidate, champion, labels = models(np.random.default_rng(3), "balanced", noise, events)
+    number = np.repeat(np.arange(events), 2)
+    model = np.tile([0, 1], events)
+    return OutcomeRows(
+        progress=number * MINUTE,
+        source=np.zeros(2 * events, np.int64),
+        offset=np.arange(2 * events),
+        model=model,
+        key=number,
+        time=number * MINUTE,
+        score=np.where(model == 0, candidate[number], champion[number]),
+        label=labels[number],
+    )
+
+
+def decided(rows: OutcomeRows, cuts: list[int]) -> tuple[ReleaseState, list[ReleaseDecision]]:
+    """What becomes of a release by these outcomes, read in such batches."""
+    rules = replace(RULES, approvals=0, minimum=100)
+    scene = started("2", Scene(rules))
+    fold = EvidenceFold()
+    for name, question in questions(scene.release("2")).items():
+        fold.begin(name, question)
+    for low, high in pairwise([0, *cuts, len(rows)]):
+        if high > low:
+            part = rows.take(slice(low, high))
+            reached = int(part.progress[-1])
+            looks = list(fold.take(0, high, reached, False, 1, ["digest-2", "digest-1"], part))
+            scene.take(rows_of_looks(scene.release("2"), looks, 0))
+    return scene.state, scene.said
+
+
+@given(st.lists(st.integers(0, 2_000), max_size=6).map(sorted))
+@settings(max_examples=10, deadline=None)
+def test_outcomes_decide_alike_however_they_are_read(cuts: list[int]) -> None:
+    """Of a model that harms: it is put back, at the same event, by the same evidence."""
+    rows = outcomes(2.5, 1_000)
+    state, said = decided(rows, cuts)
+    assert (state, said) == decided(rows, [])
+    assert [each.finding.type for each in said] == ["release_started", "release_rolled_back"]
+    assert said[-1].finding.events < 500
+
+
+def test_a_good_model_is_let_in_by_its_outcomes() -> None:
+    """From the first pair in the dark to the end of its guard."""
+    said = decided(outcomes(0.3, 4_000), [100, 3_000])[1]
+    kinds = [each.finding.type for each in said]
+    assert kinds == ["release_started", "release_advanced", "release_advanced", "release_promoted", "release_settled"]
