@@ -49,13 +49,14 @@ def test_the_section_on_the_page_is_read(tmp_path: Path) -> None:
         shadow=2 * DAY,
         deadline=30 * DAY,
         guard=7 * DAY,
+        matures_after=7 * DAY,
     )  # fmt: skip  # rows of names
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     """The time in the dark is that of a share; a margin may be a loss."""
     workspace = Workspace.of(ROOT / "pipelines" / "card_fraud.yaml")
-    assert load(with_section(tmp_path, "release: {}\n"), workspace).release == Release()
+    assert load(with_section(tmp_path, "release: {}\n"), workspace).release == Release(matures_after=7 * DAY)
     found = load(with_section(tmp_path, "release: {each: 2d, margin: 0.001}\n"), workspace).release
     assert found is not None
     assert (found.shadow, found.margin_share, found.margin_offset) == (2 * DAY, 0.0, 0.001)

@@ -271,6 +271,15 @@ def test_a_repeat_changes_nothing() -> None:
     assert scene.state == before
 
 
+def test_a_guard_watches_events_that_the_new_champion_answered() -> None:
+    """These mature later; what matures right after a promotion happened before it."""
+    scene = started(Scene(replace(NONE, matures_after=100 * HOUR)))
+    scene.rows(31, safety=SAFE)
+    assert scene.stage("2") is Stage.GUARDED
+    assert scene.rows(119) == []
+    assert scene.rows(1) == ["release_settled"]
+
+
 def test_stream_time_begins_where_it_is_known() -> None:
     """What began before counts from there: neither is a deadline over at once, nor a year."""
     scene = started(Scene(replace(NONE, releases_per_year=2)))

@@ -290,7 +290,7 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     if (form := section("retrain")) is not None:
         found["retrain"] = read_retrain(form, "labels" in root, problems)
     if (form := section("release")) is not None:
-        found["release"] = read_release(form, segments, classes(root), problems)
+        found["release"] = read_release(form, segments, found.get("labels"), classes(root))
     if (form := section("latency")) is not None:
         found["latency"] = read_latency(form)
     return found

@@ -117,7 +117,8 @@ def _hits(fold: Fold, release: ModelRelease, trace: _Trace) -> dict[str, Rows]:
         return {HARMED: nothing if ReleaseRolledBack.type in release.warned else harm}
     safe = _safe(fold, trace.events, trace.most_safety)
     if release.stage is Stage.GUARDED:
-        return {HARMED: harm, SETTLED: trace.times >= release.since + rules.guard}
+        # Events of now, which the new champion answers, mature so much later.
+        return {HARMED: harm, SETTLED: trace.times >= release.since + rules.matures_after + rules.guard}
     if release.stage is Stage.INCONCLUSIVE:
         return {HARMED: harm}
     least = rules.each if release.share else max(rules.each, rules.shadow)
@@ -137,7 +138,9 @@ def _act(fold: Fold, release: ModelRelease, rule: str) -> None:
     elif rule == HARMED:
         roll_back(fold, release, rule, _harm(release))
     elif rule == SETTLED:
-        fold.move(release, Stage.SETTLED, ReleaseSettled, rule, f"no harm in {units.duration(fold.rules.guard)} since")
+        fold.move(
+            release, Stage.SETTLED, ReleaseSettled, rule, f"no harm in {units.duration(fold.rules.guard)} of its events"
+        )
         take_turn(fold)
     elif rule == ADVANCED:
         go_on(fold, release, rule, _safety(fold, release))

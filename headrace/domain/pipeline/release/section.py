@@ -18,7 +18,7 @@ from headrace.domain.pipeline.release.spec import (
     GoldenRows,
     Release,
 )
-from headrace.domain.pipeline.spec import Segment
+from headrace.domain.pipeline.spec import Labels, Segment
 
 RELEASE_KEYS = (
     "gates", "groups", "fairness", "golden_rows", "explanations", "minimum", "approvals", "people", "canary", "each",
@@ -29,8 +29,9 @@ LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
 MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-def read_release(form: Form, segments: Mapping[str, Segment], classes: bool, problems: Problems) -> Release:
+def read_release(form: Form, segments: Mapping[str, Segment], labels: Labels | None, classes: bool) -> Release:
     """The `release` section; its groups and its fairness name segments. `classes`: whether scores are chances."""
+    problems = form.problems
     default = Release()
 
     def duration(key: str, otherwise: int, least: int = 0) -> int:
@@ -60,6 +61,7 @@ def read_release(form: Form, segments: Mapping[str, Segment], classes: bool, pro
         shadow=duration("shadow", each),
         deadline=duration("deadline", default.deadline, least=1),
         guard=duration("guard", default.guard),
+        matures_after=0 if labels is None else labels.matures_after,
         margin_share=share,
         margin_offset=offset,
         bound=form.number("bound", 1e-300) if not classes else None,

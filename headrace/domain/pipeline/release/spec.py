@@ -56,7 +56,8 @@ class Release:
         canary: shares of the entities, 0 to 1, ascending; at the last, 1, the model is the champion.
         each: how long a share lasts, at least; `shadow`: how long a model is scored in the dark alone, at least.
         deadline: how long a model may be in the dark or a canary before evidence decides; then a person has to.
-        guard: how long the old champion goes on in the dark after a promotion.
+        guard: how much event time after a promotion has to mature, while the old champion goes on in the dark.
+        matures_after: of the `labels` section: stream time is behind the events of now by as much.
         margin_share, margin_offset: what a candidate may lose more than its champion: a share of its loss, and a loss.
         bound: of values: the squared error beyond which all errors count alike. None: scores are chances.
         alpha_advance: of a model that is worse by the margin, how often it may be promoted.
@@ -77,6 +78,7 @@ class Release:
     shadow: int = 0
     deadline: int = 30 * DAY
     guard: int = 7 * DAY
+    matures_after: int = 0
     margin_share: float = 0.05
     margin_offset: float = 0.0
     bound: float | None = None
