@@ -103,7 +103,12 @@ SERVICES: Mapping[str, ServiceEntry] = {
             asked=lambda pipeline: bool(pipeline.foreign_views),
         ),
         ServiceEntry(
-            "score", "ScoreSettings", reads=("features",), writes=("predictions",), facts=("plans",), models=True
+            "score",
+            "ScoreSettings",
+            reads=("features",),
+            writes=("predictions", "control"),
+            facts=("plans",),
+            models=True,
         ),
         ServiceEntry(
             "shadow",

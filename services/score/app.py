@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.streaming.process.metrics import Metrics
@@ -20,12 +21,13 @@ def build(settings: ScoreSettings, contracts: Contracts | None = None) -> Runner
     `contracts`: those that the settings name, where they were read before.
     """
     contracts = contracts or read_contracts(settings)
-    wiring = contracts.wiring("score", settings, "features", ["predictions"], ["plans"])
+    wiring = contracts.wiring("score", settings, "features", ["predictions", "control"], ["plans"])
     metrics = Metrics()
     service = Score(
         contracts.pipeline.name,
         wiring.inputs[0].codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
+        ControlEvents(contracts.pipeline.name, "score", settings.member, wiring.outputs["control"].codec.reader.arrow),
         ModelStore(settings.models, settings.model_cache),
         settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
         ScoreMetrics(metrics.registry),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import structlog
 
+from headrace.domain.control.breach import DOES_NOT_RUN, NON_FINITE, OUT_OF_MEMORY
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.model_loader import OpenArm, Opener, Pass
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
@@ -20,6 +22,7 @@ from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit, Output, Reject
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
+from services.score.breaches import ArmBreaches
 from services.score.metrics import ScoreMetrics
 
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
@@ -34,10 +37,15 @@ class Score(Service):
     champion or canary cannot be loaded changes nothing: the one before it goes on, the failure is logged and counted,
     and tried again.
 
+    A row for which the canary gives no finite score is the champion's, and a canary that does not run answers nothing
+    more under its plan: no event suffers from a trial. Both are said on the control topic, so that who releases puts it
+    back. A champion that does not run ends the process.
+
     Args:
         pipeline: name of the pipeline whose plans it follows.
         features: schema of the features topic's columns; a model that wants others is refused when it is loaded.
         predictions: schema of the predictions topic's columns.
+        events: gathers what this member says on the control topic.
         store: where plans' packages lie.
         settings: how models are run.
         figures: metrics.
@@ -56,6 +64,7 @@ class Score(Service):
         pipeline: str,
         features: pa.Schema,
         predictions: pa.Schema,
+        events: ControlEvents,
         store: ModelStore,
         settings: SessionSettings,
         figures: ScoreMetrics,
@@ -63,6 +72,7 @@ class Score(Service):
     ) -> None:
         self._pipeline = pipeline
         self._answers = PredictionRecords("predictions", features, predictions)
+        self._breaches = ArmBreaches(events)
         self._opener = Opener(store, settings, features)
         self._figures = figures
         self._clock = clock
@@ -96,22 +106,52 @@ class Score(Service):
         return self.problem or f"no plan for {self._pipeline}"
 
     def process(self, batch: Batch, now: float) -> Output:
-        """One prediction a row, or a reject where the row's arm gives no finite number."""
+        """One prediction a row, or a reject where neither the row's arm nor the champion gives a finite number."""
         if self._live is None:
             raise Transient(f"no plan for {self._pipeline}")
-        emits: list[Emit] = []
-        rejects: list[Reject] = []
-        for opened, part in self._live.parts(batch):
-            through, begin = Pass(part.columns, self._clock), self._clock()
-            scores = opened.score(through)
-            each = (self._clock() - begin + through.beside) / max(len(part), 1)
-            finite = np.isfinite(scores)
-            if not finite.all():
-                rejects += _rejects(opened, part, scores, ~finite)
-                part, scores = part.take(finite), scores[finite]
-            emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now, each))
-            self._figures.answers.labels(opened.arm.arm).inc(len(part))
-        return Output(tuple(emits), tuple(rejects))
+        live, emits, rejects = self._live, list[Emit](), list[Reject]()
+        for opened, part in live.parts(batch):
+            if opened is live.champion:
+                rejects += self._answered(opened, part, now, emits)[1]
+            else:
+                rejects += self._tried(opened, part, now, emits)
+        return Output((*emits, *self._breaches.emit()), tuple(rejects))
+
+    def _answered(self, opened: OpenArm, part: Batch, now: float, emits: list[Emit]) -> tuple[Batch, list[Reject]]:
+        """Emit an arm's predictions; the rows without a finite score, and why each is none."""
+        assert self._live is not None
+        through, begin = Pass(part.columns, self._clock), self._clock()
+        scores = opened.score(through)
+        each = (self._clock() - begin + through.beside) / max(len(part), 1)
+        finite = np.isfinite(scores)
+        lost, why = part.slice(slice(0, 0)), list[Reject]()
+        if not finite.all():
+            lost, why = part.take(~finite), list(_rejects(opened, part, scores, ~finite))
+            part, scores = part.take(finite), scores[finite]
+        emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now, each))
+        self._figures.answers.labels(opened.arm.arm).inc(len(part))
+        return lost, why
+
+    def _tried(self, canary: OpenArm, part: Batch, now: float, emits: list[Emit]) -> list[Reject]:
+        """Emit the canary's predictions, and the champion's for rows that it fails at."""
+        assert self._live is not None
+        champion, version = self._live.champion, self._live.plan.version
+        try:
+            lost, why = self._answered(canary, part, now, emits)
+        except (ContractError, MemoryError) as error:
+            breaker = OUT_OF_MEMORY if isinstance(error, MemoryError) else DOES_NOT_RUN
+            self._breaches.say(canary.arm, version, breaker, str(error), part, now)
+            self._live = replace(self._live, canary=None)
+            self._figures.share.set(0.0)
+            return self._answered(champion, part, now, emits)[1]
+        if not len(lost):
+            return []
+        hopeless = {(each.partition, each.offset) for each in self._answered(champion, lost, now, emits)[1]}
+        broken = np.array([place not in hopeless for place in zip(lost.partition, lost.offset, strict=True)])
+        if broken.any():
+            detail = f"{int(broken.sum())} of {len(part)} rows have a score by {champion.arm.title} and none by it"
+            self._breaches.say(canary.arm, version, NON_FINITE, detail, lost.take(broken), now)
+        return [each for each in why if (each.partition, each.offset) in hopeless]
 
     def _take_up(self, now: float) -> None:
         assert self._wanted is not None

@@ -202,6 +202,7 @@ def score(output: str, models: Path) -> Swept:
             "edges",
             schemas["features"].arrow,
             schemas["predictions"].arrow,
+            ControlEvents("edges", "score", "m", schemas["control"].arrow),
             ModelStore(str(models / "store"), models / "cache"),
             SessionSettings(device="cpu"),
             ScoreFigures(CollectorRegistry()),

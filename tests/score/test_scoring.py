@@ -15,6 +15,8 @@ import pytest
 from onnx import helper
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.control.breach import ArmBreached
+from headrace.domain.control.events import ControlEvents, read_event
 from headrace.domain.models import ensembles
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.sessions import SessionSettings
@@ -27,6 +29,7 @@ from services.score.metrics import ScoreMetrics
 from services.score.service import Score
 from tests.models import graphs
 from tests.models.parts import FEATURES, PREDICTIONS, arm, features, plans
+from tests.score.conftest import CONTROL
 
 Start = Callable[..., Score]
 OTHER = pack(graphs.manifest(version="2", threshold=0.0), graphs.logistic((0.0, 0.0)))
@@ -262,6 +265,7 @@ def test_predictions_need_their_columns(store: ModelStore, features_schema: pa.S
             "p",
             features_schema,
             PREDICTIONS,
+            ControlEvents("p", "score", "m", CONTROL),
             store,
             SessionSettings(),
             ScoreMetrics(CollectorRegistry()),
@@ -405,22 +409,83 @@ def test_a_broken_dark_model_is_not_ours(start: Start, store: ModelStore) -> Non
     assert service.ready() is None
 
 
-def test_non_finite_scores_of_a_canary(start: Start, store: ModelStore) -> None:
-    """They go to the dead letters as the champion's do, named after the arm that failed."""
+def broken_at_positive(version: str = "3") -> ModelPackage:
+    """A model that gives no number where its largest input is above 0."""
     nodes = [
         helper.make_node("ReduceMax", ["features"], ["largest"], axes=[1], keepdims=1),
         helper.make_node("Neg", ["largest"], ["negative"]),
         helper.make_node("Log", ["negative"], ["probability"]),
     ]
-    graph = graphs.serialise(nodes, [graphs.vector("features", 2)])
+    return pack(graphs.manifest(version=version), graphs.serialise(nodes, [graphs.vector("features", 2)]))
+
+
+def breaches(output: Output) -> list[ArmBreached]:
+    """What was said on the control topic."""
+    told = [read_event(row) for emit in output.emits if emit.topic == "control" for row in emit.columns.to_pylist()]
+    return [event.finding for event in told if event is not None and isinstance(event.finding, ArmBreached)]
+
+
+def arms_of(output: Output) -> list[str]:
+    """Who answered each event; each is answered once."""
+    rows = [row for emit in output.emits if emit.topic == "predictions" for row in emit.columns.to_pylist()]
+    assert len({row["event_id"] for row in rows}) == len(rows)
+    return [row["arm"] for row in sorted(rows, key=lambda row: int(row["event_id"][1:]))]
+
+
+def test_a_canary_without_a_finite_score_is_said_and_the_champion_answers(start: Start, store: ModelStore) -> None:
+    """Once for a plan: no event suffers, and who releases can put it back."""
+    package = broken_at_positive()
     service = start()
-    service.learn(canary_plan(store, 0.5, package=pack(graphs.manifest(version="3"), graph)), now=0.0)
+    service.learn(canary_plan(store, 0.5, package=package), now=0.0)
     batch = crowd(100)
-    output = service.process(batch, now=0.0)
+    output = service.process(batch, now=7.0)
     tried = np.flatnonzero(shares(batch.columns["entity"], "p") < 0.5)
-    assert [reject.offset for reject in output.rejects] == (tried + 100).tolist()
-    assert all("m@3" in reject.detail for reject in output.rejects)
-    assert len(answered(output)) == 100 - len(tried)
+    assert not output.rejects
+    assert arms_of(output) == ["champion"] * 100
+    (breach,) = breaches(output)
+    assert (breach.model, breach.arm, breach.digest) == ("m@3", "canary", package.digest)
+    assert (breach.plan_version, breach.member, breach.breaker) == (1, "m", "non_finite_score")
+    assert (breach.rows, breach.offsets) == (len(tried), {0: int(batch.offset[tried[0]])})
+    assert "have a score by m@1 and none by it" in breach.detail
+    assert not breaches(service.process(batch, now=8.0))
+    service.learn(canary_plan(store, 0.5, 2, package=package), now=9.0)
+    assert [each.plan_version for each in breaches(service.process(batch, now=9.0))] == [2]
+
+
+def test_a_row_that_nobody_can_score_is_no_breach(start: Start, store: ModelStore) -> None:
+    """A missing feature is none of the canary's doing: the row goes to the dead letters."""
+    service = start()
+    service.learn(canary_plan(store, 1.0, package=broken_at_positive()), now=0.0)
+    output = service.process(features([float("nan"), 1.0], [1, 1]), now=0.0)
+    assert [(reject.offset, reject.reason) for reject in output.rejects] == [(100, "non_finite_score")]
+    assert "m@3" in output.rejects[0].detail
+    assert [each.rows for each in breaches(output)] == [1]
+    assert arms_of(output) == ["champion"]
+
+
+@pytest.mark.parametrize(
+    ("error", "breaker"),
+    [(ContractError("m@2 does not run: it broke"), "does_not_run"), (MemoryError(), "out_of_memory")],
+)
+def test_a_canary_that_does_not_run_is_out_until_the_next_plan(
+    start: Start, store: ModelStore, error: Exception, breaker: str
+) -> None:
+    """The champion answers all, and it is said; nothing that the champion does is lost with it."""
+    service = start()
+    service.learn(canary_plan(store, 0.5), now=0.0)
+    assert service._live is not None
+    assert service._live.canary is not None
+    session = service._live.canary.models[0].session
+
+    def broken(matrix: np.ndarray) -> np.ndarray:
+        raise error
+
+    session.run = broken  # type: ignore[method-assign]  # the one way to make a graph fail that passed its checks
+    output = service.process(crowd(100), now=1.0)
+    assert arms_of(output) == ["champion"] * 100
+    (breach,) = breaches(output)
+    assert (breach.model, breach.breaker, breach.detail) == ("m@2", breaker, str(error))
+    assert not breaches(service.process(crowd(100), now=2.0))
 
 
 def test_an_ensemble_answers(start: Start, store: ModelStore) -> None:

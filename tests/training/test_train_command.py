@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from headrace.cli.main import application
+from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.package import load
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
@@ -172,6 +173,7 @@ def score(contracts: Contracts, store: ModelStore) -> Score:
         contracts.pipeline.name,
         read,
         written,
+        ControlEvents(contracts.pipeline.name, "score", "m", contracts.channel("control").codec.reader.arrow),
         store,
         SessionSettings(),
         ScoreMetrics(CollectorRegistry()),

@@ -163,8 +163,9 @@ class OnnxSession:
         step = self.batch.rows
         for start in range(0, len(matrix), step):
             answer = self._answer(matrix[start : start + step])
-            if len(answer) != len(scores[start : start + step]):
-                raise ContractError(f"{self._title} does not give one score a row")
+            rows = len(scores[start : start + step])
+            if answer.shape != ((rows,) if self._pick is None else (rows, self.columns)):
+                raise ContractError(f"{self._title} does not give one score a row: {answer.shape} for {rows} rows")
             scores[start : start + step] = answer if self._pick is None else answer[:, self._pick]
         return scores
 
