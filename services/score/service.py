@@ -109,49 +109,62 @@ class Score(Service):
         """One prediction a row, or a reject where neither the row's arm nor the champion gives a finite number."""
         if self._live is None:
             raise Transient(f"no plan for {self._pipeline}")
-        live, emits, rejects = self._live, list[Emit](), list[Reject]()
-        for opened, part in live.parts(batch):
-            if opened is live.champion:
-                rejects += self._answered(opened, part, now, emits)[1]
-            else:
-                rejects += self._tried(opened, part, now, emits)
+        emits, rejects = list[Emit](), list[Reject]()
+        for opened, part in self._live.parts(batch):
+            answer = self._answered if opened is self._live.champion else self._tried
+            emit, why = answer(opened, part, now)
+            emits.append(emit)
+            rejects += why
         return Output((*emits, *self._breaches.emit()), tuple(rejects))
 
-    def _answered(self, opened: OpenArm, part: Batch, now: float, emits: list[Emit]) -> tuple[Batch, list[Reject]]:
-        """Emit an arm's predictions; the rows without a finite score, and why each is none."""
-        assert self._live is not None
-        through, begin = Pass(part.columns, self._clock), self._clock()
-        scores = opened.score(through)
-        each = (self._clock() - begin + through.beside) / max(len(part), 1)
+    def _answered(self, opened: OpenArm, part: Batch, now: float) -> tuple[Emit, list[Reject]]:
+        """Predictions of an arm, and why rows without a finite score have none."""
+        scores, each = self._scores(opened, part)
         finite = np.isfinite(scores)
-        lost, why = part.slice(slice(0, 0)), list[Reject]()
-        if not finite.all():
-            lost, why = part.take(~finite), list(_rejects(opened, part, scores, ~finite))
-            part, scores = part.take(finite), scores[finite]
-        emits.append(self._answers.emit(part, opened, self._live.plan.version, scores, now, each))
-        self._figures.answers.labels(opened.arm.arm).inc(len(part))
-        return lost, why
+        if finite.all():
+            return self._emit(opened, part, scores, each, now), []
+        emit = self._emit(opened, part.take(finite), scores[finite], each, now)
+        return emit, list(_rejects(opened, part, scores, ~finite))
 
-    def _tried(self, canary: OpenArm, part: Batch, now: float, emits: list[Emit]) -> list[Reject]:
-        """Emit the canary's predictions, and the champion's for rows that it fails at."""
+    def _tried(self, canary: OpenArm, part: Batch, now: float) -> tuple[Emit, list[Reject]]:
+        """Predictions of the canary, and the champion's for rows that it fails at; in the order of the rows."""
         assert self._live is not None
         champion, version = self._live.champion, self._live.plan.version
         try:
-            lost, why = self._answered(canary, part, now, emits)
+            scores, each = self._scores(canary, part)
         except (ContractError, MemoryError) as error:
             breaker = OUT_OF_MEMORY if isinstance(error, MemoryError) else DOES_NOT_RUN
             self._breaches.say(canary.arm, version, breaker, str(error), part, now)
             self._live = replace(self._live, canary=None)
             self._figures.share.set(0.0)
-            return self._answered(champion, part, now, emits)[1]
-        if not len(lost):
-            return []
-        hopeless = {(each.partition, each.offset) for each in self._answered(champion, lost, now, emits)[1]}
-        broken = np.array([place not in hopeless for place in zip(lost.partition, lost.offset, strict=True)])
-        if broken.any():
-            detail = f"{int(broken.sum())} of {len(part)} rows have a score by {champion.arm.title} and none by it"
-            self._breaches.say(canary.arm, version, NON_FINITE, detail, lost.take(broken), now)
-        return [each for each in why if (each.partition, each.offset) in hopeless]
+            return self._answered(champion, part, now)
+        finite = np.isfinite(scores)
+        if finite.all():
+            return self._emit(canary, part, scores, each, now), []
+        lost = np.flatnonzero(~finite)
+        instead, cost = self._scores(champion, part.take(lost))
+        saved = lost[np.isfinite(instead)]
+        own = self._emit(canary, part.take(finite), scores[finite], each, now)
+        hopeless = ~finite
+        hopeless[saved] = False
+        why = list(_rejects(canary, part, scores, hopeless))
+        if not len(saved):
+            return own, why
+        detail = f"{len(saved)} of {len(part)} rows have a score by {champion.arm.title} and none by it"
+        self._breaches.say(canary.arm, version, NON_FINITE, detail, part.take(saved), now)
+        others = self._emit(champion, part.take(saved), instead[np.isfinite(instead)], cost, now)
+        return _together(own, others, np.argsort(np.append(np.flatnonzero(finite), saved))), why
+
+    def _scores(self, opened: OpenArm, part: Batch) -> tuple[npt.NDArray[np.float64], float]:
+        """Scores, and seconds of the processor that each took."""
+        through, begin = Pass(part.columns, self._clock), self._clock()
+        scores = opened.score(through)
+        return scores, (self._clock() - begin + through.beside) / max(len(part), 1)
+
+    def _emit(self, opened: OpenArm, part: Batch, scores: npt.NDArray[np.float64], each: float, now: float) -> Emit:
+        assert self._live is not None
+        self._figures.answers.labels(opened.arm.arm).inc(len(part))
+        return self._answers.emit(part, opened, self._live.plan.version, scores, now, each)
 
     def _take_up(self, now: float) -> None:
         assert self._wanted is not None
@@ -207,3 +220,13 @@ def _rejects(
     for partition, offset, score in zip(batch.partition[rows], batch.offset[rows], scores[rows], strict=True):
         detail = f"{opened.arm.title} gave {score} for these features"
         yield Reject(int(partition), int(offset), "non_finite_score", detail)
+
+
+def _together(first: Emit, second: Emit, order: npt.NDArray[np.int64]) -> Emit:
+    """The records of two emits of one topic, in an order of all of them: an entity's follow one another."""
+    assert first.key is not None
+    assert second.key is not None
+    columns = pa.Table.from_batches([first.columns, second.columns]).take(pa.array(order)).combine_chunks()
+    keys = pa.chunked_array([first.key, second.key]).take(pa.array(order)).combine_chunks()
+    source = np.append(first.source, second.source)[order].astype(np.int32)
+    return Emit(first.topic, columns.to_batches()[0], keys, source)

@@ -463,6 +463,19 @@ def test_a_row_that_nobody_can_score_is_no_breach(start: Start, store: ModelStor
     assert arms_of(output) == ["champion"]
 
 
+def test_an_entity_is_answered_in_order_by_whom_it_is(start: Start, store: ModelStore) -> None:
+    """The champion's answers for rows that the canary fails at stand where these rows do, with their keys."""
+    service = start()
+    service.learn(canary_plan(store, 1.0, package=broken_at_positive()), now=0.0)
+    batch = features([-2.0, 1.0, -3.0, 4.0, -5.0], [-1, 1, -1, 1, -1], partition=[0, 0, 0, 2, 2])
+    emit = service.process(batch, now=0.0).emits[0]
+    assert emit.columns["event_id"].to_pylist() == ["e0", "e1", "e2", "e3", "e4"]
+    assert emit.columns["arm"].to_pylist() == ["canary", "champion", "canary", "champion", "canary"]
+    assert emit.key is not None
+    assert emit.key.to_pylist() == batch.keys.to_pylist()
+    np.testing.assert_array_equal(emit.source, [0, 0, 0, 2, 2])
+
+
 @pytest.mark.parametrize(
     ("error", "breaker"),
     [(ContractError("m@2 does not run: it broke"), "does_not_run"), (MemoryError(), "out_of_memory")],
