@@ -148,7 +148,7 @@ SERVICES: Mapping[str, ServiceEntry] = {
         ServiceEntry(
             "release",
             "ReleaseSettings",
-            reads=("control", "plans", "release-parts"),
+            reads=("outcomes", "control", "plans", "release-parts"),
             writes=("release-parts", "control", "ledger"),
             facts=("plans",),
             state="releases, and the end of the ledger",

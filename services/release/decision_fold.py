@@ -16,14 +16,18 @@ from typing import Any
 from headrace.domain.control.events import ControlEvent
 from headrace.domain.ledger.chain import LedgerChain
 from headrace.domain.ledger.entry import BEGINNING, LedgerEntry, LedgerRecord
-from headrace.domain.ledger.sources import CONTROL, PLANS, record_of
+from headrace.domain.ledger.sources import CONTROL, PLANS, SOURCES, record_of
 from headrace.domain.pipeline.release.spec import Release
-from headrace.domain.records.release_parts import content_of
+from headrace.domain.records.release_parts import OUTCOMES, content_of
 from headrace.domain.release.fold import ReleaseDecision
-from headrace.domain.release.inputs import ReleaseInput
+from headrace.domain.release.inputs import ReleaseInput, StreamTime
+from headrace.domain.release.looks import rows_of_looks
 from headrace.domain.release.machine import decide
 from headrace.domain.release.states import ReleaseState
+from headrace.errors import ContractError
+from headrace.streaming.watermarks.event_time import EARLIEST
 from services.release.machine_inputs import event_told, plan_in, plan_seen
+from services.release.paired_outcomes import PairedOutcomes, outcomes_content
 
 ACTOR = "release"
 
@@ -63,7 +67,10 @@ class FoldAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """A part that is a record of control or plans; `entered`: it has its entry, and is there to be answered again."""
+    """A part: a record of control or plans, or what outcomes tell.
+
+    `entered`: it was taken up before, and is there to be answered again.
+    """
 
     source: str
     partition: int
@@ -96,8 +103,17 @@ class PlanAttempt:
 
 
 def part_record(part: Mapping[str, Any]) -> PartRecord:
-    """The record in a part. Raises ContractError where there is none."""
-    return PartRecord(part["source"], part["source_partition"], part["next_offset"] - 1, content_of(part))
+    """What a part tells. Raises ContractError where nobody of ours wrote it."""
+    source = part["source"]
+    content = outcomes_content(part) if source == OUTCOMES else content_of(part)
+    found = PartRecord(source, part["source_partition"], part["next_offset"] - 1, content)
+    if source not in (*SOURCES, OUTCOMES):
+        raise ContractError(f"it tells of {source}")
+    try:
+        assert source == OUTCOMES or found.record
+    except KeyError as missing:
+        raise ContractError(f"a record of {source} has no {missing}") from None
+    return found
 
 
 class DecisionFold:
@@ -106,12 +122,20 @@ class DecisionFold:
     Args:
         pipeline: its name.
         rules: of the pipeline file.
+        chances: whether models tell chances, and not values.
+
+    Attributes:
+        state: what is known.
+        evidence: what outcomes say of the release that is active.
+        attempt: a change of the plan on its way.
+        queue: parts that wait for what becomes of it.
     """
 
-    def __init__(self, pipeline: str, rules: Release) -> None:
+    def __init__(self, pipeline: str, rules: Release, chances: bool = True) -> None:
         self._pipeline = pipeline
         self._rules = rules
         self.state = FoldState(0, BEGINNING, -1, (), ReleaseState(pipeline))
+        self.evidence = PairedOutcomes(rules, chances)
         self.attempt: PlanAttempt | None = None
         self.queue: list[PartRecord] = []
 
@@ -126,11 +150,15 @@ class DecisionFold:
             if at < 0:
                 break
             told += self._next(self.queue.pop(at))
+            if self.attempt is None:
+                self.evidence.ask(self.state.machine.active)
         return told
 
     def _next(self, part: PartRecord) -> list[FoldAnswer]:
         if self.attempt is not None:
             return self._settle(self.attempt, part)
+        if part.source == OUTCOMES:
+            return self._weigh(part)
         if part.entered:
             return self._answer(part)
         record = part.record
@@ -168,6 +196,18 @@ class DecisionFold:
             ours = plan is not None and plan.pipeline == self._pipeline
             event = plan_seen(part.content, plan, part.offset) if plan is not None and ours else None
         return [] if event is None else self._decide(event, part)
+
+    def _weigh(self, part: PartRecord) -> list[FoldAnswer]:
+        """What follows from outcomes, and from stream time; of those that were taken up before, from how they stand."""
+        time, release = part.content["time"], self.state.machine.active
+        looks = self.evidence.standing(release) if part.entered else self.evidence.take(part.content)
+        told: list[FoldAnswer] = []
+        if release is not None and looks:
+            told += self._decide(rows_of_looks(release, looks, time), part)
+        reached = self.evidence.reached
+        if self.attempt is None and reached > EARLIEST:
+            told += self._decide(StreamTime(f"outcomes@{reached}", time, reached), part)
+        return told
 
     def _decide(self, event: ReleaseInput, cause: PartRecord) -> list[FoldAnswer]:
         """What the machine makes of an input."""

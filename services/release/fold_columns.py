@@ -25,12 +25,18 @@ def save_fold(fold: DecisionFold) -> dict[str, Column]:
             "digests": attempt.digests,
             "won": attempt.won,
         }
+    columns |= {f"evidence.{name}": column for name, column in fold.evidence.save().items()}
     return {"said": json_column(said), **columns}
 
 
-def load_fold(fold: DecisionFold, columns: Mapping[str, Column]) -> None:
-    """Take over what `save_fold` told."""
+def load_fold(fold: DecisionFold, columns: Mapping[str, Column], partitions: int = 0) -> None:
+    """Take over what `save_fold` told.
+
+    Args:
+        partitions: of outcomes, now. Raises ContractError where there are fewer than then.
+    """
     said = json_of(columns["said"])
+    fold.evidence.load(beneath(columns, "evidence."), partitions)
     fold.queue = [PartRecord(**part) for part in said["queue"]]
     fold.state = _state("state", said["state"], columns)
     fold.attempt = None

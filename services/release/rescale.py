@@ -9,5 +9,5 @@ from headrace.streaming.task.rescale import Left, Move
 
 
 def rescale(to: Move, left: Left, grown: Set[str], pipeline: Pipeline) -> bool:
-    """Nothing lies by key: what it remembers is of the parts, which have one partition."""
+    """Nothing lies by key: a partition remembers how far it is, and the one of parts takes up new sources by itself."""
     return False

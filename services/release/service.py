@@ -1,4 +1,4 @@
-"""Control events and plans in; decisions, the plans that they make, and the ledger out."""
+"""Outcomes, control events and plans in; decisions, the plans that they make, and the ledger out."""
 
 from __future__ import annotations
 
@@ -13,41 +13,60 @@ from headrace.domain.control.events import emits_of
 from headrace.domain.ledger.entry import canonical
 from headrace.domain.ledger.sources import CONTROL, PLANS, SOURCES, rows_told
 from headrace.domain.pipeline.release.spec import Release
-from headrace.domain.records.release_parts import PARTS, record_part
+from headrace.domain.records.outcome_parts import OutcomePart, OutcomePartition, pack
+from headrace.domain.records.release_parts import OUTCOMES, PARTS, record_part
+from headrace.domain.release.evidence.outcome_rows import NO_ROWS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Admission, Batch, Emit, Fact, Output, Reject, slot, unslot
 from headrace.streaming.task.service import Service
-from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord, part_record
+from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
+from services.release.decision_fold import DecisionFold, FoldAnswer, part_record
 from services.release.fold_columns import load_fold, save_fold
 from services.release.metrics import ReleaseMetrics
+
+NOTHING = OutcomePart((), NO_ROWS, np.empty(0, np.int64), np.empty(0, np.int64))
+"""What a partition tells that is idle."""
 
 
 class Releases(Service):
     """The service `release` for one pipeline.
 
-    Stage one puts control events and plans, whoever wrote them, into one order; stage two has them in that order, and
-    decides. What it does follows from them alone, so members may come and go, and a replay finds the same.
+    Stage one puts outcomes, control events and plans, whoever wrote them, into one order; stage two has them in that
+    order, and decides. What it does follows from them alone, so members may come and go, and a replay finds the same.
 
     Args:
         pipeline: its name.
         rules: its `release` section.
+        chances: whether its models tell chances.
         schemas: of the topics written, by logical name.
+        idle_after_s: seconds at its end after which a partition of outcomes holds nothing back.
         figures: metrics.
     """
 
-    inputs = (*SOURCES, PARTS)
-    stateful = (PARTS,)
+    inputs = (OUTCOMES, *SOURCES, PARTS)
+    stateful = (OUTCOMES, PARTS)
     answers = ("ledger",)
+    begins_kept = True  # how far truth is whole follows from how many joins there were
     facts = (PLANS,)
     decides = (PLANS,)
 
     def __init__(
-        self, pipeline: str, rules: Release, schemas: Mapping[str, pa.Schema], figures: ReleaseMetrics
+        self,
+        pipeline: str,
+        rules: Release,
+        chances: bool,
+        schemas: Mapping[str, pa.Schema],
+        idle_after_s: float,
+        figures: ReleaseMetrics,
     ) -> None:
         self._pipeline = pipeline
         self._rules = rules
+        self._chances = chances
         self._schemas = schemas
         self._figures = figures
+        self._notices = IdleNotices(idle_after_s, float("inf"))
+        self._counts: Mapping[str, int] = {}
+        self._outcomes: dict[int, OutcomePartition] = {}
         self._fold: DecisionFold | None = None
         self._newest_plan = -1
 
@@ -55,6 +74,10 @@ class Releases(Service):
     def _here(self) -> int:
         """The partition of parts, as batches number it."""
         return slot(self.inputs.index(PARTS), 0)
+
+    def start(self, partitions: Mapping[str, int]) -> None:
+        """See `Service`."""
+        self._counts = partitions
 
     def learn(self, facts: Batch, now: float) -> None:
         """There are newer plans: what is decided before they stand among the parts must not be written any more."""
@@ -69,7 +92,7 @@ class Releases(Service):
         good, rejects = np.ones(len(batch), bool), []
         for at, part in enumerate(_parts(batch)):
             try:
-                _checked(part)
+                part_record(part)
             except ContractError as error:
                 good[at] = False
                 rejects.append(Reject(int(batch.partition[at]), int(batch.offset[at]), "payload", str(error)))
@@ -77,6 +100,8 @@ class Releases(Service):
 
     def process(self, batch: Batch, now: float) -> Output:
         """Put records into one order, or take up what is in it."""
+        if batch.topic == OUTCOMES:
+            return Output(tuple(self._outcomes_told(batch.slice(rows), number) for number, rows in batch.runs()))
         if batch.topic != PARTS:
             return Output(tuple(self._ordered(batch.slice(rows), partition) for partition, rows in batch.runs()))
         told = [each for each in self._take(batch) if self._holds(each)]
@@ -93,6 +118,40 @@ class Releases(Service):
         """Fold without telling anything."""
         if batch.topic == PARTS:
             self._take(batch)
+        elif batch.topic == OUTCOMES:
+            for partition, rows in batch.runs():
+                self._partition(partition).advance(batch.slice(rows), unslot(partition)[1])
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """Say which partitions of outcomes are idle."""
+        ours = {partition: quiet for partition, quiet in at_end.items() if partition in self._outcomes}
+        idle = [self._outcomes_part(number, self._outcomes[number], None) for number in self._notices.due(ours)]
+        return Output(tuple(idle))
+
+    def _partition(self, partition: int) -> OutcomePartition:
+        return self._outcomes.setdefault(partition, OutcomePartition(self._counts["exchange"]))
+
+    def _outcomes_told(self, batch: Batch, partition: int) -> Emit:
+        """Outcomes of one partition, at their place among all others."""
+        self._notices.forget(partition)
+        source = self._partition(partition)
+        return self._outcomes_part(partition, source, source.advance(batch, unslot(partition)[1]))
+
+    def _outcomes_part(self, partition: int, source: OutcomePartition, told: OutcomePart | None) -> Emit:
+        """`told`: None of a partition that is idle."""
+        number = unslot(partition)[1]
+        row = {
+            "source": OUTCOMES,
+            "source_partition": number,
+            "next_offset": source.next_offset,
+            "progress": source.progress(told is None),
+            "idle": told is None,
+            "partitions": max(self._counts[OUTCOMES], number + 1),
+            "payload": pack(NOTHING if told is None else told),
+        }
+        columns = pa.RecordBatch.from_pylist([row], schema=self._schemas[PARTS])
+        here, zeros = np.array([partition], np.int32), np.zeros(1, np.int32)
+        return Emit(PARTS, columns, pa.array([f"{OUTCOMES}/{number}"]), here, zeros)
 
     def _ordered(self, batch: Batch, partition: int) -> Emit:
         """Records of one partition, at their place among all others."""
@@ -135,36 +194,37 @@ class Releases(Service):
 
     def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
         """See `Service`."""
-        self._fold = DecisionFold(self._pipeline, self._rules)
+        if partition != self._here:
+            self._outcomes[partition] = source = OutcomePartition(self._counts["exchange"])
+            if snapshot is not None:
+                source.load(snapshot)
+            self._notices.forget(partition)
+            return
+        self._fold = DecisionFold(self._pipeline, self._rules, self._chances)
         if snapshot is not None:
-            load_fold(self._fold, packing.unpack(snapshot))
+            load_fold(self._fold, packing.unpack(snapshot), self._counts[OUTCOMES])
 
     def snapshot(self, partition: int) -> bytes:
         """See `Service`."""
+        if partition != self._here:
+            return self._partition(partition).dump()
         assert self._fold is not None
         return packing.pack(save_fold(self._fold))
 
     def drop(self, partition: int) -> None:
         """See `Service`."""
+        self._outcomes.pop(partition, None)
+        self._notices.forget(partition)
         if partition == self._here:
             self._fold = None
 
 
 def _parts(batch: Batch) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = batch.columns.drop_columns(["progress"]).to_pylist()
-    return parts
-
-
-def _checked(part: Mapping[str, Any]) -> PartRecord:
-    """The record of a part. Raises ContractError where nobody of ours wrote it."""
-    if part["source"] not in SOURCES:
-        raise ContractError(f"it tells of {part['source']}")
-    record = part_record(part)
-    try:
-        assert record.record
-    except KeyError as missing:
-        raise ContractError(f"a record of {record.source} has no {missing}") from None
-    return record
+    """Parts as rows; `time`: when each was written."""
+    reached = batch.columns["progress"].cast(pa.int64()).to_pylist()  # no calendar knows all of them
+    parts = batch.columns.drop_columns(["progress"]).to_pylist()
+    times = zip(reached, batch.timestamp.tolist(), strict=True)
+    return [{**part, "progress": progress, "time": time} for part, (progress, time) in zip(parts, times, strict=True)]
 
 
 def _evidence_listed(event: Mapping[str, Any]) -> dict[str, Any]:

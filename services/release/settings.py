@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from headrace.streaming.process.settings import Settings
 
 
 class ReleaseSettings(Settings):
     """Settings of `release`."""
+
+    idle_after_s: float = Field(
+        10.0, gt=0, le=3_600, description="a source that stayed at its end for so long holds nothing back any more"
+    )

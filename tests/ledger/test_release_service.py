@@ -32,7 +32,9 @@ HERE = slot(Releases.inputs.index(PARTS), 0)
 
 def member() -> Releases:
     """A member without partitions."""
-    return Releases("p", Release(), SCHEMAS, ReleaseMetrics(CollectorRegistry()))
+    made = Releases("p", Release(), True, SCHEMAS, 10.0, ReleaseMetrics(CollectorRegistry()))
+    made.start({"outcomes": 2, "exchange": 2})
+    return made
 
 
 def event(number: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headrace.columnar import packing
@@ -15,7 +16,10 @@ from headrace.domain.ledger.sources import CONTROL, PLANS
 from headrace.domain.ledger.verification import broken_links
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan, parsed
-from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord
+from headrace.domain.records.outcome_parts import OutcomePart, pack
+from headrace.domain.records.release_parts import OUTCOMES
+from headrace.domain.release.evidence.outcome_rows import OutcomeRows
+from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord, part_record
 from services.release.fold_columns import load_fold, save_fold
 
 RULES = Release(approvals=0, canary=(0.1, 1.0), releases_per_year=1_000)
@@ -196,6 +200,73 @@ def test_what_makes_no_plan_keeps_nobody_from_deciding() -> None:
     pipeline.settle()
     assert pipeline.said() == ["release_started"]
     assert pipeline.arms == [("champion", "1"), ("challenger", "2")]
+
+
+SECOND = 1_000
+
+
+def outcomes(first: int, count: int, worse: float) -> PartRecord:
+    """A part of outcomes: so many events a second apart, all mature, of champion m@1 and candidate m@2, whose scores of
+    positives are lower by `worse`.
+    """
+    number = np.arange(first, first + count)
+    label = (number % 2).astype(np.float64)
+    scores = np.where(label == 1, 0.7, 0.3)
+    rows = {
+        "progress": np.repeat((number - 1) * SECOND, 2), "source": np.zeros(2 * count, np.int64),
+        "offset": np.arange(2 * first, 2 * (first + count)), "model": np.tile([0, 1], count),
+        "key": np.repeat(number, 2), "time": np.repeat(number * SECOND, 2),
+        "score": np.stack([scores, scores - worse * label], 1).ravel(), "label": np.repeat(label, 2),
+    }  # fmt: skip  # one column's worth
+    none = np.zeros(2, np.int64)
+    part = OutcomePart(("sha256:1", "sha256:2"), OutcomeRows.of(rows), none, none)
+    told = {"next_offset": 2 * (first + count), "progress": (first + count) * SECOND, "idle": False, "partitions": 1}
+    row = {"source": OUTCOMES, "source_partition": 0, "time": 7, "payload": pack(part), **told}
+    return part_record(row)
+
+
+def weighed(worse: float) -> Pipeline:
+    """A model in the dark, and outcomes until it is decided."""
+    pipeline = Pipeline(replace(RULES, minimum=100, guard=SECOND))
+    pipeline.begun()
+    for first in range(0, 6_000, 500):
+        pipeline.take(outcomes(first, 500, worse))
+        pipeline.settle()
+    return pipeline
+
+
+def test_a_model_that_harms_is_put_back_by_outcomes() -> None:
+    """Its scores of positives are lower; nobody has to ask."""
+    pipeline = weighed(0.4)
+    assert pipeline.said() == ["release_started", "release_rolled_back"]
+    assert pipeline.arms == [("champion", "1")]
+    told = dict(pipeline.control[-1]["evidence"])
+    assert (told["rule"], told["person"]) == ("harm", "")
+    assert float(told["log_harm"]) >= float(told["harm_needed"])
+
+
+def test_a_model_that_does_not_harm_becomes_the_champion() -> None:
+    """In the dark, in a canary, as the champion, and settled, by outcomes and stream time alone."""
+    pipeline = weighed(0.0)
+    assert pipeline.said() == ["release_started", "release_advanced", "release_promoted", "release_settled"]
+    assert ("champion", "2") in pipeline.arms
+    assert list(broken_links("p", enumerate(pipeline.ledger))) == []
+
+
+def test_evidence_of_harm_is_not_lost_with_the_race() -> None:
+    """Somebody changes another arm as it is found: the model is put back upon their plan."""
+    pipeline = Pipeline(replace(RULES, minimum=100))
+    pipeline.begun()
+    pipeline.by_hand(*parsed(pipeline.plans[-1]).arms, arm(3, "shadow"))
+    for first in range(0, 2_000, 500):
+        pipeline.take(outcomes(first, 500, 0.4))
+    assert pipeline.lost == 1
+    kept = save_fold(pipeline.fold)
+    pipeline.fold = DecisionFold("p", pipeline.rules)
+    load_fold(pipeline.fold, packing.unpack(packing.pack(kept)), 1)
+    pipeline.settle()
+    assert pipeline.said() == ["release_started", "release_rebased", "release_rolled_back"]
+    assert pipeline.arms == [("champion", "1"), ("shadow", "3")]
 
 
 def race(seed: int) -> Pipeline:

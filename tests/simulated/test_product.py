@@ -12,7 +12,7 @@ from tests.simulated.product.release_defects import RELEASE
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5, "drift": 6, "release": 30}
+SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5, "drift": 6, "release": 15}
 """Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
 DEFECTS = [

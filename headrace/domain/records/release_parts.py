@@ -8,8 +8,10 @@ from typing import Any
 
 from headrace.errors import ContractError
 
-PARTS = "release-parts"
-"""The topic."""
+PARTS, OUTCOMES = "release-parts", "outcomes"
+"""The topic, and the source of parts that tell how models fared (`outcome_parts`)."""
+MOST = 100_000
+"""Partitions of a topic."""
 
 
 def record_part(source: str, partition: int, offset: int, content: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from headrace.domain.ledger.sources import COMPACTED, CONTROL, PLANS, SOURCES, r
 from headrace.domain.ledger.verification import SourceRecord, broken_links, gaps
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.plans.plans import CANARY, CHAMPION, Arm, Plan
-from headrace.domain.records.release_parts import PARTS
+from headrace.domain.records.release_parts import OUTCOMES, PARTS
 from headrace.streaming.records.batch import Batch
 from services.release.app import build
 from services.release.decision_fold import DecisionFold, part_record
@@ -31,11 +31,18 @@ from tests.simulated.groups import Part
 from tests.simulated.plan import Plan as Schedule
 from tests.simulated.product.contracts import contracts
 from tests.simulated.product.crew import Crew
-from tests.simulated.product.product_scene import Fold, ProductScene, Said
+from tests.simulated.product.product_scene import MINUTE, SECOND, Fold, ProductScene, Said
 from tests.simulated.scene import Row, named
 from tests.simulated.transactions import Holder
 
-MODELS = 2
+MODELS, BURST = 2, 10
+OUTCOME: dict[str, Any] = {
+    "entity": "c", "arm": "challenger", "plan_version": 1, "decision": False, "event": {"weight": 1.0},
+    "customer": {f"{what}_{window}": 1 for what in ("sent", "kilos", "most") for window in ("1m", "10m")},
+    "revision": 0, "state": "labelled", "label_delay": 0, "label_source": "bank", "former_state": None,
+    "former_label": None, "reports": 1, "conflicting": False,
+}  # fmt: skip  # one line for what belongs together
+"""What all outcomes share."""
 UNREADABLE = b"nobody can read this"
 WRITER = f"{named(PLANS)}.writer"
 """What whoever writes plans holds meanwhile, see `domain.plans.plan_log`."""
@@ -50,6 +57,7 @@ class ReleaseScene(ProductScene):
     service = "release"
     inputs = Releases.inputs
     outputs = ("ledger",)
+    beside = ("exchange",)
     counts = {CONTROL: 1, PLANS: 1, PARTS: 1, "ledger": 1}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, plan: Schedule) -> None:
@@ -60,7 +68,8 @@ class ReleaseScene(ProductScene):
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
-        self._parts = StateFold(self, self.undisturbed(), PARTS)
+        self._began = int(broker.wall * 1000)
+        self._folds = {logical: StateFold(self, self.undisturbed(), logical) for logical in (OUTCOMES, PARTS)}
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
@@ -73,7 +82,22 @@ class ReleaseScene(ProductScene):
         if draw.random() < 0.06:
             return [((named(CONTROL), 0), Said("p", {}, UNREADABLE, good=False))]
         told = [self._event(draw, f"e{number}.{at}") for at in range(draw.choice((1, 2, 4)))]
-        return [((named(CONTROL), 0), self.record(CONTROL, "p", row)) for row in told]
+        events = [((named(CONTROL), 0), self.record(CONTROL, "p", row)) for row in told]
+        return [*events, *(self._outcomes(draw, number) if draw.random() < 0.25 else ())]
+
+    def _outcomes(self, draw: Random, number: int) -> Iterator[tuple[Part, Said]]:
+        """Events that all models scored, mature when they are told; all but the first miss every positive."""
+        for at in range(BURST):
+            name, time = f"o{number}.{at}", self._began + number * MINUTE + at * SECOND
+            where, label = draw.randrange(self.count(OUTCOMES)), float(at % 2)
+            for model in range(1, 2 + MODELS):
+                row = OUTCOME | {
+                    "prediction_id": f"{name}/{model}", "event_id": name, "event_time": time, "ingest_time": time,
+                    "predicted_time": time, "model": {"name": "m", "version": str(model), "digest": _digest(model)},
+                    "score": 0.9 * label if model == 1 else 0.1, "label": label, "label_time": time, "as_of": time,
+                    "mature_before": time - MINUTE,
+                }  # fmt: skip  # one line for what belongs together
+                yield (named(OUTCOMES), where), self.record(OUTCOMES, name, row)
 
     def _event(self, draw: Random, name: str) -> dict[str, Any]:
         """An event about one of a few models, in no particular order."""
@@ -134,10 +158,13 @@ class ReleaseScene(ProductScene):
     # ---- what must come of it ------------------------------------------------------------------------------------
 
     def state(self, part: Part, snapshot: bytes) -> Any:
-        return {name: packing.json_of(column) for name, column in packing.unpack(snapshot).items()}
+        if part[0] != named(PARTS):
+            return json.loads(snapshot)
+        return {name: column.tobytes() for name, column in packing.unpack(snapshot).items()}
 
     def fold(self, part: Part, below: int) -> Any:
-        return self.state(part, self._parts.snapshot(part[1], below))
+        fold = self._folds[part[0].partition(".")[2]]
+        return self.state(part, fold.snapshot(part[1], below))
 
     def done(self) -> bool:
         # What a transaction wrote may be readable only after its offsets are: parts that are still to be taken up.
@@ -192,8 +219,10 @@ class ReleaseScene(ProductScene):
 
     def _as_one_process(self, told: Sequence[LedgerEntry]) -> None:
         """Entries are those that one fold of the parts writes, which knows how each attempt ended."""
+        (log,) = self.broker.topics[named(PARTS)]
+        times = [entry.timestamp for _, entry in log.history()]
         (parts,) = self.rows(PARTS)
-        records = [part_record(part) for part in parts]
+        records = [part_record({**part, "time": time}) for part, time in zip(parts, times, strict=True)]
         plans = [record for record in records if record.source == PLANS]
         spec = contracts(self.pipeline).pipeline
         fold, wanted = DecisionFold(spec.name, spec.release or Release()), list[LedgerEntry]()

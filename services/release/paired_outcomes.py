@@ -1,0 +1,89 @@
+"""What outcomes say of the release that is active, as parts tell them."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.columnar import packing
+from headrace.columnar.packing import Column
+from headrace.domain.pipeline.release.spec import Release
+from headrace.domain.records.outcome_parts import unpack
+from headrace.domain.records.release_parts import MOST
+from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceLook
+from headrace.domain.release.looks import questions
+from headrace.domain.release.states import ModelRelease
+from headrace.errors import ContractError
+
+
+def outcomes_content(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What a part of outcomes tells, as JSON has it. Raises ContractError where it is damaged."""
+    partitions, number = part["partitions"], part["source_partition"]
+    if not 0 <= number < partitions <= MOST:
+        raise ContractError(f"there is no partition {number} of {partitions}")
+    unpack(part["payload"])
+    told = {name: part[name] for name in ("next_offset", "progress", "idle", "partitions", "time")}
+    return {"source": number, **told, "payload": b64encode(part["payload"]).decode()}
+
+
+class PairedOutcomes:
+    """Evidence on the release that is active, against each of its baselines.
+
+    Args:
+        rules: of the pipeline file.
+        chances: whether models tell chances. Where they tell values and the rules have no bound of squared errors,
+            there is no evidence: people decide.
+    """
+
+    def __init__(self, rules: Release, chances: bool) -> None:
+        self._bound = None if chances else rules.bound
+        self._silent = not chances and rules.bound is None
+        self._fold = EvidenceFold(chances=chances)
+        self._asked: set[str] = set()
+
+    @property
+    def reached(self) -> int:
+        """Stream time, milliseconds: before it all events are mature."""
+        return self._fold.reached
+
+    def ask(self, release: ModelRelease | None) -> None:
+        """Ask what this release needs, from here on, and nothing else any more."""
+        wanted = {} if release is None or self._silent else questions(release, self._bound)
+        for name in sorted(self._asked - wanted.keys()):
+            self._fold.end(name)
+        for name, question in wanted.items():
+            if name not in self._asked and question.candidate != question.baseline:
+                self._fold.begin(name, question)
+        self._asked = {name for name, question in wanted.items() if question.candidate != question.baseline}
+
+    def take(self, content: Mapping[str, Any]) -> list[EvidenceLook]:
+        """Take up what a part tells; the looks that follow."""
+        part = unpack(b64decode(content["payload"]))
+        self._fold.count(part.digests, part.corrected.tolist(), part.repeated.tolist())
+        looks = self._fold.take(
+            content["source"],
+            content["next_offset"],
+            content["progress"],
+            content["idle"],
+            content["partitions"],
+            part.digests,
+            part.rows,
+        )
+        return [*looks]
+
+    def standing(self, release: ModelRelease | None) -> list[EvidenceLook]:
+        """A look at how it stands; none where nothing is asked of this release."""
+        names = [] if release is None else [name for name in questions(release, self._bound) if name in self._asked]
+        standings = {name: self._fold.standing(name) for name in names}
+        return [EvidenceLook(self.reached, {}, standings)] if standings else []
+
+    def save(self) -> dict[str, Column]:
+        """As columns."""
+        asked = {"asked": packing.json_column(sorted(self._asked))}
+        return asked | {f"fold.{name}": column for name, column in self._fold.save().items()}
+
+    def load(self, columns: Mapping[str, Column], partitions: int) -> None:
+        """Take over what `save` told. `partitions`: of outcomes, now."""
+        self._asked = set(packing.json_of(columns["asked"]))
+        self._fold.load(packing.beneath(columns, "fold."), partitions)
