@@ -23,6 +23,9 @@ GRACE_S = 5.0
 ORPHAN_S = 30.0
 """A job whose service was killed is killed as well; it may take so long to be gone."""
 TAIL = 2_000
+PASSING = ("unready", "stopped", "killed")
+"""Kinds of failures of which another try may know nothing, see `training.job.order.TrainingFailure`."""
+Progress = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,13 @@ class JobEnd:
         result: what it said at its end; None: it failed.
         problem: why it failed.
         log: its log.
+        passing: whether the same order may go well another time.
     """
 
     result: dict[str, Any] | None
     problem: str
     log: Path
+    passing: bool = False
 
 
 class TrainingJob:
@@ -64,7 +69,7 @@ class TrainingJob:
         self.log = (folder / f"{run}.log").absolute()
         self._path = (folder / f"{run}.json").absolute()
 
-    async def run(self, progress: Callable[[str, dict[str, Any]], Awaitable[None]]) -> JobEnd:
+    async def run(self, progress: Progress) -> JobEnd:
         """Run it to its end; `progress(stage, line)` is awaited for each stage. Cancelled: the job is killed.
 
         Raises:
@@ -76,9 +81,7 @@ class TrainingJob:
             async with _alone(self._folder / "job.lock") as lock:
                 return await self._run(progress, out, lock)
 
-    async def _run(
-        self, progress: Callable[[str, dict[str, Any]], Awaitable[None]], out: IO[bytes], lock: IO[str]
-    ) -> JobEnd:
+    async def _run(self, progress: Progress, out: IO[bytes], lock: IO[str]) -> JobEnd:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             str(self._path),
@@ -105,7 +108,7 @@ class TrainingJob:
     async def _listen(
         self,
         process: asyncio.subprocess.Process,
-        progress: Callable[[str, dict[str, Any]], Awaitable[None]],
+        progress: Progress,
         out: IO[bytes],
     ) -> dict[str, Any]:
         """The last of what it says that is an end; what is no JSON of ours goes to the log."""
@@ -129,7 +132,8 @@ class TrainingJob:
         if code == 0 and isinstance(last.get("result"), dict):
             return JobEnd(last["result"], "", self.log)
         if isinstance(failure := last.get("failure"), dict):
-            return JobEnd(None, f"{failure.get('kind')}: {failure.get('reason')}", self.log)
+            kind = failure.get("kind")
+            return JobEnd(None, f"{kind}: {failure.get('reason')}", self.log, kind in PASSING)
         if code == 0:
             return JobEnd(None, "ended without a result", self.log)
         how = f"exit code {code}" if code > 0 else signal.Signals(-code).name

@@ -12,8 +12,8 @@ from headrace.domain.retrain.history import RegisteredPackage, TrainingRun
 from services.retrain.job import JobEnd
 
 
-def findings_of(run: TrainingRun, end: JobEnd, seconds: float) -> list[tuple[str, ControlFinding]]:
-    """What is told of the end of a training, by the name that identities get."""
+def findings_of(run: TrainingRun, end: JobEnd, seconds: float, asker: str) -> list[tuple[str, ControlFinding]]:
+    """What is told of the end of a training that `asker` asked for, by the name that identities get."""
     if end.result is None:
         return [("failed", RetrainFailed(run.run, end.problem, seconds, str(end.log)))]
     result = end.result
@@ -23,7 +23,7 @@ def findings_of(run: TrainingRun, end: JobEnd, seconds: float) -> list[tuple[str
     spent = float(result.get("cpu_s", 0.0))
     return [
         ("finished", RetrainFinished(run.run, model, digest, seconds, spent, str(end.log), told)),
-        ("registered", ModelRegistered(model, digest, str(result.get("uri", "")), run.run, figures)),
+        ("registered", ModelRegistered(model, digest, str(result.get("uri", "")), run.run, asker, figures)),
     ]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -18,14 +18,14 @@ from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.retrain.answer import ACTOR
 from headrace.domain.retrain.history import RegisteredPackage, TrainingRun
-from headrace.errors import ConfigurationError
+from headrace.errors import ConfigurationError, Transient
 from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from services.retrain.authentication import options, passed_over
-from services.retrain.job import TrainingJob
+from services.retrain.job import JobEnd, Progress, TrainingJob
 from services.retrain.job_findings import findings_of, verdict_of
 from services.retrain.metrics import RetrainMetrics
 from services.retrain.order import evaluation_of, order_here
@@ -40,6 +40,8 @@ TURN_S = 0.25
 SECOND = 1000
 COUNT_EVERY = 10
 """Looks at the schedule for each look at the volume."""
+PATIENCE_S = (5.0, 20.0, 60.0)
+"""Waits before a job is done again that failed for what may pass."""
 
 
 class RetrainMember:
@@ -103,6 +105,7 @@ class RetrainMember:
         self._handled = 0
         self._busy_at = 0.0
         self._job: asyncio.Task[None] | None = None
+        self._looks: dict[str, asyncio.Task[None]] = {}
 
     def stop(self) -> None:
         """Finish what is being answered, end the job, leave. Safe from any thread."""
@@ -165,6 +168,7 @@ class RetrainMember:
             await agent.start()
             await self._turn(agent.check, lag, asked)
         except Stalled:
+            await self._end_job()
             raise  # To leave the group in order may hang as well.
         except BaseException:
             await self._leave(agent.stop)
@@ -186,10 +190,10 @@ class RetrainMember:
             now = self._monotonic()
             if now >= look_at and self._seated:
                 look_at = now + settings.look_s
-                await self._do(self._tenure.look)
+                self._beside("schedule", self._do(self._tenure.look))
                 if self._policy.volume is not None and now >= count_at:
                     count_at = now + COUNT_EVERY * settings.look_s
-                    await self._count()
+                    self._beside("volume", self._count())
                 self._have_it_done()
             behind = lag.behind(now, settings.stall_s / 2)
             bound.note(behind, self._handled, now)
@@ -204,10 +208,26 @@ class RetrainMember:
         await stop()
         await self._do(self._tenure.close)
 
+    def _beside(self, name: str, what: Coroutine[Any, Any, None]) -> None:
+        """Have something done that may take long, unless the last of that name goes on: the loop is not held up."""
+        last = self._looks.get(name)
+        if last is None or last.done():
+            self._looks[name] = asyncio.ensure_future(what)
+            self._looks[name].add_done_callback(self._note_failure)
+        else:
+            what.close()
+
     async def _count(self) -> None:
+        """Count outcomes where no training runs, so that what they ask for can be answered by one."""
         run = self._tenure.history.newest_run
-        if run is None or run.ended is not None:
+        if run is not None and run.ended is None:
+            return
+        try:
             outcomes = await asyncio.to_thread(self._outcome_count.since, run)
+        except Transient as reason:
+            log.warning("outcomes are not counted", reason=str(reason))
+            return
+        if self._seated:
             await self._do(partial(self._tenure.count, outcomes, run))
 
     def _report(self, behind: int | None, now: float) -> None:
@@ -265,7 +285,10 @@ class RetrainMember:
         if self._job is job:
             self._job = None
         self._busy_at = self._monotonic()
-        if not job.cancelled() and (error := job.exception()) is not None and not self._failure.done():
+        self._note_failure(job)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
             self._failure.set_exception(error)
 
     async def _end_job(self) -> None:
@@ -287,10 +310,10 @@ class RetrainMember:
                 found = RetrainProgress(run.run, stage, json.dumps(said, sort_keys=True))
                 await self._tell(run, (f"progress/{stage}", found))
 
-        end = await job.run(progress)
+        end = await _patiently(job, progress)
         seconds = (now_ms() - run.began) / SECOND
         log.info("training ended", run=run.run, problem=end.problem, seconds=round(seconds, 1))
-        await self._tell(run, *findings_of(run, end, seconds))
+        await self._tell(run, *findings_of(run, end, seconds, self._tenure.history.asker(run)))
         self.counts.trainings.labels("finished" if end.result is not None else "failed").inc()
 
     async def _judge(self, package: RegisteredPackage) -> None:
@@ -300,7 +323,7 @@ class RetrainMember:
         folder = settings.trainings / self.wiring.pipeline
         job = TrainingJob(self._judge_command, settings, name, order.dump(), self._policy.limit / SECOND, folder)
         self.counts.jobs.inc()
-        end = await job.run(_in_silence)
+        end = await _patiently(job, _in_silence)
         found = verdict_of(package, end)
         log.info("evaluation ended", model=package.model, verdict=found.verdict, because=found.because)
         event = ControlEvent(f"{ACTOR}/{name}/evaluated", self.wiring.pipeline, now_ms(), ACTOR, found, package.event)
@@ -313,6 +336,18 @@ class RetrainMember:
             ControlEvent(f"{ACTOR}/{run.run}/{name}", pipeline, time, ACTOR, found, run.trigger) for name, found in said
         ]
         await self._do(lambda: self._tenure.tell(events))
+
+
+async def _patiently(job: TrainingJob, progress: Progress) -> JobEnd:
+    """How a job ends; one that lacked Kafka or a model store, or was killed by somebody, is done again."""
+    end = await job.run(progress)
+    for wait in PATIENCE_S:
+        if not end.passing:
+            break
+        log.warning("a job waits for what it lacks", reason=end.problem, seconds=wait)
+        await asyncio.sleep(wait)
+        end = await job.run(progress)
+    return end
 
 
 async def _in_silence(stage: str, said: dict[str, Any]) -> None:

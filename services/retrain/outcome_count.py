@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.plans.plans import CANARY, CHAMPION
 from headrace.domain.retrain.history import TrainingRun
+from headrace.domain.training.job.order import parse_order
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
@@ -39,8 +38,8 @@ class OutcomeCount:
         name = "" if run is None else run.run
         if name != self._run:
             self._run, self._count = name, 0
-            ordered = {} if run is None else json.loads(run.order)["outcomes"]
-            self._ends = {int(part): end for part, end in ordered.items()}
+            ordered = None if run is None else parse_order(run.order).offsets
+            self._ends = {part: end for part, (_, end) in (ordered or {}).items()}
         there = ranges(self._connection, self._outcomes.name)
         wanted = [
             Range(part.partition, max(self._ends.get(part.partition, 0), part.start), part.stop) for part in there

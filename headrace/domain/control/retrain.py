@@ -137,6 +137,7 @@ class ModelRegistered(ControlFinding):
         digest: the identity of the package.
         uri: where it is.
         run: the training that made it; empty where a person did.
+        asked_by: the person who asked for that training; empty: none did.
         figures: JSON, what it did on rows that were held out, by the name of the figure.
     """
 
@@ -146,6 +147,7 @@ class ModelRegistered(ControlFinding):
     digest: str = ""
     uri: str = ""
     run: str = ""
+    asked_by: str = ""
     figures: str = "{}"
 
 

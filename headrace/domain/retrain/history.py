@@ -130,6 +130,11 @@ class TrainingHistory:
         """The training that began last."""
         return next(reversed(self.runs.values()), None)
 
+    def asker(self, run: TrainingRun) -> str:
+        """The person who asked for a training; empty: none did."""
+        trigger = self._triggers.get(run.trigger)
+        return "" if trigger is None else trigger.person
+
     def chain(self, trigger: Trigger) -> int:
         """How many trainings in a row a training for this trigger would be, each about the model of the one before."""
         if trigger.model not in self.made:

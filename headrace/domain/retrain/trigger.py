@@ -26,6 +26,7 @@ class Trigger:
         incident: of a finding, the incident.
         since: of a finding, event time from which on things are other than they were, milliseconds; None: unknown.
         reason: of a request, why.
+        person: of what a person asks, who.
     """
 
     event_id: str
@@ -36,13 +37,15 @@ class Trigger:
     incident: str = ""
     since: int | None = None
     reason: str = ""
+    person: str = ""
 
 
 def trigger_of(event: ControlEvent) -> Trigger | None:
     """The trigger that an event is; None of all others."""
     finding = event.finding
     if isinstance(finding, RetrainAsked):
-        return Trigger(event.event_id, finding.source, event.time, reason=finding.reason)
+        person = event.actor if finding.source == PERSON else ""
+        return Trigger(event.event_id, finding.source, event.time, reason=finding.reason, person=person)
     if isinstance(finding, DriftOpened):
         return _finding("drift", event, finding)
     if isinstance(finding, DriftHarmed):
