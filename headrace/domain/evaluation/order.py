@@ -67,7 +67,7 @@ class EvaluationResult:
         start, end: event times of the first and the last of them, milliseconds; None without any.
         figures: by name.
         latency: milliseconds of a row scored alone, 99th percentile; None without rows.
-        memory: bytes at most that opening the candidate took, beyond what the process had.
+        memory: bytes that the process had more of once the candidate was open.
         agreement: see `gates.top_agreement`.
         cpu_s, wall_s: seconds that it took.
     """

@@ -16,7 +16,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import history, newest
 from headrace.domain.plans.plans import Arm
 from headrace.domain.release.gates import answer_gates
-from headrace.domain.training.job.limits import peak_memory
+from headrace.domain.training.job.limits import memory_now
 from headrace.domain.training.job.order import Stage, TrainingOrder
 from headrace.domain.training.job.outcome_topic import fixed, read_outcomes
 from headrace.domain.training.outcome_rows import events_of
@@ -55,9 +55,9 @@ def evaluate_package(
     told("open")
     schema = contracts.channel("outcomes").codec.reader.arrow
     opener = Opener(store, SessionSettings(device="cpu"), schema)
-    before = peak_memory()
+    before = memory_now()
     candidate = opener.open(order.candidate)
-    memory = max(peak_memory() - before, 0)  # before anything larger is read
+    memory = max(memory_now() - before, 0)  # before anything larger is read
     order = replace(order, start=_start(order, candidate))
     read_as = replace(read_as, start=order.start)
     champion = opener.open(champion_arm)

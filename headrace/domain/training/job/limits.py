@@ -77,3 +77,12 @@ def cpu_seconds() -> float:
     """Seconds of processors that this process and its ended children took."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def memory_now() -> int:
+    """Bytes of memory that this process has now; on systems without /proc the most it had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_memory()
+    return pages * resource.getpagesize()
