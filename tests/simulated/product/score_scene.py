@@ -47,8 +47,8 @@ class ScoreScene(ProductScene):
 
     service = "score"
     inputs = Score.inputs
-    outputs = ("predictions",)
-    counts = {"plans": 1}  # noqa: RUF012 - nobody changes it
+    outputs = ("predictions", "control")
+    counts = {"plans": 1, "control": 1}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
@@ -109,6 +109,8 @@ class ScoreScene(ProductScene):
         plans = {event.row["plan_version"]: event.row for event in self.said("plans")}
         told = self.rows("predictions")
         self.each_once("predicted", [row["event_id"] for part in told for row in part], rows)
+        for row in (row for part in self.rows("control") for row in part):
+            self.note(f"{row['type']} was said, though whom the canary fails the champion does, too")
         for part in told:
             for row in part:
                 if row["event_id"] in rows:
