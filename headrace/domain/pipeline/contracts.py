@@ -12,6 +12,8 @@ from headrace.streaming.contracts.topics import load_topics
 Schema = dict[str, Any]
 
 VIEW_UPDATE = "view_update"
+PREDICTIONS = "predictions"
+"""A topic, and what the files of topics with such records name as their schema."""
 
 MILLIS: Schema = {"type": "long", "logicalType": "timestamp-millis"}
 
@@ -20,7 +22,7 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
     """The Avro schema of every subject of a pipeline: `<pipeline>.<logical topic>-value`.
 
     Topics whose records depend on the pipeline have schemas that are made from it; the others name a file of
-    `schemas/`, those too that a project adds in its own `topics/`.
+    `schemas/`, those too that a project adds in its own `topics/`. One that names `predictions` has their records.
 
     Raises:
         ConfigurationError: a topic file is wrong, or a schema file is missing.
@@ -29,13 +31,13 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
     found = {
         "events": workspace.schema(pipeline.events.schema),
         "features": features(pipeline),
-        "predictions": predictions(pipeline),
+        PREDICTIONS: predictions(pipeline),
         "shadow-predictions": predictions(pipeline),
         "exchange": exchange(pipeline, workspace),
         "outcomes": outcomes(pipeline),
     }
     found |= {
-        name: workspace.schema(topic.value_schema)
+        name: predictions(pipeline) if topic.value_schema == PREDICTIONS else workspace.schema(topic.value_schema)
         for name, topic in load_topics(workspace.topic_folders()).items()
         if name not in found and topic.for_each is None
     }

@@ -18,6 +18,8 @@ from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
 
 CHAMPION, CANARY, CHALLENGER, SHADOW = "champion", "canary", "challenger", "shadow"
 DARK = (CHALLENGER, SHADOW)
+REPLAY = "replay"
+"""The arm of predictions that were made again, or of models that had no part then: no plan names it."""
 SINGLE = "single"
 
 MOST_VERSION = 10**12

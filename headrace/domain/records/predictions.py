@@ -41,7 +41,14 @@ class PredictionRecords:
         self._schema = predictions
 
     def emit(
-        self, batch: Batch, opened: OpenArm, plan: int, scores: npt.NDArray[np.float64], now: float, each: float
+        self,
+        batch: Batch,
+        opened: OpenArm,
+        plan: int,
+        scores: npt.NDArray[np.float64],
+        now: float,
+        each: float,
+        replay: str | None = None,
     ) -> Emit:
         """One prediction a row of the batch, with its record's key.
 
@@ -52,11 +59,12 @@ class PredictionRecords:
             scores: float64 [rows], finite.
             now: when they were computed, seconds since the epoch.
             each: seconds of the processor that a row's score took.
+            replay: which replay asked, where one did: the end of its predictions' ids.
         """
         rows, arm = len(batch), opened.arm
         kind = self._schema.field
         computed: dict[str, Any] = {
-            "prediction_id": prediction_ids(batch.columns["event_id"], arm),
+            "prediction_id": prediction_ids(batch.columns["event_id"], arm, replay),
             "predicted_time": _repeat(int(now * 1000), rows, pa.int64()).cast(kind("predicted_time").type),
             "model": _model_column(arm, rows, kind("model").type),
             "arm": _repeat(arm.arm, rows, kind("arm").type),
@@ -70,9 +78,10 @@ class PredictionRecords:
         return Emit(self.topic, table, batch.keys, batch.partition)
 
 
-def prediction_ids(event_ids: pa.Array[Any], arm: Arm) -> Any:
-    """`event/name@version/arm`: derived from these alone, so a repeat carries the same id."""
-    return kernels.binary_join_element_wise(event_ids, arm.place, "/")
+def prediction_ids(event_ids: pa.Array[Any], arm: Arm, replay: str | None = None) -> Any:
+    """`event/name@version/arm`, and `/replay` of one: derived from these alone, so a repeat carries the same id."""
+    end = arm.place if replay is None else f"{arm.place}/{replay}"
+    return kernels.binary_join_element_wise(event_ids, end, "/")
 
 
 def _check_passage(features: pa.Schema, predictions: pa.Schema) -> None:

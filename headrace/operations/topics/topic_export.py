@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.operations.progress import Advance, ProgressView
+from headrace.operations.tables.parquet_draft import ParquetDraft
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.reader import Range, ranges, read
 from headrace.streaming.records.batch import Batch
 
-ROW_GROUP = 131_072
 PLACES = (
     pa.field("_key", pa.binary()),
     pa.field("_partition", pa.int32()),
@@ -51,31 +50,19 @@ def export_topic(
 def _write(
     connection: Connection, channel: Channel, wanted: list[Range], out: Path, advance: Advance
 ) -> tuple[int, int]:
-    """Write ranges of a topic; (records written, unreadable ones). The file appears whole or not at all.
-
-    Memory stays at a few row groups, whatever the size of the topic.
-    """
+    """Write ranges of a topic; (records written, unreadable ones). The file appears whole or not at all."""
     schema = pa.schema([*channel.codec.reader.arrow, *PLACES])
-    draft = out.with_name(f".{out.name}.draft")
-    written = unreadable = 0
+    draft = ParquetDraft(out, schema)
+    unreadable = 0
     try:
-        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-            waiting: list[pa.RecordBatch] = []
-            rows = 0
-            for intake in read(connection, channel, wanted):
-                unreadable += len(intake.rejects)
-                waiting.append(_with_places(intake.batch, schema))
-                rows += len(intake.batch)
-                advance(len(intake.batch))
-                if rows >= ROW_GROUP:
-                    writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
-                    waiting, written, rows = [], written + rows, 0
-            writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
-            written += rows
-        draft.replace(out)
+        for intake in read(connection, channel, wanted):
+            unreadable += len(intake.rejects)
+            draft.write(_with_places(intake.batch, schema))
+            advance(len(intake.batch))
+        draft.finish()
     finally:
-        draft.unlink(missing_ok=True)
-    return written, unreadable
+        draft.discard()
+    return draft.written, unreadable
 
 
 def _with_places(batch: Batch, schema: pa.Schema) -> pa.RecordBatch:

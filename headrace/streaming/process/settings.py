@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -114,7 +114,10 @@ class Settings(BaseSettings):
         return Connection(self.bootstrap, {name: value.get_secret_value() for name, value in self.kafka.items()})
 
 
-def read_settings(kind: type[Settings], **options: Any) -> Settings:
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def read_settings(kind: type[Kind], **options: Any) -> Kind:
     """Settings from options (None: not given) and the environment; ConfigurationError names each mistake."""
     try:
         return kind(**{name: value for name, value in options.items() if value is not None})
