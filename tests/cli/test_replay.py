@@ -1,4 +1,4 @@
-"""`headrace replay` on a real broker: what a model said then is what it says again, and no service takes it for news."""
+"""`headrace replay` on a real broker: what a model said then it says again, and no service takes it for news."""
 
 from __future__ import annotations
 
