@@ -21,7 +21,7 @@ from headrace.domain.pipeline.wiring import read_contracts
 from headrace.errors import ConfigurationError
 from headrace.operations.replay import destinations
 from headrace.operations.replay.destinations import Destination, Nowhere, ReplayFile, ReplayTopic
-from headrace.operations.replay.replay import Replay
+from headrace.operations.replay.replay import ReplayedRange
 from headrace.operations.replay.replay import replay as operation
 from headrace.operations.replay.request import ReplayRequest, offsets_of, span_of
 from headrace.streaming.process.settings import read_settings
@@ -87,7 +87,7 @@ def replay(
     raise typer.Exit(_code(done, compare))
 
 
-def _code(done: Replay, compare: bool) -> int:
+def _code(done: ReplayedRange, compare: bool) -> int:
     if done.stopped:
         return 130
     found = done.agreement

@@ -54,7 +54,7 @@ class FeaturesGone:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayedRange:
     """What a replay did.
 
     Attributes:
@@ -127,7 +127,7 @@ def replay(
     progress: ProgressView,
     stop: threading.Event,
     compare: bool = False,
-) -> Replay:
+) -> ReplayedRange:
     """Score the events that are asked for, once each record of the features topic, and write what comes out.
 
     A repeat gives the same scores and ids. The model runs as the service `score` would run it.
@@ -180,7 +180,7 @@ def replay(
     agreement = None
     if scores is not None and not stopped:
         agreement = scores.agreement(connection, contracts, arm.digest, progress)
-    return Replay(
+    return ReplayedRange(
         run=run,
         model=arm.title,
         digest=arm.digest,

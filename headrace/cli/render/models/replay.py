@@ -10,11 +10,11 @@ from rich.table import Table
 
 from headrace.operations.plan_changes.lookup import short
 from headrace.operations.replay.recorded_scores import ScoreAgreement
-from headrace.operations.replay.replay import Replay
+from headrace.operations.replay.replay import ReplayedRange
 from headrace.operations.time_spans import moment
 
 
-def replay_lines(done: Replay) -> Iterator[RenderableType]:
+def replay_lines(done: ReplayedRange) -> Iterator[RenderableType]:
     """What a person should know of it, the exceptions too."""
     span = f", events of {moment(done.first)} to {moment(done.last)}" if done.first is not None and done.last else ""
     model = f"[bold]{escape(done.model)}[/] {short(done.digest)}"
