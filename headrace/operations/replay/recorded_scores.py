@@ -35,7 +35,7 @@ class DifferentScore:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreAgreement:
+class RecordedAgreement:
     """How a replay compares with what was recorded of the same model, by its digest, in any arm.
 
     Attributes:
@@ -74,7 +74,7 @@ class ReplayedScores:
 
     def agreement(
         self, connection: Connection, contracts: Contracts, digest: str, progress: ProgressView
-    ) -> ScoreAgreement | None:
+    ) -> RecordedAgreement | None:
         """How they compare with what the topics say of the model; None where nothing was replayed.
 
         Raises:
@@ -90,7 +90,7 @@ class ReplayedScores:
         return compared(replayed, recorded, unreadable)
 
 
-def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> ScoreAgreement:
+def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> RecordedAgreement:
     """Records beside the replay of their events; of an event that was replayed twice the first counts.
 
     Args:
@@ -108,7 +108,7 @@ def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> Sco
     names = recorded["event_id"].take(pa.array(np.flatnonzero(known)[largest])).to_pylist()
     events = kernels.unique(ids)
     met = kernels.is_in(events, value_set=recorded["event_id"].combine_chunks())
-    return ScoreAgreement(
+    return RecordedAgreement(
         recorded=recorded.num_rows,
         compared=len(place),
         unreplayed=recorded.num_rows - len(place),

@@ -26,7 +26,7 @@ from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.operations.progress import ProgressView
 from headrace.operations.replay.arm import replayed_arm
 from headrace.operations.replay.destinations import Destination, ReplayedRows
-from headrace.operations.replay.recorded_scores import DAY, ReplayedScores, ScoreAgreement
+from headrace.operations.replay.recorded_scores import DAY, RecordedAgreement, ReplayedScores
 from headrace.operations.replay.request import ReplayRequest, run_of
 from headrace.operations.time_spans import FOREVER, Bounds, TimeSpan
 from headrace.streaming.kafka.bindings import Channel
@@ -92,7 +92,7 @@ class ReplayedRange:
     gone: Sequence[FeaturesGone]
     written_to: str
     written: int
-    agreement: ScoreAgreement | None
+    agreement: RecordedAgreement | None
     stopped: bool
     seconds: float
     cpu_seconds: float

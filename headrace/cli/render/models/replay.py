@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.operations.plan_changes.lookup import short
-from headrace.operations.replay.recorded_scores import ScoreAgreement
+from headrace.operations.replay.recorded_scores import RecordedAgreement
 from headrace.operations.replay.replay import ReplayedRange
 from headrace.operations.time_spans import moment
 
@@ -42,7 +42,7 @@ def replay_lines(done: ReplayedRange) -> Iterator[RenderableType]:
         yield from _agreement(done.agreement)
 
 
-def _agreement(found: ScoreAgreement) -> Iterator[RenderableType]:
+def _agreement(found: RecordedAgreement) -> Iterator[RenderableType]:
     if not found.compared:
         yield "[yellow]nothing to compare: the predictions topics have no record of this model for these events[/]"
     elif not found.different:
