@@ -44,7 +44,7 @@ def order_of(meters: Meters, **given: object) -> TrainingOrder:
 
 
 def test_a_job_trains_from_outcomes(meters: Meters, tmp_path: Path) -> None:
-    """It says what it reads before it does, stores a package, and gives the same one when it is given again."""
+    """It says what it reads before it does, and stores a package: the same one when ordered again after a kill."""
     told: list[object] = []
     result = run_training(order_of(meters), tmp_path, told.append, environment=meters.environment())
     assert isinstance(result, TrainingResult), result
@@ -61,7 +61,16 @@ def test_a_job_trains_from_outcomes(meters: Meters, tmp_path: Path) -> None:
     assert package.model_card.contributions.inputs["load"] > 0
 
     meters.fill(0, 50)
-    again = run_training(fixed, tmp_path, environment=meters.environment("others"))
+    stop = Event()
+
+    def told_again(message: TrainingProgress | TrainingOrder) -> None:
+        if isinstance(message, TrainingProgress) and message.stage == "pack":
+            stop.set()
+
+    others = meters.environment("others")
+    killed = run_training(fixed, tmp_path, told_again, stop, others)
+    assert isinstance(killed, TrainingFailure), "killed while it packs"
+    again = run_training(fixed, tmp_path, environment=others)
     assert isinstance(again, TrainingResult), again
     assert again.digest == result.digest, "what came meanwhile is not of the order"
 

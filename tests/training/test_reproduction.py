@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from headrace.cli.main import application
 from headrace.domain.models.package import load, pack
@@ -74,3 +76,14 @@ def test_reproduce(kafka: str, tmp_path: Path, headrace: Command, monkeypatch: p
     assert code == 1
     assert [one["what"] for one in told["circumstances"]] == ["pipeline file, labels: expires_after"]
     assert [one["what"] for one in told["differences"]] == ["card.json: window.labels.expires_after"]
+
+    topic = f"{meters.name}.outcomes"
+    ranges = package.manifest.training.offsets[topic]
+    places = [TopicPartition(topic, partition, start + 1) for partition, (start, _) in ranges.items()]
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for done in admin.delete_records(places).values():
+        done.result(timeout=60)
+    code, told = headrace("models", "reproduce", "meters@1", *named)
+    assert (code, told["state"], told["again"]) == (3, "gone", None)
+    partition, (start, stop) = next(iter(ranges.items()))
+    assert f"[{partition}] {start:,} to {stop:,} are wanted, {start + 1:,} to " in told["gone"]

@@ -139,6 +139,8 @@ def test_train_and_play(kafka: str, path: Path, pipeline_name: str, tmp_path: Pa
     )
     assert again["plan_version"] == 2
     assert again["training"]["end"] < 86_400_000
+    named = ("--pipeline", str(path), *at, "--json")
+    assert json.loads(headrace("models", "reproduce", "meters@2", *named))["state"] == "identical"
 
     for name in TRAINERS:
         chosen = ["--trainer", name, "--seed", "5", "--from", "1970-01-01T02:00", "--to", "1970-01-02"]
