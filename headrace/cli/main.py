@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retrain": ("models.retrain:retrain", "Ask for a training, and see why others were started or not."),
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
     "replay": ("models.replay:replay", "Score events of the past by a model, as it would have scored them then."),
+    "live": ("models.live:live", "What was live at a time, who decided so, and why."),
     "ledger": ("models.ledger:app", "Every decision, refusals too, chained by hash: show and verify."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),
     "watermark": (

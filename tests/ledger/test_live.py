@@ -15,8 +15,10 @@ from headrace.domain.control.release import ApprovalGiven, PromotionAsked, Relea
 from headrace.domain.control.retrain import ModelEvaluated
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plan_log import history
+from headrace.errors import ConfigurationError
 from headrace.operations.ledger.ledger_check import check_ledger
 from headrace.operations.ledger.ledger_query import LedgerWish, ledger_entries
+from headrace.operations.ledger.live_plan import live_plan
 from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.operations.release.requests import Asker, ReleaseAnswer, ask_release, register
 from headrace.operations.retrain.control_tail import ControlTail
@@ -83,6 +85,12 @@ def test_a_model_comes_and_goes_while_the_service_is_killed(project: Project) ->
     assert project.stop("release-0") == 0
     assert (list(found.faults), list(found.behind)) == ([], [])
     entries = ledger_entries(settings, project.contracts, LedgerWish(model=TITLE))
+    live = live_plan(settings, project.contracts, facts[2].time)
+    assert (live.plan_version, live.decision and live.decision.type) == (3, "release_promoted")
+    arms = {arm.arm: (arm.model, [each.actor for each in arm.people]) for arm in live.arms}
+    assert arms == {"champion": (TITLE, ["ann", "ann"]), "challenger": ("rival@1", [])}
+    with pytest.raises(ConfigurationError, match="has no plan of 1970-01-01"):
+        live_plan(settings, project.contracts, 0)
     assert [entry.type for entry in entries if entry.actor == "release" and entry.type != "plan"] == [
         "approval_requested", "release_started", "release_promoted", "release_superseded", "release_refused",
     ]  # fmt: skip  # a row of kinds
