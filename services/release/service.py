@@ -13,7 +13,7 @@ from headrace.domain.control.events import emits_of
 from headrace.domain.ledger.entry import canonical
 from headrace.domain.ledger.sources import CONTROL, PLANS, SOURCES, rows_told
 from headrace.domain.pipeline.release.spec import Release
-from headrace.domain.records.outcome_parts import OutcomePart, OutcomePartition, pack
+from headrace.domain.records.outcome_parts import OutcomePart, OutcomePartition, pack, sound
 from headrace.domain.records.release_parts import OUTCOMES, PARTS, record_part
 from headrace.domain.release.evidence.outcome_rows import NO_ROWS
 from headrace.errors import ContractError
@@ -86,7 +86,10 @@ class Releases(Service):
     # ---- rows come in --------------------------------------------------------------------------------------------
 
     def admit(self, batch: Batch, now: float) -> Admission:
-        """Refuse parts that nobody of ours wrote."""
+        """Refuse outcomes that cannot be weighed, and parts that nobody of ours wrote."""
+        if batch.topic == OUTCOMES:
+            weighed, refused = sound(batch)
+            return Admission(weighed, rejects=refused)
         if batch.topic != PARTS:
             return Admission(batch)
         good, rejects = np.ones(len(batch), bool), []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.columnar.packing import pack as packed
 from headrace.columnar.packing import unpack as unpacked
-from headrace.domain.records.outcome_parts import OutcomePart, OutcomePartition, pack, unpack
+from headrace.domain.records.outcome_parts import OutcomePart, OutcomePartition, pack, sound, unpack
 from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceLook, EvidenceQuestion, PairStanding
 from headrace.domain.release.evidence.outcome_rows import NO_ROWS
 from headrace.domain.release.margin import Margin
@@ -269,6 +269,22 @@ def test_damaged_parts_are_refused(payload: bytes) -> None:
     """Cut short, or of other models than they name."""
     with pytest.raises(ContractError):
         unpack(payload)
+
+
+def test_outcomes_that_nobody_can_weigh_are_set_apart() -> None:
+    """Each by its reason; what is not known is no fault."""
+    made = logs(steady(9))
+    rows = made.rows[0][:5]
+    rows[1]["score"], rows[2]["label"], rows[3]["event_time"], rows[4]["label"] = (
+        float("nan"),
+        float("inf"),
+        2**50,
+        None,
+    )
+    made.rows[0] = rows
+    good, rejects = sound(made.batch(0, 0, 5))
+    assert good.offset.tolist() == [0, 4]
+    assert [(reject.offset, reject.reason) for reject in rejects] == [(1, "score"), (2, "label"), (3, "event_time")]
 
 
 def test_a_part_is_small() -> None:

@@ -15,11 +15,21 @@ from headrace.columnar.jit import frozen, kernel
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.release.evidence.outcome_rows import Ints, OutcomeRows
 from headrace.errors import ContractError
-from headrace.streaming.records.batch import Batch
-from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
+from headrace.streaming.records.batch import Batch, Reject, set_apart
+from headrace.streaming.watermarks.event_time import EARLIEST, LATEST, NEVER
 
 Floats = npt.NDArray[np.float64]
 Partitions = npt.NDArray[np.int32]
+
+
+def sound(batch: Batch) -> tuple[Batch, tuple[Reject, ...]]:
+    """The outcomes of a batch that can be told, and the others."""
+    columns = batch.columns
+    times = columns["event_time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+    scores, labels = (columns[name].fill_null(0.0).to_numpy(zero_copy_only=False) for name in ("score", "label"))
+    faults = [("event_time", "an event happened between the years 1 and 9999", (times < EARLIEST) | (times > LATEST))]
+    faults += [(name, f"{name} is no number", ~np.isfinite(n)) for name, n in (("score", scores), ("label", labels))]
+    return set_apart(batch, faults)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
