@@ -27,7 +27,15 @@ _ADAPTERS = {kind: TypeAdapter(kind) for kind in NAMES}
 _ANY: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 OFTEN_S = 0.2
 """Seconds between two lines on the same stage."""
-NO_MEMORY = ("bad_alloc", "bad allocation", "out of memory", "cannot allocate", "malloc", "thread creation failed")
+NO_MEMORY = (
+    "bad_alloc",
+    "bad allocation",
+    "out of memory",
+    "cannot allocate",
+    "alloc:",
+    "malloc",
+    "thread creation failed",
+)
 """What libraries say when they were given no memory, in lower case."""
 MORE_MEMORY = "give it more (limits.memory), a shorter window, or fewer trees"
 
@@ -94,8 +102,9 @@ def failure_of(error: BaseException) -> TrainingFailure:
 def without_memory(said: str) -> bool:
     """Whether a library's words mean that it was given no memory.
 
-    >>> without_memory("trainer lightgbm: std::bad_alloc"), without_memory("unknown parameter")
-    (True, False)
+    >>> said = ("trainer lightgbm: std::bad_alloc", "rd.h:141: rd_calloc: Assertion `p' failed.", "unknown parameter")
+    >>> [without_memory(words) for words in said]
+    [True, True, False]
     """
     lower = said.lower()
     return any(words in lower for words in NO_MEMORY)
