@@ -101,9 +101,9 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
 	@command -v uv > /dev/null || { echo 'lock needs uv: pip install uv'; exit 1; }
 	$(COMPILE) --extra dev --output-file requirements/dev.txt
-	$(COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/run.txt
-	$(COMPILE) --extra gpu --constraint requirements/dev.txt --output-file requirements/run-gpu.txt
-	$(COMPILE) --extra cpu --extra train --extra retrain --constraint requirements/dev.txt --output-file requirements/run-train.txt
+	$(COMPILE) --extra cpu --extra notify --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(COMPILE) --extra gpu --extra notify --constraint requirements/dev.txt --output-file requirements/run-gpu.txt
+	$(COMPILE) --extra cpu --extra train --extra retrain --extra notify --constraint requirements/dev.txt --output-file requirements/run-train.txt
 
 .PHONY: clean
 clean: ## stop the parts of this directory and remove all that was made here; the shared download cache stays

@@ -29,6 +29,7 @@ KAFKA = "One door to Kafka"
 REDIS = "One door to Redis"
 ONNX = "One door to ONNX Runtime"
 FAUST = "One door to Faust"
+APPRISE = "One door to Apprise"
 ARITHMETIC = "Quality is arithmetic on columns"
 
 # Contract, the module that breaks it, the import by which it does.
@@ -74,6 +75,7 @@ SEEDS = [
     (DOMAIN, "headrace.domain.retrain.seed_a", "headrace.domain.models.package"),
     (FAUST, "services.retrain.seed_m", "faust"),
     (FAUST, "headrace.operations.seed_i", "aiokafka"),
+    (APPRISE, "services.notify.seed_m", "apprise"),
     (ARITHMETIC, "headrace.domain.quality.seed_n", "headrace.domain.pipeline"),
     (ARITHMETIC, "headrace.domain.quality.comparison.seed_o", "sklearn"),
     (ARITHMETIC, "headrace.domain.release.seed_b", "scipy"),
@@ -142,7 +144,7 @@ def test_contracts_name_the_packages_that_exist() -> None:
         modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
         layered = {part.strip() for layer in contracts[name]["layers"] for part in layer.split("|")}
         assert layered | set(contracts[name].get("exhaustive_ignores", ())) == packages | modules
-    for name in (KAFKA, REDIS, ONNX, FAUST):
+    for name in (KAFKA, REDIS, ONNX, FAUST, APPRISE):
         assert contracts[name]["source_modules"] == list(ROOTS)
 
 

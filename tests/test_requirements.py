@@ -12,10 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
-    "dev.txt": ("cpu", "train", "retrain", "local", "plot", "drift", "dev"),
-    "run.txt": ("cpu",),
-    "run-gpu.txt": ("gpu",),
-    "run-train.txt": ("cpu", "train", "retrain"),
+    "dev.txt": ("cpu", "train", "retrain", "local", "plot", "drift", "notify", "dev"),
+    "run.txt": ("cpu", "notify"),
+    "run-gpu.txt": ("gpu", "notify"),
+    "run-train.txt": ("cpu", "train", "retrain", "notify"),
 }
 
 

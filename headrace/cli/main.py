@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("models.replay:replay", "Score events of the past by a model, as it would have scored them then."),
     "live": ("models.live:live", "What was live at a time, who decided so, and why."),
     "ledger": ("models.ledger:app", "Every decision, refusals too, chained by hash: show and verify."),
+    "notify": ("pipeline.notify:app", "Who is told of events: send a test through each channel."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),
     "watermark": (
         "pipeline.watermark:watermark",

@@ -163,6 +163,15 @@ SERVICES: Mapping[str, ServiceEntry] = {
             dark=True,
             asked=lambda pipeline: pipeline.retrain is not None or pipeline.release is not None,
         ),
+        ServiceEntry(
+            "notify",
+            "NotifySettings",
+            reads=("control", "notifications"),
+            writes=("notifications",),
+            state="who was told of what",
+            dark=True,
+            asked=lambda pipeline: pipeline.notify is not None,
+        ),
     )
 }
 

@@ -23,6 +23,7 @@ from headrace.operations.services import SERVICES as KINDS_OF_SERVICES
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
 from services.drift import metrics as drift
+from services.notify import metrics as notify
 from services.retrain import metrics as retrain
 from services.score import metrics as score
 from services.score.settings import ScoreSettings
@@ -178,7 +179,13 @@ def alerts() -> list[dict[str, Any]]:
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric in an alert is one that services expose."""
     exposed: set[str] = set()
-    for figures in (score.ScoreMetrics, shadow.ShadowMetrics, drift.DriftMetrics, retrain.RetrainMetrics):
+    for figures in (
+        score.ScoreMetrics,
+        shadow.ShadowMetrics,
+        drift.DriftMetrics,
+        retrain.RetrainMetrics,
+        notify.NotifyMetrics,
+    ):
         metrics = Metrics()
         figures(metrics.registry)
         families = text_string_to_metric_families(metrics.text().decode())

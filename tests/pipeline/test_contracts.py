@@ -46,7 +46,7 @@ def test_every_topic_has_a_schema(pipeline: Pipeline, derived: dict[str, Any]) -
     """There is a subject for every topic, one for each foreign view among them."""
     topics = {"events", "features", "predictions", "labels", "dead-letters", "checkpoints", "plans", "control"}
     topics |= {"shadow-predictions", "exchange", "outcomes", "scorecard-parts", "scorecards", "drift-parts", "drift"}
-    topics |= {"release-parts", "ledger", "replays"}
+    topics |= {"release-parts", "ledger", "replays", "notifications"}
     topics |= {f"view.{view.name}" for view in pipeline.foreign_views}
     assert set(derived) == {f"{pipeline.name}.{topic}-value" for topic in topics}
 

@@ -8,11 +8,22 @@ from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
 from tests.simulated.product.defects import ENRICH, LABELS, ONLY, SCORE, SCORECARDS, SHADOW, VIEWS
 from tests.simulated.product.drift_defects import DRIFT
+from tests.simulated.product.notify_defects import NOTIFY
 from tests.simulated.product.release_defects import RELEASE
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
-SEEDS = {"labels": 15, "score": 30, "enrich": 30, "views": 6, "shadow": 8, "scorecards": 5, "drift": 6, "release": 15}
+SEEDS = {
+    "labels": 15,
+    "score": 30,
+    "enrich": 30,
+    "views": 6,
+    "shadow": 8,
+    "scorecards": 5,
+    "drift": 6,
+    "release": 15,
+    "notify": 30,
+}
 """Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
 DEFECTS = [
@@ -26,6 +37,7 @@ DEFECTS = [
         ("scorecards", SCORECARDS),
         ("drift", DRIFT),
         ("release", RELEASE),
+        ("notify", NOTIFY),
     )
     for name, cast in casts.items()
 ]

@@ -55,6 +55,7 @@ PRODUCT: Mapping[str, str] = {
     "scorecards": "ScorecardsScene",
     "drift": "DriftScene",
     "release": "ReleaseScene",
+    "notify": "NotifyScene",
 }
 """Scenes of the product's services, each in a module of its own below `product`."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.notification.spec import Notify
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.operations.services import EACH_VIEW, SERVICES, inputs
 from headrace.streaming.contracts.topics import load_topics
@@ -78,7 +80,8 @@ def test_every_folder_of_services_is_in_the_registry() -> None:
 def test_lag_is_measured_where_a_service_reads(runner: tuple[str, ServiceMember]) -> None:
     """`headrace lag` knows the group of every service, and all that it reads."""
     _, made = runner
-    read = inputs(load(ROOT / "pipelines/card_fraud.yaml", Workspace.of(ROOT / "pipelines/card_fraud.yaml")))
+    pipeline = load(ROOT / "pipelines/card_fraud.yaml", Workspace.of(ROOT / "pipelines/card_fraud.yaml"))
+    read = inputs(replace(pipeline, notify=Notify()))
     assert read[made.wiring.group] == tuple(channel.name for channel in made.wiring.inputs)
 
 

@@ -10,6 +10,7 @@ from headrace.domain.pipeline import units
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.form import Form
+from headrace.domain.pipeline.notification.section import NOTIFY_EXAMPLE, NOTIFY_KEYS, read_notify
 from headrace.domain.pipeline.release.section import RELEASE_KEYS, read_release
 from headrace.domain.pipeline.retrain.section import RETRAIN_EXAMPLE, RETRAIN_KEYS, read_retrain
 from headrace.domain.pipeline.spec import (
@@ -260,6 +261,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "drift": (("false_alarms_per_month", "mode", "accept_after", "tolerance"), "{false_alarms_per_month: 1}"),
     "retrain": (RETRAIN_KEYS, RETRAIN_EXAMPLE),
     "release": (RELEASE_KEYS, "{approvals: 1}"),
+    "notify": (NOTIFY_KEYS, NOTIFY_EXAMPLE),
     "latency": (("target",), "{target: 50ms}"),
 }
 """Keys of each section that is a plain mapping, and how it is written."""
@@ -291,6 +293,8 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
         found["retrain"] = read_retrain(form, "labels" in root, problems)
     if (form := section("release")) is not None:
         found["release"] = read_release(form, segments, found.get("labels"), classes(root))
+    if (form := section("notify")) is not None:
+        found["notify"] = read_notify(form, problems)
     if (form := section("latency")) is not None:
         found["latency"] = read_latency(form)
     return found

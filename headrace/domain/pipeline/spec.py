@@ -9,6 +9,7 @@ from typing import Literal
 
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.expressions import Expression
+from headrace.domain.pipeline.notification.spec import Notify
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.retrain.spec import Retrain
 
@@ -304,6 +305,7 @@ class Pipeline:
     drift: Drift = Drift()
     retrain: Retrain | None = None
     release: Release | None = None
+    notify: Notify | None = None
     latency: Latency = field(default_factory=Latency)
 
     @property

@@ -1,0 +1,1 @@
+"""What people are told of control events, and how it reaches them."""

@@ -1,0 +1,1 @@
+"""The `notify` section: who is told of what."""
