@@ -38,6 +38,10 @@ def narrate(story: Story) -> Iterator[RenderableType]:
             yield from _answer(title, answer)
         if title == "answer" and story.choice:
             yield f"  why this arm   {escape(story.choice.because)}"
+    if story.decisions:
+        yield "\n[bold]decisions[/] on the models that answered, from the ledger"
+    for each in story.decisions:
+        yield f"  #{each.entry} {each.time} {escape(each.actor)}: {each.type} {escape(each.model)} {escape(each.why)}"
     if story.labels:
         yield "\n[bold]labels[/]"
         yield _labels(story.labels)

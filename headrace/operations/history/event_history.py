@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import replace
 
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.operations.history.story import NothingFound, Story
+from headrace.errors import ContractError
+from headrace.operations.history.story import ModelDecision, NothingFound, Story
 from headrace.operations.history.story_builder import build_story
 from headrace.operations.history.trace import gather
+from headrace.operations.ledger.ledger_topic import ledger_records
+from headrace.operations.time_spans import moment
 from headrace.streaming.process.settings import Settings
 
 
@@ -43,10 +47,27 @@ def event_history(
     trace = gather(settings, contracts, store, text, start, stop, count)
     pipeline = contracts.pipeline
     if not trace.empty:
-        return build_story(pipeline, trace)
+        story = build_story(pipeline, trace)
+        return replace(story, decisions=_decisions(settings, contracts, {each.digest for each in story.predictions}))
     searched = ", ".join(f"{records:,} {topic}" for topic, records in looked.items()) or "no records at all"
     hint = (
         f"nothing about {text} in {pipeline.name} (looked at {searched}). The id is the event's {pipeline.events.id}, "
         "to the letter; records go when their topic's retention ends; or is it another pipeline's?"
     )
     return NothingFound(pipeline.name, trace.event_id, hint)
+
+
+def _decisions(settings: Settings, contracts: Contracts, digests: Set[str]) -> list[ModelDecision]:
+    """What the ledger has of these packages; nothing where there is no ledger."""
+    try:
+        entries = [entry for _, entry in ledger_records(settings, contracts).entries]
+    except ContractError:
+        return []
+    found = []
+    for entry in entries:
+        evidence = entry.said().get("evidence", {})
+        if evidence.get("digest") in digests:
+            why = evidence.get("reason") or evidence.get("why") or evidence.get("verdict", "")
+            told = entry.number, moment(entry.time), entry.type, entry.actor, evidence.get("model", ""), why
+            found.append(ModelDecision(*told))
+    return found

@@ -183,8 +183,28 @@ class RevisedOutcome(Placed):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelDecision:
+    """What the ledger has of a model that answered: its registration, its judgement, what people said, its release.
+
+    Attributes:
+        entry: of the ledger.
+        type: kind of the control event.
+        why: that people or the service gave; empty where neither did.
+    """
+
+    entry: int
+    time: str
+    type: str
+    actor: str
+    model: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
-    """All that is known of an event; `notes` say in words what is not there and what is strange."""
+    """All that is known of an event; `notes` say in words what is not there and what is strange; `decisions`: on the
+    models that answered, the oldest first.
+    """
 
     found: bool = field(init=False, default=True)
     pipeline: str
@@ -199,6 +219,7 @@ class Story:
     labels: Sequence[ReportedLabel]
     outcomes: Sequence[RevisedOutcome]
     notes: Sequence[str] = ()
+    decisions: Sequence[ModelDecision] = ()
 
 
 @dataclass(frozen=True, slots=True)
