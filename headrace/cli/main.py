@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
     "replay": ("models.replay:replay", "Score events of the past by a model, as it would have scored them then."),
     "live": ("models.live:live", "What was live at a time, who decided so, and why."),
+    "lineage": ("models.lineage:lineage", "Tell trainings and plans as OpenLineage events, to a file or an endpoint."),
     "ledger": ("models.ledger:app", "Every decision, refusals too, chained by hash: show and verify."),
     "notify": ("pipeline.notify:app", "Who is told of events: send a test through each channel."),
     "export": ("pipeline.export:export", "Write a topic's records to a Parquet file."),

@@ -158,3 +158,14 @@ def test_no_service_reads_replays() -> None:
     """They count for no outcome, card or drift."""
     for service in SERVICES.values():
         assert "replays" not in {*service.reads, *service.facts, *service.writes}
+
+
+def test_lineage_names_the_models_of_each_plan(command: Terminal, played: Project) -> None:
+    """What is on the topics and in the store becomes run events."""
+    out = command.directory / "lineage.jsonl"
+    done = command.json("lineage", played.path, "--out", out)
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    assert done["events"] == len(events)
+    newest = [event for event in events if event["eventType"] == "COMPLETE"][-1]
+    assert (newest["job"]["name"], newest["outputs"][0]["name"]) == ("replayed.plan", "replayed.plans")
+    assert [model["facets"]["headrace_model"]["title"] for model in newest["inputs"]] == ["rival@1", "rival@2"]

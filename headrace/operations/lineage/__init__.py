@@ -1,0 +1,1 @@
+"""Where models come from and what plans name them, for catalogues of data: OpenLineage."""
