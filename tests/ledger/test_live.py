@@ -88,7 +88,7 @@ def test_a_model_comes_and_goes_while_the_service_is_killed(project: Project) ->
     live = live_plan(settings, project.contracts, facts[2].time)
     assert (live.plan_version, live.decision and live.decision.type) == (3, "release_promoted")
     arms = {arm.arm: (arm.model, [each.actor for each in arm.people]) for arm in live.arms}
-    assert arms == {"champion": (TITLE, ["ann", "ann"]), "challenger": ("rival@1", [])}
+    assert arms == {"champion": (TITLE, ["ann"] * 3), "challenger": ("rival@1", [])}
     with pytest.raises(ConfigurationError, match="has no plan of 1970-01-01"):
         live_plan(settings, project.contracts, 0)
     assert [entry.type for entry in entries if entry.actor == "release" and entry.type != "plan"] == [

@@ -26,7 +26,7 @@ class LiveArm:
     Attributes:
         arm, model, digest, share: as the plan has them.
         since: when the first plan in a row came that has it there, ISO 8601; `entry`: that plan's entry.
-        people: what people said of its package until then: kind, who and why, the oldest first.
+        people: what people said of its package until then, also what was refused: kind, who and why, the oldest first.
     """
 
     arm: str
