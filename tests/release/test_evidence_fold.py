@@ -243,6 +243,22 @@ def test_questions_come_and_go() -> None:
             found.begin(name, question)
 
 
+def test_a_question_may_end_while_all_its_rows_wait() -> None:
+    """Nothing of it is left, and others go on."""
+    made = logs(steady(60))
+    reader = Reader(made, 1, restarts=0.0)
+    found = asking()
+    reader.at[1] = len(made.rows[1])  # the other partition is not heard of: all wait
+    reader.read(found)
+    assert len(found) > 0
+    for name in ASKED:
+        found.end(name)
+    assert len(found) == 0
+    reader.at[1] = 0
+    reader.end(reader.read(found))
+    assert found.reached > 0
+
+
 def test_events_that_a_model_was_fitted_on_do_not_count() -> None:
     """Those before `since`."""
     made = logs(steady())

@@ -220,7 +220,8 @@ class EvidenceFold:
         for digest in [each for each in self._models if each not in used]:
             number = self._models.pop(digest)
             self._table.forget(number)
-            self._waiting = [rows.take(rows.model != number) for rows in self._waiting]
+            kept = [rows.take(rows.model != number) for rows in self._waiting]
+            self._waiting = [rows for rows in kept if len(rows)]
 
     def standing(self, name: str) -> PairStanding:
         """How it stands now. Raises KeyError where it is not asked."""
