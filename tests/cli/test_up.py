@@ -38,6 +38,8 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
             "labels-0",
             "scorecards-0",
             "drift-0",
+            "release-0",
+            "retrain-0",
         }
         assert members["enrich-0"]["ready"]
         assert "no plan" in members["score-0"]["missing"]
