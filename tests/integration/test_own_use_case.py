@@ -118,7 +118,8 @@ def test_services_know_no_use_case(path: Path) -> None:
                 names.add(name)
             case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.-]+", text):
                 names.add(text)
-    # Where scorecards are made or shown, a card is one of them.
-    words = WORDS - {"card", "cards"} if "scorecard" in path.read_text() else WORDS
+    # Where scorecards or model cards are made or shown, a card is one of them.
+    cards = re.search("scorecard|model.?card", path.read_text(), re.IGNORECASE)
+    words = WORDS - {"card", "cards"} if cards else WORDS
     wrong = {name for name in names if words & set(re.split(r"[^a-z]+", name.lower()))}
     assert wrong - KNOWN.get(place, set()) == set()
