@@ -16,6 +16,7 @@ from headrace.devparts.progress import bars
 from headrace.operations.local import pipelines as local
 from headrace.operations.local.home import home
 from headrace.operations.local.pipelines import MemberStatus
+from headrace.operations.local.supervisor import told
 from headrace.operations.remarks import REMARKS, WORDS
 
 
@@ -59,7 +60,14 @@ def up(
         console.print(_line(member))
     if any(member.waits_for_plan for member in running.members):
         console.print(f"[yellow]score waits for a model: headrace train {escape(pipeline)}[/]")
-    if late := [member.name for member in running.members if not member.up]:
+    for member in running.members:
+        if member.failing:
+            log = home() / "logs" / running.pipeline / f"{member.name}.log"
+            console.print(
+                f"[red]{escape(member.name)} goes on failing: {escape(told(member.code or 0))}, "
+                f"{member.failures} times in a row; why stands in {escape(str(log))}[/]"
+            )
+    if late := [member.name for member in running.members if not (member.up or member.failing)]:
         console.print(f"[yellow]not ready yet: {escape(', '.join(late))}; headrace status says when[/]")
     raise typer.Exit(code)
 

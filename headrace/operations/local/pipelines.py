@@ -32,6 +32,7 @@ from headrace.streaming.process.settings import Settings, read_settings
 READY_S = 60.0
 TURN_S = 0.3
 NOTED_S = 2.0
+OFTEN = 4
 NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
 _STOPPED = "{} was stopped while it was starting, by headrace down"
@@ -45,6 +46,7 @@ class MemberStatus:
         ready: whether it takes records; else `missing` says what for.
         code: how it ended the last time; None before that.
         over: it will not be started again.
+        failures: how often in a row it ended soon after its start.
         remarks: what it noted of records, and how often.
     """
 
@@ -57,7 +59,13 @@ class MemberStatus:
     restarts: int
     code: int | None
     over: bool
+    failures: int
     remarks: Mapping[str, int]
+
+    @property
+    def failing(self) -> bool:
+        """Whether it ended so often in a row that it is not to be waited for; it is started again all the same."""
+        return not self.up and self.failures >= OFTEN
 
     @property
     def waits_for_plan(self) -> bool:
@@ -116,7 +124,7 @@ def up(
         progress: told what is waited for.
         starting: inside, parts are downloaded and started.
 
-    Returns when every service is ready or waits for a plan, or when nothing changed for a minute.
+    Returns when every service is ready, waits for a plan or goes on failing, or when nothing changed for a minute.
 
     Raises:
         ConfigurationError: the pipeline, an option or a setting is wrong, or a member gave up.
@@ -209,12 +217,12 @@ def _undrained(pipeline: str) -> list[tuple[str, str]]:
 
 
 def _when_ready(pipeline: str, supervisor: Process, say: Say) -> list[MemberStatus]:
-    """The members once all are ready or wait for a plan, or gave up, or nothing changed for a minute."""
+    """The members once all are ready or wait for a plan, gave up or go on failing, or nothing changed for a minute."""
     deadline, before = time.monotonic() + READY_S, [""]
     pause = threading.Event()
     while True:
         found = _members(supervisor)
-        if found and all(member.over or member.up for member in found):
+        if found and all(member.over or member.up or member.failing for member in found):
             break
         now = [member.missing for member in found]
         if any(COMPILING in missing for missing in now):  # One of them may take long; a member that hangs ends itself.
@@ -270,6 +278,7 @@ def _members(supervisor: Process) -> list[MemberStatus]:
                 restarts=fate["restarts"],
                 code=fate["code"],
                 over=fate["over"],
+                failures=fate["failures"],
                 remarks=remarks(member["port"]) if code else {},
             )
         )
