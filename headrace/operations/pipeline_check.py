@@ -56,4 +56,25 @@ def _choices(pipeline: Pipeline) -> list[str]:
             f"unlabelled_is: an event without a label counts as {labels.unlabelled_is:g} from "
             f"{duration(labels.matures_after)} after it on"
         )
-    return found
+    return found + _undecided(pipeline)
+
+
+def _undecided(pipeline: Pipeline) -> list[str]:
+    """What of releases a pipeline file leaves to people, since nothing could tell a machine."""
+    release, labels = pipeline.release, pipeline.labels
+    if release is None:
+        return (
+            []
+            if pipeline.retrain is None
+            else ["retrain without release: a model that is trained anew is registered, and nobody lets it in"]
+        )
+    if labels is None:
+        return ["release without labels: there is no evidence on models, so people decide on each step"]
+    if pipeline.model.output == "value" and release.bound is None:
+        return ["release without bound: of values there is no evidence without one, so people decide on each step"]
+    if labels.unlabelled_is is None and not labels.matures_after:
+        return [
+            "labels without matures_after and unlabelled_is: each event is final at once, without its label, so there "
+            "is no evidence for release and people decide on each step"
+        ]
+    return []

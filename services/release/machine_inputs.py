@@ -85,6 +85,7 @@ def _request(content: Content, evidence: Evidence) -> PersonRequest:
         evidence["digest"],
         evidence.get("reason", ""),
         champion=evidence.get("to") == "champion",
+        model=evidence.get("model", ""),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cli.render.release.forecast import forecast_lines
 from headrace.domain.evaluation.order import (
     EvaluationOrder,
     EvaluationResult,
@@ -24,6 +26,7 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.plans.plans import CANARY, CHAMPION, Arm
 from headrace.errors import ConfigurationError
+from headrace.operations.release.forecast import forecast_releases
 from headrace.streaming.process.settings import Settings
 from tests.models import graphs
 from tests.training.meters import DRIFT, MINUTE, ROWS, Meters
@@ -157,6 +160,22 @@ def test_without_a_champion_there_is_nothing_to_judge_by(meters: Meters) -> None
     order = EvaluationOrder(pipeline=str(meters.path), candidate=stored(meters, "1", [0.05, 0.0]))
     with pytest.raises(ConfigurationError, match="has no plan, so no champion"):
         evaluate_package(order, meters.connection, meters.contracts, store_of(meters))
+
+
+def test_when_releases_are_decided(meters: Meters) -> None:
+    """By the newest outcomes: a champion that always says one half loses a quarter at each event, without deviation."""
+    settings = Settings(pipeline=str(meters.path), bootstrap=meters.bootstrap)
+    found = forecast_releases(settings, meters.contracts, [0.5])
+    assert found.outcomes > ROWS - 100
+    assert found.loss == pytest.approx(0.25)
+    assert found.deviation == pytest.approx(0.0, abs=1e-9)
+    assert found.events_a_day == pytest.approx(1_440, rel=0.01)
+    (harm,) = found.harms
+    assert harm.found.events == math.ceil(1.5 * math.log(52) / 0.5), "what is within the margin does not count"
+    assert harm.found.days == pytest.approx(harm.found.events / 1_440 + 1 / 24, rel=0.01)
+    assert found.as_good.events == 500, "the minimum"
+    lines = "\n".join(forecast_lines(found))
+    assert f"loses 50% more: put back after about {harm.found.events:,} matured events" in lines
 
 
 def test_an_order_that_is_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`headrace models approve|deny|promote|rollback|hold|register`: what people ask of a model's release."""
+"""`headrace models approve|deny|promote|rollback|hold|register|plan`: what people ask of, and on, releases."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from headrace.cli.options import Bootstrap, Json, Store, contracts_of, seconds
+from headrace.cli.options import Bootstrap, Json, PipelineName, Store, contracts_of, seconds
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.models.package import paper
 from headrace.cli.render.release.decision import answer_lines
+from headrace.cli.render.release.forecast import forecast_lines
 from headrace.domain.control.release import (
     ApprovalDenied,
     ApprovalGiven,
@@ -21,7 +22,10 @@ from headrace.domain.control.release import (
     ReleaseRequest,
     RollbackAsked,
 )
+from headrace.domain.pipeline import units
+from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import store_at
+from headrace.operations.release.forecast import forecast_releases
 from headrace.operations.release.requests import Asker, ask_release
 from headrace.operations.release.requests import register as registration
 
@@ -96,6 +100,36 @@ def register(
         )
 
 
+def plan(
+    pipeline: PipelineName,
+    harm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE", help="How much of the champion's loss a candidate loses more, such as 10%."),
+    ] = None,
+    newest: Annotated[int, typer.Option(min=1_000, help="Records of outcomes that are looked at.")] = 100_000,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Say how many matured events, and about how many days, a release takes to be decided at today's traffic."""
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = forecast_releases(settings, contracts, [_share(text) for text in harm or ()], newest)
+    if json:
+        print_json(found)
+    else:
+        for line in forecast_lines(found):
+            paper(soft_wrap=True).print(line)
+
+
+def _share(text: str) -> float:
+    try:
+        found = units.share(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{text} is no share: {error}") from None
+    if not found > 0:
+        raise ConfigurationError(f"{text} is no harm: write a share above 0, such as 10%")
+    return found
+
+
 def _ask(
     request: type[ReleaseRequest], model: str, pipeline: str, reason: str, actor: str | None, within: str, models: str,
     bootstrap: str | None, json: bool, **fields: Any,
@@ -118,5 +152,5 @@ def _asker(actor: str | None, reason: str) -> Asker:
 
 def add_requests(app: typer.Typer) -> None:
     """Add these commands to `headrace models`."""
-    for command in (register, approve, deny, promote, rollback, hold):
+    for command in (register, approve, deny, promote, rollback, hold, plan):
         app.command()(command)

@@ -74,7 +74,7 @@ class PersonRequest(ReleaseInput):
     Attributes:
         asked: what for.
         person: who asks.
-        digest: of the package.
+        digest: of the package; `model`: its title, as whoever asks calls it.
         reason: why.
         champion: of `promote`: all the way, and not by one step.
     """
@@ -84,6 +84,7 @@ class PersonRequest(ReleaseInput):
     digest: str
     reason: str
     champion: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,8 @@ def take_request(fold: Fold, told: PersonRequest) -> None:
     """Do what a person asks, or say why not."""
     release = fold.state.of_digest(told.digest)
     if release is None:
-        unknown = ModelRelease(0, Candidate("", "", told.digest, ""))
+        name, _, version = told.model.rpartition("@")
+        unknown = ModelRelease(0, Candidate(name, version, told.digest, ""))
         _refuse(fold, unknown, told, "no package with this digest was registered: see `headrace models list`")
         return
     why = _forbidden(fold, told) or (_over(release, told) if release.ended else "")

@@ -1,0 +1,139 @@
+"""When releases of a pipeline decide, by the outcomes of late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.domain.pipeline.release.spec import DAY, Release
+from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.release.forecast import (
+    DecisionForecast,
+    Traffic,
+    time_to_advance,
+    time_to_champion,
+    time_to_roll_back,
+)
+from headrace.domain.training.dataset import milliseconds
+from headrace.domain.training.outcome_rows import events_of
+from headrace.errors import ConfigurationError
+from headrace.streaming.kafka.reader import Range, ranges, read
+from headrace.streaming.process.settings import Settings
+from headrace.streaming.watermarks.event_time import LATEST
+
+NEEDED = ("event_id", "event_time", "arm", "revision", "label", "label_time", "score")
+HARMS = (0.1, 0.25, 0.5, 1.0)
+"""Shares of the champion's loss that a candidate loses more, unless others are asked for."""
+LEAST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HarmForecast:
+    """When a candidate that loses a `share` of the champion's loss more is put back; `loss`: the same per event."""
+
+    share: float
+    loss: float
+    found: DecisionForecast
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseForecast:
+    """What is to be expected of a release that begins now.
+
+    Attributes:
+        pipeline: whose.
+        outcomes: labelled events that were looked at.
+        start, end: event times of the first and the last, milliseconds.
+        loss, deviation: of the champion (or canary) at an event: Brier's score, or squared error.
+        events_a_day: that have a label.
+        matures_after: milliseconds.
+        harms: of candidates that are worse.
+        as_good: when evidence lets one go on that is as good as the champion.
+        champion_days: until that one is champion; None where evidence does not let it go on.
+    """
+
+    pipeline: str
+    outcomes: int
+    start: int
+    end: int
+    loss: float
+    deviation: float
+    events_a_day: float
+    matures_after: int
+    harms: Sequence[HarmForecast]
+    as_good: DecisionForecast
+    champion_days: float | None
+
+
+def forecast_releases(
+    settings: Settings, contracts: Contracts, harms: Sequence[float] = (), newest: int = 100_000
+) -> ReleaseForecast:
+    """Look at the newest outcomes, and say when evidence decides at their traffic.
+
+    Args:
+        settings, contracts: of the pipeline.
+        harms: shares of the champion's loss that a candidate loses more.
+        newest: how many records of outcomes are read.
+
+    Raises:
+        ConfigurationError: the pipeline releases nothing, has no evidence, or too few outcomes.
+        Transient: Kafka does not answer.
+    """
+    pipeline = contracts.pipeline
+    rules = _rules(contracts)
+    channel = contracts.channel("outcomes")
+    held = ranges(settings.connection, channel.name)
+    each = max(newest // max(len(held), 1), 1)
+    wanted = [Range(one.partition, max(one.start, one.stop - each), one.stop) for one in held]
+    batches = []
+    for intake in read(settings.connection, channel, wanted):
+        columns = intake.batch.columns.select(list(NEEDED))
+        places = [pa.array(np.asarray(intake.batch.partition)), pa.array(np.asarray(intake.batch.offset))]
+        table = pa.Table.from_batches([columns])
+        batches.append(table.append_column("_partition", places[0]).append_column("_offset", places[1]))
+    if not batches:
+        raise ConfigurationError(f"{channel.name} has no outcomes yet: there is nothing to go by")
+    events, labels = events_of(pa.concat_tables(batches), pipeline.labels, LATEST)
+    known = ~np.isnan(labels)
+    times = milliseconds(events["event_time"])[known]
+    if len(times) < LEAST:
+        raise ConfigurationError(f"{len(times)} labelled outcomes are too few to go by: wait for {LEAST}")
+    truth = labels[known] if rules.bound is not None else (labels[known] > 0).astype(np.float64)
+    losses = (events["score"].to_numpy()[known] - truth) ** 2
+    losses = losses if rules.bound is None else np.minimum(losses, rules.bound)
+    days = max(int(times.max() - times.min()), 1) / DAY
+    matures_after = 0 if pipeline.labels is None else pipeline.labels.matures_after
+    traffic = Traffic(float(losses.mean()), float(losses.std()), len(times) / days, matures_after)
+    return ReleaseForecast(
+        pipeline.name,
+        len(times),
+        int(times.min()),
+        int(times.max()),
+        traffic.loss,
+        traffic.deviation,
+        traffic.events_a_day,
+        matures_after,
+        [
+            HarmForecast(share, share * traffic.loss, time_to_roll_back(rules, traffic, share * traffic.loss))
+            for share in harms or HARMS
+        ],
+        time_to_advance(rules, traffic),
+        time_to_champion(rules, traffic),
+    )
+
+
+def _rules(contracts: Contracts) -> Release:
+    pipeline = contracts.pipeline
+    if pipeline.release is None:
+        raise ConfigurationError(f"{pipeline.name} has no section release: nothing is let in by evidence")
+    if pipeline.labels is None:
+        raise ConfigurationError(f"{pipeline.name} has no labels, so no evidence: people decide on its releases")
+    if pipeline.model.output != "probability" and pipeline.release.bound is None:
+        raise ConfigurationError(
+            f"{pipeline.name} predicts values and release has no bound of squared errors, so there is no evidence: "
+            "write release.bound"
+        )
+    return pipeline.release
