@@ -35,12 +35,16 @@ demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events 
 	$(BIN)/headrace demo --minutes $(MINUTES) $(if $(KEEP),--keep)
 
 .PHONY: test
-test: $(BROKER) $(REGISTRY) ## all tests, on a real Kafka, Redis and registry
-	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not kernels and not schedules' $(ARGS)
+test: $(BROKER) $(REGISTRY) ## tests on a real Kafka, Redis and registry
+	$(BIN)/pytest --numprocesses=4 -m 'not rehearsal and not kernels and not schedules and not faults' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(PACKAGES) ## the tests that need no broker and are quick
-	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not kernels and not schedules' $(ARGS)
+	$(BIN)/pytest --numprocesses=2 -m 'not parts and not slow and not rehearsal and not kernels and not schedules and not faults' $(ARGS)
+
+.PHONY: faults
+faults: $(BROKER) $(REGISTRY) ## tests that kill, freeze and cut off members, brokers and stores: nothing lost, nothing doubled
+	$(BIN)/pytest --numprocesses=4 -m faults $(ARGS)
 
 .PHONY: rehearse
 rehearse: $(BROKER) ## the load tests in small: benchmark, parity and the Handbook's table run from end to end

@@ -135,6 +135,7 @@ def test_a_certificate_that_nobody_signed_is_told(secured: Secured) -> None:
         Admin(Connection(secured.address, properties)).topics()
 
 
+@pytest.mark.faults
 def test_credentials_that_are_withdrawn_end_a_client_at_work(secured: Secured, project: Project) -> None:
     """A broker that comes back with another password is not waited for, as one that is away would be."""
     topic = project.contracts.channel("events").name

@@ -14,6 +14,8 @@ import pytest
 from headrace.devparts.redis import server
 from tests.cli.terminal import ROOT, Terminal
 
+pytestmark = pytest.mark.faults
+
 PIPELINE = "mine"
 PARTS = {"kafka.Kafka": 1, Path(server()).name: 1, "headrace.cli": 1}
 """Words on the command lines of a whole system, and how many processes have them."""

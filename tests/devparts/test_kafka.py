@@ -57,6 +57,7 @@ def test_a_broker_starts_by_an_archive_of_classes_and_without_a_good_one(
     broker.stop()
 
 
+@pytest.mark.faults
 def test_records_survive_a_killed_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed broker is seen as gone; started again, it has the same address and every acknowledged record. Its data
     lies in its directory, whose name may have blanks and any letters, and nowhere else, in a plain C locale too.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import redis
 
 from headrace.devparts.redis import Redis
@@ -24,6 +25,7 @@ def test_data_survives_a_clean_restart(tmp_path: Path) -> None:
     again.stop()
 
 
+@pytest.mark.faults
 def test_killed_server_comes_back(tmp_path: Path) -> None:
     """A killed server is seen as gone and starts again on its port."""
     server = Redis(tmp_path, with_parent=True)

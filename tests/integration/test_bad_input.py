@@ -134,6 +134,7 @@ def test_each_kind_lands_once_and_whole(running: Project) -> None:
     assert sorted(ids) == sorted([*(f"s{number}" for number in range(2_000)), "s2000" + "x" * 995])
 
 
+@pytest.mark.faults
 def test_kills_double_no_dead_letter(running: Project) -> None:
     """With every member killed in the middle, each bad record is one dead letter and each good one one prediction."""
     before, refused = set(written(running, "events")), running.count("dead-letters")

@@ -23,6 +23,8 @@ from tests.members import ROOT
 from tests.models import graphs
 from tests.project import Project
 
+pytestmark = pytest.mark.faults
+
 ROWS = 24_000
 SHIFTED, FLIPPED = 8_000, 14_000
 SECOND = 1_000

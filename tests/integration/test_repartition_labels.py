@@ -272,6 +272,7 @@ def test_labels_meet_their_predictions_after_a_growth(make: Make) -> None:
     assert_right(project)
 
 
+@pytest.mark.faults
 @pytest.mark.slow  # as above
 def test_an_error_in_the_middle_changes_nothing_and_leaves_nothing_open(make: Make) -> None:
     """What `labels` has not checkpointed fell out of the exchange: the command says what to allow, when others were

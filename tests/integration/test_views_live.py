@@ -123,6 +123,7 @@ def test_a_store_that_comes_back_empty(make: Make, tmp_path: Path) -> None:
         redis.stop()
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_views_killed_joined_and_lost_with_the_store(make: Make, tmp_path: Path) -> None:
     """Members of views are killed, join and leave, one of them while the store is away: features stay exact."""

@@ -27,6 +27,8 @@ from tests.members import ROOT
 from tests.models.live import logistic
 from tests.project import Project
 
+pytestmark = pytest.mark.faults
+
 WITHIN_S = 120.0
 TITLE = "rival@2"
 

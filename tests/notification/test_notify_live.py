@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from headrace.domain.control.drift import DriftHarmed
 from headrace.domain.control.events import ControlEvent
 from tests.members import ROOT
 from tests.notification.webhook import Webhook
 from tests.project import Project
+
+pytestmark = pytest.mark.faults
 
 BOUND_S = 120.0
 SECTION = "notify: {channels: {oncall: {env: ONCALL_URL, events: [harm]}, gone: {env: GONE_URL, events: [harm]}}}\n"

@@ -118,7 +118,7 @@ def slowly(made: Logs, begins: dict[int, int] | None = None) -> SlowEvidence:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SHAPES, st.integers(0, 2**32))
 def test_it_is_what_a_slow_fold_says(shape: Shape, seed: int) -> None:
     """Whoever reads which partition, in which pieces, with restarts: each look and the end, bit for bit."""
@@ -132,7 +132,7 @@ def test_it_is_what_a_slow_fold_says(shape: Shape, seed: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SHAPES, st.integers(0, 2**32), st.integers(0, 2**32))
 def test_state_does_not_tell_how_it_was_cut(shape: Shape, seed: int, other: int) -> None:
     """Two that read the same logs have the same state in the end, and saw the same looks at the same places."""
@@ -144,7 +144,7 @@ def test_state_does_not_tell_how_it_was_cut(shape: Shape, seed: int, other: int)
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SHAPES, st.integers(0, 2**32))
 def test_who_is_idle_now_and_then_loses_nothing(shape: Shape, seed: int) -> None:
     """The order may be another then, but each pair that met is taken in once."""

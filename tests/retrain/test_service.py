@@ -13,6 +13,8 @@ from headrace.domain.control.drift import DriftHarmed, DriftOpened
 from headrace.domain.control.retrain import ModelRegistered, RetrainAsked, RetrainFailed, RetrainFinished
 from tests.retrain.loop import MEMBER, Loop
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def loop(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Loop]:

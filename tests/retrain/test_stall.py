@@ -13,6 +13,8 @@ from services.retrain.stall import StallBound, Stalled
 from tests.conftest import started
 from tests.retrain.loop import MEMBER, Loop
 
+pytestmark = pytest.mark.faults
+
 
 def test_a_group_that_takes_nothing_is_noticed() -> None:
     """After the bound, where something waits or nobody knows; never where nothing waits."""

@@ -26,6 +26,7 @@ def project(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -
     made.close()
 
 
+@pytest.mark.faults
 def test_a_share_grows_while_members_are_killed(project: Project) -> None:
     """Each event is answered once, by the arm that the hash and its plan say; nobody goes back to the champion."""
     rows, part = 30_000, 7_500

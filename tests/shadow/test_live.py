@@ -40,6 +40,7 @@ def events(project: Project) -> list[dict[str, Any]]:
     return [{**row, "evidence": dict(row["evidence"])} for row in rows]
 
 
+@pytest.mark.faults
 def test_exactly_once_through_kills_and_a_broken_model(project: Project) -> None:
     """Two good models of three answer every event once, whoever is killed; nothing reaches the predictions."""
     plan(

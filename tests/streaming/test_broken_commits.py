@@ -21,6 +21,8 @@ from tests.cable import GROUP_HEARTBEAT, TXN_OFFSET_COMMIT, Cable, cable_to
 from tests.conftest import started
 from tests.streaming.test_runner import Stage, assert_exact, events, expected
 
+pytestmark = pytest.mark.faults
+
 HELD_AT = 40
 
 

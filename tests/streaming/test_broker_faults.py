@@ -11,6 +11,8 @@ from headrace.devparts.kafka import Kafka
 from tests.conftest import started
 from tests.streaming.test_runner import Stage, assert_exact, events, expected
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Kafka]:

@@ -12,6 +12,8 @@ from headrace.devparts.kafka import Kafka
 from tests.conftest import started
 from tests.members import ROOT
 
+pytestmark = pytest.mark.faults
+
 ASK = """
 import sys
 from headrace.streaming.kafka.admin import committed

@@ -14,6 +14,8 @@ from tests.cable import Cable, cable_to
 from tests.conftest import started
 from tests.streaming.test_runner import Stage, assert_exact, events, expected
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[tuple[Kafka, Cable]]:

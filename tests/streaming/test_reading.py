@@ -86,6 +86,7 @@ def interrupted(connection: Connection, topic: str, how: Callable[[], object], t
     return found
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_a_frozen_broker_is_no_end(broker: Kafka, connection: Connection, topic: str) -> None:
     """A broker that falls silent amid a topic is an error within the bound, not a shorter topic."""
@@ -99,6 +100,7 @@ def test_a_frozen_broker_is_no_end(broker: Kafka, connection: Connection, topic:
     assert len(interrupted(connection, topic, lambda: None)) == RECORDS
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_a_killed_broker_is_waited_for(broker: Kafka, connection: Connection, topic: str) -> None:
     """All is read when the broker comes back within the bound, though errors were told meanwhile."""

@@ -17,6 +17,8 @@ from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.connection import Connection
 from tests.streaming.test_runner import PARTITIONS, Stage, assert_exact, events, expected
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def stage(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Stage]:

@@ -210,6 +210,7 @@ def disturb(stage: Stage, draw: random.Random) -> None:
         stage.processes[member].send_signal(signal.SIGCONT)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_kills_joins_and_zombies_change_nothing(stage: Stage, protocol: str) -> None:
     """Members are killed, drained, frozen and added while events flow; the answers are those of an undisturbed fold."""

@@ -106,7 +106,7 @@ def test_a_trainer_of_another_package(meters: Meters, outsiders: str, tmp_path: 
 FAILURES: list[tuple[str, JobLimits, str, str]] = [
     ("hog", JobLimits(memory=2 << 30), "memory", "limits.memory"),
     ("stump", JobLimits(memory=300 << 20), "memory", "libraries alone take"),
-    ("spin", JobLimits(cpu_s=8), "cpu", "more than 8 s of processors"),
+    ("spin", JobLimits(cpu_s=5), "cpu", "more than 5 s of processors"),
     ("sleeper", JobLimits(wall_s=10), "time", "limits.wall_s"),
     ("wrong", JobLimits(), "crashed", "no attribute 'nothing'"),
     ("dead", JobLimits(), "crashed", "ended by SIGABRT"),
