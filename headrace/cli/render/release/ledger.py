@@ -7,13 +7,18 @@ from typing import Any
 
 from rich.markup import escape
 
+from headrace.domain.control.events import read_event
 from headrace.domain.ledger.entry import LedgerEntry
 from headrace.domain.ledger.sources import PLAN
+from headrace.domain.notification.texts import message_of
+from headrace.errors import InvalidRecord
 from headrace.operations.ledger.ledger_check import LedgerCheck
 from headrace.operations.plan_changes.lookup import percent
 from headrace.operations.time_spans import moment
 
-MOST_TEXT, MOST_FAULTS, MOST_BEHIND = 60, 20, 5
+MOST_TEXT, MOST_FAULTS, MOST_BEHIND = 200, 20, 5
+ABOUT = ("model", "verdict", "because", "reason", "champion", "stage", "source", "run", "why")
+"""What is shown of an event that nobody is told a sentence of."""
 
 
 def ledger_sheet(pipeline: str, entries: Sequence[LedgerEntry]) -> Iterator[str]:
@@ -31,9 +36,22 @@ def summary(entry: LedgerEntry) -> str:
     said = entry.said()
     if entry.type == PLAN:
         return f"[bold]plan {said.get('plan_version')}[/]: {arms_line(said)}; {escape(str(said.get('reason')))}"
-    evidence = [(name, str(value)) for name, value in said.get("evidence", {}).items() if value]
-    told = ", ".join(f"{name} {_short(value)}" for name, value in evidence)
-    return f"[bold]{escape(entry.type)}[/]: {escape(told)}"
+    return f"[bold]{escape(entry.type)}[/]: {escape(_told(entry, said))}"
+
+
+def _told(entry: LedgerEntry, said: Mapping[str, Any]) -> str:
+    """The sentence that people are told of such an event, or else what it is about."""
+    evidence = {name: str(value) for name, value in said.get("evidence", {}).items() if value}
+    try:
+        event = read_event({**said, "type": entry.type, "evidence": evidence, "time": entry.time})
+        message = None if event is None else message_of(event)
+    except (InvalidRecord, KeyError, ValueError):  # of a changed entry: `verify` says so, here it is shown as it is
+        message = None
+    if message is not None:
+        title = message.title.removeprefix(f"{said.get('pipeline')}: ")
+        return f"{title}. {message.happened}"
+    about = [name for name in ABOUT if name in evidence] or list(evidence)
+    return ", ".join(f"{name} {_short(evidence[name])}" for name in about)
 
 
 def arms_line(plan: Mapping[str, Any]) -> str:
