@@ -31,7 +31,7 @@ from services.retrain.metrics import RetrainMetrics
 from services.retrain.order import evaluation_of, order_here
 from services.retrain.outcome_count import OutcomeCount
 from services.retrain.settings import RetrainSettings
-from services.retrain.stall import LagWatch, StallBound, Stalled
+from services.retrain.stall import GroupLag, LagWatch, StallBound, Stalled
 from services.retrain.tenure import Tenure, now_ms
 
 log = logger("retrain")
@@ -196,7 +196,7 @@ class RetrainMember:
                     self._beside("volume", self._count())
                 self._have_it_done()
             behind = lag.behind(now, settings.stall_s / 2)
-            bound.note(behind, self._handled, now)
+            bound.note(None if behind is None else behind.records, self._handled, now)
             self._report(behind, now)
             if settings.until_idle_s is not None and self._idle_s(now) >= settings.until_idle_s:
                 return
@@ -230,14 +230,16 @@ class RetrainMember:
         if self._seated:
             await self._do(partial(self._tenure.count, outcomes, run))
 
-    def _report(self, behind: int | None, now: float) -> None:
-        topic = self._control.name
+    def _report(self, behind: GroupLag | None, now: float) -> None:
+        topic = self._control.logical
         self.metrics.owned.set(int(self._seated))
         self.metrics.idle.set(self._idle_s(now))
         self.metrics.ready.set(int(self.health.missing is None))
         self.counts.active.set(int(self._job is not None))
         if behind is not None:
-            self.metrics.lag_records.labels(topic, "0").set(behind)
+            self.metrics.lag_records.labels(topic, "0").set(behind.records)
+            age = 0.0 if behind.oldest is None else max(now_ms() - behind.oldest, 0) / SECOND
+            self.metrics.lag_seconds.labels(topic, "0").set(age)
 
     def _idle_s(self, now: float) -> float:
         return now - self._busy_at if self._seated and self._job is None else 0.0

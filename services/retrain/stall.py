@@ -23,6 +23,14 @@ class Stalled(HeadraceError):
     """Control events wait and are not taken: the process is to begin anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class GroupLag:
+    """Records that a group has not taken, and when the first of them was written, milliseconds; None without any."""
+
+    records: int
+    oldest: int | None = None
+
+
 @dataclass(slots=True)
 class StallBound:
     """Bounds how long the group may stand still.
@@ -70,14 +78,14 @@ class LagWatch:
         self._topic = topic
         self._pause_s = pause_s
         self._closed = threading.Event()
-        self._known: tuple[int, float] | None = None
+        self._known: tuple[GroupLag, float] | None = None
 
     def start(self) -> None:
         """Begin to ask."""
         threading.Thread(target=self._ask, name="lag", daemon=True).start()
 
-    def behind(self, now: float, fresh_s: float) -> int | None:
-        """Records that the group has not taken; None where the last answer is older than `fresh_s`."""
+    def behind(self, now: float, fresh_s: float) -> GroupLag | None:
+        """What the group has not taken; None where the last answer is older than `fresh_s`."""
         known = self._known
         return None if known is None or now - known[1] > fresh_s else known[0]
 
@@ -89,13 +97,12 @@ class LagWatch:
         clock = self._connection.library.monotonic
         while not self._closed.is_set():
             try:
-                count = self._count()
-                self._known = count, clock()
+                self._known = self._count(), clock()
             except HeadraceError as error:
                 log.warning("lag is not known", reason=str(error))
             self._closed.wait(self._pause_s)
 
-    def _count(self) -> int:
+    def _count(self) -> GroupLag:
         done = committed(self._connection, self._group, [(self._topic, 0)])
         consumer = Consumer(self._connection)
         try:
@@ -104,5 +111,10 @@ class LagWatch:
             consumer.close()
         start = max(done.get((self._topic, 0), low), low)
         if start >= high:
-            return 0
-        return sum(len(each) for each in messages(self._connection, self._topic, [Range(0, start, high)], 10.0))
+            return GroupLag(0)
+        waiting = [
+            each.timestamp()[1]
+            for part in messages(self._connection, self._topic, [Range(0, start, high)], 10.0)
+            for each in part
+        ]
+        return GroupLag(len(waiting), min(waiting, default=None))

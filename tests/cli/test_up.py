@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.operations.local.fleet import scrape
 from tests.cli.terminal import Terminal
 from tests.cli.test_publish import transactions
 
@@ -43,6 +44,11 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
         }
         assert members["enrich-0"]["ready"]
         assert "no plan" in members["score-0"]["missing"]
+        for name, member in members.items():  # who waits for calm, and every alert on lag, asks all of them
+            end = time.monotonic() + 60
+            while not {"headrace_lag_seconds", "headrace_lag_records"} <= scrape(member["port"]).keys():
+                assert time.monotonic() < end, f"{name} does not tell its lag"
+                time.sleep(0.2)
         again = terminal.json("up", own, timeout=400)
         assert [member["pid"] for member in again["members"]] == [member["pid"] for member in up["members"]]
         transactions(tmp_path / "in.parquet", 100)
