@@ -11,6 +11,11 @@ after all that its machine code is made of, its `stamp`: what has changed is not
 The folders are below `NUMBA_CACHE_DIR`, in `__pycache__` beside the module or in the user's cache: in the first of
 these that can be written. What is in them may be deleted at any time; nobody deletes what is out of date.
 
+Only kernels that Python calls are kept: their machine code holds that of all that they call. numba's index of what is
+kept of a function is read, changed and written without a lock, so two processes that keep code of it for different
+types at once would leave an index that names one's file for the other's types: whoever asks for these would fail until
+somebody deletes the folder. So `prepare` has one process at a time at a kernel, and at those of its kind that it calls.
+
 With `NUMBA_BOUNDSCHECK=1` every access to an array or a span is held against its bounds; such code has folders of its
 own.
 
@@ -30,7 +35,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -75,14 +80,14 @@ def kernel(*signatures: Any, **records: Any) -> Any:
     `~` stands before an array that cannot be written to, such as one that belongs to Arrow. `records` are dtypes for
     words of its own: `@kernel("point points[::1]", point=POINT, points=POINT)`.
 
-    The machine code is kept on disk, see above. No fast-math: sums must have the same bits on every machine and after
-    every restart.
+    The machine code of these is kept on disk, see above. No fast-math: sums must have the same bits on every machine
+    and after every restart.
     """
     if len(signatures) == 1 and callable(signatures[0]):
-        return _wrapped(signatures[0])
+        return numba.njit(nogil=True, error_model="numpy")(signatures[0])
 
     def named(function: Function) -> Function:
-        made: Any = _wrapped(function)
+        made: Any = _kept(function)
         _CALLED[made] = tuple(tuple(_type(word, records) for word in signature.split()) for signature in signatures)
         return cast(Function, made)
 
@@ -133,7 +138,8 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return made
 
 
-def _wrapped(function: Any) -> Any:
+def _kept(function: Any) -> Any:
+    """A kernel whose machine code, and that of all that it calls, is kept on disk."""
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(_folder(function))  # Read once, when the function is wrapped.
     try:
@@ -254,19 +260,39 @@ class _Heard(event.Listener):
 
 @contextmanager
 def _alone(made: Any) -> Iterator[bool]:
-    """Whether no other process is at this kernel; the kernel's lock is ours inside, and let go when a holder dies."""
-    folder = _folder(made.py_func)
+    """Whether no other process is at this kernel, nor at one that it calls and that is kept as well.
+
+    Their locks are ours inside, and let go when a holder dies.
+    """
+    with ExitStack() as held:
+        for path in sorted({_lock(each.py_func) for each in _kept_beneath(made)}):
+            lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+            held.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+        yield True
+
+
+def _lock(function: Callable[..., object]) -> Path:
+    folder = _folder(function)
     folder.mkdir(parents=True, exist_ok=True)  # It may have been deleted since.
-    lock = os.open(folder / f"{made.py_func.__name__}.lock", os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(lock)
+    return folder / f"{function.__name__}.lock"
+
+
+def _kept_beneath(made: Any) -> list[Any]:
+    """A kernel that Python calls, and those of its kind among all that it calls."""
+    seen, left = {id(made): made}, [made]
+    while left:
+        function = left.pop().py_func
+        for name in function.__code__.co_names:
+            other = function.__globals__.get(name)
+            if numba.extending.is_jitted(other) and id(other) not in seen:
+                seen[id(other)] = other
+                left.append(other)
+    return [each for each in seen.values() if each in _CALLED]
 
 
 @cache
