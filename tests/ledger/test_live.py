@@ -94,5 +94,6 @@ def test_a_model_comes_and_goes_while_the_service_is_killed(project: Project) ->
     with pytest.raises(ConfigurationError, match="has no plan of 1970-01-01"):
         live_plan(settings, project.contracts, 0)
     assert [entry.type for entry in entries if entry.actor == "release" and entry.type != "plan"] == [
-        "approval_requested", "release_started", "release_promoted", "release_superseded", "release_refused",
+        "release_refused", "approval_requested", "release_started", "release_promoted", "release_superseded",
+        "release_refused",
     ]  # fmt: skip  # a row of kinds
