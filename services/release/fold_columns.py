@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from headrace.columnar.packing import Column, beneath, json_column, json_of
+from headrace.domain.records.release_parts import OUTCOMES
 from headrace.domain.release.state_columns import load_releases, save_releases
 from services.release.decision_fold import DecisionFold, FoldState, PartRecord, PlanAttempt
+from services.release.paired_outcomes import loaded_content, saved_content
 
 
 def save_fold(fold: DecisionFold) -> dict[str, Column]:
     """As columns."""
-    said: dict[str, Any] = {"queue": [asdict(part) for part in fold.queue], "state": _named(fold.state)}
+    said: dict[str, Any] = {"queue": [_saved(part) for part in fold.queue], "state": _named(fold.state)}
     columns = _machine("state", fold.state)
     attempt = fold.attempt
     if attempt is not None:
@@ -21,7 +23,7 @@ def save_fold(fold: DecisionFold) -> dict[str, Column]:
         said["attempt"] = {
             "before": _named(attempt.before),
             "after": _named(attempt.after),
-            "cause": asdict(attempt.cause),
+            "cause": _saved(attempt.cause),
             "digests": attempt.digests,
             "won": attempt.won,
         }
@@ -37,7 +39,7 @@ def load_fold(fold: DecisionFold, columns: Mapping[str, Column], partitions: int
     """
     said = json_of(columns["said"])
     fold.evidence.load(beneath(columns, "evidence."), partitions)
-    fold.queue = [PartRecord(**part) for part in said["queue"]]
+    fold.queue = [_loaded(part) for part in said["queue"]]
     fold.state = _state("state", said["state"], columns)
     fold.attempt = None
     if "attempt" in said:
@@ -45,10 +47,26 @@ def load_fold(fold: DecisionFold, columns: Mapping[str, Column], partitions: int
         fold.attempt = PlanAttempt(
             _state("before", kept["before"], columns),
             _state("after", kept["after"], columns),
-            PartRecord(**kept["cause"]),
+            _loaded(kept["cause"]),
             tuple(kept["digests"]),
             kept["won"],
         )
+
+
+def _saved(part: PartRecord) -> dict[str, Any]:
+    content = saved_content(part.content) if part.source == OUTCOMES else part.content
+    return {
+        "source": part.source,
+        "partition": part.partition,
+        "offset": part.offset,
+        "content": content,
+        "entered": part.entered,
+    }
+
+
+def _loaded(said: Mapping[str, Any]) -> PartRecord:
+    part = PartRecord(**said)
+    return replace(part, content=loaded_content(part.content)) if part.source == OUTCOMES else part
 
 
 def _named(state: FoldState) -> dict[str, Any]:

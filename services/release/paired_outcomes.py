@@ -9,7 +9,7 @@ from typing import Any
 from headrace.columnar import packing
 from headrace.columnar.packing import Column
 from headrace.domain.pipeline.release.spec import Release
-from headrace.domain.records.outcome_parts import unpack
+from headrace.domain.records.outcome_parts import pack, unpack
 from headrace.domain.records.release_parts import MOST
 from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceLook
 from headrace.domain.release.looks import questions
@@ -18,13 +18,24 @@ from headrace.errors import ContractError
 
 
 def outcomes_content(part: Mapping[str, Any]) -> dict[str, Any]:
-    """What a part of outcomes tells, as JSON has it. Raises ContractError where it is damaged."""
+    """What a part of outcomes tells, `told` an `OutcomePart`. Raises ContractError where it is damaged."""
     partitions, number = part["partitions"], part["source_partition"]
     if not 0 <= number < partitions <= MOST:
         raise ContractError(f"there is no partition {number} of {partitions}")
-    unpack(part["payload"])
-    told = {name: part[name] for name in ("next_offset", "progress", "idle", "partitions", "time")}
-    return {"source": number, **told, "payload": b64encode(part["payload"]).decode()}
+    own = {name: part[name] for name in ("next_offset", "progress", "idle", "partitions", "time")}
+    return {"source": number, **own, "told": unpack(part["payload"])}
+
+
+def saved_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a part of outcomes that waits, as JSON has it."""
+    own = {name: value for name, value in content.items() if name != "told"}
+    return own | {"payload": b64encode(pack(content["told"])).decode()}
+
+
+def loaded_content(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What `saved_content` took."""
+    own = {name: value for name, value in said.items() if name != "payload"}
+    return own | {"told": unpack(b64decode(said["payload"]))}
 
 
 class PairedOutcomes:
@@ -59,7 +70,7 @@ class PairedOutcomes:
 
     def take(self, content: Mapping[str, Any]) -> list[EvidenceLook]:
         """Take up what a part tells; the looks that follow."""
-        part = unpack(b64decode(content["payload"]))
+        part = content["told"]
         self._fold.count(part.digests, part.corrected.tolist(), part.repeated.tolist())
         looks = self._fold.take(
             content["source"],

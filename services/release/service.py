@@ -20,7 +20,7 @@ from headrace.errors import ContractError
 from headrace.streaming.records.batch import Admission, Batch, Emit, Fact, Output, Reject, slot, unslot
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
-from services.release.decision_fold import DecisionFold, FoldAnswer, part_record
+from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord, part_record
 from services.release.fold_columns import load_fold, save_fold
 from services.release.metrics import ReleaseMetrics
 
@@ -69,6 +69,7 @@ class Releases(Service):
         self._outcomes: dict[int, OutcomePartition] = {}
         self._fold: DecisionFold | None = None
         self._newest_plan = -1
+        self._read: dict[int, PartRecord] = {}
 
     @property
     def _here(self) -> int:
@@ -93,9 +94,10 @@ class Releases(Service):
         if batch.topic != PARTS:
             return Admission(batch)
         good, rejects = np.ones(len(batch), bool), []
+        self._read = {}
         for at, part in enumerate(_parts(batch)):
             try:
-                part_record(part)
+                self._read[int(batch.offset[at])] = part_record(part)
             except ContractError as error:
                 good[at] = False
                 rejects.append(Reject(int(batch.partition[at]), int(batch.offset[at]), "payload", str(error)))
@@ -171,10 +173,18 @@ class Releases(Service):
     def _take(self, batch: Batch) -> list[FoldAnswer]:
         """Take up what happened, in its order."""
         assert self._fold is not None, "rows come after `restore`"
-        records = [part_record(part) for part in _parts(batch)]
+        records = self._records(batch)
         plans = (record.offset for record in records if record.source == PLANS)
         self._newest_plan = max(self._newest_plan, *plans, -1)
         return [told for record in records for told in self._fold.take(record)]
+
+    def _records(self, batch: Batch) -> list[PartRecord]:
+        """What parts tell; those of the batch that was admitted last are read already."""
+        read, self._read = self._read, {}
+        offsets = batch.offset.tolist()
+        if read.keys() >= set(offsets):
+            return [read[offset] for offset in offsets]
+        return [part_record(part) for part in _parts(batch)]
 
     def _holds(self, told: FoldAnswer) -> bool:
         """Whether it is to be written: not where somebody else wrote a plan since the one that it was made from."""
@@ -219,7 +229,7 @@ class Releases(Service):
         self._outcomes.pop(partition, None)
         self._notices.forget(partition)
         if partition == self._here:
-            self._fold = None
+            self._fold, self._read = None, {}
 
 
 def _parts(batch: Batch) -> list[dict[str, Any]]:
