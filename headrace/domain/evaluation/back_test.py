@@ -95,10 +95,7 @@ def _knew(arm: OpenArm, times: npt.NDArray[np.int64]) -> Flags:
     found = np.zeros(len(times), np.bool_)
     models = (*arm.models, arm.stacking) if arm.stacking else arm.models
     for model in models:
-        training, tuned = model.package.manifest.training, model.package.manifest.tuned
-        for span in (training if training.known else None, tuned):
-            if span is not None:
-                found |= (times >= span.start) & (times <= span.end)
+        found |= model.package.manifest.saw(times)
     return found
 
 

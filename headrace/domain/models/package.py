@@ -158,6 +158,19 @@ class Manifest(BaseModel):
         return self
 
     @property
+    def known_spans(self) -> tuple[tuple[int, int], ...]:
+        """Event times (first, last), milliseconds and inclusive, of rows that it, or its threshold, was fitted on."""
+        spans = (self.training if self.training.known else None, self.tuned)
+        return tuple((span.start, span.end) for span in spans if span is not None)
+
+    def saw(self, times: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which event times, milliseconds, lie within these: of such rows it knows too much."""
+        found = np.zeros(len(times), np.bool_)
+        for first, last in self.known_spans:
+            found |= (times >= first) & (times <= last)
+        return found
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         """The feature columns, in the graph's order."""
         return tuple(i.name for i in self.inputs)

@@ -204,13 +204,7 @@ class WatchedColumns:
 
     def new(self, columns: pa.RecordBatch) -> Flags:
         """Which rows the model was not fitted on, by their event times: of the others it knows too much."""
-        times = columns.column("event_time").cast(pa.int64()).to_numpy()
-        found = np.ones(len(times), np.bool_)
-        training = self._manifest.training
-        for span in (training if training.known else None, self._manifest.tuned):
-            if span is not None:
-                found &= (times < span.start) | (times > span.end)
-        return found
+        return ~self._manifest.saw(columns.column("event_time").cast(pa.int64()).to_numpy())
 
     def read(
         self, columns: pa.RecordBatch, changes: Mapping[str, Callable[[Floats], Floats]] = NO_CHANGES

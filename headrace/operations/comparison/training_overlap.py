@@ -141,9 +141,6 @@ class _Look:
 
 
 def _spans(manifest: Manifest, stored: Stored) -> Iterator[TimeSpan | str]:
-    if manifest.training.known:
-        yield TimeSpan(manifest.training.start, manifest.training.end + 1)
-    else:
+    if not manifest.training.known:
         yield f"the package of {stored.title} does not say what it was fitted on"
-    if manifest.tuned is not None:
-        yield TimeSpan(manifest.tuned.start, manifest.tuned.end + 1)
+    yield from (TimeSpan(first, last + 1) for first, last in manifest.known_spans)
