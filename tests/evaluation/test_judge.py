@@ -9,14 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
-
 from headrace.domain.control.events import ControlEvent, read_event
 from headrace.domain.control.retrain import ModelEvaluated, ModelRegistered
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.plans.plan_log import publish
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
-from headrace.streaming.kafka.client import Producer
+from headrace.operations.control_tail import ControlTail
 from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.process.settings import Settings
 from tests.evaluation.test_evaluation import stored
@@ -30,13 +28,10 @@ release: {minimum: 500, gates: {average_precision: better}}
 
 def register(meters: Meters, event_id: str, arm: Arm) -> None:
     """As a person does."""
-    channel = meters.contracts.channel("control")
     event = ControlEvent(event_id, meters.name, 1_000, "ana", ModelRegistered(arm.title, arm.digest, arm.uri))
-    producer = Producer(meters.connection)
-    columns = pa.RecordBatch.from_pylist([event.row()], channel.codec.reader.arrow)
-    producer.send(channel.name, [meters.name], channel.codec.encode(columns))
-    producer.flush()
-    producer.close()
+    tail = ControlTail(meters.connection, meters.contracts.channel("control"))
+    tail.say(event)
+    tail.close()
 
 
 def verdicts(meters: Meters) -> dict[str, ModelEvaluated]:

@@ -16,12 +16,12 @@ from headrace.domain.control.retrain import ModelEvaluated
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plan_log import history
 from headrace.errors import ConfigurationError
+from headrace.operations.control_tail import ControlTail
 from headrace.operations.ledger.ledger_check import check_ledger
 from headrace.operations.ledger.ledger_query import LedgerWish, ledger_entries
 from headrace.operations.ledger.live_plan import live_plan
 from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.operations.release.requests import Asker, ReleaseAnswer, ask_release, register
-from headrace.operations.retrain.control_tail import ControlTail
 from headrace.streaming.process.settings import Settings
 from tests.members import ROOT
 from tests.models.live import logistic

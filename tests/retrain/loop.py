@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pyarrow as pa
 
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.events import ControlEvent, read_event
 from headrace.domain.control.retrain import RetrainIgnored, RetrainStarted
-from headrace.streaming.kafka.client import Producer
+from headrace.operations.control_tail import ControlTail
 from headrace.streaming.kafka.reader import ranges, read
 from tests.members import ROOT
 from tests.project import Project
@@ -43,13 +42,9 @@ class Loop(Project):
 
     def say(self, event_id: str, finding: ControlFinding) -> None:
         """Write an event to the control topic."""
-        channel = self.contracts.channel("control")
-        event = ControlEvent(event_id, self.name, int(time.time() * 1000), "a test", finding)
-        columns = pa.RecordBatch.from_pylist([event.row()], channel.codec.reader.arrow)
-        producer = Producer(self.connection)
-        producer.send(channel.name, [self.name], channel.codec.encode(columns))
-        producer.flush()
-        producer.close()
+        tail = ControlTail(self.connection, self.contracts.channel("control"))
+        tail.say(ControlEvent(event_id, self.name, int(time.time() * 1000), "a test", finding))
+        tail.close()
 
     def headrace(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`headrace retrain` of this pipeline."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,3 @@ def ledger_entries(settings: Settings, contracts: Contracts, wish: LedgerWish) -
         told = f"it has {every[-1].number} entries" if every else "it is empty"
         raise ConfigurationError(f"there is no entry {wish.number} in the ledger of {contracts.pipeline.name}: {told}")
     return found
-
-
-def plans_in(entries: Sequence[LedgerEntry]) -> Iterator[LedgerEntry]:
-    """Entries of plans."""
-    return (entry for entry in entries if entry.type == PLAN)

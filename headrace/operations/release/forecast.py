@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from headrace.domain.pipeline.release.spec import DAY, Release
 from headrace.domain.pipeline.wiring import Contracts
@@ -20,11 +19,10 @@ from headrace.domain.release.forecast import (
 from headrace.domain.training.dataset import milliseconds
 from headrace.domain.training.outcome_rows import events_of
 from headrace.errors import ConfigurationError
-from headrace.streaming.kafka.reader import Range, ranges, read
+from headrace.streaming.kafka.reader import Range, ranges, read_table
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.watermarks.event_time import LATEST
 
-NEEDED = ("event_id", "event_time", "arm", "revision", "label", "label_time", "score")
 HARMS = (0.1, 0.25, 0.5, 1.0)
 """Shares of the champion's loss that a candidate loses more, unless others are asked for."""
 LEAST = 100
@@ -88,15 +86,10 @@ def forecast_releases(
     held = ranges(settings.connection, channel.name)
     each = max(newest // max(len(held), 1), 1)
     wanted = [Range(one.partition, max(one.start, one.stop - each), one.stop) for one in held]
-    batches = []
-    for intake in read(settings.connection, channel, wanted):
-        columns = intake.batch.columns.select(list(NEEDED))
-        places = [pa.array(np.asarray(intake.batch.partition)), pa.array(np.asarray(intake.batch.offset))]
-        table = pa.Table.from_batches([columns])
-        batches.append(table.append_column("_partition", places[0]).append_column("_offset", places[1]))
-    if not batches:
+    rows = read_table(settings.connection, channel, wanted)
+    if not rows.num_rows:
         raise ConfigurationError(f"{channel.name} has no outcomes yet: there is nothing to go by")
-    events, labels = events_of(pa.concat_tables(batches), pipeline.labels, LATEST)
+    events, labels = events_of(rows, pipeline.labels, LATEST)
     known = ~np.isnan(labels)
     times = milliseconds(events["event_time"])[known]
     if len(times) < LEAST:

@@ -14,9 +14,9 @@ from headrace.domain.control.retrain import ModelRegistered
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError, Transient
+from headrace.operations.control_tail import ControlTail
 from headrace.operations.ledger.ledger_topic import ledger_records
 from headrace.operations.plan_changes.lookup import choose
-from headrace.operations.retrain.control_tail import ControlTail
 from headrace.streaming.process.settings import Settings
 
 TOGETHER_S = 0.5

@@ -21,7 +21,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.retrain.answer import answer_id
 from headrace.domain.retrain.trigger import PERSON
 from headrace.errors import ConfigurationError, Transient
-from headrace.operations.retrain.control_tail import ControlTail
+from headrace.operations.control_tail import ControlTail
 from headrace.streaming.process.settings import Settings
 
 Outcome = Literal["started", "ignored", "finished", "failed"]

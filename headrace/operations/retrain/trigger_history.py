@@ -9,7 +9,7 @@ from headrace.domain.control.events import ControlEvent
 from headrace.domain.control.retrain import RetrainFailed, RetrainFinished, RetrainIgnored, RetrainStarted
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.retrain.trigger import Trigger, trigger_of
-from headrace.operations.retrain.control_tail import events_in
+from headrace.operations.control_tail import events_in
 from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.process.settings import Settings
 
