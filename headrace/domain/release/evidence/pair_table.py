@@ -46,6 +46,12 @@ class Steps:
     offsets: Ints
 
 
+SAVED = [
+    kernels.REACHED, kernels.BOUNDARY, kernels.TWICE, kernels.DISAGREED, kernels.CROWDED, kernels.LOOKS_BEGUN,
+]  # fmt: skip  # a row of names
+"""Places of the numbers that are state; the others follow from the rows."""
+
+
 class PairTable:
     """Pairs rows of two models of the same event; a fold of rows in their order, however they are cut.
 
@@ -197,16 +203,8 @@ class PairTable:
         fields = self._slots[waiting]
         order = np.lexsort((fields[:, kernels.KEY], fields[:, kernels.SOURCE], fields[:, kernels.TIME]))
         live = np.append(mature, waiting[order])
-        told = [
-            kernels.REACHED,
-            kernels.BOUNDARY,
-            kernels.TWICE,
-            kernels.DISAGREED,
-            kernels.CROWDED,
-            kernels.LOOKS_BEGUN,
-        ]
         found: dict[str, packing.Column] = {
-            "numbers": np.append(self._numbers[told], len(mature)),
+            "numbers": np.append(self._numbers[SAVED], len(mature)),
             "pairs": self._pairs.ravel(),
             "begins": self._begins.ravel(),
             "tallies": self.tallies.ravel(),
@@ -219,16 +217,8 @@ class PairTable:
 
     def load(self, columns: Mapping[str, packing.Column]) -> None:
         """Take over what `columns` gave, in a table that has taken nothing yet."""
-        told = [
-            kernels.REACHED,
-            kernels.BOUNDARY,
-            kernels.TWICE,
-            kernels.DISAGREED,
-            kernels.CROWDED,
-            kernels.LOOKS_BEGUN,
-        ]
         *numbers, mature = columns["numbers"].astype(np.int64)
-        self._numbers[told] = numbers
+        self._numbers[SAVED] = numbers
         self._pairs = columns["pairs"].astype(np.int64).reshape(PAIRS, -1)
         self._begins = columns["begins"].astype(np.int64).reshape(PAIRS, -1)
         self.tallies = columns["tallies"].astype(np.int64).reshape(PAIRS, -1)
