@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from headrace.domain.models.settings import PackageSettings
+from headrace.domain.training.job.order import PASSING
 from headrace.errors import Transient
 from headrace.streaming.process.logs import logger
 
 log = logger("job")
 LINE_BYTES = 1 << 20
-GRACE_S = 5.0
 ORPHAN_S = 30.0
 """A job whose service was killed is killed as well; it may take so long to be gone."""
 TAIL = 2_000
-PASSING = ("unready", "stopped", "killed")
-"""Kinds of failures of which another try may know nothing, see `training.job.order.TrainingFailure`."""
 Progress = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 

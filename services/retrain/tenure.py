@@ -19,9 +19,10 @@ from headrace.domain.retrain.answer import ACTOR, answer
 from headrace.domain.retrain.history import RegisteredPackage, TrainingHistory, TrainingRun
 from headrace.domain.retrain.schedule import due
 from headrace.domain.retrain.trigger import Trigger
+from headrace.domain.training.job.outcome_topic import offsets_held, partition_count
 from headrace.errors import Fenced, InvalidRecord, Transient
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Consumer, Producer
+from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import TransactionAborted
 from headrace.streaming.kafka.reader import ranges, read
@@ -170,13 +171,8 @@ class Tenure:
 
     def _extent(self) -> tuple[dict[int, tuple[int, int]], int]:
         """What the outcomes topic holds now, by partition, and the number of partitions of the exchange."""
-        consumer = Consumer(self._connection)
-        try:
-            topic = self._outcomes.name
-            held = {part: consumer.watermarks(topic, part) for part in range(consumer.partitions(topic))}
-            return held, consumer.partitions(self._exchange)
-        finally:
-            consumer.close()
+        held = offsets_held(self._connection, self._outcomes.name)
+        return held, partition_count(self._connection, self._exchange)
 
     def _fold(self, row: dict[str, object], offset: int) -> None:
         if row["pipeline"] != self._pipeline:

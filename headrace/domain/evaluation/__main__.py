@@ -11,22 +11,14 @@ from dataclasses import replace
 from headrace.domain.evaluation.order import EvaluationOrder, EvaluationResult, parse_evaluation_order
 from headrace.domain.training.job.messages import Writer
 from headrace.domain.training.job.order import TrainingProgress
-from headrace.domain.training.job.process import JobCost, serve_job
+from headrace.domain.training.job.process import JobCost, JobPlace, serve_job
 
 
-def _work(order: EvaluationOrder, told: Writer) -> EvaluationResult:
+def _work(order: EvaluationOrder, place: JobPlace, told: Writer) -> EvaluationResult:
     from headrace.domain.evaluation.work import evaluate_package
-    from headrace.domain.models.settings import PackageSettings
-    from headrace.domain.models.store import ModelStore
-    from headrace.domain.pipeline.wiring import read_contracts
-    from headrace.streaming.process.settings import read_settings
 
-    settings = read_settings(PackageSettings, pipeline=order.pipeline)
-    assert isinstance(settings, PackageSettings)
-    contracts = read_contracts(settings)
-    store = ModelStore(settings.models, settings.model_cache)
     return evaluate_package(
-        order, settings.connection, contracts, store, lambda stage: told(TrainingProgress(stage=stage))
+        order, place.connection, place.contracts, place.store, lambda stage: told(TrainingProgress(stage=stage))
     )
 
 

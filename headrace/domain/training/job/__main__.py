@@ -11,23 +11,15 @@ from dataclasses import replace
 from headrace.domain.training.job.limits import check_memory
 from headrace.domain.training.job.messages import Writer
 from headrace.domain.training.job.order import TrainingOrder, TrainingResult, parse_order
-from headrace.domain.training.job.process import JobCost, serve_job
+from headrace.domain.training.job.process import JobCost, JobPlace, serve_job
 
 
-def _work(order: TrainingOrder, told: Writer) -> TrainingResult:
+def _work(order: TrainingOrder, place: JobPlace, told: Writer) -> TrainingResult:
     # Libraries are imported once it is said how many threads they may take.
-    from headrace.domain.models.settings import PackageSettings
-    from headrace.domain.models.store import ModelStore
-    from headrace.domain.pipeline.wiring import read_contracts
     from headrace.domain.training.job.work import carry_out
-    from headrace.streaming.process.settings import read_settings
 
     check_memory(order.limits)
-    settings = read_settings(PackageSettings, pipeline=order.pipeline)
-    assert isinstance(settings, PackageSettings)
-    contracts = read_contracts(settings)
-    store = ModelStore(settings.models, settings.model_cache)
-    return carry_out(order, settings.connection, contracts, store, told)
+    return carry_out(order, place.connection, place.contracts, place.store, told)
 
 
 def _closed(result: TrainingResult, cost: JobCost) -> str:

@@ -78,14 +78,6 @@ def run_training(
     return _why(order, code, log, start)
 
 
-class _Ended(Exception):
-    """Why the process is ended before it is done."""
-
-    def __init__(self, failure: TrainingFailure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
-
-
 def _follow(process: subprocess.Popen[bytes], told: Told, stop: Event | None, deadline: float | None) -> Message | None:
     """Hand on what the process says until it ends, or has to; its last word."""
     assert process.stdout is not None

@@ -179,6 +179,10 @@ FailureKind = Literal[
 ]  # fmt: skip  # one line
 
 
+PASSING: tuple[FailureKind, ...] = ("unready", "stopped", "killed")
+"""Failures of which another try with the same order may know nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFailure:
     """Why there is no package.
@@ -196,7 +200,7 @@ class TrainingFailure:
     @property
     def passing(self) -> bool:
         """Whether the same order may go well another time, with nothing changed."""
-        return self.kind in ("unready", "stopped", "killed")
+        return self.kind in PASSING
 
     def dump(self) -> str:
         """As JSON."""

@@ -66,15 +66,21 @@ def fixed(order: TrainingOrder, connection: Connection, contracts: Contracts) ->
     Whoever may have to repeat it keeps this one. Raises RecordsGone, ContractError, Transient.
     """
     topic, exchange = (contracts.channel(name).name for name in ("outcomes", "exchange"))
-    here = {part.partition: (part.start, part.stop) for part in ranges(connection, topic)}
+    here = offsets_held(connection, topic)
     wanted = here if order.offsets is None else order.offsets
     check_kept(topic, wanted, here)
-    partitions = order.exchange_partitions or _partitions(connection, exchange)
+    partitions = order.exchange_partitions or partition_count(connection, exchange)
     revision = order.revision or code_revision()
     return replace(order, offsets=dict(sorted(wanted.items())), exchange_partitions=partitions, revision=revision)
 
 
-def _partitions(connection: Connection, topic: str) -> int:
+def offsets_held(connection: Connection, topic: str) -> dict[int, tuple[int, int]]:
+    """What a topic holds now, by partition."""
+    return {part.partition: (part.start, part.stop) for part in ranges(connection, topic)}
+
+
+def partition_count(connection: Connection, topic: str) -> int:
+    """How many partitions a topic has."""
     consumer = Consumer(connection)
     try:
         return consumer.partitions(topic)

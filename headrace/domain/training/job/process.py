@@ -12,7 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from headrace.domain.models.store import ModelStore
+    from headrace.domain.pipeline.wiring import Contracts
+    from headrace.streaming.kafka.connection import Connection
 
 from headrace.domain.training.job import limits
 from headrace.domain.training.job.messages import Writer, failure_of
@@ -27,8 +32,21 @@ class JobOrder(Protocol):
     """What all orders have."""
 
     @property
+    def pipeline(self) -> str:
+        """A pipeline file, or the name of a built-in one."""
+
+    @property
     def limits(self) -> JobLimits:
         """Of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlace:
+    """Where the topics of a job's pipeline are, and where packages lie."""
+
+    connection: Connection
+    contracts: Contracts
+    store: ModelStore
 
 
 Order = TypeVar("Order", bound=JobOrder)
@@ -48,7 +66,7 @@ def serve_job(
     name: str,
     module: str,
     parse: Callable[[bytes], Order],
-    work: Callable[[Order, Writer], Any],
+    work: Callable[[Order, JobPlace, Writer], Any],
     close: Callable[[Any, JobCost], str],
 ) -> int:
     """Carry out the order of a file; the exit code.
@@ -58,7 +76,7 @@ def serve_job(
         name: of the job, for the log.
         module: that `python -m` runs, for whoever calls it wrongly.
         parse: reads an order; raises ConfigurationError.
-        work: carries it out; libraries are to be imported there, once it is said how many threads they may take.
+        work: carries it out; libraries that train are to be imported there, once it is said how many threads they take.
         close: the result as JSON, with what it cost.
     """
     began = time.monotonic()
@@ -75,7 +93,7 @@ def serve_job(
         order = parse(Path(paths[0]).read_bytes())
         limits.set_threads(order.limits)
         limits.set_limits(order.limits)
-        result = work(order, told)
+        result = work(order, _place(order.pipeline), told)
     except (HeadraceError, MemoryError, OSError) as error:
         return _failed(name, failure_of(error), told)
     except Exception as error:
@@ -85,6 +103,18 @@ def serve_job(
     told.say("result", close(result, cost))
     log.info("done", cpu_s=cost.cpu_s, wall_s=cost.wall_s)
     return 0
+
+
+def _place(pipeline: str) -> JobPlace:
+    # Imported here, for the same reason.
+    from headrace.domain.models.settings import PackageSettings
+    from headrace.domain.models.store import ModelStore
+    from headrace.domain.pipeline.wiring import read_contracts
+    from headrace.streaming.process.settings import read_settings
+
+    settings = read_settings(PackageSettings, pipeline=pipeline)
+    store = ModelStore(settings.models, settings.model_cache)
+    return JobPlace(settings.connection, read_contracts(settings), store)
 
 
 def _failed(name: str, failure: TrainingFailure, told: Writer) -> int:
