@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-MINUTES ?= 2
+MINUTES ?=
 KEEP ?=
 SEEDS ?= 10
 JSON ?=
@@ -25,14 +25,14 @@ REGISTRY := $(VENV)/.stamps/registry
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
-	@echo; echo 'MINUTES=$(MINUTES) and KEEP=1 for demo, SEEDS=$(SEEDS) for handbook (20000 for simulate), JSON=path for bench, ARGS="-k name" for test'
+	@echo; echo 'MINUTES=2 (the short one) and KEEP=1 for demo, SEEDS=$(SEEDS) for handbook (20000 for simulate), JSON=path for bench, ARGS="-k name" for test'
 
 .PHONY: setup
 setup: $(BROKER) $(REGISTRY) ## virtual environment, packages, broker and registry jars
 
 .PHONY: demo
-demo: $(BROKER) ## the whole system on this machine for MINUTES minutes: events in, predictions out; KEEP=1 leaves it up
-	$(BIN)/headrace demo --minutes $(MINUTES) $(if $(KEEP),--keep)
+demo: $(BROKER) ## the loop on this machine, unattended: drift, retraining, release, roll-back; KEEP=1 leaves it up
+	$(BIN)/headrace demo $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KEEP),--keep)
 
 .PHONY: test
 test: $(BROKER) $(REGISTRY) ## tests on a real Kafka, Redis and registry
@@ -66,6 +66,10 @@ simulate: $(PACKAGES) ## schedules of kills, freezes and cuts on a broker in mem
 	$(if $(ARGS),,$(BIN)/pytest --numprocesses=2 -m schedules)
 	$(BIN)/python -m tests.simulated --seeds $(if $(filter file,$(origin SEEDS)),20000,$(SEEDS)) $(ARGS)
 
+.PHONY: features
+features: $(PACKAGES) ## features of SEEDS random pipelines (2000), with kills, against DuckDB's SQL
+	$(BIN)/python -m tests.features.sql_features --seeds $(if $(filter file,$(origin SEEDS)),2000,$(SEEDS)) $(ARGS)
+
 .PHONY: parity
 parity: $(BROKER) ## all real transactions of a quarter through Kafka against the published features
 	$(BIN)/python -m loadtests.parity $(ARGS)
@@ -78,9 +82,17 @@ scaling: $(BROKER) ## members come, go and are killed in a backfill of real tran
 outages: $(BROKER) ## how soon each service answers again after the broker, or the way to it, was away
 	$(BIN)/python -m loadtests.outages $(ARGS)
 
+.PHONY: loop-faults
+loop-faults: $(BROKER) ## the loop of retraining and release, in peace and with services killed, jobs killed, the broker frozen: the same decisions
+	$(BIN)/python -m loadtests.loop_faults $(ARGS)
+
 .PHONY: handbook
 handbook: $(BROKER) ## the Handbook's table of models, trained, played and judged online; writes docs/handbook.md
 	$(BIN)/python -m loadtests.handbook --seeds $(SEEDS) --page docs/handbook.md $(ARGS)
+
+.PHONY: loop
+loop: $(BROKER) ## retraining and release over real fraud and electricity beside a champion left alone; writes docs/loop.*
+	$(BIN)/python -m loadtests.loop --page docs/loop.md --plot docs/loop.png --json docs/loop.json $(ARGS)
 
 .PHONY: estimates
 estimates: $(PACKAGES) ## how far estimates without labels are off, on a census and on made-up shifts; writes docs/estimates.md

@@ -5,6 +5,7 @@ HeadraceError
 ├── Transient          the world is not ready (a store, the network): the same call again, a bounded number of times
 ├── ConfigurationError what a person wrote is wrong: said before anything opens, with the remedy
 ├── ContractError      a topic, schema or model package is not what was agreed
+│   └── OutOfMemory    a model asked for more memory than there is
 └── Fenced             another member took over: this process must end; its supervisor starts a fresh one
 
 Anything else is a defect: it ends the process, which restarts and reads again.
@@ -34,6 +35,10 @@ class ConfigurationError(HeadraceError):
 
 class ContractError(HeadraceError):
     """A topic, schema or model package is not what was agreed; the message names both sides."""
+
+
+class OutOfMemory(ContractError):
+    """A model asked for more memory than there is; with less to do at a time it may run."""
 
 
 class Fenced(HeadraceError):

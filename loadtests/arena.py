@@ -139,7 +139,7 @@ class Arena:
         project.publish(stream.labels(), "event_id", "labels")
         project.start("labels-0", HEADRACE_IDLE_AFTER_S="1")
         meter = Meter(project, "labels-0")
-        watched([meter], lambda newest: newest[0].records >= len(stream), 60 + len(stream) / 2_000, project.logs)
+        watched([meter], lambda newest: newest[0].records >= len(stream), 300 + len(stream) / 2_000, project.logs)
 
     def plan(self, project: Project) -> None:
         """Make the model the champion of a project."""

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.features.keyed_windows import EntityWindows, question_of, values_of
+from headrace.domain.features.keyed_windows import EntityWindows, question_of
+from headrace.domain.features.value_columns import values_of
 from headrace.domain.pipeline.spec import Pipeline
 from loadtests.arena import PARTITIONS, SERVING, Arena, alive, begin
 from loadtests.latency import await_rows
@@ -105,7 +106,8 @@ def held(pipeline: Pipeline, events: pa.RecordBatch) -> dict[str, dict[str, floa
             rows = place == partition
             windows = EntityWindows(question_of(view, lateness))
             mine = events.filter(pa.array(rows))
-            windows.fold_and_answer(mine[key], times[rows], values_of(view, mine), np.ones(int(rows.sum()), np.bool_))
+            values = values_of(view, mine, times[rows])
+            windows.fold_and_answer(mine[key], times[rows], values, np.ones(int(rows.sum()), np.bool_))
             windows.index.release(windows.windows.sweep())
             entries += int(windows.windows.lengths().sum())
             entities += len(windows.index)

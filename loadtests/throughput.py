@@ -91,7 +91,7 @@ def flow(
             assert status is None, f"{member} ended with {status}\n{project.logs()}"
         return all(newest[clock].records >= rows for clock in clocks)
 
-    watch = watched(meters, done, 60 + rows / 500, project.logs)
+    watch = watched(meters, done, 300 + rows / 500, project.logs)
     broker = cpu_seconds(ground.broker_pid) - broker
     found: dict[str, Any] = {}
     if beside is not None:

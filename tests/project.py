@@ -60,7 +60,7 @@ class Project(Members):
         )
         own = source.parent.parent / "schemas"
         (directory / "schemas").mkdir()
-        for schema in own.glob("*.avsc"):
+        for schema in (path for ending in ("avsc", "schema.json", "desc") for path in own.glob(f"*.{ending}")):
             shutil.copy(schema, directory / "schemas")
         if (topics_folder := source.parent.parent / "topics").is_dir():
             shutil.copytree(topics_folder, directory / "topics")

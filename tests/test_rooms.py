@@ -17,6 +17,7 @@ LARGE: Mapping[str, str] = {}
 FULL: Mapping[str, str] = {}
 """Folders with more than MOST_MODULES modules, and why."""
 TERMS = {
+    "feed": "no participle: a topic as its producer writes it",
     "packing": "the field's word for values laid side by side in bytes",
     "pairing": "the literature's word for two models on the same events",
     "provisioning": "what operators call the making of topics",
@@ -26,7 +27,10 @@ TERMS = {
     "wiring": "what joining parts by their constructors is called",
 }
 """Last words of names that end in -ing or -ed all the same, and why."""
-SHARED: Mapping[str, str] = {}
+SHARED: Mapping[str, str] = {
+    "Pipeline": "programs of others import the client's by this name; within the house it is the use case",
+    "Prediction": "programs of others are handed the client's; that of `labels` is a row's place in a layout",
+}
 """Classes whose name stands twice in the tree, and why."""
 
 

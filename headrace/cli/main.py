@@ -17,12 +17,13 @@ from headrace.operations.local.home import home
 
 # Names, modules and summaries stand here so that `headrace --help` need not import what the commands import.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("local.demo:demo", "Show the whole system at work on this machine, for a few minutes."),
+    "demo": ("local.demo:demo", "Show the loop at work on this machine: drift, retraining, release, roll-back."),
     "up": ("local.up:up", "Start a broker, stores and a pipeline's services in the background."),
     "down": ("local.up:down", "Drain and stop what `up` started."),
     "status": ("local.up:status", "Say what runs here: broker, stores and services."),
     "broker": ("local.broker:app", "The embedded broker and online store, without services."),
     "run": ("local.run:run", "Run services of a pipeline until they are stopped."),
+    "init": ("pipeline.init:init", "Propose a pipeline from a file of events, with the evidence for each line."),
     "check": ("pipeline.check:check", "Check a pipeline file: all its mistakes at once."),
     "topics": ("pipeline.topics:app", "The topics of a pipeline: what a broker lacks of them."),
     "schemas": ("pipeline.schemas:app", "The Avro schemas of a pipeline and their ids."),
@@ -41,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Figures of each model and arm: operational, quality, estimates, gaps.",
     ),
     "drift": ("models.drift:drift", "What is watched for drift, the evidence for changes, and incidents."),
+    "kpi": ("models.kpi:kpi", "How the rules over figures stand: ok, breached since when, or unknown because."),
     "retrain": ("models.retrain:retrain", "Ask for a training, and see why others were started or not."),
     "duel": ("models.duel:duel", "Compare two models on the same events, and say which is better."),
     "replay": ("models.replay:replay", "Score events of the past by a model, as it would have scored them then."),
@@ -53,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pipeline.watermark:watermark",
         "How far event time has come in each partition, and by which record.",
     ),
+    "revise": ("pipeline.revise:revise", "Turn a running pipeline into another, without a gap."),
     "repartition": (
         "pipeline.repartition:repartition",
         "Move a pipeline's state to where keys belong after topics grew.",

@@ -62,10 +62,8 @@ def channel_of(contracts: Contracts, topic: str) -> Channel:
     Raises:
         ConfigurationError: the pipeline has no such topic; says which it has.
     """
-    prefix = f"{contracts.pipeline.name}."
-    logical = topic.removeprefix(prefix)
-    subjects = contracts.schemas
-    known = [subject.removeprefix(prefix).removesuffix("-value") for subject in subjects]
+    known = contracts.topics
+    logical = next((each for each, name in known.items() if name == topic), topic)
     if logical not in known:
         raise ConfigurationError(f"{contracts.pipeline.name} has no topic {topic}: {closest(logical, known)}")
     return contracts.channel(logical)

@@ -24,6 +24,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "late": "late events answered and not folded",
         "behind": "events too late for views of other entities, which were not told",
         "out_of_order": "events out of order by more than the delay of a view, which others may have missed",
+        "deleted": "deletions and tombstones of a producer's topic left out",
+        "other_record": "records of other subjects in a producer's topic left out",
     },
     "headrace_dead_letters_total": {"": "records refused, for {}"},
     "headrace_rule_findings_total": {"": "values against a rule that went on, for {}"},

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.settings import Settings
@@ -32,6 +33,7 @@ class ServiceEntry:
         reads: logical names of the topics that its group reads, in the order of its `inputs`.
         writes: those that it may write, beside dead letters and (with state) checkpoints.
         facts: compacted topics that every member reads whole.
+        aside: topics that are read without the group: by jobs of the service, or whole now and then.
         state: what it remembers, in memory and in checkpoints; empty for nothing.
         store: whether it needs the online store.
         models: whether it opens models of the model store.
@@ -39,6 +41,7 @@ class ServiceEntry:
         dark: whether nobody who waits for an answer notices when it is slow or away.
         asked: whether a pipeline has work for it.
         port: where its container answers probes and scrapers.
+        profile: of compose, where it has work for few pipelines alone: it is not started without.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ServiceEntry:
     reads: tuple[str, ...]
     writes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     state: str = ""
     store: bool = False
     models: bool = False
@@ -53,6 +57,7 @@ class ServiceEntry:
     dark: bool = False
     asked: Callable[[Pipeline], bool] = lambda _: True
     port: int = 9100
+    profile: str = ""
 
     @property
     def module(self) -> str:
@@ -77,7 +82,8 @@ class ServiceEntry:
     def groups(self, pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """(name behind the pipeline's, view or "", logical topics that it reads) of its consumer groups."""
         if self.reads != (EACH_VIEW,):
-            yield self.name, "", self.reads
+            feeds = (EVENTS_FEED, LABELS_FEED)
+            yield self.name, "", tuple(topic for topic in self.reads if topic not in feeds or topic in pipeline.feeds)
             return
         for view in pipeline.foreign_views:
             yield f"{self.name}.{view.name}", view.name, (f"view.{view.name}",)
@@ -87,10 +93,19 @@ SERVICES: Mapping[str, ServiceEntry] = {
     entry.name: entry
     for entry in (
         ServiceEntry(
+            "intake",
+            "IntakeSettings",
+            reads=(EVENTS_FEED, LABELS_FEED),
+            writes=("events", "labels"),
+            asked=lambda pipeline: bool(pipeline.feeds),
+            profile="feeds",
+        ),
+        ServiceEntry(
             "enrich",
             "EnrichSettings",
             reads=("events",),
             writes=("features", EACH_VIEW, "exchange"),
+            facts=("revisions",),
             state="windows of entities",
             store=True,
         ),
@@ -151,6 +166,7 @@ SERVICES: Mapping[str, ServiceEntry] = {
             reads=("outcomes", "control", "plans", "release-parts"),
             writes=("release-parts", "control", "ledger"),
             facts=("plans",),
+            aside=("ledger",),
             state="releases, and the end of the ledger",
         ),
         ServiceEntry(
@@ -158,10 +174,20 @@ SERVICES: Mapping[str, ServiceEntry] = {
             "RetrainSettings",
             reads=("control",),
             writes=("control",),
+            aside=("outcomes", "plans"),
             models=True,
             trains=True,
             dark=True,
             asked=lambda pipeline: pipeline.retrain is not None or pipeline.release is not None,
+        ),
+        ServiceEntry(
+            "kpi",
+            "KpiSettings",
+            reads=("scorecards", "drift", "dead-letters", "predictions", "kpi-parts"),
+            writes=("kpi-parts", "kpis", "control"),
+            state="figures that rules are about, and what was told",
+            dark=True,
+            asked=lambda pipeline: bool(pipeline.kpis),
         ),
         ServiceEntry(
             "notify",
@@ -184,7 +210,7 @@ def needed(pipeline: Pipeline) -> tuple[str, ...]:
 def inputs(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     """The topics that each consumer group of a pipeline reads, by the group's name."""
     return {
-        f"{pipeline.name}.{group}": tuple(f"{pipeline.name}.{topic}" for topic in topics)
+        f"{pipeline.name}.{group}": tuple(map(pipeline.topic, topics))
         for name in needed(pipeline)
         for group, _, topics in SERVICES[name].groups(pipeline)
     }

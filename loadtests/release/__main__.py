@@ -57,12 +57,12 @@ Wide margins are reached before 1,000 pairs of scores are known, so bets allow f
 bet of the grid is 0.32 deviations: what takes some hundred events can take twice as many as it might.
 
 ## What it costs
-{cost:.0f} ns of CPU time an event, both sides, eight bets each.
+{cost:.0f} ns of CPU time an event, both sides, eight bets each, with the logarithm of each side after each event.
 
 In a stream ([ADR 41](adr/0041-evidence-is-a-fold-of-outcomes.md)), all in, of {partitions} partitions in batches of
 {batch:,} outcomes: stage one reads outcomes and packs rows, stage two unpacks them, brings them into order, pairs
-them, takes pairs in and tells looks every {minutes} minutes of stream time. Every event is answered by a champion
-and by each candidate.
+them, takes pairs in and tells looks every {minutes} minutes of stream time, as rows that the machine decides on. Every
+event is answered by a champion and by each candidate.
 
 {stream}"""
 
@@ -90,9 +90,10 @@ best fixed bet takes, about. Beside it the upper 95% bound of how often such a c
 
 {harm}
 ## Harm that begins late
-A candidate as good as the champion until it is promoted, and harmful from the event of its promotion on: the
-evidence that it was good has to be made up for first, as evidence is never begun anew. Median of events until the
-roll-back, in {late_runs} rollouts, beside that of a candidate which harms from the start.
+A candidate as good as the champion until it is promoted, and harmful from the event of its promotion on: bets on harm
+are shared out anew then, of what they hold by then. Median of events until the roll-back, in {late_runs} rollouts, in
+brackets as a share of log(1 / alpha) / g; beside it that of a candidate which harms from the start. Its scores after
+the promotion are not known before their labels.
 
 {late}
 ## Many small steps

@@ -23,6 +23,7 @@ from loadtests.release.rollouts import (
     HARMFUL,
     STRIKES,
     daily_z_test,
+    promoted_trace,
     struck,
     trace,
     upper_bound,
@@ -72,10 +73,19 @@ def _names(count: int) -> tuple[str, ...]:
 
 def rollout(columns: tuple[Floats, Floats, Floats], margin: Margin, rules: Release = RULES) -> RolloutOutcome:
     """A release on so many events, looked at after each of them."""
-    state = begun()
-    active, count = state.active, len(columns[2])
+    found = decided(*trace(columns, margin), rules)
+    at = found.champion
+    if at is None:
+        return found
+    rest = columns[0][at:], columns[1][at:], columns[2][at:]
+    return decided(*promoted_trace(columns, at, rest, margin), rules)
+
+
+def decided(harm: Floats, safety: Floats, rules: Release) -> RolloutOutcome:
+    """What the machine makes of evidence, looked at after each event."""
+    state, count = begun(), len(harm)
+    active = state.active
     assert active is not None, "it has begun"
-    harm, safety = trace(columns, margin)
     numbers = np.arange(1, count + 1)
     rows = PairedRows("", 0, active.identity, _names(count), numbers * EVERY, numbers, harm[:, None], safety[:, None])
     found = {each.finding.type: each.finding.events for each in decide(state, rows, rules)[1]}
@@ -133,8 +143,10 @@ def harm_found(kind: str, noise: float, runs: int) -> HarmFound:
     return HarmFound(median, median / usual, upper_bound(champions, runs))
 
 
-def late_harm(kind: str, noise: float, runs: int) -> tuple[float, float]:
-    """Events until harm is put back that begins with the promotion, and that of one that harms from the start."""
+def late_harm(kind: str, noise: float, runs: int) -> tuple[float, float, float]:
+    """Events until harm is put back that begins with the promotion, that over what the best fixed bet takes, and the
+    events of one that harms from the start.
+    """
     rules = replace(RULES, guard=1_000 * DAY)
     mean, deviation = beyond(kind, noise, RULES.margin_share)
     usual = int(-math.log(RULES.alpha) * 2 * (deviation**2 + mean**2) / mean**2)
@@ -146,10 +158,11 @@ def late_harm(kind: str, noise: float, runs: int) -> tuple[float, float]:
         if first.champion is None:
             continue
         bad = models(draw, kind, noise, 12 * usual + 400)
-        both = tuple(np.concatenate([a[: first.champion], b]) for a, b in zip(good, bad, strict=True))
-        found = rollout((both[0], both[1], both[2]), Margin(RULES.margin_share), rules)
+        found = decided(*promoted_trace(good, first.champion, bad, Margin(RULES.margin_share)), rules)
+        assert found.champion == first.champion, "what comes later changes nothing before"
         needed.append(math.inf if found.rolled_back is None else float(found.rolled_back - first.champion))
-    return float(np.median(needed)), harm_found(kind, noise, runs).events
+    median = float(np.median(needed))
+    return median, median / usual, harm_found(kind, noise, runs).events
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +271,7 @@ def steps_table(runs: int) -> str:
 def late_table(runs: int) -> str:
     """How soon harm is put back that begins with the promotion."""
     rows = []
-    for kind, noise in (("balanced", 0.8), ("balanced", 1.5), ("rare", 1.5)):
-        late, early = late_harm(kind, noise, runs)
-        rows.append([kind, f"{noise:g}", f"{late:,.0f}", f"{early:,.0f}", f"{late / early:.1f}"])
+    for kind, noise in (("balanced", 0.8), ("balanced", 1.5), ("balanced", 2.5), ("rare", 1.5), ("rare", 2.5)):
+        late, ratio, early = late_harm(kind, noise, runs)
+        rows.append([kind, f"{noise:g}", f"{late:,.0f} ({ratio:.2f})", f"{early:,.0f}", f"{late / early:.1f}"])
     return markdown(["events", "noise", "from the promotion", "from the start", "times"], rows)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.plans.plans import CHAMPION
 from headrace.domain.records.outcome_parts import OutcomePartition, pack, unpack
-from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceQuestion
-from headrace.domain.release.margin import Margin
+from headrace.domain.release.evidence.evidence_fold import EvidenceFold
+from headrace.domain.release.looks import questions, rows_of_looks
+from headrace.domain.release.states import Candidate, ModelRelease, Stage
 from headrace.streaming.records.batch import Batch
 from loadtests.drift.figures import markdown
 from loadtests.release.simulated_pairs import models
@@ -64,12 +65,22 @@ def batches(events: int, candidates: int, per_day: int) -> Iterator[tuple[int, B
             yield number, Batch("outcomes", columns, pa.nulls(count, pa.binary()), here, offsets, nothing)
 
 
+def release(number: int) -> ModelRelease:
+    """Of a candidate in the dark, beside a champion."""
+    candidate, champion = (Candidate("m", str(each), f"sha256:{each:064}", "") for each in (number, 0))
+    return ModelRelease(number, candidate, Stage.SHADOW, margin_share=0.05, champion=champion.arm(CHAMPION))
+
+
 def costs(events: int = 400_000, candidates: int = 1, per_day: int = 100_000) -> dict[str, float]:
-    """Nanoseconds of CPU time, all in: of stage one a row, of stage two an event and candidate; and bytes a row."""
+    """Nanoseconds of CPU time, all in: of stage one a row, of stage two an event and candidate, up to the rows that the
+    machine decides on; and bytes a row.
+    """
     told = list(batches(events, candidates, per_day))
     fold = EvidenceFold()
-    for number in range(candidates):
-        fold.begin(f"c{number}", EvidenceQuestion(f"sha256:{number + 1:064}", f"sha256:{0:064}", Margin(0.05)))
+    releases = [release(number + 1) for number in range(candidates)]
+    asked = {name: question for each in releases for name, question in questions(each).items()}
+    for name, question in asked.items():
+        fold.begin(name, question)
     partitions = [OutcomePartition(JOINS) for _ in range(PARTITIONS)]
     first = second = size = 0.0
     for number, batch in told:
@@ -78,11 +89,13 @@ def costs(events: int = 400_000, candidates: int = 1, per_day: int = 100_000) ->
         half = time.process_time()
         part, read = unpack(payload), partitions[number]
         given = number, read.next_offset, read.progress(False), False, PARTITIONS, part.digests, part.rows
-        deque(fold.take(*given), 0)
+        if looks := [*fold.take(*given)]:
+            for each in releases:
+                rows_of_looks(each, looks, 0)
         first += half - begun
         second += time.process_time() - half
         size += len(payload)
-    taken = sum(fold.standing(f"c{number}").moments.events for number in range(candidates))
+    taken = sum(fold.standing(name).moments.events for name in asked)
     rows = events * (1 + candidates)
     return {"row": 1e9 * first / rows, "event": 1e9 * second / max(taken, 1), "bytes": size / rows}
 

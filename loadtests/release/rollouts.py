@@ -63,6 +63,20 @@ def trace(columns: tuple[Floats, Floats, Floats], margin: Margin, foreseen: bool
     return evidence.take(*columns)
 
 
+def promoted_trace(
+    before: tuple[Floats, Floats, Floats], promoted: int, after: tuple[Floats, Floats, Floats], margin: Margin
+) -> tuple[Floats, Floats]:
+    """The same of a model that is promoted after so many of the events `before`, whose scores are known before their
+    labels; what comes `after` is known as it comes. Bets on harm are shared out anew between.
+    """
+    evidence = PairedEvidence(margin)
+    evidence.foresee(*before[:2])
+    first = evidence.take(*(column[:promoted] for column in before))
+    evidence.rebalance()
+    second = evidence.take(*after)
+    return np.append(first[0], second[0]), np.append(first[1], second[1])
+
+
 def false_statements(kind: str, noise: float, runs: int) -> FalseStatements:
     """Rollouts in which the candidate loses by exactly the margin more, so that neither statement is so.
 

@@ -93,6 +93,7 @@ def _change(change: ColumnChange, effect: float | None) -> dict[str, object]:
         "began": None if began is None or began.time == NEVER else began.time,
         "events": None if began is None else began.events,
         "earlier": began is not None and began.earlier,
+        **({"levels": list(change.levels)} if change.levels else {}),
         "edges": None if change.edges is None else [_short(edge) for edge in change.edges.tolist()],
         "cyclic": change.cyclic,
         "reference": [_short(share) for share in change.reference.tolist()],

@@ -63,7 +63,7 @@ class Watcher(Service):
             ContractError where there is none.
         parts, records, control: schemas of the topics written.
         publish_s: seconds between two publications of how everything stands.
-        idle_after_s: seconds at its end after which a partition holds nothing back.
+        idle_after_s: seconds at its end after which a partition is idle; see `SourceMarks`.
         figures: metrics.
     """
 
@@ -88,7 +88,7 @@ class Watcher(Service):
         self._control = ControlRecords(pipeline.name, control, self._standing.effect)
         self._publish_s = publish_s
         self._figures = figures
-        self._notices = IdleNotices(idle_after_s, float("inf"))
+        self._notices = IdleNotices(idle_after_s, idle_after_s / 2)
         self._known: dict[tuple[str, ModelIdentity], WatchedColumns | None] = {}
         self._counts: Mapping[str, int] = {}
         self._sources: dict[int, RowsPartition | RefusedPartition] = {}
@@ -130,7 +130,7 @@ class Watcher(Service):
         if batch.topic != REFUSED:
             for model, _ in models_of(batch.columns):
                 self._watched(batch.topic, model)
-        return Output(tuple(self._told(batch.slice(rows), partition) for partition, rows in batch.runs()))
+        return Output(tuple(self._told(batch.slice(rows), partition, now) for partition, rows in batch.runs()))
 
     def replay(self, batch: Batch) -> None:
         """Fold without telling anything."""
@@ -144,12 +144,12 @@ class Watcher(Service):
             else:
                 source.advance(batch.slice(rows))
 
-    def _told(self, batch: Batch, partition: int) -> Emit:
+    def _told(self, batch: Batch, partition: int, now: float) -> Emit:
         """What rows of one partition mean to who watches all."""
         source, number = self._source(partition), unslot(partition)[1]
         self._notices.forget(partition)
         if isinstance(source, RefusedPartition):
-            return self._emit(partition, source, False, source.advance(batch, number))
+            return self._emit(partition, source.advance(batch, number), now)
         progress = source.advance(batch)
         rows: dict[ModelIdentity, ModelRows] = {}
         counted = judged(batch.columns) if batch.topic == OUTCOMES else None
@@ -166,31 +166,26 @@ class Watcher(Service):
                 places, values = watched.read_with_losses(columns)
                 here = np.full(len(at), number)
                 rows[model] = ModelRows(progress[at], here, batch.offset[at], places, values)
-        return self._emit(partition, source, False, rows)
+        return self._emit(partition, rows, now)
 
-    def _emit(
-        self,
-        partition: int,
-        source: RowsPartition | RefusedPartition,
-        idle: bool,
-        rows: Mapping[ModelIdentity, ModelRows],
-    ) -> Emit:
+    def _emit(self, partition: int, rows: Mapping[ModelIdentity, ModelRows] | None, seen: float) -> Emit:
+        """`rows`: None of one that is idle; `seen`: seconds of the clock, when it was at its end, or these are told."""
         place, number = unslot(partition)
-        topic = self.inputs[place]
+        topic, source = self.inputs[place], self._source(partition)
+        told = {} if rows is None else rows
         row = {
             "source": topic,
             "source_partition": number,
             "next_offset": source.next_offset,
             "progress": source.progress,
-            "idle": idle,
-            "models": [model._asdict() for model in rows],
+            "idle": rows is None,
+            "models": [model._asdict() for model in told],
             "partitions": max(self._counts[topic], number + 1),
-            "payload": drift_parts.pack(rows),
+            "seen": int(seen * 1000),
+            "payload": drift_parts.pack(told),
         }
-        columns = pa.RecordBatch.from_pylist([row], schema=self._parts)
-        return Emit(
-            PARTS, columns, pa.array([f"{topic}/{number}"]), np.array([partition], np.int32), np.zeros(1, np.int32)
-        )
+        columns, key = pa.RecordBatch.from_pylist([row], schema=self._parts), pa.array([f"{topic}/{number}"])
+        return Emit(PARTS, columns, key, np.array([partition], np.int32), np.zeros(1, np.int32))
 
     def _watched(self, stream: str, model: ModelIdentity) -> WatchedColumns | None:
         """What is watched of a model; None of one whose package is no good."""
@@ -205,8 +200,8 @@ class Watcher(Service):
 
     def _fold(self, batch: Batch) -> tuple[Steps, list[HarmProof], tuple[Reject, ...]]:
         """Watch what was told: steps of incidents, what is proved of their harm, and what nobody can have told."""
-        reached = batch.columns["progress"].cast(pa.int64()).to_pylist()
-        told = batch.columns.drop_columns(["progress"]).to_pylist()  # each is of many rows
+        reached, seen = (batch.columns[name].cast(pa.int64()).to_pylist() for name in drift_parts.CLOCKS)
+        told = batch.columns.drop_columns([*drift_parts.CLOCKS]).to_pylist()  # each is of many rows
         rejects: list[Reject] = []
         parts: list[Acceptance | dict[ModelIdentity, ModelRows] | None] = []
         for at, row in enumerate(told):  # before anything changes: a package may be out of reach
@@ -216,15 +211,20 @@ class Watcher(Service):
                 parts.append(None)
                 rejects.append(Reject(int(batch.partition[at]), int(batch.offset[at]), "payload", str(error)))
         found: Steps = []
-        for row, part, time in zip(told, parts, reached, strict=True):
+        stood = self._stood()
+        for row, part, *times in zip(told, parts, reached, seen, strict=True):
             if isinstance(part, Acceptance):
                 found += self._watched_rows()
                 found += self._decided(part)
             elif part is not None:
-                found += self._take(row, part, time)
+                found += self._take(row, part, *times)
         found += self._watched_rows()
-        self._dirty = True
+        self._dirty |= bool(found) or self._stood() != stood
         return found, [*self._harm.take(found, self._watches or {})], tuple(rejects)
+
+    def _stood(self) -> list[tuple[int, int]]:
+        """How many rows were watched, and how many wait, by stream."""
+        return [(watch.rows, len(watch.merge)) for watch in (self._watches or {}).values()]
 
     def _read(self, row: Mapping[str, Any]) -> Acceptance | dict[ModelIdentity, ModelRows]:
         """What a part has. Raises ContractError where it is damaged, and Transient while a package cannot be had."""
@@ -236,7 +236,7 @@ class Watcher(Service):
                 self._watched(row["source"], model)
         return drift_parts.unpack(models, row["payload"])
 
-    def _take(self, row: Mapping[str, Any], part: dict[ModelIdentity, ModelRows], time: int) -> Steps:
+    def _take(self, row: Mapping[str, Any], part: dict[ModelIdentity, ModelRows], time: int, seen: int) -> Steps:
         """Take a part up. What is refused is watched at once: its order among the parts of other streams counts."""
         stream = row["source"]
         watch, refused = self._watch(stream), self._watch(REFUSED)
@@ -247,7 +247,7 @@ class Watcher(Service):
             found += self._watched_stream(stream)
             watch.merge.marks.grow(partitions)
         all_awake = watch.merge.marks.all_awake
-        fresh = watch.merge.take(*mark, self._fitting(stream, part))
+        fresh = watch.merge.take(*mark, self._fitting(stream, part), seen)
         if not (all_awake and watch.merge.marks.all_awake):  # who comes first decides then, wherever batches are cut
             found += self._watched_stream(stream)
         if watch is refused:
@@ -319,7 +319,9 @@ class Watcher(Service):
         watched = self._watched(stream, model)
         if watched is None:
             return None
-        return ModelMonitor(watched.names, watched.profiles, least, watched.weights(), watched.proved)
+        return ModelMonitor(
+            watched.names, watched.profiles, least, watched.weights(), watched.proved, watched.categories
+        )
 
     def _losses(self, stream: str, model: ModelIdentity) -> LossWatch | None:
         watched = None if stream == REFUSED else self._watched(stream, model)
@@ -328,13 +330,14 @@ class Watcher(Service):
     # ---- how everything stands -----------------------------------------------------------------------------------
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
-        """Say who is idle, and how everything stands, every `publish_s`."""
+        """Say who is idle, again and again, and how everything stands, every `publish_s` where that changed."""
         ours = {partition: quiet for partition, quiet in at_end.items() if partition in self._sources}
-        emits = [self._emit(partition, self._sources[partition], True, {}) for partition in self._notices.due(ours)]
+        emits = [self._emit(partition, None, ours[partition].until) for partition in self._notices.due(ours)]
         if self._watches is not None and self._dirty and now >= self._due:
             self._due, self._dirty = now + self._publish_s, False
             emits += self._standing.emit(self._watches, self._harm.cases.cases, now, self._here)
-        return Output(tuple(emits), unfinished=self._dirty)
+        behind = any(watch.merge.marks.behind for watch in (self._watches or {}).values())
+        return Output(tuple(emits), unfinished=self._dirty or behind)
 
     # ---- state comes and goes ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from headrace.columnar import packing
 from headrace.domain.records.drift_parts import NAMES, Ints, ModelRows, columns_of, joined, rows_of
 from headrace.domain.records.watched_columns import ModelIdentity
 from headrace.streaming.watermarks.event_time import NEVER
-from headrace.streaming.watermarks.source_marks import SourceMarks
+from headrace.streaming.watermarks.source_marks import UNSEEN, SourceMarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +37,8 @@ class DueRows:
 
 class SourceMerge:
     """Rows wait until no source can tell an earlier one: they are given by how far time had come in their partition
-    before each, those of the same time by partition and offset. A source that is idle is not waited for; what it tells
-    later comes when it does.
+    before each, those of the same time by partition and offset. A source that is idle is not waited for, once it is
+    proven to have told what was written by then (see `SourceMarks`); what it tells later comes when it does.
     """
 
     def __init__(self) -> None:
@@ -51,12 +51,21 @@ class SourceMerge:
         return sum(len(rows) for several in self._waiting.values() for rows in several)
 
     def take(
-        self, source: int, next_offset: int, progress: int, idle: bool, rows: Mapping[ModelIdentity, ModelRows]
+        self,
+        source: int,
+        next_offset: int,
+        progress: int,
+        idle: bool,
+        rows: Mapping[ModelIdentity, ModelRows],
+        seen: int = UNSEEN,
     ) -> int:
         """Take up what a source tells: rows below `next_offset`, after which its time is at `progress`; what it told
         before is left out. How many of the rows are new.
+
+        Args:
+            seen: by the clock, when it was last seen at its end, or when these rows were sent on.
         """
-        known = self.marks.take(source, next_offset, progress, idle)
+        known = self.marks.take(source, next_offset, progress, idle, seen)
         if known is None:
             return 0
         count = 0

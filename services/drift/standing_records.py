@@ -20,8 +20,8 @@ from services.drift.metrics import DriftMetrics
 from services.drift.stream_watch import Monitor, StreamWatch
 
 UNTOLD: dict[str, Any] = {
-    "events": 0, "evidence": 0.0, "learnt": None, "divergence": 0.0, "edges": [], "reference": [], "recent": [],
-    "effect": None, "harm": None,
+    "events": 0, "evidence": 0.0, "learnt": None, "divergence": 0.0, "edges": [], "levels": [],
+    "reference": [], "recent": [], "effect": None, "harm": None,
 }  # fmt: skip  # one column's worth
 """What a record says that is of no values."""
 Watched = Callable[[str, ModelIdentity], WatchedColumns | None]
@@ -127,6 +127,7 @@ def _said(each: ColumnStanding) -> dict[str, Any]:
         "learnt": each.learning,
         "divergence": each.divergence,
         "edges": [] if each.edges is None else each.edges.tolist(),
+        "levels": list(each.levels),
         "reference": each.reference.tolist(),
         "recent": each.recent.tolist(),
     }

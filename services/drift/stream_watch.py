@@ -114,7 +114,8 @@ class StreamWatch:
             if low in days:
                 yield from self._accept_old(days[low])
             ends = [*days, *(last.number + FORGOTTEN + 1 - begun for last in self._last.values())]
-            high = min([count, *(end for end in ends if end > low)])
+            # No more at once: a model may have its last row among these, however many have their turn.
+            high = min([count, low + FORGOTTEN, *(end for end in ends if end > low)])
             yield from self._watch([each.between(low, high) for each in due], begun)
             self.rows, low = begun + high, high
             yield from self._forget()

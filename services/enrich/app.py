@@ -21,7 +21,7 @@ def build(settings: EnrichSettings, contracts: Contracts | None = None, store: S
     writes = ["features", *(f"view.{view.name}" for view in pipeline.foreign_views)]
     if pipeline.label_views:
         writes.append("exchange")
-    wiring = contracts.wiring("enrich", settings, "events", writes)
+    wiring = contracts.wiring("enrich", settings, "events", writes, ["revisions"], revision=pipeline.revision)
     metrics = Metrics()
     if store is None:
         store = open_store(settings.redis.get_secret_value()) if pipeline.foreign_views else MemoryStore()

@@ -152,7 +152,7 @@ def _read_by(pipeline: Pipeline) -> tuple[str, ...]:
     """What the pipeline reads of an event, but for its id."""
     read = {pipeline.events.time, pipeline.events.key, *(f.name for f in pipeline.event_fields)}
     for view in pipeline.views.values():
-        read |= {*view.fields, *([] if view.key is None else [view.key])}
+        read |= {*view.fields, *view.keys}
         read |= {name for expression in view.expressions.values() for name in expression.fields}
     return tuple(sorted(read - {pipeline.events.id}))
 

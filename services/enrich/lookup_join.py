@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
+from headrace.domain.features.entities import entities_in_view
 from headrace.domain.features.keyed_windows import Features, question_of
 from headrace.domain.features.label_aggregates import LabelQuestion, label_question_of
 from headrace.domain.features.sliding_windows import Question
@@ -244,7 +245,7 @@ class Lookups:
             ages = np.maximum(ages, late)
         nobody = which == len(packed)
         return _Read(
-            Timelines([*packed, None], len(view.fields), 0 if labels is None else labels.columns),
+            Timelines([*packed, None], len(view.values), 0 if labels is None else labels.columns),
             which,
             pa.array(np.maximum(ages, 0), mask=nobody),
             self._questions[view.name],
@@ -307,7 +308,7 @@ class Lookups:
                 why = "the online store lost one of its partitions, views writes it again" if lost else told_nothing
                 yield np.ones(len(asking.batch), np.bool_), f"{name}: {why}"
                 return
-            named = asking.batch.columns.column(view.key).is_valid().to_numpy(zero_copy_only=False)
+            named = entities_in_view(asking.batch.columns, view).is_valid().to_numpy(zero_copy_only=False)
             yield self._entries_behind(view, asking, told) & named, f"{name}: views is behind with entries"
             if told.labels is not None:
                 how = "labels has told nothing yet" if told.labels.alive == NEVER else "labels or views is behind"

@@ -6,27 +6,33 @@ entity, are remembered by all partitions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.features.redistribution import Columns, homes_of, joined, taken
+from headrace.domain.features.redistribution import Columns, homes_of, joined, names_in, taken
 from headrace.streaming.watermarks.event_time import FIRM
 from services.enrich.duplicates import STATE as IDS
 
 
-def moved_events(states: Sequence[Columns], partitions: int, whole_keys: bool) -> list[bytes]:
+def moved_events(
+    states: Sequence[Columns], partitions: int, whole_keys: bool, parts: Mapping[str, int] | None = None
+) -> list[bytes]:
     """Snapshots of `enrich`, from those of the partitions that there were, for so many.
 
     Args:
         states: unpacked snapshots, in the order of partitions.
         partitions: that there are now.
+        parts: of views that several fields key, which of them keys the events.
         whole_keys: whether entities are whole numbers, which state keeps as eight bytes.
     """
     views = sorted({name.partition(".")[0] for state in states for name in state if "." in name})
     homes = {
-        view: [homes_of(packing.beneath(state, f"{view}."), partitions, whole_keys) for state in states]
+        view: [
+            homes_of(packing.beneath(state, f"{view}."), partitions, whole_keys, (parts or {}).get(view))
+            for state in states
+        ]
         for view in views
     }
     clock = min((state["clock"] for state in states), key=lambda state: int(state[FIRM]))
@@ -36,11 +42,13 @@ def moved_events(states: Sequence[Columns], partitions: int, whole_keys: bool) -
         next_offset = int(states[partition]["enrich"][-1]) if partition < len(states) else 0
         columns: dict[str, packing.Column] = {"enrich": np.array([next_offset]), "clock": clock, **ids}
         for view in views:
-            parts = [
+            moved = [
                 taken(packing.beneath(s, f"{view}."), home == partition)
                 for s, home in zip(states, homes[view], strict=True)
             ]
-            columns |= {f"{view}.{name}": column for name, column in joined(parts).items()}
+            columns |= {f"{view}.{name}": column for name, column in joined(moved).items()}
+            named = names_in([packing.beneath(state, f"{view}.") for state in states])
+            columns |= {f"{view}.{name}": column for name, column in named.items()}
             columns[f"{view}.watermark"] = np.array([min(int(state[f"{view}.watermark"][0]) for state in states)])
         found.append(packing.pack(columns))
     return found

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.features.keyed_windows import values_of
+from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.value_columns import values_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.exchange import Labelled, exchanges
@@ -16,7 +17,7 @@ from headrace.streaming.records.batch import Emit
 from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
-from services.enrich.event_gate import Passed, entities_of
+from services.enrich.event_gate import Passed, entities_of, text_of
 from services.enrich.lookup_join import needed
 from services.enrich.state import PartitionState
 
@@ -63,10 +64,9 @@ class ViewRepartition:
             mark[rows] = places[partition]
         emits, named = [], {}
         for view in self._foreign:
-            assert view.key is not None, "an entity view has a key"
             marks = [self._mark(view, partition, states[partition], time) for partition, time in written.items()]
-            entities = named[view.name] = entities_of(good.columns, view.key)
-            entries = Entries(entities, times, good.offset, values_of(view, good.columns), mark)
+            entities = named[view.name] = text_of(entities_in_view(good.columns, view))
+            entries = Entries(entities, times, good.offset, values_of(view, good.columns, times), mark)
             known = ~untold & entities.is_valid().to_numpy(zero_copy_only=False)
             if view.folds_labels:
                 known &= ~passed.again

@@ -59,7 +59,9 @@ def _windows(to: Move, left: Left, pipeline: Pipeline) -> None:
         at, admitted = high, {}
     schema = channel.codec.reader.arrow
     whole = pa.types.is_integer(schema.field(pipeline.events.key).type)
-    for number, snapshot in enumerate(moved_events(states, now, whole)):
+    key = pipeline.events.key
+    parts = {view.name: view.keys.index(key) for view in pipeline.own_views if len(view.keys) > 1}
+    for number, snapshot in enumerate(moved_events(states, now, whole, parts)):
         to.write(left, channel, number, at[number], snapshot, admitted.get(number))
 
 

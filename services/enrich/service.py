@@ -9,15 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.columnar import packing
-from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of, values_of
+from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of
+from headrace.domain.features.value_columns import names_of, values_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.view_changelog import EXCHANGE
+from headrace.domain.revisions.revision import Revisions, digest_of
 from headrace.errors import ContractError
 from headrace.stores.online import Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output
-from headrace.streaming.task.service import Service
+from headrace.streaming.task.service import Service, Succession
 from headrace.streaming.watermarks.event_time import NEVER, Clock
 from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.duplicates import MOST, Ids, taken_out
@@ -49,6 +52,7 @@ class Enrich(Service):
 
     inputs = ("events",)
     answers = ("features",)
+    facts = ("revisions",)
 
     def __init__(
         self, pipeline: Pipeline, store: Store, ahead_ms: int = DAY, figures: EnrichMetrics | None = None
@@ -72,6 +76,20 @@ class Enrich(Service):
         self._trouble: str | None = None
         self._figures = figures
         self._states: dict[int, PartitionState] = {}
+        self._revisions, self._digest = Revisions(pipeline.name), digest_of(pipeline)
+        self._succession: Succession | None = None
+
+    @property
+    def succession(self) -> Succession:
+        """See `Service`; ContractError where the pipeline's revision is none that may run."""
+        if self._succession is None:
+            self._succession = self._revisions.succession(self.pipeline.revision, self._digest)
+        return self._succession
+
+    def learn(self, facts: Batch, now: float) -> None:
+        """Take up revisions of the pipeline."""
+        self._revisions.take(facts.columns.to_pylist())
+        self._succession = None
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
@@ -179,19 +197,20 @@ class Enrich(Service):
         if carried := [f.name for f in self.pipeline.event_fields]:
             record["event"] = pa.StructArray.from_arrays([columns.column(name) for name in carried], names=carried)
         ages: dict[str, pa.Array] = {}
-        for view in self.pipeline.views.values():
-            if view.kind == "calendar":
-                features = {name: e.evaluate(columns, times) for name, e in view.expressions.items()}
-            elif view in self._foreign:
-                features, ages[f"{view.name}_age"] = lookup.features(view, times)
-            else:
-                parts = [part[view.name] for part in folded]
-                features = parts[0]
-                if len(parts) > 1:
-                    features = {name: np.concatenate([part[name] for part in parts]) for name in features}
-            kinds = self._kinds[view.name]
-            arrays = [_array(features[name], kind) for name, kind in kinds.items()]
-            record[view.name] = pa.StructArray.from_arrays(arrays, names=list(kinds))
+        found: dict[str, Columns] = {}
+        for view in self._foreign:
+            found[view.name], ages[f"{view.name}_age"] = lookup.features(view, times)
+        for view in self._own:
+            parts = [part[view.name] for part in folded]
+            found[view.name] = parts[0]
+            if len(parts) > 1:
+                found[view.name] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for view in self.pipeline.calendar_views:  # They read the others, and those before them.
+            known = {f"{other}.{name}": values for other, own in found.items() for name, values in own.items()}
+            found[view.name] = {name: e.evaluate(columns, times, known) for name, e in view.expressions.items()}
+        for name, kinds in self._kinds.items():
+            arrays = [_array(found[name][column], kind) for column, kind in kinds.items()]
+            record[name] = pa.StructArray.from_arrays(arrays, names=list(kinds))
         return Emit("features", pa.RecordBatch.from_pydict(record | ages), entity, batch.partition)
 
     def _fold(self, batch: Batch, times: Ints, answered: bool) -> Iterator[dict[str, Columns]]:
@@ -211,10 +230,10 @@ class Enrich(Service):
                 state.fresh = least if state.fresh is None else min(least, state.fresh)
             last = int(batch.offset[rows.stop - 1])
             state.waiting = {offset: least for offset, least in state.waiting.items() if offset > last}
-            entities = columns.column(events.key)
             features: dict[str, Columns] = {}
             for view in self._own:
-                values = values_of(view, columns)
+                values = values_of(view, columns, at)
+                entities = entities_in_view(columns, view)
                 answers = state.views[view.name].fold_and_answer(entities, at, values, ~late, firm)
                 features[view.name] = self._features[view.name].of(answers)
             yield features
@@ -230,7 +249,8 @@ class Enrich(Service):
         """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
         lateness = self.pipeline.events.allowed_lateness
         ids = Ids(self.pipeline.events.repeats_within, keeps=self._keeps)
-        state = PartitionState({view.name: EntityWindows(question_of(view, lateness)) for view in self._own}, ids)
+        views = {view.name: EntityWindows(question_of(view, lateness), names_of(view)) for view in self._own}
+        state = PartitionState(views, ids)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
             if "enrich" not in columns:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.features.entities import entities_in_view
 from headrace.domain.features.store_keys import fields_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import View
@@ -36,8 +37,7 @@ class AskedEntities:
 
 def entities_in(batch: Batch, view: View, partitions: int) -> AskedEntities:
     """The entities that a batch names of a view with so many partitions."""
-    assert view.key is not None, "an entity view has a key"
-    coded = batch.columns.column(view.key).dictionary_encode()
+    coded = entities_in_view(batch.columns, view).dictionary_encode()
     rows = coded.indices.fill_null(len(coded.dictionary)) if coded.null_count else coded.indices
     names = text_of(coded.dictionary)
     count, chosen = len(names), partitions_of(names, partitions)

@@ -60,7 +60,7 @@ from services.labels.join.layout import (
     EventRecord,
     Memory,
 )  # fmt: skip  # sorted as the linter sorts
-from services.labels.join.state import CLOCKS, FATES, Join, JoinQuestion
+from services.labels.join.state import CLOCKS, FATES, WAITING, Join, JoinQuestion
 from services.labels.join.timers import queue
 
 Ints = npt.NDArray[np.int64]
@@ -105,6 +105,12 @@ def moved_joins(question: JoinQuestion, states: Sequence[Columns], partitions: i
         target.sources[:] = marks
         for name in CLOCKS:
             target.put(name, min(join.get(name) for join in sources))
+        for name in WAITING:
+            of_all = max if name.endswith("written") else min
+            target.put(name, of_all(join.get(name) for join in sources))
+        proofs = np.stack([join.proofs for join in sources])
+        target.proofs[:] = proofs.min(axis=0)
+        target.proofs[:, 0] = proofs[:, :, 0].max(axis=0)
     for name in FATES:  # They only ever add up over all partitions.
         made[0].put(name, sum(join.get(name) for join in sources))
     # In the order of arrival, for blocks are given up in that order.

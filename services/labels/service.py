@@ -20,7 +20,7 @@ from headrace.streaming.watermarks.event_time import CONFIRMED, NEVER, Recent
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_batch import ExchangeBatch
-from services.labels.join.layout import UNSEEN
+from services.labels.join.layout import ADDED, UNSEEN
 from services.labels.join.state import Found, Join, Structs, question_of
 from services.labels.metrics import LabelsMetrics
 from services.labels.outcomes import STATES, Outcomes, whose
@@ -166,7 +166,9 @@ class Labelling(Service):
         return reached if known == NEVER or known <= reached <= known + DAY else known
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
-        """Say which sources stand at their end for so long that nothing should wait for them, again and again."""
+        """Say which sources stand at their end for so long that nothing should wait for them, again and again; and
+        whether events wait for that.
+        """
         emits = []
         for place, topic in enumerate(self.inputs[:3]):
             of_topic = {partition: quiet for partition, quiet in at_end.items() if unslot(partition)[0] == place}
@@ -174,7 +176,7 @@ class Labelling(Service):
             marks = [self._mark(partition, at_end[partition].until, idle=True) for partition in due]
             if marks:
                 emits.append(self._router.marks(topic, marks))
-        return Output(tuple(emits))
+        return Output(tuple(emits), unfinished=any(map(_behind, self._joins.values())))
 
     # ---- from the exchange --------------------------------------------------------------------------------------
 
@@ -286,6 +288,14 @@ class Labelling(Service):
             known.pop(partition, None)
         self._notices.forget(partition)
         self._show()
+
+
+def _behind(join: Join) -> bool:
+    """Whether events wait while time has not come as far as it will once all sources are proven to be at their ends."""
+    labels, predictions, *_ = join.question.partitions
+    progress, _, heard = join.sources[: labels + predictions].T
+    newest = int(progress[heard != ADDED].max(initial=NEVER))
+    return join.get("bucket_count") + join.get("heap_count") > 0 and join.get("maturity") < newest
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:

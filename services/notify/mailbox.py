@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.domain.records.notifications import DUE
+from headrace.domain.records.notifications import AGAIN, DUE
 from services.notify.letters import Letter, LetterEvent, letter_of
 
 DIRECT = 3
@@ -71,6 +71,12 @@ class ChannelQueue:
         short = LetterEvent(event.event_id, event.happened, event.severity, event.title)
         window.letter.events.append(short)
 
+    def again(self, event: LetterEvent, kind: str, at: int, channel: str) -> None:
+        """Take up a message that a person wants sent once more; one that waits already does so once."""
+        letter = Letter(kind, at, False, [event])
+        if all(waiting.identity(channel) != letter.identity(channel) for waiting in self.waiting):
+            self.waiting.append(letter)
+
     def _close(self, window: FoldWindow | None) -> None:
         if window is not None and window.letter is not None:
             self.waiting.append(window.letter)
@@ -114,10 +120,13 @@ class Mailbox:
     def take(self, row: Mapping[str, Any]) -> None:
         """Take up a record; one that came before changes nothing. Times are milliseconds."""
         queue = self.queues.setdefault(row["channel"], ChannelQueue())
-        if row["step"] != DUE:
+        if row["step"] not in (DUE, AGAIN):
             queue.end(row["channel"], row["message_id"], row["count"], row["time"], self._fold)
             return
         event = LetterEvent(row["event_id"], row["happened"], row["severity"], row["title"], row["body"])
+        if row["step"] == AGAIN:
+            queue.again(event, row["kind"], row["time"], row["channel"])
+            return
         old = row["time"] - row["happened"] > self._within
         queue.take(event, "" if old else row["kind"], row["time"], self._fold, 0 if old else DIRECT)
 

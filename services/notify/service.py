@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from headrace.columnar import packing
 from headrace.domain.control.events import read_event
-from headrace.domain.notification.message import at_least
+from headrace.domain.notification.kpi_texts import named_channels
 from headrace.domain.notification.texts import message_of
 from headrace.domain.pipeline.notification.spec import Notify
 from headrace.domain.records.notifications import NOTIFICATIONS, STEPS, UNDELIVERED, record_due, record_outcome
@@ -124,10 +124,11 @@ class Notifications(Service):
         if event is None or message is None:
             return []
         kind, body = event.finding.type, message.body(event.event_id)
+        # One that is in the file no more is told to be so, in `_attempt`.
+        wanted = named_channels(event.finding) or self._section.wanting(kind, message.severity)
         return [
             record_due(name, event.event_id, kind, event.time, message.severity, message.title, body, now)
-            for name, channel in self._section.channels.items()
-            if kind in channel.kinds and at_least(message.severity, channel.severity)
+            for name in wanted
         ]
 
     def _written(self, rows: list[dict[str, Any]], source: int) -> tuple[Emit, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from headrace.domain.control.release import (
@@ -70,7 +71,17 @@ def _evaluation(content: Content, evidence: Evidence) -> ModelEvaluation:
     gates = tuple(GateAnswer(**each) for each in json.loads(evidence.get("gates", "[]")))
     if not gates and verdict != "passed":
         gates = (GateAnswer(because or "evaluation", "unknown" if verdict == "unknown" else "failed"),)
-    return ModelEvaluation(content["event_id"], content["time"], evidence["digest"], gates)
+    return ModelEvaluation(content["event_id"], content["time"], evidence["digest"], gates, _again(evidence))
+
+
+def _again(evidence: Evidence) -> str:
+    """When a package is judged again whose gates are not known."""
+    if not evidence.get("again") or not evidence.get("until"):
+        return ""
+    outcomes, again = int(evidence.get("outcomes", 0)), int(evidence["again"])
+    until = datetime.fromtimestamp(int(evidence["until"]) / 1000, UTC)
+    wanted = f"at {again:,} outcomes of after its training, of which there were {outcomes:,}"
+    return f"it is judged again {wanted}, if they come by {until:%Y-%m-%d %H:%M} UTC of event time"
 
 
 def _request(content: Content, evidence: Evidence) -> PersonRequest:
@@ -91,7 +102,12 @@ def _request(content: Content, evidence: Evidence) -> PersonRequest:
 
 def _breach(content: Content, evidence: Evidence) -> HardBreach:
     return HardBreach(
-        content["event_id"], content["time"], evidence["digest"], evidence["breaker"], evidence.get("detail", "")
+        content["event_id"],
+        content["time"],
+        evidence["digest"],
+        evidence["breaker"],
+        evidence.get("detail", ""),
+        int(evidence.get("plan_version", 0)),
     )
 
 

@@ -11,10 +11,12 @@ from headrace.columnar.packing import Column
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.records.outcome_parts import pack, unpack
 from headrace.domain.records.release_parts import MOST
-from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceLook
+from headrace.domain.release.evidence.evidence_fold import EvidenceFold
+from headrace.domain.release.evidence.evidence_looks import EvidenceLooks
 from headrace.domain.release.looks import questions
-from headrace.domain.release.states import ModelRelease
+from headrace.domain.release.states import ModelRelease, Stage
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.source_marks import UNSEEN
 
 
 def outcomes_content(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def outcomes_content(part: Mapping[str, Any]) -> dict[str, Any]:
     partitions, number = part["partitions"], part["source_partition"]
     if not 0 <= number < partitions <= MOST:
         raise ContractError(f"there is no partition {number} of {partitions}")
-    own = {name: part[name] for name in ("next_offset", "progress", "idle", "partitions", "time")}
+    own = {name: part[name] for name in ("next_offset", "progress", "idle", "partitions", "time", "seen")}
     return {"source": number, **own, "told": unpack(part["payload"])}
 
 
@@ -49,6 +51,7 @@ class PairedOutcomes:
 
     def __init__(self, rules: Release, chances: bool) -> None:
         self._bound = None if chances else rules.bound
+        self._matures_after = rules.matures_after
         self._silent = not chances and rules.bound is None
         self._fold = EvidenceFold(chances=chances)
         self._asked: set[str] = set()
@@ -57,6 +60,11 @@ class PairedOutcomes:
     def reached(self) -> int:
         """Stream time, milliseconds: before it all events are mature."""
         return self._fold.reached
+
+    @property
+    def behind(self) -> bool:
+        """Whether something that was told has not its turn yet."""
+        return self._fold.behind
 
     def ask(self, release: ModelRelease | None) -> None:
         """Ask what this release needs, from here on, and nothing else any more."""
@@ -67,8 +75,11 @@ class PairedOutcomes:
             if name not in self._asked and question.candidate != question.baseline:
                 self._fold.begin(name, question)
         self._asked = {name for name, question in wanted.items() if question.candidate != question.baseline}
+        if release is not None and release.stage is Stage.GUARDED:
+            for name in self._asked:  # events of now mature so much later
+                self._fold.answers_from(name, release.since + self._matures_after)
 
-    def take(self, content: Mapping[str, Any]) -> list[EvidenceLook]:
+    def take(self, content: Mapping[str, Any]) -> list[EvidenceLooks]:
         """Take up what a part tells; the looks that follow."""
         part = content["told"]
         self._fold.count(part.digests, part.corrected.tolist(), part.repeated.tolist())
@@ -80,14 +91,14 @@ class PairedOutcomes:
             content["partitions"],
             part.digests,
             part.rows,
+            content.get("seen", UNSEEN),  # an earlier version kept parts without
         )
         return [*looks]
 
-    def standing(self, release: ModelRelease | None) -> list[EvidenceLook]:
+    def standing(self, release: ModelRelease | None) -> list[EvidenceLooks]:
         """A look at how it stands; none where nothing is asked of this release."""
         names = [] if release is None else [name for name in questions(release, self._bound) if name in self._asked]
-        standings = {name: self._fold.standing(name) for name in names}
-        return [EvidenceLook(self.reached, {}, standings)] if standings else []
+        return [self._fold.look(names)] if names else []
 
     def save(self) -> dict[str, Column]:
         """As columns."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.columnar import packing
 from headrace.domain.control.events import emits_of
@@ -24,6 +25,8 @@ from services.release.decision_fold import DecisionFold, FoldAnswer, PartRecord,
 from services.release.fold_columns import load_fold, save_fold
 from services.release.metrics import ReleaseMetrics
 
+CLOCKS = ("progress", "seen")
+"""Fields of a part that are times."""
 NOTHING = OutcomePart((), NO_ROWS, np.empty(0, np.int64), np.empty(0, np.int64))
 """What a partition tells that is idle."""
 
@@ -39,7 +42,7 @@ class Releases(Service):
         rules: its `release` section.
         chances: whether its models tell chances.
         schemas: of the topics written, by logical name.
-        idle_after_s: seconds at its end after which a partition of outcomes holds nothing back.
+        idle_after_s: seconds at its end after which a partition of outcomes is idle; see `SourceMarks`.
         figures: metrics.
     """
 
@@ -47,6 +50,10 @@ class Releases(Service):
     stateful = (OUTCOMES, PARTS)
     answers = ("ledger",)
     begins_kept = True  # how far truth is whole follows from how many joins there were
+    needs_whole_log = (
+        "entries of the ledger are numbered on from this state, and would begin anew beside those that are there. "
+        "Start the version that wrote the checkpoint, or bring the checkpoints topic back"
+    )
     facts = (PLANS,)
     decides = (PLANS,)
 
@@ -64,7 +71,7 @@ class Releases(Service):
         self._chances = chances
         self._schemas = schemas
         self._figures = figures
-        self._notices = IdleNotices(idle_after_s, float("inf"))
+        self._notices = IdleNotices(idle_after_s, idle_after_s / 2)
         self._counts: Mapping[str, int] = {}
         self._outcomes: dict[int, OutcomePartition] = {}
         self._fold: DecisionFold | None = None
@@ -106,7 +113,7 @@ class Releases(Service):
     def process(self, batch: Batch, now: float) -> Output:
         """Put records into one order, or take up what is in it."""
         if batch.topic == OUTCOMES:
-            return Output(tuple(self._outcomes_told(batch.slice(rows), number) for number, rows in batch.runs()))
+            return Output(tuple(self._outcomes_told(batch.slice(rows), number, now) for number, rows in batch.runs()))
         if batch.topic != PARTS:
             return Output(tuple(self._ordered(batch.slice(rows), partition) for partition, rows in batch.runs()))
         told = [each for each in self._take(batch) if self._holds(each)]
@@ -117,7 +124,7 @@ class Releases(Service):
             for event in each.events:
                 self._figures.decisions.labels(event["type"]).inc()
         plans = [Fact(self._emit(PLANS, [plan]), each.after) for each in told for plan in each.plans]
-        return Output(self._told(told), facts=tuple(plans))
+        return Output(self._told(told), facts=tuple(plans), housekeeping=not told and _only_idle(batch))
 
     def replay(self, batch: Batch) -> None:
         """Fold without telling anything."""
@@ -128,22 +135,25 @@ class Releases(Service):
                 self._partition(partition).advance(batch.slice(rows), unslot(partition)[1])
 
     def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
-        """Say which partitions of outcomes are idle."""
+        """Say which partitions of outcomes are idle, again and again; and whether outcomes wait for that."""
         ours = {partition: quiet for partition, quiet in at_end.items() if partition in self._outcomes}
-        idle = [self._outcomes_part(number, self._outcomes[number], None) for number in self._notices.due(ours)]
-        return Output(tuple(idle))
+        idle = [
+            self._outcomes_part(number, self._outcomes[number], None, ours[number].until)
+            for number in self._notices.due(ours)
+        ]
+        return Output(tuple(idle), unfinished=self._fold is not None and self._fold.evidence.behind)
 
     def _partition(self, partition: int) -> OutcomePartition:
         return self._outcomes.setdefault(partition, OutcomePartition(self._counts["exchange"]))
 
-    def _outcomes_told(self, batch: Batch, partition: int) -> Emit:
+    def _outcomes_told(self, batch: Batch, partition: int, now: float) -> Emit:
         """Outcomes of one partition, at their place among all others."""
         self._notices.forget(partition)
         source = self._partition(partition)
-        return self._outcomes_part(partition, source, source.advance(batch, unslot(partition)[1]))
+        return self._outcomes_part(partition, source, source.advance(batch, unslot(partition)[1]), now)
 
-    def _outcomes_part(self, partition: int, source: OutcomePartition, told: OutcomePart | None) -> Emit:
-        """`told`: None of a partition that is idle."""
+    def _outcomes_part(self, partition: int, source: OutcomePartition, told: OutcomePart | None, seen: float) -> Emit:
+        """`told`: None of a partition that is idle; `seen`: seconds of the clock, when it was at its end or told."""
         number = unslot(partition)[1]
         row = {
             "source": OUTCOMES,
@@ -152,6 +162,7 @@ class Releases(Service):
             "progress": source.progress(told is None),
             "idle": told is None,
             "partitions": max(self._counts[OUTCOMES], number + 1),
+            "seen": int(seen * 1000),
             "payload": pack(NOTHING if told is None else told),
         }
         columns = pa.RecordBatch.from_pylist([row], schema=self._schemas[PARTS])
@@ -234,10 +245,15 @@ class Releases(Service):
 
 def _parts(batch: Batch) -> list[dict[str, Any]]:
     """Parts as rows; `time`: when each was written."""
-    reached = batch.columns["progress"].cast(pa.int64()).to_pylist()  # no calendar knows all of them
-    parts = batch.columns.drop_columns(["progress"]).to_pylist()
-    times = zip(reached, batch.timestamp.tolist(), strict=True)
-    return [{**part, "progress": progress, "time": time} for part, (progress, time) in zip(parts, times, strict=True)]
+    reached, seen = (batch.columns[name].cast(pa.int64()).to_pylist() for name in CLOCKS)  # no calendar knows them all
+    parts = batch.columns.drop_columns([*CLOCKS]).to_pylist()
+    times = zip(reached, seen, batch.timestamp.tolist(), strict=True)
+    return [{**part, "progress": p, "seen": s, "time": t} for part, (p, s, t) in zip(parts, times, strict=True)]
+
+
+def _only_idle(batch: Batch) -> bool:
+    """Whether all that parts tell is that partitions are idle."""
+    return bool(pc.all(batch.columns["idle"]).as_py())
 
 
 def _evidence_listed(event: Mapping[str, Any]) -> dict[str, Any]:

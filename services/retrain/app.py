@@ -17,6 +17,8 @@ JUDGE = (sys.executable, "-m", "headrace.domain.evaluation", "--with-parent")
 def build(settings: RetrainSettings) -> RetrainMember:
     """A member of `retrain`: triggers to answers, trainings, and evaluations."""
     contracts = read_contracts(settings)
-    wiring = contracts.wiring("retrain", settings, "control", ["control"], beside=["outcomes", "exchange"])
+    wiring = contracts.wiring(
+        "retrain", settings, "control", ["control"], beside=["exchange"], aside=["outcomes", "plans"]
+    )
     command = settings.job or JOB
-    return RetrainMember(contracts.pipeline, wiring, contracts.channel("outcomes"), command, JUDGE, settings)
+    return RetrainMember(contracts.pipeline, wiring, command, JUDGE, settings)

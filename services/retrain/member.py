@@ -14,19 +14,23 @@ from typing import Any, TypeVar
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.events import ControlEvent
 from headrace.domain.control.retrain import RetrainProgress
+from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.retrain.answer import ACTOR
-from headrace.domain.retrain.history import RegisteredPackage, TrainingRun
+from headrace.domain.retrain.gate_waits import GateWait
+from headrace.domain.retrain.history import TrainingRun
+from headrace.domain.retrain.packages import RegisteredPackage
+from headrace.domain.training.job.child import ChildJob
 from headrace.errors import ConfigurationError, Transient
-from headrace.streaming.kafka.bindings import Channel, Wiring
+from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from services.retrain.authentication import options, passed_over
-from services.retrain.job import JobEnd, Progress, TrainingJob
-from services.retrain.job_findings import findings_of, verdict_of
+from services.retrain.gate_looks import GateLooks
+from services.retrain.job_findings import findings_of, in_silence, patiently, verdict_of
 from services.retrain.metrics import RetrainMetrics
 from services.retrain.order import evaluation_of, order_here
 from services.retrain.outcome_count import OutcomeCount
@@ -40,8 +44,6 @@ TURN_S = 0.25
 SECOND = 1000
 COUNT_EVERY = 10
 """Looks at the schedule for each look at the volume."""
-PATIENCE_S = (5.0, 20.0, 60.0)
-"""Waits before a job is done again that failed for what may pass."""
 
 
 class RetrainMember:
@@ -49,8 +51,8 @@ class RetrainMember:
 
     Args:
         pipeline: what it says of trainings.
-        wiring: the control topic, as input and output.
-        outcomes: what a training reads.
+        wiring: the control topic, as input and output; aside `outcomes`, which trainings and evaluations read, and
+            `plans`, for who answers: it may learn on.
         command: the program of a training, and its arguments; `judge_command` that of an evaluation.
         settings: how it runs.
 
@@ -62,7 +64,6 @@ class RetrainMember:
         self,
         pipeline: Pipeline,
         wiring: Wiring,
-        outcomes: Channel,
         command: tuple[str, ...],
         judge_command: tuple[str, ...],
         settings: RetrainSettings,
@@ -80,8 +81,8 @@ class RetrainMember:
         self.tangled = False
         self.written = tuple(wiring.outputs)
         self._policy = policy = pipeline.retrain or Retrain()
-        self._judges = pipeline.release is not None
-        self._outcomes = outcomes
+        self._judges, self._rules = pipeline.release is not None, pipeline.release or Release()
+        outcomes, plans = wiring.aside["outcomes"], wiring.aside["plans"]
         self._command, self._judge_command = command, judge_command
         (self._control,) = wiring.inputs
         self._entrance = options(self.connection.properties)
@@ -93,18 +94,22 @@ class RetrainMember:
             policy,
             self._control,
             outcomes,
+            plans,
             wiring.beside["exchange"],
             wiring.group,
             self.metrics,
             self.counts,
         )
         self._outcome_count = OutcomeCount(self.connection, outcomes)
+        self._gate_looks = GateLooks(self.connection, outcomes)
+        self._enough: list[GateWait] = []
         self._told_to_stop = False
         self._wake: Callable[[], None] = lambda: None
         self._seated = False
         self._handled = 0
         self._busy_at = 0.0
         self._job: asyncio.Task[None] | None = None
+        self._looks_again = False
         self._looks: dict[str, asyncio.Task[None]] = {}
 
     def stop(self) -> None:
@@ -119,7 +124,8 @@ class RetrainMember:
             log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
             if ignored := passed_over(self.connection.properties):
                 log.info("properties without a counterpart", properties=ignored, of="the consumer of this service")
-            self._check_topics()
+            if not self._reach_kafka():
+                return
             loop = asyncio.new_event_loop()
             try:
                 loop.run_until_complete(self._live())
@@ -131,14 +137,23 @@ class RetrainMember:
         finally:
             self.health.close()
 
-    def _check_topics(self) -> None:
-        """ContractError when a topic does not exist."""
-        consumer = Consumer(self.connection)
-        try:
-            for channel in (self._control, self._outcomes):
-                consumer.partitions(channel.name)
-        finally:
-            consumer.close()
+    def _reach_kafka(self) -> bool:
+        """Wait until Kafka answers and has the topics; False: told to stop before. A process that began anew because
+        the broker was away would only end again, and again. ContractError when a topic does not exist.
+        """
+        while not self._told_to_stop:
+            self.health.beat()
+            consumer = Consumer(self.connection)
+            try:
+                for channel in (self._control, *self.wiring.aside.values()):
+                    consumer.partitions(channel.name)
+                return True
+            except Transient as reason:
+                self.health.missing = f"Kafka does not answer: {reason}"
+                log.warning("Kafka does not answer yet", reason=str(reason))
+            finally:
+                consumer.close()
+        return False
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -191,9 +206,12 @@ class RetrainMember:
             if now >= look_at and self._seated:
                 look_at = now + settings.look_s
                 self._beside("schedule", self._do(self._tenure.look))
-                if self._policy.volume is not None and now >= count_at:
+                if now >= count_at:
                     count_at = now + COUNT_EVERY * settings.look_s
-                    self._beside("volume", self._count())
+                    if self._policy.volume is not None:
+                        self._beside("volume", self._count())
+                    if self._judges and self._tenure.history.gates.waiting:
+                        self._beside("gates", self._count_for_gates())
                 self._have_it_done()
             behind = lag.behind(now, settings.stall_s / 2)
             bound.note(None if behind is None else behind.records, self._handled, now)
@@ -229,6 +247,13 @@ class RetrainMember:
             return
         if self._seated:
             await self._do(partial(self._tenure.count, outcomes, run))
+
+    async def _count_for_gates(self) -> None:
+        """Find what has outcomes enough to be judged again."""
+        try:
+            self._enough = await asyncio.to_thread(self._gate_looks.due, [*self._tenure.history.gates.waiting.values()])
+        except Transient as reason:
+            log.warning("outcomes are not counted", reason=str(reason))
 
     def _report(self, behind: GroupLag | None, now: float) -> None:
         topic = self._control.logical
@@ -271,17 +296,31 @@ class RetrainMember:
 
     def _have_it_done(self) -> None:
         """Start the job of the training that runs, if it has none: it began just now, or in another life. Where none
-        runs, that of the package that is to be judged next.
+        runs, that of the package that is to be judged next, or again. A training does not wait for the latter.
         """
+        run = self._tenure.active
+        if self._job is not None and self._looks_again and run is not None:
+            self._looks_again = False
+            self._job.cancel()  # nothing was told, so the same look comes another time
         if self._job is not None or not self._seated or self._told_to_stop:
             return
-        if (run := self._tenure.active) is not None:
+        self._looks_again = False
+        if run is not None:
             self._job = asyncio.ensure_future(self._train(run))
         elif self._judges and (package := self._tenure.unjudged) is not None:
             self._job = asyncio.ensure_future(self._judge(package))
+        elif self._judges and (wait := self._due) is not None:
+            self._looks_again = True
+            self._job = asyncio.ensure_future(self._judge(wait.package, wait))
         else:
             return
         self._job.add_done_callback(self._job_over)
+
+    @property
+    def _due(self) -> GateWait | None:
+        """The package that is to be judged again next; what was decided meanwhile is not."""
+        waiting = self._tenure.history.gates.waiting
+        return next((wait for wait in self._enough if waiting.get(wait.package.event) == wait), None)
 
     def _job_over(self, job: asyncio.Task[None]) -> None:
         if self._job is job:
@@ -304,30 +343,33 @@ class RetrainMember:
         settings = self.settings
         folder = settings.trainings / self.wiring.pipeline
         order = order_here(run.order, settings.pipeline)
-        job = TrainingJob(self._command, settings, run.run, order, self._policy.limit / SECOND, folder)
+        job = ChildJob(self._command, order, run.run, folder, _environment(settings))
         self.counts.jobs.inc()
 
-        async def progress(stage: str, said: dict[str, Any]) -> None:
-            if (run.run, stage) not in self._tenure.history.stages:
+        async def told(name: str, said: dict[str, Any]) -> None:
+            stage = str(said.get("stage"))
+            if name == "progress" and (run.run, stage) not in self._tenure.history.stages:
                 found = RetrainProgress(run.run, stage, json.dumps(said, sort_keys=True))
                 await self._tell(run, (f"progress/{stage}", found))
 
-        end = await _patiently(job, progress)
+        end = await patiently(job, told)
         seconds = (now_ms() - run.began) / SECOND
         log.info("training ended", run=run.run, problem=end.problem, seconds=round(seconds, 1))
-        await self._tell(run, *findings_of(run, end, seconds, self._tenure.history.asker(run)))
+        at = await self._do(self._tenure.at)
+        await self._tell(run, *findings_of(run, end, seconds, self._tenure.history.asker(run), at))
         self.counts.trainings.labels("finished" if end.result is not None else "failed").inc()
 
-    async def _judge(self, package: RegisteredPackage) -> None:
-        settings = self.settings
-        order = evaluation_of(package, settings.pipeline, self._policy)
+    async def _judge(self, package: RegisteredPackage, wait: GateWait | None = None) -> None:
+        settings, look = self.settings, 1 if wait is None else wait.look
+        order = evaluation_of(package, settings.pipeline, self._policy, look)
         name = f"evaluation-{hashlib.sha256(package.event.encode()).hexdigest()[:12]}"
+        name += "" if wait is None else f"-{look}"
         folder = settings.trainings / self.wiring.pipeline
-        job = TrainingJob(self._judge_command, settings, name, order.dump(), self._policy.limit / SECOND, folder)
+        job = ChildJob(self._judge_command, order, name, folder, _environment(settings))
         self.counts.jobs.inc()
-        end = await _patiently(job, _in_silence)
-        found = verdict_of(package, end)
-        log.info("evaluation ended", model=package.model, verdict=found.verdict, because=found.because)
+        end = await patiently(job, in_silence)
+        found = verdict_of(package, end, self._rules, wait)
+        log.info("evaluation ended", model=package.model, look=look, verdict=found.verdict, because=found.because)
         event = ControlEvent(f"{ACTOR}/{name}/evaluated", self.wiring.pipeline, now_ms(), ACTOR, found, package.event)
         await self._do(lambda: self._tenure.tell([event]))
         self.counts.evaluations.labels(found.verdict).inc()
@@ -340,20 +382,14 @@ class RetrainMember:
         await self._do(lambda: self._tenure.tell(events))
 
 
-async def _patiently(job: TrainingJob, progress: Progress) -> JobEnd:
-    """How a job ends; one that lacked Kafka or a model store, or was killed by somebody, is done again."""
-    end = await job.run(progress)
-    for wait in PATIENCE_S:
-        if not end.passing:
-            break
-        log.warning("a job waits for what it lacks", reason=end.problem, seconds=wait)
-        await asyncio.sleep(wait)
-        end = await job.run(progress)
-    return end
-
-
-async def _in_silence(stage: str, said: dict[str, Any]) -> None:
-    """Evaluations are short: what they are at is in their log."""
+def _environment(settings: RetrainSettings) -> dict[str, str]:
+    """What a job is told of where things are."""
+    return {
+        "HEADRACE_PIPELINE": settings.pipeline,
+        "HEADRACE_BOOTSTRAP": settings.bootstrap,
+        "HEADRACE_MODELS": settings.models,
+        "HEADRACE_MODEL_CACHE": str(settings.model_cache),
+    }
 
 
 def _set(loop: asyncio.AbstractEventLoop, asked: asyncio.Event) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.domain.plans.plans import CANARY, CHAMPION
 from headrace.domain.retrain.history import TrainingRun
 from headrace.domain.training.job.order import parse_order
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.connection import Connection
-from headrace.streaming.kafka.reader import Range, ranges, read
-
-ANSWERED = pa.array([CHAMPION, CANARY])
+from services.retrain.outcome_tail import OutcomeTail, first_answers
 
 
 class OutcomeCount:
@@ -27,7 +23,7 @@ class OutcomeCount:
         self._connection = connection
         self._outcomes = outcomes
         self._run: str | None = None
-        self._ends: dict[int, int] = {}
+        self._tail = OutcomeTail(connection, outcomes)
         self._count = 0
 
     def since(self, run: TrainingRun | None) -> int:
@@ -39,16 +35,7 @@ class OutcomeCount:
         if name != self._run:
             self._run, self._count = name, 0
             ordered = None if run is None else parse_order(run.order).offsets
-            self._ends = {part: end for part, (_, end) in (ordered or {}).items()}
-        there = ranges(self._connection, self._outcomes.name)
-        wanted = [
-            Range(part.partition, max(self._ends.get(part.partition, 0), part.start), part.stop) for part in there
-        ]
-        count = 0
-        for intake in read(self._connection, self._outcomes, wanted):
-            rows = intake.batch.columns
-            first = pc.and_(pc.equal(rows["revision"], 0), pc.is_in(rows["arm"], value_set=ANSWERED))
-            count += int(pc.sum(first).as_py() or 0)
-        self._count += count
-        self._ends = {part.partition: part.stop for part in there}
+            ends = {part: end for part, (_, end) in (ordered or {}).items()}
+            self._tail = OutcomeTail(self._connection, self._outcomes, ends)
+        self._count += sum(int(pc.sum(first_answers(rows)).as_py() or 0) for rows in self._tail.come())
         return self._count

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from headrace.domain.control.events import ControlEvent, read_event
 from headrace.domain.control.retrain import RetrainAsked, RetrainIgnored
 from headrace.domain.pipeline.retrain.spec import Retrain
+from headrace.domain.plans.plan_log import history, newest
+from headrace.domain.plans.plans import Arm
 from headrace.domain.retrain.answer import ACTOR, answer
-from headrace.domain.retrain.history import RegisteredPackage, TrainingHistory, TrainingRun
+from headrace.domain.retrain.history import TrainingHistory, TrainingRun
+from headrace.domain.retrain.packages import RegisteredPackage
+from headrace.domain.retrain.policy import refusal
 from headrace.domain.retrain.schedule import due
-from headrace.domain.retrain.trigger import Trigger
+from headrace.domain.retrain.trigger import HARM, Trigger
 from headrace.domain.training.job.outcome_topic import offsets_held, partition_count
 from headrace.errors import Fenced, InvalidRecord, Transient
 from headrace.streaming.kafka.bindings import Channel
@@ -30,6 +35,7 @@ from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from services.retrain.metrics import RetrainMetrics
 from services.retrain.order import order_of
+from services.retrain.outcome_clock import OutcomeClock
 
 log = logger("tenure")
 COMMIT_TRIES = 3
@@ -42,7 +48,7 @@ class Tenure:
         connection: to the cluster.
         pipeline: name of it.
         policy: of the pipeline file.
-        control, outcomes: the topics.
+        control, outcomes, plans: the topics.
         exchange: name of that topic.
         name: the transactional id.
         metrics, counts: what is counted of records, and of answers.
@@ -55,23 +61,26 @@ class Tenure:
         policy: Retrain,
         control: Channel,
         outcomes: Channel,
+        plans: Channel,
         exchange: str,
         name: str,
         metrics: Metrics,
         counts: RetrainMetrics,
     ) -> None:
-        self.history = TrainingHistory()
+        self.history = TrainingHistory(policy.by_events)
         self.opened = 0
         self._connection = connection
         self._pipeline = pipeline
         self._policy = policy
         self._control = control
         self._outcomes = outcomes
+        self._plans = plans
         self._exchange = exchange
         self._name = name
         self._metrics = metrics
         self._counts = counts
         self._producer: Producer | None = None
+        self._clock = OutcomeClock(connection, outcomes) if policy.by_events else None
 
     def open(self) -> None:
         """Take over, read all, and answer what waits. Raises Transient when Kafka does not answer in time."""
@@ -79,13 +88,13 @@ class Tenure:
         producer = Producer(self._connection, transactional_id=self._name)
         producer.init_transactions()
         self._producer = producer
-        self.history = TrainingHistory()
+        self.history = TrainingHistory(self._policy.by_events)
         for intake in read(self._connection, self._control, ranges(self._connection, self._control.name)):
             for bad in intake.rejects:
                 self._unreadable(bad.offset, bad.reason, bad.detail)
             for row, offset in zip(intake.batch.columns.to_pylist(), intake.batch.offset.tolist(), strict=True):
                 self._fold(row, offset)
-        self.opened = self.opened or now_ms()
+        self.opened = self.opened or self.now()
         log.info("took over", trainings=len(self.history.runs), unanswered=len(list(self.history.open())))
         self.answer_all()
 
@@ -105,15 +114,52 @@ class Tenure:
         self._metrics.records.labels("processed").inc()
         self.answer_all()
 
+    def now(self) -> int:
+        """By the clock of the rules, milliseconds; of events 0 before the first outcome. Raises Transient."""
+        return now_ms() if self._clock is None else max(self._clock.now(), self.history.newest)
+
+    def at(self) -> int | None:
+        """Event time, for what is told beside the wall clock's; None where rules go by that."""
+        return None if self._clock is None else self.now()
+
     def look(self) -> None:
-        """Ask for what is due by the schedule."""
-        if not self._policy.schedule:
+        """Ask for what is due by the schedule, and for incidents whose training came to nothing."""
+        harmed = [] if HARM not in self._policy.on else [*self.history.still_harmed()]
+        if not self._policy.schedule and not harmed:
             return
+        try:
+            now = self.now()
+        except Transient as reason:
+            log.warning("nobody tells how far events have come", reason=str(reason))
+            return
+        for trigger in harmed:
+            self._ask_again(trigger, now)
+        if self._policy.schedule:
+            self._ask_in_time(now)
+
+    def _ask_again(self, harm: Trigger, now: int) -> None:
+        """Ask for an incident that harms still, once no rule is against it: it is told of once, and was answered."""
+        run = self.history.incidents[harm.incident][-1]
+        event_id, told = f"{ACTOR}/harm/{run}", now_ms()
+        again = replace(harm, event_id=event_id, time=told)
+        now = max(now, self.history.newest)
+        if self.history.known(event_id) or refusal(self._policy, self.history, again, now) is not None:
+            return
+        why = f"incident {harm.incident} harms {harm.model} still: of training {run}, {self.history.fruitless[run]}"
+        about = harm.incident, harm.model, harm.stream, harm.since
+        found = RetrainAsked(HARM, why, None if self._clock is None else now, *about)
+        self.tell([ControlEvent(event_id, self._pipeline, told, ACTOR, found, harm.event_id)])
+        self.answer_all()
+
+    def _ask_in_time(self, now: int) -> None:
+        self.opened = self.opened or now  # of events: the first outcome came
         asked = self.history.asked("schedule")
-        time = due(self._policy.schedule, self.opened if asked is None else asked, now_ms())
+        time = due(self._policy.schedule, self.opened if asked is None else asked, now)
         if time is not None:
-            found = RetrainAsked("schedule", f"due by {self._policy.schedule}")
-            self.tell([ControlEvent(f"{ACTOR}/schedule/{time}", self._pipeline, time, ACTOR, found)])
+            by_events = self._clock is not None
+            found = RetrainAsked("schedule", f"due by {self._policy.schedule}", time if by_events else None)
+            told = now_ms() if by_events else time
+            self.tell([ControlEvent(f"{ACTOR}/schedule/{time}", self._pipeline, told, ACTOR, found)])
             self.answer_all()
 
     def count(self, outcomes: int, run: TrainingRun | None) -> None:
@@ -122,7 +168,8 @@ class Tenure:
         times = outcomes // self._policy.volume
         event_id = f"{ACTOR}/volume/{'' if run is None else run.run}/{times}"
         if times and run == self.history.newest_run and not self.history.known(event_id):
-            found = RetrainAsked("volume", f"{outcomes} outcomes since {'the first' if run is None else run.run}")
+            since = "the first" if run is None else run.run
+            found = RetrainAsked("volume", f"{outcomes} outcomes since {since}", self.at())
             self.tell([ControlEvent(event_id, self._pipeline, now_ms(), ACTOR, found)])
             self.answer_all()
 
@@ -139,7 +186,8 @@ class Tenure:
     def answer_all(self) -> None:
         """Answer what has no answer, in the order of the topic."""
         for trigger in self.history.open():
-            event = answer(self._policy, self.history, trigger, self._pipeline, now_ms(), self._order_for(trigger))
+            now, order = self.now(), self._order_for(trigger)
+            event = answer(self._policy, self.history, trigger, self._pipeline, now, order, now_ms())
             self.tell([event])
             found = event.finding
             rule = found.rule if isinstance(found, RetrainIgnored) else "started"
@@ -167,7 +215,17 @@ class Tenure:
             self.history.fold(event)
 
     def _order_for(self, trigger: Trigger) -> Callable[[str], str]:
-        return lambda run: order_of(self._pipeline, self._policy, trigger, run, now_ms(), *self._extent()).dump()
+        def order(run: str) -> str:
+            since, champion = self.history.since(trigger), self._champion()
+            made = order_of(self._pipeline, self._policy, since, champion, run, now_ms(), *self._extent())
+            return made.dump()
+
+        return order
+
+    def _champion(self) -> Arm | None:
+        """Of the newest plan; None: there is none."""
+        held = newest(history(self._connection, self._plans, self._pipeline))
+        return None if held is None or held.plan is None else held.plan.champion
 
     def _extent(self) -> tuple[dict[int, tuple[int, int]], int]:
         """What the outcomes topic holds now, by partition, and the number of partitions of the exchange."""

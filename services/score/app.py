@@ -32,5 +32,7 @@ def build(settings: ScoreSettings, contracts: Contracts | None = None) -> Runner
         settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
         ScoreMetrics(metrics.registry),
         settings.connection.library.monotonic,
+        contracts.pipeline.latency.target / 1000,
+        contracts.pipeline.model.output == "probability",
     )
     return Runner(service, wiring, settings, metrics)

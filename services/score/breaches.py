@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import structlog
-
-from headrace.domain.control.breach import ArmBreached
 from headrace.domain.control.events import ControlEvents
+from headrace.domain.plans.breaches import say_breach
 from headrace.domain.plans.plans import Arm
-from headrace.streaming.records.batch import Batch, Emit, unslot
-
-_log = structlog.get_logger()  # a proxy: configured by the time it is first used
+from headrace.streaming.records.batch import Batch, Emit
 
 
 class ArmBreaches:
@@ -23,18 +19,12 @@ class ArmBreaches:
         self._events = events
         self._said: set[tuple[str, int, str]] = set()
 
-    def say(self, arm: Arm, plan: int, breaker: str, detail: str, rows: Batch, now: float) -> None:
-        """It broke at these rows; `plan`: the version of the plan that names it."""
+    def say(self, arm: Arm, plan: int, breaker: str, detail: str, rows: Batch | None, now: float) -> None:
+        """It broke at these rows; None: before it had any. `plan`: the version of the plan that names it."""
         key = arm.digest, plan, breaker
-        if key in self._said:
-            return
-        self._said.add(key)
-        first = {unslot(partition)[1]: int(rows.offset[part.start]) for partition, part in rows.runs()}
-        found = ArmBreached(
-            arm.title, arm.arm, arm.digest, plan, self._events.member, breaker, detail, len(rows), first
-        )
-        self._events.say(found, f"{arm.place}/{plan}/{breaker}", now)
-        _log.error("arm breached", model=arm.title, arm=arm.arm, plan=plan, breaker=breaker, detail=detail)
+        if key not in self._said:
+            self._said.add(key)
+            say_breach(self._events, arm, plan, breaker, detail, rows, now)
 
     def emit(self) -> tuple[Emit, ...]:
         """What was said since the last call."""

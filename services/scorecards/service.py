@@ -78,7 +78,7 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
         self._card_figures = figures
         self._packages = packages
         self._known_bins: dict[str, FeatureBins | None] = {}
-        self._maker = Maker(pipeline, cap, packages.rows)
+        self._maker = Maker(pipeline, cap, packages.rows, packages.interval)
         self._newest_told: dict[Identity, int] = {}
         self._behind, self._owed_due = False, 0.0
 

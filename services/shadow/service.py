@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
+from headrace.domain.control.breach import DOES_NOT_RUN, NON_FINITE, OUT_OF_MEMORY
 from headrace.domain.models.model_loader import Pass
 from headrace.domain.records.predictions import PredictionRecords
-from headrace.errors import ContractError, Transient
+from headrace.errors import ContractError, OutOfMemory, Transient
 from headrace.streaming.records.batch import Batch, Emit, Output
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
@@ -28,7 +30,8 @@ class Shadow(Service):
 
     A row for which a model gives no finite number gets no prediction of that model; the event is fine, so it is no dead
     letter, and the model is counted and stays: a feature may be missing for a while. A model that does not load or run
-    is left out, counted, said, and tried again.
+    is left out, counted, said, and tried again. Where the champion has a score, the model broke: that is said as well
+    (`arm_breached`), so that who releases lets it go no further.
 
     Args:
         answers: writes shadow predictions.
@@ -106,12 +109,31 @@ class Shadow(Service):
             return None
         try:
             scores = model.opened.score(through)
-        except ContractError as error:
+        except (ContractError, MemoryError) as error:
             self._dark.fail(model, str(error), now)
+            if self._champions(batch).all():
+                breaker = OUT_OF_MEMORY if isinstance(error, (MemoryError, OutOfMemory)) else DOES_NOT_RUN
+                self._dark.breach(model, breaker, str(error), batch, now)
             return None
         seconds = self._clock() - start + through.beside - beside
         finite = np.isfinite(scores)
+        if not finite.all() and NON_FINITE not in model.breached:
+            lost = batch.take(~finite)
+            saved = lost.take(self._champions(lost))
+            if len(saved):
+                detail = f"{len(saved)} of {rows} rows have a score by the champion and none by it"
+                self._dark.breach(model, NON_FINITE, detail, saved, now)
         part, kept = (batch, scores) if finite.all() else (batch.take(finite), scores[finite])
         emit = self._answers.emit(part, model.opened, self._dark.version, kept, now, seconds / rows)
         self._dark.scored(model, rows, len(part), seconds, now)
         return emit if len(part) else None
+
+    def _champions(self, rows: Batch) -> npt.NDArray[np.bool_]:
+        """Which rows the champion has a finite score for, bool [rows]; none where it cannot be asked."""
+        champion = self._dark.champion()
+        try:
+            found = np.full(len(rows), np.nan) if champion is None else champion.score(Pass(rows.columns, self._clock))
+        except (ContractError, MemoryError):
+            found = np.full(len(rows), np.nan)
+        finite: npt.NDArray[np.bool_] = np.isfinite(found)
+        return finite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import structlog
@@ -18,6 +18,7 @@ from headrace.domain.control.dark_models import (
 )
 from headrace.domain.control.events import ControlEvents
 from headrace.domain.models.model_loader import OpenArm, Opener
+from headrace.domain.plans.breaches import say_breach
 from headrace.domain.plans.plans import Arm, Plan, latest
 from headrace.errors import ConfigurationError, ContractError, Transient
 from headrace.streaming.records.batch import Batch, Emit
@@ -45,6 +46,7 @@ class ShadowModel:
         seconds_per_row: as loading and then scoring measured it.
         retry_at, failures: when a failed one is tried again, and how often it failed under this plan.
         unanswered: whether it was said that some rows get no finite score.
+        breached: breakers that were said under this plan.
     """
 
     arm: Arm
@@ -54,6 +56,7 @@ class ShadowModel:
     retry_at: float = 0.0
     failures: int = 0
     unanswered: bool = False
+    breached: set[str] = field(default_factory=set)
 
     @property
     def cost(self) -> Cost:
@@ -87,6 +90,7 @@ class Dark:
         self._news = news
         self._figures = figures
         self._models: list[ShadowModel] = []
+        self._champion: OpenArm | None = None
 
     @property
     def playing(self) -> list[ShadowModel]:
@@ -107,6 +111,8 @@ class Dark:
         if plan is None:
             return
         before = {(model.arm.place, model.arm.digest): model for model in self._models}
+        if self.plan is None or plan.champion.digest != self.plan.champion.digest:
+            self._champion = None
         self.plan = plan
         self._models = []
         for arm in plan.dark:
@@ -120,7 +126,8 @@ class Dark:
             former = before.get((arm.place, arm.digest))
             if model.opened and former and former.opened:
                 model.state, model.seconds_per_row = former.state, former.seconds_per_row
-        self._opener.keep(model.opened for model in self._models if model.opened)
+        opened = [model.opened for model in self._models if model.opened]
+        self._opener.keep([*opened, self._champion] if self._champion else opened)
         self._figures.plan.set(plan.version)
         self._count()
         _log.info("plan taken up", plan=plan.version, models={m.arm.place: m.state for m in self._models})
@@ -167,6 +174,22 @@ class Dark:
         """A model does not run: leave it out, and try again later."""
         self._fail(model, problem, now)
         self._count()
+
+    def champion(self) -> OpenArm | None:
+        """Who is asked whether a row has a score at all, opened when it is first asked; None where it cannot be had."""
+        if self._champion is None and self.plan is not None:
+            try:
+                self._champion = self._opener.open(self.plan.champion)
+            except (ContractError, Transient, ConfigurationError) as error:
+                _log.warning("champion not opened", model=self.plan.champion.title, problem=str(error))
+        return self._champion
+
+    def breach(self, model: ShadowModel, breaker: str, detail: str, rows: Batch, now: float) -> None:
+        """A model broke at rows that the champion scores: say so, once for a plan and breaker."""
+        if breaker in model.breached:
+            return
+        model.breached.add(breaker)
+        say_breach(self._news, model.arm, self.version, breaker, detail, rows, now)
 
     def turn(self, load: Load, now: float) -> None:
         """Shed, or take back, as a window demands."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headrace.columnar import packing
-from headrace.domain.features.redistribution import Columns, homes_of, joined, taken
+from headrace.domain.features.redistribution import Columns, homes_of, joined, names_in, taken
 from headrace.streaming.watermarks.sources import Sources
 
 
@@ -28,6 +28,7 @@ def moved_updates(
     found = []
     for partition in range(partitions):
         entities = joined([taken(part, home == partition) for part, home in zip(parts, homes, strict=True)])
+        entities |= names_in(parts)
         entities["watermark"] = np.array([watermark])
         known = states[partition if partition < len(states) else 0]
         columns = {name: column for name, column in known.items() if name.startswith(("sources.", "exchange."))}

@@ -16,6 +16,7 @@ from headrace.columnar import packing
 from headrace.domain.features.keyed_windows import SWEEPS, question_of
 from headrace.domain.features.label_aggregates import LABEL, LABELLED, label_question_of
 from headrace.domain.features.store_keys import PROGRESS, Shelves, fields_of, write_progress
+from headrace.domain.features.value_columns import names_of
 from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.records.view_changelog import EXCHANGE, read
@@ -94,6 +95,7 @@ class Views(Service):
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
         self._labels = label_question_of(pipeline, view)
+        self._values = names_of(view)
         self._shelves = Shelves(pipeline.name, view.name, view.version)
         self._store = store
         self._behind_s = behind_s
@@ -172,7 +174,7 @@ class Views(Service):
         """
         ledger = state.ledger
         if not of_labels.all():
-            told = read(*_rows(~of_labels, columns, since), self.view.fields)
+            told = read(*_rows(~of_labels, columns, since), self._values)
             entries = told.entities, told.times, told.values
             self._touch(state, ledger.fold(*entries, horizons[~of_labels][told.record]))
         if of_labels.any() and self._labels is not None:
@@ -287,7 +289,7 @@ class Views(Service):
         """
         idle_after = self.view.idle_after
         sources, exchange = Sources(self._source_count, idle_after), Sources(self._exchange_count, idle_after)
-        state = _ViewPartition(Ledger(self._question, self._labels), sources, exchange)
+        state = _ViewPartition(Ledger(self._question, self._labels, self._values), sources, exchange)
         state.end = end
         if snapshot is not None:
             columns = packing.unpack(snapshot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -26,10 +28,11 @@ class Ledger:
     Parameters:
         question: what is asked of entries.
         labels: what is asked of their labels, None for nothing.
+        values: names of the value columns of entries.
     """
 
-    def __init__(self, question: Question, labels: LabelQuestion | None = None) -> None:
-        self._entities = EntityWindows(question)
+    def __init__(self, question: Question, labels: LabelQuestion | None = None, values: Sequence[str] = ()) -> None:
+        self._entities = EntityWindows(question, values)
         self._question = labels
         self._labels = None if labels is None else Windows(labels.kept(question.lateness))
 

@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from headrace.cli.pipeline.lag import each, together
 from headrace.cli.render.models.package import WIDE
-from headrace.operations.topics.lag import COUNTED, Lag
+from headrace.streaming.kafka.lag import COUNTED, Lag
 
 FOUND = [
     Lag("p.enrich", "p.events", 0, 10, 12, 2, 1.5),

@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openlineage.client import event_v2
+from openlineage.client.facet_v2 import dataset_version_dataset, error_message_run, job_type_job
+from openlineage.client.serde import Serde
 
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.events import ControlEvent
-from headrace.domain.control.retrain import RetrainFailed, RetrainFinished, RetrainStarted
+from headrace.domain.control.retrain import ModelRegistered, RetrainFailed, RetrainFinished, RetrainStarted
 from headrace.domain.models.package import Training
 from headrace.domain.models.store import Stored
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from headrace.errors import ConfigurationError, Transient
-from headrace.operations.lineage.lineage import post_events, write_events
+from headrace.operations.lineage.lineage import post_events, whole_runs, write_events
 from headrace.operations.lineage.run_events import LineagePlaces, run_events
+from headrace.operations.time_spans import TimeSpan
 from tests.models.graphs import manifest
 
 PLACES = LineagePlaces("p", "kafka:9092", "s3://models", "urn:headrace:1")
@@ -70,6 +74,18 @@ def facets(value: Any) -> Iterator[dict[str, Any]]:
             yield from facets(inner)
 
 
+def named_facets(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, facet) of every facet in an event."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name in ("facets", "inputFacets", "outputFacets"):
+                yield from inner.items()
+            yield from named_facets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from named_facets(inner)
+
+
 def test_events_have_what_the_specification_requires() -> None:
     """Required fields are there, with UUIDs, times and URIs in their form; each run begins and ends once."""
     for event in EVENTS:
@@ -110,13 +126,80 @@ def test_a_plan_has_models_in_and_its_version_out() -> None:
     *_, _, done = EVENTS
     assert [each["facets"]["version"]["datasetVersion"] for each in done["inputs"]] == [MADE]
     assert done["outputs"][0]["facets"]["version"]["datasetVersion"] == "7"
-    assert done["run"]["facets"]["headrace"]["reason"] == "better"
+    assert done["run"]["facets"]["headrace_run"]["reason"] == "better"
+    assert done["run"]["facets"]["headrace_run"]["actor"] == "ada"
     assert STRANGE not in json.dumps(EVENTS)
 
 
 def test_a_repeat_tells_the_same() -> None:
-    """Every identity follows from what is told."""
+    """Every identity follows from what is told, and from the cluster: elsewhere the same plan is another run."""
     assert run_events(PLACES, CONTROL, PLANS, PACKAGES) == EVENTS
+    elsewhere = run_events(LineagePlaces("p", "other:9092", "s3://models", "urn:headrace:1"), CONTROL, PLANS, PACKAGES)
+    runs, others = ({event["run"]["runId"] for event in events} for events in (EVENTS, elsewhere))
+    assert len(runs) == len(others) == 4
+    assert not runs & others
+
+
+def test_a_version_of_a_registry_goes_in_and_a_model_comes_out() -> None:
+    """What `models follow` registered is a run of its own; what a person registered is none."""
+    followed = ModelRegistered("m@mlflow-7-00", MADE, "s3://m", source="mlflow/fraud/7/0f3a/1700000000000")
+    events = run_events(PLACES, [said(9, followed), said(10, ModelRegistered("m@2", MADE))], [], [])
+    assert [(event["eventType"], event["job"]["name"]) for event in events] == [
+        ("START", "p.follow"),
+        ("COMPLETE", "p.follow"),
+    ]
+    (version,), (model,) = events[1]["inputs"], events[1]["outputs"]
+    assert (version["namespace"], version["name"]) == ("mlflow", "fraud")
+    assert version["facets"]["version"]["datasetVersion"] == "7"
+    assert model["facets"]["version"]["datasetVersion"] == MADE
+
+
+def test_no_run_ends_that_did_not_begin() -> None:
+    """A span that begins between the begin and the end of a run has both."""
+    kept = whole_runs(EVENTS, TimeSpan(2_000))
+    assert [event["eventType"] for event in kept] == ["START", "COMPLETE", "START", "FAIL", "START", "COMPLETE"]
+    assert whole_runs(EVENTS, TimeSpan(5_001)) == []
+
+
+STANDARD = {
+    "jobType": job_type_job.JobTypeJobFacet,
+    "errorMessage": error_message_run.ErrorMessageRunFacet,
+    "version": dataset_version_dataset.DatasetVersionDatasetFacet,
+}
+
+
+def test_the_catalogues_own_client_takes_them() -> None:
+    """OpenLineage's classes are made of our events: each of their fields is there and of its kind, and no other is."""
+    for event in EVENTS:
+        datasets = {
+            of: [kind(each["namespace"], each["name"]) for each in event[of]]
+            for of, kind in (("inputs", event_v2.InputDataset), ("outputs", event_v2.OutputDataset))
+        }
+        made = event_v2.RunEvent(
+            eventTime=event["eventTime"],
+            producer=event["producer"],
+            run=event_v2.Run(event["run"]["runId"]),
+            job=event_v2.Job(event["job"]["namespace"], event["job"]["name"]),
+            eventType=event_v2.RunState[event["eventType"]],
+            **datasets,
+        )
+        told = json.loads(Serde.to_json(made))
+        assert {name: event[name] for name in ("eventType", "eventTime", "producer", "schemaURL")} == {
+            name: told[name] for name in ("eventType", "eventTime", "producer", "schemaURL")
+        }
+    seen = set()
+    for event in EVENTS:
+        for name, facet in named_facets(event):
+            plain = {key: value for key, value in facet.items() if not key.startswith("_")}
+            if name in STANDARD:
+                seen.add(name)
+                made = STANDARD[name](**plain)
+                own, ours = made._get_schema(), facet["_schemaURL"]
+                assert own.rpartition("/")[2] == ours.rpartition("/")[2]
+                assert own.split("/")[4:5] == ours.split("/")[4:5] == ["facets"]
+            else:
+                assert name.startswith("headrace_"), "facets that the specification does not know have a prefix"
+    assert seen == set(STANDARD)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from headrace.operations.remarks import FATES, REMARKS, WORDS, said
 from headrace.streaming.records.avro_codec import REASONS
+from headrace.streaming.records.feed.feed_codec import DELETED, OTHER
 from services.enrich import event_gate as admitting
 from services.labels.service import FATES as KNOWN_FATES
 from tests.docs.tables import members
@@ -30,6 +31,7 @@ PLAIN = {
     "headrace_answers_total": "what was written",
     "headrace_dark_predictions_total": "what was written",
     "headrace_dark_restores_total": "ends what headrace_dark_sheds_total counts",
+    "headrace_scores_out_of_range_total": "of a canary it is a breach; of others it is what they answered",
     "headrace_outcomes_total": "what was written",
     "headrace_outcome_corrections_total": "what was written",
     "headrace_events_matured_total": "part of headrace_label_coverage",
@@ -40,6 +42,7 @@ PLAIN = {
     "headrace_drift_incidents_total": "what was written",
     "headrace_drift_harms_total": "what was written",
     "headrace_release_ledger_entries_total": "what was written",
+    "headrace_kpi_decisions_total": "each is a control event, which people are told",
     "headrace_notify_unknown_kinds_total": "of a version that is newer than this one; the log names each",
     "headrace_notify_messages_total": "what was sent, and dead letters",
     "headrace_notify_failures_total": "attempts, of which each is made again or ends in a dead letter",
@@ -74,7 +77,9 @@ def test_every_remark_has_words() -> None:
     """Each remark of the code, and each fate of a label that is not simply counted, is said in words."""
     names = ("REPEATED", "KEPT", "LATE", "BEHIND", "HASTY")
     remarks = {value for name, value in vars(admitting).items() if name in names}
-    assert set(WORDS[REMARKS]) == remarks == set(remarked())
+    assert remarks == set(remarked())
+    remarks |= {DELETED, OTHER}
+    assert set(WORDS[REMARKS]) == remarks
     assert set(WORDS["headrace_labels_total"]) | set(FATES) == set(KNOWN_FATES.values())
     for remark in remarks:
         assert said(REMARKS, [remark]) in PAGES, remark

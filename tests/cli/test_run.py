@@ -14,8 +14,8 @@ import pytest
 
 from headrace.operations.local.home import STATE
 from headrace.operations.services import inputs
-from headrace.operations.topics.lag import measure
 from headrace.operations.topics.tail import documents
+from headrace.streaming.kafka.lag import measure
 from tests.cli.terminal import Terminal
 from tests.cli.test_publish import transactions
 from tests.project import Project

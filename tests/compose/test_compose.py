@@ -23,7 +23,9 @@ from headrace.operations.services import SERVICES as KINDS_OF_SERVICES
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings, read_settings
 from services.drift import metrics as drift
+from services.kpi import metrics as kpi
 from services.notify import metrics as notify
+from services.release import metrics as release
 from services.retrain import metrics as retrain
 from services.score import metrics as score
 from services.score.settings import ScoreSettings
@@ -162,7 +164,7 @@ def test_build_tools_are_pinned() -> None:
 def test_prometheus_scrapes_every_service() -> None:
     """There is a scrape job for each service, by its name and the port that compose gives it."""
     jobs = yaml.safe_load((ROOT / "compose/prometheus.yml").read_text())["scrape_configs"]
-    assert {job["job_name"] for job in jobs} == set(SERVICES)
+    assert {job["job_name"] for job in jobs} == set(KINDS_OF_SERVICES)
     for job in jobs:
         (found,) = job["dns_sd_configs"]
         assert (found["names"], found["port"]) == ([job["job_name"]], int(PORT))
@@ -183,7 +185,9 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
         score.ScoreMetrics,
         shadow.ShadowMetrics,
         drift.DriftMetrics,
+        release.ReleaseMetrics,
         retrain.RetrainMetrics,
+        kpi.KpiMetrics,
         notify.NotifyMetrics,
     ):
         metrics = Metrics()

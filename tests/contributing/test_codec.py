@@ -47,7 +47,7 @@ def test_a_codec_is_a_file_and_an_entry(tmp_path: Path) -> None:
     """It is chosen by its name, exact both ways, and judges each record by itself."""
     tree = Tree(tmp_path / "tree")
     tree.add(FILE, FILES[FILE])
-    tree.enter(ENTRIES, "from headrace.streaming.contracts.schemas import Schema, SchemaIds\n", IMPORT)
+    tree.enter(ENTRIES, "from headrace.streaming.records.avro_codec import AvroCodec\n", IMPORT)
     tree.enter(ENTRIES, "CODECS: Mapping[str, Callable[[str, Schema, SchemaIds, int], Codec]] = {\n", FILES[ENTRIES])
     env = {**os.environ, "PYTHONPATH": str(tree.directory), "PYTHONSAFEPATH": "1"}
     ran = subprocess.run([sys.executable, "-c", USED], cwd=tree.directory, env=env, capture_output=True, text=True)

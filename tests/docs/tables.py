@@ -22,6 +22,8 @@ from headrace.streaming.process.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = ROOT / "pipelines/card_fraud.yaml"
+FED = ROOT / "tests/formats/web/pipelines/web.yaml"
+"""A pipeline with work for services that few pipelines have work for."""
 MEMBER = "the host's name"
 
 
@@ -86,7 +88,11 @@ def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, str, str]]:
 
 def members() -> dict[str, ServiceMember]:
     """One member of each service, as it is before it opens anything."""
-    return {name: kind.build(kind.settings(pipeline="card_fraud")) for name, kind in SERVICES.items()}
+    ids = ROOT / "schemas/ids.json"
+    return {
+        name: kind.build(kind.settings(pipeline=str(FED if kind.profile else PIPELINE), schema_ids=ids))
+        for name, kind in SERVICES.items()
+    }
 
 
 def services() -> str:
@@ -94,7 +100,7 @@ def services() -> str:
     rows = []
     for name, member in members().items():
         wiring = member.wiring
-        reads = dict.fromkeys([*(channel.logical for channel in wiring.inputs), *wiring.facts])
+        reads = dict.fromkeys([*(channel.logical for channel in wiring.inputs), *wiring.facts, *wiring.aside])
         remembered = SERVICES[name].state
         assert bool(remembered) == (wiring.checkpoints.logical in member.written), name
         state = f"{remembered}, in memory and in checkpoints" if remembered else "none"
@@ -155,6 +161,7 @@ def containers() -> str:
         else:
             lines += ["  environment: *settings"]
         lines += ["  cpu_shares: 256"] if entry.dark else []
+        lines += [f"  profiles: [{entry.profile}]"] if entry.profile else []
         lines += ["  volumes:", "    - kernels:/var/cache/numba"]
         lines += [f"    - models:/models{'' if entry.trains else ':ro'}"] if entry.models else []
         lines += [f"  depends_on: *{'stored' if entry.store else 'fed'}"]

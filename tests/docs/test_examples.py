@@ -56,7 +56,8 @@ class Reader:
         path.write_text(text)
         if path.suffix == ".java":
             return [java(), "-cp", f"{fetch('kafka')}/*:{fetch('registry')}/lib/*", str(path)]  # the latter has Avro
-        return {".py": [sys.executable, str(path)], ".sh": ["bash", "-e", str(path)]}[path.suffix]
+        run = {".py": [sys.executable], ".sh": ["bash", "-e"], ".mjs": ["node"]}[path.suffix]
+        return [*run, str(path)]
 
     @property
     def env(self) -> dict[str, str]:
@@ -152,6 +153,18 @@ def letters(reader: Reader) -> int:
     found = pq.read_table(reader.directory / "dead-letters.parquet")
     assert set(found["value"].to_pylist()) <= {b"this is no Avro"}
     return int(found.num_rows)
+
+
+@pytest.mark.slow  # as above
+def test_clients_are_told_the_predictions_of_their_own_events(reader: Reader) -> None:
+    """In Python by the product's client, in Java and JavaScript by what the page shows."""
+    program("npm")
+    packages = ["kafkajs@2.2.4", "avsc@5.7.9", "lz4js@0.2.0"]
+    install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", *packages]
+    subprocess.run(install, cwd=reader.directory, check=True, timeout=300)
+    assert reader.run("client.py").splitlines() == ["6 tiny@1 True", "7 out_of_range"]
+    assert reader.run("Predict.java").startswith("10/tiny@1/champion 0.")
+    assert reader.run("predict.mjs").startswith("11/tiny@1/champion 0.")
 
 
 @pytest.mark.slow  # seven commands, two of which run services

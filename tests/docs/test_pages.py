@@ -27,12 +27,12 @@ def test_table_says_what_the_code_says(where: Place) -> None:
     assert place(*where)[1] == TABLES[where]() + "\n"
 
 
-@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow", "drift", "retrain"])
+@pytest.mark.parametrize("service", ["enrich", "views", "score", "shadow", "drift", "release", "retrain"])
 def test_topics_know_their_services(service: str) -> None:
     """What a service is wired to read and write is what the topics' files say of it, both ways."""
     member = members()[service]
     wiring = member.wiring
-    reads = {*(channel.logical for channel in wiring.inputs), *wiring.facts}
+    reads = {*(channel.logical for channel in wiring.inputs), *wiring.facts, *wiring.aside}
     writes = {*member.written}
     if wiring.checkpoints.logical in writes:
         reads.add(wiring.checkpoints.logical)

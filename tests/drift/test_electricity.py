@@ -11,7 +11,6 @@ import pytest
 from pyarrow import csv
 
 from headrace.domain.models.store import ModelStore
-from headrace.domain.plans.plans import Arm, Plan
 from headrace.domain.training.bootstrap import train_offline
 from services.drift.app import build as drift
 from services.drift.settings import DriftSettings
@@ -68,10 +67,7 @@ def test_electricity_is_watched_for_drift(tmp_path: Path) -> None:
     package, uri = train_offline(spec, features, told, store, "1", trees=30)
     assert package.manifest.metrics["auc_roc"] > 0.7
 
-    arm = Arm("champion", package.manifest.name, "1", package.digest, uri)
-    fact = Plan(spec.name, 1, (arm,)).fact(0, "test", "the first")
-    schema = pipeline.contracts.channel("plans").codec.reader.arrow
-    pipeline.publish("plans", pa.RecordBatch.from_pylist([fact], schema=schema), "pipeline")
+    pipeline.crown(package, uri)
     pipeline.start("score-0", Kind(score, ScoreMember, own))
     pipeline.start("labels-0", Kind(labels, LabelsSettings, {}))
     pipeline.start("drift-0", Kind(drift, DriftSettings, own | {"publish_s": 1.0}))

@@ -104,7 +104,7 @@ def harmed(found: Group) -> list[tuple[Any, ...]]:
 
 def standing(found: Group) -> dict[str, dict[str, Any]]:
     """The newest record of harm, by incident."""
-    found.take(found.owner.tick(500.0, {}).emits)
+    found.publish()
     return {row["incident"]: row["harm"] for row in found.standing if row["state"] == "harm"}
 
 
@@ -174,7 +174,7 @@ def test_a_package_that_tells_no_losses_says_what_cannot_be_given() -> None:
     read, rows = group(OLD), logs(flipped)
     few = {number: log.slice(slice(0, 500)) for number, log in rows.items()}
     read.read(few, 3_000)
-    read.take(read.owner.tick(20.0, {}).emits)
+    read.publish()
     (whole,) = [row["harm"] for row in read.standing if row["stream"] == OUTCOMES and not row["column"] and row["harm"]]
     assert "first 5,000 outcomes become the reference, 1,1" in whole["unknown"][0]
     read.read({number: log.slice(slice(500, None)) for number, log in rows.items()}, 3_000)
@@ -229,7 +229,7 @@ def test_early_labels_say_nothing() -> None:
         read = group(pipeline=pipeline)
         read.read(early, 700)
         read.idle(list(early))
-        read.take(read.owner.tick(500.0, {}).emits)
+        read.publish()
         shares |= {(name, row["column"]): row for row in read.standing if row["state"] == "watched"}
     for column in ("positive label", "model loss"):
         assert shares["counts", column]["events"] > 4_320 * 2 - 5

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
+from headrace.columnar import packing
 from headrace.domain.control.drift import DriftClosed, DriftFinding, DriftGrew, DriftOpened
 from headrace.domain.control.events import read_event
 from headrace.domain.drift.reference_bins import Floats
@@ -27,6 +28,7 @@ from services.drift.service import Watcher
 from tests.drift import predictions as made
 
 PARTITIONS = 3
+IDLE_AFTER_S = 10.0
 SECOND = 1_000
 REFERENCE = made.reference()
 STRICT = replace(made.PIPELINE, drift=Drift(false_alarms_per_month=20.0))
@@ -41,7 +43,7 @@ def member(columns: Any = columns_of) -> Watcher:
     """A member that was told how many partitions there are."""
     names = (PARTS, "drift", "control")
     registry = DriftMetrics(CollectorRegistry())
-    service = Watcher(STRICT, columns, *(made.SCHEMAS[name] for name in names), 1.0, 10.0, registry)
+    service = Watcher(STRICT, columns, *(made.SCHEMAS[name] for name in names), 1.0, IDLE_AFTER_S, registry)
     service.start({**dict.fromkeys(SOURCES, PARTITIONS), PARTS: 1})
     return service
 
@@ -49,6 +51,8 @@ def member(columns: Any = columns_of) -> Watcher:
 @dataclass
 class Group:
     """Members that share the partitions, and the topics between them.
+
+    Partitions that rest are told to be at their ends again and again, as the clock goes on, until they are read.
 
     Args:
         members: how many.
@@ -59,6 +63,8 @@ class Group:
     seed: int
     control: list[dict[str, Any]] = field(default_factory=list)
     standing: list[dict[str, Any]] = field(default_factory=list)
+    resting: dict[int, float] = field(default_factory=dict)
+    clock: float = 1.0
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -82,13 +88,30 @@ class Group:
         while any(at[number] < len(log) for number, log in logs.items()):
             number = self.random.choice([n for n, log in logs.items() if at[n] < len(log)])
             upto = at[number] + self.random.randint(1, most)
-            self.take(self.of[number].process(logs[number].slice(slice(at[number], upto)), 0.0).emits)
+            self.send(number, logs[number].slice(slice(at[number], upto)))
             at[number] = upto
             if self.random.random() < 0.5:
                 self.fold()
             if self.members > 1 and self.random.random() < 0.02:
                 self.move(number)
-        self.fold()
+        self.settle()
+
+    def send(self, number: int, batch: Batch) -> None:
+        """Have rows of a partition told."""
+        self.resting.pop(number, None)
+        self.wait(0.125)
+        self.take(self.of[number].process(batch, self.clock).emits)
+
+    def wait(self, seconds: float) -> None:
+        """Let the clock go on."""
+        self.clock += seconds
+        for number, since in self.resting.items():
+            self.take(self.of[number].tick(self.clock, {number: Quiet(since, self.clock)}).emits)
+
+    def publish(self) -> None:
+        """Have told how everything stands."""
+        self.clock += 2.0
+        self.take(self.owner.tick(self.clock, {}).emits)
 
     def move(self, number: int) -> None:
         """Another member goes on with a partition, and another one with the parts."""
@@ -102,9 +125,14 @@ class Group:
         self.owner.restore(self.here, snapshot)
 
     def idle(self, numbers: list[int]) -> None:
-        """These partitions were seen at their ends for long enough."""
-        for number in numbers:
-            self.take(self.of[number].tick(100.0, {number: Quiet(0.0, 50.0)}).emits)
+        """These partitions rest from now on."""
+        self.resting |= dict.fromkeys(numbers, self.clock)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let time go by until partitions that rest are proven to have had nothing; what was told is watched."""
+        for _ in range(4):
+            self.wait(IDLE_AFTER_S / 2)
         self.fold()
 
     def fold(self) -> None:
@@ -207,10 +235,10 @@ def test_rows_wait_for_partitions_that_may_tell_earlier_ones() -> None:
     rows = {number: log for number, log in logs(3).items() if log.topic == PREDICTIONS}
     slow = slot(0, 2)
     group.read({number: log for number, log in rows.items() if number != slow}, 3_000)
-    group.take(group.owner.tick(10.0, {}).emits)
+    group.publish()
     assert not group.standing
     group.idle([slow])
-    group.take(group.owner.tick(20.0, {}).emits)
+    group.publish()
     whole = next(row for row in group.standing if row["column"] == "" and row["state"] != "course")
     others = sum(len(log) for number, log in rows.items() if number != slow)
     assert others - 20 < whole["events"] <= others
@@ -223,11 +251,11 @@ def test_a_repeat_changes_nothing() -> None:
     rows = logs(4)
     once.read(rows, 2_000)
     for log in rows.values():
-        twice.take(twice.services[0].process(log.slice(slice(0, 3_000)), 0.0).emits)
+        twice.send(int(log.partition[0]), log.slice(slice(0, 3_000)))
     twice.parts = [part for part in twice.parts for _ in (0, 1)]
     fresh = Group(1, 0)
     for log in rows.values():
-        fresh.take(fresh.services[0].process(log, 0.0).emits)
+        fresh.send(int(log.partition[0]), log)
     twice.parts += fresh.parts
     for group in (once, twice):
         group.fold()
@@ -241,7 +269,7 @@ def test_what_stands_is_told_of_each_column() -> None:
     rows = logs(5, rows=3_000)
     group.read(rows, 2_000)
     group.idle(list(rows))
-    group.take(group.owner.tick(20.0, {}).emits)
+    group.publish()
     standing = {(row["stream"], row["column"]): row for row in group.standing}
     columns = {column for stream, column in standing if stream == PREDICTIONS}
     assert columns >= {"", *made.INPUTS, "model score", "model decision", "age of terminal", "inputs together"}
@@ -348,7 +376,7 @@ def test_a_backfill_finds_what_the_live_stream_found() -> None:
     live, back = Group(1, 0), Group(1, 0)
     live.read(rows, 60)
     for log in rows.values():
-        back.take(back.services[0].process(log, 0.0).emits)
+        back.send(int(log.partition[0]), log)
     back.fold()
     for group in (live, back):
         group.idle(list(rows))
@@ -364,12 +392,61 @@ def test_who_comes_first_of_those_that_were_idle_does_not_depend_on_batches() ->
         group = Group(1, 0)
         group.idle(list(rows))
         for log in rows.values():
-            group.take(group.services[0].process(log, 0.0).emits)
+            group.send(int(log.partition[0]), log)
             if not at_once:
                 group.fold()
         group.fold()
         states.append(group.owner.snapshot(group.here))
     assert states[0] == states[1]
+
+
+def test_partitions_that_rested_are_watched_in_order_whichever_is_read_first() -> None:
+    """A stretch of time that comes at once over all of them is taken row by row, as if it had come so."""
+    rows = {number: log for number, log in logs(14, 600).items() if log.topic == PREDICTIONS}
+    states = []
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        group = Group(1, 0)
+        group.idle(list(rows))
+        for number in order:
+            group.send(slot(0, number), rows[slot(0, number)])
+            group.fold()
+            group.wait(IDLE_AFTER_S)  # Of partitions that nobody has read to the end yet, nobody says that they rest.
+        group.idle(list(rows))
+        states.append(by_rows(group))
+    assert states[0] == states[1] == states[2]
+    assert group.owner._watches is not None
+    assert group.owner._watches[PREDICTIONS].rows == 600
+    assert not group.owner.tick(group.clock + 2, {}).unfinished
+
+
+def by_rows(group: Group) -> dict[str, bytes]:
+    """The state of the member that watches, without when partitions were seen: that is the clock's."""
+    columns = packing.unpack(group.owner.snapshot(group.here))
+    return {
+        name: each.tobytes() for name, each in columns.items() if not name.endswith(("merge.proofs", "merge.waits"))
+    }
+
+
+def test_who_waits_for_a_partition_has_something_left_to_do_and_notices_are_none() -> None:
+    """Until it is proven that it has nothing; that a partition rests is told again, and makes nobody busy."""
+    group = Group(1, 0)
+    rows = {number: log for number, log in logs(14, 60).items() if log.topic == PREDICTIONS}
+    for number in rows:
+        group.send(number, rows[number])
+    group.fold()
+    group.publish()
+    assert group.owner.tick(group.clock, {}).unfinished
+    group.resting |= dict.fromkeys(rows, group.clock)
+    told = len(group.parts)
+    for _ in range(8):
+        group.wait(IDLE_AFTER_S / 2)
+    assert len(group.parts) - told == 7 * len(rows)
+    notices = pa.Table.from_batches(group.parts[told:]).combine_chunks().to_batches()[0]
+    here, at = np.full(len(notices), group.here, np.int32), told + np.arange(len(notices))
+    answer = group.owner.process(Batch(PARTS, notices, pa.nulls(len(notices), pa.binary()), here, at, at), group.clock)
+    assert answer.housekeeping
+    group.publish()
+    assert not group.owner.tick(group.clock, {}).unfinished
 
 
 def test_rows_that_cannot_be_of_the_columns_are_not_watched() -> None:
@@ -408,8 +485,8 @@ def test_what_is_accepted_is_what_is_usual_from_then_on(members: int) -> None:
     records = made.columns(PREDICTIONS, values, times, np.arange(len(values)))
     group = Group(members, members)
     group.idle([slot(0, 1), slot(0, 2)])
-    first = group.of[0].process(made.batch(PREDICTIONS, records.slice(0, 4_000), 0, 0), 0.0)
-    group.take(first.emits)
+    group.send(0, made.batch(PREDICTIONS, records.slice(0, 4_000), 0, 0))
+    group.settle()
     accepted(group, "predictions/1")
     accepted(group, "predictions/7")
     group.fold()

@@ -52,7 +52,7 @@ def test_dark_models_of_the_same_events_are_one_incident_beside_the_champions() 
     group.idle([*slots(PREDICTIONS)[1:], *slots(SHADOW)[1:]])
     group.read({0: made.batch(PREDICTIONS, made.columns(PREDICTIONS, values, times, ids), 0, 0)}, 2_000)
     for batch in dark:
-        group.take(group.of[slots(SHADOW)[0]].process(batch, 0.0).emits)
+        group.send(slots(SHADOW)[0], batch)
     group.fold()
     group.idle([slots(PREDICTIONS)[0], slots(SHADOW)[0]])
     found = group.findings()
@@ -117,7 +117,7 @@ def test_a_letter_that_comes_again_counts_once() -> None:
     standing = []
     for group in (once, twice):
         group.idle(slots(REFUSED))
-        group.take(group.owner.tick(500.0, {}).emits)
+        group.publish()
         standing.append([(row["column"], row["events"], row["evidence"]) for row in group.standing])
     assert standing[0] == standing[1]
     assert ("", BURST) in {row[:2] for row in standing[0]}
@@ -132,7 +132,7 @@ def test_where_the_beginning_was_deleted_nothing_is_taken_for_a_gap() -> None:
     group.read({slots(REFUSED)[0]: made.batch(REFUSED, records, 0, 5_000)}, 100)
     group.idle(slots(REFUSED))
     assert not refusals(group)
-    group.take(group.owner.tick(500.0, {}).emits)
+    group.publish()
     (row,) = [row for row in group.standing if row["column"] == "refused"]
     assert (row["state"], row["learnt"]) == ("learning", 390)
 
@@ -144,5 +144,5 @@ def test_letters_of_topics_that_nobody_else_writes_are_not_watched() -> None:
     records = made.letters(refused, made.START + refused * SECOND, "malformed", topic="features")
     group.read({slots(REFUSED)[0]: made.batch(REFUSED, records, 0, 0)}, 100)
     group.idle(slots(REFUSED))
-    group.take(group.owner.tick(500.0, {}).emits)
+    group.publish()
     assert not group.standing

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
-from headrace.domain.pipeline.expressions import compile
+from headrace.domain.pipeline.language.expressions import compile
 from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Field
 from headrace.stores.online import MemoryStore

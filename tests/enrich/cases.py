@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from headrace.domain.pipeline import expressions
 from headrace.domain.pipeline.events import fields_of
-from headrace.domain.pipeline.spec import Aggregation, Event, Model, Pipeline, Rule, View
+from headrace.domain.pipeline.language import expressions
+from headrace.domain.pipeline.language.aggregation import Aggregation
+from headrace.domain.pipeline.spec import Event, Model, Pipeline, Rule, View
 from headrace.streaming.records.batch import Batch
 
 Reading = tuple[int, str, str | None, float | None]

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.columnar.partitioner import partitions_of
-from headrace.domain.pipeline.spec import Aggregation, Labels, Pipeline
+from headrace.domain.pipeline.language.aggregation import Aggregation
+from headrace.domain.pipeline.spec import Labels, Pipeline
 from headrace.stores.online import MemoryStore
 from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.service import Enrich

@@ -119,21 +119,22 @@ def test_what_a_model_was_fitted_on_does_not_count(meters: Meters) -> None:
 
 
 def test_a_model_without_answers_is_told(meters: Meters) -> None:
-    """A score that is not finite is no row; how many is said."""
+    """A score that is not finite is no row; how many is said, and that the champion has one fails."""
     good, broken = stored(meters, "5", [0.05, 0.0]), stored(meters, "6", [float("nan"), 0.0])
     found = judged(meters, broken, good)
     assert found.outcomes == 0
     assert found.unanswered > ROWS - 100
     assert found.latency is None
     assert standings(found)["latency"] == "unknown"
-    assert found.standing == "unknown"
+    assert standings(found)["scores"] == found.standing == "failed"
 
 
 def test_the_process_says_it_line_by_line(meters: Meters, tmp_path: Path) -> None:
     """Stages, then the result with what it cost; a failure is the last line, too."""
     good, other = stored(meters, "1", [0.05, 0.0]), stored(meters, "2", [-0.05, 0.0])
     order = EvaluationOrder(pipeline=str(meters.path), candidate=other, champion=replace(good, arm=CHAMPION))
-    for asked, code in ((order, 0), (replace(order, candidate=replace(other, digest="sha256:" + "0" * 64)), 1)):
+    nobody = replace(good, arm=CHAMPION, digest="sha256:" + "0" * 64)
+    for asked, code in ((order, 0), (replace(order, champion=nobody), 1)):
         path = tmp_path / "order.json"
         path.write_text(asked.dump())
         ran = subprocess.run(
@@ -153,6 +154,13 @@ def test_the_process_says_it_line_by_line(meters: Meters, tmp_path: Path) -> Non
             assert found.order.offsets
         else:
             assert lines[-1]["failure"]["kind"] == "contract"
+
+
+def test_a_package_that_is_not_there_has_failed(meters: Meters) -> None:
+    """It is judged like any other, and is not what a person could let go on."""
+    good, other = stored(meters, "1", [0.05, 0.0]), stored(meters, "2", [-0.05, 0.0])
+    found = judged(meters, replace(other, digest="sha256:" + "0" * 64), good)
+    assert (standings(found), found.standing, found.outcomes) == ({"package": "failed"}, "failed", 0)
 
 
 def test_without_a_champion_there_is_nothing_to_judge_by(meters: Meters) -> None:

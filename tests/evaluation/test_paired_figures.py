@@ -67,6 +67,17 @@ def test_quantities() -> None:
     assert found["r2"].interval.high < 0 < found["root_mean_square_error"].interval.low
 
 
+def test_a_figure_does_not_hang_on_what_else_is_asked() -> None:
+    """Asked alone it is told alone, bit for bit as it is told beside all others."""
+    pair, times, entities = rows(4, 400, 2.0)
+    whole = paired_figures(pair, OF_CLASSES, times, entities, WORTH)
+    for name in OF_CLASSES:
+        assert paired_figures(pair, [name], times, entities, WORTH) == {name: whole[name]}
+    of_quantities = paired_figures(pair, OF_QUANTITIES, times)
+    for name in OF_QUANTITIES:
+        assert paired_figures(pair, [name], times) == {name: of_quantities[name]}
+
+
 @pytest.mark.parametrize(
     "name", ["average_precision", "brier_score", "log_loss", "precision", "recall", "value_per_event"]
 )

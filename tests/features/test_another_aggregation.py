@@ -14,10 +14,10 @@ from tests.contributing.tree import Tree
 from tests.sources import ROOT
 
 FILES = files("aggregation")
-FILE, REGISTRY = "headrace/domain/aggregations/last.py", "headrace/domain/aggregations/registry.py"
-BEFORE_IMPORT = "from headrace.domain.aggregations.greatest import Max\n"
+FILE, REGISTRY = "headrace/domain/aggregations/spread.py", "headrace/domain/aggregations/registry.py"
+BEFORE_IMPORT = "from headrace.domain.aggregations.scans.variance import Std, Var\n"
 BEFORE_ENTRY = "    Max(),\n"
-IMPORT = "from headrace.domain.aggregations.last import Last\n"
+IMPORT = "from headrace.domain.aggregations.spread import Spread\n"
 
 ASKED = """
 import sys
@@ -76,13 +76,13 @@ assert features.num_rows == ROWS, features.num_rows
 seen = 0
 for name, entities, delay in (("customer", customer, 0), ("terminal", terminal, 7 * DAY)):
     for days in (1, 7, 30):
-        given = features.column(name).combine_chunks().field(f"newest_{days}d").to_numpy(zero_copy_only=False)
+        given = features.column(name).combine_chunks().field(f"spread_{days}d").to_numpy(zero_copy_only=False)
         for row in range(ROWS):
             end = times[row] - delay
             known = np.arange(ROWS) <= row if name == "customer" else np.ones(ROWS, bool)
             inside = known & (entities == entities[row]) & (end - days * DAY < times) & (times <= end)
             rows = np.flatnonzero(inside)
-            wanted = amount[rows[np.argmax(times[rows])]] if len(rows) else (-1.0 if name == "terminal" else np.nan)
+            wanted = np.ptp(amount[rows]) if len(rows) else (-1.0 if name == "terminal" else np.nan)
             assert np.array_equal(given[row], wanted, equal_nan=True), (name, days, row, given[row], wanted)
             seen += len(rows) > 1
 print(seen)
@@ -91,16 +91,16 @@ print(seen)
 
 @pytest.mark.kernels
 @pytest.mark.timeout(600)  # kernels that call a function over windows are compiled anew
-def test_last(tmp_path: Path) -> None:
-    """`last`, added by one file and one entry, is parsed, kept and answered: in memory and through the store."""
+def test_spread(tmp_path: Path) -> None:
+    """`spread`, added by one file and one entry, is parsed, kept and answered: in memory and through the store."""
     tree = Tree(tmp_path / "tree")
     tree.add(FILE, FILES[FILE])
     tree.enter(REGISTRY, BEFORE_IMPORT, IMPORT)
     tree.enter(REGISTRY, BEFORE_ENTRY, FILES[REGISTRY])
     told = (ROOT / "pipelines/card_fraud.yaml").read_text()
     for old, new in (
-        ("avg_amount: mean(amount)}", "avg_amount: mean(amount), newest: last(amount)}"),
-        ("risk: mean(label)}", "newest: last(amount)}"),
+        ("avg_amount: mean(amount)}", "avg_amount: mean(amount), spread: spread(amount)}"),
+        ("risk: mean(label)}", "spread: spread(amount)}"),
         ("missing: 0", "missing: -1"),
     ):
         assert told.count(old) == 1, f"{old} in {told}"
@@ -123,6 +123,7 @@ def test_page() -> None:
     """The page that says what a pipeline file may hold lists every function over windows, with what it does."""
     rows = [line for line in (ROOT / "docs/own_use_case.md").read_text().splitlines() if line.startswith("| `")]
     for function in ENTRIES:
-        form = f"{function.name}(field)" if function.takes_field else function.name
+        more = f", {function.parameter}" if function.parameter else ""
+        form = f"{function.name}(field{more})" if function.takes_field else function.name
         labels = "yes" if function.of_labels else "no"
         assert f"| `{form}` | {function.gloss} | {function.type} | {labels} |" in rows

@@ -30,6 +30,7 @@ WORDS = {"card", "cards", "fraud", "customer", "customers", "merchant", "merchan
 KNOWN = {
     "headrace/cli/pipeline/generate.py": {"customers"},  # options of the one simulator that knows a process
     "headrace/cli/local/demo.py": {"card_fraud"},  # the pipeline that the demo shows unless it is told another
+    "headrace/operations/demo/loop.py": {"card_demo"},  # the pipeline of the loop, whose people speak of its events
 }
 
 

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import exchange, outcomes, predictions
-from headrace.domain.pipeline.spec import Aggregation, Labels, Pipeline
+from headrace.domain.pipeline.language.aggregation import Aggregation
+from headrace.domain.pipeline.spec import Labels, Pipeline
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, slot

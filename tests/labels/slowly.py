@@ -41,8 +41,12 @@ class Slow:
     events: dict[str, Event] = field(default_factory=lambda: defaultdict(Event))
     outcomes: list[tuple[Any, ...]] = field(default_factory=list)
     sources: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    proofs: dict[tuple[str, int], tuple[int, int, int]] = field(default_factory=dict)
+    """When a source had a record, when it was seen at its end (FOREVER: it is not), up to when it is complete."""
     maturity: int = NEVER
     as_of: int = NEVER
+    next: tuple[int, int, int] = (NEVER, NEVER, NEVER)
+    """Maturity and `as_of` that idle sources are to prove, and up to when they are to be complete for that."""
 
     def rank(self, report: Report) -> tuple[int, int, str, float]:
         """The greatest of these holds: newest, most trusted, first by name, largest."""
@@ -141,22 +145,55 @@ class Slow:
     def mark(self, record: Mapping[str, Any]) -> None:
         """Take up how far a source is; what matures by it is answered."""
         place = record["source"], record["source_partition"]
-        progress, _ = self.sources.get(place, (NEVER, NEVER))
+        progress, idle = self.sources.get(place, (NEVER, NEVER))
         told = record["progress"] if record["progress"] not in (0, UNSEEN) else NEVER
         back = progress != NEVER and NEVER < told < progress - self.rule.expires_after
         if back and record["source"] in ("labels", "predictions"):
             self.maturity = self.as_of = NEVER
+            self.next = (NEVER, NEVER, NEVER)
             progress = told
         elif record["source"] == "events" and told != NEVER:
             progress = told
         else:
             progress = max(progress, told)
-        self.sources[place] = progress, record["time"] if record["idle"] else NEVER
+        self.sources[place] = progress, max(idle, record["time"]) if record["idle"] else NEVER
+        if record["source"] in ("labels", "predictions"):
+            self.prove(place, record["idle"], record["time"])
+            self.move()
+        self.tell()
+
+    def prove(self, place: tuple[str, int], idle: bool, time: int) -> None:
+        """Note up to when a source that is idle is complete: twice as long ago as it was seen before."""
+        written, seen, until = self.proofs.get(place, (NEVER, FOREVER, FOREVER))
+        if not idle:
+            self.proofs[place] = time, FOREVER, FOREVER
+        elif time < seen:
+            self.proofs[place] = min(written, time), time, NEVER
+        elif time > seen:
+            self.proofs[place] = min(written, time), time, max(until, 2 * seen - time)
+
+    def move(self) -> None:
+        """Move time as far as the sources say, where those that are idle are complete enough."""
         labels, predictions = self.reached("labels"), self.reached("predictions")
-        self.as_of = max(self.as_of, self.seen("labels") if labels == FOREVER else labels)
+        as_of = self.seen("labels") if labels == FOREVER else labels
         all_idle = labels == predictions == FOREVER
         newest = max(self.seen("labels"), self.seen("predictions"))
-        self.maturity = max(self.maturity, newest if all_idle else min(labels, predictions))
+        maturity = newest if all_idle else min(labels, predictions)
+        proven, written = (
+            min(proof[2] for proof in self.proofs.values()),
+            max(proof[0] for proof in self.proofs.values()),
+        )
+        self.next = (*self.next[:2], min(self.next[2], written))
+        if proven >= written:
+            self.maturity, self.as_of = max(self.maturity, maturity), max(self.as_of, as_of)
+            self.next = (*self.next[:2], NEVER)
+        elif proven >= self.next[2]:
+            self.maturity = max(self.maturity, min(self.next[0], maturity))
+            self.as_of = max(self.as_of, min(self.next[1], as_of))
+            self.next = maturity, as_of, written
+
+    def tell(self) -> None:
+        """Answer what has matured."""
         due = [event for event in self.events.values() if event.predictions and not event.matured]
         limit = self.maturity - self.rule.matures_after
         due = [event for event in due if event.time is not None and event.time <= limit]

@@ -215,13 +215,18 @@ def test_presumed_then_corrected() -> None:
 
 
 def test_a_silent_source_is_waited_for() -> None:
-    """Nothing matures before all partitions of labels and predictions were heard of; idle ones hold nothing back."""
+    """Nothing matures before all partitions of labels and predictions were heard of; idle ones hold nothing back once
+    they were seen at their end long enough after the others' records were sent on.
+    """
     case = Case(pipeline())
     told = [case.record("predictions", 0, 1_000, 9_000, [case.prediction("a", 1_000)])]
     told += [case.record("labels", 0, 5_000, 9_000), case.record("predictions", 1, 5_000, 9_000)]
     told += [case.record("predictions", 0, 5_000, 9_000)]
     assert run(case, told, [])[1] == []
-    told.append(case.record("labels", 1, 0, 9_000, idle=True))
+    for clock in (9_010, 9_021):  # what is written up to 9_020 might have been read after the second
+        told.append(case.record("labels", 1, 0, clock, idle=True))
+        assert run(case, told, [])[1] == []
+    told.append(case.record("labels", 1, 0, 9_026, idle=True))
     assert [row[2] for row in plain(run(case, told, [])[1])] == ["presumed"]
 
 
@@ -231,7 +236,7 @@ def test_when_all_is_quiet_only_what_data_has_passed_matures() -> None:
     newest = 1_000 + MATURES
     told = [case.record("predictions", 0, newest, 1, [case.prediction("old", 1_000), case.prediction("new", newest)])]
     places = [(topic, part) for topic in ("labels", "predictions") for part in (0, 1)]
-    told += [case.record(*place, 0, 9_000_000, idle=True) for place in places]
+    told += [case.record(*place, 0, clock, idle=True) for clock in (9_000_000, 9_005_000) for place in places]
     _, outcomes, _ = run(case, told, [])
     assert [(row["event_id"], row["state"]) for row in outcomes] == [("old", "presumed")]
 
@@ -249,6 +254,75 @@ def test_a_late_label_is_counted_and_ignored() -> None:
     assert len(run(case, told, [])[1]) == 1
 
 
+def test_a_day_at_once_is_read_partition_by_partition() -> None:
+    """The first partition that is read of what was published at once moves no time on, be it of labels or of
+    predictions, before the others, which were idle, had their turn; whatever is idle for good stops nothing.
+    """
+    case = Case(pipeline())
+    places = [(topic, part) for topic in ("labels", "predictions") for part in (0, 1)]
+    told = [case.record("predictions", 0, 1_000, 1, [case.prediction(name, 1_000) for name in ("a", "b", "c")])]
+    told += [case.record(*place, 1_000, clock, idle=True) for clock in (10, 15, 20) for place in places]
+    told += [case.record("predictions", 1, 9_000, 500, [case.prediction("later", 9_000)])]
+    told += [case.record("labels", 0, 1_000 + MATURES, 501, labels=[("a", 1.0, 1_000 + MATURES, "bank")])]
+    told += [case.record("predictions", 0, 9_000, 502)]
+    seen_before = [case.record("labels", 1, 1_000, 495, idle=True)]
+    told += seen_before
+    service, outcomes, _ = run(case, told, [])
+    assert [(row["event_id"], row["state"]) for row in outcomes] == [("a", "labelled")]
+    assert service._joins[PLACE].get("as_of") == 1_000
+    told += [case.record("labels", 1, 1_000 + MATURES - 1, 503, labels=[("b", 1.0, 1_000 + MATURES - 1, "bank")])]
+    told += [case.record("labels", 1, 1_000 + MATURES, 504)]
+    _, outcomes, _ = run(case, told, [9])
+    assert [(row["event_id"], row["state"]) for row in outcomes] == [
+        ("a", "labelled"), ("b", "labelled"), ("c", "presumed"),
+    ]  # fmt: skip  # one line
+    resting = [case.record("labels", 1, 1_000, clock, idle=True) for clock in (505, 511)]
+    first = told[: told.index(seen_before[0])]
+    assert [row["event_id"] for row in run(case, first + resting, [])[1]] == ["a"]
+    still = [*first, *resting, case.record("labels", 1, 1_000, 516, idle=True)]
+    assert [row["event_id"] for row in run(case, still, [3])[1]] == ["a", "b", "c"]
+
+
+def test_a_stream_that_never_rests_goes_on_beside_a_partition_that_has_nothing() -> None:
+    """Time follows at the distance in which idle sources are told, however many records come in between."""
+    case = Case(pipeline())
+    told = [case.record("predictions", 1, 0, 1, idle=True), case.record("labels", 1, 0, 1, idle=True)]
+    for clock in range(2, 200):
+        told += [case.record(source, 0, 1_000 + clock * 10, clock) for source in ("predictions", "labels")]
+        if clock % 5 == 0:
+            told += [case.record(source, 1, 0, clock, idle=True) for source in ("predictions", "labels")]
+    service, _, _ = run(case, told, [100, 101])
+    join = service._joins[PLACE]
+    assert 1_000 + (199 - 20) * 10 <= join.get("maturity") < 1_000 + 199 * 10
+    assert join.get("as_of") == join.get("maturity")
+
+
+def test_whoever_waits_for_sources_at_their_ends_is_not_done() -> None:
+    """A prediction waits for its label: until time stands where the newest record leads, however long that takes to be
+    proven. Then nothing is left to do, though the prediction is not mature; nor was there before anything came.
+    """
+    case = Case(pipeline())
+    told = [
+        case.record("predictions", 0, 1_000, 1, [case.prediction("a", 1_000)]),
+        case.record("labels", 0, 1_000 + MATURES - 1, 2),
+        *[case.record(source, 1, 0, 2, idle=True) for source in ("predictions", "labels")],
+    ]
+    ends = [
+        case.record(source, number, progress, clock, idle=True)
+        for clock in (11, 16, 21)
+        for source, number, progress in (
+            ("predictions", 0, 1_000), ("predictions", 1, 0), ("labels", 0, 1_000 + MATURES - 1), ("labels", 1, 0),
+        )
+    ]  # fmt: skip  # one line for what belongs together
+    left = [case.service().tick(0.0, {}).unfinished]
+    for stop in range(len(told) + len(ends) + 1):
+        service, outcomes, _ = run(case, [*told, *ends][:stop], [])
+        left.append(service.tick(0.0, {}).unfinished)
+        assert not outcomes
+    proven = len(told) + 2 * 4  # seen at 11 and at 16, after what came at 2
+    assert left == [False, False, *[True] * (proven - 1), *[False] * (len(ends) - 7)]
+
+
 def filler(case: Case, start: int, count: int, clock: int) -> list[dict[str, Any]]:
     """Enough predictions of a time to fill more than a block."""
     rows = [case.prediction(f"filler {start} {number}", start) for number in range(count)]
@@ -261,10 +335,9 @@ def test_old_blocks_are_given_up_when_labels_have_passed() -> None:
     first = [case.record("predictions", 0, 1_000, 1, [case.prediction("a", 1_000)]), *filler(case, 1_000, 8_000, 1)]
     label = ("a", 1.0, 1_350, "bank")
     passing = [
-        case.record("predictions", 1, 0, 1, idle=True),
-        case.record("labels", 1, 0, 2, idle=True),
         case.record("labels", 0, 1_000 + EXPIRES - 1, 2),
         case.record("predictions", 0, 3_000, 2),
+        *[case.record(source, 1, 0, clock, idle=True) for clock in (3, 4) for source in ("predictions", "labels")],
     ]
     told = case.record("labels", 0, 1_000 + EXPIRES - 1, 3, labels=[label])
     kept, outcomes, _ = run(case, [*first, *passing, told], [])

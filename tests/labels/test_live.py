@@ -25,9 +25,9 @@ EVENTS = 200_000
 
 @pytest.fixture
 def project(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Project]:
-    """Card fraud whose members do not wait long for sources that say nothing."""
+    """Card fraud whose members do not wait long for sources that say nothing, and end long after they last had to."""
     made = Project(ROOT / "pipelines/card_fraud.yaml", pipeline_name, tmp_path / "project", kafka, "unused")
-    made.settings = {"HEADRACE_IDLE_AFTER_S": "2", "HEADRACE_UNTIL_IDLE_S": "6", "HEADRACE_CHECKPOINT_S": "2"}
+    made.settings = {"HEADRACE_IDLE_AFTER_S": "2", "HEADRACE_UNTIL_IDLE_S": "20", "HEADRACE_CHECKPOINT_S": "2"}
     yield made
     made.close()
 

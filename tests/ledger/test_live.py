@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +26,9 @@ from headrace.operations.ledger.ledger_query import LedgerWish, ledger_entries
 from headrace.operations.ledger.live_plan import live_plan
 from headrace.operations.plan_changes.plan_topic import publish_plan
 from headrace.operations.release.requests import Asker, ReleaseAnswer, ask_release, register
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.settings import Settings
 from tests.members import ROOT
 from tests.models.live import logistic
@@ -97,3 +104,34 @@ def test_a_model_comes_and_goes_while_the_service_is_killed(project: Project) ->
         "release_refused", "approval_requested", "release_started", "release_promoted", "release_superseded",
         "release_refused",
     ]  # fmt: skip  # a row of kinds
+    assert verified(project)[0] == 0
+    cut_end_off(project, 2)
+    code, found = verified(project)
+    assert code == 1
+    assert {fault["kind"] for fault in found["faults"]} == {"cut off"}
+    assert len(found["faults"]) == 2
+    assert found["behind"] == []
+
+
+def verified(project: Project) -> tuple[int, dict[str, Any]]:
+    """Exit code and findings of `headrace ledger verify`."""
+    words = ["ledger", "verify", str(project.path), "--bootstrap", project.bootstrap, "--json"]
+    argv = [sys.executable, "-m", "headrace.cli", *words]
+    ran = subprocess.run(argv, cwd=project.directory, capture_output=True, text=True)
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def cut_end_off(project: Project, entries: int) -> None:
+    """Write the ledger's topic anew, without its last entries."""
+    channel, admin = project.contracts.channel("ledger"), Admin(project.bootstrap)
+    there = ranges(project.connection, channel.name)
+    kept = [message.value() or b"" for part in messages(project.connection, channel.name, there) for message in part]
+    admin.delete([channel.name])
+    end = time.monotonic() + WITHIN_S
+    while channel.name in admin.topics():
+        assert time.monotonic() < end
+        time.sleep(0.1)  # Asks the broker: there is no event to wait for.
+    admin.create(channel.name, 1, 1, {"cleanup.policy": "delete"})
+    producer = Producer(project.connection)
+    producer.send(channel.name, [project.name] * (len(kept) - entries), kept[:-entries])
+    producer.flush()

@@ -21,9 +21,11 @@ from headrace.domain.plans.plans import Arm, Plan
 from headrace.domain.records.release_parts import PARTS
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, Emit, slot
+from headrace.streaming.watermarks.idleness import Quiet
 from services.release.metrics import ReleaseMetrics
 from services.release.service import Releases
 from tests.members import ROOT
+from tests.release.outcome_logs import Shape, logs
 
 FILES = {CONTROL: "control_event", PLANS: "plan", PARTS: "release_part", "ledger": "ledger_entry"}
 SCHEMAS = {name: load_schema(ROOT / f"schemas/{file}.avsc").arrow for name, file in FILES.items()}
@@ -81,6 +83,28 @@ def ledger_of(parts: Batch, seed: int) -> list[LedgerEntry]:
             service.restore(HERE, kept[1])
             service.replay(parts.slice(slice(kept[0], at)))
     return found
+
+
+def test_partitions_of_outcomes_at_their_ends_are_told_again_and_again() -> None:
+    """With when they were seen there; it makes nobody busy; while outcomes wait, something is left to do."""
+    service, made, rows = member(), logs(Shape(1, sources=2)), list[dict[str, Any]]()
+    for partition in (HERE, 0, 1):
+        service.restore(partition, None)
+    for source in (0, 1):
+        count = len(made.rows[source])
+        (part,) = told(service.process(made.batch(source, 0, count), 100.0).emits, PARTS)
+        rows += part.to_pylist()
+        assert not service.process(batch(PARTS, rows[-1:], len(rows) - 1), 100.0).housekeeping
+    left = []
+    for now in range(100, 140):
+        output = service.tick(float(now), {number: Quiet(100.0, now - 0.25) for number in (0, 1)})
+        left.append(output.unfinished)
+        for part in told(output.emits, PARTS):
+            rows += part.to_pylist()
+            assert service.process(batch(PARTS, rows[-1:], len(rows) - 1), float(now)).housekeeping
+    notices = [(row["source_partition"], row["seen"].timestamp()) for row in rows if row["idle"]]
+    assert notices == [(number, at + 0.75) for at in range(110, 140, 5) for number in (0, 1)]
+    assert left == [now <= 116 for now in range(100, 140)]
 
 
 @pytest.fixture

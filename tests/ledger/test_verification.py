@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.domain.ledger.chain import LedgerChain
 from headrace.domain.ledger.entry import LedgerEntry, LedgerRecord, canonical, digest_of, read_entry
+from headrace.domain.ledger.ledger_end import LedgerProgress, cut_off
 from headrace.domain.ledger.sources import COMPACTED
 from headrace.domain.ledger.verification import Gaps, SourceRecord, broken_links, gaps
 
@@ -188,3 +189,24 @@ def test_a_decision_is_known_by_its_digest() -> None:
     twice = [*log, (2, chain.append(own))]
     assert [fault.kind for fault in held(twice, [source(1), source(2)]).faults] == ["invented"]
     assert [record.offset for record in held(log, [source(1), source(2), source(5, 2)]).behind] == [5]
+
+
+# ---- its end ---------------------------------------------------------------------------------------------------------
+
+
+def test_records_that_were_taken_in_and_have_no_entry_are_cut_off() -> None:
+    """Those that are not in order yet, or stand among the parts that wait, are behind."""
+    late = held(ledger(), [source(at) for at in range(1, 12)]).behind
+    progress = LedgerProgress({("control", 0): 10}, {("control", 0, 9)})
+    assert [fault.what.partition(" was")[0] for fault in cut_off(late, progress)] == ["control@7", "control@8"]
+    assert list(cut_off(late, LedgerProgress({}, set()))) == []
+
+
+def test_nothing_is_cut_off_while_a_plan_is_on_its_way() -> None:
+    """What came before it waits for it in the state of the service, without an entry."""
+    plan = source(20, 20, "plans")
+    late = held(ledger(), [source(at) for at in range(1, 9)] + [plan]).behind
+    on_its_way = LedgerProgress({("control", 0): 10, ("plans", 0): 20}, set())
+    assert list(cut_off(late, on_its_way)) == []
+    taken = LedgerProgress({("control", 0): 10, ("plans", 0): 21}, set())
+    assert [fault.kind for fault in cut_off(late, taken)] == ["cut off"] * 3

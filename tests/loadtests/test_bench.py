@@ -42,7 +42,15 @@ def test_every_part_of_the_benchmark_gives_figures(kafka: str, tmp_path: Path) -
 
 @pytest.mark.rehearsal
 @pytest.mark.parametrize(
-    "command", ["bench_codec --records 1000", "bench_overlap --rounds 1", "bench_scoring", "bench_windows 20000"]
+    "command",
+    [
+        "bench_codec --records 1000",
+        "bench_features 20000",
+        "bench_formats",
+        "bench_overlap --rounds 1",
+        "bench_scoring",
+        "bench_windows 20000",
+    ],
 )
 def test_every_benchmark_without_a_broker_runs(command: str) -> None:
     """Those that are no part of the others' command, and would be broken in silence."""
@@ -57,7 +65,7 @@ def test_every_benchmark_without_a_broker_runs(command: str) -> None:
 def test_the_benchmarks_without_a_broker_are_known() -> None:
     """Each is run by the test above."""
     found = {path.stem for path in (ROOT / "loadtests").glob("bench_*.py")}
-    assert found == {"bench_codec", "bench_overlap", "bench_scoring", "bench_windows"}
+    assert found == {f"bench_{name}" for name in ("codec", "features", "formats", "overlap", "scoring", "windows")}
 
 
 @pytest.mark.rehearsal

@@ -49,6 +49,15 @@ def logistic(weights: Sequence[float] = WEIGHTS) -> bytes:
     return serialise(nodes, [vector("features", len(weights))], [w])
 
 
+def roots() -> bytes:
+    """The root of the smaller of two inputs: no number where one is below 0."""
+    nodes = [
+        helper.make_node("ReduceMin", ["features"], ["least"], axes=[1], keepdims=1),
+        helper.make_node("Sqrt", ["least"], ["probability"]),
+    ]
+    return serialise(nodes, [vector("features", 2)])
+
+
 def package(**others: object) -> ModelPackage:
     """A logistic model over `NAMES`."""
     return pack(manifest(**others), logistic())

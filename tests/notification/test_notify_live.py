@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -30,6 +33,12 @@ def waited(found: Callable[[], bool], what: Callable[[], str]) -> None:
     while not found():
         assert time.monotonic() < end, what()
         time.sleep(0.05)  # It comes by HTTP or Kafka: there is no event to wait for.
+
+
+def headrace(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command, on the project's broker."""
+    argv = [sys.executable, "-m", "headrace.cli", *words, "--bootstrap", project.bootstrap]
+    return subprocess.run(argv, cwd=project.directory, env=project.environment("cli"), capture_output=True, text=True)
 
 
 def test_a_killed_member_repeats_one_message_and_loses_none(
@@ -68,12 +77,25 @@ def test_a_killed_member_repeats_one_message_and_loses_none(
             project.start("notify-0")
             project.await_count("notifications", 8)
             project.await_count("dead-letters", 2)
+            webhook.answer = lambda: 200
+            project.settings["GONE_URL"] = project.settings["ONCALL_URL"]  # somebody mended the address
+            project.stop("notify-0", signal.SIGKILL)
+            resent = headrace(project, "notify", "resend", str(project.path), "--channel", "gone", "--json")
+            assert [row["event_id"] for row in json.loads(resent.stdout)] == ["first", "second"]
+            again = headrace(project, "notify", "resend", str(project.path))
+            assert (again.returncode, "no message of" in again.stdout) == (1, True)
+            project.start("notify-0")
+            project.await_count("notifications", 12)
             assert project.stop("notify-0") == 0
         finally:
             project.close()
     steps = Counter((row["channel"], row["step"]) for row in project.read("notifications").to_pylist())
-    assert steps == {("oncall", "due"): 2, ("gone", "due"): 2, ("oncall", "sent"): 2, ("gone", "undelivered"): 2}
+    assert steps == {
+        ("oncall", "due"): 2, ("gone", "due"): 2, ("oncall", "sent"): 2, ("gone", "undelivered"): 2,
+        ("gone", "again"): 2, ("gone", "sent"): 2,
+    }  # fmt: skip  # a table
     told = [body["message"].splitlines()[-1] for body in webhook.received]
-    assert told == ["event first", "event first", "event second"]
+    assert told[:3] == ["event first", "event first", "event second"]
+    assert told[3:] == ["event first", "event second"]
     letters = project.read("dead-letters").to_pylist()
     assert {(row["reason"], row["topic"]) for row in letters} == {("undelivered", f"{pipeline_name}.notifications")}

@@ -18,7 +18,8 @@ from headrace.domain.control.drift import DriftClosed, DriftGrew, DriftHarmed, D
 from headrace.domain.control.events import ControlEvent
 from headrace.domain.control.groups import EVENT_GROUPS
 from headrace.domain.pipeline.notification.spec import NotificationChannel, Notify
-from headrace.domain.records.notifications import DUE, NOTIFICATIONS, SENT, UNDELIVERED
+from headrace.domain.records.notifications import DUE, NOTIFICATIONS, SENT, UNDELIVERED, record_again
+from headrace.operations.notification.untaken_messages import untaken
 from headrace.streaming.contracts.schemas import load_schema
 from headrace.streaming.records.batch import Batch, Output, slot
 from headrace.streaming.watermarks.idleness import Quiet
@@ -297,3 +298,27 @@ def test_whatever_dies_each_event_is_told(seed: int) -> None:
     sent = {(row["channel"], row["message_id"], row["count"]) for row in world.log if row["step"] == SENT}
     assert sent <= taken.keys()
     assert max(Counter(row["message_id"] for row in world.log if row["step"] != DUE).values()) == 1
+
+
+def test_what_nobody_took_is_sent_again_when_a_person_asks(world: World) -> None:
+    """Once, as it was, folded ones too; not what was taken, nor what was asked for already, also over a restart."""
+    world.away["oncall"] = "it said 403"
+    for number in range(DIRECT + 4):
+        world.happen(DriftHarmed(f"predictions/{number}", "outcomes", model="m@1"), f"e{number}")
+    for _ in range(40):
+        world.turn(GIVE_UP_S / 10)
+    lost = untaken(world.log)
+    assert [row["count"] for row in lost] == [1] * DIRECT + [4]
+    del world.away["oncall"]
+    before = len(world.calls)
+    world.log += [record_again(row, world.now) for row in lost]
+    assert untaken(world.log) == []
+    world.log += [record_again(row, world.now) for row in lost]  # two people ask at the same moment
+    world.turn()
+    world.start((world.read, world.service.snapshot(HERE)))
+    for _ in range(10):
+        world.turn()
+    told = [told["title"] for _, told in world.calls[before:]]
+    assert told == [lost[0]["title"], *(row["title"] for row in lost)]  # one was on its way as the member ended
+    assert world.steps()[SENT] - sum(row["channel"] == "team" for row in world.log if row["step"] == SENT) == DIRECT + 1
+    assert untaken(world.log) == []

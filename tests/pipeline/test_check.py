@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.domain.pipeline.check import Problem, check, load
 from headrace.domain.pipeline.document import Problems, parse
-from headrace.domain.pipeline.spec import LABEL
+from headrace.domain.pipeline.language.aggregation import LABEL
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import ConfigurationError
 
@@ -58,15 +58,30 @@ MISTAKES = [
     (VIEW, VIEW.replace("key: rider", "kye: rider"), 4, "key is missing", "key: customer_id"),
     (VIEW, VIEW.replace("[1h]", "[1h, 60m]"), 4, "the window 60m is there already", "once"),
     (VIEW, VIEW.replace("[1h]", "[1h, 5m]"), 4, "5m comes after a longer one, 1h", "short to long"),
+    (VIEW, VIEW.replace("[1h]", "[1h, 10 in 1x]"), 4, "1x is not a duration", "7d"),
+    (VIEW, VIEW.replace("[1h]", "[10 in 1h, 10 in 60m]"), 4, "the window 10 in 60m is there already", "once"),
+    (VIEW, VIEW.replace("key: rider", "key: [rider, charge]"), 4, "charge is number, an entity", "station"),
+    (VIEW, VIEW.replace("key: rider", "key: [rider, rider]"), 4, "or one twice", "each field once"),
+    (VIEW, VIEW + "\n  more: {ratio: rider.tripz_1h / 2}", 5, "unknown name rider.tripz_1h", "rider.trips_1h"),
     (VIEW, VIEW.replace("[1h]", "[]"), 4, "no window is named", "[1d]"),
     (VIEW, VIEW.replace("[1h]", "1h"), 4, "should be a list, not a text", "[1d, 7d, 30d]"),
     (VIEW, VIEW.replace("[1h]", "[0s]"), 4, "0s is too short", "at least 1ms"),
     (VIEW, VIEW.replace("sum(minutes)", "mean(tariff)"), 4, "mean of tariff, which is string", "minutes"),
     (VIEW, VIEW.replace("sum(minutes)", "sum(minuts)"), 4, "no field minuts", "did you mean minutes?"),
-    (VIEW, VIEW.replace("sum(minutes)", "sum(charge)"), 4, "charge may be null", "required: true"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(minutes where tariff)"), 4, "where needs a condition", "compare it"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(minutes where tarif == 'guest')"), 4, "unknown name tarif", "tariff"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(minutes where )"), 4, "where without a condition", "device =="),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(minutes * tariff)"), 4, "arithmetic on a string", "numbers"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(log(minutes, 2))"), 4, "cut short", "quotes around"),
+    (VIEW, VIEW.replace("sum(minutes)", "'sum(minutes, 2)'"), 4, "sum takes one value", "take 2 out"),
+    (VIEW, VIEW.replace("sum(minutes)", "sum(os(minutes))"), 4, "a function call is not allowed: os", "log"),
+    (VIEW, VIEW.replace("sum(minutes)", "top(tariff)"), 4, "a value among those listed", "tariff: {one_of"),
+    (VIEW, VIEW.replace("sum(minutes)", "quantile(minutes)"), 4, "needs a share", "'quantile(amount, 0.95)'"),
+    (VIEW, VIEW.replace("sum(minutes)", "'quantile(minutes, 95)'"), 4, "95 is not a share", "between 0 and 1"),
+    (VIEW, VIEW.replace("sum(minutes)", "'decayed_sum(minutes, 1)'"), 4, "1 is not a duration", "30s"),
+    (VIEW, VIEW.replace("sum(minutes)", "time_since_last(minutes)"), 4, "takes no value", "time_since_last(where"),
     (VIEW, VIEW.replace("sum(minutes)", "avg(minutes)"), 4, "unknown function avg", "count, sum, mean, min, max"),
     (VIEW, VIEW.replace("sum(minutes)", "sum"), 4, "sum needs a field", "sum(FIELD)"),
-    (VIEW, VIEW.replace("sum(minutes)", "count(minutes)"), 4, "count takes no field", "write count"),
     (VIEW, VIEW.replace("sum(minutes)", "mean(label)"), 4, "the pipeline has no labels", "where truth comes from"),
     (VIEW, LABELLED.replace("key: station", "key: rider"), 4, "rider keys the events", "a view of another key"),
     (VIEW, LABELLED.replace("mean(", "max("), 4, "max of labels is not kept", "count, sum, mean"),
@@ -92,7 +107,36 @@ MISTAKES = [
     (MODEL, "{name: m, inputs: [minutes, minutes]}", 5, "there already", "once"),
     (MODEL, "{name: m, inputs: [ridr.*]}", 5, "no view ridr", "did you mean rider?"),
     (MODEL, "{name: m, inputs: [rider.trips_2h]}", 5, "no feature column rider.trips_2h", "rider.trips_1h?"),
-    (MODEL, "{name: m, inputs: [tariff]}", 5, "tariff is a string", "calendar feature"),
+    (MODEL, "{name: m, inputs: [minutes], categories: {tariff: one_hot}}", 5, "tariff is no input", "minutes"),
+    (MODEL, "{name: m, inputs: [tariff], categories: {tariff: onehot}}", 5, "no encoding is called onehot", "one_hot"),
+    (MODEL, "{name: m, inputs: [charge], categories: {charge: one_hot}}", 5, "charge is number, and a", "take it out"),
+    (MODEL, "{name: m, inputs: [tariff], categories: [tariff]}", 5, "should be a mapping, not a list", "{sector:"),
+    (MODEL, "{name: m, inputs: [tariff], categories: {tariff: {most: 0}}}", 5, "0 is out of bounds", "1"),
+    (
+        MODEL,
+        "{name: m, inputs: [tariff], categories: {tariff: {encoding: hash, most: 5}}}",
+        5,
+        "most has no use: hashes know no category by name",
+        "take it out",
+    ),
+    (
+        MODEL,
+        "{name: m, inputs: [tariff], categories: {tariff: native}}\nlabels: {id: trip, value: x}\n"
+        "retrain: {trainer: random_forest}",
+        7,
+        "random_forest has no splits by categories, and tariff is left to them",
+        "lightgbm or xgboost",
+    ),
+    (
+        MODEL,
+        "{name: m, inputs: [minutes], output: value, threshold: 3}\nlabels: {id: trip, value: x}\n"
+        "retrain: {trainer: logistic_regression}",
+        7,
+        "logistic_regression fits classes, not quantities",
+        "lightgbm",
+    ),
+    (MODEL, "{name: m, inputs: [minutes], classes: [a, b, c]}", 5, "more than two classes cannot be", "positive: 2"),
+    (MODEL, "{name: m, inputs: [minutes], interval: 0.9}", 5, "a probability has no interval", "output: value"),
     (MODEL, "{name: m, inputs: [returned_at]}", 5, "is a time", "weekday"),
     (MODEL, "{name: m, inputs: [minutes], output: class}", 5, "output cannot be class", "probability"),
     (MODEL, "{name: m, inputs: [minutes], threshold: 2}", 5, "2 is out of bounds", "between 0 and 1"),

@@ -46,7 +46,7 @@ def test_every_topic_has_a_schema(pipeline: Pipeline, derived: dict[str, Any]) -
     """There is a subject for every topic, one for each foreign view among them."""
     topics = {"events", "features", "predictions", "labels", "dead-letters", "checkpoints", "plans", "control"}
     topics |= {"shadow-predictions", "exchange", "outcomes", "scorecard-parts", "scorecards", "drift-parts", "drift"}
-    topics |= {"release-parts", "ledger", "replays", "notifications"}
+    topics |= {"release-parts", "ledger", "replays", "notifications", "kpi-parts", "kpis", "revisions"}
     topics |= {f"view.{view.name}" for view in pipeline.foreign_views}
     assert set(derived) == {f"{pipeline.name}.{topic}-value" for topic in topics}
 
@@ -64,12 +64,15 @@ def test_schemas_are_the_same_every_time(path: Path, derived: dict[str, Any]) ->
 
 
 def test_every_model_input_has_its_place(pipeline: Pipeline) -> None:
-    """Features and predictions records hold every column that the model reads, as a number or boolean."""
+    """Records hold every column that the model reads, as a number, or as a text where it is a category."""
     for definition in (features(pipeline), predictions(pipeline)):
         arrow = load_schema(definition).arrow
         for column in expand(pipeline):
             struct, name = pipeline.locate(column)
-            assert arrow.field(struct).type.field(name).type in {"int32", "int64", "float", "double", "bool"}
+            kinds = (
+                {"int32", "int64", "float", "double", "bool"} if column not in pipeline.model.categories else {"string"}
+            )
+            assert arrow.field(struct).type.field(name).type in kinds
 
 
 def test_a_features_record_reads_back(pipeline: Pipeline) -> None:

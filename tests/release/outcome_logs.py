@@ -14,7 +14,7 @@ from headrace.columnar.hashes import codes_of
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.contracts import outcomes
-from headrace.domain.release.evidence.pair_kernels import STEPS
+from headrace.domain.release.evidence.pair_layout import STEPS
 from headrace.domain.release.margin import Margin
 from headrace.domain.release.paired_evidence import PairedEvidence
 from headrace.streaming.contracts.schemas import load_schema

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headrace.domain.release.evidence.bet_kernels import FEW, LEARNT, SIZES, STAKED, Floats
 from headrace.domain.release.margin import Margin
-from headrace.domain.release.paired_evidence import FEW, LEARNT, SIZES, STAKED, Floats
 
 
 def wealth(differences: Sequence[float], bets: Sequence[float]) -> list[float]:
@@ -29,6 +29,7 @@ class PlainBets:
     any_pair: float
     margin: Margin
     bound: float | None
+    learnt_from: int = 0
 
     def of(self, candidate: Sequence[float], champion: Sequence[float], labels: Sequence[float]) -> list[list[float]]:
         """Bets on `sign` x, for each bet one for each event."""
@@ -39,7 +40,8 @@ class PlainBets:
             furthest = max([furthest, *(-self.sign * end for end in ends)])
             most = STAKED / max(self.any_pair if at + 1 < FEW else furthest, 1e-12)
             square = max(expected, sum(x * x for x in xs[:at])) / max(at, 1)
-            mean = self.sign * sum(xs[:at]) / (at + 1)
+            begins = self.learnt_from if at >= self.learnt_from else 0
+            mean = self.sign * sum(xs[begins:at]) / (at + 1 - begins)
             sizes = [size / math.sqrt(square) for size in SIZES] if square else [0.0] * len(SIZES)
             sizes.append(max(mean, 0.0) / square if square else 0.0)
             found.append([min(size, most) for size in sizes])
@@ -75,16 +77,22 @@ def differences(
 
 
 def plain_evidence(
-    candidate: Floats, champion: Floats, labels: Floats, margin: Margin, bound: float | None = None
+    candidate: Floats, champion: Floats, labels: Floats, margin: Margin, bound: float | None = None, anew: int = 0
 ) -> tuple[Floats, Floats]:
-    """The logarithm of (harm, safety) after each event, as `PairedEvidence.take` tells it."""
+    """The logarithm of (harm, safety) after each event, as `PairedEvidence.take` tells it; before event `anew` bets on
+    harm are shared out anew.
+    """
     columns = [each.tolist() for each in (candidate, champion, labels)]
     xs = differences(*columns, margin, bound)
     limit = 1.0 if bound is None else bound
     found = []
     for sign, any_pair in ((1, (1 + margin.share) * limit + margin.offset), (-1, limit - margin.offset)):
-        bets = PlainBets(sign, any_pair, margin, bound).of(*columns)
+        bets = PlainBets(sign, any_pair, margin, bound, anew).of(*columns)
         held = np.array([wealth([sign * x for x in xs], each) for each in bets])
         weights = np.array([(1 - LEARNT) / len(SIZES)] * len(SIZES) + [LEARNT])
-        found.append(np.log(weights @ np.exp(held)))
+        whole = np.log(weights @ np.exp(held))
+        if sign == 1 and anew:
+            since = held[:, anew:] - held[:, anew - 1 : anew]
+            whole[anew:] = whole[anew - 1] + np.log(weights @ np.exp(since))
+        found.append(whole)
     return found[0], found[1]

@@ -67,10 +67,10 @@ class Scene:
         """A package is registered."""
         return self.take(ModelArrival(*self._event, package(version, asked_by)))
 
-    def evaluate(self, version: str, *standings: Standing) -> list[str]:
-        """It is judged by gates."""
+    def evaluate(self, version: str, *standings: Standing, again: str = "") -> list[str]:
+        """It is judged by gates; `again`: when it will be once more."""
         gates = tuple(GateAnswer(f"gate{i}", standing) for i, standing in enumerate(standings))
-        return self.take(ModelEvaluation(*self._event, f"digest-{version}", gates))
+        return self.take(ModelEvaluation(*self._event, f"digest-{version}", gates, again))
 
     def ask(self, asked: Asked, person: str, version: str, champion: bool = False) -> list[str]:
         """A person asks."""

@@ -220,7 +220,13 @@ def outcomes(first: int, count: int, worse: float) -> PartRecord:
     }  # fmt: skip  # one column's worth
     none = np.zeros(2, np.int64)
     part = OutcomePart(("sha256:1", "sha256:2"), OutcomeRows.of(rows), none, none)
-    told = {"next_offset": 2 * (first + count), "progress": (first + count) * SECOND, "idle": False, "partitions": 1}
+    told = {
+        "next_offset": 2 * (first + count),
+        "progress": (first + count) * SECOND,
+        "idle": False,
+        "partitions": 1,
+        "seen": 7,
+    }
     row = {"source": OUTCOMES, "source_partition": 0, "time": 7, "payload": pack(part), **told}
     return part_record(row)
 

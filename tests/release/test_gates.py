@@ -117,6 +117,7 @@ def test_a_champion_is_made_once_all_shares_had_their_time() -> None:
     assert dark.events is not None
     assert dark.events >= 5_000
     assert dark.days is not None
-    assert time_to_champion(rules, traffic) == pytest.approx(dark.days + 2)
+    assert time_to_champion(rules, traffic) == pytest.approx(dark.days + 2 * (1 + 7)), "a day of each share matures"
+    assert time_to_champion(replace(rules, each=0), traffic) == pytest.approx(dark.days), "passed at once"
     assert time_to_champion(rules, traffic, harm=0.001) is None
     assert time_to_champion(rules, replace(traffic, events_a_day=0)) is None

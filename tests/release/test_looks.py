@@ -9,20 +9,31 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.domain.release.evidence.evidence_fold import MINUTE, EvidenceFold, EvidenceLook, PairStanding
+from headrace.domain.release.evidence.bet_kernels import EVENTS
+from headrace.domain.release.evidence.evidence_fold import MINUTE, EvidenceFold
+from headrace.domain.release.evidence.evidence_looks import EvidenceLooks, PairLooks
 from headrace.domain.release.evidence.outcome_rows import OutcomeRows
 from headrace.domain.release.fold import ReleaseDecision
 from headrace.domain.release.looks import questions, rows_of_looks
-from headrace.domain.release.paired_evidence import PairedMoments
+from headrace.domain.release.paired_evidence import EvidenceCourse
 from headrace.domain.release.states import ReleaseState, Stage
 from loadtests.release.simulated_pairs import models
 from tests.release.release_scenes import HOUR, RULES, Scene
 
 
-def standing(harm: float, safety: float, events: int) -> PairStanding:
-    """Evidence that once was twice as large."""
-    moments = PairedMoments(events, 0.0, 0.1, 0.1, 0.1, 0)
-    return PairStanding(harm, safety, 2 * harm, 2 * safety, moments, events, 0, 0, 0, 0, 0)
+def looks(times: list[int], offset: int, standings: dict[str, list[tuple[float, float, int]]]) -> EvidenceLooks:
+    """Evidence for harm and safety, which once was twice as large, and events, at looks; how far one partition was read
+    at the first of them.
+    """
+    pairs = {}
+    for name, rows in standings.items():
+        counts = np.zeros((len(rows), 3), np.int64)
+        counts[:, EVENTS] = [events for _, _, events in rows]
+        logs = np.array([(harm, safety, 2 * harm, 2 * safety) for harm, safety, _ in rows])
+        pairs[name] = PairLooks(
+            EvidenceCourse(logs, np.zeros((len(rows), 7)), counts), np.zeros((len(rows), 5), np.int64)
+        )
+    return EvidenceLooks(np.array(times), offset + np.arange(len(times))[:, np.newaxis], pairs)
 
 
 def started(version: str, scene: Scene) -> Scene:
@@ -48,13 +59,14 @@ def test_looks_decide_by_what_was_ever_reached() -> None:
     scene = started("2", Scene(replace(RULES, approvals=0)))
     release = scene.release("2")
     (name,) = questions(release)
-    looks = [
-        EvidenceLook(1 * HOUR, {0: 5}, {name: standing(0.0, 1.0, 10)}),
-        EvidenceLook(2 * HOUR, {0: 7}, {}),
-        EvidenceLook(12 * HOUR, {0: 9}, {name: standing(-1.0, 1.6, 20)}),
+    told = [
+        looks([HOUR], 5, {name: [(0.0, 1.0, 10)]}),
+        looks([2 * HOUR], 7, {}),
+        looks([11 * HOUR, 12 * HOUR], 8, {name: [(-0.5, 1.1, 19), (-1.0, 1.6, 20)]}),
     ]
-    rows = rows_of_looks(release, looks, 77)
-    assert (rows.times.tolist(), rows.events.tolist()) == ([HOUR, 12 * HOUR], [10, 20])
+    rows = rows_of_looks(release, told, 77)
+    assert (rows.times.tolist(), rows.events.tolist()) == ([HOUR, 11 * HOUR, 12 * HOUR], [10, 19, 20])
+    assert [dict(each) for each in rows.offsets] == [dict(each) for each in rows.offsets[:]] == [{0: 5}, {0: 8}, {0: 9}]
     assert scene.take(rows) == ["release_advanced"]
     said = scene.said[-1]
     assert (said.cause, said.time, dict(said.finding.offsets)) == (f"outcomes@{12 * HOUR}", 77, {0: 9})
@@ -96,8 +108,8 @@ def decided(rows: OutcomeRows, cuts: list[int]) -> tuple[ReleaseState, list[Rele
         if high > low:
             part = rows.take(slice(low, high))
             reached = int(part.progress[-1])
-            looks = list(fold.take(0, high, reached, False, 1, ["digest-2", "digest-1"], part))
-            scene.take(rows_of_looks(scene.release("2"), looks, 0))
+            told = [*fold.take(0, high, reached, False, 1, ["digest-2", "digest-1"], part)]
+            scene.take(rows_of_looks(scene.release("2"), told, 0))
     return scene.state, scene.said
 
 

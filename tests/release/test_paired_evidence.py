@@ -11,8 +11,11 @@ import ville
 from scipy.stats import beta
 
 from headrace.columnar.packing import pack, unpack
+from headrace.columnar.structs import array_of
+from headrace.domain.release.evidence.bet_kernels import FEW
+from headrace.domain.release.evidence.pair_layout import LOOK, PAIR_STEP
 from headrace.domain.release.margin import Margin
-from headrace.domain.release.paired_evidence import FEW, Floats, PairedEvidence
+from headrace.domain.release.paired_evidence import Floats, PairedEvidence
 from loadtests.release.simulated_pairs import beyond, models
 from tests.release.paired_wealth import plain_evidence, wealth
 
@@ -103,6 +106,49 @@ def test_it_is_what_plain_python_says(margin: Margin, bound: float | None) -> No
         np.testing.assert_allclose(mine, plain, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("anew", [1, 300, FEW + 100])
+def test_bets_that_are_shared_out_anew(anew: int) -> None:
+    """What they hold together stays; from then on all is as plain Python says, also of a state that was stored."""
+    margin = Margin(0.05)
+    columns = models(np.random.default_rng(10), "balanced", 0.6, FEW + 200)
+    evidence = PairedEvidence(margin)
+    before = evidence.take(*(column[:anew] for column in columns))
+    held = evidence.log_harm, evidence.log_safety
+    evidence.rebalance()
+    assert (evidence.log_harm, evidence.log_safety) == pytest.approx(held, abs=1e-12)
+    evidence = PairedEvidence.load(unpack(pack(evidence.save())))
+    after = evidence.take(*(column[anew:] for column in columns))
+    for first, second, plain in zip(before, after, plain_evidence(*columns, margin, anew=anew), strict=True):
+        np.testing.assert_allclose(np.append(first, second), plain, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "noise"), [("balanced", 0.5), ("rare", 1.5), ("odd", 0.0947)])
+def test_shared_out_anew_when_it_looks_safe_it_is_no_oftener_wrong(kind: str, noise: float) -> None:
+    """2,000 rollouts at the margin, bets shared out anew at the event at which a machine might promote for safety: at
+    a fifth of the evidence that it needs, so that there are many. Harm is ever said with a chance of alpha at most.
+    """
+    draw = np.random.default_rng(15)
+    boundary = Margin(0.0, max(beyond(kind, noise)[0], 0.0))
+    hits = promoted = 0
+    for _ in range(ROLLOUTS):
+        columns = models(draw, kind, noise, EVENTS)
+        evidence = PairedEvidence(boundary)
+        evidence.foresee(*columns[:2])
+        start = PairedEvidence.load(evidence.save())
+        harm, safety = evidence.take(*columns)
+        most = harm.max()
+        if safety.max() >= math.log(4):
+            at = int(np.argmax(safety >= math.log(4))) + 1
+            promoted += 1
+            start.take(*(column[:at] for column in columns))
+            start.rebalance()
+            most = max(harm[:at].max(), start.take(*(column[at:] for column in columns))[0].max(initial=-1.0))
+        hits += most >= math.log(20)
+    assert promoted > ROLLOUTS / 20
+    assert upper_bound(hits, ROLLOUTS) <= 0.05
+
+
 def test_wealth_is_that_of_ville() -> None:
     """On the bets of the package `ville` (a plug-in of the variance) what is won is what that package says."""
     draw = np.random.default_rng(4)
@@ -150,16 +196,38 @@ def test_following_is_foreseeing_and_taking() -> None:
         else:
             apart.take(*part)
         courses.append((apart.log_harm, apart.log_safety, apart.moments, apart.known))
-    together, looks = PairedEvidence(Margin()), np.array([0, 1, 700, 700, 2_000])
-    course = together.follow(*columns[:2], labels, looks)
-    assert course.harm.tolist() == [0.0, *(each[0] for each in courses)]
-    assert course.safety.tolist() == [0.0, *(each[1] for each in courses)]
-    for at, look in enumerate(looks.tolist()):
-        then = courses[look - 1][2:] if look else (PairedEvidence(Margin()).moments, 0)
-        assert (course.moments(at), course.known(at)) == then
+    together, looks, most = PairedEvidence(Margin()), [0, 1, 700, 700, 2_000], np.zeros(2)
+    steps = array_of(PAIR_STEP, 2_000)
+    steps["candidate"], steps["champion"], steps["label"] = *columns[:2], labels
+    others = np.insert(np.arange(2_000), looks, -1)  # a look in between, and a step of somebody else's
+    steps = np.where(others < 0, np.array((LOOK, 0, 0.0, 0.0, 0.0), steps.dtype), steps[others])
+    steps = np.insert(steps, 1_000, np.array((1, 0, 1.0, 0.0, 0.0), steps.dtype))
+    course, rebalanced = together.follow(steps, np.flatnonzero(steps["pair"] == LOOK), 0, most)
+    assert not rebalanced
+    for at, look in enumerate(looks):
+        then = courses[look - 1] if look else (0.0, 0.0, PairedEvidence(Margin()).moments, 0)
+        largest = [max([0.0, *(each[side] for each in courses[:look])]) for side in range(2)]
+        assert course.logs[at].tolist() == [*then[:2], *largest]
+        assert (course.moments(at), course.known[at], course.events[at]) == (*then[2:], then[2].events)
+    assert most.tolist() == [max(0.0, *(each[side] for each in courses)) for side in range(2)]
     assert pack(together.save()) == pack(apart.save())
-    with pytest.raises(ValueError, match="not finite"):
-        together.follow(*(np.array([0.5]) for _ in range(2)), np.array([np.inf]), np.array([1]))
+
+
+def test_the_most_that_was_ever_held_is_that_of_every_event() -> None:
+    """Though logarithms are taken of few: the largest one, bit for bit, over 256 powers of two up and down."""
+    draw = np.random.default_rng(11)
+    for noise in (0.05, 0.3, 3.0):
+        columns = [
+            np.concatenate(each)
+            for each in zip(*(models(draw, "balanced", n, 4_000) for n in (noise, 0.1)), strict=True)
+        ]
+        harm, safety = PairedEvidence(Margin()).take(*columns)
+        steps, most, found = array_of(PAIR_STEP, 8_000), np.zeros(2), PairedEvidence(Margin())
+        steps["candidate"], steps["champion"], steps["label"] = columns
+        for low in range(0, 8_000, 999):
+            found.follow(steps[low : low + 999], np.empty(0, np.int64), 0, most)
+        assert most.tolist() == [max(0.0, each.max()) for each in (harm, safety)]
+    assert harm.max() > 256 * math.log(2)
 
 
 def test_partitions_multiply() -> None:

@@ -33,7 +33,8 @@ def said_slowly(rules: Release, times: list[int], harm: list[list[float]], safet
             if time - since >= rules.guard + rules.matures_after:
                 return [*told, f"release_settled {event}"]
         elif stage != "inconclusive":
-            wait = max(rules.each, rules.shadow) if stage == "shadow" else rules.each
+            of_share = rules.each + rules.matures_after if rules.each else 0
+            wait = max(rules.each, rules.shadow) if stage == "shadow" else of_share
             if proved and time - since >= wait:
                 share = min((each for each in rules.canary if each > share), default=1.0)
                 stage, since = ("guarded", time) if share == 1 else ("canary", time)

@@ -33,6 +33,7 @@ def test_small_steps_do_not_add_up() -> None:
 
 
 def test_harm_that_begins_with_the_promotion_is_put_back() -> None:
-    """Later than harm from the start, and within the guard."""
-    late, early = late_harm("balanced", 1.5, 21)
-    assert early < late < 5 * early
+    """Not much later than harm from the start: before bets were shared out anew it took 2.6 times as long."""
+    late, ratio, early = late_harm("balanced", 1.5, 41)
+    assert late < 2 * early
+    assert ratio <= 2.2, "1.76 in 101 rollouts"

@@ -52,6 +52,26 @@ def test_a_failed_gate_rejects_and_an_unknown_one_waits() -> None:
     assert scene.ask("promote", "ana", "4") == ["release_started"]
 
 
+def test_what_is_not_known_is_told_once() -> None:
+    """A further look at which the same gates are not known tells people nothing; one at which others are does, and so
+    does the last one, after which only a person can decide. Of a new release of the model it is told anew.
+    """
+    scene = Scene(NONE)
+    scene.arrive("2")
+    assert scene.evaluate("2", "unknown", again="at 1,000") == ["release_inconclusive"]
+    assert "at 1,000" in why(scene)
+    assert scene.evaluate("2", "unknown", again="at 2,000") == []
+    assert scene.evaluate("2", "unknown", "unknown", again="at 4,000") == ["release_inconclusive"]
+    assert scene.evaluate("2", "passed", "unknown", again="at 8,000") == ["release_inconclusive"]
+    assert scene.release("2").unknown == ("gate1",)
+    assert scene.evaluate("2", "passed", "unknown", again="at 16,000") == []
+    assert scene.evaluate("2", "passed", "unknown") == ["release_inconclusive"]
+    assert "not judged again" in why(scene)
+    assert scene.ask("deny", "ana", "2") == ["release_rejected"]
+    scene.arrive("2")
+    assert scene.evaluate("2", "passed", "unknown", again="at 1,000") == ["release_inconclusive"]
+
+
 def test_two_distinct_people_approve_and_not_who_asked() -> None:
     """Whoever asked for the model, and whoever approved already, does not count."""
     scene = Scene(replace(RULES, approvals=2))
@@ -151,6 +171,67 @@ def test_a_breaker_puts_back_at_once() -> None:
     assert scene.take(HardBreach("b0", 0, "digest-9", "not_finite", "row 3")) == []
     assert scene.take(HardBreach("b1", 0, "digest-2", "not_finite", "row 3")) == ["release_rolled_back"]
     assert why(scene) == "not_finite: row 3: m@1 answers"
+
+
+def broke(scene: Scene, version: str, plan: int = 0) -> list[str]:
+    """A model broke under a plan."""
+    return scene.take(HardBreach(f"b{len(scene.told)}", 0, f"digest-{version}", "does_not_run", "no", plan))
+
+
+def test_a_breach_of_a_plan_that_is_over_is_another_releases() -> None:
+    """The same package comes again: what its canary did before it came does not put it back, what it does now does."""
+    scene = started(Scene(NONE))
+    assert scene.state.plan is not None
+    old = scene.state.plan.version
+    assert broke(scene, "2", old) == ["release_rolled_back"]
+    assert broke(scene, "2", old) == [], "of two members one is later"
+    scene.arrive("2")
+    assert broke(scene, "2", old) == [], "a member that was cut off says it now"
+    scene.evaluate("2")
+    assert scene.stage("2") is Stage.SHADOW
+    assert broke(scene, "2", old) == []
+    assert broke(scene, "2", scene.state.plan.version) == ["release_rolled_back"]
+
+
+def test_a_breach_under_the_next_canary_leaves_it_alone() -> None:
+    """Of the model before it."""
+    scene = started(Scene(NONE))
+    assert scene.state.plan is not None
+    old = scene.state.plan.version
+    broke(scene, "2", old)
+    scene.arrive("3")
+    scene.evaluate("3")
+    assert broke(scene, "2", old) == []
+    assert scene.stage("3") is Stage.SHADOW
+
+
+def test_what_breaks_while_people_approve_is_rejected() -> None:
+    """Somebody put it into the dark by hand; an approval that comes afterwards is refused."""
+    scene = Scene(replace(NONE, approvals=1))
+    scene.arrive("2")
+    assert scene.evaluate("2") == ["approval_requested"]
+    assert broke(scene, "2", 1) == ["release_rejected"]
+    assert why(scene) == "does_not_run: no"
+    assert scene.ask("approve", "ana", "2") == ["release_refused"]
+
+
+def test_a_champion_that_breaks_within_its_guard_is_put_back() -> None:
+    """The old one answers, and no part of the year's budget was used for it."""
+    scene = started(Scene(NONE))
+    scene.ask("promote", "ana", "2", champion=True)
+    spent = scene.state.spent
+    assert broke(scene, "2") == ["release_rolled_back"]
+    assert scene.arms == [("champion", "1", 1.0)]
+    assert scene.state.spent == spent
+
+
+def test_what_broke_while_it_was_held_is_put_back_when_it_is_free() -> None:
+    """Nobody says it again."""
+    scene = started(Scene(NONE))
+    scene.ask("hold", "ana", "2")
+    assert broke(scene, "2") == ["release_warned"]
+    assert scene.ask("lift", "ben", "2") == ["release_held", "release_rolled_back"]
+    assert why(scene) == "does_not_run: no: m@1 answers"
 
 
 def test_a_newer_model_waits_and_supersedes_those_that_wait() -> None:
@@ -274,7 +355,10 @@ def test_a_repeat_changes_nothing() -> None:
 def test_a_guard_watches_events_that_the_new_champion_answered() -> None:
     """These mature later; what matures right after a promotion happened before it."""
     scene = started(Scene(replace(NONE, matures_after=100 * HOUR)))
-    scene.rows(31, safety=SAFE)
+    assert scene.rows(120, safety=SAFE) == ["release_advanced"], "a share lasts until its own events are mature"
+    assert scene.rows(1) == ["release_advanced"]
+    assert scene.rows(109) == []
+    assert scene.rows(1) == ["release_promoted"]
     assert scene.stage("2") is Stage.GUARDED
     assert scene.rows(119) == []
     assert scene.rows(1) == ["release_settled"]

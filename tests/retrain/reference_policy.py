@@ -41,7 +41,14 @@ class Ended:
     model: str = ""
 
 
-Past = Sequence[Answered | Ended]
+@dataclass(frozen=True)
+class Undone:
+    """The model of a training was rejected or put back."""
+
+    model: str
+
+
+Past = Sequence[Answered | Ended | Undone]
 
 
 def rule_of(policy: Retrain, past: Past, asked: Asked, now: int) -> tuple[str, int | None]:
@@ -56,8 +63,14 @@ def rule_of(policy: Retrain, past: Past, asked: Asked, now: int) -> tuple[str, i
             return "dark", None
         if asked.stream == "dead-letters":
             return "refused", None
-        if any(start.asked.incident == asked.incident != "" for start in starts):
-            return "incident", None
+        own = [start.asked for start in starts if start.asked.incident == asked.incident != ""]
+        if own:
+            end = next((end for end in ends if end.asked == own[-1]), None)
+            if asked.source != "harm" or end is None or not came_to_nothing(past, end):
+                return "incident", None
+            until = end.time + policy.settle * 2 ** (len(own) - 1)
+            if now < until:
+                return "incident", until
         answers = [each for each in past if isinstance(each, Answered) and each.asked.source == asked.source]
         heard = [each.time for each in answers if each.rule in ("", "active", "loop", "cooldown", "budget")]
         if heard and now - heard[-1] < policy.debounce:
@@ -82,6 +95,11 @@ def rule_of(policy: Retrain, past: Past, asked: Asked, now: int) -> tuple[str, i
             until = until // 86_400_000 * 86_400_000 + 86_400_000
         return "budget", until
     return "", None
+
+
+def came_to_nothing(past: Past, end: Ended) -> bool:
+    """Whether a training failed, or what it made was sent away."""
+    return not end.model or Undone(end.model) in past
 
 
 def row(past: Past, asked: Asked) -> int:

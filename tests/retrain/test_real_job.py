@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.domain.models.package import load
+from headrace.domain.models.package import ModelPackage, load
+from headrace.domain.plans.plan_log import publish
+from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from tests.members import Members
 from tests.training.meters import ROWS, Meters
 
@@ -34,13 +37,36 @@ class Service(Members):
         own = {"HEADRACE_PIPELINE": str(self.meters.path), "HEADRACE_TRAININGS": trainings, "HEADRACE_LOOK_S": "0.2"}
         return {**self.meters.environment(), **own}
 
-    def stories(self) -> list[dict[str, object]]:
-        """What became of all triggers."""
-        words = ["retrain", str(self.meters.path), "--bootstrap", self.bootstrap, "--history", "--json"]
-        argv = [sys.executable, "-m", "headrace.cli", *words]
-        ran = subprocess.run(argv, cwd=self.directory, capture_output=True, text=True, timeout=120, check=True)
-        found: list[dict[str, object]] = json.loads(ran.stdout)
-        return found
+    def headrace(self, *words: str) -> str:
+        """A command about this pipeline; what it prints."""
+        named = [str(self.meters.path)] if words[0] != "models" else []
+        about = ["--pipeline", str(self.meters.path)] if words[0] == "models" else []
+        verbs = 1 if words[0] == "retrain" else 2
+        argv = [sys.executable, "-m", "headrace.cli", *words[:verbs], *named, *words[verbs:], *about]
+        argv += ["--bootstrap", self.bootstrap]
+        environment = {**os.environ, **self.meters.environment()}
+        ran = subprocess.run(argv, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def let_answer(self, package: ModelPackage) -> None:
+        """Make it the champion of the first plan."""
+        manifest, meters = package.manifest, self.meters
+        arm = Arm(CHAMPION, manifest.name, manifest.version, package.digest, "")
+        plans = meters.contracts.channel("plans")
+        made = Plan(meters.name, 1, (arm,))
+        publish(meters.connection, plans, meters.name, lambda old: made, time=0, actor="a test", reason="a test")
+
+    def ended(self, count: int) -> dict[str, object]:
+        """The newest story, once there are so many and it has ended."""
+        end = time.monotonic() + 400
+        while True:
+            found: list[dict[str, object]] = json.loads(self.headrace("retrain", "--history", "--json"))
+            if len(found) >= count and found[-1]["outcome"] not in ("waiting", "active"):
+                return found[-1]
+            assert time.monotonic() < end, self.logs()
+            self.assert_alive()
+            time.sleep(1)  # Asks a command each time.
 
 
 @pytest.fixture
@@ -55,17 +81,32 @@ def service(kafka: str, tmp_path: Path) -> Iterator[Service]:
 
 @pytest.mark.slow
 def test_outcomes_ask_for_a_training_and_become_a_model(service: Service) -> None:
-    """Not before they are as many as the file says; corrections and dark models do not count."""
+    """Not before they are as many as the file says; corrections and dark models do not count. Once the model answers,
+    the next training lets it learn on, beside the windows that begin anew.
+    """
     service.meters.fill(0, ROWS - 501)
     service.start("retrain-0")
-    end = time.monotonic() + 300
-    service.meters.fill(ROWS - 501, ROWS)
-    while not (stories := service.stories()) or stories[0]["outcome"] in ("waiting", "active"):
-        assert time.monotonic() < end, service.logs()
-        service.assert_alive()
-        time.sleep(1)  # Asks a command each time.
-    (story,) = stories
+    service.meters.fill(ROWS - 501, ROWS - 500)
+    story = service.ended(1)
     assert (story["source"], story["outcome"]) == ("volume", "finished"), story
     packages = [load(path.parent) for path in (service.directory / "models").rglob("model.yaml")]
-    assert [f"{found.manifest.name}@{found.manifest.version}" for found in packages] == [story["model"]]
+    (first,) = packages
+    assert first.title == story["model"]
+
+    service.let_answer(first)
+    service.meters.fill(ROWS - 500, ROWS)
+    service.headrace("retrain", "--reason", "a test")
+    story = service.ended(2)
+    assert (story["source"], story["outcome"]) == ("person", "finished"), story
+    made = load(next(service.directory.glob(f"models/meters/{str(story['model']).partition('@')[2]}/*")))
+    assert made.model_card is not None
+    tried = {window.name: window for window in made.model_card.windows}
+    assert list(tried) == ["sliding", "growing", "continued"]
+    assert tried["continued"].base == first.title
+    assert tried["continued"].why is None, tried
+    assert first.manifest.training.end is not None
+    assert (tried["continued"].start or 0) > first.manifest.training.end, "no row is learnt twice"
+    assert sum(window.behind is None for window in tried.values()) == 1, "of all but the chosen one it is said how far"
+    told = json.loads(service.headrace("models", "reproduce", made.title, "--json"))
+    assert (told["state"], told["again"]) == ("identical", made.digest), told
     assert service.stop("retrain-0", signal.SIGTERM) == 0, service.logs()

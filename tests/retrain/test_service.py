@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.domain.control.drift import DriftHarmed, DriftOpened
+from headrace.domain.control.drift import DriftClosed, DriftHarmed, DriftOpened
+from headrace.domain.control.release import ReleaseRejected, ReleaseRolledBack
 from headrace.domain.control.retrain import ModelRegistered, RetrainAsked, RetrainFailed, RetrainFinished
 from tests.retrain.loop import MEMBER, Loop
 
@@ -22,6 +23,43 @@ def loop(kafka: str, pipeline_name: str, tmp_path: Path) -> Iterator[Loop]:
     made = Loop(pipeline_name, tmp_path / "p", kafka)
     yield made
     made.close()
+
+
+def test_an_incident_asks_again_when_its_training_failed(kafka: str, pipeline_name: str, tmp_path: Path) -> None:
+    """Or its model was rejected; the member is killed between. Each time one more training, until it is over."""
+    section = "retrain: {on: [drift, harm], cooldown: 1s, settle: 1s}"
+    loop = Loop(pipeline_name, tmp_path / "p", kafka, section)
+    try:
+        (loop.jobs / "fail").touch()
+        loop.say("t0", DriftOpened("i0", "outcomes", 5, model="m@1"))
+        loop.say("t1", DriftHarmed("i0", "outcomes", 7, model="m@1"))
+        member = loop.start(MEMBER)
+        loop.wait(lambda: "retrain_asked" in loop.kinds(), "the incident's asking")
+        assert (loop.answers()["t0"], loop.answers()["t1"]) == ("started", "incident")
+        member.kill()
+        member.wait()
+        (loop.jobs / "fail").unlink()
+        (loop.jobs / "go").touch()
+        loop.wait(lambda: "model_registered" in loop.kinds(), "the second training")
+        (made,) = (event.finding for event in loop.events() if isinstance(event.finding, ModelRegistered))
+        loop.say("u1", ReleaseRejected("1", made.model, made.digest))
+        loop.wait(lambda: loop.kinds().count("model_registered") == 2, "the third training")
+        asked = [event for event in loop.events() if isinstance(event.finding, RetrainAsked)]
+        assert {(event.finding.incident, event.cause) for event in asked} == {("i0", "t1")}
+        assert {loop.answers()[event.event_id] for event in asked} == {"started"}
+        reasons = [event.finding.reason for event in asked]
+        assert ["failed" in reason for reason in reasons] == [True] * (len(asked) - 1) + [False]
+        assert "was rejected" in reasons[-1]
+        assert "harm" in loop.headrace("--history").stdout
+        loop.say("t2", DriftClosed("i0", because="all as before"))
+        last = [event.finding for event in loop.events() if isinstance(event.finding, ModelRegistered)][-1]
+        loop.say("u2", ReleaseRolledBack("2", last.model, last.digest))
+        loop.say("t3", RetrainAsked("person", "to see that all before it was heard"))
+        loop.wait(lambda: loop.kinds().count("model_registered") == 3, "the training that a person asked for")
+        assert len([event for event in loop.events() if event.event_id.startswith("retrain/harm/")]) == len(asked)
+        assert not [*Path.cwd().glob(f"{pipeline_name}*")], "the service leaves something where it was started"
+    finally:
+        loop.close()
 
 
 def test_triggers_are_answered_once_whatever_is_killed(loop: Loop) -> None:

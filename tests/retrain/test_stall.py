@@ -47,7 +47,7 @@ def kafka_of_its_own(tmp_path: Path) -> Iterator[Kafka]:
 def test_a_broker_that_stands_still_ends_the_process_and_loses_nothing(
     kafka_of_its_own: Kafka, pipeline_name: str, tmp_path: Path
 ) -> None:
-    """Frozen for longer than the bound: the member ends, and the next one answers all, once."""
+    """Frozen for longer than the bound: the member ends; the next one waits for the broker, and answers all, once."""
     loop = Loop(pipeline_name, tmp_path / "p", kafka_of_its_own.address)
     loop.settings |= {"HEADRACE_STALL_S": "5"}
     try:
@@ -60,9 +60,12 @@ def test_a_broker_that_stands_still_ends_the_process_and_loses_nothing(
         broker.freeze()
         try:
             assert process.wait(90) == 1, loop.logs()
+            assert "Kafka does not say what there is" in loop.logs()
+            loop.start(MEMBER)
+            loop.wait(lambda: "Kafka does not answer yet" in loop.logs(), "that the next one waits")
+            waiting = loop.processes[MEMBER].pid
         finally:
             broker.thaw()
-        assert "Kafka does not say what there is" in (loop.directory / f"{MEMBER}.log").read_text()
         assert not loop.running(), "a job outlives its service"
         loop.say("t1", DriftOpened("i1", "predictions", 6, model="m@1"))
         loop.wait(lambda: "t1" in loop.answers(), "the answer afterwards")
@@ -71,5 +74,6 @@ def test_a_broker_that_stands_still_ends_the_process_and_loses_nothing(
         (loop.jobs / "go").touch()
         loop.wait(lambda: "model_registered" in loop.kinds(), "the end of the training")
         assert loop.kinds().count("retrain_finished") == 1
+        assert loop.processes[MEMBER].pid == waiting, loop.logs()
     finally:
         loop.close()

@@ -37,8 +37,7 @@ OTHER = pack(graphs.manifest(version="2", threshold=0.0), graphs.logistic((0.0, 
 
 def rows(output: Output) -> list[dict[str, Any]]:
     """The predictions emitted."""
-    (emit,) = output.emits
-    assert emit.topic == "predictions"
+    (emit,) = (emit for emit in output.emits if emit.topic == "predictions")
     assert emit.columns.schema == PREDICTIONS
     found: list[dict[str, Any]] = emit.columns.to_pylist()
     return found
@@ -294,7 +293,7 @@ def crowd(rows: int = 2_000) -> Batch:
 
 def answered(output: Output) -> dict[str, dict[str, Any]]:
     """Predictions by event."""
-    found = [row for emit in output.emits for row in emit.columns.to_pylist()]
+    found = [row for emit in output.emits if emit.topic == "predictions" for row in emit.columns.to_pylist()]
     by_event = {row["event_id"]: row for row in found}
     assert len(by_event) == len(found), "an event was answered twice"
     return by_event
@@ -354,12 +353,14 @@ def test_no_share_and_all(start: Start, store: ModelStore, share: float, arms: s
 
 
 def test_a_canary_that_cannot_be_played(start: Start, store: ModelStore) -> None:
-    """A plan whose canary does not load is not taken up, not even its champion."""
+    """A plan whose canary does not load is not taken up, not even its champion; it is said, so that it is put back."""
     service = start(graphs.package())
     broken = pack(graphs.manifest(version="3"), b"no graph")
     service.learn(canary_plan(store, 0.5, 2, package=broken), now=0.0)
-    found = answered(service.process(crowd(50), now=0.0))
+    output = service.process(crowd(50), now=0.0)
+    found = answered(output)
     assert {(row["arm"], row["plan_version"]) for row in found.values()} == {("champion", 1)}
+    assert [(each.model, each.plan_version) for each in breaches(output)] == [("m@3", 2)]
     assert "m@3" in str(service.problem)
 
 

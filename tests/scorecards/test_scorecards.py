@@ -14,7 +14,7 @@ from headrace.columnar.arrow_stream import streamed
 from headrace.domain.aggregations.global_aggregate import reached
 from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.scorecards.card_builder import Maker
-from headrace.domain.scorecards.grouped_tallies import PARTS, GroupedTallies, ModelAggregate, ModelWindow
+from headrace.domain.scorecards.grouped_tallies import PARTS, GroupedTallies, ModelAggregate
 from headrace.domain.scorecards.identity import identities
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, counted, pack, unpack
 from headrace.domain.scorecards.shift_rows import NoShift
@@ -442,13 +442,13 @@ def test_events_dated_ahead_make_no_card_be_forgotten(ahead: int) -> None:
 
 def test_many_events_are_no_stray_ones() -> None:
     """Once as many rows say so as a window needs, time has come, however far it went."""
-    windows = {START + day * DAY: ModelWindow(rows=1_000) for day in range(5)}
+    windows = {START + day * DAY: 1_000 for day in range(5)}
     assert reached(windows, DAY) == START + 4 * DAY
-    windows[START + 900 * DAY] = ModelWindow(rows=7)
+    windows[START + 900 * DAY] = 7
     assert reached(windows, DAY) == START + 4 * DAY
-    windows[START + 901 * DAY] = ModelWindow(rows=3)
+    windows[START + 901 * DAY] = 3
     assert reached(windows, DAY) == START + 901 * DAY
-    assert reached({START: ModelWindow(rows=7)}, DAY) is None
+    assert reached({START: 7}, DAY) is None
 
 
 @pytest.mark.parametrize("outcomes", [0, 100], ids=["open", "complete"])

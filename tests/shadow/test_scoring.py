@@ -18,7 +18,7 @@ from headrace.domain.models import ensembles
 from headrace.domain.models.package import ModelPackage, pack
 from headrace.domain.models.store import ModelStore
 from headrace.domain.plans.plans import Arm, EnsembleMember
-from headrace.errors import Transient
+from headrace.errors import ContractError, Transient
 from headrace.streaming.records.batch import Batch, Output
 from headrace.streaming.watermarks.idleness import Quiet
 from services.shadow.service import Shadow
@@ -177,9 +177,52 @@ def test_rows_without_a_score(start: Start, counters: CollectorRegistry, dark: C
     output = service.process(batch, now=0.0)
     assert output.rejects == ()
     assert [row["event_id"] for row in predictions(output) if row["model"]["version"] == "7"] == ["e0", "e2"]
-    assert [event["type"] for event in told(output)] == ["model_unanswered", "model_unanswered"]
+    # The champion has a score where a feature is infinite.
+    assert [event["type"] for event in told(output)] == ["model_unanswered", "arm_breached", "model_unanswered"]
     assert told(service.process(batch, now=1.0)) == []
     assert counters.get_sample_value("headrace_dark_unanswered_total", {"model": "m@7/challenger"}) == 4
+
+
+@pytest.mark.parametrize("name", ["challenger", "shadow"])
+def test_a_row_that_only_the_champion_scores_is_a_breach(
+    start: Start, dark: Callable[..., list[Arm]], name: str
+) -> None:
+    """Said once for a plan; a row that neither scores is a missing feature, and none."""
+    broken = pack(graphs.manifest(version="8"), graphs.roots())
+    service = start()
+    service.learn(plans(("p", 3, dark(broken, TWO, name=name))), now=0.0)
+    assert [event["type"] for event in told(service.process(features([None], [4]), now=0.0))] == [
+        "model_unanswered"
+    ] * 2
+    output = service.process(features([9.0, -1.0, 16.0], [4, 1, 4], partition=[2, 2, 2]), now=1.0)
+    (event,) = told(output)
+    assert event["type"] == "arm_breached"
+    said = event["evidence"]
+    assert (said["model"], said["arm"], said["breaker"]) == ("m@8", name, "non_finite_score")
+    assert (said["plan_version"], said["rows"], said["offsets"]) == ("3", "1", '{"2": 101}')
+    assert said["detail"] == "1 of 3 rows have a score by the champion and none by it"
+    assert told(service.process(features([-1.0], [1]), now=2.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "breaker"), [(ContractError("m@2 does not run: no"), "does_not_run"), (MemoryError(), "out_of_memory")]
+)
+def test_a_model_that_does_not_run_is_a_breach_where_the_champion_does(
+    start: Start, dark: Callable[..., list[Arm]], error: Exception, breaker: str
+) -> None:
+    """It is left out and tried again as before."""
+    service = start()
+    service.learn(plans(("p", 1, dark(TWO))), now=0.0)
+    (model,) = service._dark.playing
+    assert model.opened is not None
+
+    def broken(matrix: np.ndarray) -> np.ndarray:
+        raise error
+
+    model.opened.models[0].session.run = broken  # type: ignore[method-assign]  # no graph that passed its checks fails
+    events = told(service.process(features([1.0], [1]), now=0.0))
+    assert [event["type"] for event in events] == ["model_failed", "arm_breached"]
+    assert (events[1]["evidence"]["breaker"], events[1]["evidence"]["detail"]) == (breaker, str(error))
 
 
 def test_a_model_named_twice(start: Start, dark: Callable[..., list[Arm]]) -> None:

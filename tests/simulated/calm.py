@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from headrace.columnar.partitioner import murmur2
+from headrace.domain.models.package import ModelPackage
+from headrace.domain.plans import plans
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.runner import Runner
 from tests.simulated.broker import Broker
@@ -87,6 +89,13 @@ class CalmPipeline:
         logs = self.broker.topics[topic]
         for name, value in zip(rows[key].cast(pa.string()).to_pylist(), values, strict=True):
             self.broker.append((topic, (murmur2(name.encode()) & 0x7FFFFFFF) % len(logs)), name.encode(), value)
+
+    def crown(self, package: ModelPackage, uri: str) -> None:
+        """Publish a plan in which a package is the champion."""
+        arm = plans.Arm("champion", package.manifest.name, package.manifest.version, package.digest, uri)
+        fact = plans.Plan(self.contracts.pipeline.name, 1, (arm,)).fact(0, "test", "the first")
+        schema = self.contracts.channel("plans").codec.reader.arrow
+        self.publish("plans", pa.RecordBatch.from_pylist([fact], schema=schema), "pipeline")
 
     def settle(self, seconds: float) -> None:
         """Let all services go on for so long at least, until there is nothing left to read."""

@@ -142,6 +142,12 @@ class MemoryConsumer:
             self._paused.discard((tp.topic, tp.partition))
             self._ends.pop((tp.topic, tp.partition), None)  # The end is told again.
 
+    def seek(self, tp: TopicPartition) -> None:
+        if (tp.topic, tp.partition) not in self._positions:
+            raise refused(KafkaError._STATE)
+        self._positions[tp.topic, tp.partition] = tp.offset
+        self._ends.pop((tp.topic, tp.partition), None)
+
     def poll(self, timeout: float) -> Message | None:
         found = self._polled(1, timeout, whole=False)
         return found[0] if found else None

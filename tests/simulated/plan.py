@@ -20,8 +20,10 @@ OF_PRODUCT = {"lose": 0.04, "grow": 0.4}
 """How many schedules may have these. Those that lose input cannot be held to answer all of it."""
 PROTOCOLS = ("classic", "consumer")
 VARIANTS: Mapping[str, Mapping[str, float]] = {
+    "labels": {"bursts": 0.3},
     "scorecards": {"segments": 0.4, "samples": 0.3},
-    "drift": {"idle": 0.4, "accepted": 0.4},
+    "drift": {"idle": 0.4, "accepted": 0.4, "bursts": 0.4},
+    "release": {"bursts": 0.3},
     "views": {"growth": 0.3, "backfill": 0.4, "labels": 0.3},
 }
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""

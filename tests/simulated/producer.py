@@ -104,8 +104,10 @@ class MemoryProducer:
         except KafkaException as raised:
             if raised.args[0].code() != KafkaError._TIMED_OUT:
                 raise
+        code = KafkaError._MSG_TIMED_OUT
         while self._queue and self.process.now - self._queue[0].since > self._give_up:
-            self._give_up_on(self._queue.popleft(), KafkaError(KafkaError._MSG_TIMED_OUT))
+            self._give_up_on(self._queue.popleft(), KafkaError(code))
+            code = KafkaError._PURGE_QUEUE if self._name is not None else code  # it needs another epoch: the rest goes
         return len(self._queue)
 
     def _send(self, most: int) -> None:

@@ -146,6 +146,10 @@ class Scene:
         """What is written where for the event of a number; each has a `key`."""
         raise NotImplementedError
 
+    def resting(self) -> bool:
+        """Whether nobody publishes before the service has had its time."""
+        return False
+
     def encoded(self, event: Any) -> bytes:
         """The value of what is published."""
         return _encoded(event)

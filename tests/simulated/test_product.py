@@ -6,10 +6,13 @@ import pytest
 
 from tests.simulated.member import Cast
 from tests.simulated.plan import plan_of
+from tests.simulated.product.breach_defects import BREACH
 from tests.simulated.product.defects import ENRICH, LABELS, ONLY, SCORE, SCORECARDS, SHADOW, VIEWS
 from tests.simulated.product.drift_defects import DRIFT
+from tests.simulated.product.kpi_defects import KPI
 from tests.simulated.product.notify_defects import NOTIFY
 from tests.simulated.product.release_defects import RELEASE
+from tests.simulated.product.revision_defects import REVISION
 from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
@@ -17,12 +20,15 @@ SEEDS = {
     "labels": 15,
     "score": 30,
     "enrich": 30,
+    "revision": 15,
     "views": 6,
     "shadow": 8,
     "scorecards": 5,
     "drift": 6,
     "release": 15,
     "notify": 30,
+    "breach": 10,
+    "kpi": 15,
 }
 """Some seconds of a processor each; `make simulate`, which CI runs too, tries 50."""
 WITHIN = 40
@@ -32,12 +38,15 @@ DEFECTS = [
         ("labels", LABELS),
         ("score", SCORE),
         ("enrich", ENRICH),
+        ("revision", REVISION),
         ("views", VIEWS),
         ("shadow", SHADOW),
         ("scorecards", SCORECARDS),
         ("drift", DRIFT),
         ("release", RELEASE),
         ("notify", NOTIFY),
+        ("breach", BREACH),
+        ("kpi", KPI),
     )
     for name, cast in casts.items()
 ]

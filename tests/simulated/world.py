@@ -51,11 +51,14 @@ PRODUCT: Mapping[str, str] = {
     "views": "ViewsScene",
     "score": "ScoreScene",
     "enrich": "EnrichScene",
+    "revision": "RevisionScene",
     "shadow": "ShadowScene",
     "scorecards": "ScorecardsScene",
     "drift": "DriftScene",
     "release": "ReleaseScene",
     "notify": "NotifyScene",
+    "breach": "BreachScene",
+    "kpi": "KpiScene",
 }
 """Scenes of the product's services, each in a module of its own below `product`."""
 
@@ -160,7 +163,7 @@ class World:
         ready: list[Callable[[], None]] = []
         if not self.operator.members_wait:
             ready += [member.start for member in self.members if member.due(self.now)]
-        if not self.publisher.done and not self.operator.publishers_wait:
+        if not self.publisher.done and not self.operator.publishers_wait and not self.scene.resting():
             ready.append(self.publisher.turn)
         return ready
 
@@ -301,7 +304,7 @@ class World:
             life.process.cut_until = self.now
             if self.scene.waits_by_the_clock and life.process.skew:
                 life.stop()  # It comes back with a clock that is right.
-        while not self.publisher.done and not self.scene.growing:
+        while not self.publisher.done and not self.scene.growing and not self.scene.resting():
             self.publisher.turn()
 
     def _settle(self) -> bool:

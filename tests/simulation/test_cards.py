@@ -105,3 +105,20 @@ def test_mix_of_frauds() -> None:
     real = column(pq.read_table(REAL, columns=["tx_fraud_scenario"]), "tx_fraud_scenario")[: len(ours)]
     for scenario in (1, 2, 3):
         assert (ours == scenario).mean() == pytest.approx((real == scenario).mean(), rel=0.25)
+
+
+def test_a_shift_changes_what_is_true_and_nothing_else() -> None:
+    """From its midnight on small payments are frauds and large ones are none; the payments stay the same."""
+    same, shifted = cards.generate(500, 1000, 12, seed=3), cards.generate(500, 1000, 12, seed=3, shift_day=6)
+    payments = ["transaction_id", "tx_datetime", "customer_id", "terminal_id", "amount"]
+    assert same.select(payments).equals(shifted.select(payments))
+    day = (column(shifted, "tx_datetime") - column(shifted, "tx_datetime")[0]) // 86_400_000
+    late = column(shifted, "tx_datetime") >= 1_522_540_800_000 + 6 * 86_400_000
+    assert day.max() >= 11
+    assert same.filter(pa.array(~late)).equals(shifted.filter(pa.array(~late)))
+    amount, scenario = column(shifted, "amount"), column(shifted, "fraud_scenario")
+    small = (amount < cards.SMALL_AMOUNT) & late
+    assert column(shifted, "fraud")[small].all()
+    assert small.sum() > 20
+    assert not (scenario[late] == 1).any(), "a large amount is a fraud still"
+    assert not (scenario[~late] == 4).any(), "a small amount is one before its time"

@@ -110,3 +110,9 @@ def test_command(tmp_path: Path) -> None:
     told = json.loads(ran.stdout)
     assert told["rows"] == pq.read_table(out).num_rows > 100
     assert told["labels"] == "fraud"
+
+
+def test_a_shift_is_refused_where_no_simulator_knows_one(meters: Pipeline) -> None:
+    """Events that follow a schema alone have no process that could shift: that is said, and not left out."""
+    with pytest.raises(ConfigurationError, match="made up for card_transaction alone"):
+        simulate(meters, World(10, shift_day=1))

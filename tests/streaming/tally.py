@@ -120,6 +120,7 @@ class Tally(Service):
         self.refuses = refuses
         self.pace = pace
         self.ballast = np.random.default_rng(1).bytes(ballast)
+        self.layout = int(os.environ.get("TALLY_LAYOUT", "1"))
         self.counted = self.inputs if os.environ.get("TALLY_COUNTED") else ()
         self.state: dict[int, dict[str, list[int]]] = {}
 

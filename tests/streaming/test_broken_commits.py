@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from headrace.devparts.kafka import Kafka
-from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.client import Consumer, Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.errors import Undelivered
 from headrace.streaming.kafka.message import TopicPartition
@@ -220,3 +220,22 @@ def test_outputs_that_were_given_up_are_not_taken_for_written(
     cable.mend()
     assert consumer.committed([TopicPartition(source, 0)])[0].offset == 1
     consumer.close()
+
+
+@pytest.mark.slow
+def test_records_that_the_library_purges_are_given_up_and_break_no_contract(
+    stage: Stage, cable: Cable, broker: tuple[Kafka, Cable]
+) -> None:
+    """As it does with what waits in a transaction that a broker held up for minutes: all is sent again, in another."""
+    near = Connection(f"127.0.0.1:{cable.port}")
+    producer = Producer(near, transactional_id=f"{stage.pipeline}.purged")
+    producer.init_transactions()
+    producer.begin()
+    cable.hold()
+    producer.send_one(f"{stage.pipeline}.tallies", b"k", b"v", partition=0, delivered=lambda partition, offset: None)
+    producer._producer.purge()
+    with pytest.raises(Undelivered, match="PURGE"):
+        producer.flush(60.0)
+    cable.mend()
+    producer.abort()
+    producer.close()

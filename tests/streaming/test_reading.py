@@ -23,12 +23,12 @@ from confluent_kafka.admin import (
 
 from headrace.devparts.kafka import Kafka
 from headrace.errors import ContractError, Transient
-from headrace.operations.topics.lag import measure
 from headrace.operations.topics.tail import Follower
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.global_table import Facts
+from headrace.streaming.kafka.lag import measure
 from headrace.streaming.kafka.message import Message
 from headrace.streaming.kafka.reader import AT_ONCE, Range, messages, ranges
 from headrace.streaming.process.metrics import Metrics

@@ -136,6 +136,28 @@ def test_state_that_the_log_no_longer_holds_is_rebuilt_only_when_that_is_said(st
     assert stage.stop("a") == 0
 
 
+def test_a_checkpoint_of_another_layout_is_rebuilt_and_not_misread(stage: Stage) -> None:
+    """A version whose snapshots are laid out otherwise builds its state from the whole log, and goes on from its own;
+    where a part of the log is gone it ends with 2, and says what wrote the checkpoint and what to do.
+    """
+    published = events(6_000)
+    play(stage, published[:2_000])
+    stage.start("a", TALLY_LAYOUT="2")
+    stage.publish(published[2_000:4_000])
+    assert_exact(stage.await_answers(4_000), expected(published[:4_000]))
+    assert stage.stop("a") == 0
+    assert "has layout 1, of version" in stage.logs()
+    cut(stage, at=100)
+    stage.start("a", TALLY_LAYOUT="3")
+    assert ended(stage, "a") == 2
+    assert "has layout 2" in stage.logs()
+    assert "HEADRACE_RECOVER=rebuild_state" in stage.logs()
+    stage.start("a", TALLY_LAYOUT="2")
+    stage.publish(published[4_000:])
+    assert_exact(stage.await_answers(6_000), expected(published))
+    assert stage.stop("a") == 0
+
+
 def test_retention_that_empties_a_log_stops_nothing(stage: Stage) -> None:
     """Nothing but the transaction's marker was behind what was read: no record is missed, in a drain or at work."""
     published = events(3_000)

@@ -32,7 +32,8 @@ def waiting(*offsets: int) -> Pending:
 def task_in(state: State) -> Task:
     """A task that has come to a state, from offset 5 on, all committed but in `HELD`, where 9 waits."""
     read = 3 if state is State.RESTORING else 5
-    task = Task(0, "events[0]", True, read=read, admitted=5, replay_until=5, readmit_until=5)
+    follows = state is State.FOLLOWING
+    task = Task(0, "events[0]", True, read=read, admitted=5, replay_until=5, readmit_until=5, follows=follows)
     task.post_commit(task.prepare_commit())
     if state is State.HELD:
         task.advance(5, 9, 0, 1.0)
@@ -40,6 +41,9 @@ def task_in(state: State) -> Task:
         task.admit()
     elif state is State.SUSPENDED:
         task.suspend()
+    elif state is State.ENDED:
+        task.end("next")
+        task.post_commit(task.prepare_commit())
     elif state is State.CLOSED:
         task.close_clean()
     assert task.state is state
@@ -48,20 +52,27 @@ def task_in(state: State) -> Task:
 
 ACTIONS: dict[str, tuple[Callable[[Task], object], dict[State, State]]] = {
     "read on": (lambda task: task.advance(20, 20, 0, 2.0), {
+        State.FOLLOWING: State.FOLLOWING,
         State.RESTORING: State.RUNNING, State.RUNNING: State.RUNNING, State.HELD: State.HELD}),
     "read on in the past": (lambda task: task.advance(task.read, task.read, 0, 2.0), {
+        State.FOLLOWING: State.FOLLOWING,
         State.RESTORING: State.RESTORING, State.RUNNING: State.RUNNING, State.HELD: State.HELD}),
     "meet the end": (lambda task: task.meet_end(20, 2.0), {
+        State.FOLLOWING: State.FOLLOWING,
         State.RESTORING: State.RUNNING, State.RUNNING: State.RUNNING, State.HELD: State.HELD}),
-    "admit": (Task.admit, {state: state for state in (State.RESTORING, State.RUNNING, State.HELD)}),
+    "admit": (Task.admit, {
+        state: state for state in (State.FOLLOWING, State.RESTORING, State.RUNNING, State.HELD)}),
+    "follow": (lambda task: task.follow(25, 30), {State.FOLLOWING: State.FOLLOWING}),
+    "answer on": (Task.answer_on, {State.FOLLOWING: State.RUNNING}),
+    "answer on further on": (lambda task: (task.follow(25, 30), task.answer_on()), {State.FOLLOWING: State.RESTORING}),
+    "end": (lambda task: task.end("next"), dict.fromkeys((State.RESTORING, State.RUNNING, State.HELD), State.ENDED)),
     "hold": (lambda task: task.hold(waiting(20)), {State.RUNNING: State.HELD, State.HELD: State.HELD}),
     "release": (Task.release, {State.HELD: State.RUNNING}),
     "commit": (lambda task: task.post_commit(task.prepare_commit()), {
-        state: state for state in (State.RESTORING, State.RUNNING, State.HELD)}),
+        state: state for state in set(State) - {State.SUSPENDED, State.CLOSED}}),
     "suspend": (Task.suspend, {State.RUNNING: State.SUSPENDED}),
     "resume": (Task.resume, {State.SUSPENDED: State.RUNNING}),
-    "close clean": (Task.close_clean, {
-        State.RESTORING: State.CLOSED, State.RUNNING: State.CLOSED, State.SUSPENDED: State.CLOSED}),
+    "close clean": (Task.close_clean, dict.fromkeys(set(State) - {State.HELD, State.CLOSED}, State.CLOSED)),
     "close dirty": (Task.close_dirty, dict.fromkeys(set(State) - {State.CLOSED}, State.CLOSED)),
 }  # fmt: skip  # what is done: where it is allowed, and where to it leads
 

@@ -10,22 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 
 import psutil
 import pytest
 
 from headrace.domain.models.package import load
-from headrace.domain.training.job.child import run_training
-from headrace.domain.training.job.order import (
-    JobLimits,
-    TrainingFailure,
-    TrainingOrder,
-    TrainingProgress,
-    TrainingResult,
-    WindowCandidate,
-)
+from headrace.domain.training.job.order import JobLimits, TrainingFailure, TrainingOrder, WindowCandidate
 from tests.sources import ROOT
+from tests.training.jobs import carry_out
 from tests.training.meters import HOUR, Meters
 from tests.training.outsiders import install
 
@@ -45,14 +37,12 @@ def order_of(meters: Meters, **given: object) -> TrainingOrder:
 
 def test_a_job_trains_from_outcomes(meters: Meters, tmp_path: Path) -> None:
     """It says what it reads before it does, and stores a package: the same one when ordered again after a kill."""
-    told: list[object] = []
-    result = run_training(order_of(meters), tmp_path, told.append, environment=meters.environment())
-    assert isinstance(result, TrainingResult), result
-    fixed = next(message for message in told if isinstance(message, TrainingOrder))
+    ran = carry_out(order_of(meters), tmp_path, meters.environment())
+    result, fixed = ran.result, ran.fixed
+    assert fixed is not None
     assert fixed == result.order
     assert fixed.fixed
-    stages = [message.stage for message in told if isinstance(message, TrainingProgress)]
-    assert list(dict.fromkeys(stages)) == ["fix", "read", "fit", "pack", "admit", "store"]
+    assert list(dict.fromkeys(ran.stages)) == ["fix", "read", "fit", "pack", "admit", "store"]
     package = load(Path(result.uri.removeprefix("file://")), result.digest)
     assert package.manifest.metrics == result.metrics
     assert set(package.manifest.training.offsets) == {f"{meters.name}.outcomes"}
@@ -61,17 +51,9 @@ def test_a_job_trains_from_outcomes(meters: Meters, tmp_path: Path) -> None:
     assert package.model_card.contributions.inputs["load"] > 0
 
     meters.fill(0, 50)
-    stop = Event()
-
-    def told_again(message: TrainingProgress | TrainingOrder) -> None:
-        if isinstance(message, TrainingProgress) and message.stage == "pack":
-            stop.set()
-
     others = meters.environment("others")
-    killed = run_training(fixed, tmp_path, told_again, stop, others)
-    assert isinstance(killed, TrainingFailure), "killed while it packs"
-    again = run_training(fixed, tmp_path, environment=others)
-    assert isinstance(again, TrainingResult), again
+    assert carry_out(fixed, tmp_path, others, until="pack").end is None, "killed while it packs"
+    again = carry_out(fixed, tmp_path, others).result
     assert again.digest == result.digest, "what came meanwhile is not of the order"
 
 
@@ -92,8 +74,7 @@ def test_a_trainer_of_another_package(meters: Meters, outsiders: str, tmp_path: 
             WindowCandidate(kind="continued", name="on", base_version="1", base_digest="sha256:" + "0" * 64),
         ),
     )
-    result = run_training(order, tmp_path, environment=meters.environment() | {"PYTHONPATH": outsiders})
-    assert isinstance(result, TrainingResult), result
+    result = carry_out(order, tmp_path, meters.environment() | {"PYTHONPATH": outsiders}).result
     assert result.trainer == "stump"
     manifest = load(Path(result.uri.removeprefix("file://")), result.digest).manifest
     assert manifest.libraries["outsiders"] == "3.1"
@@ -119,11 +100,13 @@ FAILURES: list[tuple[str, JobLimits, str, str]] = [
 def test_failures(meters: Meters, outsiders: str, tmp_path: Path) -> None:
     """Each has a kind of its own and says what to do, and leaves no process."""
 
-    def ran(case: tuple[str, JobLimits, str, str]) -> TrainingResult | TrainingFailure:
+    def ran(case: tuple[str, JobLimits, str, str]) -> TrainingFailure | None:
         trainer, limits, _, _ = case
         pids = {"pids": str(tmp_path / "pids")} if trainer == "sleeper" else {}
         order = order_of(meters, trainer=trainer, trees=None, parameters=pids, limits=limits)
-        return run_training(order, tmp_path / trainer, environment=meters.environment() | {"PYTHONPATH": outsiders})
+        end = carry_out(order, tmp_path / trainer, meters.environment() | {"PYTHONPATH": outsiders}).end
+        assert end is not None
+        return end.failure
 
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(ran, FAILURES))
@@ -140,15 +123,7 @@ def test_a_job_that_is_told_to_end(meters: Meters, outsiders: str, tmp_path: Pat
     """It ends with all that it started; and so it does when its parent is killed."""
     order = order_of(meters, trainer="sleeper", trees=None, parameters={"pids": str(tmp_path / "pids")})
     environment = meters.environment() | {"PYTHONPATH": outsiders}
-    stop = Event()
-
-    def told(message: TrainingProgress | TrainingOrder) -> None:
-        if isinstance(message, TrainingProgress) and message.stage == "fit":
-            stop.set()
-
-    failure = run_training(order, tmp_path / "one", told, stop, environment)
-    assert isinstance(failure, TrainingFailure)
-    assert (failure.kind, failure.passing) == ("stopped", True)
+    assert carry_out(order, tmp_path / "one", environment, until="fit").end is None
     assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()])
 
     (tmp_path / "pids").unlink()
@@ -166,10 +141,10 @@ def test_a_job_that_is_told_to_end(meters: Meters, outsiders: str, tmp_path: Pat
 PARENT = """
 import sys
 from pathlib import Path
-from headrace.domain.training.job.child import run_training
 from headrace.domain.training.job.order import parse_order
+from tests.training.jobs import carry_out
 folder = Path(sys.argv[1])
-run_training(parse_order((folder / "given.json").read_bytes()), folder / "two")
+carry_out(parse_order((folder / "given.json").read_bytes()), folder / "two")
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from headrace.cli.main import application
 from headrace.domain.models.package import load, pack
 from headrace.domain.models.store import ModelStore
-from headrace.domain.training.job.child import run_training
-from headrace.domain.training.job.order import TrainingOrder, TrainingResult, WindowCandidate
+from headrace.domain.training.job.order import TrainingOrder, WindowCandidate
+from tests.training.jobs import carry_out
 from tests.training.meters import DRIFT, HOUR, MINUTE, ROWS, Meters
 
 Command = Callable[..., tuple[int, Any]]
@@ -31,6 +32,7 @@ def headrace(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command; its exit code and the JSON that it prints."""
 
     def run(*arguments: str) -> tuple[int, Any]:
+        capsys.readouterr()  # what was printed by others
         code = application()([*arguments, "--json"], prog_name="headrace", standalone_mode=False)
         return int(code or 0), json.loads(capsys.readouterr().out)
 
@@ -45,8 +47,7 @@ def test_reproduce(kafka: str, tmp_path: Path, headrace: Command, monkeypatch: p
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     order = TrainingOrder(pipeline=str(meters.path), version="1", trees=10, windows=WINDOWS, stop=(ROWS - 100) * MINUTE)
-    result = run_training(order, tmp_path / "job")
-    assert isinstance(result, TrainingResult), result
+    result = carry_out(order, tmp_path / "job").result
     assert [window.name for window in result.windows] == [window.name for window in WINDOWS]
     assert result.chosen == "drift", "the others know a world that is gone"
 
@@ -77,6 +78,7 @@ def test_reproduce(kafka: str, tmp_path: Path, headrace: Command, monkeypatch: p
     assert [one["what"] for one in told["circumstances"]] == ["pipeline file, labels: expires_after"]
     assert [one["what"] for one in told["differences"]] == ["card.json: window.labels.expires_after"]
 
+    _goes_on(meters, headrace, tmp_path, named)  # while its records are there
     topic = f"{meters.name}.outcomes"
     ranges = package.manifest.training.offsets[topic]
     places = [TopicPartition(topic, partition, start + 1) for partition, (start, _) in ranges.items()]
@@ -87,3 +89,28 @@ def test_reproduce(kafka: str, tmp_path: Path, headrace: Command, monkeypatch: p
     assert (code, told["state"], told["again"]) == (3, "gone", None)
     partition, (start, stop) = next(iter(ranges.items()))
     assert f"[{partition}] {start:,} to {stop:,} are wanted, {start + 1:,} to " in told["gone"]
+
+
+def _goes_on(meters: Meters, headrace: Command, folder: Path, named: tuple[str, ...]) -> None:
+    """A model that learnt on from another is made again from it, and not without it."""
+    first = carry_out(
+        TrainingOrder(pipeline=str(meters.path), version="3", trees=10, holdout=0, stop=(DRIFT + 400) * MINUTE),
+        folder / "first",
+    ).result
+    on = WindowCandidate(kind="continued", name="on", base_version="3", base_digest=first.digest, trees=20)
+    order = TrainingOrder(pipeline=str(meters.path), version="4", trees=10, windows=(WINDOWS[2], on))
+    made = carry_out(order, folder / "second").result
+    assert made.chosen == "on"
+    assert [window.base for window in made.windows] == [None, "meters@3"]
+    assert made.windows[0].behind is not None
+    code, told = headrace("models", "reproduce", "meters@4", *named)
+    assert (code, told["state"], told["again"]) == (0, "identical", made.digest), told
+    place = Path(first.uri.removeprefix("file://"))
+    place.rename(place.with_name("away"))
+    copies = list(folder.rglob(first.digest.removeprefix("sha256:")))
+    assert copies, "what the job and the command fetched"
+    for cached in copies:
+        shutil.rmtree(cached)
+    code, told = headrace("models", "reproduce", "meters@4", *named)
+    assert (code, told["state"]) == (3, "gone"), told
+    assert "the model that on goes on from is not to be had" in told["gone"]

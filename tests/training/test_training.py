@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.domain.drift.reference_profile import DECISION, said_of
 from headrace.domain.models.package import Input, Manifest, load, pack
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.spec import Event, Labels, Model, Pipeline
+from headrace.domain.pipeline.spec import Event, Labels, Model, Pipeline, Worth
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from headrace.domain.training import model_build as trainer
 from headrace.domain.training.bootstrap import train_offline
@@ -23,7 +25,7 @@ from headrace.domain.training.conversion import convert
 from headrace.domain.training.dataset import Dataset, labels_of, split
 from headrace.domain.training.evaluation import auc_roc, average_precision, evaluate
 from headrace.domain.training.graphs import round_down
-from headrace.domain.training.model_build import Recipe, train
+from headrace.domain.training.model_build import Recipe, Tuning, train
 from headrace.errors import ConfigurationError, ContractError
 
 HOUR = 3_600_000
@@ -80,7 +82,7 @@ def test_constant_trees() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "categorical"),
-    [({"objective": "regression"}, "auto"), ({"objective": "binary"}, [0]), ({"linear_tree": True}, "auto")],
+    [({"objective": "poisson"}, "auto"), ({"objective": "binary"}, [0]), ({"linear_tree": True}, "auto")],
 )
 def test_what_cannot_be_converted(parameters: dict[str, Any], categorical: Any) -> None:
     """Objectives and splits that the graph could not repeat are refused."""
@@ -138,11 +140,39 @@ def test_rows_held_out_travel_with_the_model() -> None:
     assert train(data, Recipe("m", "1", trees=5, holdout=0)).held_out is None
 
 
+def test_a_threshold_that_is_chosen_by_rows_is_the_one_that_decisions_are_told_by() -> None:
+    """All that the package says of decisions is by it: else they would have drifted before the first event."""
+    data, worth = rows(), Worth(true_positive=1, false_positive=-2, false_negative=-60)
+    recipe = Recipe("m", "1", trees=5, tuning=Tuning(rows(seed=1), worth))
+    package, at_half = train(data, recipe), train(data, Recipe("m", "1", trees=5))
+    chosen = package.manifest.threshold
+    assert chosen < 0.5
+    assert package.manifest.tuned is not None
+    fixed = train(data, Recipe("m", "1", trees=5, threshold=chosen))
+    assert package.reference is not None
+    assert fixed.reference is not None
+    assert at_half.reference is not None
+    told, right, wrong = (
+        said_of(each.answers[DECISION]) for each in (package.reference, fixed.reference, at_half.reference)
+    )
+    assert told == right != wrong
+    assert package.reference.dump() == fixed.reference.dump()
+
+
 @pytest.mark.parametrize("count", [10, 150])
 def test_too_few_rows(count: int) -> None:
     """Too few rows on either side are said with the remedy."""
     with pytest.raises(ConfigurationError, match="take a longer time"):
         train(rows(count), Recipe("m", "1"))
+
+
+def test_rows_of_one_time_cannot_be_held_out() -> None:
+    """Where all rows have one time no part of it is the last; the remedy is to hold nothing out."""
+    data = rows()
+    still = replace(data, times=np.full(len(data), data.times[0]))
+    with pytest.raises(ConfigurationError, match=r"have one time.*--holdout 0"):
+        train(still, Recipe("m", "1", trees=5))
+    assert train(still, Recipe("m", "1", trees=5, holdout=0)).manifest.training.rows == len(data)
 
 
 def test_split_leaves_a_gap() -> None:

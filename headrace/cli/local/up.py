@@ -73,20 +73,34 @@ def up(
 
 
 def down(
-    forget: Annotated[bool, typer.Option("--forget", help="Delete the broker's and the store's data too.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Delete topics, the store's data and what trainings left here, too.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs."""
+    """Drain all services that `up` started, then stop the broker and the stores. Nothing happens when nothing runs.
+
+    With --forget the data of both is deleted, the cache of models, and what trainings left; of a demo's directory all
+    that is there. Logs and the model store stay; what stays is said with its place.
+    """
     console = Console(stderr=True, quiet=json)
 
     def undrained(name: str, how: str) -> None:
         console.print(f"[yellow]{escape(name)} {escape(how)}; its log is in {home() / 'logs'}[/]")
 
-    ran = local.down(forget, TerminalProgress(quiet=json), undrained)
+    done = local.down(forget, TerminalProgress(quiet=json), undrained)
+    told = done.forgotten
     if json:
-        print_json({"stopped": True, "forgotten": forget})
-    else:
-        typer.echo("stopped" if ran else f"nothing was running in {home()}")
+        kept = {} if told is None else {"deleted": [*done.parts, *told.deleted], "stays": told.stays}
+        print_json({"stopped": True, "forgotten": forget, **kept})
+        return
+    typer.echo("stopped" if done.ran else f"nothing was running in {home()}")
+    if told is not None:
+        deleted = [*(f"the data of {part}" for part in done.parts), *told.deleted]
+        for one in deleted or ["nothing: there was nothing"]:
+            typer.echo(f"deleted {one}")
+        for one in told.stays:
+            typer.echo(f"stays   {one}")
 
 
 def status(json: Json = False) -> None:

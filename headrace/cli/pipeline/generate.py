@@ -23,6 +23,9 @@ def generate(
     terminals: Annotated[int, typer.Option(min=1, help="How many other parties, where there are such.")] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = datetime(2018, 4, 1),
+    shift_day: Annotated[
+        int | None, typer.Option(min=0, help="From this day on, the first being 0, other card payments are frauds.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make up events of a pipeline, with labels, in time order.
@@ -32,7 +35,7 @@ def generate(
     """
     spec = pipeline_of(pipeline)
     first = int(start.replace(tzinfo=UTC).timestamp() * 1000)
-    world = World(customers, terminals, days, first, seed)
+    world = World(customers, terminals, days, first, seed, shift_day)
     console = Console(stderr=True)
     with console.status(f"making up {days} days of {spec.name}", spinner="dots"), naming(out):
         made = generate_events(spec, world, out)

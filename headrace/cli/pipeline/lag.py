@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of
+from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, seconds
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.models.package import paper
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
-from headrace.operations.topics.lag import Lag, measure
+from headrace.operations.topics.catching_up import await_caught_up, of_services
+from headrace.streaming.kafka.lag import Lag, measure
 
 LATE_S = 10.0
 """A group that is further behind stands out."""
@@ -27,6 +28,13 @@ def lag(
     limit: Annotated[
         float | None, typer.Option("--limit", metavar="SECONDS", min=0, help="Exit with 3 when one is further behind.")
     ] = None,
+    of: Annotated[
+        list[str] | None, typer.Option("--of", metavar="SERVICE", help="Only this service's groups; repeatable.")
+    ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Wait until what is there now is processed; exit with 3 when it is not."),
+    ] = None,
     bootstrap: Bootstrap = None,
     json: Json = False,
 ) -> None:
@@ -35,8 +43,14 @@ def lag(
     A group is a line, with the partition that is furthest behind; --partitions and --json tell each partition. Below
     stands what the services here refused or left out: it is behind them, and on no topic that they write.
     """
+    patience = None if wait is None else seconds(wait)
     settings, contracts = contracts_of(pipeline, bootstrap)
-    found = measure(settings.connection, inputs(contracts.pipeline), time.time())
+    groups = of_services(inputs(contracts.pipeline), contracts.pipeline.name, of or ())
+    done = True
+    if patience is None:
+        found = measure(settings.connection, groups, time.time())
+    else:
+        found, done = await_caught_up(settings.connection, groups, patience, time.time, time.sleep)
     if json:
         print_json(found)
     else:
@@ -44,7 +58,7 @@ def lag(
         console.print(each(found) if partitions else together(found))
         console.print(note(contracts.pipeline.name))
     worst = max((each.seconds for each in found), default=0.0)
-    raise typer.Exit(3 if limit is not None and worst > limit else 0)
+    raise typer.Exit(3 if not done or (limit is not None and worst > limit) else 0)
 
 
 def together(found: Sequence[Lag]) -> Table:

@@ -181,7 +181,7 @@ def _histogram(each: ChangedColumn) -> Table:
     for name in ("", "reference", "", "since", ""):
         table.add_column(name, no_wrap=True)
     most = max([*each.reference, *each.since, 1e-9])
-    labels = ["passed", "refused"] if each.column == REFUSED else bins_of(each.edges, len(each.reference))
+    labels = ["passed", "refused"] if each.column == REFUSED else bins_of(each.edges, len(each.reference), each.levels)
     for label, before, since in zip(labels, each.reference, each.since, strict=True):
         if before >= 0.0005 or since >= 0.0005:
             cells = (
@@ -209,14 +209,18 @@ def mean_of(edges: Sequence[float], shares: Sequence[float]) -> float | None:
     return sum(middle * share for middle, share in zip(middles, shares[:-1], strict=True)) / there
 
 
-def bins_of(edges: Sequence[float], count: int) -> list[str]:
+def bins_of(edges: Sequence[float], count: int, levels: Sequence[str] = ()) -> list[str]:
     """Names of bins.
 
     >>> bins_of([1.0, 2.5], 4)
     ['up to 1', '1 to 2.5', 'above 2.5', 'missing']
     >>> bins_of([], 2)
     ['any', 'missing']
+    >>> bins_of([], 4, ["web", "shop"])
+    ['web', 'shop', 'others', 'missing']
     """
+    if levels:
+        return [*levels, "others", "missing"]
     if not edges:
         return [*(["any"] * (count - 1)), "missing"]
     named = [f"{edge:.4g}" for edge in edges]

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from headrace.columnar.structs import Span, i8, kind_of
 
-END, LONG, INT, BOOL, FLOAT, DOUBLE, STRING, BYTES, ENUM, UNION, BEGIN, NEXT, GOTO, ZERO, MARK, STEP, BRANCH = range(17)
+(
+    END,
+    LONG,
+    INT,
+    BOOL,
+    FLOAT,
+    DOUBLE,
+    STRING,
+    BYTES,
+    ENUM,
+    UNION,
+    BEGIN,
+    NEXT,
+    GOTO,
+    ZERO,
+    MARK,
+    STEP,
+    BRANCH,
+    FIXED,
+    ONE,
+) = range(19)
 """Operations."""
 
 GOOD, NULL_VALUE, OVERSIZE, TRUNCATED, WRONG_MAGIC, UNKNOWN_SCHEMA, TRAILING_BYTES, MALFORMED = range(8)

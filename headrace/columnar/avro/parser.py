@@ -39,6 +39,7 @@ MOST_NODES = 20_000
 DEEPEST = 32
 # Bytes of column that one byte of message may ask for, within an array.
 MOST_SWELL = 64
+_MOST_SCALE = 400
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
 
 
@@ -56,6 +57,11 @@ def parse(definition: object, *, strangers: bool = False) -> tuple[Record | None
         parser.problems.append("the outermost type must be a record")
         node = None
     return node, parser.problems
+
+
+def _scale(told: object) -> int:
+    """Of a decimal; what is none is taken for 0, as a schema without it."""
+    return told if isinstance(told, int) and 0 <= told <= _MOST_SCALE else 0
 
 
 class _Parser:
@@ -88,7 +94,7 @@ class _Parser:
                 value = self.node(values, space, f"{place}{{}}", depth + 1)
                 return value and self.repeated(Map(value), value, place)
             case {"type": str() as kind, "logicalType": logical} if kind in PRIMITIVES:
-                return self.logical(kind, logical, place)
+                return self.logical(kind, logical, cast("dict[str, Any]", definition).get("scale", 0), place)
             case {"type": "fixed"}:
                 return self.fixed(cast("dict[str, Any]", definition), space, place)
             case {"type": (str() | dict() | list()) as inner}:
@@ -130,13 +136,13 @@ class _Parser:
                 return self.refuse(place, f"the schema spells more than {MOST_NODES} types")
         return node
 
-    def logical(self, kind: str, logical: object, place: str) -> Node | None:
+    def logical(self, kind: str, logical: object, scale: object, place: str) -> Node | None:
         if not isinstance(logical, str) or logical not in LOGICAL or LOGICAL[logical][0] != kind:
             known = ", ".join(f"{name} of {base}" for name, (base, _) in LOGICAL.items())
             if self.strangers and logical not in UNSPOKEN:
                 return Leaf(kind)
             why = f"logical type `{logical}` of {kind} is not supported; there are {known}"
-            return self.unread(place, Leaf(kind), why)
+            return self.unread(place, Leaf(kind, None, str(logical)[:80], _scale(scale)), why)
         return Leaf(kind, logical)
 
     def fixed(self, rest: dict[str, Any], space: str, place: str) -> Node | None:
@@ -144,7 +150,8 @@ class _Parser:
         size = rest.get("size")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 31:
             return self.refuse(place, f"a fixed needs a size, not {str(size)[:80]}")
-        self.named[full] = self.unread(place, Fixed(size), "`fixed` is not supported; use `bytes`")
+        whole = Fixed(size, str(rest.get("logicalType", ""))[:80], _scale(rest.get("scale", 0)))
+        self.named[full] = self.unread(place, whole, "`fixed` is not supported; use `bytes`")
         return self.named[full]
 
     def union(self, branches: list[Any], space: str, place: str, depth: int) -> Node | None:
@@ -161,7 +168,11 @@ class _Parser:
         if not self.strangers or not branches or any(isinstance(branch, list) for branch in branches):
             return self.refuse(place, why)
         found = [self.node(branch, space, place, depth + 1) for branch in branches]
-        whole = tuple(branch for branch in found if branch is not None)
+        whole = tuple(
+            branch.shape if isinstance(branch, Unread) and isinstance(branch.shape, Null) else branch
+            for branch in found
+            if branch is not None
+        )
         return Unread(Union(whole), why) if len(whole) == len(found) else None
 
     def name(self, rest: dict[str, Any], space: str, place: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from headrace.columnar.avro.instructions import (
     DOUBLE,
     END,
     ENUM,
+    FIXED,
     FLOAT,
     GOTO,
     INSTRUCTION,
@@ -30,6 +31,7 @@ from headrace.columnar.avro.instructions import (
     LONG,
     MARK,
     NEXT,
+    ONE,
     STEP,
     STRING,
     UNION,
@@ -180,6 +182,40 @@ class _Builder:
             case Unread():
                 self.step_over(node.shape, scope, place)
                 return Slot(node, arrow_type(node), scope, -1, valid)
+            case Fixed():
+                values = self.buffer(np.int64, scope)
+                self.emit(FIXED, values, scope, node.size, place=place)
+                return Slot(node, arrow_type(node), scope, values, valid)
+            case Union():
+                return self.any_of(node, scope, place, valid)
+
+    def any_of(self, node: Union, scope: int, place: str, valid: int) -> Slot:
+        """Instructions that read one of several types, each into places of its own; those of the others are null."""
+        self.emit(BRANCH, 0, scope, len(node.branches), place=place)
+        ways = [self.emit(GOTO, place=place) for _ in node.branches]
+        valids = [self.buffer(np.uint8, scope) for branch in node.branches if not isinstance(branch, Null)]
+        first: dict[int, tuple[int, int]] = {}
+        children: list[Slot] = []
+        for number, branch in enumerate(node.branches):
+            start = len(self.code)
+            if not isinstance(branch, Null):
+                children.append(self.node(branch, scope, place, valids[len(children)]))
+            first[number] = start, self.emit(GOTO, place=place)
+        # Only now are all places known that a way has to fill: those of the branches that were not taken.
+        ends, at = [], 0
+        for number, (way, branch) in enumerate(zip(ways, node.branches, strict=True)):
+            self.code[way][4] = len(self.code)
+            taken = None if isinstance(branch, Null) else children[at]
+            at += taken is not None
+            for child in children:
+                self.emit(ONE if child is taken else ZERO, child.valid, scope, 1, place=place)
+                if child is not taken:
+                    self.fill(child, place)
+            self.emit(GOTO, target=first[number][0], place=place)
+            ends.append(first[number][1])
+        for end in ends:
+            self.code[end][4] = len(self.code)
+        return Slot(node, arrow_type(node), scope, -1, valid, -1, tuple(children))
 
     def step_over(self, shape: Shape, scope: int, place: str) -> None:
         """Instructions past a value of any type, whose parts nobody looks at."""

@@ -17,6 +17,7 @@ from headrace.columnar.avro.instructions import (
     DECODING,
     DOUBLE,
     ENUM,
+    FIXED,
     FLOAT,
     GOOD,
     GOTO,
@@ -27,6 +28,7 @@ from headrace.columnar.avro.instructions import (
     MALFORMED,
     MARK,
     NEXT,
+    ONE,
     OVERSIZE,
     SCOPE,
     STEP,
@@ -319,6 +321,16 @@ def decode(told: Decoding, first: int, status: Bytes, ids: Ints, rows: Ints, fai
                     byte = -TRUNCATED
                     break
                 byte += step.argument
+                line += 1
+            elif op == FIXED:
+                if end - byte < step.argument:
+                    byte = -TRUNCATED
+                    break
+                store64(buffer + 8 * position, (byte - base) << 32 | step.argument)
+                byte += step.argument
+                line += 1
+            elif op == ONE:
+                store8(buffer + position, 1)
                 line += 1
             elif op == BRANCH:  # One of so many lines that follow, each of which leads to a branch.
                 value, byte = _varint(byte, end)

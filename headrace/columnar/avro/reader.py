@@ -12,7 +12,7 @@ import pyarrow as pa
 from headrace.columnar.avro.instructions import DECODING, NULL_VALUE, SCOPE
 from headrace.columnar.avro.program import Slot, assemble
 from headrace.columnar.avro.read_kernels import decode, gather, headers, measure
-from headrace.columnar.avro.types import Enum, Leaf, Record, Unread, arrow_field
+from headrace.columnar.avro.types import Enum, Fixed, Leaf, Record, Union, Unread, arrow_field
 from headrace.columnar.jit import frozen
 from headrace.columnar.structs import array_of, span_of
 
@@ -128,7 +128,10 @@ class _Arrays:
             case Record():
                 children = [self.array(child) for child in slot.children]
                 return pa.Array.from_buffers(kind, n, [validity], children=children)
-            case Leaf(kind="string" | "bytes"):
+            case Union():
+                children = [self.array(child) for child in slot.children]
+                return pa.Array.from_buffers(kind, n, [None], children=children)
+            case Fixed() | Leaf(kind="string" | "bytes"):
                 return pa.Array.from_buffers(kind, n, [validity, *self.text(slot, n)])
             case Leaf(kind="boolean"):
                 bits = np.packbits(self.buffers.arrays[slot.values][:n], bitorder="little")

@@ -50,10 +50,15 @@ MISSING = Missing()
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A primitive; `logical` is one of LOGICAL or None."""
+    """A primitive; `logical` is one of LOGICAL or None.
+
+    `note`: of a stranger's, the logical type that we read as its bare kind; `scale`: of a decimal.
+    """
 
     kind: str
     logical: str | None = None
+    note: str = ""
+    scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +118,16 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """So many bytes."""
+    """So many bytes; read, where they are asked for, as bytes. `note`, `scale`: as a leaf's."""
 
     size: int
+    note: str = ""
+    scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """One of several types."""
+    """One of several types; read, where it is asked for, as a struct of them, of which all but one are null."""
 
     branches: tuple[Shape, ...]
 
@@ -133,8 +140,9 @@ class Unread:
     why: str
 
 
-Node = Leaf | Enum | Record | Array | Map | Nullable | Unread
-Shape = Node | Null | Fixed | Union
+Node = Leaf | Enum | Record | Array | Map | Nullable | Unread | Fixed | Union
+"""What can be read; of the last three only where a stranger's schema has them."""
+Shape = Node | Null
 
 
 def walk(node: Shape) -> Iterator[Shape]:
@@ -207,6 +215,11 @@ def arrow_type(node: Node) -> pa.DataType:
             return arrow_type(node.inner)
         case Unread():
             return pa.null()
+        case Fixed():
+            return pa.binary()
+        case Union():
+            branches = enumerate(node.branches)
+            return pa.struct([pa.field(f"{n}", arrow_type(b)) for n, b in branches if not isinstance(b, Null)])
 
 
 def arrow_field(name: str, node: Node) -> pa.Field:

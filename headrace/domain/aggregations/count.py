@@ -9,14 +9,16 @@ class Count(AggregateFunction):
     """0 for an empty window, whatever `missing` says: none is a number of events."""
 
     name = "count"
-    gloss = "counts events"
+    gloss = "counts events, or values that are not null"
     takes_field = False
+    field_optional = True
+    strings = True
     type = "integer"
     of_labels = True
     counts_labels = True
 
     def finish(self, window: WindowState) -> Ints:
-        """Events, those with a null value as well."""
+        """Events; of a value, those where it is not null."""
         return window.events
 
     def finish_labels(self, window: LabelState) -> Ints:

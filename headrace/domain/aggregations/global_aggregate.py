@@ -52,24 +52,27 @@ class GlobalWindow(Generic[Told]):
         return total(self.told, kind)
 
 
-def reached(windows: Mapping[int, GlobalWindow[Told]], apart: int) -> int | None:
+def reached(rows: Mapping[int, int], apart: int) -> int | None:
     """The start of the newest window of a key, as far as many rows say so; None while too few do.
 
     A few events dated ahead make windows of their own, apart from the others: they are windows like all, but no
     time that has come.
 
     Args:
-        windows: by their starts, milliseconds.
+        rows: of each window, by its start in milliseconds.
         apart: milliseconds between two starts beyond which they stand apart.
+
+    >>> reached({0: 100, 10: 100, 90: 3}, apart=10), reached({0: 5}, apart=10)
+    (10, None)
     """
-    starts = sorted(windows, reverse=True)
-    enough = max(LEAST, sum(window.rows for window in windows.values()) // max(SHARE * len(windows), 1))
-    head, rows = 0, 0
+    starts = sorted(rows, reverse=True)
+    enough = max(LEAST, sum(rows.values()) // max(SHARE * len(rows), 1))
+    head, there = 0, 0
     for place, start in enumerate(starts):
         if place and starts[place - 1] - start > apart:
-            head, rows = place, 0
-        rows += windows[start].rows
-        if rows >= enough:
+            head, there = place, 0
+        there += rows[start]
+        if there >= enough:
             return starts[head]
     return None
 
@@ -123,7 +126,7 @@ class GlobalAggregate(Generic[Key, Told]):
 
     def newest(self, key: Key) -> int | None:
         """The start of a key's newest window, as far as many rows say so."""
-        return reached(self.windows.get(key, {}), self._apart)
+        return reached({start: window.rows for start, window in self.windows.get(key, {}).items()}, self._apart)
 
     def changed(self) -> bool:
         """Whether any window changed from which something follows, or something is owed."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.columnar.jit import chosen, stamp_of
-from headrace.domain.aggregations.aggregate_function import AggregateFunction, Floats, Scan
+from headrace.domain.aggregations.aggregate_function import AggregateFunction, Floats, Ints, Scan
 from headrace.domain.aggregations.count import Count
 from headrace.domain.aggregations.greatest import Max
 from headrace.domain.aggregations.least import Min
 from headrace.domain.aggregations.mean import Mean
+from headrace.domain.aggregations.scans.decayed_sum import DecayedSum
+from headrace.domain.aggregations.scans.distinct import CountDistinct
+from headrace.domain.aggregations.scans.first import First
+from headrace.domain.aggregations.scans.last import Last
+from headrace.domain.aggregations.scans.previous import Previous
+from headrace.domain.aggregations.scans.quantile import Quantile
+from headrace.domain.aggregations.scans.time_since_last import TimeSinceLast
+from headrace.domain.aggregations.scans.top import Top
+from headrace.domain.aggregations.scans.variance import Std, Var
 from headrace.domain.aggregations.total import Sum
 
 ENTRIES: Sequence[AggregateFunction] = [
@@ -18,6 +27,16 @@ ENTRIES: Sequence[AggregateFunction] = [
     Mean(),
     Min(),
     Max(),
+    First(),
+    Last(),
+    Previous(),
+    TimeSinceLast(),
+    Var(),
+    Std(),
+    Quantile(),
+    CountDistinct(),
+    DecayedSum(),
+    Top(),
 ]
 """In the order in which they are listed to users."""
 
@@ -31,12 +50,12 @@ SCANS_STAMP = "".join(stamp_of(scan) for scan in _SCANS)
 """Names what `scan_of` is made of, for the stamps of kernels that call it."""
 
 
-def _no_scan(values: Floats, column: int, low: int, high: int) -> float:
+def _no_scan(times: Ints, values: Floats, column: int, low: int, high: int, now: int, parameter: float) -> float:
     return 0.0
 
 
 scan_of = chosen(_SCANS, _no_scan)
-"""A kernel (number, values, column, low, high) -> float64: the scan of this number, see `scan_number`."""
+"""A kernel (number, ...) -> float64: the scan of this number, see `scan_number`, which is given the rest."""
 
 
 def function_named(name: str) -> AggregateFunction:

@@ -9,6 +9,8 @@
 | `non_finite_score` | a canary gave no finite score for rows for which the champion gives one |
 | `does_not_run` | a canary's model failed, or gave an answer of another shape |
 | `out_of_memory` | it found no memory |
+| `latency` | it took longer for batches than the pipeline's target, and the champion did not for the same rows |
+| `error_rate` | its scores are outside 0 and 1 for more of its entities than the champion's for its own |
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import ClassVar
 from headrace.domain.control.base import ControlFinding, Offsets
 
 NON_FINITE, DOES_NOT_RUN, OUT_OF_MEMORY = "non_finite_score", "does_not_run", "out_of_memory"
+LATENCY, ERROR_RATE = "latency", "error_rate"
 
 
 @dataclass(frozen=True, slots=True)

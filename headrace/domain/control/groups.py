@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from headrace.domain.control.breach import ArmBreached
 from headrace.domain.control.dark_models import ModelFailed, ModelRecovered, ModelShed, ModelUnanswered
 from headrace.domain.control.drift import DriftClosed, DriftGrew, DriftHarmed, DriftOpened
+from headrace.domain.control.kpi import KpiBreached, KpiRecovered, KpiUnknown
 from headrace.domain.control.release import (
     ApprovalRequested,
     ReleaseAdvanced,
@@ -22,7 +23,7 @@ from headrace.domain.control.release import (
     ReleaseWarned,
     ReleaseWithdrawn,
 )
-from headrace.domain.control.retrain import RetrainFailed, RetrainFinished, RetrainIgnored, RetrainStarted
+from headrace.domain.control.retrain import ModelRefused, RetrainFailed, RetrainFinished, RetrainIgnored, RetrainStarted
 
 EVENT_GROUPS: Mapping[str, tuple[str, ...]] = {
     name: tuple(kind.type for kind in kinds)
@@ -42,7 +43,9 @@ EVENT_GROUPS: Mapping[str, tuple[str, ...]] = {
             ReleaseWithdrawn,
             ReleaseHeld,
             ReleaseRefused,
+            ModelRefused,
         ),
+        "kpis": (KpiBreached, KpiUnknown, KpiRecovered),
         "dark_models": (ModelFailed, ModelUnanswered, ModelRecovered, ModelShed),
     }.items()
 }

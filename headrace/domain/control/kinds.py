@@ -8,9 +8,10 @@ from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.breach import BREACH_KINDS
 from headrace.domain.control.dark_models import DARK_KINDS
 from headrace.domain.control.drift import DRIFT_KINDS
+from headrace.domain.control.kpi import KPI_KINDS
 from headrace.domain.control.release import RELEASE_KINDS
 from headrace.domain.control.retrain import RETRAIN_KINDS
 
 KINDS: Mapping[str, type[ControlFinding]] = {
-    kind.type: kind for kind in (*BREACH_KINDS, *DARK_KINDS, *DRIFT_KINDS, *RELEASE_KINDS, *RETRAIN_KINDS)
+    kind.type: kind for kind in (*BREACH_KINDS, *DARK_KINDS, *DRIFT_KINDS, *RELEASE_KINDS, *RETRAIN_KINDS, *KPI_KINDS)
 }

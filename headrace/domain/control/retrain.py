@@ -2,13 +2,14 @@
 
 | type | said when |
 |---|---|
-| `retrain_asked` | a person, the schedule or the volume asks for a training |
+| `retrain_asked` | a person, the schedule, the volume or an incident whose training came to nothing asks for one |
 | `retrain_started` | a trigger is answered by a training |
 | `retrain_ignored` | it is answered by a rule that keeps it from starting one |
 | `retrain_progress` | the training comes to its next stage |
 | `retrain_finished` | it made a package |
 | `retrain_failed` | it made none |
 | `model_registered` | a package is there that may be judged |
+| `model_refused` | a version of a registry of others was to be one, and does not fit |
 | `model_evaluated` | it was judged on recent outcomes |
 """
 
@@ -25,14 +26,21 @@ class RetrainAsked(ControlFinding):
     """A training is asked for.
 
     Attributes:
-        source: `person`, `schedule` or `volume`.
+        source: `person`, `schedule` or `volume`; `harm` where an incident asks again, whose training came to nothing.
         reason: why, in a sentence.
+        at: event time at which it was due or asked, milliseconds; None: rules go by the wall clock, or it is not known.
+        incident, model, stream, since: of an incident, as `drift` found its harm; empty, and None, of all else.
     """
 
     type: ClassVar[str] = "retrain_asked"
 
     source: str = ""
     reason: str = ""
+    at: int | None = None
+    incident: str = ""
+    model: str = ""
+    stream: str = ""
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class RetrainStarted(ControlFinding):
         chain: how many trainings in a row began with a finding about the model that the one before had made.
         used: trainings of this calendar month (UTC), this one among them.
         per_month: as many as there may be; None: no bound.
+        at: event time by which the rules went, milliseconds; None: they went by the wall clock.
     """
 
     type: ClassVar[str] = "retrain_started"
@@ -58,6 +67,7 @@ class RetrainStarted(ControlFinding):
     chain: int = 0
     used: int = 0
     per_month: int | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +75,10 @@ class RetrainIgnored(ControlFinding):
     """The answer to a trigger: none, by a rule.
 
     Attributes:
-        trigger, source: as of `RetrainStarted`.
+        trigger, source, at: as of `RetrainStarted`.
         rule: its name, as `domain.retrain.policy` has them.
         because: the same in a sentence.
-        until: milliseconds since the epoch until when the rule holds; None: no time ends it.
+        until: milliseconds until when the rule holds, by the clock of `at`; None: no time ends it.
     """
 
     type: ClassVar[str] = "retrain_ignored"
@@ -78,6 +88,7 @@ class RetrainIgnored(ControlFinding):
     rule: str = ""
     because: str = ""
     until: int | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ class RetrainFinished(ControlFinding):
         cpu_s: seconds of processors that the job took.
         log: where the job's log is, on the machine of the service.
         result: JSON, what the job said at its end, but for its order.
+        at: event time of the end, as of `RetrainStarted`.
     """
 
     type: ClassVar[str] = "retrain_finished"
@@ -114,11 +126,12 @@ class RetrainFinished(ControlFinding):
     cpu_s: float = 0.0
     log: str = ""
     result: str = "{}"
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainFailed(ControlFinding):
-    """A training made none; `problem` says why, `log` where the job's log is."""
+    """A training made none; `problem` says why, `log` where the job's log is, `at` as of `RetrainFinished`."""
 
     type: ClassVar[str] = "retrain_failed"
 
@@ -126,6 +139,7 @@ class RetrainFailed(ControlFinding):
     problem: str = ""
     seconds: float = 0.0
     log: str = ""
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +153,8 @@ class ModelRegistered(ControlFinding):
         run: the training that made it; empty where a person did.
         asked_by: the person who asked for that training; empty: none did.
         figures: JSON, what it did on rows that were held out, by the name of the figure.
+        at: event time as of `RetrainFinished`; None where a person registered it.
+        source: identity of the version of a registry of others that it was made of; empty: it was made here.
     """
 
     type: ClassVar[str] = "model_registered"
@@ -149,6 +165,25 @@ class ModelRegistered(ControlFinding):
     run: str = ""
     asked_by: str = ""
     figures: str = "{}"
+    at: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRefused(ControlFinding):
+    """A version of a registry of others does not become a package.
+
+    Attributes:
+        model: `name@version`, as it would be called.
+        source: identity of the version.
+        because: all that does not fit, and what to do about it.
+    """
+
+    type: ClassVar[str] = "model_refused"
+
+    model: str = ""
+    source: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +200,10 @@ class ModelEvaluated(ControlFinding):
         outcomes: events that both scored.
         offsets: JSON, of the outcomes that were read, by partition: [from, to).
         log: the job's.
+        look: how often outcomes were looked at for this registration, with this time; 0: there were none to look at.
+        again: at how many outcomes it is looked at again; None: it is not.
+        until: event time, milliseconds, after which it is not, and a person has to decide; None: it is not looked at
+            again anyway.
     """
 
     type: ClassVar[str] = "model_evaluated"
@@ -180,6 +219,9 @@ class ModelEvaluated(ControlFinding):
     outcomes: int = 0
     offsets: str = "{}"
     log: str = ""
+    look: int = 1
+    again: int | None = None
+    until: int | None = None
 
 
 RETRAIN_KINDS = (
@@ -190,5 +232,6 @@ RETRAIN_KINDS = (
     RetrainFinished,
     RetrainFailed,
     ModelRegistered,
+    ModelRefused,
     ModelEvaluated,
 )

@@ -20,6 +20,7 @@ class ColumnChange:
         reference, recent: shares of the bins, float64: in the reference, and in the events since.
         edges: of the bins of numbers; None for categories.
         cyclic: whether these are in spreads from what is usual at the hour.
+        levels: the categories of the first bins; behind them is one for all others, and one for null.
     """
 
     column: str
@@ -30,6 +31,7 @@ class ColumnChange:
     recent: Floats
     edges: Floats | None
     cyclic: bool = False
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,7 @@ class ColumnStanding:
         changed: whether it has part in an alarm that is not over.
         divergence: Kullback and Leibler's, of the recent events from the reference, in nats.
         reference, recent: shares of the bins, float64; empty while it is learning.
-        edges: see `ColumnChange`.
+        edges, levels: see `ColumnChange`.
     """
 
     column: str
@@ -82,3 +84,4 @@ class ColumnStanding:
     reference: Floats
     recent: Floats
     edges: Floats | None
+    levels: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from headrace.columnar.packing import Column, beneath
 from headrace.domain.drift.e_detector import NOTHING
 from headrace.domain.drift.reference_bins import Bytes, Floats, Ints
-from headrace.domain.drift.reference_profile import ColumnProfile, numeric_profile
+from headrace.domain.drift.reference_profile import ColumnProfile, category_profile, numeric_profile
 
+NO_CATEGORIES: Mapping[str, Callable[[int], str]] = {}
 LEARNT = 5_000
 """Values that such a reference is made of."""
 
@@ -23,14 +24,20 @@ class FirstValues:
     Args:
         columns: names of all columns.
         unknown: those that come as values, for nobody has bins for them.
+        categories: of those whose values stand for categories, how people read one.
 
     Attributes:
         values: of unknown columns without a reference, float64, in parts.
         counts: of columns that begin anew, int64, 2 x bins: every other value, and the others.
     """
 
-    def __init__(self, columns: Sequence[str], unknown: Sequence[str]) -> None:
-        self._columns, self._unknown = tuple(columns), tuple(unknown)
+    def __init__(
+        self,
+        columns: Sequence[str],
+        unknown: Sequence[str],
+        categories: Mapping[str, Callable[[int], str]] = NO_CATEGORIES,
+    ) -> None:
+        self._columns, self._unknown, self._categories = tuple(columns), tuple(unknown), categories
         self.values: dict[str, list[Floats]] = {name: [] for name in unknown}
         self.counts: dict[str, Ints] = {}
 
@@ -75,7 +82,8 @@ class FirstValues:
             column = values[:, self._unknown.index(name)]
             self.values[name].append(column[~np.isinf(column)].copy())
             if (self.held(name) or 0) >= LEARNT:
-                made[name] = numeric_profile(np.concatenate(self.values.pop(name)))
+                learnt, category = np.concatenate(self.values.pop(name)), self._categories.get(name)
+                made[name] = numeric_profile(learnt) if category is None else category_profile(learnt, category)
         for name, counts in list(self.counts.items()):
             told, turn = places[:, self._columns.index(name)], int(counts.sum())
             told = told[told != NOTHING]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from headrace.domain.drift.alarms import Alarm, ColumnChange, ColumnStanding, Dr
 from headrace.domain.drift.allowance import HOUR
 from headrace.domain.drift.bets import UNPROVED, Bets, bets_on, proved_bets_on
 from headrace.domain.drift.e_detector import HALF_LIVES, LEARNING, LOOKED, NOTHING, RENEWED, EDetector
-from headrace.domain.drift.first_values import FirstValues
+from headrace.domain.drift.first_values import NO_CATEGORIES, FirstValues
 from headrace.domain.drift.recent_events import RecentEvents
 from headrace.domain.drift.reference_bins import Bytes, Flags, Floats, Ints, ReferenceBins
 from headrace.domain.drift.reference_growth import ReferenceGrowth
@@ -48,6 +48,7 @@ class ModelMonitor:
         weights: of each column's bets, see `EDetector`; None: all the same.
         proved: whether the promise is to be proved and not measured: by `proved_bets_on`, without bets that learn and
             references that grow. All profiles tell which rows are the others then.
+        categories: of columns whose numbers stand for categories, how people read a number.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ModelMonitor:
         threshold: float,
         weights: Floats | None = None,
         proved: bool = False,
+        categories: Mapping[str, Callable[[int], str]] = NO_CATEGORIES,
     ) -> None:
         self.columns = tuple(columns)
         self.known = tuple(name for name in columns if name in profiles)
@@ -66,7 +68,7 @@ class ModelMonitor:
         self._proved = proved
         self._profiles = dict(profiles)
         self._given = dict(profiles)
-        self._first = FirstValues(self.columns, self.unknown)
+        self._first = FirstValues(self.columns, self.unknown, categories)
         self._growth = ReferenceGrowth(self.columns, PIECE)
         self._silent: Flags = np.zeros(len(self.columns), np.bool_)
         self._calm: Ints = np.zeros(len(self.columns), np.int64)
@@ -181,6 +183,7 @@ class ModelMonitor:
             counts / max(int(counts.sum()), 1),
             profile.bins.edges,
             profile.cycle is not None,
+            profile.bins.levels,
         )
 
     def _bet_name(self, column: str, bet: int) -> str:
@@ -307,7 +310,7 @@ class ModelMonitor:
             none = np.empty(0)
             return ColumnStanding(name, 0.0, held, held, False, 0.0, none, none, None)
         bins = self._profiles[name].bins
-        shares = bins.frequencies, self._recent(at), bins.edges
+        shares = bins.frequencies, self._recent(at), bins.edges, bins.levels
         changed, events = bool(self._silent[at]), int(self._state.events[at])
         return ColumnStanding(name, part, events, None, changed, self._divergence(at), *shares)
 

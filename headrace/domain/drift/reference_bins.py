@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -42,12 +42,14 @@ class ReferenceBins:
     Attributes:
         edges: float64, ascending: bin i of a number holds values in (edges[i - 1], edges[i]]; None for categories.
         levels: the categories of the first bins, the most frequent first; behind them is one for all others.
+        codes: int64, of each level the number that it comes as; None where categories come as texts.
         counts: int64, rows of the reference by bin.
     """
 
     counts: Ints
     edges: Floats | None = None
     levels: tuple[str, ...] = ()
+    codes: Ints | None = None
 
     @property
     def rows(self) -> int:
@@ -99,7 +101,7 @@ class ReferenceBins:
         """
         kind = values.type
         numeric = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-        if numeric != (self.edges is not None):
+        if numeric != (self.edges is not None or self.codes is not None):
             raise ContractError(f"values of type {kind} are not of the kind that the reference has bins for")
         missing = len(self.counts) - 1
         if self.edges is not None:
@@ -107,9 +109,22 @@ class ReferenceBins:
             numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
             _place(frozen(numbers), self.edges, missing, found)
             return found
+        if self.codes is not None:
+            return self._placed(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
         index = pc.index_in(values.cast(pa.string()), value_set=pa.array(self.levels, pa.string()))
         places = index.fill_null(len(self.levels)).to_numpy(zero_copy_only=False)
         return np.where(values.is_null().to_numpy(zero_copy_only=False), missing, places).astype(np.uint8)
+
+    def _placed(self, numbers: Floats) -> Bytes:
+        """The bin of each number that stands for a category."""
+        assert self.codes is not None, "asked where there are some"
+        order = np.argsort(self.codes)
+        ascending = self.codes[order]
+        at = np.minimum(np.searchsorted(ascending, numbers), max(len(ascending) - 1, 0))
+        found = np.full(len(numbers), len(self.codes), np.int64)
+        if len(ascending):
+            found = np.where(ascending[at] == numbers, order[at], found)
+        return np.where(np.isnan(numbers), len(self.counts) - 1, found).astype(np.uint8)
 
 
 def numeric_bins(values: Floats, enough: int = ENOUGH) -> ReferenceBins:
@@ -185,6 +200,24 @@ def category_bins(values: pa.Array) -> ReferenceBins:
     others = sum(count for count, _ in counted[TOP_LEVELS:])
     counts = np.array([*(count for count, _ in top), others, values.null_count], np.int64)
     return ReferenceBins(counts, levels=tuple(level for _, level in top))
+
+
+def code_bins(numbers: Floats, name: Callable[[int], str]) -> ReferenceBins:
+    """Bins of categories that come as numbers (float64, NaN where missing): see `category_bins`.
+
+    Args:
+        name: how people read a number.
+
+    >>> bins = code_bins(np.array([2.0, 0.0, 2.0, np.nan]), "abc".__getitem__)
+    >>> bins.levels, bins.counts.tolist(), bins.place(pa.array([0.0, 1.0, np.nan])).tolist()
+    (('c', 'a'), [2, 1, 0, 1], [1, 2, 3])
+    """
+    known = numbers[~np.isnan(numbers)]
+    codes, counts = np.unique(known.astype(np.int64), return_counts=True)
+    order = np.lexsort((codes, -counts))
+    top, others = order[:TOP_LEVELS], order[TOP_LEVELS:]
+    found = np.array([*counts[top], counts[others].sum(), len(numbers) - len(known)], np.int64)
+    return ReferenceBins(found, levels=tuple(name(code) for code in codes[top].tolist()), codes=codes[top])
 
 
 @kernel("~f8[::1] f8[::1] i8 u1[::1]")

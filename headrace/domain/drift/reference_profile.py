@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from headrace.domain.drift.cycles import CELLS, Cycle, calendar_share, cycle_of
 from headrace.domain.drift.harm.column_losses import read_losses
 from headrace.domain.drift.harm.loss_reference import LossReference
 from headrace.domain.drift.joint_score import JointScore, joint_score_on, others_of
-from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, halved_bins
+from headrace.domain.drift.reference_bins import Bytes, Floats, Ints, ReferenceBins, code_bins, halved_bins
 from headrace.errors import ContractError
 
 FORMAT = 1
@@ -184,11 +184,31 @@ def numeric_profile(values: Floats) -> ColumnProfile:
     return ColumnProfile(bins, inflation_of(known), others=others)
 
 
+def category_profile(numbers: Floats, name: Callable[[int], str]) -> ColumnProfile:
+    """The profile of a category by its numbers (float64, NaN where missing), in the order of their time.
+
+    The inflation is that of the bin that varies most.
+
+    Args:
+        name: how people read a number.
+    """
+    made = code_bins(numbers[::2], name)
+    others = np.bincount(made.place(pa.array(numbers[1::2])), minlength=len(made.counts)).astype(np.int64)
+    places = made.place(pa.array(numbers))
+    inflation = max(inflation_of((places == at).astype(np.float64)) for at in range(len(made.counts)))
+    return ColumnProfile(replace(made, counts=made.counts + others), inflation, others=others)
+
+
 def answers_of(scores: Floats, labels: Floats, threshold: float) -> dict[str, ColumnProfile]:
     """Profiles of what a model answered to rows that it was not fitted on, float64, in the order of their time."""
     found = {SCORE: scores, DECISION: (scores >= threshold).astype(np.float64), LOSS: log_loss(scores, labels)}
     found[LABEL] = labels
     return {name: numeric_profile(values) for name, values in found.items()}
+
+
+def values_of(scores: Floats, labels: Floats) -> dict[str, ColumnProfile]:
+    """As `answers_of`, of quantities: what was answered, and how far it was off, squared."""
+    return {SCORE: numeric_profile(scores), LOSS: numeric_profile(squared_error(scores, labels))}
 
 
 def log_loss(scores: Floats, labels: Floats) -> Floats:
@@ -231,6 +251,7 @@ def said_of(column: ColumnProfile) -> dict[str, Any]:
     """A column as JSON has it."""
     bins = column.bins
     kind: dict[str, Any] = {"levels": list(bins.levels)} if bins.edges is None else {"edges": bins.edges.tolist()}
+    kind |= {} if bins.codes is None else {"codes": bins.codes.tolist()}
     cycle = column.cycle
     usual = {} if cycle is None else {"centres": cycle.centres.tolist(), "spreads": cycle.spreads.tolist()}
     others = {} if column.others is None else {"others": column.others.tolist()}
@@ -271,6 +292,7 @@ def _joint(said: Mapping[str, Any], inputs: Mapping[str, ColumnProfile]) -> Join
         raise ValueError("what is said of inputs together does not fit together")
     within = np.all((features >= 0) & (features < len(of))) and np.all((pairs >= 0) & (pairs < count))
     widest = max(len(inputs[name].bins.counts) for name in of)
+    widest = max(len(inputs[of[at]].bins.counts) for at in features) if within else 0
     if not within or not np.isfinite(scores).all() or not np.isfinite(whitening).all() or scores.shape[1] < widest:
         raise ValueError("what is said of inputs together is of none of them")
     score = JointScore(features, scores, whitening, pairs, tuple(column.bins for column in columns))
@@ -293,7 +315,10 @@ def column_of(said: Mapping[str, Any]) -> ColumnProfile:
     others = np.array(said["others"], np.int64) if "others" in said else None
     if others is not None and (others.shape != counts.shape or (others < 0).any() or (others > counts).any()):
         raise ValueError("other rows are not among those counted")
-    return ColumnProfile(ReferenceBins(counts, edges, levels), inflation, _cycle(said), others)
+    codes = np.array(said["codes"], np.int64) if "codes" in said else None
+    if codes is not None and (edges is not None or len({*codes.tolist()}) != len(levels) or codes.ndim != 1):
+        raise ValueError(f"{len(codes)} numbers of {len(levels)} levels")
+    return ColumnProfile(ReferenceBins(counts, edges, levels, codes), inflation, _cycle(said), others)
 
 
 def _cycle(said: Mapping[str, Any]) -> Cycle | None:

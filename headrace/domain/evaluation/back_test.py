@@ -21,6 +21,7 @@ from headrace.domain.quality.fairness import gaps
 from headrace.domain.quality.score_table import LEAST_CAP, tabulated
 from headrace.domain.release.gates import EvaluationFigures, top_agreement
 from headrace.domain.training.dataset import milliseconds
+from headrace.errors import ContractError
 
 PIECE = 65_536
 """Rows that models score at once."""
@@ -40,6 +41,8 @@ class BackTest:
         columns: of these rows, as the outcomes have them.
         known: labelled events that one of the two was fitted on, which are left out.
         unanswered: labelled events that the candidate gave no finite score, and those of the champion.
+        broken: those of the candidate for which the champion has one.
+        problem: what the candidate said of rows that it did not run on at all; empty where there are none.
     """
 
     pair: Pair
@@ -49,6 +52,8 @@ class BackTest:
     columns: pa.RecordBatch
     known: int
     unanswered: tuple[int, int]
+    broken: int = 0
+    problem: str = ""
 
     def __len__(self) -> int:
         return len(self.pair)
@@ -63,7 +68,8 @@ def back_test(events: pa.Table, labels: Floats, champion: OpenArm, candidate: Op
         champion, candidate: open on the schema of `events`.
         pipeline: its segments.
 
-    Raises ContractError where a model does not run on the rows.
+    Rows that the candidate does not run on are rows without a score of it. Raises ContractError where the champion does
+    not run on the rows.
     """
     times = milliseconds(events["event_time"])
     labelled = ~np.isnan(labels)
@@ -73,7 +79,8 @@ def back_test(events: pa.Table, labels: Floats, champion: OpenArm, candidate: Op
     (batch,) = events.take(pa.array(rows)).combine_chunks().to_batches() or [
         pa.RecordBatch.from_pylist([], schema=events.schema)
     ]
-    scores = [_scores(arm, batch) for arm in (champion, candidate)]
+    problems: list[str] = []
+    scores = [_scores(champion, batch), _scores(candidate, batch, problems)]
     finite = [np.isfinite(each) for each in scores]
     both = np.flatnonzero(finite[0] & finite[1])
     kept = batch.take(pa.array(both))
@@ -81,7 +88,9 @@ def back_test(events: pa.Table, labels: Floats, champion: OpenArm, candidate: Op
     groups = {} if not len(both) else dict(_groups(kept, pipeline))
     unanswered = (int((~finite[1]).sum()), int((~finite[0]).sum()))
     known = int((labelled & knew).sum())
-    return BackTest(pair, times[rows][both], kept["entity"], groups, kept, known, unanswered)
+    broken = int((finite[0] & ~finite[1]).sum())
+    problem = problems[0] if problems else ""
+    return BackTest(pair, times[rows][both], kept["entity"], groups, kept, known, unanswered, broken, problem)
 
 
 def _groups(columns: pa.RecordBatch, pipeline: Pipeline) -> Iterator[tuple[tuple[str, str], Flags]]:
@@ -99,11 +108,19 @@ def _knew(arm: OpenArm, times: npt.NDArray[np.int64]) -> Flags:
     return found
 
 
-def _scores(arm: OpenArm, columns: pa.RecordBatch) -> Floats:
+def _scores(arm: OpenArm, columns: pa.RecordBatch, problems: list[str] | None = None) -> Floats:
+    """`problems`: takes what the model says where it does not run, whose rows have no score then; None: it raises."""
     found = np.empty(columns.num_rows)
     for start in range(0, columns.num_rows, PIECE):
         piece = columns.slice(start, PIECE)
-        found[start : start + piece.num_rows] = arm.score(Pass(piece, lambda: 0.0))
+        try:
+            scores = arm.score(Pass(piece, lambda: 0.0))
+        except ContractError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+            scores = np.full(piece.num_rows, np.nan)
+        found[start : start + piece.num_rows] = scores
     return found
 
 
@@ -128,7 +145,10 @@ def figures_of(rules: Release, tested: BackTest, pipeline: Pipeline) -> Evaluati
             if name == segment
         }
         fairness = {segment: gaps(tables, tested.pair.threshold_b, worth)}
-    return EvaluationFigures(outcomes=len(tested), differences=differences, groups=groups, gaps=fairness)
+    return EvaluationFigures(
+        outcomes=len(tested), differences=differences, groups=groups, gaps=fairness, broken=tested.broken,
+        problem=tested.problem,
+    )  # fmt: skip  # a row of figures
 
 
 def _within(tested: BackTest, members: Flags, names: set[str], pipeline: Pipeline) -> Mapping[str, Difference]:

@@ -25,6 +25,7 @@ class EvaluationOrder:
         champion: whom it is held against; None: the newest plan's when the job begins.
         offsets, exchange_partitions, start, stop, as_of: of the outcomes, as in a `TrainingOrder`.
         limits: of the process.
+        look: how often outcomes were looked at for this registration, with this time.
     """
 
     __pydantic_config__ = STRICT
@@ -38,6 +39,7 @@ class EvaluationOrder:
     stop: int | None = None
     as_of: int | None = None
     limits: JobLimits = field(default_factory=JobLimits)
+    look: int = 1
 
     def dump(self) -> str:
         """As JSON."""
@@ -69,6 +71,7 @@ class EvaluationResult:
         latency: milliseconds of a row scored alone, 99th percentile; None without rows.
         memory: bytes that the process had more of once the candidate was open.
         agreement: see `gates.top_agreement`.
+        as_of: up to when labels were known, milliseconds; None where the package could not be opened.
         cpu_s, wall_s: seconds that it took.
     """
 
@@ -83,6 +86,7 @@ class EvaluationResult:
     latency: float | None
     memory: int
     agreement: float | None
+    as_of: int | None = None
     cpu_s: float = 0.0
     wall_s: float = 0.0
 

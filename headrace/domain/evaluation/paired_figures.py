@@ -26,7 +26,7 @@ from headrace.domain.quality.statistics.proportions import Interval
 from headrace.domain.quality.top_k_entities import ranked
 
 DAY = 86_400_000
-DRAWN = ("auc_roc", "average_precision", "value")
+OF_ROWS = ("brier_score", "log_loss", "value_per_event")
 REDRAWN = 200
 """Times that rows are drawn anew for a calibration error."""
 TINY = float(np.finfo(np.float64).eps)
@@ -53,12 +53,11 @@ def paired_figures(
         return {}
     found: dict[str, Difference] = {}
     if set(names) & set(OF_QUANTITIES):
-        found |= _quantities(pair)
+        found |= _quantities(pair, names)
     else:
-        if set(names) & set(DRAWN):
-            found |= differences(pair, worth)
-        found |= _means(pair, worth)
-        found |= _ratios(pair)
+        found |= differences(pair, worth, names=names)
+        found |= _means(pair, names, worth)
+        found |= _ratios(pair, names)
         if "calibration_error" in names and (error := _calibration_error(pair)) is not None:
             found["calibration_error"] = error
         for name in names:
@@ -67,7 +66,7 @@ def paired_figures(
     return {name: found[name] for name in names if name in found}
 
 
-def _quantities(pair: Pair) -> dict[str, Difference]:
+def _quantities(pair: Pair, names: Collection[str]) -> dict[str, Difference]:
     found = paired_losses(pair)
     if not found:
         return {}
@@ -76,10 +75,10 @@ def _quantities(pair: Pair) -> dict[str, Difference]:
     a, b = math.sqrt(squared.a), math.sqrt(squared.b)
     # To the first order: the root of a mean that is off by e is off by e / (2 root).
     slope = a + b
-    if slope > 0:
+    if slope > 0 and "root_mean_square_error" in names:
         reach = error / slope
         found["root_mean_square_error"] = Difference(a, b, b - a, Interval(b - a - reach, b - a + reach), squared.p)
-    variance = float(np.var(pair.labels))
+    variance = float(np.var(pair.labels)) if "r2" in names else 0.0
     if variance > 0:
         gain = (squared.a - squared.b) / variance
         reach = error / variance
@@ -89,17 +88,19 @@ def _quantities(pair: Pair) -> dict[str, Difference]:
     return found
 
 
-def _means(pair: Pair, worth: DecisionWorth | None) -> dict[str, Difference]:
+def _means(pair: Pair, names: Collection[str], worth: DecisionWorth | None) -> dict[str, Difference]:
     """Means over rows: what each model loses, or earns, at each."""
-    if len(pair) < 2:
+    if len(pair) < 2 or set(names).isdisjoint(OF_ROWS):
         return {}
     positive = pair.labels > 0
     rows: dict[str, tuple[Floats, Floats]] = {}
-    if all(np.all((scores >= 0) & (scores <= 1)) for scores in (pair.a, pair.b)):
+    chances = all(np.all((scores >= 0) & (scores <= 1)) for scores in (pair.a, pair.b))
+    if chances and "brier_score" in names:
         truth = positive.astype(np.float64)
         rows["brier_score"] = (pair.a - truth) ** 2, (pair.b - truth) ** 2
+    if chances and "log_loss" in names:
         rows["log_loss"] = _surprise(pair.a, positive), _surprise(pair.b, positive)
-    if worth is not None:
+    if worth is not None and "value_per_event" in names:
         rows["value_per_event"] = payoffs(positive, pair.flagged_a, worth), payoffs(positive, pair.flagged_b, worth)
     return {
         name: normal(float(a.mean()), float(b.mean()), math.sqrt(spread(b - a)) / len(pair))
@@ -112,11 +113,11 @@ def _surprise(scores: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _ratios(pair: Pair) -> dict[str, Difference]:
+def _ratios(pair: Pair, names: Collection[str]) -> dict[str, Difference]:
     """Shares of rows among rows: precision of those flagged, recall of positives."""
     positive = pair.labels > 0
     found = {}
-    for name in ("precision", "recall"):
+    for name in {"precision", "recall"} & set(names):
         shares = []
         for flagged in (pair.flagged_a, pair.flagged_b):
             hits, whole = flagged & positive, flagged if name == "precision" else positive

@@ -15,12 +15,12 @@ from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import history, newest
 from headrace.domain.plans.plans import Arm
-from headrace.domain.release.gates import answer_gates
+from headrace.domain.release.gates import answer_gates, of_package
 from headrace.domain.training.job.limits import memory_now
 from headrace.domain.training.job.order import Stage, TrainingOrder
 from headrace.domain.training.job.outcome_topic import fixed, read_outcomes
 from headrace.domain.training.outcome_rows import events_of
-from headrace.errors import ConfigurationError
+from headrace.errors import ConfigurationError, ContractError
 from headrace.streaming.kafka.connection import Connection
 
 OF_EVENTS = ("entity",)
@@ -43,7 +43,8 @@ def evaluate_package(
 
     Raises:
         ConfigurationError: there are no outcomes, or no champion.
-        ContractError: records are gone, or a package cannot be opened on these columns.
+        ContractError: records are gone, or the champion's package cannot be opened on these columns. A candidate that
+            cannot be is judged: it fails.
         Transient: Kafka or the model store does not answer.
     """
     pipeline = contracts.pipeline
@@ -56,7 +57,10 @@ def evaluate_package(
     schema = contracts.channel("outcomes").codec.reader.arrow
     opener = Opener(store, SessionSettings(device="cpu"), schema)
     before = memory_now()
-    candidate = opener.open(order.candidate)
+    try:
+        candidate = opener.open(order.candidate)
+    except ContractError as problem:
+        return _not_opened(order, str(problem))
     memory = max(memory_now() - before, 0)  # before anything larger is read
     order = replace(order, start=_start(order, candidate))
     read_as = replace(read_as, start=order.start)
@@ -76,7 +80,7 @@ def evaluate_package(
     times = tested.times
     return EvaluationResult(
         order=order,
-        gates=answer_gates(rules, figures),
+        gates=answer_gates(rules, figures, order.look),
         outcomes=len(tested),
         known=tested.known,
         unanswered=tested.unanswered[0],
@@ -89,6 +93,24 @@ def evaluate_package(
         latency=latency,
         memory=memory,
         agreement=agreement,
+        as_of=as_of,
+    )
+
+
+def _not_opened(order: EvaluationOrder, problem: str) -> EvaluationResult:
+    """A package that cannot be opened has failed, and nothing else is known of it."""
+    return EvaluationResult(
+        order=order,
+        gates=of_package(problem),
+        outcomes=0,
+        known=0,
+        unanswered=0,
+        start=None,
+        end=None,
+        figures={},
+        latency=None,
+        memory=0,
+        agreement=None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,7 +14,9 @@ from headrace.columnar.partitioner import Keys, keys_of
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.features.label_aggregates import LabelAnswers
 from headrace.domain.features.sliding_windows import Answers, Question, Windows
+from headrace.domain.features.value_columns import NAMES, check_names, packed_names
 from headrace.domain.features.window_pool import Flags, Floats, Ints
+from headrace.domain.pipeline.language.aggregation import Aggregation
 from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import NEVER
@@ -23,10 +27,16 @@ SWEEPS = 8
 
 def question_of(view: View, lateness: int) -> Question:
     """What a view asks of its windows."""
-    of_values = {(a.function, view.fields.index(a.field)) for a in view.features.values() if a.field is not None}
-    extremes = any(function_named(name).extremes for name, _ in of_values)
-    scans = tuple(sorted((name, column) for name, column in of_values if function_named(name).scan is not None))
-    return Question(view.windows, view.delay, lateness, len(view.fields), extremes, scans)
+    asked = {(a.function, _place(view, a), a.parameter) for a in view.features.values() if not a.of_label}
+    extremes = any(function_named(name).extremes for name, _, _ in asked)
+    scans = tuple(sorted(each for each in asked if function_named(each[0]).scan is not None))
+    return Question(view.windows, view.delay, lateness, len(view.values), extremes, scans, view.limits)
+
+
+def _place(view: View, aggregation: Aggregation) -> int:
+    """The value column that an aggregation reads, -1 for none."""
+    value = aggregation.value
+    return -1 if value is None else [each.name for each in view.values].index(value.name)
 
 
 class Features:
@@ -38,39 +48,22 @@ class Features:
 
     def __init__(self, view: View) -> None:
         self._missing = None if np.isnan(view.missing) else view.missing
-        self._places: list[tuple[str, str, int, int | None]] = []
-        for column in view.columns:
-            aggregation = view.features[column.feature]
-            place = None if aggregation.of_label else 0
-            if aggregation.field is not None:
-                place = view.fields.index(aggregation.field)
-            self._places.append((column.name, aggregation.function, view.windows.index(column.window), place))
+        places = {name: _place(view, aggregation) for name, aggregation in view.features.items()}
+        self._columns = [(c.name, view.features[c.feature], c.place, places[c.feature]) for c in view.columns]
 
     def of(self, answers: Answers, labels: LabelAnswers | None = None) -> dict[str, npt.NDArray[np.generic]]:
         """Columns by name, in the view's order; where a window holds no value, what the view says is `missing`."""
         found: dict[str, npt.NDArray[np.generic]] = {}
-        for name, function, window, place in self._places:
-            if place is None:
+        for name, aggregation, window, place in self._columns:
+            if aggregation.of_label:
                 assert labels is not None, "the view folds labels"
-                numbers = labels.of(function, window)
+                numbers = labels.of(aggregation.function, window)
             else:
-                numbers = answers.of(function, window, place)
-            if self._missing is not None and function_named(function).type == "number":
+                numbers = answers.of(aggregation.function, window, place, aggregation.parameter)
+            if self._missing is not None and function_named(aggregation.function).type == "number":
                 numbers = np.where(np.isnan(numbers), self._missing, numbers)
             found[name] = numbers
         return found
-
-
-def values_of(view: View, columns: pa.RecordBatch) -> Floats:
-    """The fields that a view aggregates, float64 (rows, fields), null as NaN."""
-    fields = view.fields
-    values = np.empty((columns.num_rows, len(fields)))
-    for at, name in enumerate(fields):
-        column = columns.column(name)
-        if column.type != pa.float64():
-            column = column.cast(pa.float64(), safe=False)  # whole numbers that would be rounded were refused
-        values[:, at] = column.to_numpy(zero_copy_only=False)
-    return values
 
 
 class EntityWindows:
@@ -78,10 +71,12 @@ class EntityWindows:
 
     Parameters:
         question: which windows.
+        values: names of the value columns, by which a snapshot is held against what is asked (`value_columns`).
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, values: Sequence[str] = ()) -> None:
         self.index = EntityIndex()
+        self.values = tuple(values)
         self.windows = Windows(question)
         self._swept = NEVER
 
@@ -117,12 +112,15 @@ class EntityWindows:
             "rank": self.windows.ranks(live),
             "times": times,
             "watermark": np.array([self.windows.watermark]),
+            NAMES: packed_names(self.values),
         }
         return columns | {f"value{at}": np.ascontiguousarray(values[:, at]) for at in range(values.shape[1])}
 
     def load(self, columns: dict[str, packing.Column]) -> None:
         """Take over what `columns` gave; nothing may be held yet. Raises ContractError when the parts do not fit."""
         fields = self.windows.question.columns
+        columns = dict(columns)
+        check_names(columns.pop(NAMES, None), self.values)
         wanted = {"keys", "sizes", "length", "rank", "times", "watermark", *(f"value{at}" for at in range(fields))}
         if wanted != set(columns):
             raise ContractError(f"state snapshot: holds {sorted(columns)}, this view needs {sorted(wanted)}")

@@ -61,7 +61,7 @@ class Rules:
         events = pipeline.events
         self._time = events.time
         self._needed = (events.id, events.time, events.key)
-        names = dict.fromkeys((events.id, events.key, *(v.key for v in pipeline.foreign_views if v.key is not None)))
+        names = dict.fromkeys((events.id, events.key, *(name for v in pipeline.views.values() for name in v.keys)))
         self._names = tuple(name for name in names if events.fields[name].type == "string")
         read = {f.name for f in pipeline.event_fields} | {name for v in pipeline.views.values() for name in v.fields}
         written = {rule.field for rule in pipeline.rules}

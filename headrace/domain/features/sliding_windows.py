@@ -31,6 +31,9 @@ from headrace.streaming.watermarks.event_time import NEVER
 SPARE = 512
 """Least number of free places in a pool after it was laid out anew."""
 
+Scanned = tuple[str, int, float]
+"""A function that walks entries, the value column that it is of, and its parameter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -42,7 +45,9 @@ class Question:
         lateness: ms by which a row may come after a newer one.
         columns: number of value columns.
         extremes: whether min and max are wanted besides sum and count.
-        scans: functions that walk the entries themselves, by name, each with its value column.
+        scans: functions that walk the entries themselves, by name, each with its value column (-1: of events) and its
+            parameter.
+        limits: the most entries that each window holds, its newest; 0 for all, as for all windows when left out.
     """
 
     durations: tuple[int, ...]
@@ -50,7 +55,13 @@ class Question:
     lateness: int = 0
     columns: int = 0
     extremes: bool = False
-    scans: tuple[tuple[str, int], ...] = ()
+    scans: tuple[Scanned, ...] = ()
+    limits: tuple[int, ...] = ()
+
+    @property
+    def most(self) -> Ints:
+        """The limits as kernels take them, int64, one a window."""
+        return np.array(self.limits or (0,) * len(self.durations), np.int64)
 
     @property
     def slack(self) -> int:
@@ -60,7 +71,12 @@ class Question:
     @property
     def scan_numbers(self) -> Ints:
         """The scans as kernels know them, int64 (scans, 2)."""
-        return np.array([(scan_number(name), column) for name, column in self.scans], np.int64).reshape(-1, 2)
+        return np.array([(scan_number(name), column) for name, column, _ in self.scans], np.int64).reshape(-1, 2)
+
+    @property
+    def scan_parameters(self) -> Floats:
+        """Their parameters, float64 (scans,)."""
+        return np.array([parameter for _, _, parameter in self.scans], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +94,11 @@ class Answers:
     count: Ints
     sums: Floats
     scanned: Floats | None = None
-    scans: tuple[tuple[str, int], ...] = ()
+    scans: tuple[Scanned, ...] = ()
 
-    def of(self, function: str, window: int, column: int = 0) -> Numbers:
-        """One feature: int64, or float64 with NaN where the window holds no value."""
-        return function_named(function).finish(_EntriesOfWindow(self, function, window, column))
+    def of(self, function: str, window: int, column: int = -1, parameter: float = 0.0) -> Numbers:
+        """One feature, of a value column or (-1) of events: int64, or float64 with NaN where there is none."""
+        return function_named(function).finish(_EntriesOfWindow(self, function, window, column, parameter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +109,12 @@ class _EntriesOfWindow:
     function: str
     window: int
     column: int
+    parameter: float
 
     @property
     def events(self) -> Ints:
+        if self.column >= 0:
+            return self.known.astype(np.int64)
         return self.answers.count[:, self.window]
 
     @property
@@ -117,7 +136,8 @@ class _EntriesOfWindow:
     @property
     def scanned(self) -> Floats:
         assert self.answers.scanned is not None, f"{self.function} is among the question's scans"
-        found: Floats = self.answers.scanned[:, self.window, self.answers.scans.index((self.function, self.column))]
+        place = self.answers.scans.index((self.function, self.column, self.parameter))
+        found: Floats = self.answers.scanned[:, self.window, place]
         return found
 
     def _kind(self, at: int) -> Floats:
@@ -139,11 +159,12 @@ class Windows:
     def __init__(self, question: Question) -> None:
         self.question = question
         self.watermark = NEVER
-        order = np.argsort(np.asarray(question.durations, np.int64), kind="stable")
-        self._durations = np.asarray(question.durations, np.int64)[order]
+        durations, limits = np.asarray(question.durations, np.int64), question.most
+        order = np.lexsort((durations, limits))  # those without a limit first, short to long
+        self._durations, self._limits = durations[order], limits[order]
         self._back = None if np.array_equal(order, np.arange(len(order))) else np.argsort(order)
         self._kinds = 4 if question.extremes else 2
-        self._scans = question.scan_numbers
+        self._scans, self._parameters = question.scan_numbers, question.scan_parameters
         self._pool = self._empty(SPARE, np.zeros((16, FIELDS), np.int64))
         self._cursor = np.zeros(1, np.int64)
         self._used = 0
@@ -171,8 +192,8 @@ class Windows:
         while True:
             row, self.watermark = fold_and_look(
                 *self._pool, self._cursor, slots, times, values, folded, row,
-                watermarks, self.watermark, question.slack, self._durations, question.delay,
-                self._scans, count, sums, scanned,
+                watermarks, self.watermark, question.slack, self._durations, self._limits, question.delay,
+                self._scans, self._parameters, count, sums, scanned,
             )  # fmt: skip  # as the kernel has it
             if row == rows:
                 break

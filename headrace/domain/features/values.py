@@ -81,9 +81,9 @@ class Timelines:
         shape = (len(which), len(question.durations))
         count = np.zeros(shape, np.int64)
         sums = np.zeros((*shape, self._columns, 4 if question.extremes else 2), np.float64)
-        scans = question.scan_numbers
+        scans, parameters = question.scan_numbers, question.scan_parameters
         scanned = np.zeros((*shape, len(scans)), np.float64)
-        durations = np.asarray(question.durations, np.int64)
+        durations, limits = np.asarray(question.durations, np.int64), question.most
         numbers = self._words.view(np.float64)
         _look(
             self._words,
@@ -91,9 +91,12 @@ class Timelines:
             self._starts,
             self._length,
             which,
-            frozen(times - question.delay),
+            frozen(times),
+            question.delay,
             durations,
+            limits,
             scans,
+            parameters,
             count,
             sums,
             scanned,
@@ -144,18 +147,24 @@ def _fill(words: Ints, places: Ints, length: Ints, times: Ints, values: Ints) ->
         entry += count
 
 
-@kernel("~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8[::1] i8[:,::1] i8[:,::1] f8[:,:,:,::1] f8[:,:,::1]")
+@kernel(
+    "~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8 i8[::1] i8[::1] i8[:,::1] f8[::1] i8[:,::1] f8[:,:,:,::1] "
+    "f8[:,:,::1]"
+)
 def _look(
-    words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, ends: Ints,
-    durations: Ints, scans: Ints, counts: Ints, sums: Floats, scanned: Floats,
+    words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, times: Ints, delay: int,
+    durations: Ints, limits: Ints, scans: Ints, parameters: Floats, counts: Ints, sums: Floats, scanned: Floats,
 ) -> None:  # fmt: skip  # the timelines, the question, the answer
     columns = sums.shape[2]
     for row in range(len(which)):
         start = starts[which[row]] + 1
         count = length[which[row]]
-        high = after(words, start, start + count, ends[row])
+        end = times[row] - delay
+        high = after(words, start, start + count, end)
         for window in range(len(durations)):
-            low = after(words, start, high, ends[row] - durations[window])
+            low = after(words, start, high, end - durations[window])
+            if limits[window] > 0:
+                low = max(low, high - limits[window])
             counts[row, window] = high - low
             for column in range(columns):
                 total, known, least, most = 0.0, 0.0, np.inf, -np.inf
@@ -173,8 +182,18 @@ def _look(
                     sums[row, window, column, 3] = most
             if len(scans):
                 values = numbers[start + count : start + count * (1 + columns)].reshape((count, columns))
+                moments = words[start : start + count]
                 for at in range(len(scans)):
-                    scanned[row, window, at] = scan_of(scans[at, 0], values, scans[at, 1], low - start, high - start)
+                    scanned[row, window, at] = scan_of(
+                        scans[at, 0],
+                        moments,
+                        values,
+                        scans[at, 1],
+                        low - start,
+                        high - start,
+                        times[row],
+                        parameters[at],
+                    )
 
 
 @kernel(

@@ -86,21 +86,24 @@ def accumulate(
 @kernel
 def look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints,
-    slot: int, end: int, durations: Ints, scans: Ints, horizon: int,
+    slot: int, now: int, delay: int, durations: Ints, limits: Ints, scans: Ints, parameters: Floats, horizon: int,
     row: int, counts: Ints, sums: Floats, scanned: Floats,
 ) -> None:  # fmt: skip  # the state, the question, the answer
-    """Answer the windows (end - duration, end] of one slot into row `row`; durations ascend.
+    """Answer the windows (now - delay - duration, now - delay] of one slot into row `row`.
 
-    `scans` names kernels that walk the entries themselves, by number and value column.
+    `limits` are the most entries that each window holds, its newest, 0 for all. Those without come first, and their
+    durations ascend. `scans` names kernels that walk the entries themselves, by number and value column.
 
     Entries at or before `horizon` are left out, whether they are still there or not.
     """
+    end = now - delay
     start = spans[slot, START]
     high = after(times, start, start + spans[slot, LENGTH], end)
     low = high
     for window in range(len(durations)):
-        low = after(times, start, low, max(end - durations[window], horizon))
-        counts[row, window] = high - low
+        limit = limits[window]
+        low = after(times, start, low if limit == 0 else high, max(end - durations[window], horizon))
+        counts[row, window] = high - low if limit == 0 else min(high - low, limit)
     shift = spans[slot, RANK] - start
     large = spans[slot, CAPACITY] >= LARGE
     for column in range(values.shape[1]):
@@ -108,6 +111,8 @@ def look(
         upper = high
         for window in range(len(durations)):
             lower = high - counts[row, window]
+            if limits[window] > 0:
+                result, upper = (0.0, 0.0, np.inf, -np.inf), high
             result = accumulate(values, blocks, large, column, lower, upper, shift, result)
             upper = lower
             sums[row, window, column, 0] = result[0]
@@ -118,18 +123,20 @@ def look(
     for at in range(len(scans)):
         for window in range(len(durations)):
             lower = high - counts[row, window]
-            scanned[row, window, at] = scan_of(scans[at, 0], values, scans[at, 1], lower, high)
+            scanned[row, window, at] = scan_of(
+                scans[at, 0], times, values, scans[at, 1], lower, high, now, parameters[at]
+            )
 
 
 @kernel(
     "i8[::1] f8[:,::1] f8[:,:,:,::1] i8[:,::1] i8[::1] i8[::1] ~i8[::1] f8[:,::1] b1[::1] i8 "
-    "~i8[::1] i8 i8 i8[::1] i8 i8[:,::1] i8[:,::1] f8[:,:,:,::1] f8[:,:,::1]",
+    "~i8[::1] i8 i8 i8[::1] i8[::1] i8 i8[:,::1] f8[::1] i8[:,::1] f8[:,:,:,::1] f8[:,:,::1]",
 )
 def fold_and_look(
     times: Ints, values: Floats, blocks: Floats, spans: Ints, cursor: Ints,
     slots: Ints, at: Ints, given: Floats, folded: Flags, begin: int,
-    watermarks: Ints, watermark: int, slack: int, durations: Ints, delay: int, scans: Ints,
-    counts: Ints, sums: Floats, scanned: Floats,
+    watermarks: Ints, watermark: int, slack: int, durations: Ints, limits: Ints, delay: int, scans: Ints,
+    parameters: Floats, counts: Ints, sums: Floats, scanned: Floats,
 ) -> tuple[int, int]:  # fmt: skip  # four lines: the state, the rows, the question, the answer
     """Fold row by row and answer each at once; stops before a row for which the pool has no room.
 
@@ -143,8 +150,8 @@ def fold_and_look(
         ):
             return row, watermark
         look(
-            times, values, blocks, spans, slots[row], time - delay, durations, scans, watermark - slack,
-            row, counts, sums, scanned,
+            times, values, blocks, spans, slots[row], time, delay, durations, limits, scans, parameters,
+            watermark - slack, row, counts, sums, scanned,
         )  # fmt: skip  # as it has them
     return len(slots), watermark
 

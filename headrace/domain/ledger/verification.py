@@ -16,7 +16,8 @@ class LedgerFault:
     Attributes:
         offset: of the record on the ledger's topic; None where there is none.
         number: of the entry, as it says; None where there is none.
-        kind: `changed`, `dropped`, `repeated`, `reordered`, `begun late`, `missing`, `invented`.
+        kind: `changed`, `dropped`, `repeated`, `reordered`, `begun late`, `missing`, `invented`,
+            `cut off`.
         what: in a sentence.
     """
 

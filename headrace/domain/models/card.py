@@ -56,6 +56,10 @@ class TriedWindow(_Part):
         start, end: event times of the rows that were fitted, milliseconds; None where it was not tried.
         rows, positives: of them.
         metrics: `brier` decides, the least is the best.
+        base: the model that it goes on from, as name@version.
+        behind: by how much more than the chosen one it lost at a row held out, in the mean of Brier's scores, as
+            (difference, low, high): low to high where that lies at 95%, of one look at rows that are independent; None
+            of the chosen one, and where none were held out.
         why: it was not tried.
     """
 
@@ -65,6 +69,8 @@ class TriedWindow(_Part):
     rows: int = 0
     positives: int = 0
     metrics: dict[str, FiniteFloat] = {}
+    base: str | None = None
+    behind: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     why: str | None = None
 
 

@@ -117,6 +117,12 @@ class OpenArm:
     workers: Executor | None = None
 
     @property
+    def half_width(self) -> float | None:
+        """How far a quantity may be from the answer, as the package says; None where none does, and of ensembles."""
+        interval = self.models[0].package.manifest.interval if len(self.models) == 1 and not self.arm.members else None
+        return None if interval is None else interval.half_width
+
+    @property
     def seconds_per_row(self) -> float:
         """What a row costs, measured when the models were loaded."""
         every = (*self.models, self.stacking) if self.stacking else self.models

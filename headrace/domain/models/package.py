@@ -42,7 +42,10 @@ from pydantic import (
 from headrace.domain.drift.reference_profile import ReferenceProfile
 from headrace.domain.drift.reference_profile import parse as parse_profile
 from headrace.domain.models import held_out, plain_yaml
+from headrace.domain.models.answer_interval import AnswerInterval
 from headrace.domain.models.card import ModelCard, parse_card
+from headrace.domain.models.categories import CategoryCodes
+from headrace.domain.pipeline.categories.spec import MOST_BUCKETS, MOST_LEVELS
 from headrace.domain.quality import row_sample
 from headrace.domain.quality.row_sample import RowSample
 from headrace.errors import ContractError
@@ -64,12 +67,33 @@ Class = StrictBool | StrictInt | StrictStr
 
 
 class Input(BaseModel):
-    """One input: the feature column that feeds it (`customer.avg_amount_7d`) and the dtype it is fed as."""
+    """One input: the feature column that feeds it (`customer.avg_amount_7d`) and the dtype it is fed as.
+
+    Of a category the graph is fed its number: its place among `levels`, or the bucket that its text is hashed into, one
+    more for what is not known, and NaN for null; see `categories`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(min_length=1)
     dtype: Dtype = "float32"
+    levels: tuple[StrictStr, ...] | None = Field(default=None, max_length=MOST_LEVELS)
+    buckets: Annotated[int, Field(ge=2, le=MOST_BUCKETS)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Input:
+        if self.levels is not None and self.buckets is not None:
+            raise ValueError(f"{self.name} has levels and buckets, and a category has one of them")
+        if len(set(self.levels or ())) < len(self.levels or ()):
+            raise ValueError(f"levels of {self.name} are named twice")
+        return self
+
+    @property
+    def codes(self) -> CategoryCodes | None:
+        """Which numbers stand for which categories; None where it is a number itself."""
+        if self.levels is None and self.buckets is None:
+            return None
+        return CategoryCodes(self.levels or (), self.buckets)
 
 
 class Tuned(BaseModel):
@@ -119,6 +143,7 @@ class Manifest(BaseModel):
         classes: names of the output's columns, in their order; None where the graph says them, or there is one column.
         positive: the class whose probability is the score; None where the graph's own names leave no doubt.
         threshold: a score at or above it is a positive decision.
+        interval: how far a quantity may be off; None where nobody says, and of classes.
         training, tuned: what it, and what its threshold was fitted on: duels leave these events out.
         reference: per input, its values at `QUANTILES` over the training rows; NaN-free; the material of trial rows.
     """
@@ -133,6 +158,7 @@ class Manifest(BaseModel):
     classes: tuple[Class, ...] | None = Field(default=None, min_length=1)
     positive: Class | None = None
     threshold: float = Field(default=0.5, allow_inf_nan=False)
+    interval: AnswerInterval | None = None
     training: Training = Training()
     tuned: Tuned | None = None
     parameters: dict[str, Any] = {}
@@ -227,14 +253,16 @@ class ModelPackage:
     def sample(self, rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
         """Plausible rows [rows, inputs], column-major: inputs drawn from their reference profiles, one in 50 missing.
 
-        Inputs are drawn independently of each other; inputs without a profile are standard normal. The same seed gives
-        the same rows.
+        Inputs are drawn independently of each other; inputs without a profile are standard normal, categories any of
+        those known or none. The same seed gives the same rows.
         """
         rng = np.random.default_rng(seed)
         matrix = np.empty((rows, len(self.manifest.inputs)), dtype=np.float32, order="F")
         for column, given in enumerate(self.manifest.inputs):
             profile = self.manifest.reference.get(given.name)
-            if profile:
+            if given.codes is not None:
+                matrix[:, column] = rng.integers(0, given.codes.unseen + 1, rows)
+            elif profile:
                 at = rng.random(rows) * (len(profile) - 1)
                 with np.errstate(over="ignore"):  # a profile may be of 64 bits
                     matrix[:, column] = np.interp(at, np.arange(len(profile)), profile)
@@ -363,6 +391,9 @@ def _render(manifest: Manifest) -> bytes:
     said = manifest.model_dump(mode="json")
     # What came later and says nothing is left out: a package that has none of it keeps the identity that it had.
     said = {
-        name: value for name, value in said.items() if name not in ("classes", "positive", "tuned") or value is not None
+        name: value
+        for name, value in said.items()
+        if name not in ("classes", "positive", "tuned", "interval") or value is not None
     }
+    said["inputs"] = [{name: value for name, value in each.items() if value is not None} for each in said["inputs"]]
     return yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode()

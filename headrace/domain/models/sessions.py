@@ -20,7 +20,7 @@ from headrace.domain.models.batch_tuning import SIZES, InnerBatch, tune
 from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.forest import Forest, read
 from headrace.domain.models.package import ModelPackage
-from headrace.errors import ConfigurationError, ContractError
+from headrace.errors import ConfigurationError, ContractError, OutOfMemory
 
 PARITY = 1e-6  # largest difference between a forest and ONNX Runtime, whose sums are 32 bits wide
 
@@ -182,7 +182,8 @@ class OnnxSession:
         try:
             answer: npt.NDArray[np.floating] = self._session.run([self._output], feed)[0]
         except _RUNTIME_ERRORS as error:
-            raise ContractError(f"{self._title} does not run: {_first_line(error)}") from error
+            said = f"{self._title} does not run: {_first_line(error)}"
+            raise (OutOfMemory(said) if _wants_memory(error) else ContractError(said)) from error
         return answer
 
 
@@ -225,6 +226,11 @@ def _column(answer: object, rows: int, package: ModelPackage) -> int | None:
 
 def _kind(answer: object) -> str:
     return f"a tensor of {answer.dtype}" if isinstance(answer, np.ndarray) else f"no tensor ({type(answer).__name__})"
+
+
+def _wants_memory(error: Exception) -> bool:
+    """ONNX Runtime has no error of its own for it."""
+    return any(word in str(error) for word in ("Failed to allocate memory", "bad_alloc", "bad allocation"))
 
 
 def _first_line(error: Exception) -> str:

@@ -64,6 +64,8 @@ def breached(pipeline: str, finding: ArmBreached) -> Message:
         "non_finite_score": "gave no finite score",
         "does_not_run": "failed, or gave an answer of another shape",
         "out_of_memory": "found no memory",
+        "latency": "takes longer than the target",
+        "error_rate": "errs oftener than the champion",
     }.get(finding.breaker, f"broke ({finding.breaker})")
     return Message(
         "critical",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.domain.pipeline.notification.spec import SEVERITIES
-
 LONGEST = 600
 """Characters of what happened: a message is read on a telephone."""
 
@@ -30,12 +28,3 @@ class Message:
         """All below the title; its last line says which event it tells of, so that a repeat is known."""
         what = self.happened if len(self.happened) <= LONGEST else self.happened[: LONGEST - 4] + " ..."
         return "\n".join(line for line in (what, self.command and f"> {self.command}", f"event {event_id}") if line)
-
-
-def at_least(severity: str, bound: str) -> bool:
-    """Whether it is as bad as the bound, or worse.
-
-    >>> at_least("warning", "info"), at_least("info", "critical")
-    (True, False)
-    """
-    return SEVERITIES.index(severity) >= SEVERITIES.index(bound)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from headrace.domain.control.base import ControlFinding
-from headrace.domain.control.retrain import RetrainFailed, RetrainFinished, RetrainIgnored, RetrainStarted
+from headrace.domain.control.retrain import ModelRefused, RetrainFailed, RetrainFinished, RetrainIgnored, RetrainStarted
 from headrace.domain.notification.message import Message
 
 BUDGET = "budget"
@@ -56,9 +56,20 @@ def training_failed(pipeline: str, finding: RetrainFailed) -> Message:
     )
 
 
+def version_refused(pipeline: str, finding: ModelRefused) -> Message:
+    """A version of a registry of others does not fit."""
+    return Message(
+        "warning",
+        f"{pipeline}: {finding.model} was not brought in",
+        f"{finding.because.rstrip('.')}.",
+        f"headrace models follow {pipeline}",
+    )
+
+
 RETRAIN_TEXTS: Mapping[type[ControlFinding], Callable[..., Message | None]] = {
     RetrainStarted: training_started,
     RetrainIgnored: budget_used_up,
     RetrainFinished: training_finished,
     RetrainFailed: training_failed,
+    ModelRefused: version_refused,
 }

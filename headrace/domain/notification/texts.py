@@ -18,12 +18,18 @@ from headrace.domain.control.release import (
 )
 from headrace.domain.control.retrain import ModelEvaluated, ModelRegistered, RetrainAsked, RetrainProgress
 from headrace.domain.notification.drift_texts import DRIFT_TEXTS
+from headrace.domain.notification.kpi_texts import KPI_TEXTS
 from headrace.domain.notification.message import Message
 from headrace.domain.notification.release_texts import RELEASE_TEXTS
 from headrace.domain.notification.retrain_texts import RETRAIN_TEXTS
 from headrace.domain.pipeline.notification.spec import SEVERITIES
 
-TEXTS: Mapping[type[ControlFinding], Callable[..., Message | None]] = {**DRIFT_TEXTS, **RETRAIN_TEXTS, **RELEASE_TEXTS}
+TEXTS: Mapping[type[ControlFinding], Callable[..., Message | None]] = {
+    **DRIFT_TEXTS,
+    **RETRAIN_TEXTS,
+    **RELEASE_TEXTS,
+    **KPI_TEXTS,
+}
 """By kind; a text is None where this event of the kind is nothing to be told."""
 
 _ANSWERED = "a person's request: what is told is its answer"

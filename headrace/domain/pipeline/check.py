@@ -8,17 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from headrace.domain.pipeline import events, sections
+from headrace.domain.pipeline.aggregations import Readable
 from headrace.domain.pipeline.document import MOST, Node, Problem, Problems, TooMany, closest, read
+from headrace.domain.pipeline.feed.origins import events_feed, labels_feed
+from headrace.domain.pipeline.feed.section import is_feed
+from headrace.domain.pipeline.feed.spec import Feed
+from headrace.domain.pipeline.files.section import read_files
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.spec import Field, Pipeline, Rule
-from headrace.domain.pipeline.views import Readable, read_views
+from headrace.domain.pipeline.views import read_views
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.errors import ConfigurationError, ContractError
 from headrace.streaming.contracts.schemas import load_schema
 
 __all__ = ["Problem", "check", "load"]
 
-KNOWN = ("pipeline", "events", "rules", "views", "segments", *sections.SECTIONS)
+KNOWN = ("pipeline", "revision", "events", "files", "rules", "views", "segments", *sections.SECTIONS, "kpis")
 
 
 def check(path: Path, workspace: Workspace | None = None) -> list[Problem]:
@@ -57,25 +62,46 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     form.require("events", f"say what an event looks like: events: {events.EXAMPLE}")
     form.require("model", f"say what the model reads: model: {sections.MODEL_EXAMPLE}")
     name = form.name("pipeline")
+    revision = form.whole("revision", 1, 1_000_000) if "revision" in form else 1
     event_form = Form(form.entries.get("events"), problems, events.EVENTS, events.EXAMPLE)
-    fields = _schema(event_form, workspace, problems) if "events" in form else {}
-    event = events.read_events(event_form, fields, problems) if "events" in form else None
+    feed: Feed | None = None
+    fields: Mapping[str, Field] = {}
+    if is_feed(event_form):
+        feed, fields = events_feed(event_form, workspace, problems)
+    elif "events" in form:
+        fields = _schema(event_form, workspace, problems)
+    event = events.read_events(event_form, fields, problems, feed) if "events" in form else None
     rules = events.read_rules(form.entries.get("rules"), fields, problems)
     # Read here for what views make of it; what is wrong with it is said with the other sections below.
     truth = form.entries.get("labels")
     labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""), sections.classes(form))
-    readable = Readable(_after(rules, fields), event.key if event is not None else None, labels)
+    readable = Readable(_after(rules, fields), event.key if event is not None else None, labels, _listed(rules))
     views = read_views(form.entries.get("views"), readable, problems)
     rest = sections.read_rest(form, fields, views, problems)
-    if name is None or event is None or "model" not in rest:
+    if "files" in form:
+        rest["files"] = read_files(form.entries["files"], event, labels, problems)
+    if truth is not None and "labels" in rest:
+        rest["labels"] = replace(rest["labels"], feed=labels_feed(truth, workspace, problems))
+    feeds = {"events": feed, "labels": rest["labels"].feed if "labels" in rest else None}
+    for section, each in feeds.items():
+        if each is not None and name is not None and each.topic.startswith(f"{name}."):
+            node = (form.entries[section].entries or {})["topic"]
+            why = f"topics that begin with {name}. are headrace's own, and would be read as their own source"
+            problems.add(node, why, "call the pipeline something else, or the topic")
+    if name is None or event is None or revision is None or "model" not in rest:
         return None
-    return Pipeline(name=name, events=event, rules=rules, views=views, **rest)
+    return Pipeline(name=name, events=event, rules=rules, views=views, revision=revision, **rest)
 
 
 def _after(rules: Sequence[Rule], fields: Mapping[str, Field]) -> dict[str, Field]:
     """The fields as views see them: one whose nulls a rule keeps out or replaces is never null."""
     solid = {rule.field for rule in rules if rule.required and rule.otherwise != "warn"}
     return {name: replace(f, nullable=f.nullable and name not in solid) for name, f in fields.items()}
+
+
+def _listed(rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+    """Of fields whose values a rule lists, these."""
+    return {rule.field: tuple(map(str, rule.one_of)) for rule in rules if rule.one_of is not None}
 
 
 def _schema(form: Form, workspace: Workspace, problems: Problems) -> Mapping[str, Field]:

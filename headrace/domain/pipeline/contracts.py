@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.domain.pipeline.spec import Column, Field, Pipeline, View
+from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
+from headrace.domain.pipeline.spec import ALL_EVENTS, Column, Field, Pipeline, View
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.contracts.topics import load_topics
+from headrace.streaming.records.feed.column import AVRO
 
 Schema = dict[str, Any]
 
@@ -29,7 +31,7 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
         ContractError: a schema file is not JSON.
     """
     found = {
-        "events": workspace.schema(pipeline.events.schema),
+        "events": workspace.schema(pipeline.events.schema) if pipeline.events.feed is None else events(pipeline),
         "features": features(pipeline),
         PREDICTIONS: predictions(pipeline),
         "shadow-predictions": predictions(pipeline),
@@ -45,6 +47,21 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
     return {f"{pipeline.name}.{topic}-value": schema for topic, schema in found.items()}
 
 
+def events(pipeline: Pipeline) -> Schema:
+    """The record that `intake` writes where a producer has events in a form of its own: the fields that are read."""
+    fields = [_event_field(field, pipeline) for field in pipeline.events.fields.values()]
+    doc = f"An event of {pipeline.name}, taken from {pipeline.topic(EVENTS_FEED)}."
+    return _record("event", doc, fields, f"headrace.{pipeline.name}")
+
+
+def feed_label(pipeline: Pipeline) -> Schema:
+    """What is read of a label that somebody writes in a form of their own; without its time, where it has none."""
+    feed = pipeline.feeds[LABELS_FEED]
+    docs = {"event_id": "Identity of the event.", "value": "The truth.", "label_time": "When it became known."}
+    fields = [_field(column.name, AVRO[column.kind], docs[column.name]) for column in feed.form.columns]
+    return _record("feed_label", f"A label of {feed.topic}.", fields, f"headrace.{pipeline.name}")
+
+
 def features(pipeline: Pipeline) -> Schema:
     """The record that `enrich` writes: one event with all its features."""
     doc = f"An event of {pipeline.name} with its features."
@@ -56,7 +73,20 @@ def predictions(pipeline: Pipeline) -> Schema:
     doc = f"A model's answer to an event of {pipeline.name}."
     took = "Microseconds that the model took for it: its batch's, shared evenly."
     cost = {**_field("compute_micros", "float", took), "default": 0.0}
-    return _record("prediction", doc, [*_answer(pipeline), cost, *_carried(pipeline)], f"headrace.{pipeline.name}")
+    told = [*_answer(pipeline), cost, *_interval(pipeline), *_carried(pipeline)]
+    return _record("prediction", doc, told, f"headrace.{pipeline.name}")
+
+
+def _interval(pipeline: Pipeline) -> list[Schema]:
+    """Of quantities, between which the truth probably lies."""
+    if pipeline.model.output != "value":
+        return []
+    why = "null where the model's package does not say how far it may be off, and of ensembles"
+    return [
+        {**_field(name, ["null", "double"], f"The {end} end of the interval that is to hold the truth; {why}.")}
+        | {"default": None}
+        for name, end in (("low", "lower"), ("high", "upper"))
+    ]
 
 
 def outcomes(pipeline: Pipeline) -> Schema:
@@ -149,8 +179,11 @@ def _carried(pipeline: Pipeline) -> list[Schema]:
         record = _record("event_fields", "Fields of the event.", [_event_field(f, pipeline) for f in fields])
         found.append(_field("event", record, "Fields of the event that the model or a segment reads, after the rules."))
     for view in pipeline.views.values():
-        record = _record(f"{view.name}_features", _view_doc(view), [_feature(view, c) for c in view.columns])
-        found.append(_field(view.name, record, _view_doc(view)))
+        record = _record(f"{view.name}_features", _view_doc(view), [_feature(view, c, pipeline) for c in view.columns])
+        field = _field(view.name, record, _view_doc(view))
+        if pipeline.revision > 1:  # Records of revisions before may lack the whole view.
+            field["default"] = {column.name: None for column in view.columns}
+        found.append(field)
     for view in pipeline.foreign_views:
         doc = f"Milliseconds that the view {view.name} was behind what the event needed; 0 is exact, null not known."
         found.append({**_field(f"{view.name}_age", ["null", "long"], doc), "default": None})
@@ -165,13 +198,19 @@ def _event_field(field: Field, pipeline: Pipeline) -> Schema:
 
 
 def _view_doc(view: View) -> str:
-    of = "of the moment and the event alone" if view.kind == "calendar" else f"of the event's {view.key}"
+    named = "all events" if view.key == ALL_EVENTS else f"the event's {' and '.join(view.keys)}"
+    derived = any(expression.columns for expression in view.expressions.values())
+    moment = "of other features" if derived else "of the moment and the event alone"
+    of = moment if view.kind == "calendar" else f"of {named}"
     return f"Features {of}, version {view.version} of the view {view.name}."
 
 
-def _feature(view: View, column: Column) -> Schema:
+def _feature(view: View, column: Column, pipeline: Pipeline) -> Schema:
     avro = {"integer": "long", "number": "double", "boolean": "int"}[column.type]
-    return _field(column.name, avro, _feature_doc(view, column))
+    if pipeline.revision == 1:
+        return _field(column.name, avro, _feature_doc(view, column))
+    # Records of revisions before may lack it: then it is null to those who read them.
+    return {**_field(column.name, ["null", avro], _feature_doc(view, column)), "default": None}
 
 
 def _feature_doc(view: View, column: Column) -> str:
@@ -180,8 +219,12 @@ def _feature_doc(view: View, column: Column) -> str:
         zone = "" if expression.timezone == "UTC" else f", {expression.timezone}"
         return f"{expression.text}{zone}" + (": 1 if so, else 0." if column.type == "boolean" else ".")
     aggregation = view.features[column.feature]
-    what = f"{aggregation.function} of {aggregation.subject or 'events'}"
-    window = view.window_names[view.windows.index(column.window)]
+    by = f" {aggregation.parameter:g}" if aggregation.parameter else ""
+    read = () if aggregation.value is None else (aggregation.value.of, aggregation.value.where)
+    zones = {part.timezone for part in read if part is not None} - {"UTC"}
+    zone = "".join(f", {name}" for name in sorted(zones))
+    what = f"{aggregation.function}{by} of {aggregation.subject or 'events'}{zone}"
+    window = view.window_names[column.place]
     late = f", ending {view.delay} ms before the event" if view.delay else ", the event included"
     empty = "" if column.type == "integer" else f"; {view.missing:g} where there are none"
     return f"{what[0].upper()}{what[1:]} over the last {window}{late}{empty}."

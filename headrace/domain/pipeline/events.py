@@ -9,11 +9,13 @@ from typing import Any
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
 from headrace.domain.pipeline.document import Node, Problems, closest
+from headrace.domain.pipeline.feed.section import FEED_KEYS
+from headrace.domain.pipeline.feed.spec import Feed
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.spec import HOUR, Event, Field, FieldType, Late, Otherwise, Repeats, Rule, Value
 from headrace.domain.pipeline.views import read_field
 
-EVENTS = ("schema", "id", "time", "key", "allowed_lateness", "late", "repeats", "repeats_within")
+EVENTS = ("schema", "id", "time", "key", "allowed_lateness", "late", "repeats", "repeats_within", *FEED_KEYS)
 RULE = ("type", "required", "range", "one_of", "else", "value")
 LATE: tuple[Late, ...] = ("reject", "score")
 REPEATS: tuple[Repeats, ...] = ("drop", "keep")
@@ -63,8 +65,8 @@ def _field(name: str, avro: Any, enums: set[str]) -> Field:
     return Field(name, known, nullable, avro)
 
 
-def read_events(form: Form, fields: Mapping[str, Field], problems: Problems) -> Event:
-    """The `events` section; `fields` of its schema, empty where that could not be read."""
+def read_events(form: Form, fields: Mapping[str, Field], problems: Problems, feed: Feed | None = None) -> Event:
+    """The `events` section; `fields` of its schema, empty where that could not be read; `feed`: where it has one."""
     form.require("id", "name the event's field that identifies it, such as id: transaction_id")
     form.require("time", "name the event's field that says when it happened, such as time: tx_datetime")
     form.require("key", "name the event's field that says whose it is, such as key: customer_id")
@@ -81,6 +83,7 @@ def read_events(form: Form, fields: Mapping[str, Field], problems: Problems) -> 
         repeats="keep" if keeps else "drop",
         repeats_within=_repeats_within(form, lateness, keeps),
         fields=fields,
+        feed=feed,
     )
 
 

@@ -7,12 +7,25 @@ from typing import Any
 
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
+from headrace.domain.pipeline.categories.section import native, read_categories
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
+from headrace.domain.pipeline.feed.section import LABELS_FEED_KEYS
 from headrace.domain.pipeline.form import Form
+from headrace.domain.pipeline.kpi.section import read_kpis
+from headrace.domain.pipeline.kpi.spec import SCORECARD
+from headrace.domain.pipeline.kpi.watchable import watchable
 from headrace.domain.pipeline.notification.section import NOTIFY_EXAMPLE, NOTIFY_KEYS, read_notify
+from headrace.domain.pipeline.registry.section import REGISTRY_EXAMPLE, REGISTRY_KEYS, read_registry
 from headrace.domain.pipeline.release.section import RELEASE_KEYS, read_release
-from headrace.domain.pipeline.retrain.section import RETRAIN_EXAMPLE, RETRAIN_KEYS, read_retrain
+from headrace.domain.pipeline.retrain.section import (
+    NATIVE_TRAINERS,
+    RETRAIN_EXAMPLE,
+    RETRAIN_KEYS,
+    TRAINERS,
+    read_retrain,
+)
+from headrace.domain.pipeline.retrain.spec import Retrain
 from headrace.domain.pipeline.spec import (
     DRIFT_MODES,
     Column,
@@ -26,6 +39,7 @@ from headrace.domain.pipeline.spec import (
     Value,
     View,
     Worth,
+    expanded,
 )
 
 OUTPUTS = ("probability", "value")
@@ -59,16 +73,32 @@ def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View
             _check_field(node, name, fields, columns, problems)
     if form.node_of("inputs").items == ():
         problems.add(form.node_of("inputs"), "the model reads nothing", "write at least one input")
+    types: dict[str, str] = {column.path: column.type for view in views.values() for column in view.columns}
+    types |= {name: each.type for name, each in fields.items()}
+    read = {name: types[name] for name in expanded(list(inputs), views) if name in types}
     output = form.choice("output", OUTPUTS)
     top = 1 if output != "value" else 1e300
     threshold = form.number("threshold", 0 if output != "value" else -1e300, top)
     if output == "value":
         form.require("threshold", "write the value from which on the decision is yes")
+    if "classes" in form:
+        form.problems.add(
+            form.node_of("classes"),
+            "a model of more than two classes cannot be served yet",
+            "ask for one of them: take classes out, and name its label in labels, such as labels: {positive: 2}",
+        )
+    held = form.number("interval", 0.5, 0.999)
+    if held is not None and output != "value":
+        form.problems.add(
+            form.node_of("interval"), "a probability has no interval", "take it out, or write output: value"
+        )
     return Model(
         name=form.name("name") or "",
         inputs=tuple(inputs),
         output="value" if output == "value" else "probability",
         threshold=0.5 if threshold is None else threshold,
+        categories=read_categories(form.entries.get("categories"), read, problems),
+        interval=0.9 if held is None else held,
     )
 
 
@@ -87,16 +117,27 @@ def _check_field(
     elif name not in fields:
         every = [path for paths in columns.values() for path in paths]
         problems.add(node, f"the event has no field {name}", closest(name, [*fields, *every]))
-    elif fields[name].type == "string":
-        problems.add(
-            node, f"{name} is a string, and models read numbers", f'make a calendar feature of it: is_a: {name} == "a"'
-        )
     elif fields[name].type == "time":
         problems.add(
             node, f"{name} is a time, and models read numbers", "make a calendar feature of it: weekend: weekday >= 5"
         )
     elif fields[name].type == "other":
         problems.add(node, f"{name} is not a number", "use another field")
+
+
+def _check_trainer(form: Form, retrain: Retrain, model: Model | None, problems: Problems) -> None:
+    """Not every trainer takes categories that are left to its library, or quantities; of others' nobody knows."""
+    if model is not None and model.output == "value" and retrain.trainer == "logistic_regression":
+        problems.add(
+            form.node_of("trainer"), "logistic_regression fits classes, not quantities", "write trainer: lightgbm"
+        )
+    left = native(model.categories) if model is not None else ()
+    if left and retrain.trainer in TRAINERS and retrain.trainer not in NATIVE_TRAINERS:
+        problems.add(
+            form.node_of("trainer"),
+            f"{retrain.trainer} has no splits by categories, and {', '.join(left)} is left to them",
+            f"write one_hot in model.categories, or trainer: {' or '.join(NATIVE_TRAINERS)}",
+        )
 
 
 def read_labels(form: Form, classes: bool) -> Labels:
@@ -251,9 +292,9 @@ def read_latency(form: Form) -> Latency:
 
 
 SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "model": (("name", "inputs", "output", "threshold"), MODEL_EXAMPLE),
+    "model": (("name", "inputs", "categories", "output", "threshold", "interval", "classes"), MODEL_EXAMPLE),
     "labels": (
-        ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources"),
+        ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources", *LABELS_FEED_KEYS),
         "{id: transaction_id, value: fraud}",
     ),
     "scorecards": (("window", "precision_at", "keep"), "{window: 1d, precision_at: [100]}"),
@@ -262,9 +303,17 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "retrain": (RETRAIN_KEYS, RETRAIN_EXAMPLE),
     "release": (RELEASE_KEYS, "{approvals: 1}"),
     "notify": (NOTIFY_KEYS, NOTIFY_EXAMPLE),
+    "registry": (REGISTRY_KEYS, REGISTRY_EXAMPLE),
     "latency": (("target",), "{target: 50ms}"),
 }
 """Keys of each section that is a plain mapping, and how it is written."""
+
+
+def _key(root: Form) -> str:
+    """The field that keys events, as it is written; empty where it is not."""
+    events = root.entries.get("events")
+    key = (events.entries or {}).get("key") if events is not None else None
+    return "" if key is None or key.text is None else key.text
 
 
 def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> dict[str, Any]:
@@ -291,10 +340,23 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
         found["drift"] = read_drift(form)
     if (form := section("retrain")) is not None:
         found["retrain"] = read_retrain(form, "labels" in root, problems)
+        _check_trainer(form, found["retrain"], found.get("model"), problems)
     if (form := section("release")) is not None:
         found["release"] = read_release(form, segments, found.get("labels"), classes(root))
     if (form := section("notify")) is not None:
         found["notify"] = read_notify(form, problems)
+    if (form := section("registry")) is not None:
+        read = expanded(found["model"].inputs, views) if "model" in found else []
+        found["registry"] = read_registry(form, read, problems)
     if (form := section("latency")) is not None:
         found["latency"] = read_latency(form)
+    if (node := root.entries.get("kpis")) is not None:
+        found["kpis"] = read_kpis(node, watchable(_key(root), views, found, classes(root)), problems)
+    breaching = any(rule.retrain for rule in found.get("kpis", {}).values())
+    if "retrain" in found and SCORECARD in found["retrain"].on and not breaching:
+        problems.add(
+            root.entries["retrain"],
+            "scorecard is to start trainings, and no rule of kpis asks for any",
+            "write retrain: true at one: kpis: {floor: {scorecard: recall, below: 0.5, retrain: true}}",
+        )
     return found

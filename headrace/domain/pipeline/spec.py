@@ -8,8 +8,14 @@ from math import nan
 from typing import Literal
 
 from headrace.domain.aggregations.registry import function_named
-from headrace.domain.pipeline.expressions import Expression
+from headrace.domain.pipeline.categories.spec import Category
+from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED, Feed
+from headrace.domain.pipeline.files.spec import FileLayout
+from headrace.domain.pipeline.kpi.spec import KpiRule
+from headrace.domain.pipeline.language.aggregation import Aggregation, ValueColumn
+from headrace.domain.pipeline.language.expressions import Expression
 from headrace.domain.pipeline.notification.spec import Notify
+from headrace.domain.pipeline.registry.spec import ModelRegistry
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.retrain.spec import Retrain
 
@@ -19,8 +25,6 @@ Late = Literal["reject", "score"]
 Repeats = Literal["drop", "keep"]
 HOUR = 3_600_000
 Value = float | int | str | bool
-LABEL = "label"
-"""The name by which aggregations of a view call what events turned out to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Event:
         repeats_within: milliseconds of event time that an id is remembered for, at least; no less than
             `allowed_lateness`, so that what can be folded is folded once.
         fields: all fields of the schema, in its order.
+        feed: where events come from, where a producer writes them in a form of its own; `intake` takes them up.
     """
 
     schema: str
@@ -59,6 +64,7 @@ class Event:
     repeats: Repeats = "drop"
     repeats_within: int = HOUR
     fields: Mapping[str, Field] = field(default_factory=dict)
+    feed: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +87,8 @@ class Rule:
     value: Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregation:
-    """What is computed over a window: a function (see `domain.aggregations`) of a numeric field, or of events.
-
-    With `of_label`, of what events turned out to be.
-    """
-
-    function: str
-    field: str | None = None
-    of_label: bool = False
-
-    @property
-    def subject(self) -> str | None:
-        """What stands between the brackets in the file, None where there are none."""
-        return LABEL if self.of_label else self.field
+ALL_EVENTS = "*"
+"""The key of a view whose one entity is all events together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +100,7 @@ class Column:
         type: `integer`, `number`, or `boolean` (written as 0 or 1).
         feature: the feature's name in the file, without the window.
         window: milliseconds; 0 for a calendar feature.
+        place: of the window among the view's.
     """
 
     view: str
@@ -114,6 +108,7 @@ class Column:
     type: Literal["integer", "number", "boolean"]
     feature: str
     window: int = 0
+    place: int = 0
 
     @property
     def path(self) -> str:
@@ -128,8 +123,9 @@ class View:
     An entity's windows are (t - delay - window, t - delay], t being the event's time, the event itself included.
 
     Attributes:
-        key: the event's field that names the entity; None for a calendar view.
+        key: the event's field that names the entity, several joined by `+`, or `ALL_EVENTS`; None for a calendar view.
         windows: lengths in milliseconds, ascending; `window_names` are the same as written, for column names.
+        limits: the most events that each window holds, its newest; 0 for all. Empty when no window has one.
         delay: milliseconds that windows end before the event.
         features: name to aggregation, each computed over every window.
         expressions: name to expression, for a calendar view.
@@ -152,13 +148,19 @@ class View:
     max_age: int = 0
     idle_after: int = 10_000
     version: int = 1
+    limits: tuple[int, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The event's fields that name its entity together; none where that is all events."""
+        return () if self.key in (None, ALL_EVENTS) else tuple(str(self.key).split("+"))
 
     def own(self, pipeline: Pipeline) -> bool:
-        """Whether the events' own key names its entity, so that its state lies where its events arrive."""
-        return self.key == pipeline.events.key
+        """Whether the events' own key is part of its entity's name, so that its state lies where its events arrive."""
+        return pipeline.events.key in self.keys
 
     def foreign(self, pipeline: Pipeline) -> bool:
-        """Whether another field than the events' key names its entity."""
+        """Whether other fields than the events' key name its entity."""
         return self.kind == "entity" and not self.own(pipeline)
 
     @property
@@ -167,9 +169,15 @@ class View:
         return self.delay + max(self.windows, default=0)
 
     @property
+    def values(self) -> tuple[ValueColumn, ...]:
+        """What its entries keep, each once, in the order they are met."""
+        found = (a.value for a in self.features.values())
+        return tuple({value.name: value for value in found if value is not None}.values())
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Fields of the event that its aggregations read, each once, in the order they are met."""
-        return tuple(dict.fromkeys(a.field for a in self.features.values() if a.field is not None))
+        return tuple(dict.fromkeys(name for value in self.values for name in value.fields))
 
     @property
     def folds_labels(self) -> bool:
@@ -182,8 +190,8 @@ class View:
         if self.kind == "calendar":
             return tuple(_calendar_columns(self.name, self.expressions))
         return tuple(
-            Column(self.name, f"{name}_{text}", function_named(a.function).type, name, window)
-            for window, text in zip(self.windows, self.window_names, strict=True)
+            Column(self.name, f"{name}_{text}", function_named(a.function).type, name, window, place)
+            for place, (window, text) in enumerate(zip(self.windows, self.window_names, strict=True))
             for name, a in self.features.items()
         )
 
@@ -196,12 +204,14 @@ def _calendar_columns(view: str, expressions: Mapping[str, Expression]) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the pipeline's models take and give: `inputs` as written (`customer.*`), see `expand`."""
+    """What models take and give: `inputs` as written (`customer.*`), see `expand`; how `categories` become numbers."""
 
     name: str
     inputs: tuple[str, ...]
     output: Literal["probability", "value"] = "probability"
     threshold: float = 0.5
+    categories: Mapping[str, Category] = field(default_factory=dict)
+    interval: float = 0.9  # share of quantities that intervals are to hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +227,7 @@ class Labels:
         classes: whether the truth is one of two classes, 0 or 1, as for a model that gives a probability.
         positive: the value of a label that means 1, any other meaning 0; None where labels are 0 and 1 themselves.
             `unlabelled_is` is the class then, whatever the file calls it.
+        feed: where labels come from, where somebody writes them in a form of their own; `intake` takes them up.
     """
 
     id: str
@@ -227,6 +238,7 @@ class Labels:
     sources: tuple[str, ...] = ()
     classes: bool = False
     positive: float | None = None
+    feed: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +303,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A use case, whole."""
+    """A use case, whole. `revision`: counts what it was turned into while it ran, see `domain.revisions`."""
 
     name: str
     events: Event
@@ -306,7 +318,11 @@ class Pipeline:
     retrain: Retrain | None = None
     release: Release | None = None
     notify: Notify | None = None
+    registry: ModelRegistry | None = None
     latency: Latency = field(default_factory=Latency)
+    kpis: Mapping[str, KpiRule] = field(default_factory=dict)
+    files: FileLayout = field(default_factory=FileLayout)
+    revision: int = 1
 
     @property
     def calendar_views(self) -> tuple[View, ...]:
@@ -320,7 +336,7 @@ class Pipeline:
             f"{view.name}.{name}"
             for view in self.calendar_views
             for name, expression in view.expressions.items()
-            if not expression.fields
+            if not expression.fields and not expression.columns
         )
 
     @property
@@ -343,6 +359,17 @@ class Pipeline:
         """Fields of the event that the model or a segment reads, in the schema's order: the `event` struct."""
         wanted = {*expand(self), *(segment.of for segment in self.segments.values())}
         return tuple(f for f in self.events.fields.values() if f.name in wanted)
+
+    @property
+    def feeds(self) -> Mapping[str, Feed]:
+        """The topics that are written in a form of their producers' own, by logical name."""
+        found = {EVENTS_FEED: self.events.feed, LABELS_FEED: self.labels.feed if self.labels else None}
+        return {logical: feed for logical, feed in found.items() if feed is not None}
+
+    def topic(self, logical: str) -> str:
+        """A topic's name on the broker."""
+        feed = self.feeds.get(logical)
+        return f"{self.name}.{logical}" if feed is None else feed.topic
 
     def locate(self, column: str) -> tuple[str, str]:
         """(struct, field) where features and predictions records hold a column.

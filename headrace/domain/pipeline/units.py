@@ -1,8 +1,9 @@
-"""Durations and shares as people write them: `10m`, `7d`, `500ms`, `25%`."""
+"""Durations and shares as people write them: `10m`, `7d`, `500ms`, `25%`; and moments as they read them."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 """Milliseconds in each unit that a duration may be written in."""
@@ -57,3 +58,16 @@ def duration(length: int) -> str:
         return "0s"
     unit = next(unit for unit in ("d", "h", "m", "s", "ms") if length % UNITS[unit] == 0)
     return f"{length // UNITS[unit]}{unit}"
+
+
+def moment(time: int) -> str:
+    """A time in milliseconds since the epoch, in UTC.
+
+    >>> moment(1_527_811_200_000), moment(1_527_811_230_000)
+    ('2018-06-01 00:00', '2018-06-01 00:00:30')
+    """
+    try:
+        there = datetime.fromtimestamp(time / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{time} ms"  # no calendar knows it
+    return f"{there:%Y-%m-%d %H:%M}" + (f":{there:%S}" if there.second else "")

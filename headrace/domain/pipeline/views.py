@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import nan
 
-from headrace.domain.aggregations.registry import NAMES, OF_LABELS, function_named
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
+from headrace.domain.pipeline.aggregations import Readable, read_aggregation
 from headrace.domain.pipeline.document import Node, Problems, closest
-from headrace.domain.pipeline.expressions import Expression, ExpressionError, compile
 from headrace.domain.pipeline.form import Form
-from headrace.domain.pipeline.spec import LABEL, Aggregation, Field, Labels, View
+from headrace.domain.pipeline.language.aggregation import LABEL, Aggregation
+from headrace.domain.pipeline.language.expressions import Expression, ExpressionError, compile
+from headrace.domain.pipeline.spec import ALL_EVENTS, Field, View
 
-ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version")
+ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version", "timezone")
 CALENDAR = ("timezone", "version")
 RESERVED = (
     "event",
@@ -36,28 +36,17 @@ RESERVED = (
 EXAMPLE = "{key: customer_id, windows: [1d, 7d], features: {nb_tx: count, avg_amount: mean(amount)}}"
 NEVER_NULL = "take null out of the event's schema (a view's field may have a rule instead: required: true)"
 MOST_COLUMNS = 10_000
-_AGGREGATION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*([^()]*?)\s*\))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """What views may read.
-
-    Attributes:
-        fields: the event's; where its schema could not be read they are empty, and nothing is said about fields.
-        key: the one that keys the events, where that is known.
-        labels: where truth comes from; None for a pipeline without labels.
-    """
-
-    fields: Mapping[str, Field]
-    key: str | None = None
-    labels: Labels | None = None
+_NEWEST = re.compile(r"([1-9][0-9]{0,5}) in ([^ ]+)", re.ASCII)
+"""A window of the newest so many events, within a length of time."""
 
 
 def read_views(node: Node | None, readable: Readable, problems: Problems) -> dict[str, View]:
     """All views, by name, in the file's order."""
-    views: dict[str, View] = {}
+    found: dict[str, View] = {}
+    moments: dict[str, Node] = {}
+    order: list[str] = []
     for name, entry in Form(node, problems, None, f"customer: {EXAMPLE}").named() if node is not None else ():
+        order.append(name)
         if name in RESERVED:
             problems.add(
                 _key(node, name),
@@ -65,10 +54,14 @@ def read_views(node: Node | None, readable: Readable, problems: Problems) -> dic
                 f"call it {name}_view",
             )
         # A view that says anything of an entity is one; what is then missing from it is said, not guessed.
-        if entry.entries is not None and not {"key", "windows", "features"} & entry.entries.keys():
-            views[name] = _calendar(name, entry, readable.fields, problems)
+        if entry.entries is None or {"key", "windows", "features"} & entry.entries.keys():
+            found[name] = _entity(name, entry, readable, problems)
         else:
-            views[name] = _entity(name, entry, readable, problems)
+            moments[name] = entry
+    for name, entry in moments.items():
+        columns = {c.path: Field(c.path, c.type, False, None) for view in found.values() for c in view.columns}
+        found[name] = _calendar(name, entry, readable.fields, columns, problems)
+    views = {name: found[name] for name in order}
     for name in views:
         if name.endswith("_age") and name.removesuffix("_age") in views:
             problems.add(
@@ -84,7 +77,9 @@ def _key(node: Node | None, name: str) -> Node:
     return node.keys[name]
 
 
-def _calendar(name: str, node: Node, fields: Mapping[str, Field], problems: Problems) -> View:
+def _calendar(
+    name: str, node: Node, fields: Mapping[str, Field], columns: Mapping[str, Field], problems: Problems
+) -> View:
     form = Form(node, problems, None, "{weekend: weekday >= 5}")
     timezone = form.text("timezone") or "UTC"
     expressions: dict[str, Expression] = {}
@@ -95,7 +90,7 @@ def _calendar(name: str, node: Node, fields: Mapping[str, Field], problems: Prob
         if text is None:
             continue
         try:
-            expressions[feature] = compile(text, fields, timezone)
+            expressions[feature] = compile(text, fields, timezone, columns)
         except ExpressionError as error:
             # Without the event's schema every field would be unknown.
             if fields or "unknown name" not in error.message:
@@ -126,8 +121,8 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
     view = View(
         name=name,
         kind="entity",
-        key=read_field(form, "key", readable.fields, problems, ("integer", "string"), "an entity"),
-        windows=tuple(windows.values()),
+        key=_entity_key(form, readable.fields, problems),
+        windows=tuple(length for length, _ in windows.values()),
         window_names=tuple(windows),
         delay=form.duration("delay") or 0,
         features=features,
@@ -135,6 +130,7 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
         max_age=form.duration("max_age") or 0,
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
         version=form.whole("version", 1) or 1,
+        limits=tuple(limit for _, limit in windows.values()) if any(limit for _, limit in windows.values()) else (),
     )
     if view.folds_labels:
         _check_labelled(form, view, readable, problems)
@@ -145,10 +141,16 @@ def _check_labelled(form: Form, view: View, readable: Readable, problems: Proble
     """A view that folds labels is told them under its own key, and knows by when a missing one means something."""
     labels = readable.labels
     assert labels is not None, "without labels no aggregation reads them"
-    if view.key is not None and view.key == readable.key:
+    if view.limits:
+        problems.add(
+            form.node_of("windows"),
+            "labels are folded by time alone",
+            f"make a view of its own for what reads {LABEL}, without windows of a number of events",
+        )
+    if readable.key in view.keys:
         problems.add(
             form.node_of("features"),
-            f"labels reach only views of other entities, and {view.key} keys the events",
+            f"labels reach only views of other entities, and {readable.key} keys the events",
             f"aggregate fields of the event, or make a view of another key that reads {LABEL}",
         )
     if labels.unlabelled_is is not None and view.delay < labels.matures_after:
@@ -160,21 +162,45 @@ def _check_labelled(form: Form, view: View, readable: Readable, problems: Proble
         )
 
 
+def _entity_key(form: Form, fields: Mapping[str, Field], problems: Problems) -> str | None:
+    """The key of an entity view: a field, a list of fields, or all events."""
+    node = form.entries.get("key")
+    if node is None:
+        return None
+    if node.text == ALL_EVENTS:
+        return ALL_EVENTS
+    names = [forms.text(each, problems) for each in ([node] if node.items is None else node.items)]
+    for each, name in zip([node] if node.items is None else node.items, names, strict=True):
+        if name is not None:
+            check_field(each, name, fields, problems, ("integer", "string"), "an entity")
+    if not names or len(set(names)) < len(names):
+        problems.add(node, "the key names no field, or one twice", "name each field once: key: [customer_id, device]")
+    return "+".join(name or "" for name in names)
+
+
 def read_field(
     form: Form, key: str, fields: Mapping[str, Field], problems: Problems, types: tuple[str, ...], what: str
 ) -> str | None:
     """An entry that names a field of the event of one of these types, which is never null."""
     name = form.text(key)
-    if name is None or not fields:
-        return name
+    if name is not None:
+        check_field(form.node_of(key), name, fields, problems, types, what)
+    return name
+
+
+def check_field(
+    node: Node, name: str, fields: Mapping[str, Field], problems: Problems, types: tuple[str, ...], what: str
+) -> None:
+    """Note where a name is of no such field; nothing where fields are not known."""
+    if not fields:
+        return
     if name not in fields:
-        problems.add(form.node_of(key), f"the event has no field {name}", closest(name, fields))
+        problems.add(node, f"the event has no field {name}", closest(name, fields))
     elif fields[name].type not in types:
         found = f"{name} is {fields[name].type}, {what} has to be {' or '.join(types)}"
-        problems.add(form.node_of(key), found, _of_type(fields, types))
+        problems.add(node, found, _of_type(fields, types))
     elif fields[name].nullable:
-        problems.add(form.node_of(key), f"{name} may be null, {what} may not", NEVER_NULL)
-    return name
+        problems.add(node, f"{name} may be null, {what} may not", NEVER_NULL)
 
 
 def _of_type(fields: Mapping[str, Field], types: tuple[str, ...]) -> str:
@@ -182,32 +208,49 @@ def _of_type(fields: Mapping[str, Field], types: tuple[str, ...]) -> str:
     return f"the event's fields of that type are {', '.join(names)}" if names else "the event has no field of that type"
 
 
-def _windows(form: Form, problems: Problems) -> dict[str, int]:
-    windows: dict[str, int] = {}
-    lengths: set[int] = set()
+def _windows(form: Form, problems: Problems) -> dict[str, tuple[int, int]]:
+    """Length and most events (0: all) of each window, by the name that columns have of it."""
+    windows: dict[str, tuple[int, int]] = {}
+    there: set[tuple[int, int]] = set()
     last = 0
     for node in form.items("windows", "[1d, 7d, 30d]"):
-        length = forms.duration(node, problems, least=1)
+        match = _NEWEST.fullmatch(node.text or "")
+        limit = int(match[1]) if match else 0
+        length = _length(node, match[2], problems) if match else forms.duration(node, problems, least=1)
         if length is None:
             continue
-        name = node.text or ""
-        if length in lengths:
-            problems.add(node, f"the window {name} is there already", "write each window once")
-        elif length < last:
+        name = f"{limit}_in_{match[2]}" if match else node.text or ""
+        if (length, limit) in there:
+            problems.add(node, f"the window {node.text} is there already", "write each window once")
+        elif not limit and length < last:
             problems.add(
                 node,
                 f"the window {name} comes after a longer one, {units.duration(last)}",
                 "write windows from short to long",
             )
         else:
-            windows[name] = last = length
-            lengths.add(length)
+            windows[name] = length, limit
+            there.add((length, limit))
+            last = last if limit else length
     if form.node_of("windows").items == ():
         problems.add(form.node_of("windows"), "no window is named", "write at least one, such as [1d]")
     return windows
 
 
+def _length(node: Node, written: str, problems: Problems) -> int | None:
+    """How far back a window of a number of events looks."""
+    try:
+        length = units.milliseconds(written)
+    except ValueError as error:
+        problems.add(node, f"{written} is not a duration", str(error))
+        return None
+    if length == 0:
+        problems.add(node, f"{written} is too short", "write how far back to look, such as 10 in 7d")
+    return length or None
+
+
 def _features(form: Form, readable: Readable, problems: Problems) -> dict[str, Aggregation]:
+    timezone = form.text("timezone") or "UTC"
     if "features" not in form:
         return {}
     node = form.node_of("features")
@@ -216,62 +259,7 @@ def _features(form: Form, readable: Readable, problems: Problems) -> dict[str, A
         problems.add(node, "the view has no features", "write at least one, such as nb_tx: count")
     features: dict[str, Aggregation] = {}
     for name, entry in inner.named():
-        found = _aggregation(entry, readable, problems)
+        found = read_aggregation(entry, readable, timezone, problems)
         if found is not None:
             features[name] = found
     return features
-
-
-def _aggregation(node: Node, readable: Readable, problems: Problems) -> Aggregation | None:
-    fields = readable.fields
-    text = forms.text(node, problems)
-    if text is None:
-        return None
-    match = _AGGREGATION.fullmatch(text.strip())
-    if match is None:
-        problems.add(node, f"{text} is not an aggregation", "write count, or a function of a field: mean(amount)")
-        return None
-    function, name = match[1], match[2]
-    if function not in NAMES:
-        problems.add(node, f"unknown function {function}", closest(function, NAMES))
-    elif name == LABEL and (readable.labels is not None or LABEL not in fields):
-        return _of_label(node, function, readable, problems)
-    elif not function_named(function).takes_field:
-        if not name:
-            return Aggregation(function)
-        problems.add(node, f"{function} takes no field: it {function_named(function).gloss}", f"write {function}")
-    elif not name:
-        problems.add(node, f"{function} needs a field", f"write {function}(FIELD), with a numeric field of the event")
-    elif fields and name not in fields:
-        truth = readable.labels is not None and name == readable.labels.value
-        remedy = f"views call what came true {LABEL}: {function}({LABEL})" if truth else closest(name, fields)
-        problems.add(node, f"the event has no field {name}", remedy)
-    elif fields and fields[name].type not in ("integer", "number", "boolean"):
-        problems.add(
-            node,
-            f"{function} of {name}, which is {fields[name].type}",
-            _of_type(fields, ("integer", "number", "boolean")),
-        )
-    elif fields and fields[name].nullable:
-        problems.add(node, f"{name} may be null, what is aggregated may not", NEVER_NULL)
-    else:
-        return Aggregation(function, name)
-    return None
-
-
-def _of_label(node: Node, function: str, readable: Readable, problems: Problems) -> Aggregation | None:
-    if readable.labels is None:
-        problems.add(
-            node, "the pipeline has no labels", "say where truth comes from: labels: {id: transaction_id, value: fraud}"
-        )
-    elif LABEL in readable.fields:
-        problems.add(
-            node,
-            f"{LABEL} means what events turned out to be, and the event has a field {LABEL}",
-            "give the event's field another name",
-        )
-    elif function not in OF_LABELS:
-        problems.add(node, f"{function} of labels is not kept", f"write one of {', '.join(OF_LABELS)}: mean({LABEL})")
-    else:
-        return Aggregation(function, of_label=True)
-    return None

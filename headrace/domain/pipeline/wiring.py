@@ -8,13 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.contracts import Schema, schemas
+from headrace.domain.pipeline.contracts import Schema, events, feed_label, schemas
+from headrace.domain.pipeline.feed.spec import EVENTS_FEED
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import ContractError
 from headrace.streaming.contracts.registry import RegistryIds
 from headrace.streaming.contracts.schemas import PinnedIds, SchemaIds, load_schema
-from headrace.streaming.kafka.bindings import CODECS, Channel, Wiring
+from headrace.streaming.kafka.bindings import CODECS, FEEDS, Channel, Wiring
 from headrace.streaming.process.settings import Settings
 
 EVENT_BYTES = 1_000_000
@@ -32,6 +33,8 @@ class Contracts:
 
     def channel(self, logical: str) -> Channel:
         """A logical topic of this pipeline; ContractError when its schema is unknown or has no id."""
+        if logical in self.pipeline.feeds:
+            return self._feed(logical)
         name = f"{self.pipeline.name}.{logical}"
         subject = f"{name}-value"
         if subject not in self.schemas:
@@ -43,6 +46,19 @@ class Contracts:
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
         return Channel(logical, name, CODECS["avro"](subject, load_schema(self.schemas[subject]), self.ids, most))
 
+    def _feed(self, logical: str) -> Channel:
+        """A topic that a producer writes in a form of its own."""
+        feed = self.pipeline.feeds[logical]
+        made = events(self.pipeline) if logical == EVENTS_FEED else feed_label(self.pipeline)
+        codec = FEEDS[feed.form.format](f"{feed.topic}-value", feed.form, load_schema(made), self.ids, EVENT_BYTES)
+        return Channel(logical, feed.topic, codec)
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """All topics of the pipeline, feeds too: logical names, and names on the broker."""
+        own = (subject.removeprefix(f"{self.pipeline.name}.").removesuffix("-value") for subject in self.schemas)
+        return {logical: self.pipeline.topic(logical) for logical in (*own, *self.pipeline.feeds)}
+
     def wiring(
         self,
         service: str,
@@ -51,8 +67,13 @@ class Contracts:
         writes: Iterable[str] = (),
         facts: Iterable[str] = (),
         beside: Iterable[str] = (),
+        revision: int = 1,
+        aside: Iterable[str] = (),
     ) -> Wiring:
-        """All that a runner needs to know of the outside, for one member of a service."""
+        """All that a runner needs to know of the outside, for one member of a service.
+
+        `revision`: of the pipeline, for a service of which each revision has a group of its own.
+        """
         return Wiring(
             pipeline=self.pipeline.name,
             service=service,
@@ -62,8 +83,10 @@ class Contracts:
             checkpoints=self.channel("checkpoints"),
             outputs={logical: self.channel(logical) for logical in writes},
             facts={logical: self.channel(logical) for logical in facts},
+            aside={logical: self.channel(logical) for logical in aside},
             beside={logical: f"{self.pipeline.name}.{logical}" for logical in beside},
             code_version=settings.code_version or code_version(),
+            revision=revision,
         )
 
 

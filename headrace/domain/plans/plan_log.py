@@ -1,8 +1,7 @@
 """The plans topic, read with its history and written one plan after the other, whoever writes.
 
-Every writer of a pipeline's plans holds the same transactional id while it reads the newest plan and writes the next:
-whoever comes second fences the first, whose plan then never was. So no two plans get one version, and none is made from
-a plan that is not the newest any more.
+By `streaming.kafka.fact_writer`, so that no two plans get one version, and none is made from a plan that is not the
+newest any more.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.domain.plans.plans import MOST_VERSION, Plan, parsed, rows_of
-from headrace.errors import ConfigurationError, Fenced, HeadraceError, InvalidRecord, Transient
+from headrace.errors import ConfigurationError, HeadraceError, InvalidRecord
 from headrace.streaming.kafka.bindings import Channel
-from headrace.streaming.kafka.client import Producer
 from headrace.streaming.kafka.connection import Connection
-from headrace.streaming.kafka.errors import TransactionAborted
+from headrace.streaming.kafka.fact_writer import Outrun, write_next
 from headrace.streaming.kafka.message import place
 from headrace.streaming.kafka.reader import ranges, read
 from headrace.streaming.watermarks.event_time import EARLIEST, LATEST
@@ -95,9 +93,9 @@ def publish(
         ConfigurationError: there is no version left.
         Transient: Kafka does not answer; nothing was written.
     """
-    producer = Producer(connection, transactional_id=channel.writer)
-    try:
-        producer.init_transactions()
+    made: list[Plan] = []
+
+    def next_plan() -> tuple[str, pa.RecordBatch]:
         facts = history(connection, channel, pipeline)
         held = newest(facts)
         version = max((fact.version for fact in facts if 0 < fact.version <= MOST_VERSION), default=0) + 1
@@ -105,21 +103,18 @@ def publish(
             raise ConfigurationError(
                 f"plan {version - 1} of {pipeline} is the last that there can be: delete {channel.name} and begin anew"
             )
-        plan = replace(change(held.plan if held else None), version=version)
-        rows = pa.RecordBatch.from_pylist([plan.fact(time, actor, reason)], schema=channel.codec.reader.arrow)
-        producer.begin()
-        producer.send(channel.name, [pipeline], channel.codec.encode(rows))
-        try:
-            producer.commit()
-        except Transient as unknown:
-            raise Fenced(f"the outcome of the commit is unknown: {unknown}") from unknown
-    except (Fenced, TransactionAborted) as fenced:
+        made.append(replace(change(held.plan if held else None), version=version))
+        fact = made[0].fact(time, actor, reason)
+        return pipeline, pa.RecordBatch.from_pylist([fact], schema=channel.codec.reader.arrow)
+
+    try:
+        write_next(connection, channel, next_plan)
+    except Outrun as outrun:
         raise Contested(
             f"somebody else is changing the plan of {pipeline} at this moment: look at it with `headrace plan show "
-            f"{pipeline}`, then try again ({fenced})"
-        ) from fenced
-    producer.close()
-    return plan
+            f"{pipeline}`, then try again ({outrun})"
+        ) from outrun
+    return made[0]
 
 
 def _fact(row: dict[str, Any], offset: int) -> PlanFact:

@@ -21,6 +21,8 @@ REFUSED = "dead-letters"
 (logical topic, reason, nothing)."""
 SOURCES = (*STREAMS, REFUSED)
 """All topics that are watched, each by itself."""
+CLOCKS = ("progress", "seen")
+"""Fields of a part that are times."""
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -77,6 +79,7 @@ class Acceptance:
             "idle": False,
             "models": [],
             "partitions": 0,
+            "seen": 0,
             "payload": json.dumps(asdict(self)).encode(),
         }
 

@@ -7,8 +7,8 @@ from typing import Any
 
 NOTIFICATIONS = "notifications"
 """The topic."""
-DUE, SENT, UNDELIVERED = "due", "sent", "undelivered"
-STEPS = (DUE, SENT, UNDELIVERED)
+DUE, SENT, UNDELIVERED, AGAIN = "due", "sent", "undelivered", "again"
+STEPS = (DUE, SENT, UNDELIVERED, AGAIN)
 
 
 def record_due(
@@ -36,3 +36,8 @@ def record_outcome(told: Mapping[str, Any], problem: str | None, attempts: int, 
     """What came of a message: it was sent, or given up because of a problem."""
     step = SENT if problem is None else UNDELIVERED
     return {**told, "step": step, "time": int(now * 1000), "attempts": attempts, "problem": problem or ""}
+
+
+def record_again(undelivered: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """That a person wants a message sent that nobody took, as it was."""
+    return {**undelivered, "step": AGAIN, "time": int(now * 1000), "attempts": 0, "problem": ""}

@@ -19,6 +19,7 @@ from headrace.streaming.records.batch import Batch, Reject, set_apart
 from headrace.streaming.watermarks.event_time import EARLIEST, LATEST, NEVER
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.uint8]
 Partitions = npt.NDArray[np.int32]
 
 
@@ -126,7 +127,6 @@ def _reach(reached: Ints, join: Partitions, before: Ints, progress: Ints) -> Non
                 least = reached.min()
 
 
-NO_TRUTH = np.nan
 _BEGINS, _KNOWN = 1, 2
 """Flags of a row: it is of another event than the one before, and has a label."""
 _EVENTS = ("key", "time")
@@ -135,45 +135,86 @@ _ROWS = ("progress", "offset", "model", "score", "label")
 
 def pack(part: OutcomePart) -> bytes:
     """A part as bytes. What rows of one event share is told once where they follow one another: some 10 bytes a row."""
-    rows = part.rows
-    begins = np.ones(len(rows), np.bool_)
-    begins[1:] = (rows.key[1:] != rows.key[:-1]) | (rows.time[1:] != rows.time[:-1])
-    known = ~np.isnan(rows.label)
+    rows, count = part.rows, len(part.rows)
+    flags, label = np.empty(count, np.uint8), np.empty(count)
+    key, time = np.empty(count, np.int64), np.empty(count, np.int64)
+    events = _gather(frozen(rows.key), frozen(rows.time), frozen(rows.label), flags, key, time, label)
     said = {
         "digests": part.digests,
         "source": int(rows.source[0]) if len(rows) else 0,
         "corrected": part.corrected.tolist(),
         "repeated": part.repeated.tolist(),
     }
-    columns: dict[str, packing.Column] = {
-        "said": packing.json_column(said),
-        "flags": (begins * _BEGINS + known * _KNOWN).astype(np.uint8),
-    }
-    columns |= {name: getattr(rows, name)[begins] for name in _EVENTS}
-    columns |= {name: getattr(rows, name) for name in _ROWS} | {"label": np.where(known, rows.label, 0.0)}
+    told = {name: getattr(rows, name) for name in _ROWS} | {"label": label}
+    whole = {"said": packing.json_column(said), "flags": flags, "key": key[:events], "time": time[:events]}
+    columns: dict[str, packing.Column] = whole | told
     return packing.pack(columns, level=1)
+
+
+@kernel("~i8[::1] ~i8[::1] ~f8[::1] u1[::1] i8[::1] i8[::1] f8[::1]")
+def _gather(keys: Ints, times: Ints, labels: Floats, flags: Flags, key: Ints, time: Ints, label: Floats) -> int:
+    """Tell the key and the time of each event once; how many they are."""
+    events = 0
+    for row in range(len(keys)):
+        flags[row] = label[row] = 0
+        if row == 0 or keys[row] != keys[row - 1] or times[row] != times[row - 1]:
+            flags[row] = _BEGINS
+            key[events], time[events] = keys[row], times[row]
+            events += 1
+        if not np.isnan(labels[row]):
+            flags[row] |= _KNOWN
+            label[row] = labels[row]
+    return events
 
 
 def unpack(payload: bytes) -> OutcomePart:
     """What `pack` took. Raises ContractError for bytes that are damaged, or hold something else."""
     columns = packing.unpack(payload)
     try:
-        said, flags = packing.json_of(columns["said"]), columns["flags"].astype(np.int64)
-        event = np.cumsum(flags & _BEGINS) - 1
-        count = len(flags)
-        whole = {name: columns[name][event] for name in _EVENTS} | {name: columns[name] for name in _ROWS}
-        whole["source"] = np.full(count, said["source"], np.int64)
-        whole["label"] = np.where(flags & _KNOWN, columns["label"], NO_TRUTH)
+        said, flags = packing.json_of(columns["said"]), columns["flags"].astype(np.uint8, copy=False)
+        whole = {name: columns[name] for name in _ROWS} | {name: np.empty(len(flags), np.int64) for name in _EVENTS}
+        rows = OutcomeRows.of(whole | {"source": np.full(len(flags), said["source"], np.int64)})
         digests = tuple(str(digest) for digest in said["digests"])
         counts = (np.array(said[name], np.int64) for name in ("corrected", "repeated"))
-        part = OutcomePart(digests, OutcomeRows.of(whole), *counts)
+        part = OutcomePart(digests, rows, *counts)
+        key, time = (frozen(columns[name].astype(np.int64, copy=False)) for name in _EVENTS)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise ContractError(f"a part of outcomes is damaged: {error}") from None
-    model = part.rows.model
     if len(part.corrected) != len(digests) or len(part.repeated) != len(digests):
         raise ContractError("a part of outcomes is damaged: models and counts differ in number")
-    if count and (int(model.min()) < 0 or int(model.max()) >= len(digests)):
-        raise ContractError("a part of outcomes is damaged: a row is of a model that is not named")
-    if not np.isfinite(part.rows.score).all() or np.isinf(part.rows.label).any():
-        raise ContractError("a part of outcomes is damaged: a score or a label is not finite")
+    fault = "rows are of other events than are told"
+    if len(key) == len(time):
+        fault = _FAULTS[
+            _spread(flags, key, time, rows.model, rows.score, len(digests), rows.key, rows.time, rows.label)
+        ]
+    if fault:
+        raise ContractError(f"a part of outcomes is damaged: {fault}")
     return part
+
+
+_FAULTS = (
+    "", "rows are of other events than are told", "a row is of a model that is not named",
+    "a score or a label is not finite",
+)  # fmt: skip  # by what `_spread` answers
+
+
+@kernel("~u1[::1] ~i8[::1] ~i8[::1] i8[::1] f8[::1] i8 i8[::1] i8[::1] f8[::1]")
+def _spread(
+    flags: Flags, key: Ints, time: Ints, model: Ints, score: Floats, models: int,
+    keys: Ints, times: Ints, labels: Floats,
+) -> int:  # fmt: skip  # what is told, the answer
+    """Give each row the key and the time of its event, and no label where it has none; which fault there is, or 0."""
+    event = -1
+    for row in range(len(flags)):
+        if flags[row] & _BEGINS:
+            event += 1
+        if event < 0 or event == len(key):
+            return 1
+        if model[row] < 0 or model[row] >= models:
+            return 2
+        if not (np.isfinite(score[row]) and np.isfinite(labels[row])):
+            return 3
+        keys[row], times[row] = key[event], time[event]
+        if flags[row] & _KNOWN == 0:
+            labels[row] = np.nan
+    return 0 if event + 1 == len(key) else 1

@@ -21,6 +21,8 @@ COMPUTED = (
     "prediction_id", "predicted_time", "model", "arm", "plan_version", "score", "decision", "compute_micros",
 )  # fmt: skip
 """Columns that scoring makes; all others are the event's features, passed through."""
+INTERVAL = ("low", "high")
+"""And those of quantities."""
 
 
 class PredictionRecords:
@@ -73,6 +75,15 @@ class PredictionRecords:
             "decision": pa.array(scores >= opened.threshold).cast(kind("decision").type),
             "compute_micros": arrays.repeat(pa.scalar(each * 1e6, kind("compute_micros").type), rows),
         }
+        if all(name in self._schema.names for name in INTERVAL):
+            width = opened.half_width
+            for name, end in zip(INTERVAL, (-1.0, 1.0), strict=True):
+                known = (
+                    pa.nulls(rows, kind(name).type)
+                    if width is None
+                    else pa.array(scores + end * width, kind(name).type)
+                )
+                computed[name] = known
         columns = [computed[n] if n in computed else batch.columns[n] for n in self._schema.names]
         table = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         return Emit(self.topic, table, batch.keys, batch.partition)
@@ -86,7 +97,7 @@ def prediction_ids(event_ids: pa.Array[Any], arm: Arm, replay: str | None = None
 
 def _check_passage(features: pa.Schema, predictions: pa.Schema) -> None:
     for field in predictions:
-        if field.name in COMPUTED:
+        if field.name in COMPUTED or (field.name in INTERVAL and field.name not in features.names):
             continue
         if field.name not in features.names:
             raise ContractError(f"predictions have {field.name}, which neither scoring makes nor features have")

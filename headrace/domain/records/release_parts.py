@@ -28,6 +28,7 @@ def record_part(source: str, partition: int, offset: int, content: str) -> dict[
         "progress": 0,
         "idle": False,
         "partitions": 0,
+        "seen": 0,
         "payload": content.encode("utf-8", "surrogatepass"),
     }
 

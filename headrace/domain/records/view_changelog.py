@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.label_aggregates import LABEL, LABELLED
+from headrace.domain.features.value_columns import names_of
 from headrace.domain.features.window_pool import Flags, Floats, Ints
 from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
@@ -73,9 +74,9 @@ def updates(view: View, partitions: int, marks: Sequence[Mark], entries: Entries
     """One record for every mark and every partition of the view's topic, with the entries that belong there."""
     if entries is None:
         entries = Entries(
-            pa.array([], pa.string()), _nothing(), _nothing(), np.zeros((0, len(view.fields))), _nothing()
+            pa.array([], pa.string()), _nothing(), _nothing(), np.zeros((0, len(view.values))), _nothing()
         )
-    return _told(view, "events", view.fields, partitions, marks, entries)
+    return _told(view, "events", names_of(view), partitions, marks, entries)
 
 
 def label_updates(view: View, partitions: int, marks: Sequence[Mark], changes: Entries) -> Emit:

@@ -129,7 +129,7 @@ class WatchedColumns:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.groups = tuple(loss_of(*group) for group in groups)
             self.names = (LOSS, *([LABEL] if self._chance else []), *self.groups)
-            profiles = dict(answers) if self._chance else {}
+            profiles = dict(answers) if self._chance or told is not None else {}
         self.profiles = {
             name: profiles[name] for name in self.names if name in profiles and self._serves(profiles[name])
         }
@@ -148,6 +148,12 @@ class WatchedColumns:
 
     def _serves(self, profile: ColumnProfile) -> bool:
         return profile.others is not None or not self.proved
+
+    @property
+    def categories(self) -> dict[str, Callable[[int], str]]:
+        """Of inputs whose numbers stand for categories, how people read one."""
+        codes = {} if self._matrix is None else {self._inputs[at]: each for at, each in self._matrix.codes}
+        return {name: each.name for name, each in codes.items()}
 
     @property
     def inputs(self) -> list[str]:

@@ -1,142 +1,116 @@
-"""Hard breakers: what a model may not do at all, or not oftener than its champion, and what needs no labels to be seen.
+"""Hard breakers that need more than one answer to trip, and no labels: batches over the target, and errors of a rate.
 
-One answer that is not finite, of the wrong shape, an exception or memory that runs out is enough. Latency over its
-target is counted batch by batch. Whether errors are the candidate's is a conditional test of two rates: given that an
-error happened, whose was it? While both arms fail alike an error is the candidate's with the chance of its share of the
-events at that moment, whatever the rate is and however the share changes, so bets on that share are fair and what they
-win is a supermartingale; it reaches 1 / alpha with a chance of alpha at most (Ville 1939; the exact conditional test of
-two Poisson rates, Przyborowski and Wilenski 1940, made sequential). Several errors of one batch are drawn from its rows
-without replacement, which spreads less than that (Hoeffding 1963), so the bound holds all the same.
+What trips at once (no finite score, an exception, another shape, no memory) is seen by whoever scores, row by row. Here
+is what a champion may do as well, and a candidate must not do where its champion does not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from headrace.columnar.packing import Column
-
-EXCEPTION, MEMORY, SHAPE, NOT_FINITE, LATENCY, ERRORS = (
-    "exception", "out_of_memory", "shape", "not_finite", "latency", "error_rate",
-)  # fmt: skip  # a row of words
+MOST_BATCHES = 3
+"""Batches in a row that may not be over the target, where the champion is in time."""
+MOST_TARGETS = 20
+"""Times the target of which one batch is enough."""
 BETS = (1.5, 3.0, 10.0, 100.0)
 """Times that the candidate's odds of an error are those of the champion, of which each bet is the best."""
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerTrip:
-    """A breaker that tripped, and what happened."""
-
-    breaker: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """How a model fared with a batch of rows.
-
-    Attributes:
-        rows: it was given.
-        scores: what it answered, float64; None: nothing.
-        error: of an exception, its text; None: there was none.
-        out_of_memory: whether memory ran out.
-        milliseconds: it took.
-    """
-
-    rows: int
-    scores: npt.NDArray[np.float64] | None
-    error: str | None = None
-    out_of_memory: bool = False
-    milliseconds: float = 0.0
+ALPHA = 1e-4
+"""Of candidates that err no oftener than their champion, how many trip at most: in one process, whatever it lives."""
+MOST_ENTITIES = 100_000
+"""Entities with an error that are remembered; where there are more, nothing new is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyBreaker:
-    """So many batches in a row over the target; one in between begins anew. A fold: `take` answers the next one.
+    """So many batches in a row over the target that the champion scores in time; a fold, `take` answers the next one.
 
-    >>> breaker = LatencyBreaker(50, 2)
-    >>> breaker, first = breaker.take(60)
-    >>> breaker, second = breaker.take(70)
-    >>> first, second.detail
-    (None, '2 batches in a row over 50 ms, the last 70 ms')
+    A batch that the champion needs longer for than the target, too, is the machine's, or too large for anybody: it says
+    nothing, and the row begins anew. Times are in seconds.
+
+    >>> breaker = LatencyBreaker(0.050)
+    >>> for took, champion in ((0.06, 0.01), (0.9, 0.8), (0.06, 0.01), (0.07, 0.02), (0.08, 0.01)):
+    ...     breaker, trip = breaker.take(took, champion)
+    >>> trip
+    '3 batches in a row took longer than the target of 50 ms, the last one 80 ms, and the champion 10 ms for its rows'
+    >>> LatencyBreaker(0.050).take(2.0, 0.01)[1]
+    'a batch took 40 times the target of 50 ms, 2000 ms, and the champion 10 ms for its rows'
     """
 
     target: float
-    most: int = 5
     over: int = 0
 
-    def take(self, milliseconds: float) -> tuple[LatencyBreaker, BreakerTrip | None]:
-        """The breaker after a batch, and whether it tripped."""
-        over = self.over + 1 if milliseconds > self.target else 0
-        trip = None
-        if over >= self.most:
-            detail = f"{over} batches in a row over {self.target:g} ms, the last {milliseconds:g} ms"
-            trip = BreakerTrip(LATENCY, detail)
-        return replace(self, over=over), trip
+    def take(self, took: float, champion: float | None) -> tuple[LatencyBreaker, str | None]:
+        """The breaker after a batch, and what happened where it tripped.
 
-
-def broken(report: BatchReport) -> BreakerTrip | None:
-    """What a batch broke at once; None where nothing.
-
-    >>> broken(BatchReport(2, np.array([0.5, np.nan])))
-    BreakerTrip(breaker='not_finite', detail='1 of 2 scores is not finite, the first at row 1')
-    """
-    if report.out_of_memory:
-        return BreakerTrip(MEMORY, f"memory ran out at a batch of {report.rows:,} rows")
-    if report.error is not None:
-        return BreakerTrip(EXCEPTION, report.error)
-    if report.scores is None or report.scores.shape != (report.rows,):
-        shape = "nothing" if report.scores is None else f"scores of shape {report.scores.shape}"
-        return BreakerTrip(SHAPE, f"{report.rows:,} rows were given, and {shape} came back")
-    bad = np.flatnonzero(~np.isfinite(report.scores))
-    if len(bad):
-        verb = "is" if len(bad) == 1 else "are"
-        return BreakerTrip(
-            NOT_FINITE, f"{len(bad):,} of {report.rows:,} scores {verb} not finite, the first at row {bad[0]}"
+        Args:
+            took: by the candidate.
+            champion: what the champion needed for the same rows; None: nobody can tell. Not looked at where the
+                candidate was in time.
+        """
+        if took <= self.target or champion is None or champion > self.target:
+            return replace(self, over=0), None
+        after = replace(self, over=self.over + 1)
+        target = f"the target of {1e3 * self.target:g} ms"
+        its = f"and the champion {1e3 * champion:.3g} ms for its rows"
+        if took >= MOST_TARGETS * self.target:
+            return after, f"a batch took {took / self.target:.0f} times {target}, {1e3 * took:.0f} ms, {its}"
+        if after.over < MOST_BATCHES:
+            return after, None
+        return after, (
+            f"{after.over} batches in a row took longer than {target}, the last one {1e3 * took:.0f} ms, {its}"
         )
-    return None
 
 
 class ErrorRate:
-    """Evidence that the candidate fails oftener than the champion; a fold of batches in their order.
+    """Evidence that the candidate errs at more entities than the champion, each of which answers a share of them.
 
-    Of a batch it takes what each arm answered and failed at. The share of the candidate is what it was in that batch,
-    so it must not be chosen by whose errors these were: a split by entity is not.
+    A conditional test of two rates: given that an entity meets with an error for the first time, whose was it? While
+    both err alike it is the candidate's with the chance of its share at that moment, whatever the rate is and however
+    the share changes, for who answers an entity is drawn by a hash that knows nothing of it. So bets on the share are
+    fair, what they win is a supermartingale, and it reaches 1 / alpha with a chance of alpha at most (Ville 1939; the
+    exact conditional test of two Poisson rates, Przyborowski and Wilenski 1940, made sequential). Further errors of an
+    entity count nothing: they come to the arm that the first one came to, and one bad entity would convict a model.
 
     >>> rate = ErrorRate()
-    >>> rate.take(candidate=50, champion=950, candidate_errors=4, champion_errors=0) > 5
-    True
+    >>> for place in (0.01, 0.02, 0.03, 0.04):
+    ...     _ = rate.take(0.05, candidate=[place])
+    >>> rate.tripped()
+    '4 entities have errors by it and 0 by the champion, of which it answers 5%: evidence e^9.93 of e^9.21'
     """
 
     def __init__(self) -> None:
         self._wealth = np.zeros(len(BETS))
+        self._met: set[float] = set()
+        self._share = 0.0
         self.candidate_errors = self.champion_errors = 0
 
-    def take(self, candidate: int, champion: int, candidate_errors: int, champion_errors: int) -> float:
-        """The logarithm of the evidence after a batch.
+    def take(self, share: float, candidate: Iterable[float] = (), champion: Iterable[float] = ()) -> float:
+        """The logarithm of the evidence after further errors.
 
         Args:
-            candidate, champion: rows that each arm had.
-            candidate_errors, champion_errors: of those, the ones that failed.
-
-        Raises:
-            ValueError: there are more errors than rows, or fewer than none.
+            share: of the entities that the candidate answers; at 0 and 1 it says nothing whose an error is.
+            candidate, champion: of the entities with an error, their places (`canary_split.shares`), by who answered.
         """
-        for errors, rows in ((candidate_errors, candidate), (champion_errors, champion)):
-            if not 0 <= errors <= rows:
-                raise ValueError(f"{errors} errors in {rows} rows")
-        if candidate and champion:  # else whose an error is says nothing
-            share = candidate / (candidate + champion)
-            odds = np.array(BETS)
-            # With odds k times higher it is the candidate's with the chance share * k / (share * k + 1 - share).
-            theirs = 1.0 / (share * odds + 1.0 - share)
-            self._wealth += candidate_errors * np.log(odds * theirs) + champion_errors * np.log(theirs)
-            self.candidate_errors += candidate_errors
-            self.champion_errors += champion_errors
+        if not 0 < share < 1:
+            return self.log
+        self._share = share
+        counts = []
+        for places in (candidate, champion):
+            new = set(places) - self._met
+            if len(self._met) >= MOST_ENTITIES:
+                new = set()
+            self._met |= new
+            counts.append(len(new))
+        odds = np.array(BETS)
+        # With odds k times higher it is the candidate's with the chance share * k / (share * k + 1 - share).
+        theirs = 1.0 / (share * odds + 1.0 - share)
+        self._wealth += counts[0] * np.log(odds * theirs) + counts[1] * np.log(theirs)
+        self.candidate_errors += counts[0]
+        self.champion_errors += counts[1]
         return self.log
 
     @property
@@ -145,24 +119,11 @@ class ErrorRate:
         top = float(self._wealth.max())
         return top + math.log(float(np.exp(self._wealth - top).mean()))
 
-    def tripped(self, alpha: float) -> BreakerTrip | None:
-        """Whether it reached 1 / alpha."""
+    def tripped(self, alpha: float = ALPHA) -> str | None:
+        """What happened where the evidence is 1 / alpha or more."""
         if self.log < -math.log(alpha):
             return None
-        errors = f"{self.candidate_errors:,} errors of the candidate, {self.champion_errors:,} of the champion"
-        return BreakerTrip(ERRORS, f"{errors}: evidence e^{self.log:.2f} of e^{-math.log(alpha):.2f}")
-
-    def save(self) -> dict[str, Column]:
-        """As columns."""
-        return {
-            "wealth": self._wealth.copy(),
-            "errors": np.array([self.candidate_errors, self.champion_errors], np.int64),
-        }
-
-    @classmethod
-    def load(cls, columns: Mapping[str, Column]) -> ErrorRate:
-        """What `save` told."""
-        found = cls()
-        found._wealth = np.array(columns["wealth"], np.float64)
-        found.candidate_errors, found.champion_errors = (int(each) for each in columns["errors"])
-        return found
+        return (
+            f"{self.candidate_errors:,} entities have errors by it and {self.champion_errors:,} by the champion, of "
+            f"which it answers {100 * self._share:g}%: evidence e^{self.log:.2f} of e^{-math.log(alpha):.2f}"
+        )

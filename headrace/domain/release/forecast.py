@@ -65,12 +65,16 @@ def time_to_advance(rules: Release, traffic: Traffic, harm: float = 0.0) -> Deci
 
 
 def time_to_champion(rules: Release, traffic: Traffic, harm: float = 0.0) -> float | None:
-    """Days from the start until it is champion, all shares passed; None where evidence does not let it go on."""
+    """Days from the start until it is champion, all shares passed; None where evidence does not let it go on.
+
+    A share lasts until `each` of what it answered is mature.
+    """
     found = time_to_advance(rules, traffic, harm)
     if found.days is None:
         return None
     dark = max(found.days, max(rules.shadow, rules.each) / DAY + traffic.matures_after / DAY)
-    return dark + (len(rules.canary) - 1) * rules.each / DAY
+    share = (rules.each + traffic.matures_after) / DAY if rules.each else 0.0
+    return dark + (len(rules.canary) - 1) * share
 
 
 def _forecast(needed: float, mean: float, rules: Release, traffic: Traffic, least: int) -> DecisionForecast:

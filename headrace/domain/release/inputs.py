@@ -61,10 +61,11 @@ class GateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvaluation(ReleaseInput):
-    """A package was judged by its gates."""
+    """A package was judged by its gates; `again`: a sentence on when it will be once more, empty where it will not."""
 
     digest: str
     gates: tuple[GateAnswer, ...] = ()
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,15 @@ class StreamTime(ReleaseInput):
 
 @dataclass(frozen=True, slots=True)
 class HardBreach(ReleaseInput):
-    """A model broke at what needs no statistics: `breaker` names it, `detail` says what happened."""
+    """A model broke, which needs no labels to be seen: `breaker` names it, `detail` says what happened.
+
+    `plan`: version of the plan under which it did; 0: not told.
+    """
 
     digest: str
     breaker: str
     detail: str
+    plan: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from headrace.domain.release.inputs import (
     StreamTime,
 )
 from headrace.domain.release.next_plan import as_wanted
-from headrace.domain.release.progress import roll_back, take_rows, take_time
-from headrace.domain.release.requests import pass_gates, take_request
+from headrace.domain.release.progress import take_rows, take_time
+from headrace.domain.release.requests import BREAKER, pass_gates, put_out, take_request
 from headrace.domain.release.states import ModelRelease, ReleaseState, Stage
 from headrace.domain.release.turns import take_turn
 
@@ -86,7 +86,8 @@ def _arrive(fold: Fold, told: ModelArrival) -> None:
     known = fold.state.of_digest(told.candidate.digest)
     if known is None or known.ended:
         number = fold.state.numbers + 1
-        release = ModelRelease(number, told.candidate, since=fold.state.clock)
+        plan = fold.state.plan.version if fold.state.plan is not None else 0
+        release = ModelRelease(number, told.candidate, since=fold.state.clock, plan=plan)
         fold.state = replace(fold.state, numbers=number, releases=(*fold.state.releases, release))
 
 
@@ -104,24 +105,30 @@ def _evaluate(fold: Fold, told: ModelEvaluation) -> None:
     elif release.stage is Stage.EVALUATED:
         return  # it waits for people or its turn already
     elif unknown:
-        why = f"not known: {names}; a person may let it go on (`headrace models promote`), or another evaluation does"
+        then = told.again or "it is not judged again by itself"
+        why = f"not known: {names}; {then}; a person may let it go on (`headrace models promote`)"
         waits = replace(release, unknown=tuple(each.gate for each in unknown))
         fold.state = fold.state.with_release(waits)
-        fold.say(ReleaseInconclusive, waits, "gates", why, gates=gates)
+        if waits.unknown != release.unknown or not told.again:  # People are told once, and when nobody looks any more.
+            fold.say(ReleaseInconclusive, waits, "gates", why, gates=gates)
     else:
         pass_gates(fold, release, "gates are passed")
 
 
 def _break(fold: Fold, told: HardBreach) -> None:
-    release = fold.state.active
-    if release is None or release.candidate.digest != told.digest:
+    """A model broke. What it did under a plan of before its release came, or started, was another release's."""
+    release = fold.state.of_digest(told.digest)
+    if release is None or release.ended or 0 < told.plan < release.plan:
         return
     why = f"{told.breaker}: {told.detail}"
     if release.held:
-        why = f"{why}; {release.held} holds it, so nothing is done"
-        fold.say(ReleaseWarned, release, "breaker", why, instead=ReleaseRolledBack.type)
+        fold.state = fold.state.with_release(replace(release, broken=release.broken or why))
+        instead = ReleaseRolledBack.type if release.active else ReleaseRejected.type
+        fold.say(
+            ReleaseWarned, release, BREAKER, f"{why}; {release.held} holds it, so nothing is done", instead=instead
+        )
     else:
-        roll_back(fold, release, "breaker", why)
+        put_out(fold, release, why)
 
 
 def _see_plan(fold: Fold, told: PlanSeen) -> None:

@@ -14,6 +14,10 @@ Bets are made before the label is known, of what was before and of the scores:
 - the others have sizes on a grid, in units of one over the root of the mean square of x. A mean of x of r deviations is
   found best by a bet of r; which it is costs the logarithm of their number, once.
 
+Once a candidate answers everybody, it may do other things than before. `rebalance` then has the bets on harm share what
+they hold together as at the beginning, and the learning ones learn from what comes alone. What they hold together stays
+what it was, and when it is done hangs on what was before alone; so it is the same supermartingale, and costs no alpha.
+
 The mean square is the larger one of two: of the events so far, and of what the scores let expect (as if the mean of
 both scores was the chance of a positive). So a rare class does not need to be met before bets allow for it.
 
@@ -35,34 +39,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headrace.columnar.jit import frozen, kernel
+from headrace.columnar.jit import frozen
 from headrace.columnar.packing import Column
+from headrace.columnar.structs import array_of
+from headrace.domain.release.evidence import bet_kernels as kernels
+from headrace.domain.release.evidence.pair_layout import PAIR_STEP
 from headrace.domain.release.margin import Margin
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Structs = npt.NDArray[Any]
 
-SIZES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-"""Bets on the grid, in units of one over the root of the mean square of x."""
-LEARNT = 0.4
-"""What is laid on the bet that learns; the others share the rest evenly."""
-STAKED = 0.9
-"""The most that a bet loses at once, of what it holds."""
-FEW = 1_000
-"""Pairs of scores that must be known before bets rely on having met those that are furthest apart."""
-LEAST = 1e-12
-"""The least that an event is taken to cost at most, so that bets are bounded."""
-STEP = 2.0**256
-"""Wealth is kept within one over this and this, and how often it was divided by it is counted."""
-LOG_STEP = 256 * float(np.log(2.0))
-HARM, SAFETY = 0, 1
-_X, _SQUARES, _EXPECTED, _FURTHEST_HARM, _FURTHEST_SAFETY, _CANDIDATE, _CHAMPION = range(7)
-_EVENTS, _KNOWN, _CLIPPED = range(3)
-_MEANS = (_X, _SQUARES, _CANDIDATE, _CHAMPION)
+_MEANS = (kernels.X, kernels.SQUARES, kernels.CANDIDATE, kernels.CHAMPION)
+_NOT_DUE = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +87,41 @@ class PairedMoments:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceCourse:
-    """How evidence went over some rows, and how it stood at looks among them.
+    """How evidence stood at looks.
 
     Attributes:
-        harm, safety: float64 [rows + 1], the logarithms before the rows and after each.
-        looks: int64, after how many rows each look was.
+        logs: float64 [looks, 4]: the logarithms of the evidence for harm and for safety, and the largest that each ever
+            was.
         sums, counts: of the state then.
     """
 
-    harm: Floats
-    safety: Floats
-    looks: Ints
+    logs: Floats
     sums: Floats
     counts: Ints
-
-    @property
-    def traces(self) -> tuple[Floats, Floats]:
-        """Both courses."""
-        return self.harm, self.safety
 
     def moments(self, look: int) -> PairedMoments:
         """What the events up to a look say."""
         return _moments(self.sums[look], self.counts[look])
 
-    def known(self, look: int) -> int:
-        """Pairs that were foreseen by then."""
-        return int(self.counts[look, _KNOWN])
+    @property
+    def events(self) -> Ints:
+        """Matured ones at each look."""
+        return self.counts[:, kernels.EVENTS]
+
+    @property
+    def known(self) -> Ints:
+        """Pairs that were foreseen by each look."""
+        return self.counts[:, kernels.KNOWN]
+
+
+def _course(looks: int) -> EvidenceCourse:
+    """Room for so many."""
+    return EvidenceCourse(np.empty((looks, 4)), np.empty((looks, 7)), np.empty((looks, 3), np.int64))
 
 
 def _moments(sums: Floats, counts: Ints) -> PairedMoments:
-    events, clipped = int(counts[_EVENTS]), int(counts[_CLIPPED])
-    mean, square, candidate, champion = (float(sums[at]) / max(events, 1) for at in _MEANS)
+    told, (events, _, clipped) = sums.tolist(), counts.tolist()
+    mean, square, candidate, champion = (told[at] / max(events, 1) for at in _MEANS)
     return PairedMoments(events, mean, math.sqrt(max(square - mean**2, 0.0)), candidate, champion, clipped)
 
 
@@ -150,10 +148,11 @@ class PairedEvidence:
             raise ValueError(f"a bound of squared errors is above 0, not {bound}")
         self.margin, self.bound = margin, bound
         self._rules = np.array([margin.share, margin.offset, 0.0 if bound is None else bound])
-        self._wealth = np.ones((2, len(SIZES) + 1))
+        self._wealth = np.ones((2, len(kernels.SIZES) + 1))
         self._scale = np.zeros(2, np.int64)
         self._sums = np.zeros(7)
         self._counts = np.zeros(3, np.int64)
+        self._learnt = np.zeros(2)
 
     def foresee(self, candidate: Floats, champion: Floats) -> None:
         """Know of pairs of scores whose labels are not there yet; each once, before `take` has its event.
@@ -164,7 +163,7 @@ class PairedEvidence:
         Raises ValueError as `take` does.
         """
         self._check(candidate, champion)
-        _foresee(frozen(candidate), frozen(champion), self._rules, self._sums, self._counts)
+        kernels.foresee(frozen(candidate), frozen(champion), self._rules, self._sums, self._counts)
 
     def take(self, candidate: Floats, champion: Floats, labels: Floats) -> tuple[Floats, Floats]:
         """Take matured events in, in the order of event time; the logarithm of (harm, safety) after each, float64.
@@ -176,49 +175,74 @@ class PairedEvidence:
         Raises ValueError, and takes nothing in, where one is not finite, or a chance is none.
         """
         self._check(candidate, champion, labels)
-        harm, safety = np.empty(len(labels)), np.empty(len(labels))
-        _take(
-            frozen(candidate), frozen(champion), frozen(labels), self._rules,
-            self._wealth, self._scale, self._sums, self._counts, harm, safety,
-        )  # fmt: skip  # the events and the question, the state, the answer
-        return harm, safety
+        steps, traces = array_of(PAIR_STEP, len(labels)), (np.empty(len(labels)), np.empty(len(labels)))
+        steps["candidate"], steps["champion"], steps["label"] = candidate, champion, labels
+        self._follow(steps, 0, np.zeros(2), _NOT_DUE, _course(0), traces)
+        return traces
 
-    def follow(self, candidate: Floats, champion: Floats, labels: Floats, looks: Ints) -> EvidenceCourse:
-        """Know of pairs and take matured events in, in one order: where a label is NaN, the pair becomes known (as
-        `foresee`), else its event is taken in (as `take`). How all stands at some looks.
+    def rebalance(self) -> None:
+        """Share what the bets on harm hold as at the beginning, and have sizes learnt from the events to come alone.
+
+        What they hold together stays what it is. Before the next event, for a reason that is known by then.
+        """
+        held = self._wealth[kernels.HARM]
+        held[:] = np.exp(kernels.log_held(held, 0))
+        self._learnt[:] = self._sums[kernels.X], self._counts[kernels.EVENTS]
+
+    def follow(
+        self, steps: Structs, looks: Ints, number: int, most: Floats, due: int | None = None
+    ) -> tuple[EvidenceCourse, bool]:
+        """Take the steps of the pair `number` in, in their order: where a label is NaN, the pair becomes known (as
+        `foresee`), else its event is taken in (as `take`).
 
         Args:
-            looks: int64, ascending: after how many of these rows each is.
+            steps: records `pair_layout.PairStep`; as `take` would have them, which is not looked at again.
+            looks: int64, which of them are looks.
+            most: float64 [2], the largest logarithms for harm and for safety that there ever were; goes on.
+            due: before the first event that is taken in and happened then or later, bets are rebalanced.
 
-        Raises ValueError as `take` does, but for labels that are NaN.
+        Returns how all stood at the looks, and whether bets were rebalanced.
         """
-        self._check(candidate, champion)
-        if np.isinf(labels).any() or len(labels) != len(candidate):
-            raise ValueError("a label is not finite, or there are others than pairs")
-        rows = len(labels)
-        harm, safety = np.empty(rows + 1), np.empty(rows + 1)
-        harm[0], safety[0] = self.log_harm, self.log_safety
-        sums, counts = np.empty((len(looks), len(self._sums))), np.empty((len(looks), len(self._counts)), np.int64)
-        _follow(
-            frozen(candidate), frozen(champion), frozen(labels), self._rules,
-            self._wealth, self._scale, self._sums, self._counts, harm[1:], safety[1:], looks, sums, counts,
-        )  # fmt: skip  # the events and the question, the state, the answer
-        return EvidenceCourse(harm, safety, looks, sums, counts)
+        course, untraced = _course(len(looks)), (np.empty(0), np.empty(0))
+        row = self._follow(steps, number, most, _NOT_DUE if due is None else due, course, untraced)
+        whole = row == len(steps)
+        if not whole:
+            self.rebalance()
+            look = int(looks.searchsorted(row))
+            rest = EvidenceCourse(course.logs[look:], course.sums[look:], course.counts[look:])
+            self._follow(steps[row:], number, most, _NOT_DUE, rest, untraced)
+        return course, not whole
+
+    def _follow(
+        self, steps: Structs, number: int, most: Floats, due: int, course: EvidenceCourse, traces: tuple[Floats, Floats]
+    ) -> int:
+        """After how many of the steps it stopped."""
+        found: int = kernels.follow(
+            frozen(steps), number, due, self._rules,
+            self._wealth, self._scale, self._sums, self._counts, self._learnt, most,
+            course.logs, course.sums, course.counts, *traces,
+        )  # fmt: skip  # the steps, the question, the state, the answer
+        return found
+
+    def course(self, most: Floats) -> EvidenceCourse:
+        """How it stands now, as at one look; `most` as `follow` has it."""
+        logs = np.array([[self.log_harm, self.log_safety, *most.tolist()]])
+        return EvidenceCourse(logs, self._sums[np.newaxis].copy(), self._counts[np.newaxis].copy())
 
     @property
     def known(self) -> int:
         """Pairs that were foreseen."""
-        return int(self._counts[_KNOWN])
+        return int(self._counts[kernels.KNOWN])
 
     @property
     def log_harm(self) -> float:
         """The natural logarithm of the evidence for harm; 0 before any event."""
-        return float(_log(self._wealth[HARM], self._scale[HARM]))
+        return float(kernels.log_held(self._wealth[kernels.HARM], self._scale[kernels.HARM]))
 
     @property
     def log_safety(self) -> float:
         """The same for "not worse by more than the margin"."""
-        return float(_log(self._wealth[SAFETY], self._scale[SAFETY]))
+        return float(kernels.log_held(self._wealth[kernels.SAFETY], self._scale[kernels.SAFETY]))
 
     @property
     def moments(self) -> PairedMoments:
@@ -233,6 +257,7 @@ class PairedEvidence:
             "scale": self._scale.copy(),
             "sums": self._sums.copy(),
             "counts": self._counts.copy(),
+            "learnt": self._learnt.copy(),
         }
 
     @classmethod
@@ -244,6 +269,7 @@ class PairedEvidence:
         found._scale = np.array(columns["scale"], np.int64)
         found._sums = np.array(columns["sums"], np.float64)
         found._counts = np.array(columns["counts"], np.int64)
+        found._learnt = np.array(columns.get("learnt", (0.0, 0.0)), np.float64)  # states of before know of none
         return found
 
     def _check(self, *columns: Floats) -> None:
@@ -254,141 +280,3 @@ class PairedEvidence:
                 raise ValueError("a score or a label is not finite")
         if self.bound is None and any(np.any((scores < 0) | (scores > 1)) for scores in columns[:2]):
             raise ValueError("a chance is not in [0, 1]")
-
-
-@kernel
-def _ends(candidate: float, champion: float, rules: Floats) -> tuple[float, float]:
-    """The least and the most that x can be at a pair of scores, whatever the label."""
-    share, offset, bound = rules[0], rules[1], rules[2]
-    if bound == 0.0:
-        negative = candidate**2 - (1.0 + share) * champion**2 - offset
-        positive = (1.0 - candidate) ** 2 - (1.0 + share) * (1.0 - champion) ** 2 - offset
-        return min(negative, positive), max(negative, positive)
-    # Errors within the bound's root: scores g apart have squared errors that differ by g (2 root - g) at most.
-    root, apart = np.sqrt(bound), abs(candidate - champion)
-    most = bound if apart >= root else apart * (2.0 * root - apart)
-    return -most - share * bound - offset, most - offset
-
-
-@kernel
-def _expected(candidate: float, champion: float, rules: Floats, first: bool) -> float:
-    """The mean square of x that scores let expect; of values the largest one, at the first event alone."""
-    least, most = _ends(candidate, champion, rules)
-    if rules[2] != 0.0:
-        return max(least**2, most**2) if first else 0.0
-    negative = candidate**2 - (1.0 + rules[0]) * champion**2 - rules[1]
-    positive = (1.0 - candidate) ** 2 - (1.0 + rules[0]) * (1.0 - champion) ** 2 - rules[1]
-    chance = (candidate + champion) / 2.0
-    found: float = (1.0 - chance) * negative**2 + chance * positive**2
-    return found
-
-
-@kernel
-def _loss(score: float, label: float, bound: float) -> float:
-    if bound == 0.0:
-        return (score - (1.0 if label > 0.0 else 0.0)) ** 2
-    return min((score - label) ** 2, bound)
-
-
-@kernel
-def _furthest(candidate: float, champion: float, rules: Floats, sums: Floats) -> None:
-    least, most = _ends(candidate, champion, rules)
-    sums[_FURTHEST_HARM] = max(sums[_FURTHEST_HARM], -least)
-    sums[_FURTHEST_SAFETY] = max(sums[_FURTHEST_SAFETY], most)
-
-
-@kernel("~f8[::1] ~f8[::1] f8[::1] f8[::1] i8[::1]")
-def _foresee(candidate: Floats, champion: Floats, rules: Floats, sums: Floats, counts: Ints) -> None:
-    for event in range(len(candidate)):
-        _furthest(candidate[event], champion[event], rules, sums)
-    counts[_KNOWN] += len(candidate)
-
-
-@kernel("~f8[::1] ~f8[::1] ~f8[::1] f8[::1] f8[:,::1] i8[::1] f8[::1] i8[::1] f8[::1] f8[::1]")
-def _take(
-    candidate: Floats, champion: Floats, labels: Floats, rules: Floats,
-    wealth: Floats, scale: Ints, sums: Floats, counts: Ints, harm: Floats, safety: Floats,
-) -> None:  # fmt: skip  # the events and the question, the state, the answer
-    share, offset, bound = rules[0], rules[1], rules[2]
-    largest = 1.0 if bound == 0.0 else bound
-    for event in range(len(labels)):
-        if np.isnan(labels[event]):  # no label yet: see `follow`
-            _furthest(candidate[event], champion[event], rules, sums)
-            counts[_KNOWN] += 1
-            harm[event] = harm[event - 1] if event else _log(wealth[HARM], scale[HARM])
-            safety[event] = safety[event - 1] if event else _log(wealth[SAFETY], scale[SAFETY])
-            continue
-        before = counts[_EVENTS]
-        counts[_EVENTS] += 1
-        _furthest(candidate[event], champion[event], rules, sums)
-        met = max(counts[_KNOWN], counts[_EVENTS]) >= FEW
-        first = _loss(candidate[event], labels[event], bound)
-        second = _loss(champion[event], labels[event], bound)
-        x = first - (1.0 + share) * second - offset
-        square = max(sums[_EXPECTED], sums[_SQUARES]) / max(before, 1)
-        if square > 0.0:
-            mean = sums[_X] / counts[_EVENTS]
-            costs = sums[_FURTHEST_HARM] if met else (1.0 + share) * largest + offset
-            _bet(wealth[HARM], scale, HARM, x, mean, square, STAKED / max(costs, LEAST))
-            costs = sums[_FURTHEST_SAFETY] if met else largest - offset
-            _bet(wealth[SAFETY], scale, SAFETY, -x, -mean, square, STAKED / max(costs, LEAST))
-        sums[_EXPECTED] += _expected(candidate[event], champion[event], rules, before == 0)
-        sums[_X] += x
-        sums[_SQUARES] += x * x
-        sums[_CANDIDATE] += first
-        sums[_CHAMPION] += second
-        if bound != 0.0 and (first == bound or second == bound):
-            counts[_CLIPPED] += 1
-        harm[event] = _log(wealth[HARM], scale[HARM])
-        safety[event] = _log(wealth[SAFETY], scale[SAFETY])
-
-
-@kernel(
-    "~f8[::1] ~f8[::1] ~f8[::1] f8[::1] f8[:,::1] i8[::1] f8[::1] i8[::1] f8[::1] f8[::1] i8[::1] f8[:,::1] i8[:,::1]"
-)
-def _follow(
-    candidate: Floats, champion: Floats, labels: Floats, rules: Floats,
-    wealth: Floats, scale: Ints, sums: Floats, counts: Ints, harm: Floats, safety: Floats,
-    looks: Ints, sums_then: Floats, counts_then: Ints,
-) -> None:  # fmt: skip  # the events and the question, the state, the answer
-    low = 0
-    for look in range(len(looks) + 1):
-        high = looks[look] if look < len(looks) else len(labels)
-        if high > low:
-            _take(
-                candidate[low:high], champion[low:high], labels[low:high], rules,
-                wealth, scale, sums, counts, harm[low:high], safety[low:high],
-            )  # fmt: skip  # as above
-        if look < len(looks):
-            sums_then[look, :] = sums
-            counts_then[look, :] = counts
-        low = high
-
-
-@kernel
-def _bet(wealth: Floats, scale: Ints, side: int, x: float, mean: float, square: float, most: float) -> None:
-    """What each bet of a side holds after an event; `mean` and `square` are those before it, `most` the largest bet."""
-    root = np.sqrt(square)
-    total = 0.0
-    for at in range(len(SIZES)):
-        wealth[at] *= 1.0 + min(SIZES[at] / root, most) * x
-        total += wealth[at]
-    last = len(SIZES)
-    wealth[last] *= 1.0 + min(max(mean, 0.0) / square, most) * x
-    total += wealth[last]
-    if total > STEP or total < 1.0 / STEP:
-        by = 1.0 / STEP if total > STEP else STEP
-        scale[side] += 1 if total > STEP else -1
-        for at in range(len(wealth)):
-            wealth[at] *= by
-
-
-@kernel("f8[::1] i8")
-def _log(wealth: Floats, scale: int) -> float:
-    """The logarithm of what all bets of a side hold together."""
-    total = 0.0
-    for at in range(len(SIZES)):
-        total += wealth[at]
-    total = (1.0 - LEARNT) / len(SIZES) * total + LEARNT * wealth[len(SIZES)]
-    found: float = np.log(total) + scale * LOG_STEP
-    return found

@@ -20,6 +20,7 @@ from headrace.domain.control.release import (
     ReleaseWarned,
 )
 from headrace.domain.pipeline import units
+from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.release.fold import Fold, harm_needed, safety_needed
 from headrace.domain.release.inputs import Floats, PairedRows
 from headrace.domain.release.states import ModelRelease, Stage
@@ -121,12 +122,18 @@ def _hits(fold: Fold, release: ModelRelease, trace: _Trace) -> dict[str, Rows]:
         return {HARMED: harm, SETTLED: trace.times >= release.since + rules.matures_after + rules.guard}
     if release.stage is Stage.INCONCLUSIVE:
         return {HARMED: harm}
-    least = rules.each if release.share else max(rules.each, rules.shadow)
+    # Of a share so much has to mature: evidence of what came before it alone lets nobody go on.
+    least = _share_lasts(rules) if release.share else max(rules.each, rules.shadow)
     return {
         HARMED: harm,
         ADVANCED: safe & (trace.times >= release.since + least),
         DUE: ~safe & (trace.times >= release.began + rules.deadline),
     }
+
+
+def _share_lasts(rules: Release) -> int:
+    """How much stream time a share takes, milliseconds: `each` of what it answered is mature then."""
+    return rules.matures_after + rules.each if rules.each else 0
 
 
 def _act(fold: Fold, release: ModelRelease, rule: str) -> None:

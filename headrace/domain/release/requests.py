@@ -31,6 +31,7 @@ KIND: Mapping[Asked, str] = {
     "approve": ApprovalGiven.type, "deny": ApprovalDenied.type, "promote": PromotionAsked.type,
     "rollback": RollbackAsked.type, "hold": HoldAsked.type, "lift": HoldAsked.type,
 }  # fmt: skip  # a row of words
+BREAKER = "breaker"
 AGAIN = "it is over: a model comes again when its package is registered anew, as another release"
 
 
@@ -54,6 +55,15 @@ def pass_gates(fold: Fold, release: ModelRelease, why: str) -> None:
     if fold.rules.approvals:
         ask_for_approvals(fold, passed, why)
     take_turn(fold)
+
+
+def put_out(fold: Fold, release: ModelRelease, why: str) -> None:
+    """It broke: roll it back, or reject it where it has not started."""
+    if release.active:
+        roll_back(fold, release, BREAKER, why)
+    else:
+        fold.move(release, Stage.REJECTED, ReleaseRejected, BREAKER, why)
+        take_turn(fold)
 
 
 def ask_for_approvals(fold: Fold, release: ModelRelease, why: str) -> None:
@@ -162,6 +172,9 @@ def _lift(fold: Fold, release: ModelRelease, told: PersonRequest) -> str:
     free = replace(release, held="", warned=())
     fold.state = fold.state.with_release(free)
     fold.say(ReleaseHeld, free, "person", f"machines may move it again: {told.reason}", held=0)
+    if free.broken:
+        put_out(fold, free, free.broken)
+        return ""
     if free.active:
         review(fold)
     take_turn(fold)

@@ -80,6 +80,8 @@ class ModelRelease:
         held: who stopped the machines; empty: nobody.
         queued: why it waits for its turn, as last said.
         warned: kinds of decisions that a hold kept from being made, as said.
+        broken: what it broke at while somebody held it; empty: nothing.
+        plan: version of the plan from which on it is there: as it came, then as it started. 0: before any.
         alpha: of the year's false roll-backs; what it was given when it started.
         margin_share, margin_offset: what it was given then.
         champion: what answered when it started; None before.
@@ -101,6 +103,8 @@ class ModelRelease:
     held: str = ""
     queued: str = ""
     warned: tuple[str, ...] = ()
+    broken: str = ""
+    plan: int = 0
     alpha: float = 0.0
     margin_share: float = 0.0
     margin_offset: float = 0.0

@@ -70,7 +70,11 @@ def start(fold: Fold, release: ModelRelease, alpha: float, why: str = "") -> Mod
     )  # fmt: skip  # what holds for it until it ends
     why = why or f"scored in the dark beside {champion.title}; alpha {alpha:.3g} of a year's {_of(rules)}"
     fold.state = fold.state.with_release(begun)
-    return fold.move(begun, Stage.SHADOW, ReleaseStarted, "turn", why, fields=told)
+    moved = fold.move(begun, Stage.SHADOW, ReleaseStarted, "turn", why, fields=told)
+    assert fold.state.plan is not None
+    started = replace(moved, plan=fold.state.plan.version)
+    fold.state = fold.state.with_release(started)
+    return started
 
 
 def obstacle(state: ReleaseState) -> str:

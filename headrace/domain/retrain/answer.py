@@ -22,6 +22,7 @@ def answer(
     pipeline: str,
     now: int,
     order: Callable[[str], str],
+    wall: int = 0,
 ) -> ControlEvent:
     """What a trigger of `history` is answered.
 
@@ -30,14 +31,16 @@ def answer(
         history: all that is on the topic.
         trigger: one without an answer.
         pipeline: name of it.
-        now: milliseconds since the epoch; where the topic has a later time, that one counts.
+        now: by the clock of the rules, milliseconds since the epoch; where the topic has a later time, that one counts.
         order: of a training, by its identity, what its job is told.
+        wall: the wall clock's time, where rules go by that of events; else it does not matter.
     """
     now = max(now, history.newest)
+    at = now if history.by_events else None
     found = refusal(policy, history, trigger, now)
     if found is not None:
         said: RetrainIgnored | RetrainStarted = RetrainIgnored(
-            trigger.event_id, trigger.source, found.rule, found.because, found.until
+            trigger.event_id, trigger.source, found.rule, found.because, found.until, at
         )
     else:
         run = run_of(trigger.event_id)
@@ -49,8 +52,10 @@ def answer(
             history.chain(trigger),
             history.used(now) + 1,
             policy.per_month,
+            at,
         )
-    return ControlEvent(answer_id(trigger.event_id), pipeline, now, ACTOR, said, trigger.event_id)
+    time = wall if history.by_events else now
+    return ControlEvent(answer_id(trigger.event_id), pipeline, time, ACTOR, said, trigger.event_id)
 
 
 def answer_id(trigger: str) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from headrace.domain.control.drift import DriftFinding, DriftHarmed, DriftOpened
 from headrace.domain.control.events import ControlEvent
+from headrace.domain.control.kpi import KpiBreached
 from headrace.domain.control.retrain import RetrainAsked
 
-PERSON = "person"
-FINDINGS = ("drift", "harm")
+PERSON, SCORECARD, HARM = "person", "scorecard", "harm"
+FINDINGS = ("drift", HARM, SCORECARD)
 """Sources that tell something of a model."""
+ANSWERING = ("champion", "canary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,13 @@ class Trigger:
 
     Attributes:
         event_id: of the event.
-        source: `drift`, `harm`, `schedule`, `volume` or `person`.
+        source: `drift`, `harm`, `scorecard`, `schedule`, `volume` or `person`.
         time: of the event, milliseconds since the epoch.
         model: of a finding, `name@version` that it is about.
         stream: of a finding, the logical topic whose rows tell of it.
         incident: of a finding, the incident.
         since: of a finding, event time from which on things are other than they were, milliseconds; None: unknown.
-        reason: of a request, why.
+        reason: of a request, why; of a rule that is breached, which, and its figure.
         person: of what a person asks, who.
     """
 
@@ -45,11 +47,16 @@ def trigger_of(event: ControlEvent) -> Trigger | None:
     finding = event.finding
     if isinstance(finding, RetrainAsked):
         person = event.actor if finding.source == PERSON else ""
-        return Trigger(event.event_id, finding.source, event.time, reason=finding.reason, person=person)
+        about = finding.model, finding.stream, finding.incident, finding.since
+        return Trigger(event.event_id, finding.source, event.time, *about, reason=finding.reason, person=person)
     if isinstance(finding, DriftOpened):
         return _finding("drift", event, finding)
     if isinstance(finding, DriftHarmed):
-        return _finding("harm", event, finding)
+        return _finding(HARM, event, finding)
+    if isinstance(finding, KpiBreached) and finding.retrain:
+        stream = "predictions" if finding.arm in ANSWERING else "shadow-predictions"
+        reason = f"{finding.rule}: {finding.figure} is {finding.value}"
+        return Trigger(event.event_id, SCORECARD, event.time, finding.model, stream, "", finding.since, reason)
     return None
 
 

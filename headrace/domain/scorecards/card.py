@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from headrace.domain.models.answer_interval import AnswerInterval
 from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality import calibration, decisions, estimation, fairness, ranking, score_table
@@ -32,6 +33,7 @@ SHIFTED = "shifted_"
 SHIFTED_FARED = "shifted_error_"
 RESTS_ON = "effective_rows"
 GAP = "gap_"
+COVERED = "interval_coverage"
 UNMATCHED = "unmatched_corrections"
 WITHHELD = "more outcomes were corrected than there are: those first told are on the topic no more, or never were"
 _BINARY = (
@@ -117,12 +119,14 @@ def card(
     reference: Reference = NO_REFERENCE,
     estimated: bool = True,
     shifted: ShiftFigures | NoShift | None = None,
+    interval: AnswerInterval | NoShift | None = None,
 ) -> Card:
     """The card of one group. Figures on outcomes are given only when the window is mature.
 
     Args:
         estimated: whether to estimate them as well once they are known, to tell how estimates fare.
         shifted: estimates under shifted inputs, or why there are none; None: nobody is to be told of them.
+        interval: how far the model says that a quantity may be off, or why nobody knows; None: it does not say.
     """
     tally = settled(tally)
     complete = mature(tally)
@@ -134,7 +138,10 @@ def card(
     guessed = dict(_estimated(tally, pipeline, reference)) if guessing else {}
     weighed = dict(_shifted(shifted)) if guessing and shifted is not None else {}
     if complete:
-        known = [*(_classified(tally, pipeline, reference) if probability else _measured(tally)), *_labels(tally)]
+        known = [
+            *(_classified(tally, pipeline, reference) if probability else _measured(tally, interval)),
+            *_labels(tally),
+        ]
         realised = {figure.name: figure for figure in known}
         for prefix, told in ((FARED, guessed), (SHIFTED_FARED, weighed)):
             figures += [_fared(figure, realised, prefix) for figure in told.values() if figure.name in realised]
@@ -249,13 +256,21 @@ def _of_confusion(name: str, matrix: Confusion) -> Figure:
     return Figure(name, value, "outcomes")
 
 
-def _measured(tally: Tally) -> Iterator[Figure]:
+def _measured(tally: Tally, interval: AnswerInterval | NoShift | None) -> Iterator[Figure]:
     errors = tally.errors
     yield Figure("bias", errors.bias, "outcomes")
     yield Figure("mean_absolute_error", errors.mean_absolute, "outcomes")
     yield Figure("median_absolute_error", errors.median_absolute, "outcomes")
     yield Figure("root_mean_square_error", errors.root_mean_square, "outcomes")
     yield Figure("r2", errors.r2, "outcomes")
+    if isinstance(interval, NoShift):
+        yield Figure(COVERED, None, "outcomes", note=interval.reason)
+    elif interval is not None and errors.rows > 0:
+        held = errors.sizes.up_to(interval.half_width)
+        between = wilson(held, errors.rows)
+        low, high = (None, None) if between is None else (between.low, between.high)
+        note = f"meant to hold {interval.coverage:.0%}"
+        yield Figure(COVERED, held / errors.rows, "outcomes", low, high, note)
 
 
 # ---- estimates ---------------------------------------------------------------------------------------------------

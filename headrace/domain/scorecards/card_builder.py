@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
+from headrace.domain.models.answer_interval import AnswerInterval
 from headrace.domain.pipeline.segments import WHOLE
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.quality.row_sample import RowSample
@@ -23,8 +24,13 @@ UNPACKED = REFERENCES + 1
 GOES_ON = NoShift("the window goes on: they are made once a later one has begun, or every prediction has its outcome")
 TO_COME = NoShift("they are being made: the next record of this card has them")
 Rows = Callable[[Identity], RowSample | NoShift]
+Intervals = Callable[[Identity], AnswerInterval | NoShift | None]
 Made = tuple[Identity, int, dict[Group, Card]]
 """Model and arm, window, its cards by group."""
+
+
+def no_interval(_: Identity) -> None:
+    """Nobody says how far models may be off."""
 
 
 class Maker:
@@ -37,12 +43,14 @@ class Maker:
         pipeline: its segments and value matrix.
         cap: most distinct scores of a tally.
         rows: labelled rows of a model that it was not fitted on; raises Transient while they cannot be had.
+        intervals: how far a model of quantities may be off, as it says; asked of such pipelines alone.
     """
 
-    def __init__(self, pipeline: Pipeline, cap: int, rows: Rows) -> None:
+    def __init__(self, pipeline: Pipeline, cap: int, rows: Rows, intervals: Intervals = no_interval) -> None:
         self._pipeline = pipeline
         self._cap = cap
         self._rows = rows
+        self._intervals = intervals
         self._kind = GroupedTallies(cap, max(pipeline.scorecards.precision_at))
         self._unpacked: deque[ModelWindow] = deque()
 
@@ -65,7 +73,7 @@ class Maker:
                 if WHOLE in tallies:
                     shifted = self._shifted(rows, window, tallies[WHOLE])
                     window.owed = shifted is TO_COME
-                    yield who, start, self._made(windows, start, tallies, shifted)
+                    yield who, start, self._made(who, windows, start, tallies, shifted)
         self._forget()
 
     def owed(self, aggregate: ModelAggregate) -> Iterator[Made]:
@@ -83,7 +91,7 @@ class Maker:
                     shifted = shift_figures(tallies[WHOLE], rows, self._pipeline.value)
                     window.memo = shifted.dump(made_of(tallies[WHOLE], self._pipeline.value))
                 window.owed = False
-                yield who, start, self._made(windows, start, tallies, shifted)
+                yield who, start, self._made(who, windows, start, tallies, shifted)
         self._forget()
 
     def _of(self, who: Identity) -> RowSample | NoShift | None:
@@ -112,18 +120,20 @@ class Maker:
 
     def _made(
         self,
+        who: Identity,
         windows: Mapping[int, ModelWindow],
         start: int,
         tallies: Mapping[Group, Tally],
         shifted: ShiftFigures | NoShift | None,
     ) -> dict[Group, Card]:
         before = self._before(windows, start)
+        interval = self._intervals(who) if self._pipeline.model.output == "value" else None
         made = {}
         for group, tally in tallies.items():
             earlier = [each[group] for each in before if group in each]
             reference = referred(earlier, self._cap) if earlier else NO_REFERENCE
             whole = group == WHOLE
-            made[group] = card(tally, self._pipeline, reference, whole, shifted if whole else None)
+            made[group] = card(tally, self._pipeline, reference, whole, shifted if whole else None, interval)
         for segment in self._pipeline.segments:
             made[segment, ""] = Card(made[WHOLE].tally, made[WHOLE].mature, gaps(made, segment, self._pipeline))
         return made

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.domain.drift.reference_profile import ColumnProfile
+from headrace.domain.models.answer_interval import AnswerInterval
 from headrace.domain.models.held_out import keys_of, places_of
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import SAMPLE, ModelPackage
@@ -17,8 +18,9 @@ from headrace.domain.models.store import ModelStore
 from headrace.domain.quality.row_sample import UNLABELLED, RowSample, merged, nothing, sampled
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import SAMPLED
-from headrace.errors import ContractError
+from headrace.errors import ContractError, Transient
 
+AWAY = "the model store does not answer"
 NO_PACKAGE = "the model store has no sound package of the model"
 NO_ROWS = f"the model's package has no {SAMPLE}, the rows held out in training"
 _KEPT = 8
@@ -95,6 +97,7 @@ class PackagedRows:
     def __init__(self, store: ModelStore) -> None:
         self._store = store
         self._rows: dict[str, RowSample | NoShift] = {}
+        self._intervals: dict[str, AnswerInterval | None] = {}
 
     def rows(self, who: Identity) -> RowSample | NoShift:
         """Labelled rows that a model was not fitted on. Raises Transient while its package cannot be had."""
@@ -118,6 +121,21 @@ class PackagedRows:
             return FeatureBins(found, schema)
         except ContractError as fault:
             return NoShift(str(fault))
+
+    def interval(self, who: Identity) -> AnswerInterval | NoShift | None:
+        """How far a model of quantities says that it may be off; None where it does not say, or has no package.
+
+        What is not to be had now is said so.
+        """
+        if who.digest not in self._intervals:
+            try:
+                found = self._read(who)
+            except Transient:
+                return NoShift(AWAY)
+            if len(self._intervals) >= _KEPT:
+                del self._intervals[next(iter(self._intervals))]
+            self._intervals[who.digest] = None if isinstance(found, NoShift) else found.manifest.interval
+        return self._intervals[who.digest]
 
     def _read(self, who: Identity) -> ModelPackage | NoShift:
         try:

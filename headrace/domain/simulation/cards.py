@@ -5,6 +5,9 @@ fraud are laid over the payments: (1) any amount above 220; (2) every day two te
 their payments being fraudulent; (3) every day three customers' cards are copied for 14 days, a third of their payments
 being fraudulent and five times as high.
 
+The process may shift on a day: from its midnight on it is no longer large amounts that are frauds (1), but small ones
+(4), by which somebody tries out whether a card works. Payments lie as before; something else is true of them.
+
 References:
     Y.-A. Le Borgne, W. Siblini, B. Lebichot, G. Bontempi: Reproducible Machine Learning for Credit Card Fraud Detection
     - Practical Handbook, Université Libre de Bruxelles, 2022, chapter 3.2, "Transaction data simulator". Written from
@@ -26,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 SIDE = 100.0
 DAY = 86_400  # seconds
 LARGE_AMOUNT = 220.0
+SMALL_AMOUNT = 4.0
+"""Below it, payments after the shift are tries. The Handbook knows no shift; the number is ours."""
 TERMINALS_A_DAY, TERMINAL_DAYS = 2, 28
 CUSTOMERS_A_DAY, CUSTOMER_DAYS = 3, 14
 COPIED_SHARE, COPIED_FACTOR = 3, 5.0
@@ -99,6 +104,7 @@ def generate(
     start: int = 1_522_540_800_000,
     radius: float = 5.0,
     seed: int = 0,
+    shift_day: int | None = None,
 ) -> pa.Table:
     """Transactions in time order; the same arguments give the same table.
 
@@ -109,6 +115,8 @@ def generate(
         start: midnight of the first day, milliseconds since the epoch; 2018-04-01 unless told otherwise.
         radius: how far a customer goes.
         seed: of the random numbers.
+        shift_day: from which day on, the first being 0, other payments are frauds; None: the process stays as it is.
+            All but the labels is the same with and without.
 
     Returns:
         Columns as in `SCHEMA`; times are whole seconds, amounts have two decimals, ids count from 0 in time order.
@@ -119,7 +127,9 @@ def generate(
     customer, second, terminal, amount = _payments(people, reach, days, rng)
     day = second // DAY
     scenario = np.zeros(len(day), np.int8)
-    scenario[amount > LARGE_AMOUNT] = 1
+    shifted = np.zeros(len(day), np.bool_) if shift_day is None else day >= shift_day
+    scenario[(amount > LARGE_AMOUNT) & ~shifted] = 1
+    scenario[(amount < SMALL_AMOUNT) & shifted] = 4
     _, compromised = _victims(terminal, day, terminals, days, TERMINALS_A_DAY, TERMINAL_DAYS, rng)
     scenario[compromised] = 2
     drawn, copied = _victims(customer, day, customers, days, CUSTOMERS_A_DAY, CUSTOMER_DAYS, rng)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.simulation import cards, generic
+from headrace.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class World:
         days: how long it lasts.
         start: first midnight, milliseconds since the epoch.
         seed: of the random numbers; the same world gives the same events.
+        shift_day: from which day on, the first being 0, something else is true of the events; None: never.
     """
 
     entities: int = 5_000
@@ -30,6 +32,7 @@ class World:
     days: int = 30
     start: int = 1_522_540_800_000
     seed: int = 0
+    shift_day: int | None = None
 
 
 class Simulator(Protocol):
@@ -40,10 +43,17 @@ class Simulator(Protocol):
 
 
 def _cards(pipeline: Pipeline, world: World) -> pa.Table:
-    return cards.generate(world.entities, world.others, world.days, world.start, seed=world.seed)
+    return cards.generate(
+        world.entities, world.others, world.days, world.start, seed=world.seed, shift_day=world.shift_day
+    )
 
 
 def _generic(pipeline: Pipeline, world: World) -> pa.Table:
+    if world.shift_day is not None:
+        raise ConfigurationError(
+            f"a shift of the process is made up for {', '.join(SIMULATORS)} alone, and {pipeline.name} has events of "
+            f"schema {pipeline.events.schema}: leave the day out, or write a simulator"
+        )
     return generic.generate(pipeline, world.entities, world.days, world.start, world.seed)
 
 

@@ -16,7 +16,7 @@ from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Pipeline, expand
 from headrace.domain.training.card_figures import rule_of
 from headrace.domain.training.dataset import assemble, newest
-from headrace.domain.training.model_build import Recipe, train
+from headrace.domain.training.model_build import Recipe, Tuning, train
 
 
 def train_offline(
@@ -55,6 +55,7 @@ def build_offline(
     revision: str | None = None,
     offsets: Mapping[str, Mapping[int, tuple[int, int]]] | None = None,
     bounds: tuple[int | None, int | None] = (None, None),
+    tuning: Tuning | None = None,
     progress: Callable[[int], None] = lambda trees: None,
 ) -> ModelPackage:
     """The package of the pipeline's model, trained on tables; nothing is stored.
@@ -64,7 +65,7 @@ def build_offline(
         features: columns of the features topic; a repeated event counts once.
         labels: `event_id`, `value`, `label_time`, as on the labels topic.
         version: of the package.
-        trainer, parameters, trees, seed, holdout, revision, offsets, progress: see `Recipe` and `train`.
+        trainer, parameters, trees, seed, holdout, revision, offsets, tuning, progress: see `Recipe` and `train`.
         as_of: milliseconds; only labels known by then count. None is the newest moment in the data.
         bounds: event times [start, stop) that the features were chosen by, for the model card.
 
@@ -73,7 +74,9 @@ def build_offline(
         ContractError: an input is missing, or the converted model differs from the trained one.
     """
     moment = newest(features, labels) if as_of is None else as_of
-    data = assemble(features, labels, expand(pipeline), pipeline.labels, moment, Segments(pipeline))
+    categories, quantities = pipeline.model.categories, pipeline.model.output == "value"
+    inputs, segments = expand(pipeline), Segments(pipeline)
+    data = assemble(features, labels, inputs, pipeline.labels, moment, segments, categories, quantities)
     window = CardWindow(start=bounds[0], stop=bounds[1], as_of=moment, labels=rule_of(pipeline))
     order: dict[str, Any] = {
         "parameters": dict(parameters or {}),
@@ -96,6 +99,9 @@ def build_offline(
         revision=revision,
         offsets=offsets or {},
         clock=pipeline.clock_features,
+        categories=categories,
+        coverage=pipeline.model.interval,
         card=ModelCard(window=window, order=order),
+        tuning=tuning,
     )
     return train(data, recipe, progress)

@@ -62,17 +62,22 @@ def rule_of(pipeline: Pipeline) -> dict[str, Any]:
 def judged(rows: Dataset, scores: Floats) -> dict[str, float]:
     """Metrics of answers, without counts: `evaluate` and the mean squared error of chances (Brier's score)."""
     found = {name: value for name, value in evaluate(rows.labels, scores).items() if name not in ("rows", "positives")}
-    return {"brier": brier(rows.labels, scores), **found}
+    return {decisive(rows): brier(rows.labels, scores), **found}
+
+
+def decisive(rows: Dataset) -> str:
+    """What the mean squared difference of answers and labels is called, which decides between models."""
+    return "mean_squared_error" if rows.quantities else "brier"
 
 
 def _groups(rows: Dataset, scores: Floats) -> Iterator[CardGroup]:
     for (segment, group), members in sorted(rows.groups.items()):
-        count, positives = int(members.sum()), int(rows.labels[members].sum())
-        if not 0 < positives < count:
+        inside = Dataset(rows.inputs, rows.matrix[:0], rows.labels[members], rows.times[members])
+        count, positives = int(members.sum()), inside.positives
+        if not count or (not rows.quantities and not 0 < positives < count):
             why = "no rows were held out" if not count else "all rows held out are of one class"
             yield CardGroup(segment=segment, group=group, rows=count, positives=positives, why=why)
             continue
-        inside = Dataset(rows.inputs, rows.matrix[:0], rows.labels[members], rows.times[members])
         metrics = judged(inside, scores[members])
         yield CardGroup(segment=segment, group=group, rows=count, positives=positives, metrics=metrics)
 
@@ -99,9 +104,11 @@ def _limits(card: ModelCard, fitted: Dataset, held_out: Dataset | None) -> Itera
     if held_out is None:
         yield "No rows were held out: how well it does is not known."
     few = [
-        f"{figures.segment} {figures.group} ({figures.rows:,} rows, {figures.positives:,} positive)"
+        f"{figures.segment} {figures.group} ({figures.rows:,} rows"
+        + (")" if fitted.quantities else f", {figures.positives:,} positive)")
         for figures in card.groups
-        if figures.rows < FEW_ROWS or min(figures.positives, figures.rows - figures.positives) < FEW_POSITIVES
+        if figures.rows < FEW_ROWS
+        or (not fitted.quantities and min(figures.positives, figures.rows - figures.positives) < FEW_POSITIVES)
     ]
     if few:
         yield f"Few rows were held out in {_some(few)}: figures of these say little."

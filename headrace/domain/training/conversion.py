@@ -11,35 +11,53 @@ where it is made infinite again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
-from headrace.domain.training.graphs import Tree, forest, round_down
+from headrace.domain.training.categories.lookup import with_tables
+from headrace.domain.training.categories.sets import BETWEEN, CategorySets
+from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest, round_down
 from headrace.errors import ContractError
 
 ZERO = float(np.float32(1e-35))
 WRITTEN_FOR_INFINITY = 1e300
+QUANTITIES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
+"""Objectives whose sums of leaves are the answers; those of counts (poisson, gamma, tweedie) take an exponential."""
+NO_CATEGORIES: Mapping[int, int] = {}
 
 
-def convert(booster: lgb.Booster) -> bytes:
-    """An ONNX graph: `features` float32 [n, inputs] -> `probability` float32 [n, 1].
+def convert(booster: lgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES) -> bytes:
+    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1].
+
+    Args:
+        categories: of columns that the booster splits by sets of categories, how many numbers there are.
 
     Raises:
-        ContractError: the booster is not a binary classifier, has categorical splits, or leaves that are lines.
+        ContractError: the booster is neither a binary classifier nor tells quantities as they are, has categorical
+            splits of other columns, or leaves that are lines.
     """
     dump = booster.dump_model()
     objective = dump["objective"].split()
-    if objective[0] != "binary" or "sigmoid:1" not in objective:
-        raise ContractError(f"objective {dump['objective']!r} cannot be converted; train with objective 'binary'")
-    trees = [_tree(tree["tree_structure"]) for tree in dump["tree_info"]]
+    quantity = objective[0] in QUANTITIES and "sqrt" not in objective
+    if not quantity and (objective[0] != "binary" or "sigmoid:1" not in objective):
+        raise ContractError(
+            f"objective {dump['objective']!r} cannot be converted; train with objective 'binary', or of quantities "
+            f"with one of {', '.join(QUANTITIES)}"
+        )
+    width = int(dump["max_feature_idx"]) + 1
+    sets = CategorySets(width, categories)
+    trees, tables = sets.settled([_tree(tree["tree_structure"], sets, categories) for tree in dump["tree_info"]])
     # Random forests of LightGBM answer the mean of their trees, boosted ones the sum.
     if dump["average_output"]:
         raise ContractError("boosting 'rf' cannot be converted; train with 'gbdt', or take the trainer random_forest")
     # With zero_as_missing there are no splits of which only NaN is missing; a zero goes where the others send it.
     zero = ZERO if any(_has_zeros(tree["tree_structure"]) for tree in dump["tree_info"]) else None
-    return forest(trees, dump["max_feature_idx"] + 1, sigmoid=True, zero=zero)
+    output = QUANTITY if quantity else OUTPUT
+    graph = forest(trees, sets.width, sigmoid=not quantity, zero=zero, output=output)
+    return with_tables(graph, width, tables, range(width)) if tables else graph
 
 
 def _has_zeros(root: dict[str, Any]) -> bool:
@@ -61,7 +79,7 @@ def _as_compared(threshold: float) -> float:
     return ZERO if threshold >= 0 else float(np.nextafter(np.float32(-ZERO), np.float32(-np.inf)))
 
 
-def _tree(root: dict[str, Any]) -> Tree:
+def _tree(root: dict[str, Any], sets: CategorySets, categories: Mapping[int, int]) -> Tree:
     nodes: list[tuple[int, float, bool, float]] = []
     sides: list[list[int]] = []
     pending: list[tuple[dict[str, Any], int | None, int]] = [(root, None, 0)]
@@ -76,11 +94,17 @@ def _tree(root: dict[str, Any]) -> Tree:
         if "split_feature" not in node:
             nodes.append((0, 0.0, False, float(node["leaf_value"])))
             continue
-        if node["decision_type"] != "<=":
-            raise ContractError("categorical splits cannot be converted; train without them")
-        threshold = _as_compared(float(node["threshold"]))
-        left = threshold >= 0 if node["missing_type"] == "None" else node["default_left"]
-        nodes.append((node["split_feature"], threshold, left, 0.0))
+        if node["decision_type"] == "<=":
+            threshold = _as_compared(float(node["threshold"]))
+            left = threshold >= 0 if node["missing_type"] == "None" else node["default_left"]
+            nodes.append((node["split_feature"], threshold, left, 0.0))
+        elif node["split_feature"] in categories:
+            numbers = [int(number) for number in node["threshold"].split("||")]
+            nodes.append((sets.column(node["split_feature"], numbers, left=True), BETWEEN, False, 0.0))
+        else:
+            raise ContractError(
+                "categorical splits cannot be converted; say which inputs are categories, or train without them"
+            )
         pending += [(node["right_child"], place, 1), (node["left_child"], place, 0)]
     feature, threshold_of, missing, value = (np.array(column) for column in zip(*nodes, strict=True))
     left_of, right_of = np.array(sides, np.int64).T

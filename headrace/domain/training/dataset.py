@@ -12,14 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.domain.models.matrix import FeatureMatrix
+from headrace.domain.models.categories import kind_fault, levels_of
+from headrace.domain.models.matrix import EVENT, FeatureMatrix
 from headrace.domain.models.package import Input
+from headrace.domain.pipeline.categories.spec import Category
 from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Labels, Pipeline
 from headrace.domain.pipeline.truth import truths
 from headrace.errors import ConfigurationError
 
 kernels: Any = pc  # its stubs know too few of the overloads
+NO_CATEGORIES: Mapping[str, Category] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,36 @@ class Dataset:
     Attributes:
         inputs: names of the columns of the matrix.
         matrix: float32 [n, inputs], column-major, NaN for missing; 32 bits because that is what the model will be fed.
-        labels: int8 [n], 0 or 1.
+        labels: int8 [n], 0 or 1; float64 [n] of quantities.
         times: int64 [n], event times in milliseconds, ascending.
         groups: (segment, group) -> bool [n], the rows of each group of the pipeline's segments that there are any of.
         weights: float64 [n], what each row counts in a fit; None: all the same.
+        declared: of inputs that are categories, by name, which number stands for which.
+        categories: of columns whose numbers a library may split by sets of, their places and how many numbers there
+            are; given to trainers that take `NATIVE`.
     """
 
     inputs: tuple[str, ...]
     matrix: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.int8] | npt.NDArray[np.float64]
     times: npt.NDArray[np.int64]
     groups: Mapping[tuple[str, str], npt.NDArray[np.bool_]] = field(default_factory=dict)
     weights: npt.NDArray[np.float64] | None = None
+    declared: Mapping[str, Input] = field(default_factory=dict)
+    categories: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def quantities(self) -> bool:
+        """Whether labels are quantities, and not classes."""
+        return bool(self.labels.dtype.kind == "f")
+
+    @property
+    def positives(self) -> int:
+        """Rows of the positive class; 0 of quantities."""
+        return 0 if self.quantities else int(self.labels.sum())
 
     def part(self, rows: slice) -> Dataset:
         """A range of rows, without copying."""
@@ -54,6 +72,8 @@ class Dataset:
             self.times[rows],
             {group: members[rows] for group, members in self.groups.items()},
             None if self.weights is None else self.weights[rows],
+            self.declared,
+            self.categories,
         )
 
 
@@ -135,6 +155,8 @@ def assemble(
     rule: Labels | None,
     as_of: int,
     segments: Segments | None = None,
+    categories: Mapping[str, Category] = NO_CATEGORIES,
+    quantities: bool = False,
 ) -> Dataset:
     """Labelled rows of a features table, by time and event id, each event once; without a known label it is left out.
 
@@ -142,7 +164,9 @@ def assemble(
         ContractError: an input is no column of the features.
         ConfigurationError: labels are no classes, or of one class only.
     """
-    return labelled_rows(features, truth(features, labels, rule, as_of), inputs, as_of, segments)
+    return labelled_rows(
+        features, truth(features, labels, rule, as_of), inputs, as_of, segments, categories, quantities
+    )
 
 
 def labelled_rows(
@@ -151,17 +175,25 @@ def labelled_rows(
     inputs: Sequence[str],
     as_of: int,
     segments: Segments | None = None,
+    categories: Mapping[str, Category] = NO_CATEGORIES,
+    quantities: bool = False,
 ) -> Dataset:
     """See `assemble`; `value`: float64 [events], the label of each, NaN where it is not known at `as_of`."""
-    columns = FeatureMatrix.resolve([Input(name=name) for name in inputs], events.schema, "the model to be trained")
     order = _order(events)
     order = order[~np.isnan(value[order])]
     found = value[order]
-    if not np.isin(found, (0, 1)).all():
-        raise ConfigurationError("labels other than 0 and 1; only classes can be trained on")
-    if len(np.unique(found)) < 2:
+    declared = {name: _declared(name, each, events.take(pa.array(order))) for name, each in categories.items()}
+    read = [declared.get(name, Input(name=name)) for name in inputs]
+    columns = FeatureMatrix.resolve(read, events.schema, "the model to be trained")
+    if not quantities and not np.isin(found, (0, 1)).all():
         raise ConfigurationError(
-            f"{len(found)} of {len(events)} events have a label known by {_date(as_of)}, all of one class; take a "
+            "labels other than 0 and 1: only classes can be trained on; say in the pipeline file which is the positive "
+            "class (labels: {positive: 2}), or that the model tells a quantity (model: {output: value})"
+        )
+    if len(np.unique(found)) < 2:
+        same = "the same" if quantities else "of one class"
+        raise ConfigurationError(
+            f"{len(found)} of {len(events)} events have a label known by {_date(as_of)}, all {same}; take a "
             "longer time, or a later one to know labels by"
         )
     matrix = np.asfortranarray(columns.of(events)[order], dtype=np.float32)
@@ -171,7 +203,21 @@ def labelled_rows(
         for group, members in (() if segments is None else segments.groups(batch))
         if group != WHOLE and members is not None
     }
-    return Dataset(tuple(inputs), matrix, found.astype(np.int8), milliseconds(events["event_time"])[order], groups)
+    times = milliseconds(events["event_time"])[order]
+    told = found if quantities else found.astype(np.int8)
+    return Dataset(tuple(inputs), matrix, told, times, groups, declared=declared)
+
+
+def _declared(name: str, category: Category, events: pa.Table) -> Input:
+    """An input that is a category, with those that rows have."""
+    if category.encoding == "hash":
+        return Input(name=name, buckets=category.buckets)
+    struct, _, of = name.rpartition(".")
+    struct = struct or EVENT
+    # What is not there, or no category, is refused with the other inputs.
+    known = struct in events.column_names and events.schema.field(struct).type.get_field_index(of) >= 0
+    values = kernels.struct_field(events[struct], of) if known else pa.array([], pa.string())
+    return Input(name=name, levels=levels_of(values, category.most) if kind_fault(values.type) is None else ())
 
 
 def _order(features: pa.Table) -> npt.NDArray[np.int64]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from headrace.domain.quality.regression import measured
+
 Scores = npt.NDArray[np.floating]
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[np.integer] | npt.NDArray[np.float64]
 
 
 def evaluate(labels: Labels, scores: Scores) -> dict[str, float]:
     """`auc_roc`, `average_precision`, `log_loss`, of how many rows and positives; labels of one class give no metrics.
 
+    Of labels that are quantities (float): `root_mean_square_error`, `mean_absolute_error`, `r2`, and how many rows.
+
     >>> evaluate(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))["auc_roc"]
     0.75
     """
+    if labels.dtype.kind == "f":
+        return {"rows": float(len(labels)), **errors(labels, scores)}
     positives = int(labels.sum())
     found = {"rows": float(len(labels)), "positives": float(positives)}
     if 0 < positives < len(labels):
@@ -22,6 +30,38 @@ def evaluate(labels: Labels, scores: Scores) -> dict[str, float]:
         found["average_precision"] = average_precision(labels, scores)
         found["log_loss"] = log_loss(labels, scores)
     return found
+
+
+def errors(labels: Labels, scores: Scores) -> dict[str, float]:
+    """How far quantities are off; `r2` is left out where all labels are the same.
+
+    >>> errors(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))["r2"]
+    0.5
+    """
+    sums = measured(scores, labels.astype(np.float64))
+    told = {
+        "root_mean_square_error": sums.root_mean_square,
+        "mean_absolute_error": sums.mean_absolute,
+        "r2": sums.r2,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def conformal_half_width(labels: Labels, scores: Scores, coverage: float) -> float | None:
+    """How far from the answer an interval has to go to hold a later label with a chance of `coverage` at least.
+
+    Split conformal prediction: the ceil((n + 1) coverage)-th smallest size of n errors, of rows that are exchangeable
+    with later ones and that the model was not fitted on (Vovk, Gammerman and Shafer 2005; Lei et al., JASA 113, 2018,
+    theorem 2.2). None where n is too small for that.
+
+    >>> conformal_half_width(np.array([0.0] * 9), np.arange(1.0, 10.0), 0.8)
+    8.0
+    >>> conformal_half_width(np.array([0.0] * 3), np.arange(3.0), 0.9) is None
+    True
+    """
+    sizes = np.sort(np.abs(scores.astype(np.float64) - labels))
+    place = math.ceil((len(sizes) + 1) * coverage - 1e-9)
+    return float(sizes[place - 1]) if 1 <= place <= len(sizes) else None
 
 
 def auc_roc(labels: Labels, scores: Scores) -> float:

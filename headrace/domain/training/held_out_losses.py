@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headrace.domain.drift.cycles import hours_of
 from headrace.domain.drift.harm.column_losses import losses_by_bin
-from headrace.domain.drift.harm.loss_reference import chance_losses
+from headrace.domain.drift.harm.loss_reference import chance_losses, value_losses
 from headrace.domain.drift.reference_profile import DECISION, SCORE, ReferenceProfile
 from headrace.domain.training.dataset import Dataset
 
@@ -29,7 +29,7 @@ def with_losses(profile: ReferenceProfile, held_out: Dataset, scores: Floats, th
     hours = hours_of(held_out.times)
     lost = (scores - truths) ** 2
     values = {name: held_out.matrix[:, at].astype(np.float64) for at, name in enumerate(held_out.inputs)}
-    values |= {SCORE: scores, DECISION: (scores >= threshold).astype(np.float64)}
+    values |= {SCORE: scores} | ({} if held_out.quantities else {DECISION: (scores >= threshold).astype(np.float64)})
     known = {name: column for name, column in {**profile.inputs, **profile.answers}.items() if name in values}
     places = {name: column.place(np.ascontiguousarray(values[name]), hours) for name, column in known.items()}
     if profile.joint is not None:
@@ -38,4 +38,5 @@ def with_losses(profile: ReferenceProfile, held_out: Dataset, scores: Floats, th
         places |= {name: joint[:, at] for at, name in enumerate(profile.joint.columns)}
     columns = profile.columns
     losses = {name: losses_by_bin(each, lost, len(columns[name].bins.counts)) for name, each in places.items()}
-    return replace(profile, loss=chance_losses(scores, truths), losses=losses)
+    loss = value_losses(scores, lost) if held_out.quantities else chance_losses(scores, truths)
+    return replace(profile, loss=loss, losses=losses)

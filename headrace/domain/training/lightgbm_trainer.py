@@ -15,7 +15,7 @@ import numpy as np
 
 from headrace.domain.training.conversion import convert
 from headrace.domain.training.dataset import Dataset
-from headrace.domain.training.trainer import TREES, Choice, Fitted, Progress, check_names
+from headrace.domain.training.trainer import TREES, Choice, Fitted, Progress, check_names, check_objective
 from headrace.errors import ConfigurationError
 
 DEFAULTS: Mapping[str, Any] = {
@@ -38,14 +38,22 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     A model that goes on from another (`Choice.base`) has all the trees of that one, and as many of its own on top.
     """
     trees = choice.trees or TREES
-    parameters = {**DEFAULTS, **choice.parameters, "seed": choice.seed}
+    own = {"objective": "regression"} if rows.quantities else {}
+    parameters = {**DEFAULTS, **own, **choice.parameters, "seed": choice.seed}
+    check_objective("lightgbm", str(parameters["objective"]), rows)
     names = [f"f{i}" for i in range(len(rows.inputs))]
     try:
         base = None if choice.base is None else lgb.Booster(model_str=choice.base.decode())
         before = 0 if base is None else base.num_trees()
         booster = lgb.train(
             parameters,
-            lgb.Dataset(rows.matrix, rows.labels, weight=rows.weights, feature_name=names),
+            lgb.Dataset(
+                rows.matrix,
+                rows.labels,
+                weight=rows.weights,
+                feature_name=names,
+                categorical_feature=[*rows.categories],
+            ),
             num_boost_round=trees,
             init_model=base,
             callbacks=[lambda state: progress(state.iteration + 1 - before)],
@@ -55,7 +63,7 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     # LightGBM passes over what it does not know; only a trained model lists what it does.
     check_names("lightgbm", choice.parameters, PARAMETER.findall(booster.model_to_string()), RESERVED)
     return Fitted(
-        convert(booster),
+        convert(booster, rows.categories),
         lambda matrix: np.asarray(booster.predict(matrix)),
         {**parameters, "trees": trees},
         {"lightgbm": lgb.__version__},

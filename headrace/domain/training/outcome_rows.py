@@ -6,7 +6,7 @@ when these were written: what is read by offsets is as-of correct, whenever it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.categories.spec import Category
 from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Labels
 from headrace.domain.plans.plans import CANARY, CHAMPION
-from headrace.domain.training.dataset import Dataset, labelled_rows, milliseconds
+from headrace.domain.training.dataset import NO_CATEGORIES, Dataset, labelled_rows, milliseconds
 from headrace.errors import ConfigurationError
 
 arrays: Any = pa  # their stubs know too few of the overloads
@@ -83,6 +84,8 @@ def outcome_rows(
     rule: Labels | None,
     as_of: int,
     segments: Segments | None = None,
+    categories: Mapping[str, Category] = NO_CATEGORIES,
+    quantities: bool = False,
 ) -> Dataset:
     """Labelled rows by time and event id, each event once, as `dataset.assemble` gives of features and labels.
 
@@ -95,13 +98,15 @@ def outcome_rows(
         rule: of the pipeline's labels.
         as_of: milliseconds, the moment whose knowledge counts.
         segments: of the pipeline, whose groups the rows are told with.
+        categories: of the model, how those of its inputs become numbers that are some.
+        quantities: whether labels are quantities, and not classes.
 
     Raises:
         ContractError: an input is no column of the outcomes.
         ConfigurationError: labels are no classes, or of one class only.
     """
     events, value = events_of(outcomes, rule, as_of)
-    return labelled_rows(events, value, inputs, as_of, segments)
+    return labelled_rows(events, value, inputs, as_of, segments, categories, quantities)
 
 
 def events_of(outcomes: pa.Table, rule: Labels | None, as_of: int) -> tuple[pa.Table, npt.NDArray[np.float64]]:

@@ -71,7 +71,7 @@ def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -
 
     told = plain(model[-1].get_params()) | {"missing": missing, "scaler": "standard"}
     return Fitted(
-        _graph(model, len(rows.inputs)),
+        convert(model),
         lambda matrix: model.predict_proba(wide(matrix))[:, 1],
         told,
         {"scikit-learn": sklearn.__version__, "scipy": version("scipy")},
@@ -84,7 +84,19 @@ def _weights(model: Pipeline, rows: Dataset) -> dict[str, Any]:
     return {} if rows.weights is None else {f"{name}__sample_weight": rows.weights for name in steps}
 
 
-def _graph(model: Pipeline, width: int) -> bytes:
-    *before, scaler, regression = (step for _, step in model.steps)
-    fill = before[0].transform(np.full((1, width), np.nan))[0] if before else None
-    return line(scaler.mean_, scaler.scale_, regression.coef_[0], float(regression.intercept_[0]), fill)
+def convert(model: Pipeline) -> bytes:
+    """An ONNX graph of a fitted pipeline: `features` float32 [n, inputs] -> `probability` float32 [n, 1].
+
+    Its steps are an imputer or none, a standard scaler or none, and a logistic regression; the probability is that of
+    the second of its two classes.
+    """
+    regression = model[-1]
+    width = regression.coef_.shape[1]
+    fill, mean, scale = None, np.zeros(width), np.ones(width)
+    for _, step in model.steps[:-1]:
+        if isinstance(step, SimpleImputer):
+            fill = step.transform(np.full((1, width), np.nan))[0]
+        else:
+            mean = mean if step.mean_ is None or not step.with_mean else step.mean_
+            scale = scale if step.scale_ is None else step.scale_
+    return line(mean, scale, regression.coef_[0], float(regression.intercept_[0]), fill)

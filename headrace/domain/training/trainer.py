@@ -14,7 +14,7 @@ import numpy.typing as npt
 from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.retrain.section import TRAINER_GROUP, trainer_names
 from headrace.domain.training.dataset import Dataset
-from headrace.errors import ConfigurationError
+from headrace.errors import ConfigurationError, ContractError
 
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -46,9 +46,10 @@ class Fitted:
     """A trained model.
 
     Attributes:
-        graph: bytes of an ONNX graph, `features` float32 [n, inputs] -> `probability` float32 [n, 1].
-        predict: the library's own probabilities of the positive class, [n], of a [n, inputs] matrix; refuses what
-            fitting would refuse.
+        graph: bytes of an ONNX graph, `features` float32 [n, inputs] -> `probability` float32 [n, 1]; of quantities its
+            output is called `value`.
+        predict: the library's own probabilities of the positive class, or its quantities, [n], of a [n, inputs] matrix;
+            refuses what fitting would refuse.
         parameters: all that the model was made with, for the package; plain values.
         libraries: what fitted it, name -> version.
         continuation: the library's own form of the model, from which the trainer can go on; None where it cannot.
@@ -61,16 +62,16 @@ class Fitted:
     continuation: bytes | None = None
 
 
-GROWN, WEIGHED, CONTINUED = "trees", "weights", "base"
+GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES = "trees", "weights", "base", "categories", "quantities"
 """What not every trainer takes: a number of trees, rows that count differently (`Dataset.weights`), a model to go on
-from."""
+from, columns of categories to split by sets of (`Dataset.categories`), labels that are quantities."""
 
 
 class Trainer(Protocol):
     """Fits labelled rows. The same rows and choice give the same model, on any number of cores.
 
-    One of a package outside of ours says by an attribute `takes`, of `GROWN`, `WEIGHED` and `CONTINUED`, what of these
-    it heeds; without the attribute it is given none of them.
+    One of a package outside of ours says by an attribute `takes`, of `GROWN`, `WEIGHED`, `CONTINUED`, `NATIVE` and
+    `QUANTITIES`, what of these it heeds; without the attribute it is given none of them.
 
     Raises:
         ConfigurationError: a parameter is unknown or wrong, or the rows are not what the library can take.
@@ -91,12 +92,17 @@ TRAINERS: Mapping[str, str] = {
 """Names as in a pipeline file's `retrain.trainer`, and where each is."""
 
 TAKES: Mapping[str, frozenset[str]] = {
-    "lightgbm": frozenset({GROWN, WEIGHED, CONTINUED}),
-    "xgboost": frozenset({GROWN, WEIGHED, CONTINUED}),
-    "random_forest": frozenset({GROWN, WEIGHED}),
-    "decision_tree": frozenset({WEIGHED}),
+    "lightgbm": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES}),
+    "xgboost": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES}),
+    "random_forest": frozenset({GROWN, WEIGHED, CONTINUED, QUANTITIES}),
+    "decision_tree": frozenset({WEIGHED, QUANTITIES}),
     "logistic_regression": frozenset({WEIGHED}),
 }
+ALONE: Mapping[str, str] = {
+    "decision_tree": "it is one tree, which is grown anew from rows",
+    "logistic_regression": "its fit has one best line, wherever it begins, so going on would forget all rows before",
+}
+"""Why those of ours that do not go on from a model do not."""
 MANY = frozenset(name for name, takes in TAKES.items() if GROWN in takes)
 """Those of ours that grow as many trees as they are told."""
 
@@ -125,7 +131,7 @@ def trainer_of(name: str) -> Trainer:
 
 
 def taken_by(name: str) -> frozenset[str]:
-    """What a trainer takes of `GROWN`, `WEIGHED`, `CONTINUED`; raises what `trainer_of` does."""
+    """What a trainer takes of `GROWN`, `WEIGHED` and their like; raises what `trainer_of` does."""
     return TAKES[name] if _offer(name) is None else frozenset(getattr(trainer_of(name), "takes", ()))
 
 
@@ -179,6 +185,13 @@ def _refuse(trainer: str, inputs: Sequence[str], wrong: npt.NDArray[np.bool_], w
         raise ConfigurationError(
             f"trainer {trainer} cannot take {what} values, of {len(wrong):,} rows: {named}; {remedy}"
         )
+
+
+def check_objective(trainer: str, objective: str, rows: Dataset) -> None:
+    """Raise ContractError where classes are fitted as quantities, or quantities as classes."""
+    if rows.quantities == objective.startswith(("binary", "cross_entropy")):
+        of = "a quantity" if rows.quantities else "a probability"
+        raise ContractError(f"trainer {trainer}: objective {objective!r} cannot be converted: the model tells {of}")
 
 
 def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,16 @@ References:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
+from headrace.domain.training.categories.lookup import with_tables
+from headrace.domain.training.categories.sets import BETWEEN, CategorySets
 from headrace.domain.training.dataset import Dataset
-from headrace.domain.training.graphs import Tree, forest
+from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest
 from headrace.domain.training.trainer import (
     TREES,
     Choice,
@@ -21,6 +24,7 @@ from headrace.domain.training.trainer import (
     Matrix,
     Progress,
     check_names,
+    check_objective,
     plain,
     refuse_infinite,
 )
@@ -28,6 +32,9 @@ from headrace.errors import ConfigurationError, ContractError
 
 RESERVED = {"random_state": "--seed", "n_estimators": "--trees"}
 OURS = ("callbacks", "missing")  # a callable, and what NaN is for
+NO_CATEGORIES: Mapping[int, int] = {}
+SUMS = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror")
+"""Objectives whose sums of leaves are the answers."""
 
 
 def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
@@ -35,11 +42,16 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
 
     A model that goes on from another (`Choice.base`) has all the trees of that one, and as many of its own on top.
     """
-    known = set(xgb.XGBClassifier().get_params()) - set(OURS)
+    kind = xgb.XGBRegressor if rows.quantities else xgb.XGBClassifier
+    known = set(kind().get_params()) - set(OURS)
     check_names("xgboost", choice.parameters, known, RESERVED)
     # One thread: histograms are sums of floats, whose last bit hangs on how many threads shared them.
     chosen = {"n_jobs": 1, **choice.parameters, "n_estimators": choice.trees or TREES, "random_state": choice.seed}
-    model = xgb.XGBClassifier(**chosen, callbacks=[_Told(progress)])
+    if rows.categories:
+        kinds = ["c" if at in rows.categories else "q" for at in range(len(rows.inputs))]
+        chosen |= {"enable_categorical": True, "feature_types": kinds}
+    check_objective("xgboost", str(chosen.get("objective") or kind().objective), rows)
+    model = kind(**chosen, callbacks=[_Told(progress)])
 
     def finite(matrix: Matrix) -> Matrix:
         refuse_infinite("xgboost", rows.inputs, matrix)
@@ -54,8 +66,8 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     booster = model.get_booster()
     parameters = plain({k: v for k, v in model.get_params().items() if k not in OURS})
     return Fitted(
-        convert(booster),
-        lambda matrix: model.predict_proba(finite(matrix))[:, 1],
+        convert(booster, rows.categories),
+        lambda matrix: model.predict(finite(matrix)) if rows.quantities else model.predict_proba(finite(matrix))[:, 1],
         parameters,
         {"xgboost": xgb.__version__},
         bytes(booster.save_raw("ubj")),
@@ -71,38 +83,56 @@ class _Told(xgb.callback.TrainingCallback):
         return False
 
 
-def convert(booster: xgb.Booster) -> bytes:
-    """An ONNX graph: `features` float32 [n, inputs] -> `probability` float32 [n, 1].
+def convert(booster: xgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES) -> bytes:
+    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1].
 
     XGBoost compares 32-bit values with 32-bit thresholds by `<`, and so does the graph.
 
+    Args:
+        categories: of columns that the booster splits by sets of categories, how many numbers there are.
+
     Raises:
-        ContractError: the booster is not a binary classifier of plain trees.
+        ContractError: the booster is not a binary classifier of plain trees, or splits by sets of other columns.
     """
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
-    if objective != "binary:logistic":
-        raise ContractError(f"objective {objective!r} cannot be converted; train with 'binary:logistic'")
+    if objective not in ("binary:logistic", *SUMS):
+        raise ContractError(
+            f"objective {objective!r} cannot be converted; train with 'binary:logistic', or of quantities with one of "
+            f"{', '.join(SUMS)}"
+        )
     if kind != "gbtree":
         raise ContractError(f"booster {kind!r} cannot be converted; train with 'gbtree'")
-    trees = [_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    width = booster.num_features()
+    sets = CategorySets(width, categories)
+    found = [_tree(tree, sets, categories) for tree in learner["gradient_booster"]["model"]["trees"]]
+    trees, tables = sets.settled(found)
     # A list of one since version 3.1, a number before.
     (start,) = np.atleast_1d(json.loads(learner["learner_model_param"]["base_score"]))
-    return forest(
-        trees, booster.num_features(), test="BRANCH_LT", base=float(np.log(start / (1 - start))), sigmoid=True
-    )
+    quantity = objective in SUMS
+    base = float(start) if quantity else float(np.log(start / (1 - start)))
+    output = QUANTITY if quantity else OUTPUT
+    graph = forest(trees, sets.width, test="BRANCH_LT", base=base, sigmoid=not quantity, output=output)
+    return with_tables(graph, width, tables, range(width)) if tables else graph
 
 
-def _tree(tree: dict[str, Any]) -> Tree:
-    if any(tree["split_type"]) or int(tree["tree_param"]["size_leaf_vector"]) > 1:
-        raise ContractError("categorical splits and leaves of several values cannot be converted; train without them")
+def _tree(tree: dict[str, Any], sets: CategorySets, categories: Mapping[int, int]) -> Tree:
+    if int(tree["tree_param"]["size_leaf_vector"]) > 1:
+        raise ContractError("leaves of several values cannot be converted; train without them")
+    feature = np.array(tree["split_indices"], np.int64)
     # A leaf keeps its value where a split keeps its threshold.
     values = np.array(tree["split_conditions"], np.float32).astype(np.float64)
-    return Tree(
-        np.array(tree["split_indices"], np.int64),
-        values,
-        np.array(tree["left_children"], np.int64),
-        np.array(tree["right_children"], np.int64),
-        np.array(tree["default_left"], np.bool_),
-        values,
-    )
+    thresholds, missing = values.copy(), np.array(tree["default_left"], np.bool_)
+    begins, sizes = tree["categories_segments"], tree["categories_sizes"]
+    for node, begin, size in zip(tree["categories_nodes"], begins, sizes, strict=True):
+        if int(feature[node]) not in categories:
+            raise ContractError(
+                "categorical splits cannot be converted where nobody says which inputs are categories; say so, or "
+                "train without them"
+            )
+        # Those that are named go right; all others, those that nobody has seen among them, left.
+        numbers = tree["categories"][begin : begin + size]
+        feature[node] = sets.column(int(feature[node]), numbers, left=False)
+        thresholds[node] = BETWEEN
+    left, right = (np.array(tree[f"{side}_children"], np.int64) for side in ("left", "right"))
+    return Tree(feature, thresholds, left, right, missing, values)

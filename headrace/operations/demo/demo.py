@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from headrace.devparts import home as parts
 from headrace.devparts.home import Running
 from headrace.devparts.maven import Report
@@ -21,6 +23,7 @@ from headrace.operations.demo.monitor import Account
 from headrace.operations.demo.picture import Picture
 from headrace.operations.demo.report import DemoFigures
 from headrace.operations.demo.scenario import Plot, Show
+from headrace.operations.demo.scene import TWO_MODELS, Setting
 from headrace.operations.demo.tour import FROM_OUTSIDE, KeptSystem, take_down
 from headrace.operations.local.environment import environment
 from headrace.operations.topics.provisioning import provision
@@ -91,12 +94,12 @@ def run_demo(request: DemoRequest, directory: Path, stop: threading.Event, view:
     """
     with ExitStack() as system, ExitStack() as services:
         with view.set_up() as report:
-            _clear(directory, report)
+            clear(directory, report)
             system.callback(parts.down, directory)
             running = parts.up(directory, with_parent=not request.keep, report=report)
             until = time.monotonic() + 60 * request.minutes
-            show = services.enter_context(_show(request.pipeline, directory, running, stop, report))
-            plot = _history(show, request)
+            show = services.enter_context(opened(request.pipeline, directory, running, stop, report))
+            plot = history(show, int(request.rate * 60 * request.minutes), request.rate, request.seed)
         if request.keep:
             system.pop_all()  # From here on there is something to keep: broker and store outlive this.
         with view.live() as draw:
@@ -104,14 +107,15 @@ def run_demo(request: DemoRequest, directory: Path, stop: threading.Event, view:
         with view.settling():
             account = show.settle()
         view.concluded(show, DemoFigures(account, len(plot.history.times), show.watch.latencies()))
-        kept = _kept(show, plot) if request.keep else None
+        kept = kept_of(show, plot) if request.keep else None
         view.draining()
     if account.balanced and not request.keep:
         shutil.rmtree(directory)
     return EndedDemo(account, kept)
 
 
-def _clear(directory: Path, report: Report) -> None:
+def clear(directory: Path, report: Report) -> None:
+    """Take down what an earlier demo left up in a directory, and delete it."""
     if directory.exists():
         report("taking down what an earlier demo left up", 0.0)
         take_down(directory)
@@ -120,8 +124,18 @@ def _clear(directory: Path, report: Report) -> None:
 
 
 @contextmanager
-def _show(pipeline: str, directory: Path, running: Running, stop: threading.Event, report: Report) -> Iterator[Show]:
-    """A show on these parts; what else runs on this machine has no part in it."""
+def opened(
+    pipeline: str,
+    directory: Path,
+    running: Running,
+    stop: threading.Event,
+    report: Report,
+    *,
+    setting: Setting = TWO_MODELS,
+    listen: Callable[[pa.RecordBatch], None] = lambda outcomes: None,
+    partitions: int = PARTITIONS,
+) -> Iterator[Show]:
+    """A show on these parts, on topics that are made; what else runs on this machine has no part in it."""
     for name in FROM_OUTSIDE:
         os.environ.pop(f"HEADRACE_{name}", None)
     path = str(resolve(pipeline, Path.cwd()))
@@ -129,20 +143,21 @@ def _show(pipeline: str, directory: Path, running: Running, stop: threading.Even
     settings = read_settings(
         Settings, pipeline=path, bootstrap=running.bootstrap, redis=running.redis, schema_ids=pins, models=str(models)
     )
-    provision(settings, PARTITIONS)
+    provision(settings, partitions)
     more = {"HEADRACE_SCHEMA_IDS": str(pins), "HEADRACE_MODELS": str(models), "HEADRACE_MODEL_CACHE": str(fetched)}
+    more["HEADRACE_TRAININGS"] = str(directory / "trainings")
     env = environment(path, running.bootstrap, running.redis, None, more)
-    show = Show(settings, read_contracts(settings), env, directory, stop, report)
+    show = Show(settings, read_contracts(settings), env, directory, stop, report, setting, listen)
     try:
         yield show
     finally:
         show.close()
 
 
-def _history(show: Show, request: DemoRequest) -> Plot:
+def history(show: Show, live: int, rate: float, seed: int) -> Plot:
     """The set-up: made-up events, the older ones answered by models that were trained from them, all caught up."""
     show.await_services()
-    plot = show.write(int(request.rate * 60 * request.minutes), request.rate, request.seed)
+    plot = show.write(live, rate, seed)
     show.publish_history(plot)
     show.await_features()
     show.train()
@@ -151,7 +166,8 @@ def _history(show: Show, request: DemoRequest) -> Plot:
     return plot
 
 
-def _kept(show: Show, plot: Plot) -> KeptSystem:
+def kept_of(show: Show, plot: Plot) -> KeptSystem:
+    """What can be left up of a show that is over."""
     answered = show.watch.seen(time.time()).last
     event = answered[-1].event_id if answered else None
     return KeptSystem(show.directory, show.settings.pipeline, show.env, show.rest(plot), event, show.models)

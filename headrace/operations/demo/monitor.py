@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,7 @@ class Watch:
     Args:
         events: the codec of events and the name of their id, to know the events in dead letters.
         predictions, dead_letters, outcomes, scorecards: the topics.
+        listen: told every batch of outcomes, on the watch's thread.
     """
 
     def __init__(
@@ -98,8 +99,11 @@ class Watch:
         dead_letters: Channel,
         outcomes: Channel,
         scorecards: Channel,
+        *,
+        listen: Callable[[pa.RecordBatch], None] = lambda outcomes: None,
     ) -> None:
         self.events = events
+        self._listen = listen
         self._sources = (
             (Follower(connection, predictions), self._predictions),
             (Follower(connection, dead_letters), self._dead_letters),
@@ -185,6 +189,7 @@ class Watch:
             self._last = [*self._last, *last][-SHOWN:]
 
     def _take_outcomes(self, batch: Batch, now: float) -> None:
+        self._listen(batch.columns)
         first = pc.equal(batch.columns.column("revision"), 0)
         states = pc.if_else(first, batch.columns.column("state"), "corrected").value_counts().to_pylist()
         with self._lock:

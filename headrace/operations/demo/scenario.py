@@ -6,13 +6,13 @@ import getpass
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -20,42 +20,28 @@ from headrace.devparts.maven import Report
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plan_log import publish
-from headrace.domain.plans.plans import CHALLENGER, CHAMPION, Arm, Plan
-from headrace.domain.simulation.simulators import World, simulate
-from headrace.domain.training.bootstrap import train_offline
-from headrace.domain.training.trainer import MANY
+from headrace.domain.plans.plans import Plan
+from headrace.domain.simulation.simulators import simulate
+from headrace.domain.training.job.outcome_topic import within
 from headrace.errors import HeadraceError
+from headrace.operations.demo.first_models import TREES, train_first
 from headrace.operations.demo.monitor import WINDOW_S, Account, Watch
 from headrace.operations.demo.picture import Gauges, Picture
+from headrace.operations.demo.scene import EVENTS_A_DAY, TWO_MODELS, Setting
 from headrace.operations.local.fleet import GRACE_S, Fleet, ask, scrape
 from headrace.operations.local.members import members
 from headrace.operations.local.supervisor import told
-from headrace.operations.models.training import between, revision, used
 from headrace.operations.plan_changes.plan_topic import now
 from headrace.operations.services import inputs, needed
 from headrace.operations.tables import event_table as tables
 from headrace.operations.tables.event_table import Rows
-from headrace.operations.topics.lag import measure
 from headrace.operations.topics.producer import Publisher
 from headrace.operations.topics.rate import Alongside, Steady
-from headrace.streaming.kafka.reader import read_topic
+from headrace.streaming.kafka.lag import measure
 from headrace.streaming.process.settings import Settings
 
-WORLD = World(entities=2_000, others=4_000)
-HISTORY_DAYS = 30
-LEARNT_DAYS = 16
-"""Of the history, its first part: what comes after is judged by models that have not seen it."""
 LEAD_S = 1.5
 """Labels are sent earlier than the events of their time, as nobody wants to wait for the way that they go."""
-EVENTS_A_DAY = 1.8
-"""Of an entity, at the least; a world that makes fewer ends the show early."""
-DAY_MS = 86_400_000
-TREES = 100
-CONTENDERS: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
-    CHAMPION: ("first", "decision_tree", {"max_depth": 3}),
-    CHALLENGER: ("rival", "lightgbm", {}),
-}
-"""By arm: version, trainer, its parameters."""
 TURN_S = 0.2
 NO_PLAN = "no plan"
 """What the scoring services lack until models are trained."""
@@ -96,6 +82,8 @@ class Show:
         directory: takes logs and fetched models.
         stop: once set, the set-up raises Stopped, and the live part ends early.
         report: told the progress of the set-up.
+        setting: what is played.
+        listen: told every batch of outcomes, on a thread of its own.
     """
 
     def __init__(
@@ -106,7 +94,10 @@ class Show:
         directory: Path,
         stop: threading.Event,
         report: Report,
+        setting: Setting = TWO_MODELS,
+        listen: Callable[[pa.RecordBatch], None] = lambda outcomes: None,
     ) -> None:
+        self.setting = setting
         self.settings = settings
         self.contracts = contracts
         self.env = env
@@ -120,7 +111,7 @@ class Show:
         self.fleet = Fleet(members(pipeline, services, {}), directory / "logs", env, time.monotonic)
         events = (contracts.channel("events").codec, pipeline.events.id)
         names = ("predictions", "dead-letters", "outcomes", "scorecards")
-        self.watch = Watch(settings.connection, events, *(contracts.channel(name) for name in names))
+        self.watch = Watch(settings.connection, events, *(contracts.channel(name) for name in names), listen=listen)
         self.fleet.start()
 
     def close(self) -> None:
@@ -144,13 +135,17 @@ class Show:
         """Make events up: some weeks of history, and `live` more that follow at `rate` a second."""
         pipeline, what = self.contracts.pipeline, "making up events"
         self.report(what, 0.0)
-        days = HISTORY_DAYS + ceil(live / (WORLD.entities * EVENTS_A_DAY))
-        world = World(WORLD.entities, WORLD.others, days, WORLD.start, seed)
+        setting = self.setting
+        days = setting.unseen_days + setting.history_days + ceil(live / (setting.world.entities * EVENTS_A_DAY))
+        world = replace(setting.world, days=days, seed=seed)
         table = self._meanwhile(lambda: simulate(pipeline, world))
+        if setting.unseen_days:
+            seen: Any = within(table[pipeline.events.time], setting.begin, None)
+            table = table.filter(seen)
         events = tables.events(table, pipeline, self.contracts.channel("events").codec.reader.arrow, {})
         schema = self.contracts.channel("labels").codec.reader.arrow
         labels = tables.labels(table, pipeline, schema, {}, "simulation")
-        split = WORLD.start + HISTORY_DAYS * DAY_MS
+        split = setting.live
         self.report(what, 1.0)
         following = events.between(split, None)
         ahead = min(int(LEAD_S * rate), len(following.times) - 1)
@@ -161,7 +156,7 @@ class Show:
     def publish_history(self, plot: Plot) -> None:
         """Write history and labels as fast as the broker takes them."""
         total = len(plot.history.times) + len(plot.known.times)
-        what, done = f"publishing {total:,} events and labels of {HISTORY_DAYS} days", 0
+        what, done = f"publishing {total:,} events and labels of {self.setting.history_days} days", 0
 
         def more(count: int) -> None:
             nonlocal done
@@ -189,12 +184,9 @@ class Show:
         self._await(f"computing features of {total:,} events", total, left)
 
     def train(self) -> tuple[str, ...]:
-        """Train two models from the first part of the history, the simpler one to answer, the other one for the dark.
-
-        Returns their titles.
-        """
+        """Train the contenders from the first part of the history, and write the first plan; returns their titles."""
         pipeline, connection = self.contracts.pipeline, self.settings.connection
-        what = "training two models"
+        what = f"training {len(self.setting.contenders)} models"
         self.report(what, 0.0)
         trees = 0
 
@@ -206,42 +198,20 @@ class Show:
             self.report(what, min(trees / TREES, 0.99))
 
         def work() -> tuple[str, ...]:
-            until = WORLD.start + LEARNT_DAYS * DAY_MS
-            features, _ = read_topic(connection, self.contracts.channel("features"))
-            features = between(features, None, until)
-            labels, _ = read_topic(connection, self.contracts.channel("labels"))
-            offsets = {f"{pipeline.name}.{name}": used(t) for name, t in (("features", features), ("labels", labels))}
             store = ModelStore(self.settings.models, self.directory / "fetched")
-            known = until + (pipeline.labels.matures_after if pipeline.labels else 0)
-            arms = []
-            for arm, (version, trainer, parameters) in CONTENDERS.items():
-                package, uri = train_offline(
-                    pipeline,
-                    features,
-                    labels,
-                    store,
-                    version,
-                    trainer=trainer,
-                    parameters=parameters,
-                    trees=TREES if trainer in MANY else None,
-                    as_of=known,
-                    revision=revision(),
-                    offsets=offsets,
-                    progress=grown,
-                )
-                manifest = package.manifest
-                self.models[arm] = f"{manifest.name}@{manifest.version}"
-                arms.append(Arm(arm, manifest.name, manifest.version, package.digest, uri))
+            found = train_first(self.setting, connection, self.contracts, store, grown)
+            arms = tuple(each.arm for each in found if each.arm is not None)
+            self.models.update({arm.arm: arm.title for arm in arms})
             publish(
                 connection,
                 self.contracts.channel("plans"),
                 pipeline.name,
-                lambda _: Plan(pipeline.name, 0, tuple(arms)),
+                lambda _: Plan(pipeline.name, 0, arms),
                 time=now(),
                 actor=getpass.getuser(),
                 reason="the demo's first",
             )
-            return tuple(arm.title for arm in arms)
+            return tuple(each.title for each in found)
 
         titles = self._meanwhile(work)
         self.report(what, 1.0)
@@ -273,15 +243,31 @@ class Show:
 
     # ---- live ------------------------------------------------------------------------------------------------------
 
-    def play(self, plot: Plot, rate: float, until: float, show: Callable[[Picture], None]) -> None:
-        """Publish at a steady rate until a moment of the monotonic clock, labels as their time comes, and show it."""
+    def play(
+        self,
+        plot: Plot,
+        rate: float,
+        until: float,
+        show: Callable[[Picture], None],
+        over: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Publish at a steady rate until a moment of the monotonic clock, labels as their time comes, and show it.
+
+        Args:
+            plot, rate: what is published, and how many events a second.
+            until: when it ends, if `over` was not set before.
+            show: told a picture several times a second.
+            over: set by whoever shall end it.
+            clock: seconds by which events are due; one that stands still now and then lets them wait.
+        """
         self.watch.measure()
-        over = threading.Event()
-        publisher = self._publisher("events", over)
+        over = over or threading.Event()
+        publisher = self._publisher("events", over, clock)
         steps: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         before = sum(len(ids) for ids in self.published)
         gauges = Gauges(self.fleet)
-        telling = self._publisher("labels", over)
+        telling = self._publisher("labels", over, clock)
         with ThreadPoolExecutor(2) as pool:
             try:
                 writing = pool.submit(publisher.publish, plot.live, Steady(rate))
@@ -316,10 +302,12 @@ class Show:
 
     # ---- between ---------------------------------------------------------------------------------------------------
 
-    def _publisher(self, topic: str, stop: threading.Event | None = None) -> Publisher:
+    def _publisher(
+        self, topic: str, stop: threading.Event | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> Publisher:
         channel = self.contracts.channel(topic)
         linger_ms = 20 if stop is None else 1
-        return Publisher(self.settings.connection, channel, time.monotonic, stop or self.stop, linger_ms=linger_ms)
+        return Publisher(self.settings.connection, channel, clock, stop or self.stop, linger_ms=linger_ms)
 
     def _note(self, rows: Rows, sent: int) -> None:
         self.published.append(rows.columns.column(self.contracts.pipeline.events.id).slice(0, sent))

@@ -13,9 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ENV, MORE = "env", "more.parquet"
-KEPT = ("HOME", "SCHEMA_IDS", "MODELS", "MODEL_CACHE")
-FROM_OUTSIDE = ("BOOTSTRAP", "REDIS", "REGISTRY", "KAFKA", "SCHEMA_IDS", "MODELS", "MODEL_CACHE")
+from headrace.operations.local.home import DEMO_ENV, DEMO_MORE
+
+KEPT = ("HOME", "SCHEMA_IDS", "MODELS", "MODEL_CACHE", "TRAININGS")
+FROM_OUTSIDE = ("BOOTSTRAP", "REDIS", "REGISTRY", "KAFKA", "SCHEMA_IDS", "MODELS", "MODEL_CACHE", "TRAININGS")
 """HEADRACE_* variables of the shell that say where another system is."""
 
 
@@ -50,14 +51,14 @@ def take_down(directory: Path) -> None:
 def leave_up(kept: KeptSystem) -> bool:
     """Start the services again under a supervisor of their own, which outlives this process; whether that went well.
 
-    The events that did not go in lie beside it as `MORE`, and the variables that say where it is as `ENV`.
+    The events that did not go in lie beside it as `DEMO_MORE`, and the variables that say where it is as `DEMO_ENV`.
     """
-    pq.write_table(kept.rest, kept.directory / MORE)
+    pq.write_table(kept.rest, kept.directory / DEMO_MORE)
     variables = {**os.environ, **kept.env, "HEADRACE_HOME": str(kept.directory)}
     up = subprocess.run([sys.executable, "-m", "headrace.cli", "up", kept.pipeline], env=variables, check=False)
     told = {name: variables[name] for name in (f"HEADRACE_{name}" for name in KEPT) if name in variables}
     lines = [f"unset {' '.join(f'HEADRACE_{name}' for name in FROM_OUTSIDE)}"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(told.items())]
     lines += [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
-    (kept.directory / ENV).write_text("\n".join(lines) + "\n")
+    (kept.directory / DEMO_ENV).write_text("\n".join(lines) + "\n")
     return up.returncode == 0

@@ -40,6 +40,7 @@ class WatchedColumn:
         learnt: values that its reference has so far, while it is learning.
         divergence: of recent rows from the reference, in nats.
         edges: bounds of the bins of numbers.
+        levels: of a category, those of the first bins.
         reference, recent: share of each bin; the last is of missing values.
         effect: by which share of the reference's loss these shares change it, all else the same; None: not known.
     """
@@ -54,6 +55,7 @@ class WatchedColumn:
     reference: Sequence[float]
     recent: Sequence[float]
     effect: float | None
+    levels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ChangedColumn:
         cyclic: whether bounds are in spreads from what is usual at the hour.
         effect: by which share of the reference's loss the change of this column changes it, all else the same; None:
             not known.
+        levels: of a category, those of the first bins.
     """
 
     column: str
@@ -118,6 +121,7 @@ class ChangedColumn:
     since: Sequence[float]
     cyclic: bool
     effect: float | None
+    levels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +303,7 @@ def _changed(said: Mapping[str, Any], finding: DriftFinding) -> ChangedColumn:
         said["recent"],
         said.get("cyclic", False),
         said.get("effect"),
+        said.get("levels", ()),
     )
 
 
@@ -335,6 +340,6 @@ def _model(
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> list[WatchedColumn]:
     names = ("column", "state", "evidence", "events", "learnt", "divergence", "edges", "reference", "recent", "effect")
-    columns = [WatchedColumn(*(row[name] for name in names)) for row in rows]
+    columns = [WatchedColumn(**{name: row[name] for name in names}, levels=row.get("levels", ())) for row in rows]
     order = ("changed", "watched", "learning", "left_out")
     return sorted(columns, key=lambda each: (order.index(each.state), -each.evidence, -each.divergence, each.column))

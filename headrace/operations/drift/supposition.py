@@ -123,6 +123,8 @@ def suppose(
     inputs = watched.inputs
     if change.column not in inputs:
         raise ConfigurationError(f"{model.title} has no input {change.column}: {closest(change.column, inputs)}")
+    if change.column in watched.categories and (change.operator, str(change.by)) != ("=", "nan"):
+        raise ConfigurationError(f"{change.column} is a category, not a number: suppose '{change.column} = missing'")
     whole, times = model_rows(settings, contracts, PREDICTIONS, model, watched, progress)
     if since is None:
         since = int(times[-1] - (times[-1] - times[0]) * LAST)
@@ -130,7 +132,9 @@ def suppose(
     allowed = threshold(pipeline.drift.false_alarms_per_month, PREDICTIONS, pipeline.labels is not None)
 
     def alarms(places: Bytes, values: Floats) -> list[SupposedAlarm]:
-        monitor = ModelMonitor(watched.names, watched.profiles, allowed, watched.weights(), watched.proved)
+        monitor = ModelMonitor(
+            watched.names, watched.profiles, allowed, watched.weights(), watched.proved, watched.categories
+        )
         found = monitor.fold(places, values, times, months(None, times))
         return [
             SupposedAlarm(each.time, each.event - first, [changed.column for changed in each.changes])

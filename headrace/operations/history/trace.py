@@ -132,6 +132,8 @@ class _Search:
         places = [(found.topic, found.partition, found.offset) for part in records.values() for found in part or ()]
         patterns = [text_pattern(t) + number_pattern(p) + number_pattern(o) for t, p, o in places]
         patterns += [text_pattern(self.event_id)] + ([self._pattern] if self._pattern is not None else [])
+        if self._pipeline.feeds:
+            patterns.append(self.event_id.encode())
 
         def about(columns: pa.RecordBatch) -> pa.BooleanArray:
             rows = columns.select(["topic", "partition", "offset", "value"]).to_pylist()
@@ -164,12 +166,26 @@ class _Search:
 
     def _inside(self, letter: dict[str, Any]) -> bool:
         """Whether the record that a dead letter holds is about the event."""
+        if letter["value"] is None:
+            return False
+        if letter["topic"] in {feed.topic for feed in self._pipeline.feeds.values()}:
+            return _names(letter["value"], self.event_id)
         logical = letter["topic"].removeprefix(f"{self._pipeline.name}.")
-        if logical not in ("events", "labels", *ANSWERS) or letter["value"] is None:
+        if logical not in ("events", "labels", *ANSWERS):
             return False
         columns = self._contracts.channel(logical).codec.decode([letter["value"]]).columns
         name = self._pipeline.events.id if logical == "events" else "event_id"
         return bool(columns.num_rows) and _text(columns.column(name)[0].as_py()) == self.event_id
+
+
+def _names(value: bytes, event_id: str) -> bool:
+    """Whether a producer's record that could not be read has an id in it, as a text or number of JSON has it.
+
+    >>> _names(b'{"id": "e1", "price": "4"}', "e1"), _names(b'{"id": 17}', "7")
+    (True, False)
+    """
+    told = re.escape(event_id.encode())
+    return re.search(rb"\"" + told + rb"\"|[:\s\[]" + told + rb"[\s,}\]]", value) is not None
 
 
 def _event_pattern(contracts: Contracts, event_id: str) -> bytes | None:

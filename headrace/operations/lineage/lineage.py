@@ -62,8 +62,13 @@ def lineage_events(
     broker = settings.bootstrap.split(",")[0].strip()
     places = LineagePlaces(contracts.pipeline.name, broker, models, f"urn:headrace:{code_version()}")
     events = run_events(places, control, facts, packages)
-    kept = [event for event in events if _within(str(event["eventTime"]), span)]
-    return kept, left_out
+    return whole_runs(events, span), left_out
+
+
+def whole_runs(events: Sequence[Json], span: TimeSpan) -> list[Json]:
+    """The events of runs whose last one lies in the span, with those before it: no run ends that did not begin."""
+    last = {str(event["run"]["runId"]): str(event["eventTime"]) for event in events}
+    return [event for event in events if _within(last[str(event["run"]["runId"])], span)]
 
 
 def write_events(events: Sequence[Json], out: Path) -> None:

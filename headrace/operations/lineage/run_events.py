@@ -4,12 +4,13 @@
 |---|---|---|---|
 | a training that `retrain` started | START, then COMPLETE or FAIL | outcomes, by offsets | the model |
 | a package that a person trained | START, COMPLETE | topics of its manifest, by offsets | the model |
+| a version of a registry that was brought in | START, COMPLETE | the version | the model |
 | a plan | START, COMPLETE | the models that it names | the topic of plans, by its version |
 
 Identities of runs follow from those of what they tell, so a repeat says the same.
 
 References:
-    OpenLineage, object model and facets: https://openlineage.io/docs/spec/object-model
+    OpenLineage 2-0-2, object model and facets: https://openlineage.io/docs/spec/object-model
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.domain.control.events import ControlEvent
-from headrace.domain.control.retrain import RetrainFailed, RetrainFinished, RetrainStarted
+from headrace.domain.control.retrain import ModelRegistered, RetrainFailed, RetrainFinished, RetrainStarted
 from headrace.domain.models.package import Manifest
 from headrace.domain.models.store import Stored
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import Plan
+from headrace.domain.registry.registered_version import version_named
 from headrace.operations.time_spans import iso
 
 SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs"
@@ -39,8 +41,9 @@ class LineagePlaces:
     """What datasets and jobs are called by.
 
     Attributes:
-        pipeline: name of it: namespace of jobs.
-        broker: first of the bootstrap addresses, host:port: namespace of topics.
+        pipeline: name of it: first part of names of jobs.
+        broker: first of the bootstrap addresses, host:port: in the namespaces of topics and jobs, and in identities of
+            runs: pipelines of two clusters may have one name.
         models: url of the model store: namespace of models.
         producer: a URI that says which code tells this.
     """
@@ -90,16 +93,22 @@ class _Teller:
         if isinstance(finding, RetrainStarted):
             self._orders[finding.run] = _ordered(finding.order)
             inputs = [self._topic("outcomes", self._orders[finding.run])]
-            yield self._event("START", said.time, "training", finding.run, inputs, [], cause=said.actor)
+            yield self._event("START", said.time, "training", finding.run, inputs, [], actor=said.actor)
         elif isinstance(finding, RetrainFinished):
             known = self._packages.get(finding.digest)
             read = self._read_by(known[1]) if known else []
             inputs = read or [self._topic("outcomes", self._orders.get(finding.run, {}))]
             outputs = [self._model(finding.model, finding.digest)]
-            yield self._event("COMPLETE", said.time, "training", finding.run, inputs, outputs, cause=said.actor)
+            yield self._event("COMPLETE", said.time, "training", finding.run, inputs, outputs, actor=said.actor)
+        elif isinstance(finding, ModelRegistered) and (named := version_named(finding.source)) is not None:
+            version = [self._dataset("mlflow", named[0], str(named[1]))]
+            outputs = [self._model(finding.model, finding.digest)]
+            for type_ in ("START", "COMPLETE"):
+                made = outputs if type_ == "COMPLETE" else []
+                yield self._event(type_, said.time, "follow", finding.source, version, made, actor=said.actor)
         elif isinstance(finding, RetrainFailed):
             inputs = [self._topic("outcomes", self._orders.get(finding.run, {}))]
-            failed = self._event("FAIL", said.time, "training", finding.run, inputs, [], cause=said.actor)
+            failed = self._event("FAIL", said.time, "training", finding.run, inputs, [], actor=said.actor)
             failed["run"]["facets"]["errorMessage"] = self._facet(
                 f"{FACETS}/1-0-0/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet",
                 message=finding.problem or "no reason was told",
@@ -123,16 +132,16 @@ class _Teller:
         for type_ in ("START", "COMPLETE"):
             made = [written] if type_ == "COMPLETE" else []
             yield self._event(
-                type_, fact.time, "plan", f"plan/{plan.version}", inputs, made, cause=fact.actor, reason=fact.reason
+                type_, fact.time, "plan", f"plan/{plan.version}", inputs, made, actor=fact.actor, reason=fact.reason
             )
 
     def _event(
         self, type_: str, time: int, job: str, run: str, inputs: list[Json], outputs: list[Json], **told: str
     ) -> Json:
-        name = f"{self._places.pipeline}.{job}"
+        namespace, name = f"headrace://{self._places.broker}", f"{self._places.pipeline}.{job}"
         said = {}
         if told:
-            said["headrace"] = self._facet(f"{SPEC}/RunFacet", run=run, **told)
+            said["headrace_run"] = self._facet(f"{SPEC}/RunFacet", run=run, **told)
         kind = self._facet(
             f"{FACETS}/2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet",
             processingType="BATCH",
@@ -142,8 +151,8 @@ class _Teller:
         return {
             "eventType": type_,
             "eventTime": iso(time),
-            "run": {"runId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"headrace:{name}/{run}")), "facets": said},
-            "job": {"namespace": self._places.pipeline, "name": name, "facets": {"jobType": kind}},
+            "run": {"runId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{namespace}/{name}/{run}")), "facets": said},
+            "job": {"namespace": namespace, "name": name, "facets": {"jobType": kind}},
             "inputs": inputs,
             "outputs": outputs,
             "producer": self._places.producer,

@@ -10,6 +10,9 @@ STATE = "members.json"
 SUPERVISOR = "supervisor-"
 """What the name of a process begins with that keeps a pipeline's members up."""
 
+DEMO_ENV, DEMO_MORE = "env", "more.parquet"
+"""Files by which the directory of a demo that was left up is known: its variables, and events that did not go in."""
+
 
 def home() -> Path:
     """Where embedded parts, logs and state of this directory's `headrace` are: `$HEADRACE_HOME`, else `.headrace`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as codec
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ from headrace.errors import ConfigurationError
 from headrace.operations.local.environment import check_settings, environment
 from headrace.operations.local.fleet import GRACE_S, ask, remarks
 from headrace.operations.local.home import STATE, SUPERVISOR, home
+from headrace.operations.local.leftovers import Leftovers
+from headrace.operations.local.leftovers import forget as forget_files
 from headrace.operations.local.members import members, scales, variables
 from headrace.operations.local.supervisor import DRAINED, STARTING, Fate, outcome, told
 from headrace.operations.progress import ProgressView, Say
@@ -35,6 +38,8 @@ NOTED_S = 2.0
 OFTEN = 4
 NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
+_PLACES = {"HEADRACE_TRAININGS": "trainings", "HEADRACE_MODEL_CACHE": "models"}
+"""Variables that say where services keep files of their own, and the folder of the home where they do not."""
 _STOPPED = "{} was stopped while it was starting, by headrace down"
 
 
@@ -143,7 +148,7 @@ def up(
     with _alone(progress):
         with starting() as report:
             running = parts.up(home(), registry, report=report)
-        env = environment(str(path), running.bootstrap, running.redis, None, variables(overrides))
+        env = environment(str(path), running.bootstrap, running.redis, None, {**_places(), **variables(overrides)})
         if running.registry is not None:
             env["HEADRACE_REGISTRY"] = running.registry
         check_settings(env)
@@ -155,16 +160,31 @@ def up(
     return RunningPipeline(spec.name, running.bootstrap, running.redis, running.registry, found)
 
 
-def down(forget: bool, progress: ProgressView, undrained: Callable[[str, str], None]) -> bool:
-    """Drain all services that `up` started, then stop broker and stores; whether anything ran.
+@dataclass(frozen=True, slots=True)
+class StoppedHome:
+    """What `down` did.
+
+    Attributes:
+        ran: whether anything ran.
+        parts: names of the parts whose data was deleted.
+        forgotten: what else was deleted, and what stays; None where nothing was to be forgotten.
+    """
+
+    ran: bool
+    parts: Sequence[str] = ()
+    forgotten: Leftovers | None = None
+
+
+def down(forget: bool, progress: ProgressView, undrained: Callable[[str, str], None]) -> StoppedHome:
+    """Drain all services that `up` started, then stop broker and stores.
 
     Args:
-        forget: delete the data of broker and stores too.
+        forget: delete what pipelines left here, too; see `leftovers.forget`.
         progress: told what is waited for.
         undrained: told the name of a member that did not drain, and what it did instead.
     """
     if not (home().is_symlink() or home().exists()):
-        return False
+        return StoppedHome(False, (), _forget() if forget else None)
     with _alone(progress):
         supervisors = _supervisors()
         for supervisor in supervisors:
@@ -174,10 +194,13 @@ def down(forget: bool, progress: ProgressView, undrained: Callable[[str, str], N
                 supervisor.stop(grace=drain + 2 * GRACE_S)
             for member, how in _undrained(name):
                 undrained(member, how)
-        ran = bool(supervisors) or any(part.pids for part in parts.status(home()))
+        found = parts.status(home())
+        ran = bool(supervisors) or any(part.pids for part in found)
         with progress.stage("stopping broker and stores"):
             parts.down(home(), forget=forget)
-        return ran
+        if not forget:
+            return StoppedHome(ran)
+        return StoppedHome(ran, [part.name for part in found], _forget())
 
 
 def status() -> LocalStatus:
@@ -185,6 +208,16 @@ def status() -> LocalStatus:
     found = parts.status(home())
     pipelines = {supervisor.name.removeprefix(SUPERVISOR): _members(supervisor) for supervisor in _supervisors()}
     return LocalStatus(found, pipelines)
+
+
+def _forget() -> Leftovers:
+    models = os.environ.get("HEADRACE_MODELS") or str(Settings.model_fields["models"].default)
+    return forget_files(home(), models, [Path(os.environ[name]) for name in _PLACES if os.environ.get(name)])
+
+
+def _places() -> dict[str, str]:
+    """What services keep beside the broker's data lies in the home, too, unless somebody says otherwise."""
+    return {name: str(home() / folder) for name, folder in _PLACES.items() if name not in os.environ}
 
 
 def _supervise(

@@ -59,12 +59,13 @@ class Reproduction:
     Attributes:
         model: name@version.
         digest: of the package as it is stored.
-        state: `identical`; `different`; `gone`: the topics do not hold all of its records any more.
+        state: `identical`; `different`; `gone`: the topics do not hold all of its records any more, or the model store
+            not the one that it goes on from.
         again: digest of the package that was made again; None where none was.
         circumstances: what is otherwise now: libraries, and what the pipeline file says.
         differences: between the two packages.
         made_by, repeated_by: revisions of the code.
-        gone: which records are missing; empty where none are.
+        gone: what is missing; empty where nothing is.
     """
 
     model: str
@@ -103,6 +104,7 @@ def reproduce(
     code = package.manifest.revision, code_revision()
     try:
         _check_there(package, settings, contracts)
+        _check_bases(package, card, store)
     except ContractError as error:
         return Reproduction(*about, "gone", None, circumstances, (), *code, gone=str(error))
     try:
@@ -134,6 +136,18 @@ def _check_there(package: ModelPackage, settings: Settings, contracts: Contracts
         name = contracts.channel(topic.removeprefix(f"{contracts.pipeline.name}.")).name
         here = {part.partition: (part.start, part.stop) for part in ranges(settings.connection, name)}
         check_kept(topic, wanted, here)
+
+
+def _check_bases(package: ModelPackage, card: ModelCard, store: ModelStore) -> None:
+    """Raise ContractError where a model that was gone on from cannot be had any more."""
+    tried = {one.name for one in card.windows if one.why is None}
+    for window in parse_order(json.dumps({**card.order, "pipeline": "any", "version": "any"})).windows:
+        if window.kind == "continued" and window.name in tried:
+            name = window.base_name or package.manifest.name
+            try:
+                store.package(name, window.base_version or "", window.base_digest or "")
+            except ContractError as error:
+                raise ContractError(f"the model that {window.name} goes on from is not to be had: {error}") from error
 
 
 def _circumstances(package: ModelPackage, card: ModelCard, contracts: Contracts) -> Iterator[PackageDifference]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.domain.models.checks.verification import PackageCheck, verify
-from headrace.domain.models.package import FILES, load
+from headrace.domain.models.package import FILES, ModelPackage, load
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError
@@ -123,10 +123,19 @@ def add_package(directory: Path, store: ModelStore, contracts: Contracts | None)
     if not passed(checks):
         return CheckedPackage(checks, added=False)
     package = load(directory)
+    return AddedPackage(checks, True, package.title, package.digest, put_package(package, store))
+
+
+def put_package(package: ModelPackage, store: ModelStore) -> str:
+    """Put a checked package into the store, as it is; its uri. One that is there already stays.
+
+    Raises:
+        ConfigurationError: another package of that name and version is stored already.
+    """
     others = [one for one in store.packages() if one.title == package.title and one.digest != package.digest]
     if others:
         raise ConfigurationError(
             f"another {package.title} is in the model store already ({others[0].digest[:15]}): give this one a "
             "version of its own in model.yaml"
         )
-    return AddedPackage(checks, True, package.title, package.digest, store.put(package))
+    return store.put(package)

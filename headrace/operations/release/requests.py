@@ -9,16 +9,26 @@ from typing import Any
 
 from headrace.domain.control.base import ControlFinding
 from headrace.domain.control.events import ControlEvent
-from headrace.domain.control.release import ReleaseFinding, ReleaseRefused, ReleaseRequest
+from headrace.domain.control.release import (
+    ApprovalGiven,
+    PromotionAsked,
+    ReleaseFinding,
+    ReleaseRefused,
+    ReleaseRequest,
+)
 from headrace.domain.control.retrain import ModelRegistered
+from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore, Stored
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError, Transient
 from headrace.operations.control_tail import ControlTail
 from headrace.operations.ledger.ledger_topic import ledger_records
+from headrace.operations.models.store_access import copied
 from headrace.operations.plan_changes.lookup import choose
 from headrace.streaming.process.settings import Settings
 
+FORWARD = (ApprovalGiven, PromotionAsked)
+"""What lets a model go on: then it has to be the one that was judged."""
 TOGETHER_S = 0.5
 """Answers of one request are written in one transaction: so long after the first one all are there."""
 
@@ -66,10 +76,14 @@ def ask_release(
 
     Raises:
         ConfigurationError: there is no such model, or no reason.
+        ContractError: it is to go on, and its package is another by now than the one that was registered.
         Transient: nobody answers; the request is on the topic all the same.
     """
     _reasoned(asker)
     stored = choose(store.packages(), model)
+    if request in FORWARD:
+        with copied(store, stored) as folder:
+            load(folder, stored.digest)
     finding = request(model=stored.title, digest=stored.digest, reason=asker.reason, **fields)
     tail = ControlTail(settings.connection, contracts.channel("control"))
     try:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.domain.pipeline.document import closest
-from headrace.domain.scorecards.card import ESTIMATED, FARED, RESTS_ON, SHIFTED, SHIFTED_FARED, UNMATCHED, Figure
+from headrace.domain.scorecards.card import (
+    COVERED,
+    ESTIMATED,
+    FARED,
+    RESTS_ON,
+    SHIFTED,
+    SHIFTED_FARED,
+    UNMATCHED,
+    Figure,
+)
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.span import Summary
 
@@ -17,7 +26,7 @@ KEY = (
     "bytes_per_prediction", "coverage", UNMATCHED,
     "positive_rate", "auc_roc", "average_precision", "precision", "recall", "f1",
     "log_loss", "calibration_error", "calibration_bias", "value", "value_per_prediction", "label_delay_p50_hours",
-    "bias", "mean_absolute_error", "root_mean_square_error", "r2",
+    "bias", "mean_absolute_error", "root_mean_square_error", "r2", COVERED,
     *(prefix + name for prefix in (ESTIMATED, SHIFTED) for name in _GUESSED), SHIFTED + RESTS_ON, SHIFTED + "uncovered",
     *(f"{kind}precision_at_" for kind in ("", "entity_")),
 )  # fmt: skip
@@ -25,6 +34,7 @@ KEY = (
 SHARES = {
     "decision_rate",
     "coverage",
+    COVERED,
     "positive_rate",
     "labelled_share",
     "conflicting_share",

@@ -97,7 +97,8 @@ def scorecards(
     with progress.count("parts", sum(part.stop - part.start for part in parts)) as advance:
         store = store_at(settings.models)
         told = read_sums(settings.connection, channel, parts, advance, spec)
-        sums = Sums(spec, told, PackagedRows(store).rows)
+        packages = PackagedRows(store)
+        sums = Sums(spec, told, packages.rows, packages.interval)
     with progress.stage("summing up"):
         chosen = _chosen(sums.models, request.model, request.arm, spec.name)
         span, lacking = sums.span(chosen, request.span), sums.lacking(chosen, request.span)

@@ -22,13 +22,13 @@ from headrace.domain.scorecards.card import (
     referred,
     whole,
 )
-from headrace.domain.scorecards.card_builder import REFERENCES, Rows
+from headrace.domain.scorecards.card_builder import REFERENCES, Intervals, Rows, no_interval
 from headrace.domain.scorecards.estimate_errors import EstimateError, judged
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged
 from headrace.domain.scorecards.shift_figures import ShiftFigures, shift_figures, unsampled
-from headrace.domain.scorecards.shift_rows import NoShift
+from headrace.domain.scorecards.shift_rows import AWAY, NoShift
 from headrace.errors import Transient
 from headrace.operations.scorecard_query.group_order import in_order
 from headrace.operations.time_spans import FOREVER, SpanRequest, TimeSpan
@@ -41,7 +41,7 @@ NEWEST = 7
 JUDGED = NEWEST
 """Mature windows, the newest of a span, whose figures under shifted inputs are told: each takes a third of a second."""
 NOT_JUDGED = NoShift(f"they are told of the newest {JUDGED} mature windows of a span, and of all others together")
-AWAY = NoShift("the model store does not answer")
+STORE_AWAY = NoShift(AWAY)
 PAUSE = 16
 """Windows without anything before a few events that are no news, but dated ahead."""
 _NOTHING: Mapping[Group, Tally] = {}
@@ -164,9 +164,16 @@ class Sums:
         rows: of models, to estimate under shifted inputs by; None: nobody is to be told of that.
     """
 
-    def __init__(self, pipeline: Pipeline, aggregate: ModelAggregate, rows: Rows | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        aggregate: ModelAggregate,
+        rows: Rows | None = None,
+        intervals: Intervals = no_interval,
+    ) -> None:
         self._pipeline = pipeline
         self._rows = rows
+        self._intervals = intervals if pipeline.model.output == "value" else no_interval
         kind = _kind(pipeline)
         self._models = {}
         for who, windows in aggregate.windows.items():
@@ -215,13 +222,14 @@ class Sums:
             return None
         complete = [start for start in starts if model.complete(start)]
         rest = [start for start in starts if start not in complete]
+        interval = self._intervals(who)
 
         def of(some: Sequence[int], group: Group = WHOLE, shift: bool = False) -> Card | None:
             tally = model.together(some, group)
             if tally is None:
                 return None
             shifted = self._shifted(who, tally) if shift else None
-            return card(tally, pipeline, model.before(some[0], group), shifted=shifted)
+            return card(tally, pipeline, model.before(some[0], group), shifted=shifted, interval=interval)
 
         together = of(starts)
         assert together is not None, "each of them has predictions"
@@ -230,7 +238,7 @@ class Sums:
             tally = model.tallies(start)[WHOLE]
             own = None if self._rows is None else NOT_JUDGED
             shifted = self._shifted(who, tally) if start in complete[-JUDGED:] else own
-            cards[start] = card(tally, pipeline, model.before(start), shifted=shifted)
+            cards[start] = card(tally, pipeline, model.before(start), shifted=shifted, interval=interval)
         groups: dict[str, Card] = {}
         found: dict[str, Figure] = {}
         if segment is not None:
@@ -263,7 +271,7 @@ class Sums:
         try:
             rows = self._rows(who)
         except Transient:
-            return AWAY
+            return STORE_AWAY
         if isinstance(rows, NoShift):
             return rows
         return unsampled(tally, rows) or shift_figures(tally, rows, self._pipeline.value)

@@ -35,6 +35,7 @@ class CellPlace:
         text: whether the file's values are text that was never typed.
         identity: whether it names something: then an empty text is none, and blanks at its ends are a mistake.
         flags: whether a number may be written as true or false.
+        decimal, thousands: how numbers in text are written, see `FileLayout`.
     """
 
     column: str
@@ -42,6 +43,8 @@ class CellPlace:
     text: bool = False
     identity: bool = False
     flags: bool = False
+    decimal: str = "."
+    thousands: str = ""
 
     @property
     def what(self) -> str:
@@ -185,7 +188,7 @@ def named(values: pa.StringArray, place: CellPlace, first: int) -> pa.StringArra
 
 
 def _integers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
-    said = words(values)
+    said = _pointed(words(values), values, place, first)
     if (row := first_true(kernels.invert(kernels.match_substring_regex(said, _WHOLE)))) >= 0:
         raise place.refusal(row, values, first, "is no whole number", _number_remedy(values[row].as_py(), "42"))
     digits = kernels.replace_substring_regex(said, r"^\+|\.0*$", "")
@@ -193,8 +196,47 @@ def _integers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
     return each(digits, lambda part: part.cast(kind), place, first, f"is too large for {kind}", "check the value")
 
 
+def _pointed(said: pa.StringArray, values: pa.Array, place: CellPlace, first: int) -> pa.StringArray:
+    """Numbers as the file says that it writes them, with a point before the fraction and nothing between thousands.
+
+    Only a file that says so is read so. A number with the other sign in it is refused; none is taken for another.
+    """
+    if place.decimal == "." and not place.thousands:
+        return said
+    pattern = number_pattern(place.decimal, place.thousands)
+    strange = kernels.invert(kernels.match_substring_regex(said, pattern))
+    if place.flags:
+        strange = kernels.and_(
+            strange, kernels.invert(kernels.is_in(kernels.utf8_lower(said), value_set=pa.array(list(_FLAGS))))
+        )
+    if (row := first_true(strange)) >= 0:
+        between = f" and thousands: {place.thousands!r}" if place.thousands else ""
+        why = f"is no number where files say decimal: {place.decimal!r}{between}"
+        raise place.refusal(row, values, first, why, f"write it as 12{place.decimal}50, or mend the section files")
+    if place.thousands:
+        said = kernels.replace_substring_regex(said, _between(place.thousands), "")
+    return kernels.replace_substring(said, place.decimal, ".") if place.decimal != "." else said
+
+
+def number_pattern(decimal: str, thousands: str = "") -> str:
+    """A regular expression of numbers that are written with these signs; thousands may also stand without.
+
+    >>> import re
+    >>> [bool(re.fullmatch(number_pattern(",", "."), text)) for text in ("1.234,50", "1234,5", "1.5", "1,234.5", "7")]
+    [True, True, False, False, True]
+    """
+    before = f"[{decimal}]"
+    groups = f"|[0-9]{{1,3}}(?:{_between(thousands)}[0-9]{{3}})+" if thousands else ""
+    return rf"^[+-]?(?:(?:[0-9]+{groups})(?:{before}[0-9]*)?|{before}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+
+
+def _between(thousands: str) -> str:
+    """A class of characters that may stand between thousands."""
+    return "[ \u00a0\u202f\u2009]" if thousands == " " else f"[{thousands}]"
+
+
 def _numbers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
-    said = words(values)
+    said = _pointed(words(values), values, place, first)
     if place.flags:
         lower = kernels.utf8_lower(said)
         for word, number in _FLAGS.items():
@@ -210,7 +252,10 @@ def _numbers(values: pa.StringArray, place: CellPlace, first: int) -> pa.Array:
 
 def _number_remedy(text: str, example: str) -> str:
     if "," in text:
-        return "write a point for the decimal comma, and nothing between thousands"
+        return (
+            "write a point for the decimal comma, and nothing between thousands, or say how the file writes numbers in "
+            "the pipeline file: files: {decimal: ','}"
+        )
     return f"write it as {example}, or leave it empty"
 
 

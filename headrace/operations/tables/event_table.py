@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.truth import said_of, truths
 from headrace.errors import ConfigurationError
-from headrace.operations.tables.cells import CellPlace, typed
 from headrace.operations.tables.table_files import TableFile, of_table, open_table
-from headrace.operations.tables.timestamps import Moments, Reading
+from headrace.operations.tables.timestamps import Reading
+from headrace.operations.tables.wanted_columns import WantedColumns
 
 kernels: Any = pc  # its stubs know too few of the overloads
 
@@ -81,11 +81,11 @@ def events(
     """
     file, event = _file(table), pipeline.events
     _known(names, schema.names, "the event")
-    wanted = _Wanted(file, names)
+    wanted = WantedColumns(file, pipeline, names)
     for part in schema:
         needed = part.name in (event.id, event.key, event.time)
         wanted.add(part, identity=needed and not pa.types.is_timestamp(part.type), needed=needed)
-    found, numbers, notes = _read(file, wanted, reading, event.time)
+    found, numbers, notes = wanted.read(reading, event.time)
     columns = pa.table([found[name] for name in schema.names], schema=schema)
     again = columns.num_rows - kernels.count_distinct(columns[event.id]).as_py()
     if again:
@@ -117,22 +117,25 @@ def labels(
         )
     file = _file(table)
     _known(names, [rule.id, rule.value, time, "label_time", "source"], "a label")
-    wanted = _Wanted(file, names)
+    wanted = WantedColumns(file, pipeline, names)
     whole = pipeline.events.fields[pipeline.events.id].type == "integer" if pipeline.events.fields else False
     of_id = pa.field(rule.id, pa.int64() if whole else pa.string(), nullable=False)
     wanted.add(of_id, identity=True, why=f"labels: {{id: {rule.id}}} in the pipeline file names it")
-    of_value = pa.field(rule.value, pa.float64(), nullable=False)
+    meanings = pipeline.files.truths
+    of_value = pa.field(rule.value, pa.string() if meanings else pa.float64(), nullable=False)
     wanted.add(of_value, flags=True, why=f"labels: {{value: {rule.value}}} in the pipeline file names it")
     stamp = schema.field("label_time").with_nullable(False)
-    own = names.get("label_time", "label_time") in file.names or "label_time" in names
+    own = wanted.has("label_time")
     if own:
         wanted.add(stamp)
     else:
         either = "it has no label_time either, which says when a label became known"
         wanted.add(pa.field(time, stamp.type, nullable=False), why=either)
-    if names.get("source", "source") in file.names or "source" in names:
+    if wanted.has("source"):
         wanted.add(pa.field("source", pa.string(), nullable=False))
-    found, numbers, notes = _read(file, wanted, reading, "label_time" if own else time)
+    found, numbers, notes = wanted.read(reading, "label_time" if own else time)
+    if meanings:
+        found[rule.value] = _meant(found[rule.value], meanings, wanted.column(rule.value))
     known = found["label_time" if own else time]
     if not own:
         known = kernels.add(known, pa.scalar(rule.matures_after, pa.duration("ms"))).cast(stamp.type)
@@ -146,10 +149,22 @@ def labels(
     strange = truths(made["value"].to_numpy(), rule)[1]
     if strange.any():
         row = int(strange.argmax())
-        column = names.get(rule.value, rule.value)
+        column = wanted.column(rule.value)
         raise ConfigurationError(f"row {row + 1:,}, column {column}: {made['value'][row]} {said_of(rule)}")
     columns = pa.table([made[name] for name in schema.names], schema=schema)
     return _ordered(columns, "event_id", "label_time", numbers, notes)
+
+
+def _meant(values: pa.ChunkedArray, meanings: Mapping[str, float], column: str) -> pa.ChunkedArray:
+    """Words of labels as the numbers that they mean."""
+    places = kernels.index_in(values, value_set=pa.array(list(meanings)))
+    if places.null_count:
+        row = kernels.index(places.is_null(), True).as_py()
+        raise ConfigurationError(
+            f"row {row + 1:,}, column {column}: {values[row].as_py()!r} is none of the words whose meaning is known: "
+            f"{closest(str(values[row].as_py()), meanings)}; say its meaning in the pipeline file, under files: truths"
+        )
+    return pa.chunked_array([pa.array(list(meanings.values()), pa.float64())]).take(places)
 
 
 def _file(table: TableFile | pa.Table) -> TableFile:
@@ -160,71 +175,6 @@ def _known(names: Mapping[str, str], fields: Sequence[str], what: str) -> None:
     for name in names:
         if name not in fields:
             raise ConfigurationError(f"--map {name}=...: {what} has no {name}: {closest(name, fields)}")
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """The columns of a file that are read, and the fields that it has no column for."""
-
-    file: TableFile
-    names: Mapping[str, str]
-    places: list[CellPlace] = field(default_factory=list)
-    absent: list[pa.Field] = field(default_factory=list)
-
-    def add(
-        self, of: pa.Field, *, identity: bool = False, flags: bool = False, needed: bool = False, why: str = ""
-    ) -> None:
-        """Find the column of a field; one that may be null and is not `needed` can be absent."""
-        column = self.names.get(of.name, of.name)
-        often = self.file.names.count(column)
-        if often > 1:
-            raise ConfigurationError(
-                f"the file has {often} columns {column}, and one is needed for {of.name}: rename or drop the others"
-            )
-        if often:
-            kind = of.with_nullable(of.nullable and not needed)
-            self.places.append(CellPlace(column, kind, self.file.text, identity, flags))
-        elif of.name not in self.names and of.nullable and not needed:
-            self.absent.append(of)
-        else:
-            asked = f" for {of.name}" if column != of.name else ""
-            told = f" ({why})" if why else ""
-            raise ConfigurationError(
-                f"the file has no column {column}{asked}{told}: {closest(column, self.file.names)} "
-                f"Say which with --map {of.name}=COLUMN"
-            )
-
-
-def _read(
-    file: TableFile, wanted: _Wanted, reading: Reading, clock: str
-) -> tuple[dict[str, pa.ChunkedArray], Ints, list[str]]:
-    """Columns by field, the numbers of the file's rows, and what is to be said of them.
-
-    `clock` is when rows happened; other times, such as a date of birth, may lie in any year if they are no numbers.
-    """
-    others = replace(reading, any_time=True)
-    moments = {
-        place.field.name: Moments(place, reading if place.field.name == clock else others)
-        for place in wanted.places
-        if pa.types.is_timestamp(place.field.type)
-    }
-    parts: dict[str, list[pa.Array]] = {place.field.name: [] for place in wanted.places}
-    first = 1
-    for batch in file.read(list(dict.fromkeys(place.column for place in wanted.places))):
-        for place in wanted.places:
-            name, values = place.field.name, batch[place.column]
-            read = moments[name].read if name in moments else None
-            parts[name].append(read(values, first) if read is not None else typed(values, place, first))
-        first += batch.num_rows
-    kinds = {place.field.name: place.field.type for place in wanted.places}
-    found = {name: pa.chunked_array(chunks, kinds[name]) for name, chunks in parts.items()}
-    notes = [note for column in moments.values() for note in column.notes]
-    for of in wanted.absent:
-        found[of.name] = pa.chunked_array([pa.nulls(first - 1, of.type)])
-        near = closest(of.name, file.names)
-        hint = f"; {near} --map {of.name}=COLUMN says so" if near.startswith("did you mean") else ""
-        notes.append(f"no column {of.name}: it is null in all rows{hint}")
-    return found, np.arange(1, first), notes
 
 
 def _ordered(columns: pa.Table, key: str, time: str, numbers: Ints, notes: Sequence[str]) -> Rows:

@@ -1,7 +1,8 @@
-"""Files of rows as their owners left them: Parquet as it is typed, CSV as text, a batch of columns at a time.
+"""Files of rows as their owners left them: Parquet as it is typed, CSV and JSON lines as text, a batch at a time.
 
 Nothing is guessed of what a value is: a CSV's columns are text to the last digit, and the schema of the topic says what
-becomes of it. What a file cannot be is said with the remedy: see `TableFile`.
+becomes of it. Fields within fields have their path as name. What a file cannot be is said with the remedy: see
+`TableFile`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet
 
 from headrace.errors import ConfigurationError
+from headrace.operations.tables import json_lines
 
 PARQUET = b"PAR1"
 DELIMITERS = ",;\t|"
@@ -39,10 +42,10 @@ STRANGE = {
     b"ARROW1": ("an Arrow file", "write it as Parquet"),
     b"Obj\x01": ("an Avro file", "write it as Parquet"),
     b"ORC": ("an ORC file", "write it as Parquet"),
-    b"{": ("JSON", "write it as Parquet or as CSV with a header"),
-    b"[": ("JSON", "write it as Parquet or as CSV with a header"),
+    b"[": ("a JSON list", "write one object a line, as jq -c '.[]' does"),
 }
-"""How files begin that are neither Parquet nor CSV: what they are, what to do."""
+"""How files begin that are none of Parquet, CSV and JSON lines: what they are, what to do."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CROOKED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 """What Arrow says of a row of a CSV that has too few or too many values; it counts the header."""
 
@@ -54,6 +57,7 @@ class TableFile:
     Attributes:
         names: of its columns, in order, without blanks at their ends; a damaged file may have one twice.
         text: whether its values are text that was never typed, as in a CSV.
+        kind: what it is, in words.
         read: the columns of these names, batch by batch, from the first row on.
 
     `open_table` and `read` raise ConfigurationError when the file is not there or damaged; the message says where.
@@ -62,10 +66,14 @@ class TableFile:
     names: tuple[str, ...]
     text: bool
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    kind: str = "a table"
 
 
 def open_table(path: Path) -> TableFile:
-    """A Parquet file, or a folder of them, or a CSV with a header; what is inside decides, not the file's name."""
+    """A Parquet file, or a folder of them, a CSV with a header, or a JSON object a line.
+
+    What is inside decides, not the file's name.
+    """
     try:
         if path.is_dir():
             return _folder(path)
@@ -78,6 +86,8 @@ def open_table(path: Path) -> TableFile:
         return _parquet(source, path)
     if path.suffix in (".parquet", ".pq"):
         raise ConfigurationError(f"{path} is called Parquet and is none: it does not begin as one; write it again")
+    if head.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{"):
+        return _json_lines(source, path)
     return _csv(source, path, head)
 
 
@@ -131,35 +141,76 @@ def _parquet(source: Path | bytes, path: Path) -> TableFile:
         return pyarrow.parquet.ParquetFile(source if isinstance(source, Path) else pa.BufferReader(source))
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from _guarded(path, opened().iter_batches(BATCH, columns=list(names)))
+        for batch in _guarded(path, opened().iter_batches(BATCH, columns=list(names))):
+            yield pa.RecordBatch.from_arrays([leaf(batch, name) for name in names], names=list(names))
 
     try:
-        return TableFile(tuple(opened().schema_arrow.names), False, read)
+        return TableFile(tuple(leaves(opened().schema_arrow)), False, read, "Parquet")
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
         raise _unreadable(path, error) from None
+
+
+def leaves(fields: Any, before: str = "") -> Iterator[str]:
+    """Names of columns, those of fields within fields by their path."""
+    for part in fields:
+        if pa.types.is_struct(part.type):
+            yield from leaves(part.type, f"{before}{part.name}.")
+        else:
+            yield f"{before}{part.name}"
+
+
+def leaf(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column by its name or path; null where a field that it lies in is."""
+    if name in batch.schema.names:
+        return batch.column(batch.schema.names.index(name))
+    first = next(column for column in batch.schema.names if name.startswith(f"{column}."))
+    found, rest = batch.column(first), name[len(first) + 1 :]
+    while rest:
+        part = next(field.name for field in found.type if rest == field.name or rest.startswith(f"{field.name}."))
+        found, rest = pyarrow.compute.struct_field(found, [part]), rest[len(part) + 1 :]
+    return found
 
 
 def _folder(path: Path) -> TableFile:
     """The Parquet files of a folder, in the order of their names, as one."""
     try:
         files: Any = pyarrow.dataset.dataset(path, format="parquet")
-        names = tuple(files.schema.names)
+        names = tuple(leaves(files.schema))
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise _unreadable(path, error) from None
     if not files.files:
         raise ConfigurationError(f"{path} is a folder without Parquet files: name a file")
 
     def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from _guarded(path, files.to_batches(columns=list(wanted), batch_size=BATCH))
+        tops = {
+            name: next(top for top in files.schema.names if name == top or name.startswith(f"{top}."))
+            for name in wanted
+        }
+        whole = list(dict.fromkeys(tops.values()))
+        for batch in _guarded(path, files.to_batches(columns=whole, batch_size=BATCH)):
+            yield pa.RecordBatch.from_arrays([leaf(batch, name) for name in wanted], names=list(wanted))
 
-    return TableFile(names, False, read)
+    return TableFile(names, False, read, "a folder of Parquet files")
+
+
+def _json_lines(source: Path | bytes, path: Path) -> TableFile:
+    def opened() -> Any:
+        return _opened(source, path)
+
+    def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from _guarded(path, json_lines.batches(opened, path, wanted))
+
+    try:
+        return TableFile(json_lines.names_in(opened, path), True, read, "JSON lines")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
 
 
 def _csv(source: Path | bytes, path: Path, head: bytes) -> TableFile:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     for magic, (what, remedy) in STRANGE.items():
         if start.startswith(magic) or head.startswith(magic):
-            raise ConfigurationError(f"{path} is {what}, neither Parquet nor CSV: {remedy}")
+            raise ConfigurationError(f"{path} is {what}, none of Parquet, CSV and JSON lines: {remedy}")
     raw, delimiter = _header(path, head)
     names = tuple(name.strip() for name in raw)
     by_name = dict(zip(names, raw, strict=True))
@@ -170,7 +221,8 @@ def _csv(source: Path | bytes, path: Path, head: bytes) -> TableFile:
         for batch in _guarded(path, _lines(lambda: _opened(source, path), delimiter, columns)):
             yield pa.RecordBatch.from_arrays([batch[name] for name in columns], names=list(wanted))
 
-    return TableFile(names, True, read)
+    between = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]
+    return TableFile(names, True, read, f"CSV with {between}")
 
 
 def _header(path: Path, head: bytes) -> tuple[list[str], str]:

@@ -1,5 +1,7 @@
 """Times of a file: dates in ISO 8601, typed times, or numbers since 1970 whose unit is told or plain from their size.
 
+Texts in another format and times of another zone than UTC are read where the file's layout says so (`FileLayout`).
+
 A number says nothing of its unit. From 1980 to 2100 seconds, milliseconds, microseconds and nanoseconds since 1970 have
 no number in common, so one that lies there in a unit has that unit, and one that lies there in none is refused. So is a
 typed time outside of these years: most often somebody read seconds as milliseconds.
@@ -7,7 +9,7 @@ typed time outside of these years: most often somebody read seconds as milliseco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.pipeline.document import closest
+from headrace.domain.pipeline.files.spec import TimeLayout
 from headrace.errors import ConfigurationError
 from headrace.operations.tables.cells import CellPlace, each, first_true, plain, present, words
 
@@ -43,10 +46,27 @@ ISO = "write it in ISO 8601, as 2024-05-31T12:30:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How times are read: numbers in `unit` (of `MICROS`), or that of their size; with `any_time` strange ones, too."""
+    """How times are read.
+
+    Attributes:
+        unit: of numbers, of `MICROS`; None: that of their size.
+        any_time: take strange ones, too.
+        format: of texts, as `strptime` has it; None: ISO 8601.
+        zone: of times that name none; None: UTC.
+        repeated: which is meant of the hour that comes twice where clocks are set back, `first` or `second`.
+    """
 
     unit: str | None = None
     any_time: bool = False
+    format: str | None = None
+    zone: str | None = None
+    repeated: str | None = None
+
+    def of(self, layout: TimeLayout | None) -> Reading:
+        """The same for a column whose layout is told; what is asked for here goes before."""
+        if layout is None or self.unit is not None:
+            return self
+        return replace(self, unit=layout.unit, format=layout.format, zone=layout.zone, repeated=layout.repeated)
 
 
 def reading_of(unit: str | None, any_time: bool) -> Reading:
@@ -92,7 +112,11 @@ class Moments:
         """
         values = plain(values, self.place, first)
         kind = values.type
-        if pa.types.is_string(kind):
+        if self.reading.format is not None and (pa.types.is_string(kind) or pa.types.is_integer(kind)):
+            said = words(values.cast(pa.string()))
+            found = self._in_zone(self._formatted(said, values, first), values, first)
+            self._check(found, values, first)
+        elif pa.types.is_string(kind):
             said = words(values)
             number = kernels.fill_null(kernels.match_substring_regex(said, _NUMBER), False)
             found = self._iso(kernels.if_else(number, None, said), values, first)
@@ -119,22 +143,73 @@ class Moments:
             return each(part, lambda some: some.cast(kind), self.place, first, "is no time", ISO, shown=values)
 
         local = parsed(kernels.if_else(zoned, None, text), pa.timestamp("us"))
-        self._local += len(local) - local.null_count
-        found = kernels.coalesce(parsed(kernels.if_else(zoned, text, None), _UTC), local.cast(_UTC))
+        found = kernels.coalesce(parsed(kernels.if_else(zoned, text, None), _UTC), self._in_zone(local, values, first))
         self._check(found, values, first)
         return found
 
     def _typed(self, values: pa.Array, first: int) -> pa.Array:
         if values.type != _UTC:
-            if pa.types.is_date(values.type) or values.type.tz is None:
-                self._local += len(values) - values.null_count
             whose = f"cannot be a time of the years {_year(POSSIBLE[0])} to {_year(POSSIBLE[1])}"
             wide = each(values, lambda part: _in_micros(part), self.place, first, whose, ISO)
-            values, shown = wide, values
+            values, shown = self._in_zone(wide, values, first) if wide.type.tz is None else wide, values
         else:
             shown = values
         self._check(values, shown, first)
         return values
+
+    def _in_zone(self, local: pa.Array, values: pa.Array, first: int) -> pa.Array:
+        """Times that name no zone, in the one that is told, else in UTC, which is said."""
+        if local.type.tz is not None:
+            return local
+        zone, repeated = self.reading.zone, self.reading.repeated
+        if zone is None:
+            self._local += len(local) - local.null_count
+            return local.cast(_UTC)
+        twice = {"first": "earliest", "second": "latest"}.get(repeated or "", "raise")
+        why = f"is no time in {zone}, or stands for two: clocks were changed then"
+        remedy = "write it with its offset, as 2024-10-27T02:30:00+02:00"
+        if repeated is None:
+            remedy += (
+                f"; of an hour that comes twice, files: {{times: {{{self.place.field.name}: {{repeated: first}}}}}}"
+            )
+
+        def there(part: pa.Array) -> pa.Array:
+            return kernels.assume_timezone(part, zone, ambiguous=twice, nonexistent="raise").cast(_UTC)
+
+        return each(local, there, self.place, first, why, remedy, shown=values)
+
+    def _formatted(self, said: pa.StringArray, values: pa.Array, first: int) -> pa.Array:
+        """Texts in the told format: as times of no zone, or in UTC where they have an offset.
+
+        Arrow's reader takes a 31st of February; what does not come back from it as it was is read by Python's own.
+        """
+        told = self.reading.format
+        assert told is not None, "only a told format is read"
+        zoned = "%z" in told
+        if zoned or "%f" in told or "%p" in told:
+            return self._strictly(said, told, values, first)
+        fast = kernels.strptime(said, format=told, unit="us", error_is_null=True)
+        back = kernels.strftime(fast, format=told)
+        good = kernels.fill_null(kernels.equal(_unpadded(back), _unpadded(said)), False)
+        rest = kernels.if_else(good, None, said)
+        if rest.null_count == len(rest):
+            return fast
+        return kernels.coalesce(self._strictly(rest, told, values, first), kernels.if_else(good, fast, None))
+
+    def _strictly(self, said: pa.StringArray, told: str, values: pa.Array, first: int) -> pa.Array:
+        """Texts by Python's `strptime`, each different one once."""
+        coded = said.dictionary_encode()
+        kind = _UTC if "%z" in told else pa.timestamp("us")
+        found: list[datetime | None] = []
+        for text in coded.dictionary.to_pylist():
+            try:
+                found.append(datetime.strptime(text, told))  # its zone is told beside
+            except (ValueError, OverflowError):
+                row = first_true(kernels.equal(said, text))
+                raise self.place.refusal(
+                    row, values, first, f"is no time in the format {told}", "mend it, or the section files"
+                ) from None
+        return arrays.array(found, kind).take(coded.indices)
 
     def _check(self, found: pa.Array, values: pa.Array, first: int) -> None:
         """Refuse times outside of the plausible years, saying what they were in another unit."""
@@ -210,12 +285,17 @@ class Moments:
 ANY_TIME = "; --any-time takes other years too"
 
 
+def _unpadded(text: Any) -> Any:
+    """Texts without zeros before digits: `01.02.2024` as `1.2.2024`."""
+    return kernels.replace_substring_regex(text, r"(^|[^0-9])0+([0-9])", r"\1\2")
+
+
 def _in_micros(values: pa.Array) -> pa.Array:
     if pa.types.is_date(values.type):
-        return values.cast(pa.timestamp("us")).cast(_UTC)
+        return values.cast(pa.timestamp("us"))
     if values.type.unit == "ns":
         values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
-    return values.cast(_UTC)
+    return values.cast(pa.timestamp("us") if values.type.tz is None else _UTC)
 
 
 def _unit_of(number: float) -> str | None:

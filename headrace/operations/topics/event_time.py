@@ -60,7 +60,8 @@ def _committed(connection: Connection, wiring: Wiring) -> list[tuple[int, Commit
     try:
         topic = wiring.inputs[0].name
         places = [TopicPartition(topic, partition) for partition in range(consumer.partitions(topic))]
-        checkpoints = Checkpoints(connection, wiring, consumer.partitions(wiring.checkpoints.name))
+        count = consumer.partitions(wiring.checkpoints.name)
+        checkpoints = Checkpoints(connection, wiring, count, SERVICES["enrich"].part("service").Enrich.layout)
         found: list[tuple[int, Commitment | None, Callable[[], bytes]]] = []
         for tp in consumer.committed(places):
             commitment = None if tp.offset < 0 else Commitment.read(tp.offset, tp.metadata)
@@ -100,7 +101,8 @@ def mend_watermark(connection: Connection, wiring: Wiring, partition: int, time:
     consumer = Consumer(connection, group=wiring.group)
     producer = Producer(connection, reports=True)
     try:
-        checkpoints = Checkpoints(connection, wiring, consumer.partitions(wiring.checkpoints.name))
+        count = consumer.partitions(wiring.checkpoints.name)
+        checkpoints = Checkpoints(connection, wiring, count, SERVICES["enrich"].part("service").Enrich.layout)
         draft = checkpoints.draft(
             partition,
             commitment.offset,

@@ -102,6 +102,8 @@ def prepare(
 ) -> FilePublication:
     """Read and check the whole file before the first record is sent.
 
+    Where a producer has a topic in a form of its own, records go there, as the producer would write them.
+
     Args:
         settings, contracts: of the pipeline.
         wanted: rows.
@@ -112,6 +114,7 @@ def prepare(
         ConfigurationError: the file does not fit; names row and column.
     """
     channel = contracts.channel(wanted.kind)
+    target = contracts.channel(f"{wanted.kind}-feed") if f"{wanted.kind}-feed" in contracts.pipeline.feeds else channel
     rows = read_rows(
         wanted.file, wanted.kind, contracts.pipeline, channel, dict(wanted.names), wanted.source, wanted.reading
     )
@@ -120,7 +123,7 @@ def prepare(
     pace: Pace | None = Steady(rate) if rate is not None else None
     if speedup is not None and len(rows.times):
         pace = Replay(int(rows.times[0]), speedup)
-    publisher = Publisher(settings.connection, channel, time.monotonic, stop, linger_ms=20 if pace is None else 1)
+    publisher = Publisher(settings.connection, target, time.monotonic, stop, linger_ms=20 if pace is None else 1)
     publisher.check(rows)
     if wanted.kind == "labels" and pace is None:
         check_known(rows, time.time())

@@ -41,10 +41,7 @@ class Follower:
 
         Raises ContractError when the topic cannot be read any more.
         """
-        messages = self._consumer.poll(1, timeout)
-        if messages:
-            messages += self._consumer.poll(most - 1, 0)
-        readable, _ = told_apart(messages, self.channel.name)
+        readable, _ = told_apart(self._consumer.burst(most, timeout), self.channel.name)
         return take_in(self.channel, readable).batch if readable else None
 
     def close(self) -> None:

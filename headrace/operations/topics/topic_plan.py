@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.operations.topics.offsets_retention import warnings
 from headrace.streaming.contracts.topic_changes import TopicChange, Wanted, apply, plan, unwanted, wanted
@@ -62,7 +63,8 @@ def plan_topics(
     changes = plan(
         existing, topics, brokers=brokers, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss
     )
-    return TopicPlan(False, changes, unwanted(existing, topics, name), warnings(admin, topics))
+    told = [*warnings(admin, topics), *absent_feeds(pipeline_of(settings.pipeline), existing)]
+    return TopicPlan(False, changes, unwanted(existing, topics, name), told)
 
 
 def apply_topics(
@@ -78,6 +80,21 @@ def apply_topics(
         return found
     apply(Admin(settings.connection), list(found.changes))
     return replace(found, applied=True)
+
+
+def absent_feeds(pipeline: Pipeline, existing: Container[str]) -> list[str]:
+    """Which topics of producers are not there: these are theirs to create."""
+    return [
+        f"{feed.topic} is not there: whoever writes it creates it, and intake waits for nobody: it ends without it"
+        for feed in pipeline.feeds.values()
+        if feed.topic not in existing
+    ]
+
+
+def pipeline_of(pipeline: str) -> Pipeline:
+    """The pipeline of a file or name; raises as `topics_of`."""
+    path = resolve(pipeline, Path.cwd())
+    return load(path, Workspace.of(path))
 
 
 def topics_of(pipeline: str, partitions: int | None = None, replication: int | None = None) -> tuple[str, list[Wanted]]:

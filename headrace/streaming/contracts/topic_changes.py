@@ -220,7 +220,7 @@ def refusals(changes: Iterable[TopicChange]) -> list[TopicRefusal]:
     return [TopicRefusal(*why, tuple(topics)) for why, topics in found.items()]
 
 
-def apply(broker: Admin, changes: Sequence[TopicChange], wait: float = 15.0) -> None:
+def apply(broker: Admin, changes: Sequence[TopicChange], wait: float = 60.0) -> None:
     """Do all changes, or none where one is refused. Safe to repeat after a failure: plan again, apply what is left.
 
     Returns when the broker shows what was changed: it answers a creation before all of it knows the topic.

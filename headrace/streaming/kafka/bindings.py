@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from headrace.streaming.contracts.schemas import Schema, SchemaIds
+from headrace.errors import ContractError
+from headrace.streaming.contracts.schemas import PinnedIds, Schema, SchemaIds
 from headrace.streaming.records.avro_codec import AvroCodec
 from headrace.streaming.records.batch import slot, unslot
 from headrace.streaming.records.codec import Codec
+from headrace.streaming.records.feed.avro_feed import AvroScanner
+from headrace.streaming.records.feed.column import FeedForm
+from headrace.streaming.records.feed.feed_codec import FeedCodec, scanned_by
+from headrace.streaming.records.feed.json_feed import JsonScanner
+from headrace.streaming.records.feed.protobuf_feed import ProtobufScanner
 from headrace.streaming.records.json_codec import JsonCodec
 
 CODECS: Mapping[str, Callable[[str, Schema, SchemaIds, int], Codec]] = {
@@ -17,6 +23,33 @@ CODECS: Mapping[str, Callable[[str, Schema, SchemaIds, int], Codec]] = {
 }
 """How values may be written, by name: each makes a codec of subject, schema, ids and most bytes. A new one is a file in
 `streaming/records` and an entry here."""
+
+
+def _json(subject: str, form: FeedForm, reader: Schema, ids: SchemaIds, most: int) -> Codec:
+    return FeedCodec(subject, form, reader, JsonScanner(scanned_by(form)), most)
+
+
+def _avro(subject: str, form: FeedForm, reader: Schema, ids: SchemaIds, most: int) -> Codec:
+    named = form.subjects or (subject,)
+    if isinstance(ids, PinnedIds) and not any(ids.writers(each) for each in named):
+        raise ContractError(
+            f"no ids of {', '.join(named)} are pinned in {ids.path}: set HEADRACE_REGISTRY to the registry that its "
+            "producer uses, whose ids its records carry"
+        )
+    return FeedCodec(subject, form, reader, AvroScanner(subject, form, reader, ids, most), most)
+
+
+def _protobuf(subject: str, form: FeedForm, reader: Schema, ids: SchemaIds, most: int) -> Codec:
+    return FeedCodec(subject, form, reader, ProtobufScanner(form), most)
+
+
+FEEDS: Mapping[str, Callable[[str, FeedForm, Schema, SchemaIds, int], Codec]] = {
+    "avro": _avro,
+    "json": _json,
+    "protobuf": _protobuf,
+}
+"""How producers may write topics of their own, by name: each makes a codec of subject, form, schema, ids and most
+bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +80,10 @@ class Wiring:
         outputs: by logical name, without the two below.
         dead_letters, checkpoints: where refused records and state go.
         facts: compacted topics, read whole.
+        aside: topics that are read without the group: by jobs of it, or whole now and then.
         beside: names of topics that it neither reads nor writes, by logical name: their partitions are counted.
         code_version: written into dead letters and checkpoints.
+        revision: of the pipeline, where the group answers by it alone; its name says so from the second on.
     """
 
     pipeline: str
@@ -59,8 +94,10 @@ class Wiring:
     checkpoints: Channel
     outputs: Mapping[str, Channel] = field(default_factory=dict)
     facts: Mapping[str, Channel] = field(default_factory=dict)
+    aside: Mapping[str, Channel] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
     code_version: str = "unknown"
+    revision: int = 1
 
     def input(self, number: int) -> tuple[Channel, int]:
         """The topic and its partition that a service knows by one number."""
@@ -76,7 +113,7 @@ class Wiring:
 
     @property
     def group(self) -> str:
-        return f"{self.pipeline}.{self.service}"
+        return f"{self.pipeline}.{self.service}" + (f".r{self.revision}" if self.revision > 1 else "")
 
     @property
     def transactional_id(self) -> str:

@@ -128,6 +128,11 @@ class Consumer:
         messages: list[Message] = call(self._consumer.consume, most, timeout)
         return messages
 
+    def burst(self, most: int, timeout: float) -> list[Message]:
+        """Up to `most` messages that are there, once the first has come; none where none comes within `timeout`."""
+        messages = self.poll(1, timeout)
+        return messages + self.poll(most - 1, 0) if messages and most > 1 else messages
+
     def _enter(self, timeout: float = 30.0) -> None:
         self._entrance.enter(self._consumer, timeout)
 
@@ -136,6 +141,10 @@ class Consumer:
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         call(self._consumer.resume, list(partitions))
+
+    def seek(self, partition: TopicPartition) -> None:
+        """Go on reading a partition at the offset that it carries; what was fetched of it is forgotten."""
+        call(self._consumer.seek, partition)
 
     def committed(self, partitions: list[TopicPartition], timeout: float = 30.0) -> list[TopicPartition]:
         """The group's committed offsets, each with its metadata; OFFSET_INVALID where there is none."""

@@ -12,7 +12,8 @@ from headrace.streaming.process.logs import logger
 
 QUIET_S = 600.0
 """A fact that was not heard for so long is news again."""
-_VARYING = re.compile(r"\s*\([^()]*(?:\d+ ?ms|identical error)[^()]*\)|^\[thrd:[^\]]*\]: ")
+_WORDS = r"(?:[^()]|\(s\))*"
+_VARYING = re.compile(rf"\s*\({_WORDS}(?:\d+ ?ms|identical error){_WORDS}\)|^\[thrd:[^\]]*\]: ")
 """What differs from one retry to the next: for how long, how often, and who says it."""
 _log = logger("librdkafka")
 
@@ -25,7 +26,8 @@ class LibraryLog:
         tell: takes (kind, text) of what is news.
 
     >>> log = LibraryLog(lambda: 0.0, lambda kind, text: print(f"{kind}: {text}"))
-    >>> for text in ("h:1: refused (after 0ms in state CONNECT)", "h:1: refused (after 50ms in state CONNECT)"):
+    >>> suppressed = "h:1: refused (after 50ms in state CONNECT, 1 identical error(s) suppressed)"
+    >>> for text in ("h:1: refused (after 0ms in state CONNECT)", suppressed):
     ...     log.log(40, "%s [%s] %s", "FAIL", "rdkafka#consumer-1", f"[thrd:h:1/bootstrap]: {text}")
     FAIL: h:1: refused
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -26,12 +27,14 @@ class Intake:
         records: all of them, sorted like `ends`.
         ends: for each partition present (as `Batch.partition` numbers it), (first offset, last offset, newest timestamp
             in ms).
+        skipped: how many are in neither, by the remark that counts them.
     """
 
     batch: Batch
     rejects: list[Reject]
     records: list[Message]
     ends: dict[int, tuple[int, int, int]]
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake:
@@ -55,10 +58,10 @@ def take_in(channel: Channel, messages: list[Message], place: int = 0) -> Intake
         for start, stop in zip(starts, [*starts[1:], count], strict=True)
     }
     rejects = [Reject(int(partition[bad.row]), int(offset[bad.row]), bad.reason, bad.detail) for bad in decoded.bad]
-    if decoded.bad:
+    if len(decoded.rows) < count:
         rows = decoded.rows
         keys, partition, offset, timestamp = keys.take(pa.array(rows)), partition[rows], offset[rows], timestamp[rows]
         created = created[rows]
     written = created if created.any() else None
     batch = Batch(channel.logical, decoded.columns, keys, partition, offset, timestamp, written)
-    return Intake(batch, rejects, messages, ends)
+    return Intake(batch, rejects, messages, ends, decoded.skipped)

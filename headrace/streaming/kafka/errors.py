@@ -63,6 +63,9 @@ PASSING = {
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._MSG_TIMED_OUT,
+    # Of records that wait while a transaction is given up, as after a broker that stood still for minutes: sent again.
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._PURGE_QUEUE,
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import structlog
 
@@ -38,6 +39,18 @@ REASONS = {
 _MOST_STRANGERS = 1_000
 
 
+class VersionReader(Protocol):
+    """Reads the records of one version of a schema."""
+
+    def read(self, joined: Joined, want: int) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
+        """The good records that bear the wanted id, as columns, with their row numbers."""
+        ...
+
+    def place(self, failed: int) -> tuple[str, int]:
+        """The field and the byte within the record where reading ended."""
+        ...
+
+
 class AvroCodec:
     """Reads and writes the values of one topic.
 
@@ -59,7 +72,7 @@ class AvroCodec:
         self._ids = ids
         self._reading = RecordReader(reader.record)
         self._writing = Writing(reader.record)
-        self._sources: dict[int, RecordReader | Resolution] = {}
+        self._sources: dict[int, VersionReader] = {}
         self._strangers: set[int] = set()
         self._unreadable: dict[int, str] = {}
         self._none = pa.RecordBatch.from_pylist([], reader.arrow)
@@ -125,12 +138,18 @@ class AvroCodec:
                 continue
             if isinstance(writer, str):
                 self._give_up(number, writer)
-            elif writer == self.reader:
-                self._sources[number] = self._reading
-            elif problems := incompatibilities(writer.record, self.reader.record):
-                self._give_up(number, "; ".join(problems))
+            elif isinstance(source := self._source(writer), str):
+                self._give_up(number, source)
             else:
-                self._sources[number] = Resolution(writer.record, self.reader.record)
+                self._sources[number] = source
+
+    def _source(self, writer: Schema) -> VersionReader | str:
+        """How records of a version are read, or why they cannot be."""
+        if writer == self.reader:
+            return self._reading
+        if problems := incompatibilities(writer.record, self.reader.record):
+            return "; ".join(problems)
+        return Resolution(writer.record, self.reader.record)
 
     def _give_up(self, number: int, why: str) -> None:
         self._unreadable[number] = why

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,17 +30,19 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of a batch of values; every one is either in `rows` or in `bad`.
+    """What became of a batch of values; every one is either in `rows` or in `bad`, or counted in `skipped`.
 
     Attributes:
         columns: the good records in the reader's Arrow schema, in the order of the values.
         rows: int64 [columns.num_rows], ascending: the index of each among the values.
         bad: the others, by ascending row.
+        skipped: how many are in neither because the pipeline file says so, by the remark that counts them.
     """
 
     columns: pa.RecordBatch
     rows: npt.NDArray[np.int64]
     bad: list[Bad]
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Codec(Protocol):

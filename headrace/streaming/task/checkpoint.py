@@ -27,7 +27,6 @@ from headrace.streaming.kafka.poll_result import parted
 from headrace.streaming.task.commitment import CheckpointPlace, Lie, chunks_of, runs_of
 
 CHUNK_BYTES = 900_000
-FORMAT = 1
 INDEX = -1
 """The number of the record that names all others."""
 MOST_RUNS = 64
@@ -36,6 +35,10 @@ MOST_RUNS = 64
 
 class CheckpointGone(ContractError):
     """What a committed offset points to is not in the checkpoints topic: that was emptied, or made anew."""
+
+
+class CheckpointUnreadable(ContractError):
+    """A checkpoint is there and whole, and another version of the service wrote it, which this one cannot read."""
 
 
 class Draft:
@@ -47,16 +50,21 @@ class Draft:
         since: see `CheckpointPlace`.
         rows: records taken since the checkpoint before, at the time of the snapshot.
         size: bytes of the snapshot.
+
+    Args:
+        layout: see `Service.layout`.
     """
 
     def __init__(
-        self, wiring: Wiring, partitions: int, partition: int, at: int, snapshot: bytes, half: int, since: int = 0
-    ) -> None:
+        self, wiring: Wiring, partitions: int, partition: int, at: int, snapshot: bytes, half: int, since: int = 0,
+        layout: int = 1,
+    ) -> None:  # fmt: skip  # whose it is, what it is, where it goes
         self.at = at
         self.half = half
         self.since = since
         self.rows = 0
         self.size = len(snapshot)
+        self._layout = layout
         self._wiring = wiring
         self._channel, self._number = wiring.input(partition)
         self._where = self._number % partitions
@@ -124,7 +132,7 @@ class Draft:
             "offset": self.at,
             "chunk": number,
             "chunks": self._count,
-            "format": FORMAT,
+            "format": self._layout,
             "code_version": self._wiring.code_version,
             "payload": payload,
         }
@@ -140,9 +148,14 @@ class Draft:
 
 
 class Checkpoints:
-    """Writes and reads the checkpoints of one service."""
+    """Writes and reads the checkpoints of one service.
 
-    def __init__(self, connection: Connection, wiring: Wiring, partitions: int) -> None:
+    Args:
+        layout: of its snapshots, see `Service.layout`.
+    """
+
+    def __init__(self, connection: Connection, wiring: Wiring, partitions: int, layout: int = 1) -> None:
+        self.layout = layout
         self.connection = connection
         self.wiring = wiring
         self.partitions = partitions
@@ -150,12 +163,12 @@ class Checkpoints:
     def draft(self, partition: int, at: int, snapshot: bytes, committed: CheckpointPlace | None) -> Draft:
         """A checkpoint to be written, beside the committed one."""
         half, since = (0, 0) if committed is None else (1 - committed.half, committed.since)
-        return Draft(self.wiring, self.partitions, partition, at, snapshot, half, since)
+        return Draft(self.wiring, self.partitions, partition, at, snapshot, half, since, self.layout)
 
     def read(self, partition: int, at: CheckpointPlace, beat: Callable[[], None], timeout: float = 60.0) -> bytes:
         """The snapshot at a place; `beat` is called while that takes its time.
 
-        Raises CheckpointGone when it is not there any more, ContractError when this version cannot read it, Transient
+        Raises CheckpointGone when it is not there any more, CheckpointUnreadable when its layout is another, Transient
         when the broker does not give it within `timeout` seconds.
         """
         if at.indexed:
@@ -216,7 +229,10 @@ class Checkpoints:
                 f"where chunk {number} of the checkpoint of partition {partition} at {at.at} was, lies something else: "
                 f"{self.wiring.checkpoints.name} was made anew"
             )
-        if rows[0]["format"] != FORMAT:
-            raise ContractError(f"the checkpoint of partition {partition} at {at.at} cannot be read by this version")
+        if rows[0]["format"] != self.layout:
+            raise CheckpointUnreadable(
+                f"its checkpoint at {at.at} has layout {rows[0]['format']}, of version {rows[0]['code_version']}, and "
+                f"this version reads {self.layout}"
+            )
         payload: bytes = rows[0]["payload"]
         return payload

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from headrace.errors import Fenced, HeadraceError
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.task.checkpoint import CHUNK_BYTES, Checkpoints, Draft
@@ -14,9 +15,10 @@ from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from headrace.streaming.task.outputs import REDO_LIMIT, Outbox
 from headrace.streaming.task.partition_counts import PartitionCounts
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Task
+from headrace.streaming.task.task import State, Task
 from headrace.streaming.task.transactions import TransactionAborted
 
+log = logger("commits")
 QUIET_S = 0.01
 IDLE_S = 30.0
 """Where only control records moved the end of a partition, its offset is committed this often."""
@@ -119,6 +121,20 @@ class Commits:
         self.commit()
         while self._drafts:
             self.commit()
+
+    def end(self, successor: str) -> None:
+        """Commit that another group answers from here on, in every partition of which this one still does."""
+        ending = [task for task in self.owned.values() if task.state in (State.RESTORING, State.RUNNING, State.HELD)]
+        if not ending:
+            return
+        for task in ending:
+            task.end(successor)
+            self._drafts.pop(task.partition, None)
+        self.commit()
+        for task in ending:
+            log.info("ended", partition=task.where, offset=task.read, after_it=successor)
+            if self.owned.get(task.partition) is task:  # A rebalance may have been served meanwhile.
+                self.service.drop(task.partition)
 
     def leave(self) -> None:
         """One try to commit what partitions leave behind that are about to go, with the checkpoints that fit.

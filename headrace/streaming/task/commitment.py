@@ -42,12 +42,16 @@ class Commitment:
         admitted: every record below it was admitted (its early outputs and dead letters are out); >= offset.
         place: the newest checkpoint, at or below `offset`.
         begun: where its log began when its state did; said until there is a checkpoint.
+        silent: records below `offset` were folded alone: another group answers them, which this one follows.
+        ended: the group that answers from `offset` on; empty while this one does.
     """
 
     offset: int
     admitted: int
     place: CheckpointPlace | None = None
     begun: int | None = None
+    silent: bool = False
+    ended: str = ""
 
     def metadata(self) -> str:
         """JSON for the committed offset's metadata; empty when the offset says it all."""
@@ -63,6 +67,10 @@ class Commitment:
                 spoken["since"] = self.place.since
         elif self.begun is not None:
             spoken["begun"] = self.begun
+        if self.silent:
+            spoken["silent"] = True
+        if self.ended:
+            spoken["ended"] = self.ended
         return json.dumps(spoken, separators=(",", ":")) if spoken else ""
 
     @classmethod
@@ -79,7 +87,8 @@ class Commitment:
                 half, since = (index(spoken.get(name, 0)) for name in ("half", "since"))
                 place = CheckpointPlace(index(spoken["checkpoint"]), chunks, half, indexed, since)
             begun = index(spoken["begun"]) if place is None and "begun" in spoken else None
-            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place, begun)
+            silent, ended = bool(spoken.get("silent", False)), str(spoken.get("ended", ""))
+            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place, begun, silent, ended)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
 

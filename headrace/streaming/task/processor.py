@@ -59,6 +59,8 @@ class Answering:
         batch = intake.batch
         touched = [self.owned[partition] for partition in intake.ends]
         if all(intake.ends[task.partition][0] >= task.readmit_until for task in touched):
+            for remark, count in intake.skipped.items():
+                self.metrics.remarks.labels(remark).inc(count)
             self._meet(batch, intake.rejects, intake.records, now)
         else:
             answered, admitted = np.zeros(len(batch), bool), np.zeros(len(batch), bool)

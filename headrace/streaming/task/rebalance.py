@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headrace.errors import Transient
+from headrace.errors import ContractError, Transient
 from headrace.streaming.kafka.bindings import Wiring
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.message import TopicPartition
@@ -13,7 +13,7 @@ from headrace.streaming.process.metrics import Metrics
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.commit import Commits
 from headrace.streaming.task.commitment import Commitment
-from headrace.streaming.task.recovery import Recovery
+from headrace.streaming.task.recovery import Recovery, since_of
 from headrace.streaming.task.service import Service
 from headrace.streaming.task.task import State, Task
 from headrace.streaming.task.transactions import TransactionAborted
@@ -98,6 +98,9 @@ class Membership:
         self.consumer.take_over(
             [TopicPartition(tp.topic, tp.partition, self.owned[self._number(tp)].read) for tp in partitions]
         )
+        ended = [tp for tp in partitions if self.owned[self._number(tp)].state is State.ENDED]
+        if ended:
+            self.consumer.pause(ended)
         log.info("assigned", partitions={task.partition: task.read for task in self.owned.values()})
 
     def _taken_over(self, found: TopicPartition) -> Task:
@@ -113,6 +116,18 @@ class Membership:
                 return kept
             kept.close_clean()  # Another member went on meanwhile: what it left takes the place of this state.
         where = f"{found.topic}[{found.partition}]"
+        if commitment.ended:
+            offset, admitted = commitment.offset, commitment.admitted
+            return Task(
+                partition, where, False, offset, admitted, offset, admitted,
+                commitment.place, commitment.begun, committed=commitment, successor=commitment.ended,
+            )  # fmt: skip  # what it was, for as long as anybody asks
+        follows = bool(self.service.succession.follows) and (fresh or commitment.silent)
+        if commitment.silent and not follows:
+            raise ContractError(
+                f"{where}: {self.wiring.group} only followed another group up to {found.offset}, and nothing says "
+                "which one answers it: restore the topic of revisions"
+            )
         committed = commitment
         stateful = self.wiring.input(partition)[0].logical in self.service.stateful
         if commitment.offset < low:
@@ -120,7 +135,9 @@ class Membership:
         begin, place = commitment.offset, None
         if stateful:
             place, begin, snapshot = self.recovery.state(self.checkpoints, where, partition, commitment, low, self.beat)
-            self.service.restore(partition, snapshot, high)
+            since = since_of(commitment, low)
+            if not self.recovery.taken_over(self.service, where, partition, snapshot, since, high):
+                place, begin = None, low
         return Task(
             partition,
             where,
@@ -132,6 +149,7 @@ class Membership:
             place=place,
             begun=begin if stateful and place is None else None,
             committed=None if fresh else committed,
+            follows=follows,
             last_checkpoint=self.clock(),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +17,7 @@ from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.kafka.reader import messages, ranges
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
-from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints
+from headrace.streaming.task.checkpoint import CheckpointGone, Checkpoints, CheckpointUnreadable
 from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 from headrace.streaming.task.service import Service
 
@@ -23,6 +25,8 @@ log = logger("recovery")
 ANSWER_AGAIN = "answer_again"
 REBUILD_STATE = "rebuild_state"
 SKIP_DELETED = "skip_deleted"
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, struct.error, zlib.error)
+"""What reading bytes of another layout raises; of Arrow and JSON as well, whose errors are ValueErrors."""
 
 
 class Recovery:
@@ -30,9 +34,11 @@ class Recovery:
 
     Args:
         allowed: what the operator allows (`HEADRACE_RECOVER`), or nothing.
+        needs_whole_log: see `Service`.
     """
 
-    def __init__(self, allowed: str, metrics: Metrics) -> None:
+    def __init__(self, allowed: str, metrics: Metrics, needs_whole_log: str = "") -> None:
+        self._needs_whole_log = needs_whole_log
         self.allowed = allowed
         self.metrics = metrics
 
@@ -49,15 +55,36 @@ class Recovery:
             if found.begun is not None and found.begun < low:
                 self.rebuild_state(where, low, f"it has no checkpoint yet, and records from {found.begun} on are gone")
             return None, low, None
-        low = max(low, place.since)
+        low = since_of(found, low)
         if place.at < low:
             self.rebuild_state(where, low, f"records between its checkpoint at {place.at} and that are gone")
             return None, low, None
         try:
             return place, place.at, checkpoints.read(partition, place, beat)
-        except CheckpointGone as gone:
-            self.rebuild_state(where, low, str(gone))
+        except (CheckpointGone, CheckpointUnreadable) as reason:
+            self.rebuild_state(where, low, str(reason))
             return None, low, None
+
+    def taken_over(
+        self, service: Service, where: str, partition: int, snapshot: bytes | None, low: int, end: int | None = None
+    ) -> bool:
+        """Whether the service took a partition over with its snapshot; where it cannot read that, it begins with none,
+        and its state is to be rebuilt from its log, which begins at `low`.
+
+        A snapshot whose layout says that it can be read, and that lacks what a state has or has it in another shape, is
+        of a version that changed the layout without saying so. ContractError where the log is not whole, see
+        `rebuild_state`.
+        """
+        try:
+            service.restore(partition, snapshot, end)
+        except UNREADABLE as fault:
+            if snapshot is None:
+                raise
+            reason = f"its checkpoint cannot be read by this version ({type(fault).__name__}: {fault})"
+            self.rebuild_state(where, low, reason)
+            service.restore(partition, None, end)
+            return False
+        return True
 
     def rebuild_state(self, where: str, low: int, reason: str) -> None:
         """A partition's state is to be built from its log, which begins at `low`: what lies before is gone, or was
@@ -66,6 +93,11 @@ class Recovery:
         A log from which nothing was ever deleted gives the very state that is gone. Of any other it is a ContractError,
         unless it is allowed.
         """
+        if low > 0 and self._needs_whole_log:
+            raise ContractError(
+                f"{where}: {reason}, and its log begins at {low}, so the state cannot be rebuilt as it was. Stopped; "
+                f"HEADRACE_RECOVER does not help here: {self._needs_whole_log}"
+            )
         if low > 0:
             self._settle(
                 REBUILD_STATE,
@@ -125,6 +157,13 @@ class Recovery:
         log.warning("going on as told", way=way, trouble=trouble)
 
 
+def since_of(found: Commitment, low: int) -> int:
+    """From which offset on a log that begins at `low` is what a partition's state is folded of: before it, the topic
+    had another number of partitions.
+    """
+    return low if found.place is None else max(low, found.place.since)
+
+
 def check_offsets(
     connection: Connection,
     consumer: Consumer,
@@ -153,7 +192,7 @@ def check_offsets(
 
 def _evidence(connection: Connection, wiring: Wiring, service: Service, beat: Callable[[], None]) -> str | None:
     """What shows that the group has answered before, or nothing."""
-    for logical in service.answers:
+    for logical in () if service.succession.follows else service.answers:  # else they are of the group before
         name = wiring.outputs[logical].name
         written = ranges(connection, name)
         # What retention took was there as well.

@@ -27,7 +27,7 @@ from headrace.streaming.records.batch import Reject
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.commitment import Commitment
 from headrace.streaming.task.partition_counts import PartitionCounts, stamped
-from headrace.streaming.task.recovery import Recovery
+from headrace.streaming.task.recovery import Recovery, since_of
 from headrace.streaming.task.service import Service
 from headrace.streaming.task.transactions import Retry
 
@@ -147,7 +147,12 @@ class Move:
         answered = low if known is None else known.offset
         begin, snapshot = self._begun(left, channel, number, known, low)
         partition = left.wiring.number(channel.name, number)
-        left.service.restore(partition, begun if known is None else snapshot)
+        if known is None:
+            left.service.restore(partition, begun)
+        elif not self._recovery.taken_over(
+            left.service, f"{channel.name}[{number}]", partition, snapshot, since_of(known, low)
+        ):
+            begin = low
         wanted = Range(number, begin, answered if upto is None else upto)
         for intake in left.read(self.connection, channel, wanted):
             admission = left.service.admit(intake.batch, 0.0)
@@ -167,7 +172,7 @@ class Move:
             if known is not None and low > 0:
                 self._recovery.rebuild_state(where, low, "it has no checkpoint")
             return low, None
-        checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"])
+        checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"], left.service.layout)
         partition = left.wiring.number(channel.name, number)
         _, begin, snapshot = self._recovery.state(checkpoints, where, partition, known, low, lambda: None)
         return begin, snapshot
@@ -194,7 +199,7 @@ class Move:
         self, left: Left, channel: Channel, number: int, at: int, snapshot: bytes, admitted: int | None = None
     ) -> None:
         """A checkpoint, and the offset that points to it."""
-        checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"])
+        checkpoints = Checkpoints(self.connection, left.wiring, self.counts["checkpoints"], left.service.layout)
         before, partition = left.commitments(channel).get(number), left.wiring.number(channel.name, number)
         draft = checkpoints.draft(partition, at, snapshot, None if before is None else before.place)
         draft.since = at  # What lies before was written where keys belong no longer.

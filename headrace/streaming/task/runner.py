@@ -37,7 +37,8 @@ from headrace.streaming.task.progress import Progress
 from headrace.streaming.task.rebalance import Membership
 from headrace.streaming.task.recovery import Recovery, check_offsets
 from headrace.streaming.task.service import Service
-from headrace.streaming.task.task import Task
+from headrace.streaming.task.succession import Following
+from headrace.streaming.task.task import State, Task
 from headrace.streaming.task.transactions import Delivery, Retry, open_delivery
 from headrace.streaming.watermarks.idleness import Lookout, Quiet
 
@@ -140,6 +141,7 @@ class Runner:
             raise
         finally:
             self.consumer.close()
+            self.following.close()
             for facts in self.facts:
                 facts.close()
 
@@ -172,7 +174,8 @@ class Runner:
         )
         self.counts.check_group(self.consumer)
         self.service.start(counted)
-        checkpoints = Checkpoints(connection, wiring, self.consumer.partitions(wiring.checkpoints.name))
+        places = self.consumer.partitions(wiring.checkpoints.name)
+        checkpoints = Checkpoints(connection, wiring, places, self.service.layout)
         share = RejectShare(settings.dead_letter_limit)
         self.outbox = Outbox(wiring, delivery, self.metrics, self.clock)
         self.answering = Answering(
@@ -189,7 +192,7 @@ class Runner:
             self._serve_rebalance,
             self.counts,
         )
-        recovery = Recovery(settings.recover, self.metrics)
+        recovery = Recovery(settings.recover, self.metrics, self.service.needs_whole_log)
         self.membership = Membership(
             wiring,
             self.service,
@@ -201,6 +204,7 @@ class Runner:
             self.clock,
             self.health.beat,
         )
+        self.following = Following(connection, wiring, self.consumer, self.commits)
         self.facts = [Facts(connection, channel, self.metrics) for channel in wiring.facts.values()]
         self.progress = Progress(
             self.service,
@@ -251,6 +255,7 @@ class Runner:
         if self.settings.mode == "at_least_once" and self.commits.new():
             # Its outputs are readable before their offsets: without any, nobody could tell that the group was here.
             self.commits.commit()
+        self._backlog = self.following.turn(self.service.succession, self._backlog, self.clock())
         messages, self._backlog = bounded(self._backlog)
         self.take(messages)
         self._lookout.looked(begun, looked and len(messages) < self.settings.batch_rows and not self._backlog)
@@ -279,6 +284,7 @@ class Runner:
             task.partition: Quiet(task.still_since, until)
             for task in self.owned.values()
             if task.still_since is not None and task.end_told_at is not None and task.end_told_at <= until
+            if task.state is not State.FOLLOWING  # Whoever answers it tells of it.
         }
 
     def poll(self) -> list[Message]:
@@ -333,7 +339,7 @@ class Runner:
             return
         for message in ended:
             partition, end = self._number(message), place(message)[1]
-            if (task := self.owned.get(partition)) is not None:
+            if (task := self.owned.get(partition)) is not None and task.state is not State.ENDED:
                 task.meet_end(end, now)
 
     def _answered(self, records: list[Message], now: float) -> bool:

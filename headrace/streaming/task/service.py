@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from headrace.streaming.records.batch import Admission, Batch, Output
 from headrace.streaming.watermarks.idleness import Quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """What a service knows of the groups before and after its own, by their full names; empty where there is none.
+
+    Attributes:
+        follows: the group whose place this one takes.
+        ends_for: the group that takes the place of this one, now.
+    """
+
+    follows: str = ""
+    ends_for: str = ""
 
 
 class Service:
@@ -35,6 +49,11 @@ class Service:
     begins_kept: bool = False
     """Whether a partition's first commit has its checkpoint, so that it is never folded from its beginning again: where
     a state begins with more than its records, such as how many partitions others have."""
+    layout: int = 1
+    """Of its snapshots, as checkpoints name it: raised by whoever changes what a snapshot holds or means. A checkpoint
+    of another layout is not read: the state is rebuilt from the log, or that is refused with the remedy."""
+    needs_whole_log: str = ""
+    """Why its state must not be built from a part of its log, whatever an operator allows; empty: it may."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
     decides: tuple[str, ...] = ()
@@ -47,6 +66,11 @@ class Service:
         All, of a service that has a `snapshot` of its own; one that keeps nothing of some inputs names the others.
         """
         return self.inputs if type(self).snapshot is not Service.snapshot else ()
+
+    @property
+    def succession(self) -> Succession:
+        """Which groups answer before and after this one, as far as its facts tell; see `streaming.task.succession`."""
+        return Succession()
 
     # ---- the service ---------------------------------------------------------------------------------------------
 

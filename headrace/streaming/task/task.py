@@ -2,7 +2,8 @@
 
 A partition is taken over and *restoring* until it meets its past, *running* or *held* from then on, *suspended* when it
 was given up and may come back, and *closed* when it is another member's: the states of Kafka Streams' tasks, whose
-prepareCommit, postCommit, closeClean and closeDirty are here as well.
+prepareCommit, postCommit, closeClean and closeDirty are here as well. Where another group answers it, whose place this
+one is to take, it is *following*, as a standby task does, and goes on answering where the other one has *ended*.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from headrace.streaming.task.commitment import CheckpointPlace, Commitment
 class State(Enum):
     """What a partition is at."""
 
+    FOLLOWING = "following"
+    """Records are folded that another group has answered, and none that it has not."""
     RESTORING = "restoring"
     """Records are folded that were answered in an earlier life."""
     RUNNING = "running"
     """Rows are answered as they come."""
     HELD = "held"
     """Rows wait, and those behind them with them: the consumer is paused."""
+    ENDED = "ended"
+    """Another group answers from here on: nothing is read any more."""
     SUSPENDED = "suspended"
     """Given up, all that was answered committed; its state is kept for the case that it comes back."""
     CLOSED = "closed"
@@ -32,13 +37,15 @@ class State(Enum):
 
 
 LEGAL = {
-    State.RESTORING: {State.RUNNING, State.CLOSED},
-    State.RUNNING: {State.HELD, State.SUSPENDED, State.CLOSED},
-    State.HELD: {State.RUNNING, State.CLOSED},
+    State.FOLLOWING: {State.RESTORING, State.RUNNING, State.CLOSED},
+    State.RESTORING: {State.RUNNING, State.ENDED, State.CLOSED},
+    State.RUNNING: {State.HELD, State.ENDED, State.SUSPENDED, State.CLOSED},
+    State.HELD: {State.RUNNING, State.ENDED, State.CLOSED},
+    State.ENDED: {State.CLOSED},
     State.SUSPENDED: {State.RUNNING, State.CLOSED},
     State.CLOSED: set[State](),
 }
-READING = {State.RESTORING, State.RUNNING, State.HELD}
+READING = {State.FOLLOWING, State.RESTORING, State.RUNNING, State.HELD}
 """States in which records are taken. Held, too: of what was polled before the consumer was paused."""
 
 
@@ -59,7 +66,8 @@ class Task:
     """A partition that this member owns, by the number that the service knows it by. Nobody else writes to it.
 
     Offsets: below `read` everything came from the consumer, below `admitted` it was admitted, in this or an earlier
-    life. Records below `replay_until` were answered in an earlier life, those below `readmit_until` admitted in it.
+    life. Records below `replay_until` were answered in an earlier life, those below `readmit_until` admitted in it; of
+    one that follows: by the group that it follows.
 
     `still_since` is when `read` moved last; `end_told_at` when that was told to be the end of the log. It is None while
     there is more, and from a pause on: only what is told again after it says that nothing came meanwhile.
@@ -75,6 +83,7 @@ class Task:
         worked: whether records were taken or answered since the last commit; control records alone are no work.
         rows_since_checkpoint: records taken since the one at `place`.
         checkpoint_bytes: size of the newest one, committed or on its way.
+        successor: the group that answers after this one; empty unless it has ended.
     """
 
     partition: int
@@ -87,6 +96,8 @@ class Task:
     place: CheckpointPlace | None = None
     begun: int | None = None
     committed: Commitment | None = None
+    follows: bool = False
+    successor: str = ""
     worked: bool = True
     last_checkpoint: float = 0.0
     state: State = field(init=False)
@@ -99,7 +110,12 @@ class Task:
     newest_timestamp: int = 0
 
     def __post_init__(self) -> None:
-        self.state = State.RESTORING if self.read < self.replay_until else State.RUNNING
+        if self.successor:
+            self.state, self.worked = State.ENDED, False
+        elif self.follows:
+            self.state = State.FOLLOWING
+        else:
+            self.state = State.RESTORING if self.read < self.replay_until else State.RUNNING
 
     # ---- records come ----------------------------------------------------------------------------------------------
 
@@ -124,7 +140,8 @@ class Task:
         if self.still_since is None or self.read < end:
             self.still_since = now
         self.end_told_at = None if self.held else now  # Of a paused log nothing more is heard.
-        self._reach(end)  # Past the control records at the end.
+        # Past the control records at the end; one that follows goes no further than the group it follows.
+        self._reach(min(end, max(self.replay_until, self.read)) if self.state is State.FOLLOWING else end)
 
     def _reach(self, offset: int) -> None:
         self.read = offset
@@ -163,6 +180,35 @@ class Task:
             self.stuck_since = now
         return now - self.stuck_since
 
+    # ---- one group after another ------------------------------------------------------------------------------------
+
+    def follow(self, answered: int, admitted: int) -> bool:
+        """The group that is followed has answered, and admitted, what lies below these; returns whether it went on.
+
+        ContractError where it went back: what was folded here is no longer what it has answered.
+        """
+        self._must_be({State.FOLLOWING}, "following")
+        if answered < self.read:
+            raise ContractError(
+                f"{self.where} was answered up to {self.read} by the group that is followed, and now to {answered}"
+            )
+        before, self.replay_until, self.readmit_until = self.replay_until, answered, max(admitted, answered)
+        return answered > before
+
+    def answer_on(self) -> None:
+        """The group that was followed has ended where it was last seen: from there on this one answers."""
+        self._must_be({State.FOLLOWING}, "answered on")
+        self.admitted = max(self.admitted, self.readmit_until)
+        self._go(State.RESTORING if self.read < self.replay_until else State.RUNNING)
+
+    def end(self, successor: str) -> None:
+        """Answer no more: whoever reads the committed offset, with this in it, goes on from there."""
+        self._must_be({State.RESTORING, State.RUNNING, State.HELD}, "ended")
+        processed, admitted = self.processed, max(self.admitted, self.readmit_until)
+        self._go(State.ENDED)
+        self.held, self.read, self.admitted, self.successor, self.worked = (), processed, admitted, successor, True
+        self.still_since = self.end_told_at = None
+
     # ---- what was done becomes durable -----------------------------------------------------------------------------
 
     @property
@@ -179,16 +225,19 @@ class Task:
         """
         if self.held:
             return int(self.held[0].batch.offset[0])
-        return max(self.read, self.replay_until)
+        return self.read if self.state is State.FOLLOWING else max(self.read, self.replay_until)
 
     def commitment(self) -> Commitment:
         """What a commit now would say."""
         place = self.place
-        if place is not None and not self.rows_since_checkpoint and self.state not in (State.HELD, State.RESTORING):
+        exact = self.state in (State.RUNNING, State.FOLLOWING)
+        if place is not None and not self.rows_since_checkpoint and exact:
             # Only control records came since: the same state stands for them, however much of the log retention takes.
             place = replace(place, at=self.processed)
         begun = self.begun if place is None else None
-        return Commitment(self.processed, max(self.admitted, self.processed), place, begun)
+        if self.state is State.FOLLOWING:
+            return Commitment(self.processed, self.processed, place, begun, silent=True)
+        return Commitment(self.processed, max(self.admitted, self.processed), place, begun, ended=self.successor)
 
     @property
     def unsaid(self) -> bool:
@@ -203,14 +252,15 @@ class Task:
     @property
     def outran_checkpoint(self) -> bool:
         """Whether its state is the fold to an offset beyond its newest checkpoint: to none where rows are held."""
-        return self.stateful and self.rows_since_checkpoint > 0 and self.state is State.RUNNING
+        exact = self.state in (State.RUNNING, State.FOLLOWING)
+        return self.stateful and self.rows_since_checkpoint > 0 and exact
 
     def prepare_commit(self, fresh: CheckpointPlace | None = None) -> Commitment | None:
         """What is to be committed, with a new checkpoint if there is one; None where nothing is.
 
         Of a partition that is being restored the committed offset stands: nothing was answered in this life.
         """
-        self._must_be(READING, "committed")
+        self._must_be(READING | {State.ENDED}, "committed")
         if self.restoring:
             return None
         commitment = self.commitment()
@@ -220,7 +270,7 @@ class Task:
 
     def post_commit(self, commitment: Commitment | None) -> None:
         """What `prepare_commit` gave is durable, and so is all that was answered so far."""
-        self._must_be(READING, "committed")
+        self._must_be(READING | {State.ENDED}, "committed")
         if commitment is not None:
             self.committed, self.place = commitment, commitment.place
         self.worked = False

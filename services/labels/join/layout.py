@@ -292,6 +292,7 @@ class Memory(JoinState):
     """Of Due: the first `heap_count` are in use."""
     sources: Span
     """Of Source, one a source partition."""
+    proofs: Span  # Of `proofs.SourceProof`, as many.
     suffixes: Span
     """int64: by number of a model, what its predictions' ids end with."""
     ranks: Span
@@ -300,16 +301,16 @@ class Memory(JoinState):
     """Room for Outcome."""
     changes: Span
     """Room for Change."""
-    told_outcomes: i8
+    next_maturity: i8  # Where time goes once it is proven, see `watermarks`.
+    next_as_of: i8
+    next_written: i8
+    told_outcomes: i8  # How many of them are told.
     told_changes: i8
-    """How many of them are told."""
-    need: i8
-    """How much is needed, see `DONE`."""
+    need: i8  # How much is needed, see `DONE`.
     matures: i8
     expires: i8
     """Milliseconds after an event."""
-    presumes: i8
-    """Whether events that nobody labelled have a label all the same."""
+    presumes: i8  # Whether events that nobody labelled have a label all the same.
     unlabelled: f8
     """Which."""
     label_sources: i8

@@ -14,6 +14,7 @@ from headrace.columnar.dictionaries import LabelSources, Models
 from headrace.columnar.structs import array_of, names_of, span_of
 from headrace.domain.pipeline.spec import Labels
 from headrace.errors import ContractError
+from headrace.streaming.watermarks.proofs import PROOF
 from services.labels.exchange_batch import ExchangeBatch, Named
 from services.labels.join.arena import block_size, rebuild, rehash
 from services.labels.join.fold import walk
@@ -49,6 +50,8 @@ _OUTCOMES, _CHANGES = 16_384, 4_096
 _BUCKETS = 1_024
 """Spans of time that the wait for maturity is cut into, about."""
 _LEAST_TABLE = 1_024
+WAITING = ("next_maturity", "next_as_of", "next_written")
+"""What `watermarks` knows of times that idle sources are to prove, beside the proofs."""
 CLOCKS = ("clock", "maturity", "as_of", "labels_at", "predictions_at")
 NAMES = names_of(STATE)
 """Of the numbers that are part of the state."""
@@ -117,10 +120,11 @@ class Join:
         self._buckets = array_of(BUCKET, 64)
         self._heap = array_of(DUE, 64)
         self._sources = array_of(SOURCE, sum(question.partitions))
+        self._proofs = array_of(PROOF, len(self._sources))
         self._outcomes = array_of(OUTCOME, _OUTCOMES)
         self._changes = array_of(CHANGE, _CHANGES)
-        self.sources[:] = NEVER
-        for name in CLOCKS:
+        self.sources[:] = self.proofs[:] = NEVER
+        for name in (*CLOCKS, *WAITING):
             self.put(name, NEVER)
         self.put("tail", -1)
         self.put("width", max(question.matures_after // _BUCKETS, 1_000))
@@ -154,6 +158,11 @@ class Join:
     def sources(self) -> Ints:
         """Of every source partition the largest time seen, when it was idle, when it was heard of; NEVER for never."""
         return self._sources.view(np.int64).reshape(len(self._sources), -1)
+
+    @property
+    def proofs(self) -> Ints:
+        """Of every source partition when a record was sent on, when it was at its end, up to when it is complete."""
+        return self._proofs.view(np.int64).reshape(len(self._proofs), -1)
 
     @property
     def nbytes(self) -> int:
@@ -249,6 +258,7 @@ class Join:
             "buckets": self._buckets,
             "heap": self._heap,
             "sources": self._sources,
+            "proofs": self._proofs,
             "outcomes": self._outcomes,
             "changes": self._changes,
         }.items():
@@ -278,6 +288,7 @@ class Join:
             "sizes": np.array([len(self._parts[slot]) for slot in slots], np.int64),
             "blocks": np.concatenate([self._blocks[name][slots] for name in _OF_BLOCKS]),
             "records": np.concatenate(parts) if parts else np.zeros(0, np.uint8),
+            "waiting": np.concatenate([np.array([self.get(name) for name in WAITING], np.int64), self.proofs.ravel()]),
         }
 
     def load(self, columns: dict[str, packing.Column]) -> None:
@@ -301,8 +312,12 @@ class Join:
         self.labellers = LabelSources(self.question.sources, labellers)
         self.models = Models(models)
         heard, at, place = columns["sources"].reshape(-1, self.sources.shape[1]), 0, 0
+        waiting, proven = self._waiting(columns, len(heard))
+        for name, value in zip(WAITING, waiting.tolist(), strict=True):
+            self.put(name, value)
         for before, count in zip(then, now, strict=True):
             self.sources[place : place + before] = heard[at : at + before]
+            self.proofs[place : place + before] = proven[at : at + before]
             self.sources[place + before : place + count, -1] = ADDED
             at, place = at + before, place + count
         self._buckets = np.concatenate([_structs(columns["queue"], self._buckets), array_of(BUCKET, 64)])
@@ -311,6 +326,16 @@ class Join:
         self._table = array_of(ENTRY, max(_LEAST_TABLE, len(self) * 5 // 4))
         self._bind()
         rebuild(self.memory, self.get("first"), len(columns["sizes"]), SLOTS)
+
+    def _waiting(self, columns: dict[str, packing.Column], sources: int) -> tuple[Ints, Ints]:
+        """The times that are to be proven, and proofs; of a former version: sources had records when heard of."""
+        if "waiting" in columns:
+            found = columns["waiting"].astype(np.int64)
+            return found[: len(WAITING)], found[len(WAITING) :].reshape(sources, -1)
+        proven = np.full((sources, self.proofs.shape[1]), NEVER)
+        heard = columns["sources"].reshape(sources, -1)[:, -1]
+        proven[:, 0] = np.where(heard == ADDED, NEVER, heard)
+        return np.full(len(WAITING), NEVER), proven
 
     def _load_blocks(self, columns: dict[str, packing.Column]) -> None:
         noted: Ints = columns["blocks"].reshape(len(_OF_BLOCKS), -1).astype(np.int64)

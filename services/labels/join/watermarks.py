@@ -5,9 +5,12 @@ Three clocks stand beside one another:
   labels and predictions that are awake, of the largest time seen there; when all are idle, the largest time seen
   anywhere. A time far beyond most of the newest ones is not seen before others confirm it (see `timing`): a label known
   today among those of last year moves nothing. Where it was the very first it is taken back: when a source is told to
-  be further back than `expires_after`, time begins anew from what all sources say. An idle source holds nothing back,
-  and it moves nothing on: events of a backfill lie years behind the wall clock, and the labels of its last days may be
-  published an hour after it.
+  be further back than `expires_after`, time begins anew from what all sources say. An idle source moves nothing on:
+  events of a backfill lie years behind the wall clock, and the labels of its last days may be published an hour after
+  it. It holds back only what was sent on since it is known to be at its end: of a day that is published at once the
+  first partition is read while records of the others, which were idle before, wait. So time goes as far as the awake
+  ones say once every idle one is proven complete up to when the newest record was sent on that says so
+  (`headrace.streaming.watermarks.proofs`). No mark is waited for that is not repeated anyway.
 - the data clocks of labels and of predictions: the least of the largest times seen, whatever the wall clock says. They
   alone decide, while data flows, what is forgotten: somebody may publish a quarter of events in a minute, and their
   labels afterwards.
@@ -18,9 +21,11 @@ from __future__ import annotations
 
 from headrace.columnar.jit import kernel
 from headrace.columnar.structs import I8, at
+from headrace.streaming.watermarks.proofs import ALL, NOTED, PROOF, moves, prove
 from services.labels.join.arena import block_at
 from services.labels.join.layout import ADDED, NEVER, SOURCE, UNSEEN, Memory, Records, SourceMark
 
+_prove, _moves = kernel(prove), kernel(moves)
 _FOREVER = 2**62
 EVENTS = 3
 """The kind of records that tell events, see `exchange_batch.KINDS`."""
@@ -39,13 +44,16 @@ def mark(join: Memory, told: Records, row: int) -> None:
         # What turned out to be no progress is taken back: the first records of a source may have been dated far ahead.
         if kind < 2 and before != NEVER and progress < before - join.expires:
             join.maturity = join.as_of = join.labels_at = join.predictions_at = NEVER
+            join.next_maturity = join.next_as_of = join.next_written = NEVER
             source.progress = progress
         elif kind == EVENTS:
             source.progress = progress
         else:
             source.progress = max(before, progress)
-    source.idle = max(source.idle, time) if at(told.idle, row, I8) else NEVER
+    idle = at(told.idle, row, I8) != 0
+    source.idle = max(source.idle, time) if idle else NEVER
     if kind < 2:
+        _prove(at(join.proofs, at(told.partitions, row, I8), PROOF), idle, time)
         _set_clocks(join)
 
 
@@ -58,12 +66,40 @@ def _source(join: Memory, number: int) -> SourceMark:
 def _set_clocks(join: Memory) -> None:
     labels, predictions = join.label_sources, join.prediction_sources
     awake, least, most = _reached(join, 0, labels)
-    join.as_of = max(join.as_of, most if awake == _FOREVER else awake)
+    as_of = most if awake == _FOREVER else awake
     join.labels_at = max(join.labels_at, least)
     predicted, least, newest = _reached(join, labels, predictions)
     join.predictions_at = max(join.predictions_at, least)
     all_idle = awake == _FOREVER and predicted == _FOREVER
-    join.maturity = max(join.maturity, max(most, newest) if all_idle else min(awake, predicted))
+    maturity = max(most, newest) if all_idle else min(awake, predicted)
+    written, proven = _proven(join, labels + predictions)
+    join.next_written = min(join.next_written, written)
+    what = _moves(join.next_written, written, proven)
+    if what == ALL:
+        _move(join, maturity, as_of)
+        join.next_written = NEVER
+    elif what == NOTED:
+        # A source that woke up meanwhile may be further back than those that were awake then.
+        _move(join, min(join.next_maturity, maturity), min(join.next_as_of, as_of))
+        join.next_maturity, join.next_as_of, join.next_written = maturity, as_of, written
+
+
+@kernel
+def _move(join: Memory, maturity: int, as_of: int) -> None:
+    join.maturity = max(join.maturity, maturity)
+    join.as_of = max(join.as_of, as_of)
+
+
+@kernel
+def _proven(join: Memory, sources: int) -> tuple[int, int]:
+    """When the newest record was sent on, and up to when all idle sources are complete: _FOREVER when none is idle."""
+    written, proven = NEVER, _FOREVER
+    for number in range(sources):
+        proof = at(join.proofs, number, PROOF)
+        written = max(written, proof.written)
+        if _source(join, number).idle != NEVER:
+            proven = min(proven, proof.until)
+    return written, proven
 
 
 @kernel

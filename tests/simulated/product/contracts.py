@@ -18,25 +18,26 @@ from headrace.streaming.contracts.schemas import Schema, load_schema
 from headrace.streaming.kafka.bindings import Channel
 
 PIPELINE = Path(__file__).parent / "parcels.yaml"
+REVISED = Path(__file__).parent / "parcels_revised.yaml"
 
 
 class FirstIds:
-    """Each subject has one schema, whose id is 1.
+    """Each subject has a schema for each revision of the pipeline, whose id is that of the first that has it.
 
     Args:
-        known: by subject.
+        known: by subject, of the first revision, and those of the second where there is one.
     """
 
-    def __init__(self, known: Mapping[str, Schema]) -> None:
+    def __init__(self, *known: Mapping[str, Schema]) -> None:
         self._known = known
 
     def id_of(self, subject: str, schema: Schema) -> int:
         """As `SchemaIds.id_of`."""
-        return 1
+        return next(number for number, known in enumerate(self._known, 1) if known.get(subject) == schema)
 
     def writers(self, subject: str) -> Mapping[int, Schema]:
         """As `SchemaIds.writers`."""
-        return {1: self._known[subject]}
+        return {number: known[subject] for number, known in enumerate(self._known, 1) if subject in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,11 @@ def contracts(path: Path = PIPELINE) -> Contracts:
     workspace = Workspace.of(path)
     pipeline = load(path, workspace)
     known = schemas(pipeline, workspace)
-    ids = FirstIds({subject: load_schema(definition) for subject, definition in known.items()})
+    loaded = {subject: load_schema(definition) for subject, definition in known.items()}
+    ids = FirstIds(loaded)
+    if pipeline.revision > 1:
+        before = contracts(PIPELINE).schemas
+        ids = FirstIds({subject: load_schema(definition) for subject, definition in before.items()}, loaded)
     return ReadContracts(pipeline, workspace, ids, known, path)
 
 

@@ -120,6 +120,17 @@ class WaitsForAdded(Around):
         sources[sources[:, -1] == ADDED, -1] = NEVER
 
 
+class TrustsIdleSources(Around):
+    """A source that is idle holds nothing back, whatever waits in it unread."""
+
+    def process(self, batch: Batch, now: float) -> Output:
+        """As if each had just been seen at its end."""
+        for join in self._service._joins.values():
+            join.proofs[:, 1:] = 0, -NEVER
+        output: Output = self._service.process(batch, now)
+        return output
+
+
 class ScoresByAnother(Around):
     """Of two rows of a batch each gets the score of the other."""
 
@@ -301,6 +312,7 @@ LABELS: Mapping[str, Cast] = {
     "outcomes lost behind a restart": Cast(around=LosesTheFirst),
     "outcomes of a replay told again": Cast(around=TellsTwice),
     "sources that were added are waited for at once": Cast(around=WaitsForAdded),
+    "idle sources trusted blindly": Cast(around=TrustsIdleSources),
 }
 ENRICH: Mapping[str, Cast] = {
     **{name: DEFECTS[name] for name in _COMMON},
@@ -325,6 +337,9 @@ ONLY: Mapping[str, str] = {
     "state that is not moved after a growth": "growth",
     "rows that come too late told to other views": "backfill",
     "labels that are corrected not taken back": "labels",
+    "idle sources trusted blindly": "bursts",
+    "idle partitions trusted blindly": "bursts",
+    "idleness told without when": "bursts",
     "groups of segments forgotten at a restart": "segments",
     "samples of rows forgotten at a restart": "samples",
     "rows of a late partition left out": "idle",

@@ -22,6 +22,7 @@ from services.drift.source_partitions import RefusedPartition
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
 from tests.simulated.product.defects import Around, LosesTheFirst, TellsTwice
+from tests.simulated.product.idle_defects import TellsIdlenessWithoutWhen, TrustsIdlePartitions
 
 
 class Merges(Around):
@@ -154,4 +155,6 @@ DRIFT: Mapping[str, Cast] = {
     "refused records forgotten at a restart": Cast(around=ForgetsRefusals),
     "whatever is open accepted": Cast(around=AcceptsAnyIncident),
     "how columns stand told once": Cast(around=LosesStandings),
+    "idle partitions trusted blindly": Cast(around=TrustsIdlePartitions),
+    "idleness told without when": Cast(around=TellsIdlenessWithoutWhen),
 }

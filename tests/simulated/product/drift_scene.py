@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from random import Random
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from headrace.streaming.task.service import Service
 from services.drift.app import build
 from services.drift.service import Watcher
 from services.drift.settings import DriftSettings
+from services.drift.source_merge import SourceMerge
 from tests.models.graphs import logistic, manifest
 from tests.simulated.broker import Broker
 from tests.simulated.groups import Part
@@ -54,6 +56,8 @@ LAST_DECISIONS = ("predictions/7", "predictions/1", "predictions/1", "outcomes/1
 ENOUGH = 48
 """Rows within which such a change is seen."""
 IDLE_S, PUBLISH_S = 0.3, 3.0
+RESTED_S = 2.0
+"""Of members that must not take a partition for one that rests while another one reads it."""
 THRESHOLD = 0.5
 
 
@@ -77,7 +81,8 @@ class DriftScene(ProductScene):
 
     All partitions are waited for, and have events behind all others in the end: then everything follows from rows
     alone. With `idle` they are not, and one of them rests for a while: what it tells late is taken when it comes, so
-    everything follows from parts. With `accepted` people take incidents for what is usual, at places among these.
+    everything follows from parts. With `bursts` all of them rest now and then, and have hours at once after that: these
+    are watched in their order. With `accepted` people take incidents for what is usual, at places among these.
     """
 
     service = "drift"
@@ -87,16 +92,27 @@ class DriftScene(ProductScene):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._idle, self._accepted = "idle" in plan.variants, "accepted" in plan.variants
+        self._bursts, self._accepted = "bursts" in plan.variants, "accepted" in plan.variants
+        self._idle = "idle" in plan.variants or self._bursts
+        self.waits_by_the_clock = self._bursts
         settings = {"models": STORE, "model_cache": cache_folder(), "publish_s": PUBLISH_S}
         self.crew = (
-            Crew(build, DriftSettings, least_rows=LEAST_ROWS, idle_after_s=IDLE_S, **settings)
+            Crew(
+                build,
+                DriftSettings,
+                least_rows=LEAST_ROWS,
+                idle_after_s=RESTED_S if self._bursts else IDLE_S,
+                **settings,
+            )
             if self._idle
             else Crew(build, Patient, least_rows=LEAST_ROWS, **settings)
         )
         chance = Random(f"change {plan.seed}")
         self._changes = sorted(chance.randint(1, max(plan.events - 2, 1)) for _ in range(3))
         self._rest = range(chance.randint(1, 3), chance.choice((max(plan.events - 2, 1), FOR_EVER)))
+        if self._bursts:
+            self._rest = range(0)
+        self._rested, self._proven, self._stretches, self._asked_at = True, True, 0, -1
         self._later: list[tuple[int, Said]] = []
         self._closed = False
         self._refused = 0
@@ -112,7 +128,24 @@ class DriftScene(ProductScene):
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
+    def resting(self) -> bool:
+        """With bursts, the next one comes when all was calm."""
+        if not self._bursts or not self.events:
+            return False
+        (log,) = self.broker.topics[named(PARTS)]
+        if log.stable != self._asked_at:
+            self._asked_at = log.stable
+            self._proven = not any(self._merged(stream)[0].marks.behind for stream in STREAMS)
+        self._rested = self._rested or (self._proven and super().done())
+        return not self._rested
+
+    def _begin_stretch(self) -> None:
+        """What is written after a rest has its turn behind what was before."""
+        self._stretches += self._rested
+        self._rested = False
+
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        self._begin_stretch()
         for at in range(BURST):
             row = self._prediction(number, at)
             self._later.append((number, self._perhaps_bad(draw, PREDICTIONS, row)))
@@ -200,8 +233,9 @@ class DriftScene(ProductScene):
             idle = {
                 (row["source"], row["source_partition"]) for rows in self.rows(PARTS) for row in rows if row["idle"]
             }
-            self._closed = super().done() and {(logical, 0) for logical in STREAMS} <= idle
+            self._closed = super().done() and {(logical, 0) for logical in STREAMS} <= idle and not self.resting()
             last = [self._keyed(one) for _, one in self._later] if self._closed else []
+            self._stretches += bool(last)
         else:
             self._closed = not self._accepted or super().done()
             last = [*self._after_all()] if self._closed else []
@@ -257,6 +291,8 @@ class DriftScene(ProductScene):
             return
         for lack in self._lacks():
             self.note(lack)
+        if self._bursts and "clock" not in self.plan.rates and self.count(PREDICTIONS) == self.plan.partitions:
+            self._in_order()
         # One process that knows of all partitions from the start waits for rows that nobody knew of then.
         if not self._idle and not self._accepted and self.count(PREDICTIONS) == self.plan.partitions:
             self._as_published()
@@ -339,6 +375,28 @@ class DriftScene(ProductScene):
         for key in sorted({*told, *wanted}):
             if told.get(key) != wanted.get(key):
                 self.note(f"{key} stands {_apart(told.get(key), wanted.get(key))}, by one process")
+
+    def _merged(self, stream: str) -> tuple[SourceMerge, list[tuple[int, int, int]]]:
+        """What the parts of a stream are by now, and the rows that had their turn, in their order."""
+        merge, found = SourceMerge(), list[tuple[int, int, int]]()
+        merge.marks.grow(self.count(stream))
+        for row in (row for rows in self.rows(PARTS) for row in rows if row["source"] == stream):
+            told = unpack([ModelIdentity(**model) for model in row["models"]], row["payload"])
+            place = row["source_partition"], row["next_offset"], row["progress"], row["idle"]
+            merge.take(*place, told, row["seen"])
+            due = [each.rows for each in merge.given()]
+            found += sorted(
+                place for rows in due for place in zip(rows.progress, rows.source, rows.offset, strict=True)
+            )
+        return merge, found
+
+    def _in_order(self) -> None:
+        """What came at once had its turn by how far time had come: that goes back where another burst begins alone."""
+        for stream in STREAMS:
+            _, found = self._merged(stream)
+            back = sum(one > other for one, other in pairwise(found))
+            if back >= max(self._stretches, 1):
+                self.note(f"rows of {stream} went back {back} times, and came in {self._stretches} bursts")
 
     def _seen_changes(self) -> None:
         """A change as large as these is seen, and said to be of the column that it is of."""

@@ -44,6 +44,7 @@ class EnrichScene(ProductScene):
     service = "enrich"
     inputs = Enrich.inputs
     outputs = ("features",)
+    counts = {"revisions": 1}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
@@ -67,7 +68,8 @@ class EnrichScene(ProductScene):
         if fate < 0.15:
             return [(where, self.record("events", row["customer"], row | {"sent_at": time - HOUR}))]
         told = [(where, self.record("events", row["customer"], row))]
-        earlier = [((topic, place), event) for (topic, place, _), event in self.events.items() if event.good]
+        written = [((topic, place), event) for (topic, place, _), event in self.events.items() if event.good]
+        earlier = [each for each in written if each[0][0] == named("events")]
         if fate > 0.8 and earlier:
             place, event = draw.choice(earlier)
             other = event.row | {"weight": (event.row["weight"] + 1) % HEAVIEST}

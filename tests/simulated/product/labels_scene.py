@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -31,6 +32,10 @@ GROWING = ("labels", "predictions")
 IDLE_S = 10.0
 SPARE = 99
 """A partition that is not there."""
+DAY, EVENTS_OF_A_DAY, APART, LABELLED_AFTER = 30 * MINUTE, 4, 2 * MINUTE, 9 * MINUTE
+"""Of bursts: so far apart are days; of events of a day; the first of them have matured by the time of the last labels,
+and none by that of its own label or of a prediction of its day.
+"""
 LEAST_ROWS = 4
 """Of a batch: every source tells each partition of the exchange time and again that it is idle."""
 DELAYS = (0, 5 * SECOND, MATURES - 1, MATURES, 2 * MATURES)
@@ -46,11 +51,16 @@ LABEL, PREDICTION = ("event_id", "value", "label_time", "source"), ("prediction_
 
 
 class LabelsScene(ProductScene):
-    """Predictions of a champion or a canary and of a challenger, and labels: some early, late, twice, in conflict."""
+    """Predictions of a champion or a canary and of a challenger, and labels: some early, late, twice, in conflict.
+
+    With `bursts`, predictions of a day and labels of the day before come at once, in the order of time, and those of
+    the next day when all was calm.
+    """
 
     service = "labels"
     inputs = Labelling.inputs
     outputs = ("exchange", "outcomes")
+    waits_by_the_clock = True
     counts = {"shadow-predictions": 1, "events": 1}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, plan: Plan) -> None:
@@ -59,6 +69,7 @@ class LabelsScene(ProductScene):
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
+        self._bursts_from = int(broker.wall * 1000) - 40 * HOUR if "bursts" in self.plan.variants else None
         self._fold = ExchangeFold(self)
 
     def undisturbed(self, added: int = 0) -> Service:
@@ -72,7 +83,15 @@ class LabelsScene(ProductScene):
         age = Random(f"age {self.plan.seed} {number}").randint(0, 50 * MINUTE) if number else HOUR
         return int(self.broker.wall * 1000) - age
 
+    def resting(self) -> bool:
+        """With bursts, the next one comes when all was calm."""
+        if self._bursts_from is None or not self.events:
+            return False
+        return not all(map(self._all_idle, self.rows("exchange")))
+
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
+        if self._bursts_from is not None:
+            return self._burst(draw, number, self._bursts_from)
         told = self._predictions(draw, number)
         for _ in range(draw.choice((0, 1, 1, 2))):
             told += self._label(draw, max(number - draw.choice(LAGS), 0))
@@ -94,8 +113,29 @@ class LabelsScene(ProductScene):
             told.append(((named("shadow-predictions"), 0), self.record("shadow-predictions", row["entity"], row)))
         return told
 
-    def _prediction(self, number: int, model: str, version: str, arm: str) -> dict[str, Any]:
-        name, time = f"e{number}", self._time(number)
+    def _burst(self, draw: Random, number: int, start: int) -> list[tuple[Part, Said]]:
+        """Predictions of a day, and labels of most events of the day before."""
+        predictions, labels = (
+            [(f"d{day}e{event}", start + day * DAY + event * APART) for event in range(EVENTS_OF_A_DAY)]
+            for day in (number, number - 1)
+        )
+        told: list[tuple[Part, Said]] = []
+        for name, time in predictions:
+            row = self._prediction(number, *MODELS[number % 4 > 0], (name, time))
+            told.append(self._anywhere(draw, "predictions", row["entity"], row))
+        for name, time in labels:
+            row = {"event_id": name, "value": 1.0, "label_time": time + LABELLED_AFTER, "source": SOURCES[0]}
+            if draw.random() < 0.8:
+                told.append(self._anywhere(draw, "labels", name, row))
+        return told
+
+    def _anywhere(self, draw: Random, logical: str, key: str, row: Row) -> tuple[Part, Said]:
+        return (named(logical), draw.randrange(self.count(logical))), self.record(logical, key, row)
+
+    def _prediction(
+        self, number: int, model: str, version: str, arm: str, which: tuple[str, int] | None = None
+    ) -> dict[str, Any]:
+        name, time = which or (f"e{number}", self._time(number))
         return {
             "prediction_id": f"{name}/{model}@{version}/{arm}", "event_id": name, "entity": f"c{number % 3}",
             "event_time": time, "ingest_time": time + 20, "predicted_time": time + 30,
@@ -139,12 +179,27 @@ class LabelsScene(ProductScene):
         return self.state(part, self._fold.snapshot(part[1], below))
 
     def done(self) -> bool:
-        return super().done() and all(self._all_idle(rows) for rows in self.rows("exchange"))
+        return super().done() and all(self._all_proven(rows) for rows in self.rows("exchange"))
 
     def _all_idle(self, rows: Sequence[Row]) -> bool:
-        """Whether the last that an exchange partition was told is that every source is idle: then all has matured."""
+        """Whether the last that an exchange partition was told is that every source is idle."""
         last = {(row["source"], row["source_partition"]): row["idle"] for row in rows}
         return all(last.get((topic, number), False) for topic in GROWING for number in range(self.count(topic)))
+
+    def _all_proven(self, rows: Sequence[Row]) -> bool:
+        """Whether all sources of an exchange partition were idle for long enough: then all has matured."""
+        if not self._all_idle(rows):
+            return False
+        written: dict[tuple[str, int], int] = {}
+        ends: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for row in rows:
+            if row["source"] in GROWING:
+                source = row["source"], row["source_partition"]
+                ends[source] = [*ends[source], row["time"]] if row["idle"] else []
+                # A clock may have been an hour ahead: that a source is at its end is told after its records.
+                written[source] = min(written.get(source, 0), row["time"]) if row["idle"] else row["time"]
+        newest = max(written.values())
+        return all(any(2 * one - two >= newest for one, two in pairwise(seen) if two > one) for seen in ends.values())
 
     def judge(self) -> None:
         self.bad_refused_once()
@@ -159,6 +214,8 @@ class LabelsScene(ProductScene):
         self._as_the_exchange_says(found)
         if not self.lossy:
             self._as_published(found)
+        if self._bursts_from is not None and "clock" not in self.plan.rates and not self._grown():
+            self._none_too_soon(found)
 
     def _as_the_exchange_says(self, found: Mapping[str, list[Row]]) -> None:
         """Outcomes are, revision by revision, what one process makes of the exchange."""
@@ -170,6 +227,13 @@ class LabelsScene(ProductScene):
                 )
                 if mine != theirs and not (self.lossy and mine == theirs[: len(mine)]):
                     self.note(f"outcomes of {name} are {_short(mine)}, and the exchange says {_short(theirs)}")
+
+    def _none_too_soon(self, found: Mapping[str, list[Row]]) -> None:
+        """What was labelled at once with what its label is judged by was never told to have no label."""
+        labelled = {event.row["event_id"] for event in self.said("labels")}
+        for name, rows in found.items():
+            if rows[0]["event_id"] in labelled and any(row["state"] == "presumed" for row in rows):
+                self.note(f"{name} was told to have no label, and its label had been written: {_short(rows)}")
 
     def _as_published(self, found: Mapping[str, list[Row]]) -> None:
         """What holds in the end follows from which predictions and labels there are, whatever came when."""

@@ -13,6 +13,7 @@ from services.release.decision_fold import FoldAnswer
 from tests.simulated.defects import DEFECTS
 from tests.simulated.member import Cast
 from tests.simulated.product.defects import Around, LosesTheFirst, TellsTwice
+from tests.simulated.product.idle_defects import TellsIdlenessWithoutWhen, TrustsIdlePartitions
 
 
 class ForgetsTheHead(Around):
@@ -103,4 +104,6 @@ RELEASE: Mapping[str, Cast] = {
     "decisions without their plans": Cast(around=DecidesWithoutThePlan),
     "a plan on its way forgotten at a restart": Cast(around=ForgetsAttempts),
     "decisions entered twice": Cast(around=EntersItsOwnTwice),
+    "idle partitions trusted blindly": Cast(around=TrustsIdlePartitions),
+    "idleness told without when": Cast(around=TellsIdlenessWithoutWhen),
 }

@@ -20,9 +20,12 @@ from headrace.domain.ledger.verification import SourceRecord, broken_links, gaps
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.plans.plans import CANARY, CHAMPION, Arm, Plan
 from headrace.domain.records.release_parts import OUTCOMES, PARTS
+from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceQuestion
+from headrace.domain.release.margin import Margin
 from headrace.streaming.records.batch import Batch
+from headrace.streaming.watermarks.source_marks import SourceMarks
 from services.release.app import build
-from services.release.decision_fold import DecisionFold, part_record
+from services.release.decision_fold import DecisionFold, PartRecord, part_record
 from services.release.machine_inputs import plan_in
 from services.release.service import Releases
 from services.release.settings import ReleaseSettings
@@ -36,6 +39,8 @@ from tests.simulated.scene import Row, named
 from tests.simulated.transactions import Holder
 
 MODELS, BURST = 2, 10
+APART, DAY = 3 * MINUTE, 60 * MINUTE
+"""Of bursts: events are so far apart, and days of them."""
 OUTCOME: dict[str, Any] = {
     "entity": "c", "arm": "challenger", "plan_version": 1, "decision": False, "event": {"weight": 1.0},
     "customer": {f"{what}_{window}": 1 for what in ("sent", "kilos", "most") for window in ("1m", "10m")},
@@ -52,17 +57,21 @@ class ReleaseScene(ProductScene):
     """Models that are registered, judged, approved and promoted by people, who change plans by hand at the same time.
 
     A person who changes the plan looks at the newest one and writes the next, some after others have gone on meanwhile.
+    With `bursts`, outcomes of a day come at once over all partitions, and those of the next day when all was calm.
     """
 
     service = "release"
     inputs = Releases.inputs
     outputs = ("ledger",)
     beside = ("exchange",)
+    waits_by_the_clock = True
     counts = {CONTROL: 1, PLANS: 1, PARTS: 1, "ledger": 1}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, plan: Schedule) -> None:
         super().__init__(plan)
         self.crew = Crew(build, ReleaseSettings)
+        self._bursts = "bursts" in plan.variants
+        self._asked_at, self._proven = -1, False
         self._writes: tuple[Holder, Said] | None = None
         self._people = 0
 
@@ -72,6 +81,21 @@ class ReleaseScene(ProductScene):
         self._folds = {logical: StateFold(self, self.undisturbed(), logical) for logical in (OUTCOMES, PARTS)}
 
     # ---- what is published ---------------------------------------------------------------------------------------
+
+    def resting(self) -> bool:
+        """With bursts, the next one comes when all was calm."""
+        return self._bursts and bool(self.events) and not self._all_proven()
+
+    def _all_proven(self) -> bool:
+        """Whether all partitions of outcomes were at their ends for long enough: then all of them is evidence."""
+        (log,) = self.broker.topics[named(PARTS)]
+        if log.stable != self._asked_at:
+            marks = SourceMarks()
+            marks.grow(self.count(OUTCOMES))
+            for row in (row for rows in self.rows(PARTS) for row in rows if row["source"] == OUTCOMES):
+                marks.take(*(row[name] for name in ("source_partition", "next_offset", "progress", "idle", "seen")))
+            self._asked_at, self._proven = log.stable, not marks.behind and marks.bound() is not None
+        return self._proven
 
     def publish(self, draw: Random, number: int) -> Sequence[tuple[Part, Said]]:
         self._finish_plan()
@@ -83,12 +107,13 @@ class ReleaseScene(ProductScene):
             return [((named(CONTROL), 0), Said("p", {}, UNREADABLE, good=False))]
         told = [self._event(draw, f"e{number}.{at}") for at in range(draw.choice((1, 2, 4)))]
         events = [((named(CONTROL), 0), self.record(CONTROL, "p", row)) for row in told]
-        return [*events, *(self._outcomes(draw, number) if draw.random() < 0.25 else ())]
+        return [*events, *(self._outcomes(draw, number) if self._bursts or draw.random() < 0.25 else ())]
 
     def _outcomes(self, draw: Random, number: int) -> Iterator[tuple[Part, Said]]:
         """Events that all models scored, mature when they are told; all but the first miss every positive."""
         for at in range(BURST):
-            name, time = f"o{number}.{at}", self._began + number * MINUTE + at * SECOND
+            day, apart = (DAY, APART) if self._bursts else (MINUTE, SECOND)
+            name, time = f"o{number}.{at}", self._began + number * day + at * apart
             where, label = draw.randrange(self.count(OUTCOMES)), float(at % 2)
             for model in range(1, 2 + MODELS):
                 row = OUTCOME | {
@@ -168,7 +193,9 @@ class ReleaseScene(ProductScene):
 
     def done(self) -> bool:
         # What a transaction wrote may be readable only after its offsets are: parts that are still to be taken up.
-        return super().done() and not self.broker.transactions.unsettled
+        if not super().done() or self.broker.transactions.unsettled:
+            return False
+        return not self._bursts or self._all_proven()
 
     def judge(self) -> None:
         self.bad_refused_once()
@@ -186,6 +213,8 @@ class ReleaseScene(ProductScene):
         if not self.lossy:
             self._decided_once()
             self._as_one_process(told)
+            if self._bursts and "clock" not in self.plan.rates:
+                self._none_late()
 
     def _records(self, source: str) -> Iterator[SourceRecord]:
         """What the ledger has to have."""
@@ -219,10 +248,7 @@ class ReleaseScene(ProductScene):
 
     def _as_one_process(self, told: Sequence[LedgerEntry]) -> None:
         """Entries are those that one fold of the parts writes, which knows how each attempt ended."""
-        (log,) = self.broker.topics[named(PARTS)]
-        times = [entry.timestamp for _, entry in log.history()]
-        (parts,) = self.rows(PARTS)
-        records = [part_record({**part, "time": time}) for part, time in zip(parts, times, strict=True)]
+        records = self._parts()
         plans = [record for record in records if record.source == PLANS]
         spec = contracts(self.pipeline).pipeline
         fold, wanted = DecisionFold(spec.name, spec.release or Release()), list[LedgerEntry]()
@@ -234,6 +260,27 @@ class ReleaseScene(ProductScene):
                     wanted += each.entries
         if list(told) != wanted:
             self.note(f"{len(told)} entries, and one process writes {len(wanted)}, or others")
+
+    def _parts(self) -> list[PartRecord]:
+        (log,) = self.broker.topics[named(PARTS)]
+        times = [entry.timestamp for _, entry in log.history()]
+        (parts,) = self.rows(PARTS)
+        return [part_record({**part, "time": time}) for part, time in zip(parts, times, strict=True)]
+
+    def _outcome_parts(self) -> Iterator[PartRecord]:
+        return (part for part in self._parts() if part.source == OUTCOMES)
+
+    def _none_late(self) -> None:
+        """What parts tell of outcomes that came at once has them in the order of time, whoever read them when."""
+        fold, asked = EvidenceFold(), EvidenceQuestion(_digest(2), _digest(1), Margin(0.05))
+        fold.begin("asked", asked)
+        for part in self._outcome_parts():
+            content, told = part.content, part.content["told"]
+            mark = (content[name] for name in ("next_offset", "progress", "idle"))
+            [*fold.take(part.partition, *mark, content["partitions"], told.digests, told.rows, content["seen"])]
+        late = fold.standing("asked").late
+        if late:
+            self.note(f"{late} pairs of outcomes that came at once were late")
 
 
 class StateFold(Fold):

@@ -76,7 +76,8 @@ class ViewsScene(ProductScene):
         super().__init__(plan)
         self.inputs = ("events", VIEW, "exchange", *Labelling.inputs[:3]) if self._labels else ("events", VIEW)
         self.pipeline = Path(__file__).parent / ("labelled.yaml" if self._labels else "shipments.yaml")
-        self.counts = {"predictions": 1, "shadow-predictions": 1} if self._labels else {}
+        answers = {"predictions": 1, "shadow-predictions": 1} if self._labels else {}
+        self.counts = {"revisions": 1, **answers}
         own = Crew(enrich.build, EnrichSettings, self.pipeline, LEAST_ROWS)
         self._crews = {"m": own, "v": Crew(views.build, ViewsSettings, self.pipeline, LEAST_ROWS)}
         if self._labels:

@@ -23,6 +23,9 @@ from headrace.operations.demo.scenario import Show, Stopped
 JUDGEMENTS = (("scorecard",), ("duel", CHAMPION, CHALLENGER, "--top", str(SHOWN_DISAGREEMENTS)))
 """Commands that tell at the end what became of the predictions; the pipeline comes after the first word."""
 
+GROUPS = ("ledger",)
+"""Commands whose second word is part of their name."""
+
 
 class TerminalDemo:
     """`operations.demo.demo.DemoView` on a console; with `json` the account is a document on stdout."""
@@ -58,7 +61,7 @@ class TerminalDemo:
             return
         self.console.print(account_table(figures))
         for words in JUDGEMENTS:
-            self._run(show, words)
+            self.run(show, words)
 
     def draining(self) -> None:
         """A line."""
@@ -67,13 +70,15 @@ class TerminalDemo:
     def _warn(self, text: str) -> None:
         self.console.print(text, style="red", soft_wrap=True, markup=False, highlight=False)
 
-    def _run(self, show: Show, words: Sequence[str]) -> None:
-        """A command on the show's topics as its user would run it, in sight."""
-        command, *rest = words
-        self.console.print(f"\n$ headrace {' '.join([command, show.contracts.pipeline.name, *rest])}", style="bold")
+    def run(self, show: Show, words: Sequence[str]) -> None:
+        """A command on the show's topics as its user would run it, in sight; the pipeline comes after its name."""
+        name = 2 if words[0] in GROUPS else 1
+        command, rest = words[:name], words[name:]
+        shown = " ".join([*command, show.contracts.pipeline.name, *rest])
+        self.console.print(f"\n$ headrace {shown}", style="bold")
         self.console.file.flush()
         env = {**os.environ, **show.env, "COLUMNS": str(self.console.width)}
-        run = [sys.executable, "-m", "headrace.cli", command, show.settings.pipeline, *rest]
+        run = [sys.executable, "-m", "headrace.cli", *command, show.settings.pipeline, *rest]
         subprocess.run(run, env=env, check=False)
 
 

@@ -30,6 +30,7 @@ def card_lines(card: ModelCard) -> Iterator[RenderableType]:
     if card.windows:
         yield "\n[bold]windows that were tried[/], on rows that none was fitted on"
         yield _windows(card)
+        yield from _behind(card)
     if card.groups:
         yield "\n[bold]held out, by group[/]"
         yield _groups(card.groups)
@@ -56,9 +57,20 @@ def _span(start: str | None, stop: str | None) -> str:
 def _windows(card: ModelCard) -> Table:
     table = _table("window", "from", "rows", "positive")
     for one in card.windows:
-        name = escape(one.name) + (" [green](chosen)[/]" if one.name == card.chosen else "")
+        name = escape(one.name) + (f" (on from {escape(one.base)})" if one.base else "")
+        name += " [green](chosen)[/]" if one.name == card.chosen else ""
         table.add_row(name, *_window(one))
     return table
+
+
+def _behind(card: ModelCard) -> Iterator[str]:
+    """By how much the chosen one was better than each other."""
+    for one in card.windows:
+        if one.behind is not None:
+            more, low, high = one.behind
+            sure = "" if low > 0 else ": no more than chance may make"
+            span = f"{low:.4f} to {high:.4f} at 95%, rows taken as independent"
+            yield f"  {escape(one.name)} lost {more:.4f} more at a row than {escape(card.chosen or '')} ({span}){sure}"
 
 
 def _window(one: TriedWindow) -> list[str]:

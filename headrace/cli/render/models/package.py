@@ -15,6 +15,7 @@ from headrace.operations.models.description import PackageDescription
 from headrace.operations.models.inventory import DescribedPackage, StoredPackage
 from headrace.operations.models.verification import AddedPackage, CheckedPackage
 from headrace.operations.plan_changes.lookup import short
+from headrace.operations.registry.addition import AddedModel
 from headrace.operations.time_spans import moment
 
 WIDE = 160
@@ -76,7 +77,8 @@ def sheet(package: PackageDescription) -> Iterator[RenderableType]:
         own["classes"] = ", ".join(map(str, package.classes))
     if training.rows:
         own["trained on"] = f"events of {moment(training.start)} to {moment(training.end)}"
-        own["rows"] = f"{training.rows:,}, {training.positives:,} positive ({training.positives / training.rows:.2%})"
+        positive = f", {training.positives:,} positive ({training.positives / training.rows:.2%})"
+        own["rows"] = f"{training.rows:,}" + (positive if training.positives else "")
     if SAMPLE not in package.files:
         own["files"] += f"; no {SAMPLE}, so scorecards give no estimates under shifted inputs"
     yield _pairs(own)
@@ -113,6 +115,16 @@ def added_lines(package: CheckedPackage, pipeline: str | None) -> Iterator[str]:
         yield escape(f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it")
     else:
         yield "[red]nothing was stored[/]"
+
+
+def model_lines(model: AddedModel, pipeline: str) -> Iterator[str]:
+    """What was understood of a model of MLflow, and what can be done with it now."""
+    yield f"{escape(model.source)} is [green]{escape(model.model)}[/] here, stored at {escape(model.uri)}"
+    yield from (f"  {escape(note)}" for note in model.notes)
+    yield escape(
+        f"headrace models register {model.model} --pipeline {pipeline} --reason WHY brings it before the gates"
+    )
+    yield escape(f"headrace plan set {pipeline} --challenger {model.model} --reason WHY plays it")
 
 
 def paper(soft_wrap: bool = False) -> Console:

@@ -18,7 +18,8 @@ def training_sheet(trained: TrainedModel) -> Table:
     table.add_row("digest", trained.digest)
     table.add_row("stored at", trained.uri)
     fitted = trained.training
-    table.add_row("trained on", f"{fitted.rows:,} events, {fitted.positives:,} positive")
+    of = f", {fitted.positives:,} positive" if fitted.positives else ""
+    table.add_row("trained on", f"{fitted.rows:,} events{of}")
     for name, value in trained.metrics.items():
         table.add_row(f"held out: {name}", f"{value:,.0f}" if name in COUNTS else f"{value:.4f}")
     played = trained.plan_version

@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from headrace.domain.control.events import read_event
 from headrace.domain.ledger.entry import LedgerEntry
+from headrace.domain.ledger.ledger_check import LedgerCheck
 from headrace.domain.ledger.sources import PLAN
 from headrace.domain.notification.texts import message_of
 from headrace.errors import InvalidRecord
-from headrace.operations.ledger.ledger_check import LedgerCheck
 from headrace.operations.plan_changes.lookup import percent
 from headrace.operations.time_spans import moment
 
@@ -92,7 +92,7 @@ def check_sheet(found: LedgerCheck) -> Iterator[str]:
     if found.behind:
         yield (
             f"[yellow]{len(found.behind)} records behind the last entries have none yet[/]: `release` is behind or "
-            f"does not run (headrace lag {escape(found.pipeline)}), or the end of the ledger is gone"
+            f"does not run (headrace lag {escape(found.pipeline)})"
         )
         yield from (f"  {escape(each)}" for each in found.behind[:MOST_BEHIND])
 

@@ -41,3 +41,11 @@ class Notify:
 
     channels: Mapping[str, NotificationChannel] = field(default_factory=dict)
     fold: int = 10 * MINUTE
+
+    def wanting(self, kind: str, severity: str) -> tuple[str, ...]:
+        """The channels that are told of events of a kind and severity."""
+        return tuple(
+            name
+            for name, channel in self.channels.items()
+            if kind in channel.kinds and SEVERITIES.index(severity) >= SEVERITIES.index(channel.severity)
+        )

@@ -10,11 +10,13 @@ from cronsim import CronSim, CronSimError
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline.document import Problems, closest
 from headrace.domain.pipeline.form import Form
-from headrace.domain.pipeline.retrain.spec import Retrain
+from headrace.domain.pipeline.retrain.spec import EVENTS, WALL, Retrain
 
-TRIGGERS = ("drift", "harm", "schedule", "volume")
-"""What may start a training by itself: an incident, harm that one does, the time, outcomes."""
+TRIGGERS = ("drift", "harm", "scorecard", "schedule", "volume")
+"""What may start a training by itself: an incident, harm that one does, a figure's breach, the time, outcomes."""
 TRAINERS = ("lightgbm", "xgboost", "random_forest", "decision_tree", "logistic_regression")
+NATIVE_TRAINERS = ("lightgbm", "xgboost")
+"""Those of them that split by sets of categories."""
 TRAINER_GROUP = "headrace.trainers"
 """The group of entry points under which installed packages offer trainers of their own."""
 RETRAIN_KEYS = (
@@ -29,6 +31,7 @@ RETRAIN_KEYS = (
     "per_month",
     "memory_mb",
     "limit",
+    "clock",
 )
 RETRAIN_EXAMPLE = "{on: [drift], window: 7d}"
 CRON_EXAMPLE = 'schedule: "0 3 * * 1" (Mondays at 3, UTC)'
@@ -66,6 +69,7 @@ def read_retrain(form: Form, labels: bool, problems: Problems) -> Retrain:
         per_month=form.whole("per_month", 0),
         memory_mb=memory or 4_096,
         limit=limit or HOUR,
+        clock=form.choice("clock", (WALL, EVENTS)) or WALL,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WALL, EVENTS = "wall", "events"
+
 
 @dataclass(frozen=True, slots=True)
 class Retrain:
@@ -18,6 +20,8 @@ class Retrain:
         settle: a finding about a model that a training made starts another after so long, doubled with each in a row.
         per_month: trainings in a calendar month (UTC), those of people among them; None: as many as there are.
         memory_mb, limit: what a training may take: memory, and time.
+        clock: by what schedule, debounce, cooldown, settle and months go: `wall`, or `events`, event time as far as
+            outcomes say that labels are known.
     """
 
     on: tuple[str, ...] = ()
@@ -31,3 +35,9 @@ class Retrain:
     per_month: int | None = None
     memory_mb: int = 4_096
     limit: int = 3_600_000
+    clock: str = WALL
+
+    @property
+    def by_events(self) -> bool:
+        """Whether rules go by event time."""
+        return self.clock == EVENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -65,14 +66,23 @@ def delong(pair: Pair, level: float = 0.95) -> Difference | None:
 
 
 def differences(
-    pair: Pair, worth: DecisionWorth | None = None, replicates: int = REPLICATES, seed: int = 0, level: float = 0.95
+    pair: Pair,
+    worth: DecisionWorth | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    level: float = 0.95,
+    names: Collection[str] = _FIGURES,
 ) -> dict[str, Difference]:
     """Paired differences on labelled rows with bootstrap intervals; empty when a class is missing.
 
-    `auc_roc`, `average_precision`, and with `worth` `value` (of all rows together, at the two thresholds). Positives
-    are drawn from positives, negatives from negatives, the same rows for both models (B. Efron, R. J. Tibshirani: An
-    Introduction to the Bootstrap, 1993, percentile intervals). The same arguments give the same bits.
+    Of `names` `auc_roc`, `average_precision`, and with `worth` `value` (of all rows together, at the two thresholds).
+    Positives are drawn from positives, negatives from negatives, the same rows for both models (B. Efron, R. J.
+    Tibshirani: An Introduction to the Bootstrap, 1993, percentile intervals). The same arguments give the same bits,
+    whatever else is named.
     """
+    wanted = [name for name in _FIGURES if name in names and (worth is not None or name != "value")]
+    if not wanted:
+        return {}
     pair = pair.labelled()
     positive = pair.labels > 0
     if not np.any(positive) or np.all(positive):
@@ -80,10 +90,12 @@ def differences(
     observed = [_observed(pair, worth, scores, limit) for scores, limit in _arms(pair)]
     payoffs = [np.zeros(len(pair)) if worth is None else _payoffs(pair, worth, flagged) for flagged in _flags(pair)]
     drawn = _replicates(
-        *_descending(pair.a), *_descending(pair.b), positive, payoffs[1] - payoffs[0], replicates, np.uint64(seed)
-    )
+        *_descending(pair.a), *_descending(pair.b), positive, payoffs[1] - payoffs[0], replicates, np.uint64(seed),
+        wanted != ["value"],
+    )  # fmt: skip  # both rankings, the rows, the experiment
     found = {}
-    for place, name in enumerate(_FIGURES[: 2 if worth is None else 3]):
+    for name in wanted:
+        place = _FIGURES.index(name)
         a, b = observed[0][place], observed[1][place]
         low, high = np.quantile(drawn[:, place], [(1 - level) / 2, (1 + level) / 2]).tolist()
         sides = min(int(np.sum(drawn[:, place] <= 0)), int(np.sum(drawn[:, place] >= 0)))
@@ -122,12 +134,14 @@ def _descending(scores: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
     return order, np.append(np.diff(scores[order]) != 0, True)
 
 
-@kernel("i8[::1] b1[::1] i8[::1] b1[::1] b1[::1] f8[::1] i8 u8")
+@kernel("i8[::1] b1[::1] i8[::1] b1[::1] b1[::1] f8[::1] i8 u8 b1")
 def _replicates(
     order_a: Ints, last_a: npt.NDArray[np.bool_], order_b: Ints, last_b: npt.NDArray[np.bool_],
-    positive: npt.NDArray[np.bool_], gain: Floats, replicates: int, seed: np.uint64,
+    positive: npt.NDArray[np.bool_], gain: Floats, replicates: int, seed: np.uint64, ranks: bool,
 ) -> Floats:  # fmt: skip  # both rankings, the rows, the experiment
-    """[replicates, 3] differences in area, average precision and value, each from rows drawn anew."""
+    """[replicates, 3] differences in area, average precision and value, each from rows drawn anew; without `ranks` the
+    former two are not told.
+    """
     classes = (np.flatnonzero(positive), np.flatnonzero(~positive))
     drawn = np.empty(len(positive), np.int64)
     found = np.empty((replicates, 3))
@@ -146,11 +160,13 @@ def _replicates(
                 row = rows[((mixed >> np.uint64(32)) * size) >> np.uint64(32)]
                 drawn[row] += 1
                 value += gain[row]
+        found[replicate, 2] = value
+        if not ranks:
+            continue
         area_a, average_a = _ranked(order_a, last_a, positive, drawn, len(classes[0]))
         area_b, average_b = _ranked(order_b, last_b, positive, drawn, len(classes[0]))
         found[replicate, 0] = area_b - area_a
         found[replicate, 1] = average_b - average_a
-        found[replicate, 2] = value
     return found
 
 

@@ -63,6 +63,15 @@ class Buckets:
         number = int(self.numbers[np.searchsorted(np.cumsum(self.counts), rank, side="right")])
         return float(2 * _RATIO**number / (_RATIO + 1))
 
+    def up_to(self, value: float) -> int:
+        """How many values are at most this, a bucket counted by its middle: within 1% of the value.
+
+        >>> bucketed(np.array([0.0, 10.0, 20.0, 30.0])).up_to(25.0)
+        3
+        """
+        middles = 2 * _RATIO ** self.numbers.astype(np.float64) / (_RATIO + 1)
+        return int(self.zeros + self.counts[middles <= value].sum()) if value >= 0 else 0
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Buckets) and pack(self) == pack(other)
 

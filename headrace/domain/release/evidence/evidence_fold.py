@@ -13,8 +13,9 @@ maturity had come in their partition before each. Stream time is how far it has 
 - What never met is counted when it is given up: answers of the candidate alone, of the baseline alone.
 - Corrections change nothing: the first outcome counts. Of a model that answers an event twice, as canary and as
   challenger, the first answer counts.
-- Partitions that stay at their end are not waited for. When all do, stream time goes to where the furthest was. What is
-  told later by one that was left behind makes late pairs; then alone the order depends on who came first.
+- Partitions that stay at their end are not waited for, once they are proven to have told what was written by then (see
+  `SourceMarks`). When all do, stream time goes to where the furthest was. What one tells later than that makes late
+  pairs; then alone the order depends on who came first.
 
 Evidence of a pair begins with the outcomes that are not told yet when it is named, and goes on whatever the part (arm)
 that the candidate plays. Looks are at whole steps of stream time, so they are the same wherever batches are cut.
@@ -23,19 +24,21 @@ that the candidate plays. Looks are at whole steps of stream time, so they are t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from headrace.columnar import packing
+from headrace.domain.release.evidence.evidence_looks import EvidenceLooks, PairLooks, PairStanding
 from headrace.domain.release.evidence.outcome_rows import Ints, OutcomeRows
 from headrace.domain.release.evidence.pair_table import PAIRS, PairTable, Steps
+from headrace.domain.release.evidence.waiting_rows import WaitingRows
 from headrace.domain.release.margin import Margin
-from headrace.domain.release.paired_evidence import PairedEvidence, PairedMoments
+from headrace.domain.release.paired_evidence import PairedEvidence
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
-from headrace.streaming.watermarks.source_marks import SourceMarks
+from headrace.streaming.watermarks.source_marks import UNSEEN, SourceMarks
 from headrace.streaming.watermarks.sources import ALWAYS
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -63,90 +66,34 @@ class EvidenceQuestion:
     since: int = EARLIEST
 
 
-@dataclass(frozen=True, slots=True)
-class PairStanding:
-    """How the evidence on two models stands.
-
-    Attributes:
-        log_harm, log_safety: natural logarithms of the evidence that the candidate loses more by more than the margin,
-            and that it does not.
-        most_harm, most_safety: the largest that each ever was: what ever reached 1 / alpha has.
-        moments: what the events that were taken in say.
-        known: pairs of scores that are known, mature or not.
-        late: pairs that came when their event was mature already.
-        unlabelled: pairs whose event matured without a label.
-        alone: events that the candidate answered and the baseline did not.
-        baseline_alone: the other way round.
-        unusable: pairs with a score that is no chance.
-    """
-
-    log_harm: float
-    log_safety: float
-    most_harm: float
-    most_safety: float
-    moments: PairedMoments
-    known: int
-    late: int
-    unlabelled: int
-    alone: int
-    baseline_alone: int
-    unusable: int
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceLook:
-    """How all evidence stands when stream time reached a step.
-
-    Attributes:
-        time: event time before which all events are mature, milliseconds.
-        offsets: by partition of outcomes, the offset after the newest row that was taken up.
-        standings: by the name of the question.
-    """
-
-    time: int
-    offsets: Mapping[int, int]
-    standings: Mapping[str, PairStanding]
-
-
 class _Pair:
     """A question with its evidence."""
 
     def __init__(self, number: int, question: EvidenceQuestion, evidence: PairedEvidence) -> None:
         self.number, self.question, self.evidence = number, question, evidence
-        self.most = [0.0, 0.0]
+        self.most = np.zeros(2)
+        self.answers = NEVER, NEVER
 
-    def follow(self, steps: Steps) -> list[PairStanding]:
-        """Take its steps in; how it stands at each look."""
-        mine = np.flatnonzero(steps.pair == self.number)
-        looks = np.searchsorted(mine, steps.looks)
-        if not len(mine) and len(looks):
-            now, tallies = self.standing(steps.tallies[0, self.number]), steps.tallies[:, self.number]
-            if (tallies == tallies[0]).all():
-                return [now] * len(looks)
-        course = self.evidence.follow(steps.candidate[mine], steps.baseline[mine], steps.label[mine], looks)
-        most = [
-            np.maximum(np.maximum.accumulate(each), last) for each, last in zip(course.traces, self.most, strict=True)
-        ]
-        self.most = [float(each[-1]) for each in most]
-        return [
-            PairStanding(
-                float(course.harm[at]),
-                float(course.safety[at]),
-                float(most[0][at]),
-                float(most[1][at]),
-                course.moments(look),
-                course.known(look),
-                *steps.tallies[look, self.number].tolist(),
-            )
-            for look, at in enumerate(looks.tolist())
-        ]
+    def follow(self, steps: Steps) -> PairLooks:
+        """Take its steps in; how it stands at each look. Before the first event that the candidate answered alone, bets
+        are shared out anew.
+        """
+        due, done = self.answers
+        course, rebalanced = self.evidence.follow(
+            steps.rows, steps.looks, self.number, self.most, due if due != done else None
+        )
+        if rebalanced:
+            self.answers = due, due
+        return PairLooks(course, steps.tallies[:, self.number])
 
-    def standing(self, tallies: Ints) -> PairStanding:
+    def standing(self, tallies: Ints) -> PairLooks:
         """How it stands, with what is counted of it."""
-        evidence, (harm, safety) = self.evidence, self.most
-        counts = tallies.tolist()
-        held = evidence.log_harm, evidence.log_safety
-        return PairStanding(*held, harm, safety, evidence.moments, evidence.known, *counts)
+        return PairLooks(self.evidence.course(self.most), tallies[np.newaxis].copy())
+
+
+def _asked(name: str, pair: _Pair) -> tuple[str, int, str, str, int]:
+    question = pair.question
+    return name, pair.number, question.candidate, question.baseline, question.since
 
 
 class EvidenceFold:
@@ -167,7 +114,7 @@ class EvidenceFold:
         self._marks = SourceMarks()
         self._table = PairTable(every, patience, most, chances)
         self._chances = chances
-        self._waiting: list[OutcomeRows] = []
+        self._waiting = WaitingRows()
         self._pairs: dict[str, _Pair] = {}
         self._models: dict[str, int] = {}
         self.corrected: dict[str, int] = {}
@@ -175,12 +122,17 @@ class EvidenceFold:
 
     def __len__(self) -> int:
         """Rows and events that wait."""
-        return sum(map(len, self._waiting)) + len(self._table)
+        return len(self._waiting) + len(self._table)
 
     @property
     def reached(self) -> int:
         """Stream time, milliseconds; NEVER before there is any."""
         return self._table.reached
+
+    @property
+    def behind(self) -> bool:
+        """Whether outcomes that were told, or stream time, wait for partitions of outcomes."""
+        return self._marks.behind
 
     @property
     def counts(self) -> dict[str, int]:
@@ -220,13 +172,27 @@ class EvidenceFold:
         for digest in [each for each in self._models if each not in used]:
             number = self._models.pop(digest)
             self._table.forget(number)
-            kept = [rows.take(rows.model != number) for rows in self._waiting]
-            self._waiting = [rows for rows in kept if len(rows)]
+            self._waiting.forget(number)
+
+    def answers_from(self, name: str, time: int) -> None:
+        """The candidate of a question answers all events from an event time on, milliseconds: what it did before says
+        less of it. Bets on harm are shared out anew before the first of these that is taken in, once for each time.
+
+        Rows that were taken up already are not gone back to. Nothing happens where it is not asked.
+        """
+        pair = self._pairs.get(name)
+        if pair is not None:
+            pair.answers = time, pair.answers[1]
 
     def standing(self, name: str) -> PairStanding:
         """How it stands now. Raises KeyError where it is not asked."""
-        pair = self._pairs[name]
-        return pair.standing(self._table.tallies[pair.number])
+        return self.look([name]).pairs[name].standing(0)
+
+    def look(self, names: Sequence[str]) -> EvidenceLooks:
+        """A look at how some questions stand now, without offsets. Raises KeyError where one is not asked."""
+        pairs = {name: self._pairs[name] for name in names}
+        standings = {name: pair.standing(self._table.tallies[pair.number]) for name, pair in pairs.items()}
+        return EvidenceLooks(np.array([self.reached]), np.zeros((1, 0), np.int64), standings)
 
     def _number(self, digest: str) -> int:
         if digest not in self._models:
@@ -245,7 +211,8 @@ class EvidenceFold:
         partitions: int,
         digests: Sequence[str],
         rows: OutcomeRows,
-    ) -> Iterator[EvidenceLook]:
+        seen: int = UNSEEN,
+    ) -> Iterator[EvidenceLooks]:
         """Take up what a partition of outcomes tells; the looks that follow, in order.
 
         Args:
@@ -255,49 +222,26 @@ class EvidenceFold:
                 one, the furthest that it knows of.
             partitions: how many there are.
             digests: of the models that rows name by number.
+            seen: by the clock, when it was last seen at its end, or when these rows were sent on (see `SourceMarks`).
         """
         self._marks.grow(max(partitions, source + 1))
-        known = self._marks.take(source, next_offset, NEVER if progress <= EARLIEST else progress, idle)
+        known = self._marks.take(source, next_offset, NEVER if progress <= EARLIEST else progress, idle, seen)
         if known is None:
             return
-        fresh = self._of_ours(digests, rows.take(rows.offset >= known))
-        if len(fresh):
-            self._waiting.append(fresh)
-        bound = self._marks.bound()
-        if bound is None:
-            return
-        yield from self._followed(*self._due(bound), self._marks.furthest() if bound == ALWAYS else bound)
-
-    def _of_ours(self, digests: Sequence[str], rows: OutcomeRows) -> OutcomeRows:
-        """Rows of models that are asked about, with our numbers of them."""
         numbers = np.array([self._models.get(digest, -1) for digest in digests], np.int64)
-        if not len(rows) or (numbers < 0).all():
-            return rows.take(slice(0, 0))
-        found = replace(rows, model=numbers[rows.model])
-        return found if (numbers >= 0).all() else found.take(found.model >= 0)
+        if len(rows) and (numbers >= 0).any():
+            self._waiting.add(rows, numbers, known)
+        bound = self._marks.bound()
+        if bound is not None:
+            yield from self._followed(bound, self._marks.furthest() if bound == ALWAYS else bound)
 
-    def _due(self, bound: int) -> tuple[OutcomeRows, Ints]:
-        """Rows whose turn it is, and their order."""
-        due, rest = [], []
-        self._waiting.sort(key=lambda rows: (int(rows.source[0]), int(rows.offset[0])))
-        for rows in self._waiting:  # each of one partition: its progress never falls
-            ready = int(np.searchsorted(rows.progress, bound))
-            due.append(rows.take(slice(0, ready)))
-            if ready < len(rows):
-                rest.append(rows.take(slice(ready, None)))
-        self._waiting = rest
-        found = OutcomeRows.joined(due)
-        return found, np.argsort(found.progress, kind="stable")
-
-    def _followed(self, rows: OutcomeRows, order: Ints, bound: int) -> Iterator[EvidenceLook]:
-        for steps in self._table.take(rows, order, bound):
-            standings = {name: pair.follow(steps) for name, pair in self._pairs.items()}
-            for look, at in enumerate(steps.looks.tolist()):
-                yield EvidenceLook(
-                    int(steps.time[at]),
-                    {source: offset for source, offset in enumerate(steps.offsets[look].tolist()) if offset},
-                    {name: each[look] for name, each in standings.items()},
-                )
+    def _followed(self, bound: int, until: int) -> Iterator[EvidenceLooks]:
+        """Rows whose turn it is, then stream time."""
+        for steps in self._table.take(self._waiting.parts, bound, until):
+            looks = {name: pair.follow(steps) for name, pair in self._pairs.items()}
+            if len(steps.looks):
+                yield EvidenceLooks(steps.rows["time"][steps.looks], steps.offsets, looks)
+        self._waiting.settle()
 
     def count(self, digests: Sequence[str], corrected: Sequence[int], repeated: Sequence[int]) -> None:
         """Corrections and repeats that a partition tells of beside its rows, by model; those of ours are counted."""
@@ -314,13 +258,9 @@ class EvidenceFold:
             "models": self._models,
             "corrected": dict(sorted(self.corrected.items())),
             "repeated": dict(sorted(self.repeated.items())),
-            "pairs": [
-                [name, pair.number, pair.question.candidate, pair.question.baseline, pair.question.since, pair.most]
-                for name, pair in self._pairs.items()
-            ],
+            "pairs": [[*_asked(name, pair), pair.most.tolist(), pair.answers] for name, pair in self._pairs.items()],
         }
-        rows = OutcomeRows.joined(self._waiting)
-        waiting = rows.take(np.lexsort((rows.offset, rows.source))).columns()
+        waiting = self._waiting.rows().columns()
         found: dict[str, packing.Column] = {"said": packing.json_column(said)}
         found |= {f"marks.{name}": column for name, column in self._marks.columns().items()}
         found |= {f"waiting.{name}": column for name, column in waiting.items()}
@@ -343,13 +283,14 @@ class EvidenceFold:
     def _load(self, columns: Mapping[str, packing.Column], partitions: int) -> None:
         said: dict[str, Any] = packing.json_of(columns["said"])
         self._marks.load(packing.beneath(columns, "marks."), partitions)
-        rows = OutcomeRows.of(packing.beneath(columns, "waiting."))
-        self._waiting = [rows.take(rows.source == source) for source in np.unique(rows.source)]
+        self._waiting.load(OutcomeRows.of(packing.beneath(columns, "waiting.")))
         self._table.load(packing.beneath(columns, "table."))
         self._models = {digest: int(number) for digest, number in said["models"].items()}
         self.corrected, self.repeated = dict(said["corrected"]), dict(said["repeated"])
-        for name, number, candidate, baseline, since, most in said["pairs"]:
+        for name, number, candidate, baseline, since, most, *answers in said["pairs"]:
             evidence = PairedEvidence.load(packing.beneath(columns, f"evidence.{number}."))
             question = EvidenceQuestion(candidate, baseline, evidence.margin, evidence.bound, since)
             self._pairs[name] = _Pair(number, question, evidence)
-            self._pairs[name].most = list(most)
+            self._pairs[name].most[:] = most
+            for due, done in answers:  # states of before have none
+                self._pairs[name].answers = due, done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -45,7 +45,10 @@ class OutcomeRows:
 
     def take(self, rows: Ints | Flags | slice) -> OutcomeRows:
         """Some of them, in this order."""
-        return OutcomeRows(*(getattr(self, name)[rows] for name in NAMES))
+        return OutcomeRows(  # by name: this is called for every piece of every part
+            self.progress[rows], self.source[rows], self.offset[rows], self.model[rows], self.key[rows],
+            self.time[rows], self.score[rows], self.label[rows],
+        )  # fmt: skip  # in the order of the fields
 
     def columns(self) -> dict[str, packing.Column]:
         """By name."""
@@ -60,12 +63,6 @@ class OutcomeRows:
         if len({len(column) for column in (*whole, score, label)}) > 1:
             raise ValueError("columns of outcomes differ in length")
         return cls(progress, source, offset, model, key, time, score, label)
-
-    @classmethod
-    def joined(cls, parts: Iterable[OutcomeRows]) -> OutcomeRows:
-        """All of them, one after the other."""
-        several = [NO_ROWS, *parts]
-        return cls.of({name: np.concatenate([getattr(part, name) for part in several]) for name in NAMES})
 
 
 NAMES = tuple(field.name for field in fields(OutcomeRows))

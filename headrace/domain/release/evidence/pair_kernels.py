@@ -1,302 +1,267 @@
-"""Kernels of the table of events that wait: rows come in their order, pairs meet, mature, and are given up.
-
-Events stand in slots, found by (key, time, source) in an open-addressing table (linear probing, deletion by shifting
-back: Knuth, The Art of Computer Programming 3, 6.4, algorithm R). Those that are not mature are in a binary heap by
-(time, source, key); those that are, in a ring, until nobody waits for their other half any more.
-"""
+"""Kernels of the table of events that wait: rows come in their order, pairs meet, mature, and are given up."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from headrace.columnar.jit import kernel
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-FREE = -1
-SLOT, CODE = range(2)
-"""Columns of the table: an event's slot, FREE for none, and its hash."""
-HEAP, RING_AT, RING, SPARE, REACHED, BOUNDARY, ROW, OPS, LOOKS, TWICE, DISAGREED, CROWDED, LOOKS_BEGUN, EXPIRES = range(
-    14
+from headrace.columnar.structs import F8, I8, at
+from headrace.domain.release.evidence.event_kernels import (
+    code_of,
+    due_at,
+    event_at,
+    find,
+    place_at,
+    pop,
+    push,
+    remove,
+    ripen,
 )
-"""Numbers of the table: sizes of heap, ring and spare slots; stream time and the next look; where a call stands; counts
-of rows of a model that was there, of rows whose label is not the event's first, of rows that found no room."""
-NUMBERS = 14
-KEY, TIME, SOURCE, CANDIDATES, BASELINES, TAKEN, MATURE = range(7)
-"""Columns of a slot; three of them have a bit a pair: whether a row of its candidate, of its baseline, came that counts
-for it, and whether it was taken, or can never be."""
-FIELDS = 7
-CANDIDATE, BASELINE, SINCE = range(3)
-"""Columns of a pair: the numbers of its models, and the event time from which it counts; -1, -1 where there is none."""
-LATE, UNLABELLED, ALONE, BASELINE_ALONE, UNUSABLE = range(5)
-"""What is counted of a pair."""
-TALLIES = 5
-LOOK = -1
-"""In the place of a pair: stream time reached a look."""
-STEPS = 64
-"""Of `patience`, in which events are given up."""
-MOST_LOOKS = 100_000
-"""A step of stream time over more looks than this is taken at once."""
-OP_PAIR, OP_TIME = range(2)
-OP_CANDIDATE, OP_BASELINE, OP_LABEL = range(3)
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_HIGH = np.uint64(32)
+from headrace.domain.release.evidence.pair_layout import (
+    CROWDED,
+    DONE,
+    FULL,
+    LOOK,
+    MOST_LOOKS,
+    NOWHERE,
+    PAIR,
+    PAIR_STEP,
+    REAL,
+    ROW,
+    STEPS,
+    TABLE,
+    TALLY,
+    WHOLE,
+    EventTable,
+    ModelPair,
+    OutcomeRow,
+    PairTally,
+)
+from headrace.domain.release.evidence.row_kernels import choose, lane_at, open_lanes, part_at, stand
 
 
 @kernel
-def _code(key: int, time: int, source: int) -> int:
-    """32 bits of a hash of an event, above 0: where it is looked for first, and told from others without its slot."""
-    value = (np.uint64(key) ^ (np.uint64(time) * _MULTIPLIER) ^ np.uint64(source)) * _MULTIPLIER
-    return int(np.int64(value >> _HIGH)) | 1
+def _pair(table: EventTable, number: int) -> ModelPair:
+    return at(table.pairs, number, PAIR)
 
 
 @kernel
-def _find(table: Ints, slots: Ints, code: int, key: int, time: int, source: int) -> int:
-    """Where in the table an event is, or would be."""
-    mask = len(table) - 1
-    at = (code >> 1) & mask
-    while table[at, SLOT] != FREE:
-        if table[at, CODE] == code:
-            slot = table[at, SLOT]
-            if slots[slot, KEY] == key and slots[slot, TIME] == time and slots[slot, SOURCE] == source:
-                return at
-        at = (at + 1) & mask
-    return at
+def _tally(table: EventTable, number: int) -> PairTally:
+    return at(table.tallies, number, TALLY)
 
 
 @kernel
-def _remove(table: Ints, slots: Ints, slot: int) -> None:
-    mask = len(table) - 1
-    key, time, source = slots[slot, KEY], slots[slot, TIME], slots[slot, SOURCE]
-    gap = _find(table, slots, _code(key, time, source), key, time, source)
-    at = (gap + 1) & mask
-    while table[at, SLOT] != FREE:
-        home = (table[at, CODE] >> 1) & mask
-        if ((at - home) & mask) >= ((at - gap) & mask):
-            table[gap, SLOT], table[gap, CODE] = table[at, SLOT], table[at, CODE]
-            gap = at
-        at = (at + 1) & mask
-    table[gap, SLOT] = FREE
+def _score(table: EventTable, slot: int, model: int) -> float:
+    return at(table.scores, slot * table.models + model, F8)
 
 
 @kernel
-def _before(slots: Ints, first: int, second: int) -> bool:
-    if slots[first, TIME] != slots[second, TIME]:
-        return bool(slots[first, TIME] < slots[second, TIME])
-    if slots[first, SOURCE] != slots[second, SOURCE]:
-        return bool(slots[first, SOURCE] < slots[second, SOURCE])
-    return bool(slots[first, KEY] < slots[second, KEY])
+def _tell(table: EventTable, pair: int, time: int, candidate: float, champion: float, label: float) -> None:
+    step = at(table.steps, table.told, PAIR_STEP)
+    step.pair, step.time, step.candidate, step.champion, step.label = pair, time, candidate, champion, label
+    table.told += 1
 
 
 @kernel
-def _push(heap: Ints, numbers: Ints, slots: Ints, slot: int) -> None:
-    at = numbers[HEAP]
-    numbers[HEAP] += 1
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(slots, slot, heap[above]):
-            break
-        heap[at] = heap[above]
-        at = above
-    heap[at] = slot
-
-
-@kernel
-def _pop(heap: Ints, numbers: Ints, slots: Ints) -> int:
-    found: int = heap[0]
-    numbers[HEAP] -= 1
-    count = numbers[HEAP]
-    last, at = heap[count], 0
-    while 2 * at + 1 < count:
-        below = 2 * at + 1
-        if below + 1 < count and _before(slots, heap[below + 1], heap[below]):
-            below += 1
-        if not _before(slots, heap[below], last):
-            break
-        heap[at] = heap[below]
-        at = below
-    heap[at] = last
-    return found
-
-
-@kernel
-def _tell(ops: Ints, values: Floats, numbers: Ints, pair: int, time: int, c: float, b: float, label: float) -> None:
-    at = numbers[OPS]
-    ops[at, OP_PAIR], ops[at, OP_TIME] = pair, time
-    values[at, OP_CANDIDATE], values[at, OP_BASELINE], values[at, OP_LABEL] = c, b, label
-    numbers[OPS] += 1
-
-
-@kernel
-def _take(
-    pairs: Ints, tallies: Ints, slots: Ints, scores: Floats, labels: Floats, ops: Ints, values: Floats, numbers: Ints,
-    slot: int, pair: int,
-) -> None:  # fmt: skip  # the pairs, the table, what is told, which
-    slots[slot, TAKEN] |= 1 << pair
-    if np.isnan(labels[slot]):
-        tallies[pair, UNLABELLED] += 1
+def _take(table: EventTable, slot: int, number: int) -> None:
+    """The event of a pair is taken in."""
+    event, pair = event_at(table, slot), _pair(table, number)
+    event.taken |= 1 << number
+    if np.isnan(event.label):
+        _tally(table, number).unlabelled += 1
         return
-    c, b = scores[slot, pairs[pair, CANDIDATE]], scores[slot, pairs[pair, BASELINE]]
-    _tell(ops, values, numbers, pair, slots[slot, TIME], c, b, labels[slot])
+    scores = _score(table, slot, pair.candidate), _score(table, slot, pair.baseline)
+    _tell(table, number, event.time, scores[0], scores[1], event.label)
 
 
 @kernel
-def _ripen(slots: Ints, ring: Ints, numbers: Ints, slot: int) -> None:
-    """An event is mature: from now on it waits for its other half alone."""
-    slots[slot, MATURE] = 1
-    at = numbers[RING_AT] + numbers[RING]
-    ring[at if at < len(ring) else at - len(ring)] = slot
-    numbers[RING] += 1
-
-
-@kernel
-def _expire(
-    pairs: Ints, tallies: Ints, table: Ints, slots: Ints, ring: Ints, spare: Ints, numbers: Ints, patience: int
-) -> None:
+def _expire(table: EventTable) -> None:
     """Give up events that happened `patience` before stream time, which counts in steps here: many at once."""
-    step = max(patience // STEPS, 1)
-    limit = numbers[REACHED] // step * step - patience
-    numbers[EXPIRES] = limit + patience + step
-    while numbers[RING] > 0:
-        slot = ring[numbers[RING_AT]]
-        if slots[slot, TIME] >= limit:
+    step = max(table.patience // STEPS, 1)
+    limit = table.reached // step * step - table.patience
+    table.expires = limit + table.patience + step
+    table.recent = NOWHERE
+    while table.ring_count > 0:
+        slot = at(table.ring, table.ring_at, I8)
+        event = event_at(table, slot)
+        if event.time >= limit:
             return
-        numbers[RING_AT] = numbers[RING_AT] + 1 if numbers[RING_AT] + 1 < len(ring) else 0
-        numbers[RING] -= 1
-        alone = (slots[slot, CANDIDATES] ^ slots[slot, BASELINES]) & ~slots[slot, TAKEN]
-        pair = 0
+        table.ring_at = table.ring_at + 1 if table.ring_at + 1 < table.ring.length else 0
+        table.ring_count -= 1
+        alone, number = (event.candidates ^ event.baselines) & ~event.taken, 0
         while alone != 0:
             if alone & 1:
-                side = ALONE if slots[slot, CANDIDATES] >> pair & 1 else BASELINE_ALONE
-                tallies[pair, side] += 1
+                if event.candidates >> number & 1:
+                    _tally(table, number).alone += 1
+                else:
+                    _tally(table, number).baseline_alone += 1
             alone >>= 1
-            pair += 1
-        _remove(table, slots, slot)
-        spare[numbers[SPARE]] = slot
-        numbers[SPARE] += 1
+            number += 1
+        remove(table, slot)
+        at(table.spare, table.spare_count, WHOLE).value = slot
+        table.spare_count += 1
 
 
-@kernel(
-    "i8[:,::1] i8[:,::1] i8[:,::1] i8[:,::1] i8[:,::1] f8[:,::1] f8[::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] "
-    "i8[:,::1] f8[:,::1] i8[:,:,::1] i8[:,::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] i8[::1] f8[::1] f8[::1] "
-    "i8[::1] i8 i8 i8 b1"
-)
-def walk(
-    pairs: Ints, begins: Ints, tallies: Ints,
-    table: Ints, slots: Ints, scores: Floats, labels: Floats, heap: Ints, ring: Ints, spare: Ints, numbers: Ints,
-    offsets: Ints, ops: Ints, values: Floats, look_tallies: Ints, look_offsets: Ints,
-    progress: Ints, source: Ints, offset: Ints, model: Ints, key: Ints, time: Ints, score: Floats, label: Floats,
-    order: Ints, bound: int, every: int, patience: int, chances: bool,
-) -> bool:  # fmt: skip  # the pairs, the table, what is told, the rows, the question
-    """Take rows in, in an order, from `numbers[ROW]` on, then let stream time go on to `bound`: events before it are
-    mature. False where what is told has no room: take it and call again. With each look stand the counts of pairs, and
-    the offsets after the rows that were taken in.
+@kernel
+def _look(table: EventTable) -> None:
+    """Stream time is at a look."""
+    table.reached = table.boundary
+    _expire(table)
+    look = table.looks
+    for number in range(table.used):
+        then, now = at(table.tallies_then, look * table.used + number, TALLY), _tally(table, number)
+        then.late, then.unlabelled, then.alone = now.late, now.unlabelled, now.alone
+        then.baseline_alone, then.unusable = now.baseline_alone, now.unusable
+    sources = table.offsets.length
+    for source in range(sources):
+        at(table.offsets_then, look * sources + source, WHOLE).value = at(table.offsets, source, I8)
+    at(table.looks_at, look, WHOLE).value = table.told
+    table.looks += 1
+    _tell(table, LOOK, table.boundary, 0.0, 0.0, 0.0)
+
+
+@kernel
+def _pass(table: EventTable, until: int) -> int:
+    """Let stream time go on: events before it are mature."""
+    while until > table.reached:
+        limit = min(until, table.boundary) if table.begun else until
+        if table.heap_count > 0 and due_at(table, 0).time < limit:
+            if table.told + table.used > table.steps.length:
+                return FULL
+            slot = pop(table)
+            event = event_at(table, slot)
+            there, number = event.candidates & event.baselines & ~event.taken, 0
+            while there != 0:
+                if there & 1:
+                    _take(table, slot, number)
+                there >>= 1
+                number += 1
+            ripen(table, slot)
+        elif table.begun and table.boundary <= until:
+            if table.told == table.steps.length or table.looks == table.looks_at.length:
+                return FULL
+            _look(table)
+            table.boundary += table.every
+            if until - table.boundary > MOST_LOOKS * table.every:
+                table.boundary = until // table.every * table.every
+        else:
+            table.reached = until
+            if until >= table.expires:
+                _expire(table)
+    return DONE
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _enter(table: EventTable, row: OutcomeRow) -> int:
+    """The slot of the event of a row; NOWHERE where there is no room for a further one."""
+    slot = table.recent
+    if slot != NOWHERE:
+        event = event_at(table, slot)
+        if event.key == row.key and event.time == row.time and event.source == row.source:
+            return slot
+    code = code_of(row.key, row.time, row.source)
+    place = place_at(table, find(table, code, row.key, row.time, row.source))
+    if place.slot != NOWHERE:
+        return place.slot
+    if table.spare_count == 0:
+        return NOWHERE
+    table.spare_count -= 1
+    slot = at(table.spare, table.spare_count, I8)
+    place.slot, place.code = slot, code
+    event = event_at(table, slot)
+    event.key, event.time, event.source, event.label, event.code = row.key, row.time, row.source, row.label, code
+    event.candidates = event.baselines = event.taken = event.mature = 0
+    for model in range(table.models):
+        at(table.scores, slot * table.models + model, REAL).value = np.nan
+    if row.time < table.reached:
+        ripen(table, slot)
+    else:
+        push(table, slot)
+    return slot
+
+
+@kernel
+def _meet(table: EventTable, row: OutcomeRow, slot: int, number: int) -> None:
+    """A row of one of the two models of a pair came."""
+    pair, event, bit = _pair(table, number), event_at(table, slot), 1 << number
+    if row.time < pair.since or row.offset < at(table.begins, number * table.offsets.length + row.source, I8):
+        return
+    if pair.candidate == row.model:
+        event.candidates |= bit
+    else:
+        event.baselines |= bit
+    if event.candidates & event.baselines & ~event.taken & bit == 0:
+        return
+    candidate, champion = _score(table, slot, pair.candidate), _score(table, slot, pair.baseline)
+    if table.chances and not (0.0 <= candidate <= 1.0 and 0.0 <= champion <= 1.0):
+        _tally(table, number).unusable += 1
+        event.taken |= bit
+        return
+    _tell(table, number, row.time, candidate, champion, np.nan)
+    if event.mature:
+        _tally(table, number).late += 1
+        _take(table, slot, number)
+
+
+@kernel
+def _insert(table: EventTable, row: OutcomeRow) -> int:
+    """Take a row in."""
+    if table.told + 2 * table.used > table.steps.length:
+        return FULL
+    slot = _enter(table, row)
+    if slot == NOWHERE and table.slots.length < table.most:
+        return CROWDED
+    if not table.begun:
+        table.begun, table.boundary = 1, (row.time // table.every + 1) * table.every
+    at(table.offsets, row.source, WHOLE).value = row.offset + 1
+    if slot == NOWHERE:
+        table.crowded += 1
+        return DONE
+    label = event_at(table, slot).label
+    if label != row.label and not (np.isnan(label) and np.isnan(row.label)):
+        table.disagreed += 1
+    table.recent = slot
+    score = at(table.scores, slot * table.models + row.model, REAL)
+    if not np.isnan(score.value):
+        table.twice += 1
+        return DONE
+    score.value = row.score
+    for number in range(table.used):
+        pair = _pair(table, number)
+        if pair.candidate == row.model or pair.baseline == row.model:
+            _meet(table, row, slot, number)
+    return DONE
+
+
+@kernel("table i8 i8", table=TABLE)
+def walk(table: EventTable, bound: int, until: int) -> int:
+    """Take rows in whose partition had come less far than `bound` before them, by that, partition and offset; then let
+    stream time go on to `until`: events before it are mature.
+
+    DONE, or what is needed first: FULL, and what is told is to be taken, or CROWDED, and there are to be more slots.
+    Nothing is done of the next step then. With each look stand the counts of pairs, and the offsets after the rows that
+    were taken in.
     """
-    # One loop without kernels of its own for its parts: each call would hand over all arrays, which costs as much.
+    table.told = table.looks = 0
+    table.recent = NOWHERE
+    open_lanes(table, bound)
     while True:
-        done = numbers[ROW] == len(order)
-        row = 0 if done else order[numbers[ROW]]
-        until = bound if done else progress[row]
-        while until > numbers[REACHED]:
-            limit = min(until, numbers[BOUNDARY]) if numbers[LOOKS_BEGUN] else until
-            if numbers[HEAP] > 0 and slots[heap[0], TIME] < limit:
-                if numbers[OPS] + len(pairs) > len(ops):
-                    return False
-                slot = _pop(heap, numbers, slots)
-                there = slots[slot, CANDIDATES] & slots[slot, BASELINES] & ~slots[slot, TAKEN]
-                pair = 0
-                while there != 0:
-                    if there & 1:
-                        _take(pairs, tallies, slots, scores, labels, ops, values, numbers, slot, pair)
-                    there >>= 1
-                    pair += 1
-                _ripen(slots, ring, numbers, slot)
-            elif numbers[LOOKS_BEGUN] and numbers[BOUNDARY] <= until:
-                if numbers[OPS] == len(ops) or numbers[LOOKS] == len(look_tallies):
-                    return False
-                numbers[REACHED] = numbers[BOUNDARY]
-                _expire(pairs, tallies, table, slots, ring, spare, numbers, patience)
-                at = numbers[LOOKS]
-                look_tallies[at, :, :] = tallies
-                look_offsets[at, :] = offsets
-                numbers[LOOKS] += 1
-                _tell(ops, values, numbers, LOOK, numbers[BOUNDARY], 0.0, 0.0, 0.0)
-                numbers[BOUNDARY] += every
-                if until - numbers[BOUNDARY] > MOST_LOOKS * every:
-                    numbers[BOUNDARY] = until // every * every
-            else:
-                numbers[REACHED] = until
-                if until >= numbers[EXPIRES]:
-                    _expire(pairs, tallies, table, slots, ring, spare, numbers, patience)
-        if done:
-            return True
-        if numbers[OPS] + 2 * len(pairs) > len(ops):
-            return False
-        if not numbers[LOOKS_BEGUN]:
-            numbers[LOOKS_BEGUN], numbers[BOUNDARY] = 1, (time[row] // every + 1) * every
-        numbers[ROW] += 1
-        offsets[source[row]] = offset[row] + 1
-        code = _code(key[row], time[row], source[row])
-        at = _find(table, slots, code, key[row], time[row], source[row])
-        slot = table[at, SLOT]
-        if slot == FREE:
-            if numbers[SPARE] == 0:
-                numbers[CROWDED] += 1
-                continue
-            numbers[SPARE] -= 1
-            slot = spare[numbers[SPARE]]
-            table[at, SLOT], table[at, CODE] = slot, code
-            slots[slot, KEY], slots[slot, TIME], slots[slot, SOURCE] = key[row], time[row], source[row]
-            for field in range(CANDIDATES, FIELDS):
-                slots[slot, field] = 0
-            for number in range(scores.shape[1]):
-                scores[slot, number] = np.nan
-            labels[slot] = label[row]
-            if time[row] < numbers[REACHED]:
-                _ripen(slots, ring, numbers, slot)
-            else:
-                _push(heap, numbers, slots, slot)
-        elif labels[slot] != label[row] and not (np.isnan(labels[slot]) and np.isnan(label[row])):
-            numbers[DISAGREED] += 1
-        if not np.isnan(scores[slot, model[row]]):
-            numbers[TWICE] += 1
-            continue
-        scores[slot, model[row]] = score[row]
-        for pair in range(len(pairs)):
-            if pairs[pair, CANDIDATE] != model[row] and pairs[pair, BASELINE] != model[row]:
-                continue
-            if offset[row] < begins[pair, source[row]] or time[row] < pairs[pair, SINCE]:
-                continue
-            slots[slot, CANDIDATES if pairs[pair, CANDIDATE] == model[row] else BASELINES] |= 1 << pair
-            if not slots[slot, CANDIDATES] & slots[slot, BASELINES] & ~slots[slot, TAKEN] & 1 << pair:
-                continue
-            c, b = scores[slot, pairs[pair, CANDIDATE]], scores[slot, pairs[pair, BASELINE]]
-            if chances and not (0.0 <= c <= 1.0 and 0.0 <= b <= 1.0):
-                tallies[pair, UNUSABLE] += 1
-                slots[slot, TAKEN] |= 1 << pair
-                continue
-            _tell(ops, values, numbers, pair, time[row], c, b, np.nan)
-            if slots[slot, MATURE]:
-                tallies[pair, LATE] += 1
-                _take(pairs, tallies, slots, scores, labels, ops, values, numbers, slot, pair)
-
-
-@kernel("i8[:,::1] i8[:,::1] i8[::1]")
-def place_all(table: Ints, slots: Ints, live: Ints) -> None:
-    """Put the events of slots into an empty table."""
-    for each in range(len(live)):
-        slot = live[each]
-        key, time, source = slots[slot, KEY], slots[slot, TIME], slots[slot, SOURCE]
-        code = _code(key, time, source)
-        at = _find(table, slots, code, key, time, source)
-        table[at, SLOT], table[at, CODE] = slot, code
-
-
-@kernel("i8[::1] i8[::1] i8[:,::1] i8[::1]")
-def push_all(heap: Ints, numbers: Ints, slots: Ints, live: Ints) -> None:
-    """Put slots into the heap."""
-    for at in range(len(live)):
-        _push(heap, numbers, slots, live[at])
+        choose(table)
+        if table.lane == NOWHERE:
+            return _pass(table, until)
+        lane = lane_at(table, table.lane)
+        while lane.progress < table.rival_progress or (
+            lane.progress == table.rival_progress and table.lane < table.rival
+        ):
+            part = part_at(table, lane.part)
+            row = at(part.rows, part.at, ROW)
+            need = _pass(table, row.progress)
+            if need == DONE:
+                need = _insert(table, row)
+            if need != DONE:
+                return need
+            part.at += 1
+            stand(table, lane, bound)

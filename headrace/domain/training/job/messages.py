@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,8 +24,8 @@ NAMES: dict[type[Message], str] = {
     TrainingResult: "result",
     TrainingFailure: "failure",
 }
-_ADAPTERS = {kind: TypeAdapter(kind) for kind in NAMES}
-_ANY: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
+_ADAPTERS: Mapping[Any, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in NAMES}
+_LINE: TypeAdapter[dict[str, dict[str, Any]]] = TypeAdapter(dict[str, dict[str, Any]])
 OFTEN_S = 0.2
 """Seconds between two lines on the same stage."""
 NO_MEMORY = (
@@ -37,7 +38,7 @@ NO_MEMORY = (
     "thread creation failed",
 )
 """What libraries say when they were given no memory, in lower case."""
-MORE_MEMORY = "give it more (limits.memory), a shorter window, or fewer trees"
+MORE_MEMORY = "give it more (limits.memory; retrain.memory_mb), a shorter window, or fewer trees"
 
 
 class Writer:
@@ -71,14 +72,25 @@ class Writer:
         self.say(NAMES[kind], _ADAPTERS[kind].dump_json(message).decode())
 
 
-def message_of(line: bytes) -> Message | None:
-    """What a line says; None where it is none of ours."""
+def said_in(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """What a line says: its name, one of `NAMES`, and what; None where it is no line of a job's.
+
+    >>> said_in(b'{"progress": {"stage": "fit"}}'), said_in(b"a library speaks"), said_in(b'{"loss": {}}')
+    (('progress', {'stage': 'fit'}), None, None)
+    """
     try:
-        ((name, said),) = _ANY.validate_json(line).items()
-        kind = next(kind for kind, own in NAMES.items() if own == name)
-        found: Message = _ADAPTERS[kind].validate_python(said)
-    except (ValidationError, ValueError, StopIteration):
+        ((name, said),) = _LINE.validate_json(line).items()
+    except (ValidationError, ValueError):
         return None
+    return (name, said) if name in NAMES.values() else None
+
+
+def failure_in(said: Mapping[str, Any]) -> TrainingFailure:
+    """What a line of a failure says; one that is not as agreed is a defect of who wrote it."""
+    try:
+        found: TrainingFailure = _ADAPTERS[TrainingFailure].validate_python(said)
+    except ValidationError:
+        return TrainingFailure(kind="crashed", reason=f"it failed, and said why otherwise than agreed: {dict(said)}")
     return found
 
 

@@ -45,10 +45,12 @@ class WindowCandidate:
         kind: `all` rows that the order names; `since` a time, such as where a drift began; the last `sliding` stretch;
             all of them, `growing`, older ones counting less; a model `continued` by rows since a time.
         name: by which results tell it; unique in an order.
-        start: of `since` and `continued`, event time in milliseconds; None, of the latter, where its base's rows end.
+        start: of `since` and `continued`, event time in milliseconds; the latter begins behind its base's newest row at
+            the earliest, and there where none is given: no row is learnt twice.
         length: of `sliding`, milliseconds back from the newest row.
         half_life: of `growing`, milliseconds after which a row counts half.
-        base_version, base_digest: of `continued`, the package in the model store to go on from.
+        base_name, base_version, base_digest: of `continued`, the package in the model store to go on from; its name is
+            the pipeline's model's where it is not given.
         trees: of `continued`, how many are grown on top; None takes a quarter of what is ordered.
     """
 
@@ -59,6 +61,7 @@ class WindowCandidate:
     start: int | None = None
     length: int | None = None
     half_life: int | None = None
+    base_name: str | None = None
     base_version: str | None = None
     base_digest: str | None = None
     trees: int | None = None
@@ -175,11 +178,11 @@ class TrainingResult:
 
 
 FailureKind = Literal[
-    "refused", "contract", "unready", "memory", "cpu", "time", "stopped", "killed", "crashed"
+    "refused", "contract", "unready", "memory", "cpu", "time", "killed", "crashed"
 ]  # fmt: skip  # one line
 
 
-PASSING: tuple[FailureKind, ...] = ("unready", "stopped", "killed")
+PASSING: tuple[FailureKind, ...] = ("unready", "killed")
 """Failures of which another try with the same order may know nothing."""
 
 
@@ -189,8 +192,8 @@ class TrainingFailure:
 
     Attributes:
         kind: `refused`: what was ordered cannot be; `contract`: topics, schemas or packages are not what was agreed;
-            `unready`: Kafka or the model store did not answer; `memory`, `cpu`, `time`: a limit; `stopped`: by whoever
-            started it; `killed`: by somebody else; `crashed`: a defect, of ours or of a trainer.
+            `unready`: Kafka or the model store did not answer; `memory`, `cpu`, `time`: a limit; `killed`: by
+            somebody; `crashed`: a defect, of ours or of a trainer.
         reason: for people, with the remedy.
     """
 
@@ -233,3 +236,8 @@ def parse_order(text: str | bytes) -> TrainingOrder:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         told = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:5])
         raise ConfigurationError(f"the training order: {told}") from None
+
+
+def parse_result(text: str | bytes) -> TrainingResult:
+    """A result as `dump` wrote it."""
+    return _RESULTS.validate_json(text)

@@ -39,6 +39,9 @@ class JobOrder(Protocol):
     def limits(self) -> JobLimits:
         """Of the process."""
 
+    def dump(self) -> str:
+        """As JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobPlace:

@@ -6,13 +6,16 @@ best now is what served best for the newest events whose labels are known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from headrace.domain.models.card import TriedWindow
-from headrace.domain.training.card_figures import judged
+from headrace.domain.quality.comparison.influence_functions import normal
+from headrace.domain.training.card_figures import decisive, judged
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.job.order import WindowCandidate
 from headrace.domain.training.model_build import BasePackage, Cut, Recipe, check_share, fit
@@ -20,9 +23,11 @@ from headrace.domain.training.trainer import TREES, Fitted
 from headrace.errors import ConfigurationError
 
 ALL = WindowCandidate(kind="all", name="all")
-DECIDES = "brier"
-"""The metric by which the best is found: the loss that releases are decided by."""
+LEVEL = 0.95
+"""Chance that the interval of a difference holds it."""
 QUARTER = 4
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class FittedWindow:
 
     Attributes:
         figures: what the card tells.
+        losses: float64, of each row held out; none without such.
         model: what was fitted.
         data: the window's rows and all later ones.
         cut: where they are parted.
@@ -38,6 +44,7 @@ class FittedWindow:
     """
 
     figures: TriedWindow
+    losses: Floats
     model: Fitted
     data: Dataset
     cut: Cut
@@ -68,7 +75,8 @@ def best_window(
     check_share(recipe.holdout)
     border = _border(data, recipe.holdout, windows)
     best: FittedWindow | None = None
-    told = []
+    told: list[TriedWindow] = []
+    losses: dict[str, Floats] = {}
     for window in windows:
         try:
             found = _fitted(data, recipe, window, border, base_of, progress)
@@ -78,11 +86,24 @@ def best_window(
             told.append(TriedWindow(name=window.name, why=str(error)))
             continue
         told.append(found.figures)
-        if best is None or found.figures.metrics[DECIDES] < best.figures.metrics[DECIDES]:
+        losses[window.name] = found.losses
+        by = decisive(data)  # the loss that releases are decided by
+        if best is None or found.figures.metrics[by] < best.figures.metrics[by]:
             best = found
     if best is None:
         raise ConfigurationError("no window can be fitted: " + "; ".join(f"{one.name}: {one.why}" for one in told))
-    return best, tuple(told)
+    chosen = best.figures.name
+    return best, tuple(
+        one if one.why is not None or one.name == chosen else _behind(one, losses[one.name], best.losses)
+        for one in told
+    )
+
+
+def _behind(one: TriedWindow, losses: Floats, least: Floats) -> TriedWindow:
+    """What was tried, with how far it is behind the best, on the same rows."""
+    more = losses - least
+    found = normal(float(least.mean()), float(losses.mean()), float(more.std()) / math.sqrt(len(more)), LEVEL)
+    return one.model_copy(update={"behind": (float(more.mean()), found.interval.low, found.interval.high)})
 
 
 def _border(data: Dataset, holdout: float, windows: Sequence[WindowCandidate]) -> int | None:
@@ -106,32 +127,33 @@ def _fitted(
     progress: Callable[[str, int], None],
 ) -> FittedWindow:
     base = base_of(window) if window.kind == "continued" else None
-    if base is not None and window.start is None:
-        window = replace(window, start=base.end + 1)
+    if base is not None:
+        if border is not None and base.end >= border:
+            raise ConfigurationError(f"{base.title} was fitted on rows of the back-test, so that it would judge itself")
+        # No row is learnt twice.
+        window = replace(window, start=max(base.end + 1, window.start or 0))
     rows, cut = _rows(data, window, border, recipe.gap)
     if window.half_life is not None:
         ages = rows.times[max(cut.fitted - 1, 0)] - rows.times
         rows = replace(rows, weights=np.exp2(-np.maximum(ages, 0) / window.half_life))
     own = recipe
     if base is not None:
-        if border is not None and base.end >= border:
-            raise ConfigurationError(f"{base.title} was fitted on rows of the back-test, so that it would judge itself")
         ordered = recipe.trees or TREES
         own = replace(recipe, base=base, trees=window.trees or max(1, ordered // QUARTER))
     model = fit(rows, cut, own, lambda trees: progress(window.name, trees))
+    later = None if cut.judged is None else rows.part(slice(cut.judged, len(rows)))
+    scores = np.empty(0) if later is None else np.asarray(model.predict(later.matrix), np.float64)
     figures = TriedWindow(
         name=window.name,
         start=int(rows.times[0]),
         end=int(rows.times[cut.fitted - 1]),
         rows=cut.fitted,
-        positives=int(rows.labels[: cut.fitted].sum()),
-        metrics={} if cut.judged is None else _metrics(model, rows.part(slice(cut.judged, len(rows)))),
+        positives=rows.part(slice(0, cut.fitted)).positives,
+        metrics={} if later is None else judged(later, scores),
+        base=None if base is None else base.title,
     )
-    return FittedWindow(figures, model, rows, cut, own)
-
-
-def _metrics(model: Fitted, later: Dataset) -> dict[str, float]:
-    return judged(later, np.asarray(model.predict(later.matrix), np.float64))
+    losses = np.empty(0) if later is None else (scores - later.labels) ** 2
+    return FittedWindow(figures, losses, model, rows, cut, own)
 
 
 def _rows(data: Dataset, window: WindowCandidate, border: int | None, gap: int) -> tuple[Dataset, Cut]:
@@ -153,9 +175,3 @@ def _rows(data: Dataset, window: WindowCandidate, border: int | None, gap: int) 
     if not fitted:
         raise ConfigurationError("no rows lie in it before those that models are judged by")
     return rows, Cut(fitted, int(np.searchsorted(rows.times, border)))
-
-
-def _some(rows: Dataset, window: WindowCandidate) -> Dataset:
-    if not len(rows):
-        raise ConfigurationError(f"no rows lie in the window {window.name}")
-    return rows

@@ -92,7 +92,9 @@ def build(
 ) -> tuple[ModelPackage, FittedWindow]:
     """The package of a fixed order and what was read for it; nothing is stored. Raises what `carry_out` does."""
     as_of = read.known.moment if order.as_of is None else order.as_of
-    data = outcome_rows(read.rows, expand(pipeline), pipeline.labels, as_of, Segments(pipeline))
+    model = pipeline.model
+    categories, quantities = model.categories, model.output == "value"
+    data = outcome_rows(read.rows, expand(pipeline), pipeline.labels, as_of, Segments(pipeline), categories, quantities)
     recipe = replace(recipe_of(order, pipeline), as_of=as_of, offsets={topic: read.offsets})
     window = CardWindow(start=order.start, stop=order.stop, as_of=as_of, labels=rule_of(pipeline), unreadable=read.lost)
     best, windows = best_window(
@@ -139,6 +141,8 @@ def recipe_of(order: TrainingOrder, pipeline: Pipeline) -> Recipe:
         gap=pipeline.labels.matures_after if pipeline.labels is not None else 0,
         revision=order.revision,
         clock=pipeline.clock_features,
+        categories=pipeline.model.categories,
+        coverage=pipeline.model.interval,
     )
 
 
@@ -152,7 +156,7 @@ def base_of(window: WindowCandidate, recipe: Recipe, data: Dataset, store: Model
     """The package that a window goes on from; ConfigurationError says why it cannot be, Transient that nobody knows."""
     version, digest = window.base_version or "", window.base_digest or ""
     try:
-        package = store.package(recipe.name, version, digest)
+        package = store.package(window.base_name or recipe.name, version, digest)
     except ContractError as error:
         raise ConfigurationError(f"the model to go on from is not to be had: {error}") from error
     manifest = package.manifest

@@ -1,0 +1,1 @@
+"""JSON texts to columns: named values at paths, many texts at once."""

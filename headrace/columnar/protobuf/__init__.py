@@ -1,0 +1,1 @@
+"""Protobuf messages to columns: fields at paths of numbers, many messages at once."""

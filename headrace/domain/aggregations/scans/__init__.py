@@ -1,0 +1,1 @@
+"""Functions over windows that walk the entries themselves, one a file."""

@@ -1,0 +1,1 @@
+"""The `files` section: how files of events and labels are read."""

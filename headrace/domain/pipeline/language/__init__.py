@@ -1,0 +1,1 @@
+"""Expressions and aggregations as users write them."""

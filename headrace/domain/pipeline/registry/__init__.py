@@ -1,0 +1,1 @@
+"""The `registry` section: which model of a registry of others is followed."""

@@ -1,0 +1,1 @@
+"""How the rules over a pipeline's figures stand."""

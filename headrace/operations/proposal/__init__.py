@@ -1,0 +1,1 @@
+"""A pipeline file for a stream that headrace has never seen: proposed from its rows, with the evidence."""

@@ -1,0 +1,1 @@
+"""Turning a running pipeline into another: what changes, how far it is, and the switch."""

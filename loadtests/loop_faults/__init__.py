@@ -1,0 +1,1 @@
+"""The whole loop, once in peace and then with faults: the same decisions, at the same offsets, on the same evidence."""

@@ -1,0 +1,1 @@
+"""Watches figures by the rules of the pipeline file."""

@@ -1,0 +1,130 @@
+"""A producer's topic becomes a pipeline that takes its records as they are."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.domain.pipeline.check import check, load
+from headrace.streaming.contracts.registry import RegistryIds
+from headrace.streaming.contracts.schemas import load_writer
+from headrace.streaming.kafka.admin import Admin
+from headrace.streaming.kafka.client import Producer
+from headrace.streaming.kafka.connection import Connection
+from headrace.streaming.records.avro_codec import AvroCodec
+from tests.cli.terminal import Terminal
+
+COUNT = 600
+BEGIN = datetime(2024, 6, 1, tzinfo=UTC)
+READING = {
+    "type": "record",
+    "name": "reading",
+    "fields": [
+        {"name": "number", "type": "string"},
+        {"name": "taken_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "device_id", "type": "string"},
+        {"name": "heat", "type": ["null", "double"]},
+    ],
+}
+
+
+@pytest.fixture
+def headrace(terminal: Terminal, kafka: str, redis_server: str) -> Terminal:
+    """The command line beside a broker and a store."""
+    return Terminal(terminal.directory, {**terminal.env, "HEADRACE_BOOTSTRAP": kafka, "HEADRACE_REDIS": redis_server})
+
+
+def written(kafka: str, topic: str, values: list[bytes]) -> None:
+    """Write records as a stranger does, without keys."""
+    Admin(kafka).create(topic, 2, 1, {})
+    producer = Producer(Connection(kafka))
+    producer.send(topic, [None] * len(values), values)
+    producer.flush()
+    producer.close()
+
+
+def clicks() -> list[dict[str, Any]]:
+    """Clicks with fields in fields; a price is not in all of them."""
+    draw = np.random.default_rng(4)
+    made = []
+    for number in range(COUNT):
+        at = (BEGIN + timedelta(seconds=30 * number)).isoformat().replace("+00:00", "Z")
+        click = {"id": f"c{number}", "at": at, "seconds": float(draw.exponential(9)), "tags": ["a"]}
+        made.append(
+            {"click": click, "user": {"id": int(draw.integers(0, 40))}, "plan": str(draw.choice(["free", "pro"]))}
+        )
+        if number % 5:
+            made[-1]["price"] = number % 7
+    return made
+
+
+def test_a_topic_of_json(headrace: Terminal, kafka: str, pipeline_name: str, tmp_path: Path) -> None:
+    """Fields are named by their paths, the schema is what records showed, and each record has its features."""
+    topic = f"web.clicks.{pipeline_name}"
+    written(kafka, topic, [*(json.dumps(click).encode() for click in clicks()), b"none"])
+    told = headrace.json("init", pipeline_name, "--from", topic)
+    assert told["rows"] == COUNT
+    path = tmp_path / "pipelines" / f"{pipeline_name}.yaml"
+    assert check(path) == []
+    pipeline = load(path)
+    events = pipeline.events
+    assert (events.id, events.time, events.key) == ("click_id", "click_at", "user_id")
+    assert set(events.fields) == {"click_id", "click_at", "click_seconds", "user_id", "plan", "price"}
+    assert events.fields["price"].nullable
+    for line in ("schemas register", "topics apply"):
+        options = ["--partitions", 2, "--replication", 1] if line == "topics apply" else []
+        code, out, errors = headrace.run(*line.split(), pipeline_name, *options)
+        assert code == 0, out + errors
+    services = ["intake", "enrich"]
+    code, out, errors = headrace.run("run", *services, "--pipeline", pipeline_name, "--until-idle", "3s", timeout=300)
+    assert code == 0, out + errors
+    assert headrace.json("export", pipeline_name, "features", "features.parquet")["records"] == COUNT
+    found = pq.read_table(tmp_path / "features.parquet")
+    assert sorted(found["event_id"].to_pylist()) == sorted(click["click"]["id"] for click in clicks())
+
+
+def test_a_topic_of_avro(headrace: Terminal, kafka: str, registry: str, pipeline_name: str, tmp_path: Path) -> None:
+    """Its schema is the registry's, or one from a file; without either that is said with the remedy."""
+    topic = f"plant.readings.{pipeline_name}"
+    schema, ids = load_writer(READING), RegistryIds(registry)
+    ids.register(f"{topic}-value", schema)
+    draw = np.random.default_rng(5)
+    columns = {
+        "number": [f"n{number}" for number in range(COUNT)],
+        "taken_at": pa.array([BEGIN + timedelta(seconds=20 * number) for number in range(COUNT)]),
+        "device_id": [f"d{number}" for number in draw.integers(0, 20, COUNT)],
+        "heat": draw.normal(20, 3, COUNT),
+    }
+    rows = pa.RecordBatch.from_pydict(columns).cast(schema.arrow)
+    written(kafka, topic, AvroCodec(f"{topic}-value", schema, ids).encode(rows))
+    code, _, errors = headrace.run("init", pipeline_name, "--from", topic)
+    assert code == 2
+    assert "--schema FILE.avsc" in errors
+    (tmp_path / "reading.avsc").write_text(json.dumps(READING))
+    for options in (("--schema", "reading.avsc"), ("--registry", registry, "--replace")):
+        assert headrace.json("init", pipeline_name, "--from", topic, *options)["rows"] == COUNT
+        path = tmp_path / "pipelines" / f"{pipeline_name}.yaml"
+        assert check(path) == []
+        events = load(path).events
+        assert (events.id, events.time, events.key) == ("number", "taken_at", "device_id")
+
+
+def test_what_is_no_topic_is_said(headrace: Terminal, kafka: str, pipeline_name: str) -> None:
+    """A name of nothing, an empty topic, and records of no form that is read: each is refused with the reason."""
+    cases = {"empty": [], "text": [b"hello"] * 3, "undated": [json.dumps({"id": f"e{n}"}).encode() for n in range(9)]}
+    reasons = {"empty": "has no records", "text": "neither Avro", "undated": "no column is a time"}
+    for name, values in cases.items():
+        written(kafka, f"{name}.{pipeline_name}", values)
+        code, _, errors = headrace.run("init", "found", "--from", f"{name}.{pipeline_name}")
+        assert code == 2
+        assert reasons[name] in errors
+    code, _, errors = headrace.run("init", "found", "--from", f"nothing-{pipeline_name}")
+    assert code == 2
+    assert "neither a file nor a topic" in errors

@@ -1,0 +1,132 @@
+"""Revisions as facts: who follows whom, and what a revision is held to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.revisions.revision import (
+    ABANDONED,
+    ANSWERING,
+    BUILDING,
+    SWITCHING,
+    Revision,
+    Revisions,
+    definition_of,
+    digest_of,
+)
+from headrace.errors import ContractError
+from headrace.operations.revision.changes import changes, refusals
+from headrace.streaming.task.service import Succession
+
+FILE = Path(__file__).parents[1] / "pipeline" / "stranger" / "pipelines" / "bike_demand.yaml"
+RIDER = "features: {trips: count, longest: max(minutes), shortest: min(minutes)}"
+
+
+def known(*states: tuple[int, str, int]) -> Revisions:
+    """What the topic says after records of (number, state, the one that it follows)."""
+    found = Revisions("p")
+    found.take(
+        [Revision(number, state, follows, "d", "", 0, "who", "why").row("p") for number, state, follows in states]
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("states", "number", "wanted"),
+    [
+        ((), 1, Succession()),
+        (((2, BUILDING, 1),), 1, Succession()),
+        (((2, BUILDING, 1),), 2, Succession(follows="p.enrich")),
+        (((2, SWITCHING, 1),), 1, Succession(ends_for="p.enrich.r2")),
+        (((2, SWITCHING, 1),), 2, Succession(follows="p.enrich")),
+        (((2, ANSWERING, 1),), 1, Succession(ends_for="p.enrich.r2")),
+        (((2, ANSWERING, 1),), 2, Succession()),
+        (((2, ANSWERING, 1), (3, BUILDING, 2)), 3, Succession(follows="p.enrich.r2")),
+        (((2, ABANDONED, 1), (3, SWITCHING, 1)), 1, Succession(ends_for="p.enrich.r3")),
+        (((2, ANSWERING, 1), (3, SWITCHING, 2)), 2, Succession(ends_for="p.enrich.r3")),
+    ],
+)
+def test_who_follows_whom(states: tuple[tuple[int, str, int], ...], number: int, wanted: Succession) -> None:
+    """One that is built follows the one whose place it takes, which ends once it is told to."""
+    assert known(*states).succession(number, "d") == wanted
+
+
+@pytest.mark.parametrize(
+    ("states", "number", "digest", "says"),
+    [
+        ((), 2, "d", "was not announced"),
+        (((2, ABANDONED, 1),), 2, "d", "was abandoned (why)"),
+        (((2, BUILDING, 1),), 2, "another", "is not what was announced"),
+        (((2, BUILDING, 1),), 3, "d", "was not announced"),
+    ],
+)
+def test_a_revision_that_may_not_run(
+    states: tuple[tuple[int, str, int], ...], number: int, digest: str, says: str
+) -> None:
+    """Nobody announced it, it was given up, or its file is another by now."""
+    with pytest.raises(ContractError, match=says.replace("(", r"\(").replace(")", r"\)")):
+        known(*states).succession(number, digest)
+
+
+def test_the_one_that_answers() -> None:
+    """It is the last that took a place, or is taking it."""
+    assert [known(*states).answering for states in (
+        (), ((2, BUILDING, 1),), ((2, SWITCHING, 1),), ((2, ANSWERING, 1), (3, ABANDONED, 2)), ((5, ANSWERING, 4),),
+    )] == [1, 1, 2, 2, 5]  # fmt: skip  # states in a line
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Pipeline:
+    """The stranger's pipeline with other words."""
+    text = FILE.read_text()
+    assert old in text
+    project = tmp_path / "project"
+    (project / "pipelines").mkdir(parents=True, exist_ok=True)
+    if not (project / "schemas").exists():
+        (project / "schemas").symlink_to(FILE.parents[1] / "schemas")
+    path = project / "pipelines" / "bike_demand.yaml"
+    path.write_text(text.replace(old, new))
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "paths"),
+    [
+        (RIDER, RIDER, []),
+        ("max(minutes)", "max(minutes where electric)", ["rider.longest_30m", "rider.longest_6h"]),
+        ("max(minutes)", '"quantile(minutes, 0.9)"', ["rider.longest_30m", "rider.longest_6h"]),
+        ("trips: count,", "", ["rider.trips_30m", "rider.trips_6h"]),
+        ("range: [0, 1440]", "range: [0, 1441]", ["rules.minutes"]),
+        ("allowed_lateness: 1m", "allowed_lateness: 2m", ["events.allowed_lateness"]),
+        ("hour >= 7", "hour >= 6", ["clock.rush"]),
+        ("timezone: Europe/Paris", "timezone: Europe/Rome", ["clock.month", "clock.rush"]),
+        ("threshold: 0.3", "threshold: 0.4", []),
+    ],
+)
+def test_what_a_revision_changes(tmp_path: Path, old: str, new: str, paths: list[str]) -> None:
+    """Each thing that features depend on is told by its place; the digest is another exactly then."""
+    before, after = load(FILE), changed(tmp_path, old, new)
+    found = sorted(each.path for each in changes(before, after) if not each.path.startswith("clock.guest"))
+    assert found == paths
+    assert (digest_of(before) != digest_of(after)) == bool(paths)
+
+
+def test_two_parameters_of_one_function_are_two_features(tmp_path: Path) -> None:
+    """A quantile says which."""
+    first, second = (changed(tmp_path, "max(minutes)", f'"quantile(minutes, {share})"') for share in (0.5, 0.9))
+    assert digest_of(first) != digest_of(second)
+    assert definition_of(replace(first, revision=2)) == definition_of(first)
+
+
+def test_views_of_others_stay(tmp_path: Path) -> None:
+    """Until there is a way, a changed view of another entity is refused with its name; so is another stream."""
+    before = load(FILE)
+    (said,) = refusals(before, changed(tmp_path, "windows: [10m, 1h]", "windows: [10m, 2h]"))
+    assert "the view station" in said
+    assert list(refusals(before, changed(tmp_path, "[30m, 6h]", "[30m, 5h]"))) == []
+    moved = replace(before, events=replace(before.events, key="station"))
+    assert any("events.key" in each and "another stream" in each for each in refusals(before, moved))
