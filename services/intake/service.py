@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, OWN
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.streaming.records.batch import Batch, Emit, Output
+from headrace.streaming.records.batch import Batch, Emit, Output, unslot
 from headrace.streaming.task.service import Service
+from headrace.streaming.watermarks.alignment import Alignment
+from headrace.streaming.watermarks.idleness import Quiet
 
 
 class FeedIntake(Service):
     """The service `intake` for one pipeline: what its codecs have read is written again, keyed anew.
 
-    It keeps nothing, and looks at no record but by itself. Records of one partition are written in their order; those
-    of one entity that a producer spread over partitions come in the order in which they are read.
+    It keeps nothing, and looks at no record but by itself. Records of one partition are written in their order; events
+    of several partitions in the order of their time, as far as one member reads them.
 
     Args:
         pipeline: whose events and labels these are.
         reads: logical names of the feeds.
     """
 
+    merges = True
+
     def __init__(self, pipeline: Pipeline, reads: Sequence[str]) -> None:
         self.inputs = tuple(reads)
         self.answers = tuple(OWN[logical] for logical in reads)
         self._pipeline = pipeline
+        self._alignment = Alignment(pipeline.events.allowed_lateness)
+
+    def own(self, partition: int) -> None:
+        """Events of a partition wait for those of the others from here on."""
+        if self.inputs[unslot(partition)[0]] == EVENTS_FEED:
+            self._alignment.own(partition)
+
+    def drop(self, partition: int) -> None:
+        """Its rows are another member's."""
+        self._alignment.drop(partition)
+
+    def tick(self, now: float, at_end: Mapping[int, Quiet]) -> Output:
+        """What is read to its end holds nobody up."""
+        self._alignment.at_end(at_end.keys())
+        return Output()
 
     def process(self, batch: Batch, now: float) -> Output:
         """The same rows, under their own key."""
-        return Output((self._events(batch) if batch.topic == EVENTS_FEED else self._labels(batch),))
+        return self._events(batch, now) if batch.topic == EVENTS_FEED else Output((self._labels(batch),))
 
-    def _events(self, batch: Batch) -> Emit:
-        key = batch.columns.column(self._pipeline.events.key).cast(pa.string())
-        return Emit("events", batch.columns, key, batch.partition)
+    def _events(self, batch: Batch, now: float) -> Output:
+        events = self._pipeline.events
+        times = batch.columns.column(events.time).view(pa.int64()).to_numpy()
+        merged = self._alignment.merge(batch, times, now)
+        if not len(merged.rows):
+            return Output(rest=merged.rest)
+        columns = batch.columns.take(pa.array(merged.rows))
+        key = columns.column(events.key).cast(pa.string())
+        return Output((Emit("events", columns, key, batch.partition[merged.rows]),), rest=merged.rest)
 
     def _labels(self, batch: Batch) -> Emit:
         """Labels; one whose record tells no time was known when it was written."""

@@ -91,6 +91,28 @@ def test_records_of_strange_topics_are_taken_once_each(web: Project) -> None:
     assert (out.records, out.unreadable) == (COUNT + 2, len(bad))
 
 
+def test_a_log_of_several_partitions_is_read_in_the_order_of_its_events(web: Project) -> None:
+    """Fifty hours without keys, spread by chance over one partition and in turns over another: none is late.
+
+    Each event has the features that it would have had as it came, also where `intake` is killed on its way.
+    """
+    events = [{"id": f"e{n}", "at": START + n * 120_000, "visitor": n % 7, "price": n / 4} for n in range(COUNT)]
+    feed = web.contracts.pipeline.topic("events-feed")
+    producer = Producer(web.connection)
+    partitions = [int(n >= 500 and n % 3 != 0) for n in range(COUNT)]
+    producer.send(feed, [None] * COUNT, [json.dumps(event).encode() for event in events], partitions=partitions)
+    producer.flush()
+    web.start("intake-0", HEADRACE_BATCH_ROWS="200")
+    web.await_count("events", 300)
+    web.stop("intake-0", signal.SIGKILL)
+    web.start("intake-0", HEADRACE_BATCH_ROWS="200")
+    web.start("enrich-0")
+    features = web.await_count("features", COUNT)
+    found = {row["event_id"]: row["visitor"] for row in features.select(["event_id", "visitor"]).to_pylist()}
+    assert found == {event["id"]: _visitor(events, n) for n, event in enumerate(events)}
+    assert web.await_count("dead-letters", 0).num_rows == 0
+
+
 def _write(web: Project, topic: str, values: list[bytes]) -> None:
     """Records in one partition, under keys that mean nothing to headrace."""
     producer = Producer(web.connection)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -88,11 +89,25 @@ class Gate(Service):
         self.folded.extend(batch.offset.tolist())
 
 
+class PartGate(Gate):
+    """Answers the rows below `limit` of a batch, and holds the others."""
+
+    merges = True
+
+    def process(self, batch: Batch, now: float) -> Output:
+        waits = batch.offset >= self.limit
+        ready = batch.take(~waits)
+        self.folded.extend(ready.offset.tolist())
+        rest = {0: int(batch.offset[waits][0])} if waits.any() else {}
+        emits = (Emit("answers", ready.columns, None, ready.partition),) if len(ready) else ()
+        return Output(emits, rest=rest)
+
+
 class Life:
     """One process that owns the partition, from a committed offset on; state is rebuilt from the whole log."""
 
-    def __init__(self, committed: Commitment, limit: int) -> None:
-        self.service = Gate(limit)
+    def __init__(self, committed: Commitment, limit: int, gate: type[Gate] = Gate) -> None:
+        self.service = gate(limit)
         self.outbox, self.consumer = Outbox(), Consumer()
         self.task = Task(
             0,
@@ -134,11 +149,12 @@ steps = st.one_of(
 )
 
 
-@given(st.lists(steps, max_size=40))
+@pytest.mark.parametrize("gate", [Gate, PartGate])
+@given(story=st.lists(steps, max_size=40))
 @settings(max_examples=200)
 # Rows of an earlier life are released and answered while newer ones wait behind them.
 @example(
-    [
+    story=[
         ("kill", 0),
         ("read", 4),
         ("commit", None),
@@ -152,12 +168,21 @@ steps = st.one_of(
 )
 # The next owner releases the first part of what was admitted before.
 @example(
-    [("kill", 0), ("read", 9), ("commit", None), ("kill", 3), ("read", 3), ("read", 3), ("commit", None), ("kill", 0)]
+    story=[
+        ("kill", 0),
+        ("read", 9),
+        ("commit", None),
+        ("kill", 3),
+        ("read", 3),
+        ("read", 3),
+        ("commit", None),
+        ("kill", 0),
+    ]
 )
-def test_every_row_is_answered_once_over_all_lives(story: list[tuple[str, int]]) -> None:
+def test_every_row_is_answered_once_over_all_lives(gate: type[Gate], story: list[tuple[str, int]]) -> None:
     """What was answered and committed is never answered again, and nothing is left out; state is the fold of all."""
     committed, answered, told = Commitment(0, 0), list[int](), list[int]()
-    life = Life(committed, LENGTH)
+    life = Life(committed, LENGTH, gate)
     for step, number in [*story, ("release", LENGTH), *[("read", 9), ("release", LENGTH)] * 9, ("commit", None)]:
         if step == "read":
             life.read(number)
@@ -170,7 +195,7 @@ def test_every_row_is_answered_once_over_all_lives(story: list[tuple[str, int]])
             told += life.outbox.told
             life.outbox.answered, life.outbox.told = [], []
         elif step == "kill":  # What was said since the last commit is aborted with its transaction.
-            life = Life(Commitment.read(committed.offset, committed.metadata()), number)
+            life = Life(Commitment.read(committed.offset, committed.metadata()), number, gate)
     everything = batch(0, LENGTH).offset.tolist()
     assert sorted(answered) == everything
     assert sorted(told) == everything

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -92,6 +92,27 @@ class Batch:
             timestamp=self.timestamp[start:stop],
             created=None if self.created is None else self.created[start:stop],
         )
+
+
+def concat(batches: Sequence[Batch]) -> Batch:
+    """Rows of one topic, some at least, in this order: those of one partition have to stand together in it."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    created = None
+    if any(each.created is not None for each in batches):
+        created = np.concatenate(
+            [each.created if each.created is not None else np.zeros(len(each), bool) for each in batches]
+        )
+    return Batch(
+        first.topic,
+        pa.concat_batches([each.columns for each in batches]),
+        pa.concat_arrays([each.keys for each in batches]),
+        np.concatenate([each.partition for each in batches]),
+        np.concatenate([each.offset for each in batches]),
+        np.concatenate([each.timestamp for each in batches]),
+        created,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +205,16 @@ class Output:
     """What `Service.process` answers.
 
     `held` names input partitions whose rows were not touched because something they need has not arrived; the runner
-    pauses these partitions and offers the same rows again. `housekeeping` says that the rows were none of the user's
-    (signs of life between services): they do not make a service busy. `unfinished`, of a tick: rows that were processed
-    have something left to be told, which a later tick will tell. `facts`: what it decided (in `exactly_once` alone).
+    pauses these partitions and offers the same rows again. `rest` names others of which only the rows from an offset on
+    were not touched, with it. `housekeeping` says that the rows were none of the user's (signs of life between
+    services): they do not make a service busy. `unfinished`, of a tick: rows that were processed have something left to
+    be told, which a later tick will tell. `facts`: what it decided (in `exactly_once` alone).
     """
 
     emits: tuple[Emit, ...] = ()
     rejects: tuple[Reject, ...] = ()
     held: frozenset[int] = field(default_factory=frozenset)
+    rest: Mapping[int, int] = field(default_factory=dict)
     housekeeping: bool = False
     unfinished: bool = False
     facts: tuple[Fact, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from headrace.streaming.kafka.decode import Intake
 from headrace.streaming.kafka.message import Message, TopicPartition
 from headrace.streaming.process.logs import logger
 from headrace.streaming.process.metrics import Metrics
-from headrace.streaming.records.batch import Batch, Reject
+from headrace.streaming.records.batch import Batch, Reject, concat
 from headrace.streaming.records.dead_letters import RejectShare
 from headrace.streaming.task.outputs import Outbox
 from headrace.streaming.task.service import Service
@@ -86,18 +86,36 @@ class Answering:
         if now < self._retry_at:
             return
         waiting = [task for task in self.owned.values() if task.held]
-        for task in waiting:
-            pending = task.release()
-            for position, part in enumerate(pending):
-                self._answer(part.batch, part.records, now)
-                if task.held:
-                    for behind in pending[position + 1 :]:
-                        task.hold(behind)
-                    break
-            else:
-                self.consumer.resume([self._place(task.partition)])
+        if self.service.merges:
+            self._merge(waiting, now)
+        else:
+            for task in waiting:
+                self._follow_on(task, now)
+        if moved := [self._place(task.partition) for task in waiting if not task.held]:
+            self.consumer.resume(moved)
         if waiting:
             self._retry_at = now + (STUCK_RETRY_S if any(task.stuck_since for task in waiting) else RETRY_S)
+
+    def _follow_on(self, task: Task, now: float) -> None:
+        """Offer what waits of a partition, until something has to wait again."""
+        pending = task.release()
+        for position, part in enumerate(pending):
+            self._answer(part.batch, part.records, now)
+            if task.held:
+                for behind in pending[position + 1 :]:
+                    task.hold(behind)
+                break
+
+    def _merge(self, waiting: Sequence[Task], now: float) -> None:
+        """Offer what waits of all partitions of an input at once."""
+        pending: dict[str, list[Pending]] = {}
+        for task in waiting:
+            for part in task.release():
+                pending.setdefault(part.batch.topic, []).append(part)
+        for parts in pending.values():
+            lists = {id(part.records): part.records for part in parts}  # Those of one poll are shared.
+            records = [record for each in lists.values() for record in each]
+            self._answer(concat([part.batch for part in parts]), records, now)
 
     def waits(self) -> bool:
         """Whether any rows are held."""
@@ -139,12 +157,15 @@ class Answering:
         self.outbox.refuse(output.rejects, records, now)
         self.outbox.deliver(output.emits)
         held = np.isin(batch.partition, list(output.held)) if output.held else np.zeros(len(batch), bool)
+        for partition, first in output.rest.items():
+            held |= (batch.partition == partition) & (batch.offset >= first)
         self.outbox.note_answered(batch.timestamp[~held])
+        waits = output.held | output.rest.keys()
         for partition, _ in batch.runs():
-            if partition not in output.held:
+            if partition not in waits:
                 self.owned[partition].note_answered()
-        if output.held:
-            self._hold(batch.take(held), records, output.held)
+        if waits:
+            self._hold(batch.take(held), records, waits)
 
     def _hold(self, batch: Batch, records: list[Message], partitions: Iterable[int]) -> None:
         """Keep rows for later and read no further in their partitions."""

@@ -138,6 +138,8 @@ class Membership:
             since = since_of(commitment, low)
             if not self.recovery.taken_over(self.service, where, partition, snapshot, since, high):
                 place, begin = None, low
+        else:
+            self.service.own(partition)
         return Task(
             partition,
             where,

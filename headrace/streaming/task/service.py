@@ -33,7 +33,7 @@ class Service:
     A partition's life: `restore`, then for its rows, in offset order and each row once, `admit` and `replay` while they
     were answered in an earlier life, `admit` and `process` from then on; now and then `snapshot`; in the end `drop`, or
     nothing where the process ends. In `process`, `replay`, `snapshot` and `tick` a partition of an input that carries
-    state is always one that was restored and not dropped; one of an input without state begins with its first row.
+    state is always one that was restored and not dropped; one of an input without state begins with `own`.
 
     A service's state for a partition is a pure function of the rows of that partition up to an offset: batch boundaries
     must not show in it. All hooks are called by one thread, none while another runs. What they raise ends the process,
@@ -54,6 +54,8 @@ class Service:
     of another layout is not read: the state is rebuilt from the log, or that is refused with the remedy."""
     needs_whole_log: str = ""
     """Why its state must not be built from a part of its log, whatever an operator allows; empty: it may."""
+    merges: bool = False
+    """Whether rows of one partition wait for those of others: all of an input that were held are offered together."""
     facts: tuple[str, ...] = ()
     """Logical names of compacted topics that every member reads whole, before and beside its input."""
     decides: tuple[str, ...] = ()
@@ -91,7 +93,8 @@ class Service:
         """Called at least every second between batches, but not while it is unknown which partitions come back.
 
         `at_end`: for each owned partition whose log is read to its end, since when and until when that is certain. What
-        is made known of it holds for that time, not for `now`. Of the output, `held` and `rejects` mean nothing.
+        is made known of it holds for that time, not for `now`. Of the output, rows that wait and `rejects` mean
+        nothing.
         """
         return Output()
 
@@ -135,6 +138,9 @@ class Service:
         What was known of the partition is replaced: another member may have gone on with it meanwhile. `end`: where its
         log ended just before; None where nobody asked. Raises ContractError for a snapshot that it cannot read.
         """
+
+    def own(self, partition: int) -> None:
+        """A partition of an input without state is this member's from now on; what was known of it is of no use."""
 
     def snapshot(self, partition: int) -> bytes | None:
         """The partition's state, whole: the fold of all rows that were processed, where none is held.

@@ -124,6 +124,11 @@ class Clock:
         return self._get(STAMP)
 
     @property
+    def count(self) -> int:
+        """Records, ever."""
+        return self._get(COUNT)
+
+    @property
     def ahead(self) -> int:
         """Records, ever, whose times were not believed at once."""
         return self._get(AHEAD)
