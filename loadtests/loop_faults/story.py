@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from headrace.columnar.partitioner import partitions_of
 from headrace.domain.control.retrain import ModelRegistered
 from loadtests.loop_faults.cards import StageEvents, stage_events
-from loadtests.loop_faults.loop import Loop
+from loadtests.loop_faults.loop import PARTITIONS, Loop
 
 FIRST, ROWS = 600, 250
 """Events of the stage before anything happens, and of each that follows."""
@@ -102,9 +105,18 @@ class Story:
         self.loop.calm(f"calm after the events of stage {self.stage}", lambda: self._scored() and until())
 
     def labels_of_last(self, then: str = "") -> None:
-        """Publish the labels of the stage, and wait until they are taken in."""
+        """Publish the labels of the stage, and wait until they are taken in.
+
+        One partition after the other: outcomes of several meet in those of their entities in the order in which they are
+        written, and `drift` watches them in that order.
+        """
         self.say(f"stage {self.stage}: its labels")
-        self.loop.publish(self.last.labels, "event_id", "labels")
+        labels = self.last.labels
+        where = partitions_of(labels["event_id"], PARTITIONS)
+        for partition in range(PARTITIONS):
+            if partition:
+                self.loop.calm(f"calm after the labels of partition {partition - 1} of stage {self.stage}")
+            self.loop.publish(labels.filter(pa.array(where == partition)), "event_id", "labels")
         self.loop.calm(
             f"calm after the labels of stage {self.stage}, and {then!r}", lambda: not then or self.told(then)
         )
