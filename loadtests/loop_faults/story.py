@@ -107,8 +107,8 @@ class Story:
     def labels_of_last(self, then: str = "") -> None:
         """Publish the labels of the stage, and wait until they are taken in.
 
-        One partition after the other: outcomes of several meet in those of their entities in the order in which they are
-        written, and `drift` watches them in that order.
+        One partition after the other: outcomes of several meet in those of their entities in the order in which they
+        are written, and `drift` watches them in that order.
         """
         self.say(f"stage {self.stage}: its labels")
         labels = self.last.labels
