@@ -13,6 +13,7 @@ from headrace.domain.features.entities import entities_in_view
 from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of
 from headrace.domain.features.value_columns import names_of, values_of
 from headrace.domain.features.window_pool import Ints
+from headrace.domain.pipeline.contracts import REVISION
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.domain.revisions.revision import Revisions, digest_of
@@ -194,6 +195,8 @@ class Enrich(Service):
             "event_time": pa.array(times, _MILLIS),
             "ingest_time": pa.array(batch.timestamp, _MILLIS),
         }
+        if self.pipeline.revision > 1:
+            record[REVISION] = pa.array(np.full(len(entity), self.pipeline.revision, np.int32))
         if carried := [f.name for f in self.pipeline.event_fields]:
             record["event"] = pa.StructArray.from_arrays([columns.column(name) for name in carried], names=carried)
         ages: dict[str, pa.Array] = {}

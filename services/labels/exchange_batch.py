@@ -23,8 +23,8 @@ arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc
 
 Ints = npt.NDArray[np.int64]
-IDENTITY = ("suffix", "name", "version", "digest", "arm", "plan_version")
-"""What predictions of one model share: the end of their ids, and what they say of it."""
+IDENTITY = ("suffix", "name", "version", "digest", "arm", "plan_version", "packed")
+"""What predictions of one model share: the end of their ids, what they say of it, and how they are packed."""
 _NO_ENDS, _NO_BYTES = np.zeros(1, np.int32), np.zeros(0, np.uint8)
 
 
@@ -118,7 +118,8 @@ class ExchangeBatch:
         model = rows["model"]
         parts = [tails(rows["event_id"], rows["prediction_id"]), *map(model.field, IDENTITY[1:4])]
         parts += [rows["arm"], rows["plan_version"]]
-        self.models = _distinct(parts)
+        told = _distinct(parts)
+        self.models = Named([(*name, shared.digest) for name in told.names], told.which)
         self.decisions = rows["decision"].to_numpy(zero_copy_only=False)
 
     def _labels(self, lists: pa.ListArray) -> None:

@@ -16,6 +16,7 @@ from services.labels.exchange_batch import IDENTITY
 from services.labels.join.arena import entities_of, event_at, id_of, prediction_at, shared_of, time_of
 from services.labels.join.layout import CHANGE, HEADER, LABELLED, MEMORY, NONE, OUTCOME, UNSEEN, Memory
 from services.labels.join.state import Join, Structs
+from services.labels.packed_rows import PackedRows
 
 arrays: Any = pa  # its stubs know too few of the overloads
 kernels: Any = pc
@@ -36,7 +37,7 @@ class Outcomes:
         shared: what a join keeps of an event's predictions.
     """
 
-    def __init__(self, schema: pa.Schema, shared: Packed) -> None:
+    def __init__(self, schema: pa.Schema, shared: PackedRows) -> None:
         self._schema = schema
         self._shared = shared
 
@@ -46,13 +47,13 @@ class Outcomes:
         `presumed`: the label of those for which none came; None: not known.
         """
         ids, payload, numbers, scores = _kept(join, found)
-        shared = self._shared.unpack(payload)
+        shared = self._shared.unpack(payload, numbers["first"] & 0x7FFF_FFFF, join.models.identities)
         codes = pa.array(numbers["code"] & 0x7FFF_FFFF)
         model = {
             name: arrays.array([identity[place] for identity in join.models.identities]).take(codes)
             for place, name in enumerate(IDENTITY)
         }
-        columns: dict[str, pa.Array] = dict(zip(self._shared.fields, shared.columns, strict=True))
+        columns: dict[str, pa.Array] = dict(zip(shared.schema.names, shared.columns, strict=True))
         kind = self._schema.field("model").type
         columns |= {
             "prediction_id": kernels.binary_join_element_wise(ids, model["suffix"], "/"),
@@ -123,10 +124,10 @@ def _kept(
     ends = np.zeros((2, rows + 1), np.int32)
     _measure_outcomes(join.memory, found, ends)
     ids, shared = np.empty(int(ends[0, -1]), np.uint8), np.empty(int(ends[1, -1]), np.uint8)
-    numbers, scores = np.empty((3, rows), np.int64), np.empty(rows, np.float64)
+    numbers, scores = np.empty((4, rows), np.int64), np.empty(rows, np.float64)
     _gather_outcomes(join.memory, found, ends, ids, shared, numbers, scores)
     text = binary_of(ends[0], ids).view(pa.string())
-    names = ("event_time", "predicted_time", "code")
+    names = ("event_time", "predicted_time", "code", "first")
     return text, binary_of(ends[1], shared), dict(zip(names, numbers, strict=True)), scores
 
 
@@ -170,6 +171,7 @@ def _gather_outcomes(
         numbers[0, row] = time_of(event)
         numbers[1, row] = time_of(prediction)
         numbers[2, row] = prediction.code
+        numbers[3, row] = prediction_at(join, event.first).code
         scores[row] = prediction.score
 
 

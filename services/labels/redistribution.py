@@ -62,6 +62,7 @@ from services.labels.join.layout import (
 )  # fmt: skip  # sorted as the linter sorts
 from services.labels.join.state import CLOCKS, FATES, WAITING, Join, JoinQuestion
 from services.labels.join.timers import queue
+from services.labels.packed_rows import put_in, taken_out
 
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, packing.Column]
@@ -98,7 +99,14 @@ def moved_joins(question: JoinQuestion, states: Sequence[Columns], partitions: i
     Raises ContractError when an event is known in two of them: then records were written under another number of
     partitions than they were read under.
     """
-    sources = [_loaded(question, state) for state in states]
+    definitions: dict[str, str] = {}
+    sources = []
+    for state in states:
+        columns = dict(state)
+        entities, found = taken_out(columns)
+        definitions |= found
+        sources.append(Join(question))
+        sources[-1].load(columns)
     made = [Join(question) for _ in range(partitions)]
     marks = least_marks([join.sources for join in sources])
     for target in made:
@@ -117,8 +125,7 @@ def moved_joins(question: JoinQuestion, states: Sequence[Columns], partitions: i
     arrived = [(newest, number, slot) for number, join in enumerate(sources) for slot, newest in join.blocks()]
     for _, number, slot in sorted(arrived, key=lambda block: block[:2]):
         _carry_block(sources[number], slot, made)
-    form = states[0]["shared"]
-    return [packing.pack({**target.columns(), "shared": form}, level=1) for target in made]
+    return [packing.pack(put_in(target.columns(), entities, definitions), level=1) for target in made]
 
 
 def least_marks(marks: Sequence[Ints]) -> Ints:
@@ -127,12 +134,6 @@ def least_marks(marks: Sequence[Ints]) -> Ints:
     heard = np.lexsort((stacked[:, :, 1], stacked[:, :, 0], stacked[:, :, 2]), axis=0)[0]
     found: Ints = stacked[heard, np.arange(stacked.shape[1])]
     return found
-
-
-def _loaded(question: JoinQuestion, state: Columns) -> Join:
-    join = Join(question)
-    join.load({name: column for name, column in state.items() if name != "shared"})
-    return join
 
 
 def _carry_block(source: Join, slot: int, made: Sequence[Join]) -> None:

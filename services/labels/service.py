@@ -12,7 +12,6 @@ from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.exchange import KINDS, Router
 from headrace.domain.records.view_changelog import Entries, joined, label_updates
-from headrace.errors import ContractError
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
 from headrace.streaming.records.rows import Packed
 from headrace.streaming.task.service import Service
@@ -24,6 +23,7 @@ from services.labels.join.layout import ADDED, UNSEEN
 from services.labels.join.state import Found, Join, Structs, question_of
 from services.labels.metrics import LabelsMetrics
 from services.labels.outcomes import STATES, Outcomes, whose
+from services.labels.packed_rows import PackedRows
 from services.labels.record_checks import DAY, TIMES, checked, sound
 from services.labels.view_progress import reached
 
@@ -74,7 +74,8 @@ class Labelling(Service):
         self.rule = pipeline.labels
         self._schemas = schemas
         self._shared, self._entities = shared, entities
-        self._outcomes = Outcomes(schemas["outcomes"], shared)
+        self._rows = PackedRows(shared, entities.fields)
+        self._outcomes = Outcomes(schemas["outcomes"], self._rows)
         self._figures = figures
         self._tells_repeats = tells_repeats
         self._views = pipeline.label_views
@@ -263,24 +264,15 @@ class Labelling(Service):
         join = Join(self._question)
         if snapshot is not None:
             columns = packing.unpack(snapshot)
-            if "shared" not in columns:
-                raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of labels")
-            if columns.pop("shared").tobytes() != self._form():
-                raise ContractError(
-                    "state snapshot: its predictions have other features than the pipeline file says now; "
-                    "give the pipeline a new name, or let `labels` begin anew"
-                )
+            self._rows.take_out(columns)
             join.load(columns)
         self._joins[partition] = join
         self._show()
 
     def snapshot(self, partition: int) -> bytes:
         """The join of a partition."""
-        columns = self._join(partition).columns()
-        return packing.pack({**columns, "shared": np.frombuffer(self._form(), np.uint8)}, level=1)
-
-    def _form(self) -> bytes:
-        return f"{self._shared.definition} {self._entities.fields}".encode()
+        join = self._join(partition)
+        return packing.pack(self._rows.put_in(join.columns(), join.models.identities), level=1)
 
     def drop(self, partition: int) -> None:
         """See `Service`."""

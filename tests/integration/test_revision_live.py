@@ -25,15 +25,18 @@ from headrace.streaming.process.settings import Settings
 from tests.integration import bikes
 from tests.project import Project
 
-TRIPS = 3_000
+TRIPS = 6_000
 BEFORE = "{key: rider, windows: [30m, 6h], features: {trips: count, longest: max(minutes), shortest: min(minutes)}}"
 AFTER = "{key: rider, windows: [30m, 2h], features: {trips: count, longest: max(minutes)}}"
 RULES = bikes.Rules(rider_windows=(("30m", 30 * bikes.MINUTE), ("6h", 6 * bikes.HOUR)))
 NEXT = bikes.Rules(rider_windows=(("30m", 30 * bikes.MINUTE), ("2h", 2 * bikes.HOUR)))
 
+FILES = {"enrich-next": "revised.yaml", "enrich-back": "back.yaml"}
+"""Files of members that do not run the first one."""
+
 
 class Revised(Project):
-    """The stranger's project, and a second file of its pipeline beside the first."""
+    """The stranger's project, and files of its next revisions beside the first."""
 
     def revise(self) -> Path:
         """Write the next revision and pin the ids of its schemas."""
@@ -41,8 +44,57 @@ class Revised(Project):
         assert BEFORE in text
         path = self.path.with_name("revised.yaml")
         path.write_text(text.replace(BEFORE, AFTER))
-        pin(self.directory / "schemas" / "ids.json", derived_schemas(str(path)))
+        self.pin(path)
         return path
+
+    def back(self) -> Path:
+        """Have the file that ran before written as the next revision."""
+        path = self.path.with_name("back.yaml")
+        self.says(self.path.with_name("revised.yaml"), "--back", str(path))
+        self.pin(path)
+        return path
+
+    def pin(self, path: Path) -> None:
+        """Give the schemas of a file ids."""
+        pin(self.directory / "schemas" / "ids.json", derived_schemas(str(path)))
+
+    def turn(self, path: Path, former: str, latter: str, whom: str) -> None:
+        """Build a revision and have it take over, its member killed while it is built, and one in the switch.
+
+        Args:
+            path: its file.
+            former, latter: the members of the one before and of this one.
+            whom: the member that is killed in the switch.
+        """
+        self.start(latter)
+        self.await_more(TRIPS // 8)
+        self.stop(latter, signal.SIGKILL)
+        self.start(latter)
+        self.await_more(TRIPS // 8)
+        told: list[str] = []
+        switching = threading.Thread(target=lambda: told.append(self.says(path, "--switch", "--reason", "built")))
+        switching.start()
+        time.sleep(0.5)  # Somewhere in the middle of the switch, wherever that is.
+        self.stop(whom, signal.SIGKILL)
+        self.start(whom)
+        switching.join(240)
+        assert len(told) == 1, self.logs()
+        assert "answers" in told[0]
+        self.stop(former)
+
+    def environment(self, member: str, **settings: str) -> dict[str, str]:
+        """As of all members, with the file of the revision that this one runs."""
+        path = self.path.with_name(FILES.get(member, self.path.name))
+        return super().environment(member, HEADRACE_PIPELINE=str(path), **settings)
+
+    def await_more(self, rows: int) -> None:
+        """Wait until so many more events are answered."""
+        there = sum(part.stop - part.start for part in ranges(self.connection, f"{self.name}.features"))
+        end = time.monotonic() + 180
+        while sum(part.stop - part.start for part in ranges(self.connection, f"{self.name}.features")) < there + rows:
+            assert time.monotonic() < end, self.logs()
+            self.assert_alive()
+            time.sleep(0.2)  # Polls the broker: there is no event to wait for.
 
     def says(self, path: Path, *arguments: str) -> str:
         """What `headrace revise` says; it must end well."""
@@ -70,46 +122,31 @@ def project(kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Revised]:
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_revision_takes_over_under_load_and_kills(project: Revised) -> None:
-    """Views change while events come and both revisions are killed once: every trip has the features of one of them."""
+def test_there_and_back_under_load_and_kills(project: Revised) -> None:
+    """Views change while events come, and change back, with kills: every trip has the features of one of them."""
     for member in ("enrich-0", "views-0"):
         project.start(member)
     publishing = threading.Thread(target=_publish, args=(project,))
     publishing.start()
-    path = project.revise()
-    project.says(path, "--build", "--reason", "another window", "--before", str(project.path))
-    revised = {"HEADRACE_PIPELINE": str(path)}
-    project.start("enrich-next", **revised)
-    project.await_count("features", TRIPS // 6)
-    project.stop("enrich-next", signal.SIGKILL)
-    project.start("enrich-next", **revised)
-    project.await_count("features", TRIPS // 3)
-    told: list[str] = []
-    switching = threading.Thread(target=lambda: told.append(project.says(path, "--switch", "--reason", "it is built")))
-    switching.start()
-    time.sleep(0.5)  # Somewhere in the middle of the switch, wherever that is.
-    project.stop("enrich-0", signal.SIGKILL)
-    project.start("enrich-0")
-    switching.join(240)
+    second = project.revise()
+    project.says(second, "--build", "--reason", "another window", "--before", str(project.path))
+    project.turn(second, "enrich-0", "enrich-next", whom="enrich-0")
+    third = project.back()
+    project.says(third, "--build", "--reason", "it was better before")
+    project.turn(third, "enrich-next", "enrich-back", whom="enrich-back")
     publishing.join(240)
-    assert len(told) == 1
-    assert "answers" in told[0]
-    project.stop("enrich-0")
-    _await(project, path)
-    got = project.answered(path)
+    _await(project, third)
+    got = project.answered(third)
     events = project.read("events")
     names = got["event_id"].to_pylist()
     assert [name for name, times in Counter(names).items() if times > 1] == []
-    later = pl.DataFrame(pl.from_arrow(pa.table({"id": got["event_id"].combine_chunks()}))).with_columns(
-        by=pl.Series(got["rider"].combine_chunks().field("trips_2h").is_valid().to_pylist())
-    )
-    assert 0 < later["by"].sum() < TRIPS
-    found = bikes.found(got)
-    for by, rules in ((False, RULES), (True, NEXT)):
-        ids = later.filter(pl.col("by") == by)["id"]
-        wanted = bikes.expected(events, rules)
-        shared = [name for name in wanted.columns if name in found.columns and (by or not name.endswith("_2h"))]
-        these = pl.col("id").is_in(ids.to_list())
+    by = dict(zip(names, got["pipeline_revision"].to_pylist(), strict=True))
+    assert set(by.values()) == {1, 2, 3}
+    assert sorted(by) == sorted(events["trip"].to_pylist())
+    for path, numbers, rules in ((third, (1, 3), RULES), (second, (2,), NEXT)):
+        found, wanted = bikes.found(project.answered(path)), bikes.expected(events, rules)
+        shared = [name for name in wanted.columns if name in found.columns]
+        these = pl.col("id").is_in([name for name, number in by.items() if number in numbers])
         assert_frame_equal(
             found.filter(these).select(shared), wanted.filter(these).select(shared),
             check_exact=False, rel_tol=1e-9, abs_tol=0,
@@ -117,7 +154,7 @@ def test_a_revision_takes_over_under_load_and_kills(project: Revised) -> None:
 
 
 def _publish(project: Revised) -> None:
-    for first in range(0, TRIPS, 100):
+    for first in range(0, TRIPS, 100):  # A minute at the least
         project.publish(bikes.trips(100, seed=first, first=first), "rider")
         time.sleep(0.2)  # So that there is a stream for the switch to happen in.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from headrace.columnar.structs import Bytes
-from headrace.errors import ContractError
 from headrace.streaming.records.batch import slot
 from services.labels.join.arena import tag_of
 from services.labels.join.layout import LEAST_TIME, UNSEEN
@@ -421,14 +419,3 @@ def test_events_of_one_hash_are_not_one() -> None:
         ]
         _, outcomes, _ = run(case, told, [])
         assert {row["event_id"]: row["label_time"] for row in outcomes} == {one: 1_010, two: 1_020}
-
-
-def test_snapshot_of_other_features_is_refused() -> None:
-    """State of predictions with other features is no state of this pipeline."""
-    case = Case(pipeline())
-    service, _, _ = run(case, [case.record("predictions", 0, 1_000, 1, [case.prediction("a", 1_000)])], [])
-    snapshot = service.snapshot(PLACE)
-    views = {name: view for name, view in case.pipeline.views.items() if name != "calendar"}
-    other = Case(replace(case.pipeline, views=views)).service()
-    with pytest.raises(ContractError, match="other features"):
-        other.restore(PLACE, snapshot)

@@ -22,6 +22,7 @@ from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
 from headrace.operations.revision.changes import RevisionChange, changes, refusals, unreadable
+from headrace.operations.revision.going_back import write_former
 from headrace.operations.revision.steps import RevisionStanding, RevisionSteps
 
 Reason = Annotated[str, typer.Option(help="Why, in a sentence; it is kept.")]
@@ -37,6 +38,10 @@ def revise(
         bool, typer.Option("--switch", help="Have it answer from here on, and wait until it does.")
     ] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Give it up before it answers.")] = False,
+    back: Annotated[
+        Path | None,
+        typer.Option(metavar="NEW_FILE", help="Write the file that ran before, as the next revision, and end."),
+    ] = None,
     reason: Reason = "",
     before: Before = None,
     within: Annotated[float, typer.Option(min=1, help="Seconds to wait for the switch.")] = 120.0,
@@ -50,19 +55,26 @@ def revise(
 
     Write `revision: 2` into the changed file (then 3, and so on). `--build` announces it: members of `enrich` that are
     started with the file fold what the log still holds, and answer nothing. `--switch`: those of the revision before
-    end, and these go on where they stopped, so each event is answered once, by one of the two. Going back is a
-    revision with what the file had before. Exit code 1 when it is refused or takes too long; nothing is lost then.
+    end, and these go on where they stopped, so each event is answered once, by one of the two. `--back NEW_FILE` writes
+    the file that ran before as the next revision: to build and to switch to it is the way back. Exit code 1 when it is
+    refused or takes too long; nothing is lost then.
     """
-    if build + switch + abandon > 1:
-        raise ConfigurationError("one of --build, --switch and --abandon at a time")
+    if build + switch + abandon + (back is not None) > 1:
+        raise ConfigurationError("one of --build, --switch, --abandon and --back at a time")
     if (build or switch or abandon) and not reason.strip():
         raise ConfigurationError("say why: --reason '...'")
     settings, contracts = contracts_of(pipeline, bootstrap)
     steps, console = RevisionSteps(settings.connection, contracts), Console(soft_wrap=True, highlight=False)
     name, number = contracts.pipeline.name, contracts.pipeline.revision
     known = steps.known()
+    if back is not None:
+        made, there = write_former(known, name, back), escape(str(back))
+        console.print(f"[green]{there} is revision {made} of {name}[/]: as it was before {known.answering} answered")
+        console.print(f"next: headrace revise {there} --build --reason '...'")
+        return
+    former = ""
     if build or number not in known.newest:
-        then = _before(resolve(pipeline, Path.cwd()), before, known)
+        then, former = _before(resolve(pipeline, Path.cwd()), before, known)
         _show(changes(then, contracts.pipeline), console)
         plan, features = newest(facts_of(settings, contracts)), contracts.channel("features").codec.reader.arrow
         faults = [*refusals(then, contracts.pipeline)]
@@ -72,8 +84,8 @@ def revise(
         if faults:
             raise typer.Exit(1)
     if build:
-        made = steps.build(resolve(pipeline, Path.cwd()), reason)
-        console.print(f"[green]revision {number} of {name} may be built[/]: it takes the place of {made.follows}")
+        announced = steps.build(resolve(pipeline, Path.cwd()), reason, former)
+        console.print(f"[green]revision {number} of {name} may be built[/]: it takes the place of {announced.follows}")
         there = f"headrace revise {escape(pipeline)} --switch --reason '...'"
         console.print(f"next: headrace run enrich --pipeline {escape(pipeline)}, with this file; then {there}")
     elif abandon:
@@ -91,22 +103,23 @@ def revise(
         console.print(_table(found))
 
 
-def _before(path: Path, named: Path | None, known: Revisions) -> Pipeline:
-    """The pipeline that runs: of the file that was named, else as it was announced.
+def _before(path: Path, named: Path | None, known: Revisions) -> tuple[Pipeline, str]:
+    """The pipeline that runs, and the text of its file: the one that was named, else as it was announced.
 
     Raises:
         ConfigurationError: nobody announced it, and no file was named; or that file has mistakes.
     """
     if named is not None:
-        return load(named, Workspace.of(path))
+        return load(named, Workspace.of(path)), named.read_text("utf-8")
     if known.answering not in known.newest:
         raise ConfigurationError(
             f"nobody announced the revision that runs: say what it is, such as --before {path.stem}.before.yaml"
         )
+    text = known.newest[known.answering].definition
     with TemporaryDirectory() as folder:
         announced = Path(folder) / path.name
-        announced.write_text(known.newest[known.answering].definition, "utf-8")
-        return load(announced, Workspace.of(path))
+        announced.write_text(text, "utf-8")
+        return load(announced, Workspace.of(path)), text
 
 
 def _show(found: Sequence[RevisionChange], console: Console) -> None:

@@ -31,7 +31,9 @@ def narrate(story: Story) -> Iterator[RenderableType]:
         yield f"  {escape(letter.detail)}"
         yield f"  {letter.place}, holds {letter.refused}, code {escape(letter.code_version)}"
     if story.features:
-        yield f"\n[bold]features[/] of {escape(story.features.entity)}, {story.features.place}"
+        revision = story.features.pipeline_revision
+        by = "" if revision is None else f", by revision {revision} of the pipeline"
+        yield f"\n[bold]features[/] of {escape(story.features.entity)}, {story.features.place}{by}"
         yield _features(story.features.views)
     for title, answers in (("answer", story.predictions), ("in the dark", story.shadow_predictions)):
         for answer in answers:

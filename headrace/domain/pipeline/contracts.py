@@ -17,6 +17,9 @@ VIEW_UPDATE = "view_update"
 PREDICTIONS = "predictions"
 """A topic, and what the files of topics with such records name as their schema."""
 
+REVISION = "pipeline_revision"
+"""The field of features, predictions and outcomes that names the revision; there is none before the second one."""
+
 MILLIS: Schema = {"type": "long", "logicalType": "timestamp-millis"}
 
 
@@ -174,6 +177,9 @@ def _identity(pipeline: Pipeline) -> list[Schema]:
 def _carried(pipeline: Pipeline) -> list[Schema]:
     """What features and predictions records share: fields of the event, features of each view, and their ages."""
     found: list[Schema] = []
+    if pipeline.revision > 1:  # Records of the first revision lack it, and are read as its own.
+        doc = "Revision of the pipeline that answered the event."
+        found.append({**_field(REVISION, "int", doc), "default": 1})
     fields = pipeline.event_fields
     if fields:  # a record without fields takes no bytes, which no reader of strangers' bytes should accept
         record = _record("event_fields", "Fields of the event.", [_event_field(f, pipeline) for f in fields])

@@ -30,6 +30,7 @@ class Revision:
         follows: the revision whose place it takes.
         digest: of what its features depend on, see `digest_of`.
         definition: the pipeline file.
+        former: that of the revision whose place it takes; empty where nobody told.
         time: milliseconds since the epoch.
     """
 
@@ -41,6 +42,7 @@ class Revision:
     time: int
     actor: str
     reason: str
+    former: str = ""
 
     def row(self, pipeline: str) -> dict[str, Any]:
         """As the topic's schema has it."""
@@ -54,7 +56,7 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
     millis = int(time.timestamp() * 1000) if isinstance(time, datetime) else int(time)
     return Revision(
         row["revision"], row["state"], row["follows"], row["digest"], row["definition"], millis, row["actor"],
-        row["reason"],
+        row["reason"], row["former"],
     )  # fmt: skip  # one record
 
 

@@ -60,12 +60,16 @@ class ForeignViewFeatures(ViewFeatures):
 
 @dataclass(frozen=True, slots=True)
 class EventFeatures(Placed):
-    """An event's features by view."""
+    """An event's features by view.
+
+    `pipeline_revision` answered it; None where the pipeline file is no revision yet.
+    """
 
     entity: str
     event_time: str
     ingest_time: str
     views: Mapping[str, ViewFeatures]
+    pipeline_revision: int | None
 
 
 @dataclass(frozen=True, slots=True)

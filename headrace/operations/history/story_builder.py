@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.domain.models.package import Manifest
+from headrace.domain.pipeline.contracts import REVISION
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plan_log import PlanFact
@@ -93,7 +94,8 @@ def _features(pipeline: Pipeline, trace: Trace) -> EventFeatures | None:
             views[name] = ForeignViewFeatures(row[name], row.get(f"{name}_age"), delays[name])
         else:
             views[name] = ViewFeatures(row[name], None)
-    return EventFeatures(*_place(source), row["entity"], row["event_time"], row["ingest_time"], views)
+    times = (row["event_time"], row["ingest_time"])
+    return EventFeatures(*_place(source), row["entity"], *times, views, row.get(REVISION))
 
 
 def _answer(trace: Trace, found: TracedRecord) -> Answer:

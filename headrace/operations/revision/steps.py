@@ -83,8 +83,13 @@ class RevisionSteps:
         """What the topic of revisions says."""
         return revisions(self._connection, self._channel, self.pipeline.name)
 
-    def build(self, file: Path, reason: str) -> Revision:
+    def build(self, file: Path, reason: str, former: str) -> Revision:
         """Announce the revision: members of `enrich` that are started with the file begin to build it.
+
+        Args:
+            file: of the pipeline.
+            reason: why.
+            former: the text of the file that runs now, for those who want to go back to it.
 
         Raises:
             ConfigurationError: the number of the file is not the next one.
@@ -100,7 +105,7 @@ class RevisionSteps:
                 raise ConfigurationError(f"write revision: {top + 1} into the file: {number} is there already")
             now, text = int(time.time() * 1000), file.read_text("utf-8")
             digest = digest_of(self.pipeline)
-            return Revision(number, BUILDING, known.answering, digest, text, now, getpass.getuser(), reason)
+            return Revision(number, BUILDING, known.answering, digest, text, now, getpass.getuser(), reason, former)
 
         return publish_revision(self._connection, self._channel, self.pipeline.name, made)
 

@@ -80,7 +80,9 @@ class Metrics:
             ["how"],
             **in_registry,
         )
-        self.held = Gauge("partitions_held", "partitions that wait for a view, a store, a plan or each other", **in_registry)
+        self.held = Gauge(
+            "partitions_held", "partitions that wait for a view, a store, a plan or each other", **in_registry
+        )
         self.owned = Gauge("partitions_owned", "partitions assigned to this member", **in_registry)
         self.lag_seconds = Gauge(
             "lag_seconds", "age of the oldest record not yet answered", ["topic", "partition"], **in_registry

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.columnar.avro.reader import Joined, RecordReader
+from headrace.columnar.avro.resolution import Resolution
 from headrace.columnar.avro.writer import Writing
 from headrace.errors import ContractError
 from headrace.streaming.contracts.schemas import load_schema
@@ -22,16 +23,19 @@ class Packed:
     Parameters:
         definition: Avro record that has these fields.
         fields: their names, in the order in which they are kept.
+
+    Attributes:
+        definition: of what is packed, and its `digest`; both empty where there are no fields.
     """
 
     def __init__(self, definition: dict[str, Any], fields: Sequence[str]) -> None:
         known = {field["name"]: field for field in definition["fields"]}
         self.fields = tuple(fields)
-        self.definition = ""
+        self.definition = self.digest = ""
         if not fields:  # a record without fields takes no bytes, which the codec does not read
             return
         schema = load_schema({**definition, "fields": [known[name] for name in fields]})
-        self.definition = schema.canonical
+        self.definition, self.digest = schema.canonical, schema.fingerprint
         self._writing = Writing(schema.record)
         self._reading = RecordReader(schema.record)
 
@@ -46,10 +50,15 @@ class Packed:
 
     def unpack(self, values: pa.BinaryArray) -> pa.RecordBatch:
         """What `pack` took."""
-        found, rows = self._reading.read(Joined(values, _MOST), 0)
-        if len(rows) != len(values):
-            raise ContractError("what a join kept cannot be read back")
-        return found
+        return unpacked(self._reading, values)
+
+
+def unpacked(reading: RecordReader | Resolution, values: pa.BinaryArray) -> pa.RecordBatch:
+    """What was packed as the reader knows."""
+    found, rows = reading.read(Joined(values, _MOST), 0)
+    if len(rows) != len(values):
+        raise ContractError("what a join kept cannot be read back")
+    return found
 
 
 def binary_of(ends: np.ndarray[Any, np.dtype[np.int32]], data: np.ndarray[Any, np.dtype[np.uint8]]) -> pa.BinaryArray:
