@@ -133,7 +133,7 @@ class RevisionScene(EnrichScene):
                 shared = {
                     name: None if name.endswith("_5m") else deserved["customer"][name] for name in row["customer"]
                 }
-                deserved = {**deserved, "customer": shared, "sender": {"least_10m": None}}
+                deserved = {**deserved, "customer": shared, "sender": {"least_10m": None}, "pipeline_revision": 1}
             if row != deserved:
                 self.note(f"{row['event_id']} of revision {revision + 1} was answered {row}, and deserves {deserved}")
 
