@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from headrace.columnar.jit import frozen
 from headrace.domain.aggregations.aggregate_function import Numbers
 from headrace.domain.aggregations.registry import function_named, scan_number
-from headrace.domain.features.window_kernels import fold, fold_and_look
+from headrace.domain.features.window_kernels import fold, fold_and_look, fold_and_scan
 from headrace.domain.features.window_pool import (
     BLOCK,
     FIELDS,
@@ -189,12 +190,14 @@ class Windows:
             watermarks = reached[1:]
         self.reach(slots)
         row, question, times, watermarks = 0, self.question, frozen(times), frozen(watermarks)
+        answer: Callable[..., tuple[int, int]] = fold_and_scan if question.scans else fold_and_look
+        walked = (self._scans, self._parameters, scanned) if question.scans else ()
         while True:
-            row, self.watermark = fold_and_look(
+            row, self.watermark = answer(
                 *self._pool, self._cursor, slots, times, values, folded, row,
                 watermarks, self.watermark, question.slack, self._durations, self._limits, question.delay,
-                self._scans, self._parameters, count, sums, scanned,
-            )  # fmt: skip  # as the kernel has it
+                count, sums, *walked,
+            )  # fmt: skip  # as the kernels have it
             if row == rows:
                 break
             self._make_room(self.watermark - question.slack)

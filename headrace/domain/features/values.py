@@ -81,26 +81,13 @@ class Timelines:
         shape = (len(which), len(question.durations))
         count = np.zeros(shape, np.int64)
         sums = np.zeros((*shape, self._columns, 4 if question.extremes else 2), np.float64)
-        scans, parameters = question.scan_numbers, question.scan_parameters
-        scanned = np.zeros((*shape, len(scans)), np.float64)
-        durations, limits = np.asarray(question.durations, np.int64), question.most
-        numbers = self._words.view(np.float64)
-        _look(
-            self._words,
-            numbers,
-            self._starts,
-            self._length,
-            which,
-            frozen(times),
-            question.delay,
-            durations,
-            limits,
-            scans,
-            parameters,
-            count,
-            sums,
-            scanned,
-        )
+        durations, limits, at = np.asarray(question.durations, np.int64), question.most, frozen(times)
+        lines = self._words, self._words.view(np.float64), self._starts, self._length
+        _look(*lines, which, at, question.delay, durations, limits, count, sums)
+        scanned = np.zeros((*shape, len(question.scans)), np.float64)
+        if question.scans:
+            scans, parameters = question.scan_numbers, question.scan_parameters
+            _scan(*lines, self._columns, which, at, question.delay, count, scans, parameters, scanned)
         return Answers(count, sums, scanned, question.scans)
 
     def labels(self, which: Ints, times: Ints, question: LabelQuestion, count: Ints) -> LabelAnswers:
@@ -148,12 +135,11 @@ def _fill(words: Ints, places: Ints, length: Ints, times: Ints, values: Ints) ->
 
 
 @kernel(
-    "~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8 i8[::1] i8[::1] i8[:,::1] f8[::1] i8[:,::1] f8[:,:,:,::1] "
-    "f8[:,:,::1]"
+    "~i8[::1] ~f8[::1] i8[::1] i8[::1] i8[::1] ~i8[::1] i8 i8[::1] i8[::1] i8[:,::1] f8[:,:,:,::1]",
 )
 def _look(
     words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, which: Ints, times: Ints, delay: int,
-    durations: Ints, limits: Ints, scans: Ints, parameters: Floats, counts: Ints, sums: Floats, scanned: Floats,
+    durations: Ints, limits: Ints, counts: Ints, sums: Floats,
 ) -> None:  # fmt: skip  # the timelines, the question, the answer
     columns = sums.shape[2]
     for row in range(len(which)):
@@ -180,20 +166,27 @@ def _look(
                 if sums.shape[3] > 2:
                     sums[row, window, column, 2] = least
                     sums[row, window, column, 3] = most
-            if len(scans):
-                values = numbers[start + count : start + count * (1 + columns)].reshape((count, columns))
-                moments = words[start : start + count]
-                for at in range(len(scans)):
-                    scanned[row, window, at] = scan_of(
-                        scans[at, 0],
-                        moments,
-                        values,
-                        scans[at, 1],
-                        low - start,
-                        high - start,
-                        times[row],
-                        parameters[at],
-                    )
+
+
+@kernel(
+    "~i8[::1] ~f8[::1] i8[::1] i8[::1] i8 i8[::1] ~i8[::1] i8 i8[:,::1] i8[:,::1] f8[::1] f8[:,:,::1]",
+)
+def _scan(
+    words: Ints, numbers: npt.NDArray[np.float64], starts: Ints, length: Ints, columns: int, which: Ints, times: Ints,
+    delay: int, counts: Ints, scans: Ints, parameters: Floats, scanned: Floats,
+) -> None:  # fmt: skip  # the timelines, the question, the answer
+    """Let functions walk the entries of each window, of which `counts` says how many there are."""
+    for row in range(len(which)):
+        start, count = starts[which[row]] + 1, length[which[row]]
+        high = after(words, start, start + count, times[row] - delay) - start
+        moments = words[start : start + count]
+        values = numbers[start + count : start + count * (1 + columns)].reshape((count, columns))
+        for window in range(counts.shape[1]):
+            low = high - counts[row, window]
+            for at in range(len(scans)):
+                scanned[row, window, at] = scan_of(
+                    scans[at, 0], moments, values, scans[at, 1], low, high, times[row], parameters[at]
+                )
 
 
 @kernel(
