@@ -1,4 +1,4 @@
-"""One event in four forms: a producer's Avro, JSON, Protobuf, and a row that Debezium tells of."""
+"""One event in five forms: a producer's Avro, JSON, Protobuf, and a row that Debezium tells of, bare or by Connect."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ DEBEZIUM: dict[str, Any] = {
         },
     },
 }
+CONNECT: dict[str, Any] = {"type": "object", "properties": {"schema": {"type": "object"}, "payload": DEBEZIUM}}
 FIELDS = (
     "{id: PREid, at: PREat, visitor: PREvisitor, price: PREbasket.price, agent: PREbasket.agent, mobile: PREmobile}"
 )
@@ -90,7 +91,9 @@ FORMS = {
     "json": "format: json, times: {at: micros}",
     "protobuf": "format: protobuf, message: shop.Click",
     "debezium": "format: json, envelope: debezium, times: {at: {unit: iso, zone: Europe/Paris, ambiguous: latest}}",
+    "connect": "format: json, envelope: debezium_connect, times: {at: {unit: iso, zone: Europe/Paris}}",
 }
+PREFIXES = {"debezium": "after.", "connect": "payload.after."}
 
 
 def descriptors(texts: bool = True) -> descriptor_pb2.FileDescriptorSet:
@@ -130,14 +133,15 @@ def contracts(directory: Path, form: str, schemas: Mapping[str, Any] = {}, **cha
     """A pipeline whose events are clicks in a form; `changes`: words of its file, and others for them."""
     for folder in ("pipelines", "schemas"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    made = {"avro": (AVRO, "avsc"), "json": (JSON, "schema.json"), "debezium": (DEBEZIUM, "schema.json")}
+    described = {"json": JSON, "debezium": DEBEZIUM, "connect": CONNECT}
+    made = {"avro": (AVRO, "avsc"), **{name: (schema, "schema.json") for name, schema in described.items()}}
     if form == "protobuf":
         (directory / "schemas" / "click.desc").write_bytes(descriptors().SerializeToString())
     else:
         schema, ending = made[form]
         (directory / "schemas" / f"click.{ending}").write_text(json.dumps(schemas.get(form, schema)))
     text = PIPELINE.replace("MORE", FORMS[form]).replace("FIELDS", FIELDS).replace("PIPELINE", "web")
-    text = text.replace("PRE", "after." if form == "debezium" else "")
+    text = text.replace("PRE", PREFIXES.get(form, ""))
     for old, new in changes.items():
         assert old in text, f"the pipeline says nothing of {old}"
         text = text.replace(old, new)

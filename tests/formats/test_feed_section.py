@@ -74,17 +74,19 @@ def test_hostile_schemas_end_in_a_word(tmp_path: Path, schema: object) -> None:
         shop.contracts(tmp_path, "json", {"json": schema})
 
 
-def test_what_was_deleted_has_a_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["debezium", "connect"])
+def test_what_was_deleted_has_a_verdict(tmp_path: Path, form: str) -> None:
     """Creations, updates and rows of snapshots are events; a deletion and its tombstone are refused, or counted."""
     row = {"id": "x", "at": "2024-06-01T10:00:00", "visitor": 1, "basket": None}
     changes = [{"op": op, "before": row, "after": row} for op in "cur"]
     others = [{"op": "d", "before": row, "after": None}, {"op": "t"}, {"after": row}, {"op": "c", "after": None}]
-    values = [*(json.dumps(change).encode() for change in (*changes, *others)), None]
-    found = shop.codec(tmp_path / "a", "debezium").decode(values)
+    told = [{"schema": {}, "payload": change} if form == "connect" else change for change in (*changes, *others)]
+    values = [*(json.dumps(change).encode() for change in told), None]
+    found = shop.codec(tmp_path / "a", form).decode(values)
     assert found.rows.tolist() == [0, 1, 2]
     assert [bad.reason for bad in found.bad] == ["deleted", "malformed", "malformed", "malformed", "null_value"]
     assert [bad.row for bad in found.bad] == [3, 4, 5, 6, 7]
-    skips = shop.codec(tmp_path / "b", "debezium", **{"envelope: debezium": "envelope: debezium, deletes: skip"})
+    skips = shop.codec(tmp_path / "b", form, **{"format: json": "format: json, deletes: skip"})
     found = skips.decode(values)
     assert ([bad.row for bad in found.bad], found.skipped) == ([4, 5, 6], {"deleted": 2})
 

@@ -57,6 +57,7 @@ def written(click: dict[str, Any]) -> dict[str, bytes]:
         "json": json.dumps({**click, "more": [click]}).encode(),
         "protobuf": message.SerializeToString(),
         "debezium": json.dumps(change, ensure_ascii=False).encode(),
+        "connect": json.dumps({"schema": {"type": "struct", "fields": [{"field": "op"}]}, "payload": change}).encode(),
     }
 
 

@@ -90,6 +90,42 @@ def test_a_topic_of_json(headrace: Terminal, kafka: str, pipeline_name: str, tmp
     assert sorted(found["event_id"].to_pylist()) == sorted(click["click"]["id"] for click in clicks())
 
 
+@pytest.mark.parametrize("connect", [False, True])
+def test_changes_that_debezium_tells(
+    headrace: Terminal, kafka: str, pipeline_name: str, tmp_path: Path, connect: bool
+) -> None:
+    """The row is found in the envelope, also in Connect's; deletions and their tombstones are no events."""
+    topic = f"db.orders.{pipeline_name}"
+    draw = np.random.default_rng(6)
+    changes: list[Any] = []
+    for number in range(COUNT):
+        at = int((BEGIN + timedelta(seconds=30 * number)).timestamp() * 1000)
+        row = {"order_id": number, "customer_id": int(draw.integers(0, 30)), "created_at": at, "total": number % 90}
+        changes.append({"before": None, "after": row, "op": "cr"[number % 2], "ts_ms": at + 5})
+        if number % 50 == 0:
+            changes += [{"before": row, "after": None, "op": "d", "ts_ms": at + 9}, None]
+    wrapped = [{"schema": {"type": "struct", "fields": []}, "payload": change} for change in changes]
+    told = [sent if change is not None else None for change, sent in zip(changes, wrapped, strict=True)]
+    values = [None if one is None else json.dumps(one).encode() for one in (told if connect else changes)]
+    written(kafka, topic, values)  # type: ignore[arg-type]  # tombstones are no bytes
+    assert headrace.json("init", pipeline_name, "--from", topic)["rows"] == COUNT
+    path = tmp_path / "pipelines" / f"{pipeline_name}.yaml"
+    assert check(path) == []
+    text, events = path.read_text(), load(path).events
+    assert (events.id, events.time, events.key) == ("order_id", "created_at", "customer_id")
+    assert set(events.fields) == {"order_id", "customer_id", "created_at", "total"}
+    assert f"envelope: debezium{'_connect' * connect}\n" in text
+    assert "12 records say that a row was deleted" in text
+    for line in ("schemas register", "topics apply"):
+        options = ["--partitions", 2, "--replication", 1] if line == "topics apply" else []
+        code, out, errors = headrace.run(*line.split(), pipeline_name, *options)
+        assert code == 0, out + errors
+    code, out, errors = headrace.run("run", "intake", "--pipeline", pipeline_name, "--until-idle", "3s", timeout=300)
+    assert code == 0, out + errors
+    for logical, count in (("events", COUNT), ("dead-letters", 0)):
+        assert headrace.json("export", pipeline_name, logical, f"{logical}.parquet")["records"] == count
+
+
 def test_a_topic_of_avro(headrace: Terminal, kafka: str, registry: str, pipeline_name: str, tmp_path: Path) -> None:
     """Its schema is the registry's, or one from a file; without either that is said with the remedy."""
     topic = f"plant.readings.{pipeline_name}"

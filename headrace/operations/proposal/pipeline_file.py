@@ -145,9 +145,19 @@ def _topic(text: FileText, proposal: Proposal, topic: TopicForm) -> None:
     text.add(f"topic: {topic.topic}  # read, and never written to; `intake` takes events from it")
     text.add(f"format: {topic.format}")
     text.add(f"schema: {proposal.schema}  # feeds/{proposal.schema}{topic.ending}, as the records showed it")
+    wrapping = topic.wrapping
+    if wrapping.envelope is not None:
+        updates = f"; {wrapping.updates:,} of them say that a row is another now" if wrapping.updates else ""
+        open_ = "an event is a row that came; where it changes, the change is refused as a repeat (changed_repeat)"
+        text.add(
+            f"envelope: {wrapping.envelope}", f"{SEEN} records tell changes of rows{updates}.", f"{GUESS} {open_}."
+        )
+    if wrapping.deletions:
+        seen = f"{SEEN} {wrapping.deletions:,} records say that a row was deleted."
+        text.add("deletes: skip", seen, f"{GUESS} they are no events, and counted; reject makes dead letters of them.")
     text.add("fields:")
     for one in proposal.fields:
-        text.add(f"{one.name}: {scalar(proposal.columns[one.name].column)}", indent=4)
+        text.add(f"{one.name}: {scalar(wrapping.prefix + proposal.columns[one.name].column)}", indent=4)
     times = {one.name: proposal.columns[one.name].time for one in proposal.fields if one.type == "time"}
     told = [(name, _notation(form)) for name, form in times.items() if form is not None and not form.typed]
     if told:

@@ -9,17 +9,19 @@ from pathlib import Path
 import pyarrow as pa
 
 from headrace.errors import ConfigurationError
+from headrace.operations.proposal.wrapped_records import NOT_WRAPPED, Wrapping
 from headrace.operations.tables.table_files import open_table
 
 
 @dataclass(frozen=True, slots=True)
 class TopicForm:
-    """A producer's topic: its format, of `avro` and `json`, and the file that describes its records."""
+    """A producer's topic: its format, of `avro` and `json`, the file that describes its records, how they wrap rows."""
 
     topic: str
     format: str
     ending: str
     schema: str
+    wrapping: Wrapping = NOT_WRAPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.proposal.sample import StreamSample, TopicForm
+from headrace.operations.proposal.wrapped_records import unwrapped
 from headrace.operations.tables.table_files import leaf, leaves
 from headrace.streaming.contracts.registry import RegistryIds
 from headrace.streaming.contracts.schemas import Schema, SchemaIds, load_writer
@@ -59,11 +61,15 @@ def sample_topic(
         raise ConfigurationError(
             f"the records of {topic} are neither Avro in Confluent's wire format nor JSON objects: write some to a file"
         )
-    rows = len(values) - bad
-    if not rows:
+    if len(values) == bad:
         raise ConfigurationError(f"none of {len(values):,} records of {topic} could be read as {form.format}")
+    inner, rows, wrapping = unwrapped(columns)
+    if not rows:
+        raise ConfigurationError(f"none of {len(values):,} records of {topic} tells a row: they are deletions alone")
     unread = f" ({bad:,} could not be read)" if bad else ""
-    return StreamSample(topic, f"{form.format} records{unread}", False, columns, rows, whole, form)
+    kind = "changes of rows, as Debezium tells them" if wrapping.envelope else "records"
+    form = replace(form, wrapping=wrapping)
+    return StreamSample(topic, f"{form.format} {kind}{unread}", False, inner, rows, whole, form)
 
 
 def _avro(

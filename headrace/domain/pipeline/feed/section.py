@@ -27,7 +27,11 @@ FOLDERS = ("schemas", "feeds")
 """Where these files may be; what is in `feeds` is held to nothing but to be readable."""
 UNITS = get_args(Unit)
 AMBIGUOUS = ("refuse", "earliest", "latest")
-ENVELOPES: Mapping[str, Envelope] = {"debezium": Envelope(("op",), ("after",))}
+ENVELOPES: Mapping[str, Envelope] = {
+    "debezium": Envelope(("op",), ("after",)),
+    "debezium_connect": Envelope(("payload", "op"), ("payload", "after")),
+}
+"""Of changes of rows: as they are, and as Kafka Connect's JSON converter writes them beside their schemas."""
 CASTS = frozenset({("string", "integer"), ("string", "number"), ("integer", "number"), ("integer", "string")})
 Loaded = tuple[Group, tuple[int, ...], str]
 """A shape, the indexes of its message in its file, and its full name."""
