@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("local.run:run", "Run services of a pipeline until they are stopped."),
     "init": ("pipeline.init:init", "Propose a pipeline from a file of events, with the evidence for each line."),
     "check": ("pipeline.check:check", "Check a pipeline file: all its mistakes at once."),
+    "features": (
+        "pipeline.features:app",
+        "The features of a pipeline: which there are, who reads them, how they lie.",
+    ),
     "topics": ("pipeline.topics:app", "The topics of a pipeline: what a broker lacks of them."),
     "schemas": ("pipeline.schemas:app", "The Avro schemas of a pipeline and their ids."),
     "generate": ("pipeline.generate:generate", "Make up events of a pipeline, the same for the same seed."),

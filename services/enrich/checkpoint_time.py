@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.columnar import packing
+from headrace.domain.features.duplicates import STATE
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import Clock
-from services.enrich.duplicates import STATE
 
 
 def clock_of(snapshot: bytes) -> Clock:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
 from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.event_gate import times_of
 from headrace.domain.features.keyed_windows import Features, question_of
 from headrace.domain.features.label_aggregates import LabelQuestion, label_question_of
 from headrace.domain.features.sliding_windows import Question
@@ -23,7 +24,6 @@ from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.watermarks.event_time import NEVER
 from headrace.streaming.watermarks.sources import ALWAYS
-from services.enrich.event_gate import times_of
 from services.enrich.metrics import EnrichMetrics
 from services.enrich.standstill import Standstill
 from services.enrich.store_reads import Reader, entities_in

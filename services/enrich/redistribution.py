@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from headrace.columnar import packing
+from headrace.domain.features.duplicates import STATE as IDS
 from headrace.domain.features.redistribution import Columns, homes_of, joined, names_in, taken
 from headrace.streaming.watermarks.event_time import FIRM
-from services.enrich.duplicates import STATE as IDS
 
 
 def moved_events(

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.event_gate import Passed, entities_of, text_of
 from headrace.domain.features.value_columns import values_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import Pipeline, View
@@ -17,7 +18,6 @@ from headrace.streaming.records.batch import Emit
 from headrace.streaming.watermarks.event_time import EARLIEST, NEVER
 from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
-from services.enrich.event_gate import Passed, entities_of, text_of
 from services.enrich.lookup_join import needed
 from services.enrich.state import PartitionState
 

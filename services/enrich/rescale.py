@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from headrace.columnar import packing
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.features.event_gate import times_of
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ContractError
 from headrace.streaming.kafka.bindings import Channel
 from headrace.streaming.kafka.message import Message
 from headrace.streaming.kafka.reader import Range, messages
 from headrace.streaming.task.rescale import Left, Move
-from services.enrich.event_gate import times_of
 from services.enrich.redistribution import moved_events
 
 

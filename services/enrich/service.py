@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.columnar import packing
+from headrace.domain.features.duplicates import MOST, Ids, taken_out
 from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of
 from headrace.domain.features.value_columns import names_of, values_of
 from headrace.domain.features.window_pool import Ints
@@ -24,8 +26,6 @@ from headrace.streaming.records.batch import Admission, Batch, Emit, Output
 from headrace.streaming.task.service import Service, Succession
 from headrace.streaming.watermarks.event_time import NEVER, Clock
 from headrace.streaming.watermarks.idleness import Quiet
-from services.enrich.duplicates import MOST, Ids, taken_out
-from services.enrich.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from services.enrich.lookup_join import Lookup, Lookups
 from services.enrich.metrics import EnrichMetrics
 from services.enrich.repartition import ViewRepartition

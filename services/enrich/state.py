@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headrace.domain.features.duplicates import Ids
 from headrace.domain.features.keyed_windows import EntityWindows
 from headrace.streaming.watermarks.event_time import Clock
-from services.enrich.duplicates import Ids
 
 
 @dataclass(slots=True)

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from headrace.columnar.partitioner import partitions_of
 from headrace.domain.features.entities import entities_in_view
+from headrace.domain.features.event_gate import text_of
 from headrace.domain.features.store_keys import fields_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.spec import View
 from headrace.stores.online import Asked, Found, Store
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import Batch
-from services.enrich.event_gate import text_of
 from services.enrich.metrics import EnrichMetrics
 
 log = logger("enrich")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import Counter
 
+from headrace.domain.features import event_gate as admitting
 from headrace.operations.remarks import FATES, REMARKS, WORDS, said
 from headrace.streaming.records.avro_codec import REASONS
 from headrace.streaming.records.feed.feed_codec import DELETED, OTHER
-from services.enrich import event_gate as admitting
 from services.labels.service import FATES as KNOWN_FATES
 from tests.docs.tables import members
 from tests.members import ROOT

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.domain.features.event_gate import DAY, Gate
 from headrace.domain.pipeline.spec import Rule
 from headrace.streaming.watermarks.event_time import LATEST, LEAST, Clock
-from services.enrich.event_gate import DAY, Gate
 from tests.enrich import cases
 
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from headrace.columnar import packing
 from headrace.columnar.hashes import checks_of, codes_of, murmur64a
+from headrace.domain.features.duplicates import Ids
+from headrace.domain.features.event_gate import CHANGED, Gate
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.errors import ContractError
 from headrace.stores.online import MemoryStore
 from headrace.streaming.records.batch import Batch
 from headrace.streaming.watermarks.event_time import LEAST, NEVER, Clock, Flags, Ints, Seen
-from services.enrich.duplicates import Ids
-from services.enrich.event_gate import CHANGED, Gate
 from services.enrich.service import Enrich
 from tests.enrich import cases
 from tests.enrich import test_labels as labelled

@@ -19,12 +19,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.features.event_gate import Passed
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.language.aggregation import ValueColumn
 from headrace.domain.pipeline.language.expressions import compile
 from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.stores.online import MemoryStore
-from services.enrich.event_gate import Passed
 from services.enrich.service import Enrich
 from tests.enrich.simulation import World
 from tests.features.random_pipelines import SCHEMA, Made, made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from typing import Literal
 
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.categories.spec import Category
+from headrace.domain.pipeline.documentation.spec import NOTHING, Note
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED, Feed
 from headrace.domain.pipeline.files.spec import FileLayout
 from headrace.domain.pipeline.kpi.spec import KpiRule
@@ -134,6 +135,7 @@ class View:
             event waits for it.
         idle_after: milliseconds without events after which a source partition no longer holds the view back.
         version: raised when the meaning of a feature changes.
+        note, notes: what is said of it, and of its features by name, for people: it changes no value.
     """
 
     name: str
@@ -149,6 +151,8 @@ class View:
     idle_after: int = 10_000
     version: int = 1
     limits: tuple[int, ...] = ()
+    note: Note = field(default=NOTHING, compare=False)
+    notes: Mapping[str, Note] = field(default_factory=dict, compare=False)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -187,19 +191,13 @@ class View:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Its feature columns: for each window, shortest first, each feature in the file's order."""
-        if self.kind == "calendar":
-            return tuple(_calendar_columns(self.name, self.expressions))
+        if self.kind == "calendar":  # compile lets no string feature through
+            return tuple(Column(self.name, n, e.type, n) for n, e in self.expressions.items() if e.type != "string")
         return tuple(
             Column(self.name, f"{name}_{text}", function_named(a.function).type, name, window, place)
             for place, (window, text) in enumerate(zip(self.windows, self.window_names, strict=True))
             for name, a in self.features.items()
         )
-
-
-def _calendar_columns(view: str, expressions: Mapping[str, Expression]) -> Iterator[Column]:
-    for name, expression in expressions.items():
-        assert expression.type != "string", "compile lets no string feature through"
-        yield Column(view, name, expression.type, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
 from headrace.domain.pipeline.aggregations import Readable, read_aggregation
 from headrace.domain.pipeline.document import Node, Problems, closest
+from headrace.domain.pipeline.documentation.section import KEYS, read_note, read_noted
+from headrace.domain.pipeline.documentation.spec import Note
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.language.aggregation import LABEL, Aggregation
 from headrace.domain.pipeline.language.expressions import Expression, ExpressionError, compile
 from headrace.domain.pipeline.spec import ALL_EVENTS, Field, View
 
-ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version", "timezone")
-CALENDAR = ("timezone", "version")
+ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version", "timezone", *KEYS)
+CALENDAR = ("timezone", "version", *KEYS)
 RESERVED = (
     "event",
     "event_id",
@@ -83,11 +85,13 @@ def _calendar(
     form = Form(node, problems, None, "{weekend: weekday >= 5}")
     timezone = form.text("timezone") or "UTC"
     expressions: dict[str, Expression] = {}
-    for feature, entry in form.named():
+    notes: dict[str, Note] = {}
+    for feature, given in form.named():
         if feature in CALENDAR:
             continue
-        text = forms.text(entry, problems)
-        if text is None:
+        entry, notes[feature] = read_noted(given, "weekday >= 5", problems)
+        text = None if entry is None else forms.text(entry, problems)
+        if entry is None or text is None:
             continue
         try:
             expressions[feature] = compile(text, fields, timezone, columns)
@@ -98,7 +102,8 @@ def _calendar(
                 problems.add(place, f"{error.message} (column {error.column} of the expression)", error.remedy)
     if not any(feature not in CALENDAR for feature in form.entries):
         problems.add(node, "the view has no features", f"write weekend: weekday >= 5, or {EXAMPLE}")
-    return View(name, "calendar", expressions=expressions, version=form.whole("version", 1) or 1)
+    version = form.whole("version", 1) or 1
+    return View(name, "calendar", expressions=expressions, version=version, note=read_note(form), notes=notes)
 
 
 def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> View:
@@ -107,7 +112,7 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
     form.require("windows", "write the lengths of time to look back, such as windows: [1d, 7d]")
     form.require("features", "write what to compute, such as features: {nb_tx: count}")
     windows = _windows(form, problems)
-    features = _features(form, readable, problems)
+    features, notes = _features(form, readable, problems)
     if len(windows) * len(features) > MOST_COLUMNS:
         problems.add(
             form.node_of("features"),
@@ -131,6 +136,8 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
         version=form.whole("version", 1) or 1,
         limits=tuple(limit for _, limit in windows.values()) if any(limit for _, limit in windows.values()) else (),
+        note=read_note(form),
+        notes=notes,
     )
     if view.folds_labels:
         _check_labelled(form, view, readable, problems)
@@ -249,17 +256,20 @@ def _length(node: Node, written: str, problems: Problems) -> int | None:
     return length or None
 
 
-def _features(form: Form, readable: Readable, problems: Problems) -> dict[str, Aggregation]:
+def _features(form: Form, readable: Readable, problems: Problems) -> tuple[dict[str, Aggregation], dict[str, Note]]:
+    """Features by name, and what is said of them for people."""
     timezone = form.text("timezone") or "UTC"
+    features: dict[str, Aggregation] = {}
+    notes: dict[str, Note] = {}
     if "features" not in form:
-        return {}
+        return features, notes
     node = form.node_of("features")
     inner = Form(node, problems, None, "{nb_tx: count, avg_amount: mean(amount)}")
     if node.entries == {}:
         problems.add(node, "the view has no features", "write at least one, such as nb_tx: count")
-    features: dict[str, Aggregation] = {}
-    for name, entry in inner.named():
-        found = read_aggregation(entry, readable, timezone, problems)
+    for name, given in inner.named():
+        entry, notes[name] = read_noted(given, "mean(amount)", problems)
+        found = None if entry is None else read_aggregation(entry, readable, timezone, problems)
         if found is not None:
             features[name] = found
-    return features
+    return features, notes

@@ -62,6 +62,11 @@ class Expression:
         """The field that it is and nothing else; None for any other."""
         return self._tree.id if isinstance(self._tree, ast.Name) and self.fields else None
 
+    @property
+    def reads_time(self) -> bool:
+        """Whether it reads the event's time: `weekday`, `hour` and the like."""
+        return bool(self._calendar)
+
     def evaluate(
         self, columns: pa.RecordBatch, time_ms: npt.NDArray[np.int64], features: Features | None = None
     ) -> npt.NDArray[Any]:

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.columnar.hashes import Checks, Codes, checks_of, codes_of
+from headrace.domain.features.duplicates import Ids
 from headrace.domain.features.rules import Finding, Rules
 from headrace.domain.features.window_pool import Flags, Ints
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.records.batch import Batch, Reject
 from headrace.streaming.watermarks.event_time import NEVER, Clock, Seen
-from services.enrich.duplicates import Ids
 
 DAY = 86_400_000
 REPEATED, KEPT, LATE, BEHIND, HASTY = "repeated", "repeat_kept", "late", "behind", "out_of_order"

@@ -1,0 +1,90 @@
+"""`headrace features`: the catalogue of a pipeline's features."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
+from headrace.cli.render.catalogue.features import catalogue_table, feature_sheet, unknown_lines
+from headrace.cli.render.catalogue.statistics import statistics_sheet
+from headrace.cli.render.documents import print_json
+from headrace.cli.render.models.package import paper
+from headrace.cli.render.progress import TerminalProgress
+from headrace.operations.catalogue.listing import feature_catalogue, shown_feature
+from headrace.operations.catalogue.statistics import feature_statistics
+from headrace.operations.replay.request import span_of
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The features of a pipeline.")
+
+
+@app.callback()
+def features() -> None:
+    """The features of a pipeline: which there are, who reads them, what they are for an entity, how they lie."""
+
+
+@app.command("list")
+def list_(pipeline: PipelineName, bootstrap: Bootstrap = None, json: Json = False) -> None:
+    """List every feature: what it is, what a null of it means, who answers for it, and who reads it.
+
+    Models are those of the live plan and of the model store. Where Kafka or the store does not answer, the rest is
+    told all the same, and what is not known below it.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = feature_catalogue(settings, contracts)
+    if json:
+        print_json(found)
+        return
+    console = paper()
+    console.print(catalogue_table(found))
+    for line in unknown_lines(found.unknown):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
+def show(
+    pipeline: PipelineName,
+    feature: Annotated[str, typer.Argument(metavar="FEATURE", help="As customer.nb_tx_1d.")],
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Show one feature whole: what it reads, which topics it is made of, how old its newest value is, who reads it."""
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = shown_feature(settings, contracts, feature, time.time())
+    if json:
+        print_json(found)
+        return
+    console = paper(soft_wrap=True)
+    for part in feature_sheet(found):
+        console.print(part)
+
+
+@app.command()
+def stats(
+    pipeline: PipelineName,
+    from_: FromTime = None,
+    to: ToTime = None,
+    feature: Annotated[
+        list[str] | None, typer.Option("--feature", metavar="FEATURE", help="This one alone; repeatable.")
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option("--segment", metavar="SEGMENT", help="Tell its groups apart as well.")
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Tell how the values lie that were served: nulls, mean, spread, quantiles, number of different ones.
+
+    --from and --to choose events by their own time. Every figure is exact, of all rows.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    span = span_of(milliseconds(from_), milliseconds(to))
+    found = feature_statistics(settings, contracts, span, feature or (), segment, TerminalProgress(quiet=json))
+    if json:
+        print_json(found)
+        return
+    console = paper()
+    for part in statistics_sheet(found):
+        console.print(part)

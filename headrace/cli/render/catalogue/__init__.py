@@ -1,0 +1,1 @@
+"""What is told of features, on paper."""
