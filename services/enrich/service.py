@@ -13,6 +13,7 @@ from headrace.domain.features.duplicates import MOST, Ids, taken_out
 from headrace.domain.features.entities import entities_in_view
 from headrace.domain.features.event_gate import DAY, FIRM, Gate, entities_of, late_rows, times_of
 from headrace.domain.features.keyed_windows import EntityWindows, Features, question_of
+from headrace.domain.features.offline_fold import moment_features
 from headrace.domain.features.value_columns import names_of, values_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.contracts import REVISION
@@ -208,9 +209,7 @@ class Enrich(Service):
             found[view.name] = parts[0]
             if len(parts) > 1:
                 found[view.name] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        for view in self.pipeline.calendar_views:  # They read the others, and those before them.
-            known = {f"{other}.{name}": values for other, own in found.items() for name, values in own.items()}
-            found[view.name] = {name: e.evaluate(columns, times, known) for name, e in view.expressions.items()}
+        found |= moment_features(self.pipeline, columns, times, found)
         for name, kinds in self._kinds.items():
             arrays = [_array(found[name][column], kind) for column, kind in kinds.items()]
             record[name] = pa.StructArray.from_arrays(arrays, names=list(kinds))

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
+from headrace.cli.render.catalogue.entity import entity_sheet
 from headrace.cli.render.catalogue.features import catalogue_table, feature_sheet, unknown_lines
 from headrace.cli.render.catalogue.statistics import statistics_sheet
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.models.package import paper
 from headrace.cli.render.progress import TerminalProgress
-from headrace.operations.catalogue.listing import feature_catalogue, shown_feature
+from headrace.operations.catalogue.entity_features import entity_features
+from headrace.operations.catalogue.feature_catalogue import feature_catalogue, shown_feature
 from headrace.operations.catalogue.statistics import feature_statistics
 from headrace.operations.replay.request import span_of
 
@@ -59,6 +61,38 @@ def show(
     console = paper(soft_wrap=True)
     for part in feature_sheet(found):
         console.print(part)
+
+
+@app.command()
+def get(
+    pipeline: PipelineName,
+    entity: Annotated[
+        str, typer.Argument(metavar="ENTITY", help="As record keys have it; '*' of a view of all events.")
+    ],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Event time. [default: how far event time has come]")
+    ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", metavar="VIEW", help="This one alone; of another entity than the events' key."),
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Tell the features of an entity, as the next event would have them, or as of a time in the past.
+
+    Of a time at which the entity has an event: what was served with it. Else they are made anew from the log of events,
+    by what `enrich` makes them of. Exit code 0 when every view is exact, 3 when events that it needs were deleted.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    found = entity_features(settings, contracts, entity, milliseconds(at), view, TerminalProgress(quiet=json))
+    if json:
+        print_json(found)
+    else:
+        console = paper(soft_wrap=True)
+        for part in entity_sheet(found):
+            console.print(part)
+    raise typer.Exit(0 if all(each.exact for each in found.views) else 3)
 
 
 @app.command()

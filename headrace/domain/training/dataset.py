@@ -111,7 +111,7 @@ def truth(events: pa.Table, labels: pa.Table, rule: Labels | None, as_of: int) -
     labels = known_by(meaningful(labels, rule), as_of)
     place = kernels.index_in(labels["event_id"], ids.dictionary)
     labels, place = labels.filter(place.is_valid()), place.drop_null().to_numpy()
-    value, when, rank = labels["value"].to_numpy(), milliseconds(labels["label_time"]), _ranks(labels, rule)
+    value, when, rank = labels["value"].to_numpy(), milliseconds(labels["label_time"]), source_ranks(labels, rule)
     if rule is not None:
         _, first = np.unique(codes, return_index=True)
         timely = when <= times[first][place] + rule.expires_after
@@ -135,7 +135,7 @@ def meaningful(labels: pa.Table, rule: Labels | None) -> pa.Table:
     return labels.set_column(place, "value", pa.array(said)).filter(pa.array(~nothing))
 
 
-def _ranks(labels: pa.Table, rule: Labels | None) -> npt.NDArray[np.int64]:
+def source_ranks(labels: pa.Table, rule: Labels | None) -> npt.NDArray[np.int64]:
     """How far behind the source of each label stands, int64 [n]; 0 is believed first."""
     if "source" not in labels.column_names:
         return np.zeros(len(labels), np.int64)

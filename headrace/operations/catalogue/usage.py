@@ -12,6 +12,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.plans.plans import Plan
 from headrace.errors import ContractError, Transient
 from headrace.operations.models.store_access import store_at
+from headrace.operations.plan_changes.lookup import parts
 from headrace.operations.plan_changes.plan_history import plan_history
 from headrace.streaming.process.settings import Settings
 
@@ -26,7 +27,7 @@ class FeatureReader:
         kind: `model` (a package), `pipeline` (the section model of the file: the next model), `segment`, `drift`,
             `rule` (over figures) or `feature`.
         name: of it: `name@version` of a model.
-        arms: of a model, its parts in the live plan; none where it is only stored.
+        arms: of a model, its parts in the live plan, in words; none where it is only stored.
         digest: of a model's package.
     """
 
@@ -84,10 +85,10 @@ def readers_of(pipeline: Pipeline, feature: str, models: KnownModels) -> list[Fe
 
 
 def _models(feature: str, models: KnownModels) -> Iterator[FeatureReader]:
-    parts = _parts(models.plan)
-    for stored, manifest in sorted(models.packages, key=lambda each: each[0].digest not in parts):
+    played = parts(models.plan)
+    for stored, manifest in sorted(models.packages, key=lambda each: each[0].digest not in played):
         if feature in manifest.input_names:
-            yield FeatureReader(MODEL, stored.title, parts.get(stored.digest, []), stored.digest)
+            yield FeatureReader(MODEL, stored.title, played.get(stored.digest, []), stored.digest)
 
 
 def _in_file(pipeline: Pipeline, feature: str, models: KnownModels) -> Iterator[FeatureReader]:
@@ -96,7 +97,7 @@ def _in_file(pipeline: Pipeline, feature: str, models: KnownModels) -> Iterator[
     for segment in pipeline.segments.values():
         if segment.of == feature:
             yield FeatureReader(SEGMENT, segment.name)
-    played = _parts(models.plan)
+    played = parts(models.plan)
     if feature not in pipeline.clock_features and any(
         feature in manifest.input_names for stored, manifest in models.packages if stored.digest in played
     ):
@@ -108,15 +109,6 @@ def _in_file(pipeline: Pipeline, feature: str, models: KnownModels) -> Iterator[
         for name, expression in view.expressions.items():
             if feature in expression.columns:
                 yield FeatureReader(FEATURE, f"{view.name}.{name}")
-
-
-def _parts(plan: Plan | None) -> dict[str, list[str]]:
-    """By digest of a package, its parts in a plan."""
-    found: dict[str, list[str]] = {}
-    for arm in () if plan is None else plan.arms:
-        for digest in [member.digest for member in arm.members] or [arm.digest]:
-            found.setdefault(digest, []).append(arm.arm)
-    return found
 
 
 def _played(plan: Plan | None) -> Iterator[tuple[str, str]]:

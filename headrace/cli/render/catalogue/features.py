@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.domain.pipeline import units
+from headrace.operations.catalogue.feature_catalogue import FeatureCatalogue, ShownFeature
 from headrace.operations.catalogue.freshness import Freshness
-from headrace.operations.catalogue.listing import FeatureCatalogue, ShownFeature
 from headrace.operations.catalogue.usage import MODEL, FeatureReader
 from headrace.operations.plan_changes.lookup import short
 
