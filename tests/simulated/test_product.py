@@ -9,6 +9,7 @@ from tests.simulated.plan import plan_of
 from tests.simulated.product.breach_defects import BREACH
 from tests.simulated.product.defects import ENRICH, LABELS, ONLY, SCORE, SCORECARDS, SHADOW, VIEWS
 from tests.simulated.product.drift_defects import DRIFT
+from tests.simulated.product.intake_defects import INTAKE
 from tests.simulated.product.kpi_defects import KPI
 from tests.simulated.product.notify_defects import NOTIFY
 from tests.simulated.product.release_defects import RELEASE
@@ -17,6 +18,7 @@ from tests.simulated.schedules import attempt, shrink
 from tests.simulated.world import PRODUCT
 
 SEEDS = {
+    "intake": 30,
     "labels": 15,
     "score": 30,
     "enrich": 30,
@@ -35,6 +37,7 @@ WITHIN = 40
 DEFECTS = [
     (scene, name, cast)
     for scene, casts in (
+        ("intake", INTAKE),
         ("labels", LABELS),
         ("score", SCORE),
         ("enrich", ENRICH),

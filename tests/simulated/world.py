@@ -47,6 +47,7 @@ LAST_ROUNDS = 4
 
 SCENES: Mapping[str, type[Scene]] = {"tally": TallyScene, "meeting": MeetingScene, "decision": DecisionScene}
 PRODUCT: Mapping[str, str] = {
+    "intake": "IntakeScene",
     "labels": "LabelsScene",
     "views": "ViewsScene",
     "score": "ScoreScene",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ def contracts(path: Path = PIPELINE) -> Contracts:
 
 @cache
 def _channel(logical: str, path: Path) -> Channel:
-    return Contracts.channel(contracts(path), logical)
+    found = Contracts.channel(contracts(path), logical)
+    # Scenes call all topics alike, a producer's own as well.
+    return replace(found, name=f"{contracts(path).pipeline.name}.{logical}")
 
 
 def schema(logical: str, path: Path = PIPELINE) -> pa.Schema:
