@@ -72,6 +72,11 @@ def commands(project: Project, out: Path) -> list[list[object]]:
         ["duel", project.path, "champion", "challenger"],
         ["export", project.path, "events", out / "events.parquet"],
         ["lag", project.path],
+        ["features", "list", project.path],
+        ["features", "show", project.path, "customer.nb_tx_1d"],
+        ["features", "get", project.path, "3"],
+        ["features", "stats", project.path],
+        ["features", "skew", project.path],
     ]
 
 

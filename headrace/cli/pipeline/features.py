@@ -10,12 +10,14 @@ import typer
 from headrace.cli.options import Bootstrap, FromTime, Json, PipelineName, ToTime, contracts_of, milliseconds
 from headrace.cli.render.catalogue.entity import entity_sheet
 from headrace.cli.render.catalogue.features import catalogue_table, feature_sheet, unknown_lines
+from headrace.cli.render.catalogue.skew import skew_sheet
 from headrace.cli.render.catalogue.statistics import statistics_sheet
 from headrace.cli.render.documents import print_json
 from headrace.cli.render.models.package import paper
 from headrace.cli.render.progress import TerminalProgress
 from headrace.operations.catalogue.entity_features import entity_features
 from headrace.operations.catalogue.feature_catalogue import feature_catalogue, shown_feature
+from headrace.operations.catalogue.skew import feature_skew
 from headrace.operations.catalogue.statistics import feature_statistics
 from headrace.operations.replay.request import span_of
 
@@ -122,3 +124,37 @@ def stats(
     console = paper()
     for part in statistics_sheet(found):
         console.print(part)
+
+
+@app.command()
+def skew(
+    pipeline: PipelineName,
+    from_: FromTime = None,
+    to: ToTime = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", help="NAME@VERSION, or the start of a digest. [default: the champion]"
+        ),
+    ] = None,
+    bootstrap: Bootstrap = None,
+    json: Json = False,
+) -> None:
+    """Hold serving against training: what a model was served against its reference, and against the log of events.
+
+    First the inputs and answers of a model in the span beside the reference profile of its package, with the distance
+    and effects of `headrace drift`. Then every feature that was served made anew from the log, and compared to the bit.
+
+    Exit code 0 when all served values are those of the log, or their views were behind and said so; 3 when others
+    differ, or nothing could be compared.
+    """
+    settings, contracts = contracts_of(pipeline, bootstrap)
+    span = span_of(milliseconds(from_), milliseconds(to))
+    found = feature_skew(settings, contracts, model, span, TerminalProgress(quiet=json))
+    if json:
+        print_json(found)
+    else:
+        console = paper()
+        for part in skew_sheet(found):
+            console.print(part)
+    raise typer.Exit(0 if found.agreement is not None and not found.agreement.unexplained else 3)

@@ -32,7 +32,6 @@ then, by those of the second for a small one."""
 LEFT = 0.1
 """The share of the threshold that columns without part in an alarm may have together: each alarm uses up the rest, so
 there are no more than were promised."""
-NORMAL_95 = 1.6449
 
 
 class ModelMonitor:
@@ -208,20 +207,13 @@ class ModelMonitor:
             yield DriftEnd(self.events, time, tuple(self.columns[at] for at in over.tolist()))
 
     def _as_before(self, at: int) -> bool:
-        """Whether recent counts differ from the reference by no more than 19 in 20 do by chance (G test)."""
-        profile = self._profiles[self.columns[at]]
+        """Whether recent counts differ from the reference by no more than 19 in 20 do by chance."""
         life = int(self._life[at])
         remembered = min(int(self._state.events[at]), 2 * HALF_LIVES[life] / np.log(2))
-        spread = profile.inflation * (1 + remembered / max(profile.bins.rows, 1))
-        free = max(len(profile.bins.counts) - 1, 1)
-        # Wilson and Hilferty's quantile of chi squared.
-        bound = free * (1 - 2 / (9 * free) + NORMAL_95 * np.sqrt(2 / (9 * free))) ** 3
-        return bool(2 * remembered * self._divergence(at, life) / spread <= bound)
+        return self._divergence(at, life) <= self._profiles[self.columns[at]].by_chance(remembered)
 
     def _divergence(self, at: int, life: int = RECENT) -> float:
-        known, recent = self._profiles[self.columns[at]].bins.frequencies, self._recent(at, life)
-        there = recent > 0
-        return float(np.sum(recent[there] * np.log(recent[there] / known[there])))
+        return self._profiles[self.columns[at]].divergence(self._recent(at, life))
 
     def _recent(self, at: int, life: int = RECENT) -> Floats:
         width = len(self._profiles[self.columns[at]].bins.counts)

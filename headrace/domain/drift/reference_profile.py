@@ -29,6 +29,7 @@ WEEKS, CYCLIC = 4, 0.02
 """Weeks of a reference, and the share of a column's variance that the hour of the week explains, from which on values
 are held against what is usual at their hour."""
 MOST_BINS = 64
+NORMAL_95 = 1.6449
 CERTAIN = 1e-6
 """Scores count as no closer to 0 and 1, so that a loss is a number."""
 
@@ -52,6 +53,21 @@ class ColumnProfile:
     def place(self, values: Floats, hours: Ints) -> Bytes:
         """The bin of each value (float64, NaN where missing), uint8; `hours`: int64, of the week."""
         return self.bins.place(pa.array(values if self.cycle is None else self.cycle.residuals(values, hours)))
+
+    def divergence(self, shares: Floats) -> float:
+        """Kullback and Leibler's, of shares of the bins (float64) from the reference's, in nats."""
+        known, there = self.bins.frequencies, shares > 0
+        return float(np.sum(shares[there] * np.log(shares[there] / known[there])))
+
+    def by_chance(self, events: float) -> float:
+        """The divergence within which so many events stay that differ by chance alone, 19 times in 20 (G test)."""
+        if events <= 0:
+            return np.inf
+        spread = self.inflation * (1 + events / max(self.bins.rows, 1))
+        free = max(len(self.bins.counts) - 1, 1)
+        # Wilson and Hilferty's quantile of chi squared.
+        bound = free * (1 - 2 / (9 * free) + NORMAL_95 * np.sqrt(2 / (9 * free))) ** 3
+        return float(bound * spread / (2 * events))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
