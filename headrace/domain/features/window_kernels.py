@@ -20,6 +20,7 @@ from headrace.domain.features.window_pool import (
     Ints,
     insert,
     run_of,
+    run_of_two,
 )
 
 
@@ -41,6 +42,21 @@ def after(times: Ints, low: int, high: int, bound: int) -> int:
 
 
 @kernel
+def piece_below(place: int, low: int, shift: int, large: bool) -> tuple[int, int]:
+    """Where the next piece of [low, place) begins that is summed up as one, newest first, and its level.
+
+    A tower (1) or a block (0) whose sums a large region has at hand, or a run of entries within a block (-1). `shift`
+    is rank minus place.
+    """
+    rank = place + shift
+    if large and rank & (TOWER - 1) == 0 and place - TOWER >= low:
+        return place - TOWER, 1
+    if rank & (BLOCK - 1) == 0 and place - BLOCK >= low:
+        return place - BLOCK, 0 if large else -1
+    return max(low, place - ((rank - 1) & (BLOCK - 1)) - 1), -1
+
+
+@kernel
 def accumulate(
     values: Floats, blocks: Floats, large: bool, column: int, low: int, high: int, shift: int,
     so_far: tuple[float, float, float, float],
@@ -50,37 +66,46 @@ def accumulate(
     extremes = blocks.shape[3] > 2
     place = high
     while place > low:
-        rank = place + shift
-        if large and rank & (TOWER - 1) == 0 and place - TOWER >= low:
-            place -= TOWER
-            total += blocks[place >> 6, 1, column, 0]
-            count += blocks[place >> 6, 1, column, 1]
+        edge, level = piece_below(place, low, shift, large)
+        if level >= 0:
+            total += blocks[edge >> 6, level, column, 0]
+            count += blocks[edge >> 6, level, column, 1]
             if extremes:
-                least = min(least, blocks[place >> 6, 1, column, 2])
-                most = max(most, blocks[place >> 6, 1, column, 3])
-        elif rank & (BLOCK - 1) == 0 and place - BLOCK >= low:
-            place -= BLOCK
-            if large:
-                total += blocks[place >> 6, 0, column, 0]
-                count += blocks[place >> 6, 0, column, 1]
-                if extremes:
-                    least = min(least, blocks[place >> 6, 0, column, 2])
-                    most = max(most, blocks[place >> 6, 0, column, 3])
-                continue
-            run = run_of(values, column, place, place + BLOCK, extremes)
-            total += run[0]
-            count += run[1]
-            least = min(least, run[2])
-            most = max(most, run[3])
+                least = min(least, blocks[edge >> 6, level, column, 2])
+                most = max(most, blocks[edge >> 6, level, column, 3])
         else:
-            edge = max(low, place - ((rank - 1) & (BLOCK - 1)) - 1)
             run = run_of(values, column, edge, place, extremes)
             total += run[0]
             count += run[1]
             least = min(least, run[2])
             most = max(most, run[3])
-            place = edge
+        place = edge
     return total, count, least, most
+
+
+@kernel
+def accumulate_two(
+    values: Floats, blocks: Floats, large: bool, column: int, low: int, high: int, shift: int,
+    so_far: tuple[float, float, float, float],
+) -> tuple[float, float, float, float]:  # fmt: skip  # the state, the range, what there is
+    """The same for sum and count of a column, and of the next one, in one walk: to walk costs more than to add."""
+    total, count, other, others = so_far
+    place = high
+    while place > low:
+        edge, level = piece_below(place, low, shift, large)
+        if level >= 0:
+            total += blocks[edge >> 6, level, column, 0]
+            count += blocks[edge >> 6, level, column, 1]
+            other += blocks[edge >> 6, level, column + 1, 0]
+            others += blocks[edge >> 6, level, column + 1, 1]
+        else:
+            run = run_of_two(values, column, edge, place)
+            total += run[0]
+            count += run[1]
+            other += run[2]
+            others += run[3]
+        place = edge
+    return total, count, other, others
 
 
 @kernel
@@ -105,7 +130,22 @@ def look(
         counts[row, window] = high - low if limit == 0 else min(high - low, limit)
     shift = spans[slot, RANK] - start
     large = spans[slot, CAPACITY] >= LARGE
-    for column in range(values.shape[1]):
+    columns = values.shape[1]
+    paired = columns & ~1 if sums.shape[3] == 2 else 0
+    for column in range(0, paired, 2):
+        pair = (0.0, 0.0, 0.0, 0.0)
+        upper = high
+        for window in range(len(durations)):
+            lower = high - counts[row, window]
+            if limits[window] > 0:
+                pair, upper = (0.0, 0.0, 0.0, 0.0), high
+            pair = accumulate_two(values, blocks, large, column, lower, upper, shift, pair)
+            upper = lower
+            sums[row, window, column, 0] = pair[0]
+            sums[row, window, column, 1] = pair[1]
+            sums[row, window, column + 1, 0] = pair[2]
+            sums[row, window, column + 1, 1] = pair[3]
+    for column in range(paired, columns):
         result = (0.0, 0.0, np.inf, -np.inf)
         upper = high
         for window in range(len(durations)):

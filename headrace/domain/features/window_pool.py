@@ -86,6 +86,38 @@ def run_of(values: Floats, column: int, low: int, high: int, extremes: bool) -> 
 
 
 @kernel
+def run_of_two(values: Floats, column: int, low: int, high: int) -> tuple[float, float, float, float]:
+    """Sum and count of the entries in [low, high) of a column and of the next one, each as `run_of` has them."""
+    a, b, c, d, known = 0.0, 0.0, 0.0, 0.0, 0
+    e, f, g, h, others = 0.0, 0.0, 0.0, 0.0, 0
+    place = low
+    while place + 4 <= high:
+        p, q = values[place, column], values[place + 1, column]
+        r, s = values[place + 2, column], values[place + 3, column]
+        t, u = values[place, column + 1], values[place + 1, column + 1]
+        v, w = values[place + 2, column + 1], values[place + 3, column + 1]
+        a += p if p == p else 0.0
+        b += q if q == q else 0.0
+        c += r if r == r else 0.0
+        d += s if s == s else 0.0
+        e += t if t == t else 0.0
+        f += u if u == u else 0.0
+        g += v if v == v else 0.0
+        h += w if w == w else 0.0
+        known += (p == p) + (q == q) + (r == r) + (s == s)
+        others += (t == t) + (u == u) + (v == v) + (w == w)
+        place += 4
+    while place < high:
+        p, t = values[place, column], values[place, column + 1]
+        a += p if p == p else 0.0
+        e += t if t == t else 0.0
+        known += p == p
+        others += t == t
+        place += 1
+    return (a + b) + (c + d), float(known), (e + f) + (g + h), float(others)
+
+
+@kernel
 def refresh(values: Floats, blocks: Floats, start: int, end: int, rank: int, changed: int) -> None:
     """Take block and tower sums of a large region again, from the entry at `changed` upwards."""
     columns, kinds = blocks.shape[2], blocks.shape[3]
