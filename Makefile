@@ -78,6 +78,10 @@ parity: $(BROKER) ## all real transactions of a quarter through Kafka against th
 scaling: $(BROKER) ## members come, go and are killed in a backfill of real transactions: nothing lost, nothing doubled
 	$(BIN)/python -m loadtests.scaling $(ARGS)
 
+.PHONY: revising
+revising: $(BROKER) ## a pipeline is revised at 5,000 events/s with each service killed once: the same features, a pause below 2 s
+	$(BIN)/python -m loadtests.revising $(ARGS)
+
 .PHONY: outages
 outages: $(BROKER) ## how soon each service answers again after the broker, or the way to it, was away
 	$(BIN)/python -m loadtests.outages $(ARGS)

@@ -73,13 +73,15 @@ class Arena:
         return transactions(rows, self.made_up)
 
     @contextmanager
-    def project(self, **settings: str) -> Iterator[Project]:
+    def project(self, source: Path | None = None, **settings: str) -> Iterator[Project]:
         """A card fraud pipeline of one's own; its processes end and its topics go with it.
 
-        `settings`: variables of its members' processes (HEADRACE_MODE="...").
+        Args:
+            source: its file, where it is another than the repository's.
+            settings: variables of its members' processes (HEADRACE_MODE="...").
         """
         name = f"bench_{uuid.uuid4().hex[:8]}"
-        project = Project(self._source(), name, self.directory / name, self.bootstrap, self.redis, PARTITIONS)
+        project = Project(source or self._source(), name, self.directory / name, self.bootstrap, self.redis, PARTITIONS)
         # Installed packages come with their byte code; a shell that forbids to write it would have every start compile.
         project.settings = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONFAULTHANDLER": "1", **settings}
         try:

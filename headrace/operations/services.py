@@ -16,6 +16,7 @@ from typing import Any
 
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.revisions.revision import group_of
 from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.settings import Settings
 
@@ -83,7 +84,9 @@ class ServiceEntry:
         """(name behind the pipeline's, view or "", logical topics that it reads) of its consumer groups."""
         if self.reads != (EACH_VIEW,):
             feeds = (EVENTS_FEED, LABELS_FEED)
-            yield self.name, "", tuple(topic for topic in self.reads if topic not in feeds or topic in pipeline.feeds)
+            revised = group_of(pipeline.name, pipeline.revision).removeprefix(f"{pipeline.name}.")
+            group = revised if "revisions" in self.facts else self.name
+            yield group, "", tuple(topic for topic in self.reads if topic not in feeds or topic in pipeline.feeds)
             return
         for view in pipeline.foreign_views:
             yield f"{self.name}.{view.name}", view.name, (f"view.{view.name}",)

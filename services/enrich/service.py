@@ -19,7 +19,7 @@ from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.contracts import REVISION
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.view_changelog import EXCHANGE
-from headrace.domain.revisions.revision import Revisions, digest_of
+from headrace.domain.revisions.revision import Revisions, definition_of, differing, digest_of
 from headrace.errors import ContractError
 from headrace.stores.online import Store
 from headrace.streaming.process.logs import logger
@@ -34,6 +34,8 @@ from services.enrich.state import PartitionState
 
 log = logger("enrich")
 Columns = dict[str, npt.NDArray[np.generic]]
+REMEMBERED = ("events.repeats", "events.repeats_within")
+"""What may change with a restart: ids are kept beside the windows, and what is not known of them is told."""
 _MILLIS = pa.timestamp("ms", tz="UTC")
 
 
@@ -79,6 +81,7 @@ class Enrich(Service):
         self._figures = figures
         self._states: dict[int, PartitionState] = {}
         self._revisions, self._digest = Revisions(pipeline.name), digest_of(pipeline)
+        self._definition = packing.json_column(definition_of(pipeline))
         self._succession: Succession | None = None
 
     @property
@@ -248,7 +251,7 @@ class Enrich(Service):
         return self._states[partition]
 
     def restore(self, partition: int, snapshot: bytes | None, end: int | None = None) -> None:
-        """Take a partition over. Raises ContractError when the snapshot is damaged or of other views."""
+        """Take a partition over. Raises ContractError when the snapshot is damaged, or built by another definition."""
         lateness = self.pipeline.events.allowed_lateness
         ids = Ids(self.pipeline.events.repeats_within, keeps=self._keeps)
         views = {view.name: EntityWindows(question_of(view, lateness), names_of(view)) for view in self._own}
@@ -257,6 +260,7 @@ class Enrich(Service):
             columns = packing.unpack(snapshot)
             if "enrich" not in columns:
                 raise ContractError(f"state snapshot: holds {sorted(columns)}, which is no state of enrich")
+            self._check(columns.pop("definition", None))
             state.clock, state.next_offset = _clock_of(columns)
             state.told = state.clock.ahead
             self._recall(partition, ids, taken_out(columns))
@@ -264,6 +268,20 @@ class Enrich(Service):
                 windows.load(packing.beneath(columns, f"{name}."))
         self._states[partition] = state
         self._repartition.forget(partition)
+
+    def _check(self, built: packing.Column | None) -> None:
+        """Refuse a state that a file built which says something else; older snapshots (None) do not tell."""
+        if built is None:
+            return
+        paths = differing(packing.json_of(built), packing.json_of(self._definition))
+        paths = [path for path in paths if path not in REMEMBERED]
+        if not paths:
+            return
+        name = self.pipeline.name
+        raise ContractError(
+            f"state snapshot: the pipeline file says something else than the one that built it, of {', '.join(paths)}: "
+            f"change it back, or make the change a revision (`headrace revise {name}`), which is built beside it"
+        )
 
     def _recall(self, partition: int, ids: Ids, columns: dict[str, packing.Column]) -> None:
         if self._remembered is None:
@@ -281,6 +299,7 @@ class Enrich(Service):
         if state.waiting:
             return None
         columns: dict[str, packing.Column] = {"enrich": np.array([state.next_offset]), "clock": state.clock.state}
+        columns["definition"] = self._definition
         if self._remembered is not None:
             columns |= state.ids.columns()
         for name, windows in state.views.items():

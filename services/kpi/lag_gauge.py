@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from headrace.domain.kpi.activity import STALE
 from headrace.domain.pipeline.kpi.figures import READS
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.revisions.revision import group_of
 from headrace.errors import HeadraceError
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.lag import measure
@@ -87,7 +88,8 @@ def groups_of(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
         if service == "views":
             each = {f"views.{view.name}": [f"view.{view.name}"] for view in pipeline.foreign_views}
         else:
-            each = {service: list(READS[service])}
+            revised = group_of(pipeline.name, pipeline.revision).removeprefix(f"{pipeline.name}.")
+            each = {revised if service == "enrich" else service: list(READS[service])}
         found[service] = {
             f"{pipeline.name}.{group}": [f"{pipeline.name}.{topic}" for topic in topics]
             for group, topics in each.items()

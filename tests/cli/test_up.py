@@ -51,6 +51,7 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
                 time.sleep(0.2)
         again = terminal.json("up", own, timeout=400)
         assert [member["pid"] for member in again["members"]] == [member["pid"] for member in up["members"]]
+        changes_are_refused(terminal, tmp_path / "pipelines" / "mine.yaml")
         transactions(tmp_path / "in.parquet", 100)
         assert terminal.json("publish", own, "in.parquet", "--map", "amount=tx_amount")["sent"] == 100
         code, out, _ = terminal.run("status")
@@ -70,3 +71,21 @@ def test_up_and_down(terminal: Terminal, own: str, tmp_path: Path) -> None:
     assert terminal.run("status")[0] == 3
     assert '"drained"' in (tmp_path / "home" / "logs" / own / "enrich-0.log").read_text()
     assert not list((tmp_path / "home").glob("supervisor-*.json"))
+
+
+def changes_are_refused(terminal: Terminal, path: Path) -> None:
+    """What nobody reads while services run is not passed over: it is told, with the remedy."""
+    text = path.read_text()
+    for old, new, wanted in (
+        ("threshold: 0.5", "threshold: 0.4", "headrace down, then headrace up mine"),
+        ("mean(amount)", "max(amount)", "Features depend on what changed (customer.avg_amount_1d,"),
+        ("pipeline: mine", "pipeline: mine\nrevision: 2", "revision 1 runs, and the file is 2. headrace revise mine"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        code, _, err = terminal.run("up", "mine", timeout=400)
+        assert code == 2
+        assert wanted in " ".join(err.split())
+    path.write_text(text + "# nothing else\n")
+    assert terminal.run("up", "mine", timeout=400)[0] == 0
+    path.write_text(text)

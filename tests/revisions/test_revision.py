@@ -19,9 +19,12 @@ from headrace.domain.revisions.revision import (
     definition_of,
     digest_of,
 )
-from headrace.errors import ContractError
+from headrace.errors import ContractError, HeadraceError
+from headrace.operations.local.pipeline_file import refuse_silent
 from headrace.operations.revision.changes import changes, refusals
+from headrace.stores.online import MemoryStore
 from headrace.streaming.task.service import Succession
+from services.enrich.service import Enrich
 
 FILE = Path(__file__).parents[1] / "pipeline" / "stranger" / "pipelines" / "bike_demand.yaml"
 RIDER = "features: {trips: count, longest: max(minutes), shortest: min(minutes)}"
@@ -101,6 +104,10 @@ def changed(tmp_path: Path, old: str, new: str) -> Pipeline:
         ("max(minutes)", '"quantile(minutes, 0.9)"', ["rider.longest_30m", "rider.longest_6h"]),
         ("trips: count,", "", ["rider.trips_30m", "rider.trips_6h"]),
         ("range: [0, 1440]", "range: [0, 1441]", ["rules.minutes"]),
+        ("{range: [0, 1], else: warn}", "{range: [0, 2], else: warn}", []),
+        ("{of: tariff, values: [member, guest]}", "{of: tariff, values: [guest]}", []),
+        ("{of: tariff, values: [member, guest]}", "{of: electric, values: [true]}", ["event.electric"]),
+        ("inputs: [minutes, charge,", "inputs: [charge,", ["event.minutes"]),
         ("allowed_lateness: 1m", "allowed_lateness: 2m", ["events.allowed_lateness"]),
         ("hour >= 7", "hour >= 6", ["clock.rush"]),
         ("timezone: Europe/Paris", "timezone: Europe/Rome", ["clock.month", "clock.rush"]),
@@ -130,3 +137,36 @@ def test_views_of_others_stay(tmp_path: Path) -> None:
     assert list(refusals(before, changed(tmp_path, "[30m, 6h]", "[30m, 5h]"))) == []
     moved = replace(before, events=replace(before.events, key="station"))
     assert any("events.key" in each and "another stream" in each for each in refusals(before, moved))
+
+
+def test_what_does_not_answer_is_not_started() -> None:
+    """Services of a revision that is built, or was followed by another, would be up while no event is answered."""
+    pipeline = load(FILE)
+
+    def told(number: int, *states: tuple[int, str, int]) -> str:
+        found = Revisions(pipeline.name)
+        digest = digest_of(pipeline)
+        found.take([Revision(n, state, f, digest, "", 0, "who", "why").row(pipeline.name) for n, state, f in states])
+        try:
+            refuse_silent(found, replace(pipeline, revision=number))
+        except HeadraceError as refusal:
+            return str(refusal)
+        return ""
+
+    building, switching, answering = ((2, state, 1) for state in (BUILDING, SWITCHING, ANSWERING))
+    assert [told(1), told(1, building), told(1, switching), told(2, answering)] == [""] * 4
+    assert "is building, and revision 1 answers" in told(2, building)
+    assert "is switching, and revision 1 answers" in told(2, switching)
+    assert "revision 2 of bike_demand answers, and the file is revision 1" in told(1, answering)
+    assert "was not announced" in told(3, answering)
+    assert "was abandoned" in told(2, (2, ABANDONED, 1))
+
+
+def test_a_checkpoint_of_another_definition_is_refused(tmp_path: Path) -> None:
+    """A file that was changed without a revision does not go on with windows that another one built."""
+    before, after = load(FILE), changed(tmp_path, "[30m, 6h]", "[30m, 12h]")
+    snapshot = Enrich(before, MemoryStore()).snapshot(0)
+    assert snapshot is not None
+    Enrich(before, MemoryStore()).restore(0, snapshot)
+    with pytest.raises(ContractError, match=r"rider.trips_6h.*rider.trips_12h.*headrace revise bike_demand"):
+        Enrich(after, MemoryStore()).restore(0, snapshot)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -21,7 +20,7 @@ from headrace.domain.revisions.revision import ABANDONED, Revisions
 from headrace.errors import ConfigurationError
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
-from headrace.operations.revision.changes import RevisionChange, changes, refusals, unreadable
+from headrace.operations.revision.changes import RevisionChange, changes, pipeline_of, refusals, unreadable
 from headrace.operations.revision.going_back import write_former
 from headrace.operations.revision.steps import RevisionStanding, RevisionSteps
 
@@ -116,10 +115,7 @@ def _before(path: Path, named: Path | None, known: Revisions) -> tuple[Pipeline,
             f"nobody announced the revision that runs: say what it is, such as --before {path.stem}.before.yaml"
         )
     text = known.newest[known.answering].definition
-    with TemporaryDirectory() as folder:
-        announced = Path(folder) / path.name
-        announced.write_text(text, "utf-8")
-        return load(announced, Workspace.of(path)), text
+    return pipeline_of(text, path), text
 
 
 def _show(found: Sequence[RevisionChange], console: Console) -> None:

@@ -182,8 +182,11 @@ def _carried(pipeline: Pipeline) -> list[Schema]:
         found.append({**_field(REVISION, "int", doc), "default": 1})
     fields = pipeline.event_fields
     if fields:  # a record without fields takes no bytes, which no reader of strangers' bytes should accept
-        record = _record("event_fields", "Fields of the event.", [_event_field(f, pipeline) for f in fields])
-        found.append(_field("event", record, "Fields of the event that the model or a segment reads, after the rules."))
+        record = _record("event_fields", "Fields of the event.", [_event_field(f, pipeline, True) for f in fields])
+        event = _field("event", record, "Fields of the event that the model or a segment reads, after the rules.")
+        if pipeline.revision > 1:
+            event["default"] = {field.name: None for field in fields}
+        found.append(event)
     for view in pipeline.views.values():
         record = _record(f"{view.name}_features", _view_doc(view), [_feature(view, c, pipeline) for c in view.columns])
         field = _field(view.name, record, _view_doc(view))
@@ -196,9 +199,10 @@ def _carried(pipeline: Pipeline) -> list[Schema]:
     return found
 
 
-def _event_field(field: Field, pipeline: Pipeline) -> Schema:
+def _event_field(field: Field, pipeline: Pipeline, carried: bool = False) -> Schema:
+    """`carried`: in features and what follows them, where records of revisions before may lack it."""
     doc = f"{field.name} of {pipeline.events.schema}."
-    if field.nullable:
+    if field.nullable or (carried and pipeline.revision > 1):
         return {**_field(field.name, ["null", field.avro], doc), "default": None}
     return _field(field.name, field.avro, doc)
 

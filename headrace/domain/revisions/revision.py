@@ -120,12 +120,15 @@ def group_of(pipeline: str, revision: int) -> str:
 def definition_of(pipeline: Pipeline) -> dict[str, str]:
     """What the features of a pipeline depend on, in words, by its place in the file: `customer.nb_tx_1d`.
 
-    The same file says the same in every process and version that computes the same.
+    The same file says the same in every process and version that computes the same: checkpoints of `enrich` hold it,
+    and are refused where it is another. Rules that warn change no feature, so they are left out.
     """
     said = {f"events.{name}": repr(getattr(pipeline.events, name)) for name in EVENT_KEYS}
-    for rule in pipeline.rules:
+    for rule in (rule for rule in pipeline.rules if rule.otherwise != "warn"):
         place = f"rules.{rule.field}"
         said[place] = "; ".join(filter(None, (said.get(place), repr(rule))))
+    for carried in pipeline.event_fields:
+        said[f"event.{carried.name}"] = f"{carried.avro}{', or null' if carried.nullable else ''}, as the event has it"
     for field in features(pipeline)["fields"]:
         if field["name"] in pipeline.views:
             for column in field["type"]["fields"]:
@@ -136,3 +139,8 @@ def definition_of(pipeline: Pipeline) -> dict[str, str]:
 def digest_of(pipeline: Pipeline) -> str:
     """SHA-256, in hex, of what the features of a pipeline depend on, see `definition_of`."""
     return hashlib.sha256(json.dumps(definition_of(pipeline), sort_keys=True).encode()).hexdigest()
+
+
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The places at which two definitions differ, in the order of the file."""
+    return [path for path in dict.fromkeys((*before, *after)) if before.get(path) != after.get(path)]

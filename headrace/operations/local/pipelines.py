@@ -18,6 +18,7 @@ from headrace.devparts.lock import exclusive
 from headrace.devparts.maven import Report
 from headrace.devparts.process import Process, ProcessDied
 from headrace.domain.pipeline.check import load
+from headrace.domain.pipeline.wiring import read_contracts
 from headrace.domain.pipeline.workspace import resolve
 from headrace.errors import ConfigurationError
 from headrace.operations.local.environment import check_settings, environment
@@ -26,6 +27,7 @@ from headrace.operations.local.home import STATE, SUPERVISOR, home
 from headrace.operations.local.leftovers import Leftovers
 from headrace.operations.local.leftovers import forget as forget_files
 from headrace.operations.local.members import members, scales, variables
+from headrace.operations.local.pipeline_file import check_answering, check_unchanged, note_started
 from headrace.operations.local.supervisor import DRAINED, STARTING, Fate, outcome, told
 from headrace.operations.progress import ProgressView, Say
 from headrace.operations.services import needed
@@ -132,7 +134,9 @@ def up(
     Returns when every service is ready, waits for a plan or goes on failing, or when nothing changed for a minute.
 
     Raises:
-        ConfigurationError: the pipeline, an option or a setting is wrong, or a member gave up.
+        ConfigurationError: the pipeline, an option or a setting is wrong, a member gave up, the file is no more what
+            runs here, or it is of a revision that does not answer.
+        ContractError: it is of a revision that may not run.
         ProcessDied: the supervisor ended, or was stopped.
     """
     path = resolve(pipeline, Path.cwd())
@@ -153,8 +157,13 @@ def up(
             env["HEADRACE_REGISTRY"] = running.registry
         check_settings(env)
         own = read_settings(Settings, pipeline=str(path), bootstrap=running.bootstrap, registry=running.registry)
+        supervisor = process.find(SUPERVISOR + spec.name, home())
+        if supervisor is not None:
+            check_unchanged(path, home() / "logs" / spec.name)
         provision(own, partitions)
-        supervisor = process.find(SUPERVISOR + spec.name, home()) or _supervise(spec.name, path, services, scale, env)
+        if supervisor is None:
+            check_answering(own.connection, read_contracts(own))
+            supervisor = _supervise(spec.name, path, services, scale, env)
     with progress.stage("starting services") as say:
         found = _when_ready(spec.name, supervisor, say)
     return RunningPipeline(spec.name, running.bootstrap, running.redis, running.registry, found)
@@ -226,6 +235,7 @@ def _supervise(
     """A process of its own that runs the services, as `headrace run` does."""
     logs = home() / "logs" / pipeline
     (logs / STATE).unlink(missing_ok=True)
+    note_started(path, logs)
     run = [sys.executable, "-m", "headrace.cli", "run", *services, f"--pipeline={path}", f"--logs={logs}"]
     return process.start(SUPERVISOR + pipeline, [*run, *(f"--scale={pair}" for pair in scale)], home(), env=env)
 

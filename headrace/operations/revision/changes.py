@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
 from headrace.domain.models.matrix import FeatureMatrix
-from headrace.domain.models.package import load
+from headrace.domain.models.package import load as load_package
 from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace
 from headrace.domain.plans.plans import Plan
 from headrace.domain.revisions.revision import definition_of
 from headrace.errors import ContractError
@@ -63,9 +67,17 @@ def unreadable(plan: Plan | None, store: ModelStore, features: pa.Schema) -> Ite
             continue
         with copied(store, stored) as folder:
             try:
-                FeatureMatrix.resolve(load(folder, digest).manifest.inputs, features, title)
+                FeatureMatrix.resolve(load_package(folder, digest).manifest.inputs, features, title)
             except ContractError as fault:
                 yield str(fault)
+
+
+def pipeline_of(text: str, path: Path) -> Pipeline:
+    """A pipeline as a text has it that the file at `path` had once, with the schemas beside that."""
+    with TemporaryDirectory() as folder:
+        former = Path(folder) / path.name
+        former.write_text(text, "utf-8")
+        return load(former, Workspace.of(path))
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[RevisionChange]:
