@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -150,6 +152,42 @@ def test_a_topic_of_avro(headrace: Terminal, kafka: str, registry: str, pipeline
         assert check(path) == []
         events = load(path).events
         assert (events.id, events.time, events.key) == ("number", "taken_at", "device_id")
+
+
+def test_changes_that_debezium_tells_in_avro(
+    headrace: Terminal, kafka: str, registry: str, pipeline_name: str, tmp_path: Path
+) -> None:
+    """The row in the envelope, which is null where it was deleted; what is said of the source is no field of it."""
+    topic = f"db.readings.{pipeline_name}"
+    source = {"type": "record", "name": "source", "fields": [{"name": "table", "type": "string"}]}
+    fields = [{"name": "before", "type": ["null", READING], "default": None}]
+    fields += [{"name": "after", "type": ["null", "reading"], "default": None}]
+    fields += [{"name": "source", "type": source}, {"name": "op", "type": "string"}, {"name": "ts_ms", "type": "long"}]
+    schema = {"type": "record", "name": "Envelope", "fields": fields}
+    number = RegistryIds(registry).register(f"{topic}-value", load_writer(schema))
+    values = []
+    for at in range(COUNT):
+        row = {
+            "number": f"n{at}",
+            "taken_at": BEGIN + timedelta(seconds=20 * at),
+            "device_id": f"d{at % 20}",
+            "heat": 2.5,
+        }
+        gone = at % 100 == 99
+        change = {"before": row if gone else None, "after": None if gone else row, "source": {"table": "readings"}}
+        out = io.BytesIO()
+        fastavro.schemaless_writer(
+            out, fastavro.parse_schema(schema), {**change, "op": "d" if gone else "c", "ts_ms": at}
+        )
+        values.append(b"\0" + number.to_bytes(4, "big") + out.getvalue())
+    written(kafka, topic, values)
+    assert headrace.json("init", pipeline_name, "--from", topic, "--registry", registry)["rows"] == COUNT - COUNT // 100
+    path = tmp_path / "pipelines" / f"{pipeline_name}.yaml"
+    assert check(path) == []
+    events = load(path).events
+    assert (events.id, events.time, events.key) == ("number", "taken_at", "device_id")
+    assert set(events.fields) == {"number", "taken_at", "device_id", "heat"}
+    assert "envelope: debezium\n" in path.read_text()
 
 
 def test_what_is_no_topic_is_said(headrace: Terminal, kafka: str, pipeline_name: str) -> None:
