@@ -50,7 +50,7 @@ class Progress:
         self.facts = facts
         self.metrics = metrics
         self.health = health
-        self._joined_at = 0.0
+        self._joined_at: float | None = None
         self._work_seen = 0.0
         self._work_open = False
         self._done_at = 0.0
@@ -95,7 +95,7 @@ class Progress:
 
         `backlog`: whether messages were polled that are not taken yet.
         """
-        if not self.membership.joined:
+        if not self.membership.joined or self._joined_at is None:
             self._joined_at = now
         at_end = not backlog and all(
             task.end_told_at is not None and task.state is State.RUNNING for task in self.owned.values()
