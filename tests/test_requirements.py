@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
-    "dev.txt": ("cpu", "train", "retrain", "local", "plot", "drift", "notify", "mlflow", "dev"),
+    "dev.txt": ("cpu", "train", "retrain", "local", "plot", "drift", "notify", "mlflow", "models", "dev"),
     "run.txt": ("cpu", "notify"),
     "run-gpu.txt": ("gpu", "notify"),
     "run-train.txt": ("cpu", "train", "retrain", "notify"),

@@ -19,13 +19,17 @@ from headrace.domain.models.package import Class, ModelPackage
 from headrace.errors import ContractError
 
 Names = tuple[Class, ...]
+MANY = (
+    "models of more than two classes are not served yet: fit one on labels that are 1 for the class that matters and 0 "
+    "for all others (of labels that are numbers a pipeline asks for one: labels: {positive: 2})"
+)
 REMEDY = "say in model.yaml which column is which and what is yes, such as classes: [legit, fraud], positive: fraud"
 
 _CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 _SAME_COLUMNS = ("Cast", "Clip", "HardSigmoid", "Identity", "Normalizer", "Sigmoid", "Softmax")
 """Operators whose columns are those of their input, in its order."""
 _SAME_LABEL = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
-_CONVENTIONS: tuple[tuple[Class, Class], ...] = ((0, 1), (-1, 1), (False, True))
+CONVENTIONS: tuple[tuple[Class, Class], ...] = ((0, 1), (-1, 1), (False, True))
 """Pairs of names (no, yes) that mean the same everywhere."""
 
 
@@ -55,7 +59,7 @@ def column(package: ModelPackage, width: int) -> int:
         return place
     if names is None:
         raise ContractError(f"{title}: the output has {width} columns, and nothing says which is yes; {REMEDY}")
-    for no, yes in _CONVENTIONS:
+    for no, yes in CONVENTIONS:
         places = _place(names, no), _place(names, yes)
         if len(names) == 2 and None not in places:
             assert places[1] is not None

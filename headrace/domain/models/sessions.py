@@ -7,12 +7,13 @@ A session takes a matrix of features and gives one score a row. Whether the grap
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 
 from headrace.domain.models import positive_class as classes
@@ -185,6 +186,31 @@ class OnnxSession:
             said = f"{self._title} does not run: {_first_line(error)}"
             raise (OutOfMemory(said) if _wants_memory(error) else ContractError(said)) from error
         return answer
+
+
+def answer_as_it_is(graph: bytes, tensor: str, feed: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """What a graph of others answers, in the form that its converter gave it, with its texts and integers.
+
+    Args:
+        graph: ONNX.
+        tensor: which of its tensors is wanted.
+        feed: of its inputs.
+
+    Raises:
+        ContractError: it does not load or run.
+    """
+    model = onnx.ModelProto.FromString(graph)
+    if tensor not in [each.name for each in model.graph.output]:
+        model.graph.output.append(onnx.ValueInfoProto(name=tensor))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found: npt.NDArray[Any] = session.run([tensor], dict(feed))[0]
+    except _RUNTIME_ERRORS as error:
+        raise ContractError(f"the graph does not run: {_first_line(error)}") from error
+    return found
 
 
 def _load(package: ModelPackage, providers: list[str], settings: SessionSettings) -> ort.InferenceSession:

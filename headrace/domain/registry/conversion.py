@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ORDER, ANSWER, GRAPH = "order.json", "answer.json", "model.onnx"
 MODULE = "headrace.domain.registry"
 LARGEST_ANSWER = 1 << 20
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "HOME")
+PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH")
 """Variables that the process is told; no other, for they hold passwords and keys."""
 
 
@@ -89,6 +89,32 @@ def convert_logged(
         "positive": positive,
         "limits": asdict(limits),
     }
+    graph, told = carry_out_apart(order, own, limits)
+    try:
+        return ConvertedModel(
+            graph,
+            str(told["dtype"]),
+            str(told["output"]),
+            {str(name): str(value) for name, value in told["libraries"].items()},
+            tuple(map(str, told["notes"])),
+            None if told["parity"] is None else float(told["parity"]),
+            int(told["rows"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise ContractError(f"the process that converts it left no answer that can be read: {fault}") from None
+
+
+def carry_out_apart(order: dict[str, Any], own: Path, limits: ConversionLimits) -> tuple[bytes, dict[str, Any]]:
+    """(the graph, what is told of it) that a process of its own makes of an order; both may be anybody's.
+
+    Args:
+        order: plain values, for `conversion_work`.
+        own: a directory that the process may write to.
+        limits: of the process.
+
+    Raises:
+        ContractError: it refuses, ends otherwise, or takes more than it may.
+    """
     (own / ORDER).write_text(json.dumps(order))
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(own), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -121,14 +147,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _answer(own: Path, code: int, said: bytes) -> ConvertedModel:
+def _answer(own: Path, code: int, said: bytes) -> tuple[bytes, dict[str, Any]]:
     """What the process left; it may have been written by anybody's code."""
     path = own / ANSWER
     told: dict[str, Any] = {}
     if path.is_file() and path.stat().st_size <= LARGEST_ANSWER:
         try:
-            told = json.loads(path.read_bytes())
-        except ValueError:
+            told = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError):
             told = {}
     if isinstance(told.get("refused"), str):
         raise ContractError(told["refused"])
@@ -139,15 +165,4 @@ def _answer(own: Path, code: int, said: bytes) -> ConvertedModel:
         raise ContractError(f"the process that reads and converts it {how}: {tail or 'it said nothing'}")
     if graph.stat().st_size > LARGEST_GRAPH:
         raise ContractError(f"its graph has {graph.stat().st_size:,} bytes; {LARGEST_GRAPH:,} are allowed")
-    try:
-        return ConvertedModel(
-            graph.read_bytes(),
-            str(told["dtype"]),
-            str(told["output"]),
-            {str(name): str(value) for name, value in told["libraries"].items()},
-            tuple(map(str, told["notes"])),
-            None if told["parity"] is None else float(told["parity"]),
-            int(told["rows"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise ContractError(f"the process that converts it left no answer that can be read: {fault}") from None
+    return graph.read_bytes(), told

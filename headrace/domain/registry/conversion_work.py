@@ -18,6 +18,8 @@ from headrace.domain.registry.conversion import ANSWER, GRAPH, ORDER
 from headrace.domain.registry.estimators import Estimator, check_columns, check_positive, read_estimator, trial_rows
 from headrace.domain.registry.jail import limit
 from headrace.domain.registry.logged_model import LoggedModel
+from headrace.domain.registry.model_files.answers import score_output
+from headrace.domain.registry.model_files.work import read_file
 from headrace.domain.training.graphs import OUTPUT
 from headrace.domain.training.model_build import PARITY
 from headrace.errors import ContractError
@@ -25,7 +27,6 @@ from headrace.errors import ContractError
 ROWS = 2_000
 LARGEST_FILE = 512 << 20
 FLOATS: dict[Any, str] = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
-PROBABILITIES = ("probabilities", "output_probability", "probability")
 
 
 def carry_out(own: Path, problems: Sequence[str]) -> None:
@@ -34,14 +35,21 @@ def carry_out(own: Path, problems: Sequence[str]) -> None:
     `problems`: what this process could not give up.
     """
     order = json.loads((own / ORDER).read_bytes())
-    logged = LoggedModel(**{**order["logged"], "signature": None})
     with contextlib.suppress(ModuleNotFoundError):
         import sklearn  # noqa: F401  # before memory is counted: libraries are no part of what a model takes
     limits = order["limits"]
     more = limit(limits["memory"], limits["cpu_s"], LARGEST_FILE)
     try:
-        graph, told = _converted(Path(order["folder"]), logged, order["columns"], order["features"], order["positive"])
-        if logged.flavour != "onnx":
+        if "file" in order:
+            graph, told = read_file(order)
+            foreign = order["kind"] != "onnx"
+        else:
+            logged = LoggedModel(**{**order["logged"], "signature": None})
+            graph, told = _converted(
+                Path(order["folder"]), logged, order["columns"], order["features"], order["positive"]
+            )
+            foreign = logged.flavour != "onnx"
+        if foreign:
             told["notes"] = [*told["notes"], *_freedom([*problems, *more])]
         (own / GRAPH).write_bytes(graph)
     except ContractError as refusal:
@@ -133,7 +141,7 @@ def _onnx(path: Path, columns: Sequence[str], features: Sequence[str]) -> tuple[
         _rename(graph, inputs, columns, features)
     told: dict[str, Any] = {
         "dtype": FLOATS[next(iter(kinds))],
-        "output": _score_output(graph),
+        "output": score_output(graph, None),
         "libraries": {"onnx": onnx.__version__, "onnxruntime": RUNTIME_VERSION},
         "notes": [],
         "parity": None,
@@ -159,20 +167,3 @@ def _rename(graph: onnx.GraphProto, inputs: Sequence[Any], columns: Sequence[str
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = new.get(name, name)
-
-
-def _score_output(graph: onnx.GraphProto) -> str:
-    """The output that holds probabilities: the one of numbers with a fraction, or of maps of such."""
-    made = {name: node for node in graph.node for name in node.output}
-    found = []
-    for each in graph.output:
-        maps = each.name in made and made[each.name].op_type == "ZipMap"
-        if maps or each.type.tensor_type.elem_type in FLOATS:
-            found.append(each.name)
-    named = [name for name in found if name in PROBABILITIES]
-    if len(found) == 1 or len(named) == 1:
-        return named[0] if len(named) == 1 else found[0]
-    raise ContractError(
-        f"its graph has the outputs {', '.join(each.name for each in graph.output)}, and nothing says which is the "
-        f"score: call it {PROBABILITIES[0]}"
-    )

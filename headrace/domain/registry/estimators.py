@@ -65,15 +65,16 @@ def read_estimator(folder: Path, logged: LoggedModel) -> Estimator:
     """
     path = folder / logged.file
     if logged.flavour == "lightgbm" and logged.kind.endswith("Booster"):
-        return _lightgbm_booster(path)
+        return lightgbm_booster(path)
     if logged.flavour == "xgboost":
         return _xgboost(path, logged.kind.endswith("XGBClassifier"))
-    return _object(_unpickled(path, logged.form), logged)
+    return read_object(unpickled(path, logged.form))
 
 
-def _unpickled(path: Path, form: str) -> Any:
+def unpickled(path: Path, form: str) -> Any:
+    """The object in a file of pickle's or skops' kind; reading a pickle runs its code. Raises ContractError."""
     if path.suffix == ".skops" or form == "skops":
-        return _skops(path)
+        return read_skops(path)
     try:
         with path.open("rb") as file:
             return pickle.load(file)  # in a process that gave up what it could harm
@@ -85,23 +86,31 @@ def _unpickled(path: Path, form: str) -> Any:
         raise ContractError(f"{path.name} cannot be read by {form or 'pickle'}: {str(fault)[:300]}") from None
 
 
-def _skops(path: Path) -> Any:
+def read_skops(path: Path, *, trust_scikit_learn: bool = False) -> Any:
+    """The object in a file of skops; nothing is trusted but what can be converted. Raises ContractError.
+
+    Args:
+        trust_scikit_learn: whether all of scikit-learn's types are, and NumPy's: what skl2onnx converts.
+    """
     try:
         from skops.io import get_untrusted_types, load
         from skops.io.exceptions import UntrustedTypesFoundException
     except ModuleNotFoundError:
         raise ContractError("models kept by skops need it: pip install 'headrace[mlflow]'") from None
-    strange = sorted(set(get_untrusted_types(file=path)) - TRUSTED)
+    found = set(get_untrusted_types(file=path))
+    strange = sorted(
+        each for each in found - TRUSTED if not (trust_scikit_learn and each.startswith(("sklearn.", "numpy.")))
+    )
     if strange:
         raise ContractError(f"{path.name} holds {', '.join(strange)}, which cannot be converted: {ELSEWHERE}")
     try:
-        return load(path, trusted=sorted(set(get_untrusted_types(file=path))))
+        return load(path, trusted=sorted(found))
     except (UntrustedTypesFoundException, ValueError, TypeError, KeyError, AttributeError, ImportError) as fault:
         raise ContractError(f"{path.name} cannot be read by skops: {str(fault)[:300]}") from None
 
 
-def _object(model: Any, logged: LoggedModel) -> Estimator:
-    """An object of scikit-learn's kind."""
+def read_object(model: Any) -> Estimator:
+    """An object of scikit-learn's kind. ContractError: it cannot be converted here; with the remedy."""
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     if kind.startswith("lightgbm.sklearn."):
         return _lightgbm_classifier(model)
@@ -110,7 +119,8 @@ def _object(model: Any, logged: LoggedModel) -> Estimator:
     return _scikit(model, kind)
 
 
-def _lightgbm_booster(path: Path) -> Estimator:
+def lightgbm_booster(path: Path) -> Estimator:
+    """A model of LightGBM in its text. Raises ContractError."""
     lgb = _library("lightgbm")
     try:
         booster = lgb.Booster(model_file=str(path))
@@ -189,7 +199,7 @@ def _scikit(model: Any, kind: str) -> Estimator:
     *before, last = steps
     named = " -> ".join(type(step).__name__ for step in steps)
     if type(last).__module__.startswith(("lightgbm.", "xgboost.")) and not before:
-        return _object(last, LoggedModel("sklearn", "", "", "", "", None))
+        return read_object(last)
     classes = tuple(np.asarray(getattr(last, "classes_", ())).tolist())
     if len(classes) != 2:
         raise ContractError(f"{named} tells no probability of one of two classes: {ELSEWHERE}")

@@ -113,6 +113,13 @@ def read_logged(folder: Path) -> LoggedModel:
     )
 
 
+def pickle_in(folder: Path) -> str | None:
+    """The file of a model in a directory that has to be unpickled; None: none has. Raises as `read_logged`."""
+    logged = read_logged(folder)
+    native = logged.flavour == "onnx" or PurePosixPath(logged.file).suffix in (".lgb", ".txt", ".json", ".ubj", ".xgb")
+    return None if native or logged.form == "skops" or logged.file.endswith(".skops") else logged.file
+
+
 def _signature(said: Any) -> ModelSignature | None:
     """What its `inputs`, a text of JSON, say."""
     if not isinstance(said, Mapping) or not said.get("inputs"):

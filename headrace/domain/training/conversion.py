@@ -17,6 +17,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from headrace.domain.models.positive_class import MANY
 from headrace.domain.training.categories.lookup import with_tables
 from headrace.domain.training.categories.sets import BETWEEN, CategorySets
 from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest, round_down
@@ -39,9 +40,15 @@ def convert(booster: lgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES)
         ContractError: the booster is neither a binary classifier nor tells quantities as they are, has categorical
             splits of other columns, or leaves that are lines.
     """
-    dump = booster.dump_model()
+    return convert_dump(booster.dump_model(), categories)
+
+
+def convert_dump(dump: Mapping[str, Any], categories: Mapping[int, int] = NO_CATEGORIES) -> bytes:
+    """The graph of what `Booster.dump_model` gives; see `convert`."""
     objective = dump["objective"].split()
     quantity = objective[0] in QUANTITIES and "sqrt" not in objective
+    if objective[0].startswith("multiclass"):
+        raise ContractError(f"it has {dump['num_class']} classes, and {MANY}")
     if not quantity and (objective[0] != "binary" or "sigmoid:1" not in objective):
         raise ContractError(
             f"objective {dump['objective']!r} cannot be converted; train with objective 'binary', or of quantities "

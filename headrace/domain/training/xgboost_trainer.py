@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from headrace.domain.models.positive_class import MANY
 from headrace.domain.training.categories.lookup import with_tables
 from headrace.domain.training.categories.sets import BETWEEN, CategorySets
 from headrace.domain.training.dataset import Dataset
@@ -96,6 +97,8 @@ def convert(booster: xgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES)
     """
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
+    if objective.startswith("multi:"):
+        raise ContractError(f"it has {learner['learner_model_param']['num_class']} classes, and {MANY}")
     if objective not in ("binary:logistic", *SUMS):
         raise ContractError(
             f"objective {objective!r} cannot be converted; train with 'binary:logistic', or of quantities with one of "

@@ -13,7 +13,7 @@ from typing import Any
 from headrace.domain.models.store import ModelStore
 from headrace.domain.pipeline.registry.spec import ModelRegistry
 from headrace.domain.pipeline.wiring import Contracts
-from headrace.domain.registry.logged_model import MLMODEL
+from headrace.domain.registry.logged_model import MLMODEL, pickle_in
 from headrace.domain.registry.model_source import AliasSource, ModelSource, RunSource, read_source
 from headrace.domain.registry.registered_version import origin_of
 from headrace.errors import ConfigurationError, ContractError
@@ -61,6 +61,9 @@ def add_model(
     store: ModelStore,
     registry: Callable[[], MlflowRegistry],
     progress: ProgressView,
+    rules: ModelRegistry | None = None,
+    *,
+    unpickle: bool = False,
 ) -> AddedModel:
     """Fetch a model of MLflow, hold it against a pipeline, convert it, check it and put it into the store.
 
@@ -74,6 +77,8 @@ def add_model(
         store: that takes it.
         registry: asked for where the source is not a directory.
         progress: told what is done.
+        rules: which features feed it, and what is yes; None: those of the pipeline file.
+        unpickle: whether a pickle may be read, which runs it.
 
     Raises:
         ContractError: it does not fit, or fails a check, with the remedy; nothing is stored.
@@ -83,8 +88,14 @@ def add_model(
     with tempfile.TemporaryDirectory() as folder:
         with progress.stage(f"fetching {source}"):
             files, version, origin, named = _fetched(source, registry, Path(folder))
+        if not unpickle and (pickled := pickle_in(files)) is not None:
+            raise ConfigurationError(
+                f"{named} keeps {pickled}, a pickle, and reading it runs whatever its author put into it: say "
+                "--unpickle where you trust that, or log the model by mlflow.onnx or with serialization_format='skops'"
+            )
         with progress.stage(f"reading and converting {named}"):
-            made = understand(files, contracts, contracts.pipeline.registry or ModelRegistry(), version, origin)
+            rules = rules or contracts.pipeline.registry or ModelRegistry()
+            made = understand(files, contracts, rules, version, origin)
     uri = put_package(made.package, store)
     return AddedModel(named, made.package.title, made.package.digest, uri, made.notes)
 

@@ -60,7 +60,7 @@ def understand(
     with tempfile.TemporaryDirectory() as own:
         made = convert_logged(folder, logged, fit.columns, fit.features, rules.positive, Path(own))
     package = _package(contracts, rules, version, origin, logged, fit, made)
-    _check(package, contracts)
+    check_package(package, contracts)
     return UnderstoodModel(package, [*_notes(logged, fit, made, expand(pipeline)), *UNKNOWN])
 
 
@@ -96,8 +96,11 @@ def _package(
     return pack(manifest, made.graph, card=ModelCard(limits=UNKNOWN))
 
 
-def _check(package: ModelPackage, contracts: Contracts) -> None:
-    """As `headrace models add` does: files, operators, a trial under limits, its answer, inputs."""
+def check_package(package: ModelPackage, contracts: Contracts) -> None:
+    """As `headrace models add` does: files, operators, a trial under limits, its answer, inputs.
+
+    Raises ContractError with all that fails.
+    """
     with tempfile.TemporaryDirectory() as folder:
         save(package, Path(folder))
         failed = [

@@ -13,9 +13,7 @@ from headrace.domain.models.checks.verification import PackageCheck
 from headrace.domain.models.package import SAMPLE, Manifest
 from headrace.operations.models.description import PackageDescription
 from headrace.operations.models.inventory import DescribedPackage, StoredPackage
-from headrace.operations.models.verification import AddedPackage, CheckedPackage
 from headrace.operations.plan_changes.lookup import short
-from headrace.operations.registry.addition import AddedModel
 from headrace.operations.time_spans import moment
 
 WIDE = 160
@@ -105,26 +103,6 @@ def check_line(check: PackageCheck) -> str:
     """A check in a line of rich markup."""
     style = STYLES[check.state]
     return f"[{style}]{check.state:<8}[/] {check.name:<10} {escape(check.detail)}"
-
-
-def added_lines(package: CheckedPackage, pipeline: str | None) -> Iterator[str]:
-    """How the checks of a package went that was offered to the store, and what can be done with it now."""
-    yield from map(check_line, package.checks)
-    if isinstance(package, AddedPackage):
-        yield f"[green]{escape(package.model)}[/] stored at {escape(package.uri)}"
-        yield escape(f"headrace plan set {pipeline or 'PIPELINE'} --challenger {package.model} --reason WHY plays it")
-    else:
-        yield "[red]nothing was stored[/]"
-
-
-def model_lines(model: AddedModel, pipeline: str) -> Iterator[str]:
-    """What was understood of a model of MLflow, and what can be done with it now."""
-    yield f"{escape(model.source)} is [green]{escape(model.model)}[/] here, stored at {escape(model.uri)}"
-    yield from (f"  {escape(note)}" for note in model.notes)
-    yield escape(
-        f"headrace models register {model.model} --pipeline {pipeline} --reason WHY brings it before the gates"
-    )
-    yield escape(f"headrace plan set {pipeline} --challenger {model.model} --reason WHY plays it")
 
 
 def paper(soft_wrap: bool = False) -> Console:

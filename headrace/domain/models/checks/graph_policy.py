@@ -70,7 +70,7 @@ def inspect(package: ModelPackage) -> onnx.ModelProto:
     outputs, output = _outputs(model.graph), package.manifest.output
     if output not in outputs:
         raise ContractError(f"{title}: the graph answers {outputs}, model.yaml names the output {output!r}")
-    _keep(model.graph, output)
+    keep(model.graph, output)
     for fault in _faults(model):
         raise ContractError(f"{title}: {fault}")
     _check_signature(package, model.graph)
@@ -85,7 +85,7 @@ def answer_of(graph: onnx.GraphProto, output: str) -> str:
     return output
 
 
-def _keep(graph: onnx.GraphProto, output: str) -> None:
+def keep(graph: onnx.GraphProto, output: str) -> None:
     """Take away what an output is not made of; it becomes the only one, a tensor."""
     answer = answer_of(graph, output)
     makers: dict[str, list[int]] = {}

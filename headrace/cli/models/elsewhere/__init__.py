@@ -1,0 +1,1 @@
+"""Models that were made elsewhere: added once, or followed where they are registered."""

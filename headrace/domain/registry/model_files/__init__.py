@@ -1,0 +1,1 @@
+"""Models in a file of their own: ONNX, LightGBM, XGBoost, objects of scikit-learn; what they take, and their graphs."""

@@ -1,0 +1,308 @@
+"""Models of libraries in a file: what each takes, the graph that is made of it, and its own answers."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from headrace.domain.models.package import Class
+from headrace.domain.registry import estimators
+from headrace.domain.registry.estimators import Estimator
+from headrace.domain.registry.logged_model import LoggedModel
+from headrace.domain.registry.model_files.answers import FileAnswer, positive_of, read_answer, score_output
+from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns
+from headrace.domain.registry.model_files.kind import Kind
+from headrace.domain.registry.model_files.rows import TriedRows
+from headrace.domain.training.graphs import OUTPUT, QUANTITY
+from headrace.errors import ContractError
+
+Scores = npt.NDArray[np.float64]
+NO_SKL2ONNX = (
+    "needs skl2onnx to be converted: pip install 'headrace[models]', or convert it where it was made "
+    "(skl2onnx.to_onnx(model, X, options={'zipmap': False})) and add the ONNX file"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryModel:
+    """A model of a library, as far as it is known before features are matched to its columns.
+
+    Attributes:
+        what: it is, for people.
+        inputs: that it takes.
+        answer: what its score is.
+        library: name and version of what reads it here.
+        graph: makes the graph; told the kind of each column.
+        output: of that graph.
+        score: the library's own answers, [n]; None where it cannot answer from this file.
+        unproven: why not.
+        per_class: whether the graph answers a column for each class.
+    """
+
+    what: str
+    inputs: tuple[FileColumns, ...]
+    answer: FileAnswer
+    library: tuple[str, str]
+    graph: Callable[[Sequence[ColumnKind]], tuple[bytes, str]]
+    score: Callable[[TriedRows], Scores] | None
+    unproven: str = ""
+    per_class: bool = False
+
+
+def read_library_model(path: Path, kind: Kind, positive: Any, *, quantity: bool) -> LibraryModel:
+    """The model in a file that is no ONNX.
+
+    Raises:
+        ContractError: it cannot be read, converted or is none for the pipeline; with the remedy.
+    """
+    if kind == "lightgbm":
+        found = estimators.lightgbm_booster(path)
+        return _plain(found, "a model of LightGBM", positive, quantity)
+    if kind == "lightgbm-json":
+        return _dumped(path, positive, quantity)
+    if kind == "xgboost":
+        found = estimators.read_estimator(path.parent, LoggedModel("xgboost", path.name, "", "", "", None))
+        return _plain(found, "a model of XGBoost", positive, quantity)
+    return _object(path, kind, positive, quantity)
+
+
+def _dumped(path: Path, positive: Any, quantity: bool) -> LibraryModel:
+    """What `Booster.dump_model` told: enough for a graph, and nothing that LightGBM reads again."""
+    from headrace.domain.training.conversion import convert_dump
+
+    try:
+        dump = json.loads(path.read_bytes())
+        width, names = int(dump["max_feature_idx"]) + 1, tuple(map(str, dump["feature_names"]))
+        graph, library = convert_dump(dump), ("lightgbm", str(dump.get("version", "")))
+    except (ValueError, KeyError, TypeError, IndexError) as fault:
+        raise ContractError(
+            f"{path.name} is no dump of LightGBM ({fault!r}): add what save_model('model.txt') writes"
+        ) from None
+    made = _plain(Estimator(graph, _nobody, width, names, (), library), "a JSON dump of LightGBM", positive, quantity)
+    return replace(
+        made, score=None, unproven="LightGBM reads no dump; what save_model('model.txt') writes can be compared"
+    )
+
+
+def _nobody(rows: Any) -> Scores:
+    raise NotImplementedError("a dump answers nothing")
+
+
+def _plain(found: Estimator, what: str, positive: Any, quantity: bool) -> LibraryModel:
+    """A model whose graph our own converters make: one tensor in, one column out."""
+    output = _output_of(found.graph)
+    if quantity and output != QUANTITY:
+        raise ContractError(
+            "it tells the probability of a class, and the pipeline's model a quantity (output: value): add a regression"
+        )
+    if not quantity and output == QUANTITY:
+        raise ContractError(
+            "it tells a quantity, and the pipeline's model a probability: add a classifier, or say output: value in "
+            "the pipeline file's model"
+        )
+    graph, flipped = found.graph, False
+    answer = FileAnswer()
+    if found.classes:
+        chosen = positive_of(found.classes, positive)
+        flipped = str(chosen) == str(found.classes[0])
+        answer = FileAnswer(tuple(found.classes), chosen)
+        graph = _complement(graph) if flipped else graph
+    elif positive is not None and str(positive) not in ("1", "True", "true"):
+        raise ContractError(
+            f"its file does not name its classes, and its score is that of 1: leave --positive {positive} out"
+        )
+
+    def score(rows: TriedRows) -> Scores:
+        scores = found.score(rows.numbers.astype(np.float32))
+        return 1 - scores if flipped else scores
+
+    given = FileColumns("features", "float32", found.width, names_of(found.columns))
+    return LibraryModel(what, (given,), answer, found.library, lambda kinds: (graph, output), score)
+
+
+def names_of(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns; none where a library only counted them."""
+    counted = all(name == f"Column_{at}" for at, name in enumerate(columns))
+    return () if counted else tuple(columns)
+
+
+def _output_of(graph: bytes) -> str:
+    return str(onnx.ModelProto.FromString(graph).graph.output[0].name)
+
+
+def _complement(graph: bytes) -> bytes:
+    """A graph that answers the probability of the other class."""
+    model = onnx.ModelProto.FromString(graph)
+    for node in model.graph.node:
+        for place, name in enumerate(node.output):
+            if name == OUTPUT:
+                node.output[place] = "other"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "whole"))
+    model.graph.node.append(helper.make_node("Sub", ["whole", "other"], [OUTPUT]))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _object(path: Path, kind: Kind, positive: Any, quantity: bool) -> LibraryModel:
+    """An object of scikit-learn's kind."""
+    model = _loaded(path, kind)
+    name = type(model).__name__
+    steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
+    what = " -> ".join(type(step).__name__ for step in steps)
+    classes = _classes(model)
+    if classes and len(classes) > 2:
+        read_answer(onnx.GraphProto(), "", classes, positive, quantity=quantity)
+    if classes and quantity:
+        raise ContractError(
+            f"it is a {name}, which tells classes, and the pipeline's model tells a quantity: add a regression"
+        )
+    if not classes and not quantity and hasattr(model, "predict"):
+        raise ContractError(
+            f"it is a {name}, which tells no probability of a class, and the pipeline's model asks for one: add a "
+            "classifier with predict_proba, or say output: value in the pipeline file's model"
+        )
+    own = _own(model, classes)
+    if own is not None:
+        return replace(_plain(own, what, positive, quantity), what=what)
+    return _exported(model, steps, what, classes, positive, quantity)
+
+
+def _classes(model: Any) -> tuple[Class, ...]:
+    found = getattr(model, "classes_", None)
+    if found is None or not hasattr(model, "predict_proba"):
+        return ()
+    return tuple(
+        each if isinstance(each, str) else int(each) if float(each).is_integer() else str(each)
+        for each in np.asarray(found).tolist()
+    )
+
+
+def _own(model: Any, classes: Sequence[Class]) -> Estimator | None:
+    """What our own converters understand of it; they keep every 32-bit number on its side of a threshold."""
+    module = type(model).__module__
+    if module.startswith(("lightgbm.", "xgboost.")):
+        return estimators.read_object(model)
+    if not classes:
+        return None
+    try:
+        return estimators.read_object(model)
+    except ContractError:
+        return None  # skl2onnx knows more kinds
+
+
+def _exported(
+    model: Any, steps: Sequence[Any], what: str, classes: Sequence[Class], positive: Any, quantity: bool
+) -> LibraryModel:
+    """Whatever skl2onnx converts."""
+    try:
+        import skl2onnx
+        from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+        from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+    except ModuleNotFoundError:
+        raise ContractError(f"{what} {NO_SKL2ONNX}") from None
+    names = tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
+    width = int(getattr(model, "n_features_in_", 0)) or None
+    answer = FileAnswer() if quantity else FileAnswer(tuple(classes), positive_of(classes, positive))
+
+    def graph(kinds: Sequence[ColumnKind]) -> tuple[bytes, str]:
+        kind_of = {"text": StringTensorType}
+        apart = len(inputs) > 1
+        columns = zip(names, kinds, strict=True) if apart else [("features", kinds[0])]
+        count = 1 if apart else len(kinds)
+        types = [(name, kind_of.get(kind, FloatTensorType)([None, count])) for name, kind in columns]
+        options = None if quantity else {"zipmap": False}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                made = skl2onnx.to_onnx(model, initial_types=types, options=options)
+        except (
+            MissingConverter,
+            MissingShapeCalculator,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            NameError,
+        ) as fault:
+            said = " ".join(str(fault).split())[:300]
+            raise ContractError(f"{what} cannot be converted by skl2onnx {skl2onnx.__version__}: {said}") from None
+        return made.SerializeToString(), score_output(made.graph, None)
+
+    def score(rows: TriedRows) -> Scores:
+        given = _frame(names, rows) if names else rows.numbers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if quantity:
+                return np.asarray(model.predict(given), np.float64).reshape(-1)
+            place = list(map(str, classes)).index(str(answer.positive))
+            return np.asarray(model.predict_proba(given), np.float64)[:, place]
+
+    # Columns that are told apart by name are inputs of their own; whatever takes them as they come takes a matrix.
+    by_name = any(type(step).__name__ == "ColumnTransformer" for step in steps) and bool(names)
+    inputs = (
+        tuple(FileColumns(name, "float32") for name in names)
+        if by_name
+        else (FileColumns("features", "float32", width, names),)
+    )
+    return LibraryModel(
+        what, inputs, answer, ("scikit-learn", version("scikit-learn")), graph, score, per_class=not quantity
+    )
+
+
+def _frame(names: Sequence[str], rows: TriedRows) -> Any:
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        raise ContractError(
+            "it was fitted on columns with names, and asking it takes pandas: pip install pandas"
+        ) from None
+    values = [
+        each if isinstance(each, np.ndarray) else np.array(each.to_pylist(), dtype=object) for each in rows.values
+    ]
+    return pd.DataFrame(dict(zip(names, values, strict=True)))
+
+
+def _loaded(path: Path, kind: Kind) -> Any:
+    if kind == "skops":
+        return estimators.read_skops(path, trust_scikit_learn=True)
+    if path.suffix == ".joblib":
+        return _joblib(path)
+    try:
+        return estimators.unpickled(path, "pickle")
+    except ContractError:
+        return _joblib(path)
+
+
+def _joblib(path: Path) -> Any:
+    try:
+        import joblib
+    except ModuleNotFoundError:
+        raise ContractError(f"{path.name} needs joblib to be read: pip install 'headrace[train]'") from None
+    try:
+        return joblib.load(path)
+    except ModuleNotFoundError as missing:
+        raise ContractError(
+            f"{path.name} needs the package {missing.name}, which is not installed here: install it, or convert the "
+            "model to ONNX where it was made"
+        ) from None
+    except (
+        pickle.UnpicklingError,
+        AttributeError,
+        EOFError,
+        ImportError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as fault:
+        raise ContractError(f"{path.name} cannot be read by joblib or pickle: {str(fault)[:300]}") from None
