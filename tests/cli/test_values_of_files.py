@@ -264,9 +264,9 @@ def test_typed_times_are_held_against_the_same_range(written: Any) -> None:
 def test_a_unit_may_be_declared(written: Any) -> None:
     """A declared unit is taken at its word within plausible years, and outside of them when that is asked for."""
     text = "transaction_id,tx_datetime,customer_id\na,86400000,x\n"
-    with pytest.raises(ConfigurationError, match="--time-unit s; --any-time"):
-        written(text, reading_of("s", any_time=False))
-    rows = written(text, reading_of("s", any_time=True))
+    with pytest.raises(ConfigurationError, match="--time-unit seconds; --any-time"):
+        written(text, reading_of("seconds", any_time=False))
+    rows = written(text, reading_of("seconds", any_time=True))
     assert rows.columns["tx_datetime"][0].as_py() == datetime(1972, 9, 27, tzinfo=UTC)
     with pytest.raises(ConfigurationError, match="--time-unit cannot be min"):
         reading_of("min", any_time=False)

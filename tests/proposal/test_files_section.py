@@ -115,11 +115,11 @@ def test_whole_numbers_have_thousands_too(folder: Folder) -> None:
         ('{format: "%d/%b/%Y:%H:%M:%S %z"}', "01/May/2024:12:00:00 +0200", (5, 1, 10)),
         ('{format: "%Y%m%d"}', "20240501", (5, 1, 0)),
         ('{format: "%Y"}', "2024", (1, 1, 0)),
-        ("{unit: s}", "1714564800", (5, 1, 12)),
+        ("{unit: seconds}", "1714564800", (5, 1, 12)),
         ("{zone: Europe/Berlin}", "2024-05-01 12:00", (5, 1, 10)),
         ("{zone: Europe/Berlin}", "2024-05-01T12:00:00Z", (5, 1, 12)),
-        ("{zone: Europe/Berlin, repeated: first}", "2024-10-27 02:30", (10, 27, 0)),
-        ("{zone: Europe/Berlin, repeated: second}", "2024-10-27 02:30", (10, 27, 1)),
+        ("{zone: Europe/Berlin, ambiguous: earliest}", "2024-10-27 02:30", (10, 27, 0)),
+        ("{zone: Europe/Berlin, ambiguous: latest}", "2024-10-27 02:30", (10, 27, 1)),
     ],
 )
 def test_times_are_read_as_the_file_writes_them(
@@ -140,8 +140,8 @@ def test_times_are_read_as_the_file_writes_them(
         ('{format: "%d.%m.%Y"}', "2024-05-01", "is no time in the format"),
         ('{format: "%d.%m.%Y"}', "01.05.1924", "outside of 1980 to 2100"),
         ("{zone: Europe/Berlin}", "2024-03-31 02:30", "is no time in Europe/Berlin"),
-        ("{zone: Europe/Berlin}", "2024-10-27 02:30", "repeated: first"),
-        ("{unit: s}", "1714564800000", "outside of 1980 to 2100"),
+        ("{zone: Europe/Berlin}", "2024-10-27 02:30", "ambiguous: earliest"),
+        ("{unit: seconds}", "1714564800000", "outside of 1980 to 2100"),
     ],
 )
 def test_a_time_that_is_none_is_refused(folder: Folder, layout: str, written: str, why: str) -> None:
@@ -186,10 +186,10 @@ def test_words_of_labels(folder: Folder) -> None:
         ("{columns: {nothing: x}}", "neither events nor labels have a field nothing"),
         ("{values: {pieces: many}}", "many is a text, not integer"),
         ("{values: {at: 3}}", "at is time, which no value is written for"),
-        ("{times: {price: {unit: s}}}", "price is number and no time"),
+        ("{times: {price: {unit: seconds}}}", "price is number and no time"),
         ("{times: {at: {unit: h}}}", "unit cannot be h"),
         ('{times: {at: {format: "%H:%M"}}}', "does not say a whole date"),
-        ('{times: {at: {format: "%Y", unit: s}}}', "a unit is for numbers, a format for texts"),
+        ('{times: {at: {format: "%Y", unit: seconds}}}', "a unit is for numbers, a format for texts"),
         ("{times: {at: {zone: Europe/Nowhere}}}", "no zone Europe/Nowhere"),
         ("{first_time: 2024-05-01}", "first_time without time_step"),
         ("{time_step: 30m}", "time_step without first_time"),

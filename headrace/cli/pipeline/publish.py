@@ -35,7 +35,10 @@ def publish(
     source: Annotated[str, typer.Option(help="Of labels: who says so, where the file does not.")] = "file",
     time_unit: Annotated[
         str | None,
-        typer.Option(metavar="s|ms|us|ns", help="Of times that are numbers since 1970. [default: told by their size]"),
+        typer.Option(
+            metavar="seconds|millis|micros|nanos",
+            help="Of times that are numbers since 1970. [default: told by their size]",
+        ),
     ] = None,
     any_time: Annotated[bool, typer.Option("--any-time", help="Take times outside of 1980 to 2100, too.")] = False,
     skip: Annotated[

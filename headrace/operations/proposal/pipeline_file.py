@@ -14,7 +14,7 @@ from headrace.domain.pipeline.files.spec import TimeLayout
 from headrace.domain.pipeline.units import duration
 from headrace.operations.proposal import choices
 from headrace.operations.proposal.column_profile import StreamColumn, shown_value
-from headrace.operations.proposal.proposal import UNITS_OF_TOPICS, Proposal
+from headrace.operations.proposal.proposal import Proposal
 from headrace.operations.proposal.roles import Role, affirmed
 from headrace.operations.proposal.sample import TopicForm
 from headrace.operations.proposal.time_form import TimeForm
@@ -167,7 +167,7 @@ def _topic(text: FileText, proposal: Proposal, topic: TopicForm) -> None:
 def _notation(form: TimeForm) -> str:
     """What `times` of a topic says of a column."""
     if form.layout.unit is not None:
-        return UNITS_OF_TOPICS[form.layout.unit]
+        return form.layout.unit
     return "{unit: iso, zone: UTC}" if form.local else "iso"
 
 

@@ -147,10 +147,6 @@ def propose(name: str, sample: StreamSample) -> Proposal:
     )
 
 
-UNITS_OF_TOPICS = {"s": "seconds", "ms": "millis", "us": "micros", "ns": "nanos"}
-"""What `events: {times: ...}` calls the units of numbers."""
-
-
 def _told_by_topic(one: StreamColumn) -> StreamColumn:
     """A column of a topic, which has no formats of times but ISO 8601 and numbers since 1970."""
     if one.time is None or one.time.layout.format is None:

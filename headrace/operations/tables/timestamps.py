@@ -26,9 +26,9 @@ from headrace.operations.tables.cells import CellPlace, each, first_true, plain,
 kernels: Any = pc  # its stubs know too few of the overloads
 arrays: Any = pa
 
-MICROS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
+MICROS = {"seconds": 1_000_000.0, "millis": 1_000.0, "micros": 1.0, "nanos": 0.001}
 """Microseconds in each unit that a number may have."""
-NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+NAMES = {"seconds": "seconds", "millis": "milliseconds", "micros": "microseconds", "nanos": "nanoseconds"}
 
 
 def _micros(year: int) -> int:
@@ -53,20 +53,20 @@ class Reading:
         any_time: take strange ones, too.
         format: of texts, as `strptime` has it; None: ISO 8601.
         zone: of times that name none; None: UTC.
-        repeated: which is meant of the hour that comes twice where clocks are set back, `first` or `second`.
+        ambiguous: which is meant of the hour that comes twice where clocks were set back, `earliest` or `latest`.
     """
 
     unit: str | None = None
     any_time: bool = False
     format: str | None = None
     zone: str | None = None
-    repeated: str | None = None
+    ambiguous: str | None = None
 
     def of(self, layout: TimeLayout | None) -> Reading:
         """The same for a column whose layout is told; what is asked for here goes before."""
         if layout is None or self.unit is not None:
             return self
-        return replace(self, unit=layout.unit, format=layout.format, zone=layout.zone, repeated=layout.repeated)
+        return replace(self, unit=layout.unit, format=layout.format, zone=layout.zone, ambiguous=layout.ambiguous)
 
 
 def reading_of(unit: str | None, any_time: bool) -> Reading:
@@ -161,20 +161,18 @@ class Moments:
         """Times that name no zone, in the one that is told, else in UTC, which is said."""
         if local.type.tz is not None:
             return local
-        zone, repeated = self.reading.zone, self.reading.repeated
+        zone, ambiguous = self.reading.zone, self.reading.ambiguous
         if zone is None:
             self._local += len(local) - local.null_count
             return local.cast(_UTC)
-        twice = {"first": "earliest", "second": "latest"}.get(repeated or "", "raise")
         why = f"is no time in {zone}, or stands for two: clocks were changed then"
         remedy = "write it with its offset, as 2024-10-27T02:30:00+02:00"
-        if repeated is None:
-            remedy += (
-                f"; of an hour that comes twice, files: {{times: {{{self.place.field.name}: {{repeated: first}}}}}}"
-            )
+        if ambiguous is None:
+            layout = f"{{times: {{{self.place.field.name}: {{ambiguous: earliest}}}}}}"
+            remedy += f"; of an hour that comes twice, files: {layout}"
 
         def there(part: pa.Array) -> pa.Array:
-            return kernels.assume_timezone(part, zone, ambiguous=twice, nonexistent="raise").cast(_UTC)
+            return kernels.assume_timezone(part, zone, ambiguous=ambiguous or "raise", nonexistent="raise").cast(_UTC)
 
         return each(local, there, self.place, first, why, remedy, shown=values)
 
@@ -243,30 +241,30 @@ class Moments:
         if self.unit is None:
             self.unit = _unit_of(float(size[given.argmax()]))
         low, high = POSSIBLE if self.reading.any_time and self.reading.unit else PLAUSIBLE
-        micros = size * MICROS[self.unit or "ms"]
+        micros = size * MICROS[self.unit or "millis"]
         strange = given & ~((micros >= low) & (micros < high))
         if strange.any():
             raise self._strange(int(strange.argmax()), size, values, first)
         exact = numbers.fill_null(0).to_numpy(zero_copy_only=False) if pa.types.is_integer(numbers.type) else None
         if exact is None:
             found = np.rint(micros).astype(np.int64)
-        elif self.unit == "ns":
+        elif self.unit == "nanos":
             found = exact.astype(np.int64) // 1000
         else:
-            found = np.where(given, exact, 0).astype(np.int64) * int(MICROS[self.unit or "ms"])
+            found = np.where(given, exact, 0).astype(np.int64) * int(MICROS[self.unit or "millis"])
         return arrays.array(found, mask=~given).cast(_UTC)
 
     def _strange(self, row: int, size: npt.NDArray[np.float64], values: pa.Array, first: int) -> ConfigurationError:
-        other = _unit_of(float(size[row]))
+        other, asked = _unit_of(float(size[row])), self.reading.unit
         if self.unit is not None and other is not None and self.reading.unit is None:
             why = f"is a number of {NAMES[other]} since 1970, and those before it are of {NAMES[self.unit]}"
             return self.place.refusal(row, values, first, why, "write all in one unit")
         readings = " and ".join(
             f"{_moment(size[row] * MICROS[unit])} in {NAMES[unit]}"
-            for unit in dict.fromkeys([self.reading.unit or "ms", "s" if self.reading.unit != "s" else "ms"])
+            for unit in dict.fromkeys([asked or "millis", "millis" if asked == "seconds" else "seconds"])
         )
         low, high = PLAUSIBLE
-        remedy = "say which with --time-unit" if self.reading.unit is None else f"check --time-unit {self.reading.unit}"
+        remedy = "say which with --time-unit" if asked is None else f"check --time-unit {asked}"
         if not (self.reading.any_time and self.reading.unit):
             remedy += ANY_TIME
         return self.place.refusal(

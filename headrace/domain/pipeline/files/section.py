@@ -15,7 +15,7 @@ from headrace.domain.pipeline.spec import Event, Field, Labels
 
 FILES_KEYS = ("decimal", "thousands", "columns", "values", "times", "truths", "row_ids", "first_time", "time_step")
 FILES_EXAMPLE = '{decimal: ",", columns: {price: Price in EUR}}'
-TIMES_KEYS = ("unit", "format", "zone", "repeated")
+TIMES_KEYS = ("unit", "format", "zone", "ambiguous")
 TIMES_EXAMPLE = '{format: "%d.%m.%Y %H:%M", zone: Europe/Berlin}'
 LABEL_TIME, LABEL_SOURCE = "label_time", "source"
 """Columns that a file of labels may have besides those that the pipeline names."""
@@ -126,7 +126,7 @@ def _layout_of_time(form: Form, problems: Problems) -> TimeLayout:
         )
     if unit is not None and zone is not None:
         problems.add(form.node_of("zone"), "numbers since 1970 have no zone", "take zone or unit out")
-    return TimeLayout(unit, pattern, zone, form.choice("repeated", ("first", "second")))
+    return TimeLayout(unit, pattern, zone, form.choice("ambiguous", ("earliest", "latest")))
 
 
 def _reads_back(pattern: str) -> bool:

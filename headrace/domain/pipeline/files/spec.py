@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from headrace.domain.pipeline.document import Scalar
 
-TIME_UNITS = ("s", "ms", "us", "ns")
+TIME_UNITS = ("seconds", "millis", "micros", "nanos")
 """Of numbers since 1970."""
 THOUSANDS = (".", ",", "'", " ")
 """What may stand between thousands; a blank stands for narrow and unbreakable ones, too."""
@@ -21,13 +21,13 @@ class TimeLayout:
         unit: of numbers since 1970, of `TIME_UNITS`; None: told by their size.
         format: as Python's `strptime` has it; None: ISO 8601, or numbers.
         zone: of times that name none, as `Europe/Berlin`; None: UTC.
-        repeated: which of the two is meant where clocks are set back, `first` or `second`; None: neither.
+        ambiguous: which of the two is meant where clocks were set back, `earliest` or `latest`; None: neither.
     """
 
     unit: str | None = None
     format: str | None = None
     zone: str | None = None
-    repeated: str | None = None
+    ambiguous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
