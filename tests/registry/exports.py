@@ -440,7 +440,7 @@ def _(folder: Path) -> Any:
 def network(folder: Path, last: str, width: int, shape: Sequence[Any] = ("batch_size", 3)) -> tuple[Path, np.ndarray]:
     """An MLP as torch.onnx.export writes nn.Sequential(Linear, ReLU, Linear, last): Gemm with transposed weights."""
     rng = np.random.default_rng(3)
-    first, second = rng.normal(0, 0.3, (8, 3)).astype(np.float32), rng.normal(0, 0.5, (width, 8)).astype(np.float32)
+    first, second = rng.normal(0, 0.03, (8, 3)).astype(np.float32), rng.normal(0, 0.5, (width, 8)).astype(np.float32)
     low, high = rng.normal(0, 0.1, 8).astype(np.float32), rng.normal(0, 0.1, width).astype(np.float32)
     weights = {"0.weight": first, "0.bias": low, "2.weight": second, "2.bias": high}
     nodes = [

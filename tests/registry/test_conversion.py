@@ -91,11 +91,19 @@ def test_what_cannot_be_converted_says_what_to_do(tmp_path: Path) -> None:
 
 
 HARM = """
-import os, socket
-for act in (lambda: open({mark!r}, "w"), lambda: socket.create_connection(("127.0.0.1", {port}), 2)):
+import os, signal, socket
+acts = (
+    lambda: open({mark!r}, "w"),
+    lambda: open({secret!r}).read(),
+    lambda: os.listdir({home!r}),
+    lambda: open("/proc/{other}/environ", "rb").read(),
+    lambda: os.kill({other}, signal.SIGTERM),
+    lambda: socket.create_connection(("127.0.0.1", {port}), 2),
+)
+for act in acts:
     try:
         act()
-        open("harm", "a").write("x")
+        open("harm", "a").write(str(acts.index(act)))
     except OSError:
         pass
 open("seen", "w").write(" ".join(sorted(os.environ)))
@@ -109,30 +117,35 @@ FREE = (
 class Hostile:
     """Does what it can when it is read."""
 
-    def __init__(self, mark: Path, port: int) -> None:
-        self._code = HARM.format(mark=str(mark), port=port)
+    def __init__(self, mark: Path, port: int, other: int) -> None:
+        secret = mark.with_name("secret")
+        self._code = HARM.format(mark=str(mark), secret=str(secret), home=str(mark.parent), port=port, other=other)
 
     def __reduce__(self) -> Any:
         return exec, (self._code, {})
 
 
 def test_a_hostile_pickle_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It writes nowhere but into its own directory, reaches nobody, and knows no secret of ours."""
+    """It writes into its own directory alone, reads nobody's files, reaches no network and no process of ours."""
     monkeypatch.setenv("HEADRACE_KAFKA", '{"sasl.password": "secret"}')
     folder, own, mark = tmp_path / "model", tmp_path / "own", tmp_path / "mark"
     folder.mkdir()
     own.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        (folder / "model.pkl").write_bytes(pickle.dumps(Hostile(mark, listener.getsockname()[1])))
+    (tmp_path / "secret").write_text("of ours")
+    with socket.create_server(("127.0.0.1", 0)) as listener, subprocess.Popen(["sleep", "600"]) as other:
+        (folder / "model.pkl").write_bytes(pickle.dumps(Hostile(mark, listener.getsockname()[1], other.pid)))
         logged = LoggedModel("sklearn", "model.pkl", "pickle", "", "", None)
         with pytest.raises(ContractError, match="no estimator of scikit-learn"):
             convert_logged(folder, logged, COLUMNS, COLUMNS, None, own)
+        alive = other.poll() is None
+        other.terminate()
     assert "HEADRACE_KAFKA" not in (own / "seen").read_text()
     left = subprocess.run([sys.executable, "-c", FREE], cwd=own, env=BARE, capture_output=True, text=True, check=True)
     if left.stdout.strip() != "[]":
         pytest.skip(f"this system lets it go on: {left.stdout}")
     assert not mark.exists()
-    assert not (own / "harm").exists()
+    assert not (own / "harm").exists(), (own / "harm").read_text()
+    assert alive
 
 
 def test_what_takes_too_long_is_ended(tmp_path: Path) -> None:

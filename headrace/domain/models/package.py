@@ -254,14 +254,15 @@ class ModelPackage:
         """Plausible rows [rows, inputs], column-major: inputs drawn from their reference profiles, one in 50 missing.
 
         Inputs are drawn independently of each other; inputs without a profile are standard normal, categories any of
-        those known or none. The same seed gives the same rows.
+        those known, one in 50 none. The same seed gives the same rows.
         """
         rng = np.random.default_rng(seed)
         matrix = np.empty((rows, len(self.manifest.inputs)), dtype=np.float32, order="F")
         for column, given in enumerate(self.manifest.inputs):
             profile = self.manifest.reference.get(given.name)
             if given.codes is not None:
-                matrix[:, column] = rng.integers(0, given.codes.unseen + 1, rows)
+                matrix[:, column] = rng.integers(0, max(given.codes.unseen, 1), rows)
+                matrix[rng.random(rows) < 0.02, column] = given.codes.unseen
             elif profile:
                 at = rng.random(rows) * (len(profile) - 1)
                 with np.errstate(over="ignore"):  # a profile may be of 64 bits

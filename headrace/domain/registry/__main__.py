@@ -1,10 +1,11 @@
 """The process of a conversion: `python -m headrace.domain.registry DIRECTORY`, started by `conversion`.
 
-It gives up the network and writing elsewhere before it imports anything, then reads the order, then the model.
+It gives up the network, other files and other processes before it imports a library, then reads the model.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -20,4 +21,4 @@ def _main(own: Path, problems: list[str]) -> None:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    _main(place, cut_off(place))
+    _main(place, cut_off(place, [Path(each) for each in json.loads((place / "order.json").read_bytes())["reads"]]))

@@ -83,6 +83,7 @@ def convert_logged(
     limits = limits or ConversionLimits()
     order = {
         "folder": str(folder),
+        "reads": [str(folder)],
         "logged": asdict(logged),
         "columns": list(columns),
         "features": list(features),
@@ -108,7 +109,7 @@ def carry_out_apart(order: dict[str, Any], own: Path, limits: ConversionLimits) 
     """(the graph, what is told of it) that a process of its own makes of an order; both may be anybody's.
 
     Args:
-        order: plain values, for `conversion_work`.
+        order: plain values, for `conversion_work`; `reads`: the directories that it reads of.
         own: a directory that the process may write to.
         limits: of the process.
 

@@ -112,6 +112,7 @@ def read_apart(order: FileOrder, own: Path, limits: ConversionLimits | None = No
     mapped = order.mapped
     told: dict[str, Any] = {
         "file": str(order.path),
+        "reads": [str(order.path.parent)],
         "kind": order.kind,
         "names": dict(mapped.names),
         "order": list(mapped.order),
