@@ -192,7 +192,7 @@ def column(name: str, time: int, evidence: float, effect: float | None = None, l
         "pipeline": "p", "stream": "predictions" if loss is None else "outcomes",
         "model": {"name": "m", "version": "1", "digest": "d"}, "column": name, "time": time, "reached": time,
         "events": 9, "evidence": evidence, "state": "watched", "learnt": None, "incident": None, "divergence": 0.1,
-        "edges": [], "reference": [], "recent": [], "effect": effect, "harm": harm,
+        "edges": [], "levels": [], "reference": [], "recent": [], "effect": effect, "harm": harm,
     }  # fmt: skip  # a record
 
 

@@ -74,3 +74,23 @@ def test_a_producer_that_hangs_is_left_behind_with_its_transaction(kafka: str, p
     assert values(connection, pipeline_name) == [b"a", b"b"]
     consumer.close()
     delivery.producer.close()
+
+
+def test_a_producer_that_aborts_again_and_again_is_left_behind(kafka: str, pipeline_name: str) -> None:
+    """After a broker stood still for minutes one held records that it sent no more, in each transaction anew."""
+    connection, delivery, consumer = opened(kafka, pipeline_name)
+    first = delivery.producer
+    for value in (b"a", b"b"):
+        assert delivery.producer is first
+        delivery.send(parcel(pipeline_name, (value, 0)))
+        delivery.abort()
+    assert delivery.producer is not first
+    assert list(delivery.left) == [first]
+    delivery.commit(consumer, [], None)
+    delivery.send(parcel(pipeline_name, (b"c", 0)))
+    delivery.abort()
+    assert list(delivery.left) == [first], "a commit between two is a new beginning"
+    delivery.commit(consumer, [], None)
+    assert values(connection, pipeline_name) == [b"a", b"b", b"c"]
+    consumer.close()
+    delivery.producer.close()

@@ -24,6 +24,8 @@ TRY_S = 5.0
 PAUSE_S = 0.1
 """Seconds between two tries: some fail at once."""
 MOST_PRODUCERS = 5
+MOST_ABORTS = 2
+"""Transactions in a row that one producer may abort."""
 OFFSETS_S, OFFSETS_MOST_S = 2.0, 16.0
 """Offsets that are not taken within the first time are sent again by a new producer: of a connection that broke in the
 call, the old one never hears. They take milliseconds otherwise. Where a broker is slower, each try waits twice as long
@@ -192,7 +194,8 @@ class ExactlyOnce:
 
     After an abort it is redo, not undo: a service's state is a fold and stays ahead, so the outputs of the aborted
     transaction are kept and sent again, for the partitions that are still ours. A producer that hangs is left behind:
-    a new one of the same name aborts its transaction, and the outputs are sent again through that.
+    a new one of the same name aborts its transaction, and the outputs are sent again through that. So is one that
+    aborts again and again: it may hold records for a partition that it sends no more.
 
     A transaction with facts is made by a producer under the name that all writers of their topic take: another writer
     fences it. That no other member has its partitions is held by the group's metadata alone, then; the offsets of such
@@ -207,6 +210,7 @@ class ExactlyOnce:
         self.rows = 0
         self.is_open = False
         self.left: Sequence[Producer] = ()
+        self.aborts = 0
         self.offsets_s = OFFSETS_S
         self.stake: Stake | None = None
         self.producer = self._own = self._new()
@@ -230,7 +234,7 @@ class ExactlyOnce:
         """Go on with a new producer of the same name; what was sent is sent again through it."""
         log.warning("producer replaced", reason=str(reason))
         self.left = [*self.left, self.producer]  # It is fenced by the next one, so it can do nothing any more.
-        self.is_open = False
+        self.is_open, self.aborts = False, 0
         self.producer = self._new()
 
     def open(self) -> None:
@@ -273,7 +277,7 @@ class ExactlyOnce:
             self.retry(self.producer.commit, COMMIT_S)
         except Transient as unknown:
             raise Fenced(f"the outcome of a commit is unknown: {unknown}") from unknown
-        self.is_open = False
+        self.is_open, self.aborts = False, 0
         self.offsets_s = OFFSETS_S
         self.kept.clear()
         self.rows = 0
@@ -298,12 +302,17 @@ class ExactlyOnce:
             self.producer, self.stake = self._own, None
 
     def abort(self) -> None:
-        if self.is_open:
-            try:
-                self.producer.abort()
-            except Stuck as reason:
-                self.replace(reason)
-            self.is_open = False
+        if not self.is_open:
+            return
+        self.aborts += 1
+        if self.aborts == MOST_ABORTS:
+            self.replace(TransactionAborted(f"it aborted {MOST_ABORTS} transactions in a row"))
+            return
+        try:
+            self.producer.abort()
+        except Stuck as reason:
+            self.replace(reason)
+        self.is_open = False
 
     def forget(self, partitions: Collection[int]) -> None:
         if not self.kept:
