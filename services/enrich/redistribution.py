@@ -13,6 +13,7 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.features.duplicates import STATE as IDS
 from headrace.domain.features.redistribution import Columns, homes_of, joined, names_in, taken
+from headrace.errors import ContractError
 from headrace.streaming.watermarks.event_time import FIRM
 
 
@@ -35,12 +36,13 @@ def moved_events(
         ]
         for view in views
     }
+    definition = _definition(states)
     clock = min((state["clock"] for state in states), key=lambda state: int(state[FIRM]))
     ids = _ids(states)
     found = []
     for partition in range(partitions):
         next_offset = int(states[partition]["enrich"][-1]) if partition < len(states) else 0
-        columns: dict[str, packing.Column] = {"enrich": np.array([next_offset]), "clock": clock, **ids}
+        columns: dict[str, packing.Column] = {"enrich": np.array([next_offset]), "clock": clock, **definition, **ids}
         for view in views:
             moved = [
                 taken(packing.beneath(s, f"{view}."), home == partition)
@@ -52,6 +54,21 @@ def moved_events(
             columns[f"{view}.watermark"] = np.array([min(int(state[f"{view}.watermark"][0]) for state in states)])
         found.append(packing.pack(columns))
     return found
+
+
+def _definition(states: Sequence[Columns]) -> dict[str, packing.Column]:
+    """Of the file that built all of them; nothing where one does not tell, as older ones do not.
+
+    Raises:
+        ContractError: several files did.
+    """
+    told = [state["definition"] for state in states if "definition" in state]
+    if len({definition.tobytes() for definition in told}) > 1:
+        raise ContractError(
+            "the checkpoints of enrich were built by pipeline files that say different things: end the revision first, "
+            "so that all partitions have one"
+        )
+    return {"definition": told[0]} if len(told) == len(states) else {}
 
 
 def _ids(states: Sequence[Columns]) -> dict[str, packing.Column]:
