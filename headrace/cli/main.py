@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pipeline.features:app",
         "The features of a pipeline: which there are, who reads them, how they lie.",
     ),
+    "docs": ("pipeline.docs:docs", "Write one page of a pipeline, and its topics as an AsyncAPI document."),
     "topics": ("pipeline.topics:app", "The topics of a pipeline: what a broker lacks of them."),
     "schemas": ("pipeline.schemas:app", "The Avro schemas of a pipeline and their ids."),
     "generate": ("pipeline.generate:generate", "Make up events of a pipeline, the same for the same seed."),

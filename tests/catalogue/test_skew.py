@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +63,7 @@ def agreement(project: Project, span: TimeSpan) -> ServingAgreement:
     return serving_agreement(settings, project.contracts, span, Silent())
 
 
-def skew_of(project: Project, folder: Any, *arguments: object) -> tuple[int, Any]:
+def skew_of(project: Project, folder: Path, *arguments: object) -> tuple[int, Any]:
     """Exit code, and what the command prints."""
     env = {"HEADRACE_HOME": str(folder / "home"), "HEADRACE_BOOTSTRAP": project.bootstrap}
     env["HEADRACE_MODELS"] = str(project.directory / "models")
@@ -84,7 +87,7 @@ def test_what_was_served_is_what_the_log_gives(answered: tuple[Project, Payments
 
 @pytest.mark.slow  # as above
 def test_the_reference_is_held_against_what_was_served(
-    answered: tuple[Project, Payments, ModelPackage], tmp_path: Any
+    answered: tuple[Project, Payments, ModelPackage], tmp_path: Path
 ) -> None:
     """Distance and shares are those of a plain count in the package's bins, of events it was not fitted on."""
     project, made, package = answered
@@ -115,9 +118,27 @@ def test_the_reference_is_held_against_what_was_served(
     assert told["left_out"] == ["calendar.weekend", "calendar.night"]
 
 
+@pytest.mark.slow  # as above, and a process for each line
+def test_the_commands_of_the_page(answered: tuple[Project, Payments, ModelPackage], tmp_path: Path) -> None:
+    """Every one of them ends well, in their order."""
+    project, _, _ = answered
+    env = {"HEADRACE_HOME": str(tmp_path / "home"), "HEADRACE_BOOTSTRAP": project.bootstrap}
+    own = Terminal(tmp_path, {**env, "HEADRACE_MODELS": str(project.directory / "models")})
+    page = (ROOT / "docs" / "catalogue.md").read_text()
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) > 10
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "headrace"
+        code, out, errors = own.run(*(str(project.path) if word == "card_fraud" else word for word in words))
+        assert code == 0, f"{line}: {code}\n{out}\n{errors}"
+        assert out.strip(), line
+    assert {"card_fraud.html", "card_fraud.md", "card_fraud.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.slow  # as above
 def test_a_value_that_was_served_wrong_is_found(
-    answered: tuple[Project, Payments, ModelPackage], kafka: str, redis_server: str, tmp_path: Any
+    answered: tuple[Project, Payments, ModelPackage], kafka: str, redis_server: str, tmp_path: Path
 ) -> None:
     """A features topic with another value in a few rows: exactly these are told, the first of them with both values."""
     project, made, _ = answered

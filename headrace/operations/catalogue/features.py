@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isnan
 
@@ -12,7 +12,7 @@ from headrace.domain.pipeline.document import closest
 from headrace.domain.pipeline.documentation.spec import NOTHING
 from headrace.domain.pipeline.language.aggregation import Aggregation
 from headrace.domain.pipeline.language.expressions import Expression
-from headrace.domain.pipeline.spec import ALL_EVENTS, Column, Pipeline, View
+from headrace.domain.pipeline.spec import ALL_EVENTS, Column, Pipeline, Rule, View
 from headrace.errors import ConfigurationError
 
 SPREAD = ("var", "std")
@@ -55,6 +55,11 @@ class CatalogueFeature:
     features: Sequence[str]
     labels: bool
     field_rules: Sequence[str]
+
+    @property
+    def span(self) -> str:
+        """Its window and where that ends, in few words; empty without one."""
+        return f"{self.window}, ends {self.delay} before" if self.delay else self.window
 
 
 def catalogue_features(pipeline: Pipeline) -> list[CatalogueFeature]:
@@ -125,7 +130,7 @@ def _described(pipeline: Pipeline, view: View, column: Column) -> CatalogueFeatu
         fields=read,
         features=() if expression is None else expression.columns,
         labels=aggregation is not None and aggregation.of_label,
-        field_rules=list(_rules_of(pipeline, read)),
+        field_rules=[f"{rule.field}: {rule_words(rule)}" for rule in pipeline.rules if rule.field in read],
     )
 
 
@@ -155,11 +160,14 @@ def _nulls_in(view: View, aggregation: Aggregation) -> str:
     )
 
 
-def _rules_of(pipeline: Pipeline, fields: Sequence[str]) -> Iterator[str]:
-    for rule in pipeline.rules:
-        if rule.field in fields:
-            wanted = [] if not rule.required else ["required"]
-            wanted += [] if rule.range is None else [f"in [{rule.range[0]:g}, {rule.range[1]:g}]"]
-            wanted += [] if rule.one_of is None else [f"one of {', '.join(map(str, rule.one_of))}"]
-            instead = f"impute {rule.value}" if rule.otherwise == "impute" else rule.otherwise
-            yield f"{rule.field}: {', '.join(wanted)}, else {instead}"
+def rule_words(rule: Rule) -> str:
+    """What the file demands of a field.
+
+    >>> rule_words(Rule("amount", "number", required=True, range=(0, 10)))
+    'required, in [0, 10], else reject'
+    """
+    wanted = [] if not rule.required else ["required"]
+    wanted += [] if rule.range is None else [f"in [{rule.range[0]:g}, {rule.range[1]:g}]"]
+    wanted += [] if rule.one_of is None else [f"one of {', '.join(map(str, rule.one_of))}"]
+    instead = f"impute {rule.value}" if rule.otherwise == "impute" else rule.otherwise
+    return f"{', '.join(wanted)}, else {instead}"

@@ -36,6 +36,17 @@ class FeatureReader:
     arms: Sequence[str] = ()
     digest: str = ""
 
+    @property
+    def words(self) -> str:
+        """In few words.
+
+        >>> FeatureReader("model", "card@1", ("champion",)).words, FeatureReader("segment", "band").words
+        ('card@1 (champion)', 'segment band')
+        """
+        if self.kind == MODEL:
+            return self.name + (f" ({', '.join(self.arms)})" if self.arms else "")
+        return DRIFT if self.kind == DRIFT else f"{self.kind} {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class KnownModels:

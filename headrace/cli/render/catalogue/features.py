@@ -11,7 +11,6 @@ from rich.table import Table
 from headrace.domain.pipeline import units
 from headrace.operations.catalogue.feature_catalogue import FeatureCatalogue, ShownFeature
 from headrace.operations.catalogue.freshness import Freshness
-from headrace.operations.catalogue.usage import MODEL, FeatureReader
 from headrace.operations.plan_changes.lookup import short
 
 
@@ -27,24 +26,13 @@ def catalogue_table(found: FeatureCatalogue) -> Table:
             escape(feature.feature),
             feature.type,
             escape(feature.expression),
-            escape(_window(feature.window, feature.delay)),
+            escape(feature.span) or "-",
             escape(feature.entity) or "-",
             escape(feature.nulls),
             escape(feature.owner) or "-",
-            escape(", ".join(map(reader, each.readers))) or "nobody",
+            escape(", ".join(one.words for one in each.readers)) or "nobody",
         )
     return table
-
-
-def reader(of: FeatureReader) -> str:
-    """Who reads a feature, in few words.
-
-    >>> reader(FeatureReader("model", "card@1", ("champion",), "sha256:00")), reader(FeatureReader("segment", "band"))
-    ('card@1 (champion)', 'segment band')
-    """
-    if of.kind == MODEL:
-        return of.name + (f" ({', '.join(of.arms)})" if of.arms else "")
-    return "drift" if of.kind == "drift" else f"{of.kind} {of.name}"
 
 
 def feature_sheet(found: ShownFeature) -> Iterator[RenderableType]:
@@ -58,7 +46,7 @@ def feature_sheet(found: ShownFeature) -> Iterator[RenderableType]:
     said = {
         "is": f"{feature.expression}{zone}",
         "type": feature.type,
-        "window": _window(feature.window, feature.delay),
+        "window": feature.span,
         "of": feature.entity.replace("+", " and "),
         "nulls": feature.nulls,
         "owner": feature.owner or "the file names none",
@@ -78,7 +66,7 @@ def feature_sheet(found: ShownFeature) -> Iterator[RenderableType]:
     yield table
     yield "\n[bold]read by[/]"
     for each in found.readers:
-        yield escape(f"  {reader(each)}") + (f" [dim]{short(each.digest)}[/]" if each.digest else "")
+        yield escape(f"  {each.words}") + (f" [dim]{short(each.digest)}[/]" if each.digest else "")
     if not found.readers:
         yield "  nobody"
     yield from unknown_lines(found.unknown)
@@ -88,10 +76,6 @@ def unknown_lines(unknown: Sequence[str]) -> Iterator[str]:
     """What could not be told, and why."""
     for each in unknown:
         yield f"[yellow]{escape(each)}[/]"
-
-
-def _window(window: str, delay: str) -> str:
-    return f"{window}, ends {delay} before" if delay else window or "-"
 
 
 def _age(found: Freshness) -> str:
