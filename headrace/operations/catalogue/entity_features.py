@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from headrace.streaming.kafka.decode import take_in
 from headrace.streaming.kafka.reader import messages, ranges, read_topic
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.records.batch import Batch, concat
-from headrace.streaming.watermarks.event_time import NEVER
+from headrace.streaming.watermarks.event_time import NEVER, SKEW
 
 SERVED, COMPUTED = "served", "computed"
 Value = float | int | None
@@ -291,16 +292,17 @@ def _served(
     wanted = entities_of(columns, pipeline.events.id)[row].as_py()
     key = entities_of(columns, pipeline.events.key)[row].as_py().encode()
     channel = contracts.channel("features")
-    stamp = int(known.batch.timestamp[row])
-    # It was served after it was written.
-    for records in messages(settings.connection, channel.name, ranges(settings.connection, channel.name, stamp)):
-        mine = [record for record in records if record.key() == key]
-        rows = take_in(channel, mine).batch.columns if mine else None
-        if rows is None:
-            continue
-        place = pc.index(rows["event_id"], wanted).as_py()
-        if place >= 0:
-            return wanted, {view.name: _served_row(view, rows, place) for view in pipeline.views.values()}
+    since = int(known.batch.timestamp[row]) - SKEW  # It was served after it was written, by another clock.
+    there = ranges(settings.connection, channel.name, max(since, 0))
+    with closing(messages(settings.connection, channel.name, there)) as found:
+        for records in found:
+            mine = [record for record in records if record.key() == key]
+            if not mine:
+                continue
+            rows = take_in(channel, mine).batch.columns
+            place = pc.index(rows["event_id"], wanted).as_py()
+            if place >= 0:
+                return wanted, {view.name: _served_row(view, rows, place) for view in pipeline.views.values()}
     return None
 
 
