@@ -16,6 +16,7 @@ import joblib
 import lightgbm as lgb
 import numpy as np
 import onnx
+import pandas as pd
 import skl2onnx
 import xgboost as xgb
 from onnx import TensorProto, helper, numpy_helper
@@ -41,7 +42,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
-from tests.registry.shop import NUMBERS, TEXTS, chances, rows
+from tests.registry.shop import COLOURS, DISTRICTS, NUMBERS, TEXTS, chances, rows
 
 TRAIN, TEST = rows(1_500), rows(400, seed=7)
 MARGIN = chances(TRAIN)
@@ -238,6 +239,26 @@ def _(folder: Path) -> Any:
     model = lgb.LGBMClassifier(n_estimators=30, verbose=-1, n_jobs=1).fit(TRAIN[NUMBERS], TWO)
     model.booster_.save_model(folder / "model.txt")
     return folder / "model.txt", model.predict_proba(TEST[NUMBERS])[:, 1]
+
+
+def categorical(table: Any) -> Any:
+    """Texts as categories of a DataFrame, which LightGBM and XGBoost split by sets of."""
+    kinds = {"colour": pd.CategoricalDtype(COLOURS), "district": pd.CategoricalDtype(DISTRICTS)}
+    return table[["amount", *TEXTS]].astype(kinds)
+
+
+@export("LightGBM, its text, with categories")
+def _(folder: Path) -> Any:
+    model = lgb.LGBMClassifier(n_estimators=30, verbose=-1, n_jobs=1, min_data_per_group=5)
+    model.fit(categorical(TRAIN), TWO).booster_.save_model(folder / "model.txt")
+    return folder / "model.txt", model.predict_proba(categorical(TEST))[:, 1]
+
+
+@export("XGBoost, with categories", refused="own categories of colour, district.*OneHotEncoder")
+def _(folder: Path) -> Any:
+    model = xgb.XGBClassifier(n_estimators=5, n_jobs=1, enable_categorical=True).fit(categorical(TRAIN), TWO)
+    model.save_model(folder / "model.json")
+    return folder / "model.json", model.predict_proba(categorical(TEST))[:, 1]
 
 
 @export("LightGBM, a JSON dump")

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.registry.spec import ModelRegistry
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.errors import ConfigurationError, ContractError
 from headrace.operations.progress import Silent
@@ -208,6 +209,21 @@ def test_the_command_says_what_it_understood_or_what_to_write(tmp_path: Path) ->
     bare = save("lightgbm", MODELS["lightgbm"](), tmp_path / "bare", None)
     code, out, _ = terminal.run("models", "add", bare, "-p", CARDS)
     assert (code, "logged without a signature" in out, "nothing was stored" in out) == (3, True, True)
+
+
+def test_a_pickle_that_mlflow_keeps_is_read_only_when_asked_for(
+    tmp_path: Path, contracts: Contracts, store: ModelStore
+) -> None:
+    """As one in a file; what is said on the command line goes before the pipeline file."""
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(TABLE, LABELS)
+    folder = save("sklearn", model, tmp_path / "model", COLUMNS, serialization_format="cloudpickle")
+    with pytest.raises(ConfigurationError, match=r"keeps model.pkl, a pickle.*say --unpickle"):
+        added(folder, contracts, store)
+    assert store.packages() == []
+    rules = ModelRegistry(names={"amount": "terminal.risk_1d"})
+    done = add_model(folder, contracts, store, nobody, Silent(), rules, unpickle=True)
+    package = store.package(*done.model.split("@"), done.digest)
+    assert package.manifest.input_names == ("terminal.risk_1d", *COLUMNS[1:])
 
 
 def test_a_directory_that_is_too_large_for_a_model_is_named(

@@ -25,7 +25,7 @@ from headrace.domain.registry.model_files.columns import FileColumns, Mapped, ma
 from headrace.domain.registry.model_files.kind import kind_of
 from headrace.errors import ConfigurationError, ContractError
 from tests.models import graphs
-from tests.registry.exports import EXPORTS, MATRIX, TEST, TWO, encoded, network, saved, types
+from tests.registry.exports import EXPORTS, MATRIX, TEST, TWO, categorical, encoded, network, saved, types
 from tests.registry.shop import TEXTS, written
 from tests.registry.test_files import add, stored_scores
 
@@ -296,3 +296,18 @@ def test_missing_numbers_go_the_librarys_way(tmp_path: Path) -> None:
     ran = add(tmp_path, tmp_path / "model.txt", "-p", pipeline, *words)
     assert ran.exit_code == 0, ran.output
     assert max(one["worst"] for one in json.loads(ran.output)["read"]["proofs"]) < 1e-5
+
+
+def test_categories_that_lightgbm_does_not_know_go_its_way(tmp_path: Path) -> None:
+    """Null as well: on made-up rows with some of each, and on rows that it answered itself."""
+    pipeline = written(tmp_path)
+    path, _ = EXPORTS["LightGBM, its text, with categories"].make(tmp_path)
+    table = TEST.copy()
+    table.loc[:50, "colour"], table.loc[30:90, "district"] = "violet", None
+    wanted = lgb.Booster(model_file=path).predict(categorical(table))
+    ran = add(tmp_path, "shop@3", path, "-p", pipeline, "--json")
+    assert ran.exit_code == 0, ran.output
+    (proof,) = json.loads(ran.output)["read"]["proofs"]
+    assert proof["against"] == "lightgbm"
+    assert proof["worst"] < 1e-5
+    assert np.abs(stored_scores(tmp_path, "shop@3", table, pipeline) - wanted).max() < 1e-5

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Estimator:
         columns: its own names of them, empty where it has none.
         classes: what it calls its classes, empty where it does not say.
         library: name and version of what answers here.
+        levels: of columns that it splits by sets of categories, by their place: the text of each number.
     """
 
     graph: bytes
@@ -55,6 +56,7 @@ class Estimator:
     columns: tuple[str, ...]
     classes: tuple[Any, ...]
     library: tuple[str, str]
+    levels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_estimator(folder: Path, logged: LoggedModel) -> Estimator:
@@ -119,14 +121,14 @@ def read_object(model: Any) -> Estimator:
     return _scikit(model, kind)
 
 
-def lightgbm_booster(path: Path) -> Estimator:
-    """A model of LightGBM in its text. Raises ContractError."""
+def lightgbm_booster(path: Path, *, categories: bool = False) -> Estimator:
+    """A model of LightGBM in its text; `categories`: whether it may split by sets of them. Raises ContractError."""
     lgb = _library("lightgbm")
     try:
         booster = lgb.Booster(model_file=str(path))
     except lgb.basic.LightGBMError as fault:
         raise ContractError(f"{path.name} is no model of LightGBM: {fault}") from None
-    return _boosted(booster, ())
+    return _boosted(booster, (), _levels_of(booster) if categories else {})
 
 
 def _lightgbm_classifier(model: Any) -> Estimator:
@@ -135,16 +137,30 @@ def _lightgbm_classifier(model: Any) -> Estimator:
     return _boosted(model.booster_, tuple(np.asarray(model.classes_).tolist()))
 
 
-def _boosted(booster: Any, classes: tuple[Any, ...]) -> Estimator:
+def _levels_of(booster: Any) -> dict[int, tuple[str, ...]]:
+    """What stands for the numbers of columns that were categories of a DataFrame; nothing where it does not say."""
+    told = booster.dump_model()["feature_infos"]
+    places = [at for at, name in enumerate(booster.feature_name()) if told.get(name, {}).get("values")]
+    kept = booster.pandas_categorical or []
+    named = [all(isinstance(each, str | int) and not isinstance(each, bool) for each in levels) for levels in kept]
+    if len(kept) != len(places) or not all(named):
+        return {}
+    return {at: tuple(map(str, levels)) for at, levels in zip(places, kept, strict=True)}
+
+
+def _boosted(booster: Any, classes: tuple[Any, ...], levels: Mapping[int, tuple[str, ...]] | None = None) -> Estimator:
     from headrace.domain.training.conversion import convert
 
+    levels = levels or {}
     return Estimator(
-        convert(booster),
+        # A number for each category that is known, one for others, one for null.
+        convert(booster, {at: len(known) + 2 for at, known in levels.items()}),
         lambda rows: np.asarray(booster.predict(rows), np.float64),
         int(booster.num_feature()),
         tuple(booster.feature_name()),
         classes,
         ("lightgbm", version("lightgbm")),
+        levels,
     )
 
 
@@ -170,6 +186,12 @@ def _xgboost_booster(booster: Any) -> Estimator:
 
     xgb = _library("xgboost")
     names = booster.feature_names
+    if "c" in (booster.feature_types or ()):
+        own = [name for name, kind in zip(names or (), booster.feature_types, strict=False) if kind == "c"]
+        raise ContractError(
+            f"it splits by XGBoost's own categories{' of ' * bool(own)}{', '.join(own)}, whose texts are not read "
+            "here: encode them in front of it (OneHotEncoder), or have headrace train it (model.categories: native)"
+        )
 
     def score(rows: Rows) -> npt.NDArray[np.float64]:
         return np.asarray(booster.predict(xgb.DMatrix(rows, feature_names=names)), np.float64)

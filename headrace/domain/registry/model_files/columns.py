@@ -24,12 +24,14 @@ class FileColumns:
         kind: of its values.
         width: how many columns it has; None where the file leaves it open.
         names: of its columns, where they have any.
+        texts: places of columns with names that are categories, whatever `kind` says of the tensor.
     """
 
     name: str
     kind: ColumnKind
     width: int | None = 1
     names: tuple[str, ...] = ()
+    texts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,14 @@ def match(inputs: Sequence[FileColumns], mapped: Mapped) -> list[list[MatchedCol
 def _input(given: FileColumns, inputs: Sequence[FileColumns], mapped: Mapped, faults: list[str]) -> list[MatchedColumn]:
     if given.names:
         own = [(name, mapped.feature(name)) for name in given.names]
-        pairs = [(name, feature or name, feature is not None) for name, feature in own]
+        kinds: list[ColumnKind] = ["text" if at in given.texts else given.kind for at in range(len(own))]
         return _known(
-            [MatchedColumn(n, f, given.kind, "map" if told else "name") for n, f, told in pairs], mapped, faults
+            [
+                MatchedColumn(name, said or name, kind, "name" if said is None else "map")
+                for (name, said), kind in zip(own, kinds, strict=True)
+            ],
+            mapped,
+            faults,
         )
     told = mapped.feature(given.name)
     if told is None and given.width == 1 and (given.name in mapped.known or len(inputs) > 1):

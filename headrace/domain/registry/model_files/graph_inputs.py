@@ -8,7 +8,7 @@ it, and the rows beside it are answered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,10 @@ def inputs_of(graph: onnx.GraphProto) -> list[FileColumns]:
 
 
 def fed_by_features(
-    model: onnx.ModelProto, output: str, matched: Sequence[tuple[FileColumns, Sequence[MatchedColumn]]]
+    model: onnx.ModelProto,
+    output: str,
+    matched: Sequence[tuple[FileColumns, Sequence[MatchedColumn]]],
+    levels: Mapping[int, tuple[str, ...]] | None = None,
 ) -> FedGraph:
     """The graph, fed by what was matched to each of its inputs.
 
@@ -97,6 +100,7 @@ def fed_by_features(
         model: changed.
         output: its answer, probabilities or maps of them.
         matched: each input and what feeds its columns, in the graph's order.
+        levels: of columns of one tensor that are numbers of categories, by their place.
 
     Raises:
         ContractError: it takes texts in a way that cannot be served, or is too old to be changed.
@@ -110,7 +114,11 @@ def fed_by_features(
             output = graph.output[0].name
             _check_opset(model)
             replace_encoders_of_numbers(graph)
-        inputs = tuple(Input(name=each.feature, dtype=DTYPES[each.kind]) for each in matched[0][1])
+        known = levels or {}
+        inputs = tuple(
+            Input(name=each.feature, dtype=DTYPES[each.kind], levels=known.get(at))
+            for at, each in enumerate(matched[0][1])
+        )
         return FedGraph(bytes(model.SerializeToString(deterministic=True)), inputs, output)
     _check_opset(model)
     answer = answer_of(graph, output)

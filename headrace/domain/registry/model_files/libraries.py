@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class LibraryModel:
         score: the library's own answers, [n]; None where it cannot answer from this file.
         unproven: why not.
         per_class: whether the graph answers a column for each class.
+        levels: of columns that it numbers as categories itself, by their place.
     """
 
     what: str
@@ -58,6 +59,7 @@ class LibraryModel:
     score: Callable[[TriedRows], Scores] | None
     unproven: str = ""
     per_class: bool = False
+    levels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_library_model(path: Path, kind: Kind, positive: Any, *, quantity: bool) -> LibraryModel:
@@ -67,7 +69,7 @@ def read_library_model(path: Path, kind: Kind, positive: Any, *, quantity: bool)
         ContractError: it cannot be read, converted or is none for the pipeline; with the remedy.
     """
     if kind == "lightgbm":
-        found = estimators.lightgbm_booster(path)
+        found = estimators.lightgbm_booster(path, categories=True)
         return _plain(found, "a model of LightGBM", positive, quantity)
     if kind == "lightgbm-json":
         return _dumped(path, positive, quantity)
@@ -124,11 +126,13 @@ def _plain(found: Estimator, what: str, positive: Any, quantity: bool) -> Librar
         )
 
     def score(rows: TriedRows) -> Scores:
-        scores = found.score(rows.numbers.astype(np.float32))
+        scores = found.score(rows.numbered(found.levels).astype(np.float32))
         return 1 - scores if flipped else scores
 
-    given = FileColumns("features", "float32", found.width, names_of(found.columns))
-    return LibraryModel(what, (given,), answer, found.library, lambda kinds: (graph, output), score)
+    given = FileColumns("features", "float32", found.width, names_of(found.columns), tuple(found.levels))
+    return LibraryModel(
+        what, (given,), answer, found.library, lambda kinds: (graph, output), score, levels=found.levels
+    )
 
 
 def names_of(columns: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.models.categories import CategoryCodes
 from headrace.domain.models.package import Input
 from headrace.domain.registry.estimators import trial_rows
 from headrace.domain.registry.model_files.columns import MatchedColumn
@@ -43,6 +44,14 @@ class TriedRows:
     def numbers(self) -> Floats:
         """All columns as a matrix [n, columns], where none is a text."""
         return np.column_stack(self.values)
+
+    def numbered(self, levels: Mapping[int, tuple[str, ...]]) -> Floats:
+        """All columns as a matrix, categories as a library numbers them; NaN for one that it does not know."""
+        columns = list(self.values)
+        for at, known in levels.items():
+            numbers = CategoryCodes(known).of(columns[at])
+            columns[at] = np.where(numbers < len(known), numbers, np.nan)
+        return np.column_stack(columns)
 
     def kept(self, which: npt.NDArray[np.bool_]) -> TriedRows:
         """Those rows alone."""

@@ -156,7 +156,7 @@ def _read_library(found: LibraryModel, mapped: Mapped) -> _ReadFile:
     matched = list(zip(inputs_of(model.graph), pairs, strict=True))
     return _ReadFile(
         " ".join((found.what, *found.library[:1], found.library[1])).strip(),
-        fed_by_features(model, output, matched),
+        fed_by_features(model, output, matched, found.levels),
         matched,
         found.answer,
         found.per_class,
@@ -187,8 +187,10 @@ def _proofs(read: _ReadFile, sample: TriedRows | None, run: Run) -> tuple[list[d
                     f"{read.against} refuses rows with missing values, the graph does not: give them a value in the "
                     "pipeline file (missing: 0 in a view), or a rule that rejects them"
                 )
-        if not proofs:
-            proofs.append(_proof(read, rows, run, wanted, read.against))
+        try:
+            proofs = proofs or [_proof(read, rows, run, wanted, read.against)]
+        except ValueError as fault:
+            raise ContractError(f"{read.against} does not answer these rows: {str(fault)[:300]}") from None
     if sample is not None and sample.expected is not None:
         proofs.append(_proof(read, sample, run, lambda kept: kept.expected, "the answers in the sample"))
     elif read.against == OWN_GRAPH:
