@@ -30,10 +30,11 @@ from headrace.domain.pipeline.wiring import read_contracts
 from headrace.operations.revision.steps import RevisionSteps
 from headrace.operations.topics.schema_ids import derived_schemas, pin
 from headrace.streaming.process.settings import Settings
-from loadtests.arena import Arena, alive, arena, begin, collected, console
+from loadtests.arena import PARTITIONS, Arena, alive, arena, begin, collected, console
 from loadtests.following import Follower
 from loadtests.living import live, remember
 from loadtests.load import LEAD_S, started, write_events
+from loadtests.meters import log_lines, moment
 from loadtests.scaling import once
 from loadtests.stream import Stream
 from tests.members import ROOT
@@ -49,8 +50,10 @@ NEXT = (
 )
 """What the next revision has instead: a feature less, a view more; the model reads neither."""
 PATIENCE_S = 300.0
-NEAR_S = 2.0
-"""So many seconds' events the two may be behind when they switch: what comes after is the pause of the switch alone."""
+HANDED_OVER = (("enrich-0", "ended"), ("enrich-1", "answers on"))
+"""Who says what when a partition goes from the one to the other."""
+NEAR_S = 0.5
+"""So many seconds' events the next one may be behind the present one in a partition when they switch: it folds them."""
 
 
 class Watch(threading.Thread):
@@ -88,13 +91,19 @@ class Watch(threading.Thread):
         parts = sorted({partition for _, partition, _ in self.seen})
         return {part: self._first(part, 2) - max(at for at, p, r in self.seen if (p, r) == (part, 1)) for part in parts}
 
+    def edges(self, since: float) -> dict[int, tuple[float, float]]:
+        """By partition, when the last features of the one and the first of the other came, seconds after a moment."""
+        parts = sorted({partition for _, partition, _ in self.seen})
+        last = {part: max(at for at, p, r in self.seen if (p, r) == (part, 1)) for part in parts}
+        return {part: (round(last[part] - since, 2), round(self._first(part, 2) - since, 2)) for part in parts}
+
     def _first(self, partition: int, revision: int) -> float:
         return min(at for at, p, r in self.seen if (p, r) == (partition, revision))
 
     def usual(self) -> float:
-        """The 99th percentile of the time between two batches of a partition, seconds, over the whole run."""
+        """The median of the time between two batches of a partition, seconds, over the whole run."""
         gaps = [np.diff([at for at, p, _ in self.seen if p == part]) for part in {p for _, p, _ in self.seen}]
-        return float(np.quantile(np.concatenate(gaps), 0.99))
+        return float(np.median(np.concatenate(gaps)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,7 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
         members: beside those of `enrich`.
     """
     events = write_events(ground.directory / "revising.arrow", stream.events)
-    rows, near = HISTORY + int(rate * seconds), int(NEAR_S * rate)
+    rows, near = HISTORY + int(rate * seconds), int(NEAR_S * rate / PARTITIONS)
     with ground.project(file_of(ground, BASKET)) as project:
         project.champion()
         remember(ground, project, stream, HISTORY)
@@ -170,11 +179,15 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
             await_(lambda: built(steps, near), project)
             killed(project, "enrich-1", path)
             killed(project, "enrich-0", project.path)
-            await_(lambda: watch.rows >= HISTORY + due(load.begin, rate) - near and built(steps, near), project)
+            again = watch.rows + int(rate)
+            await_(lambda: watch.rows >= again and built(steps, near), project)
             ground.say(f"switching after {time.monotonic() - load.begin:.0f} s of load")
             assert generator.is_alive(), "the load ended before the switch: give it more --seconds"
             busy = os.getloadavg()[0]
+            asked, since = time.time(), time.monotonic()
             steps.switch("a load test", PATIENCE_S, 10 * near)
+            told = {event: said(project, member, event) - asked for member, event in HANDED_OVER}
+            ground.say("; ".join(f"{event} after {after:.2f} s" for event, after in told.items()))
             project.stop("enrich-0")
             generator.join(PATIENCE_S)
             await_(lambda: watch.rows >= rows, project)
@@ -183,8 +196,9 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
             generator.join()
         watch.over.set()
         watch.join()
+        ground.say(f"last of the first, first of the second, seconds after: {watch.edges(since)}")
         predictions = collected(project, "predictions", rows)
-        told = {logical: project.read(logical) for logical in ("events", "labels")}
+        given = {logical: project.read(logical) for logical in ("events", "labels")}
     features = pa.Table.from_batches(watch.parts)
     wrong = [
         f"{name}: {wrongs}"
@@ -195,18 +209,19 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
     for revision, views in ((1, BASKET), (2, NEXT)):
         ground.say(f"revision {revision} undisturbed, over the same events")
         mine = features.filter(pa.array(features["pipeline_revision"].to_numpy() == revision))
-        wrong += differing(mine, undisturbed(ground, file_of(ground, views), told))
+        wrong += differing(mine, undisturbed(ground, file_of(ground, views), given))
     return Outcome(rows, {int(n): int(c) for n, c in by.items()}, watch.pauses(), watch.usual(), busy, wrong)
-
-
-def due(begin: float, rate: float) -> int:
-    """Events that were sent by now."""
-    return int(max(time.monotonic() - begin, 0.0) * rate)
 
 
 def built(steps: RevisionSteps, near: int) -> bool:
     """Whether the next revision is built up to so many events."""
     return all(each.built is not None and each.behind <= near for each in steps.standing().partitions)
+
+
+def said(project: Project, member: str, event: str) -> float:
+    """When a member said that something had happened to its last partition, seconds since the epoch."""
+    lines = [line for line in log_lines(project.directory / f"{member}.log") if line["event"] == event]
+    return max(map(moment, lines))
 
 
 def killed(project: Project, member: str, path: Path) -> None:
@@ -274,7 +289,7 @@ def main() -> int:
     table = Table(
         title=f"a revision at {options.rate:,.0f} events/s for {options.seconds:g} s, each service killed once"
     )
-    for heading in ("events", "by the first", "by the second", "longest pause", "usual (p99)", "load", "wrong"):
+    for heading in ("events", "by the first", "by the second", "longest pause", "usual (median)", "load", "wrong"):
         table.add_column(heading, overflow="fold")
     pause = max(found.pauses.values())
     table.add_row(

@@ -43,7 +43,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 OWN = (
     "tests/compose/test_system.py", "tests/compose/test_warm.py", "tests/devparts/", "tests/docs/test_examples.py",
-    "tests/cli/test_up.py", "tests/cli/test_up_at_once.py", "tests/loadtests/test_bench.py", "tests/test_wheel.py",
+    "tests/cli/test_up.py", "tests/cli/test_up_at_once.py", "tests/loadtests/test_bench.py",
+    "tests/loadtests/test_revising.py", "tests/test_wheel.py",
 )  # fmt: skip  # files and folders
 """Where tests start whole programs."""
 REAL = {"kafka", "redis_server", "registry"}

@@ -30,8 +30,11 @@ def test_a_difference_is_told() -> None:
 
 @pytest.mark.rehearsal
 @pytest.mark.faults
-def test_a_revision_under_load(kafka: str) -> None:
-    """Two hundred events a second: each is answered once, with the features of the revision that answered it."""
+def test_a_revision_under_load() -> None:
+    """Two hundred events a second: each is answered once, with the features of the revision that answered it.
+
+    How long the switch takes is no matter here: on a machine that does other things it says nothing.
+    """
     argv = [sys.executable, "-m", "loadtests.revising", "--rate", "200", "--seconds", "90", "--pause", "60"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
