@@ -226,6 +226,24 @@ def _(folder: Path) -> Any:
     return folder / "model.skops", model.predict_proba(TEST_MATRIX)[:, 0]
 
 
+@export("scikit-learn, a pipeline with texts, kept by skops")
+def _(folder: Path) -> Any:
+    from skops.io import dump
+
+    steps = encoded(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), numbers="passthrough")
+    model = make_pipeline(steps, RandomForestClassifier(9, max_depth=5, random_state=1)).fit(TRAIN[USED], TWO)
+    dump(model, folder / "model.skops")
+    return folder / "model.skops", model.predict_proba(TEST[USED])[:, 1]
+
+
+@export(
+    "scikit-learn, five classes, pickled", "--unpickle", refused=r"5 classes \(0, 1, 2, 3, 4\), and .*not served yet"
+)
+def _(folder: Path) -> Any:
+    joblib.dump(RandomForestClassifier(3, max_depth=3).fit(TRAIN[NUMBERS], FIVE), folder / "model.joblib")
+    return folder / "model.joblib", np.zeros(len(TEST))
+
+
 @export("scikit-learn, a forest of quantities, pickled", "--unpickle", quantity=True)
 def _(folder: Path) -> Any:
     columns = ["amount", "weight"]

@@ -34,6 +34,8 @@ TRUSTED = frozenset(
     }
 )
 """What a file of skops may hold beside what skops itself trusts: no more than can be converted."""
+LOOSE = ("sklearn.datasets.", "sklearn.externals.", "sklearn.utils.")
+"""Where scikit-learn has functions that do more than fit and predict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def read_skops(path: Path, *, trust_scikit_learn: bool = False) -> Any:
     """The object in a file of skops; nothing is trusted but what can be converted. Raises ContractError.
 
     Args:
-        trust_scikit_learn: whether all of scikit-learn's types are, and NumPy's: what skl2onnx converts.
+        trust_scikit_learn: whether all of scikit-learn's models are: what skl2onnx converts.
     """
     try:
         from skops.io import get_untrusted_types, load
@@ -100,9 +102,8 @@ def read_skops(path: Path, *, trust_scikit_learn: bool = False) -> Any:
     except ModuleNotFoundError:
         raise ContractError("models kept by skops need it: pip install 'headrace[mlflow]'") from None
     found = set(get_untrusted_types(file=path))
-    strange = sorted(
-        each for each in found - TRUSTED if not (trust_scikit_learn and each.startswith(("sklearn.", "numpy.")))
-    )
+    own = {each for each in found if trust_scikit_learn and each.startswith("sklearn.") and not each.startswith(LOOSE)}
+    strange = sorted(found - TRUSTED - own)
     if strange:
         raise ContractError(f"{path.name} holds {', '.join(strange)}, which cannot be converted: {ELSEWHERE}")
     try:

@@ -17,10 +17,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from headrace.domain.models.package import Class
+from headrace.domain.models.positive_class import MANY, told
 from headrace.domain.registry import estimators
 from headrace.domain.registry.estimators import Estimator
 from headrace.domain.registry.logged_model import LoggedModel
-from headrace.domain.registry.model_files.answers import FileAnswer, positive_of, read_answer, score_output
+from headrace.domain.registry.model_files.answers import FileAnswer, positive_of, score_output
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns
 from headrace.domain.registry.model_files.kind import Kind
 from headrace.domain.registry.model_files.rows import TriedRows
@@ -164,8 +165,8 @@ def _object(path: Path, kind: Kind, positive: Any, quantity: bool) -> LibraryMod
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
     what = " -> ".join(type(step).__name__ for step in steps)
     classes = _classes(model)
-    if classes and len(classes) > 2:
-        read_answer(onnx.GraphProto(), "", classes, positive, quantity=quantity)
+    if len(classes) > 2:
+        raise ContractError(f"it is a {name} of {len(classes)} classes ({told(classes)}), and {MANY}")
     if classes and quantity:
         raise ContractError(
             f"it is a {name}, which tells classes, and the pipeline's model tells a quantity: add a regression"
