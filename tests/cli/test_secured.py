@@ -77,6 +77,7 @@ def commands(project: Project, out: Path) -> list[list[object]]:
         ["features", "get", project.path, "3"],
         ["features", "stats", project.path],
         ["features", "skew", project.path],
+        ["docs", project.path],
     ]
 
 
