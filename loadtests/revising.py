@@ -50,6 +50,8 @@ NEXT = (
 )
 """What the next revision has instead: a feature less, a view more; the model reads neither."""
 PATIENCE_S = 300.0
+BEHIND = 20_000
+"""What `headrace revise --switch` allows: one that was killed catches up in leaps, and who follows it lags in leaps."""
 HANDED_OVER = (("enrich-0", "ended"), ("enrich-1", "answers on"))
 """Who says what when a partition goes from the one to the other."""
 NEAR_S = 0.5
@@ -185,7 +187,7 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
             assert generator.is_alive(), "the load ended before the switch: give it more --seconds"
             busy = os.getloadavg()[0]
             asked, since = time.time(), time.monotonic()
-            steps.switch("a load test", PATIENCE_S, 10 * near)
+            steps.switch("a load test", PATIENCE_S, BEHIND)
             told = {event: said(project, member, event) - asked for member, event in HANDED_OVER}
             ground.say("; ".join(f"{event} after {after:.2f} s" for event, after in told.items()))
             project.stop("enrich-0")
