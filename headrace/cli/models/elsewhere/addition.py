@@ -31,7 +31,7 @@ Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[NAME[@VERSION]] SOURCE",
-        help="What it is called here [default: as the pipeline's model], and where it is: a file of ONNX, LightGBM, "
+        help="What it is called here (else as the pipeline's model), and where it is: a file of ONNX, LightGBM, "
         "XGBoost or scikit-learn, a directory with an MLmodel file, models:/NAME@ALIAS, models:/NAME/VERSION, "
         "runs:/RUN/PATH, or a package's directory (model.onnx and model.yaml).",
     ),
