@@ -100,13 +100,14 @@ def _fit(trainer: str, model: Any, rows: Dataset, base: Sequence[Tree] = ()) -> 
     )
 
 
-def convert(model: Any) -> bytes:
+def convert(model: Any, *, quantities: bool = False) -> bytes:
     """An ONNX graph of a fitted tree, or of a mean of many: `features` float32 [n, inputs] -> `probability` [n, 1].
 
-    The probability is that of the second of its two classes.
+    The probability is that of the second of its two classes; of `quantities` the output is called `value`.
     """
-    trees = [_tree(member.tree_) for member in getattr(model, "estimators_", [model])]
-    return forest([_shared(tree, len(trees)) for tree in trees], int(model.n_features_in_))
+    trees = [_tree(member.tree_, quantities) for member in getattr(model, "estimators_", [model])]
+    output = QUANTITY if quantities else OUTPUT
+    return forest([_shared(tree, len(trees)) for tree in trees], int(model.n_features_in_), output=output)
 
 
 def _tree(tree: Any, quantities: bool = False) -> Tree:

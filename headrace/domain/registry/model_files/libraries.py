@@ -28,6 +28,7 @@ from headrace.domain.registry.model_files.rows import TriedRows
 from headrace.domain.training.graphs import OUTPUT, QUANTITY
 from headrace.errors import ContractError
 
+REGRESSORS = ("DecisionTreeRegressor", "ExtraTreeRegressor", "ExtraTreesRegressor", "RandomForestRegressor")
 Scores = npt.NDArray[np.float64]
 NO_SKL2ONNX = (
     "needs skl2onnx to be converted: pip install 'headrace[models]', or convert it where it was made "
@@ -198,11 +199,27 @@ def _own(model: Any, classes: Sequence[Class]) -> Estimator | None:
     if module.startswith(("lightgbm.", "xgboost.")):
         return estimators.read_object(model)
     if not classes:
-        return None
+        return _forest_of_quantities(model) if module.startswith("sklearn.") else None
     try:
         return estimators.read_object(model)
     except ContractError:
         return None  # skl2onnx knows more kinds
+
+
+def _forest_of_quantities(model: Any) -> Estimator | None:
+    """A tree, or a mean of trees, that tells quantities; None where it is neither."""
+    from headrace.domain.training import scikit_trees
+
+    if type(model).__name__ not in REGRESSORS or getattr(model, "n_outputs_", 1) != 1:
+        return None
+    return Estimator(
+        scikit_trees.convert(model, quantities=True),
+        lambda rows: np.asarray(model.predict(rows), np.float64),
+        int(model.n_features_in_),
+        tuple(str(name) for name in getattr(model, "feature_names_in_", ())),
+        (),
+        ("scikit-learn", version("scikit-learn")),
+    )
 
 
 def _exported(

@@ -223,6 +223,7 @@ def _proof(
             f"{int(np.flatnonzero(kept)[place]) + 1}: {answers[kept][place]:.7g} for {told[place]:.7g}); {limit:.1g} "
             "is allowed: a package is fed 32-bit numbers, so fit it on such, or convert it to ONNX of 64 bits "
             "(DoubleTensorType) and add that"
+            + ("" if rows.sample else "; made-up rows lie at thresholds of trees, --sample FILE compares on yours")
         )
     return {
         "against": against,
