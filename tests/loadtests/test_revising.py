@@ -29,7 +29,6 @@ def test_a_difference_is_told() -> None:
 
 
 @pytest.mark.rehearsal
-@pytest.mark.faults
 def test_a_revision_under_load() -> None:
     """Two hundred events a second: each is answered once, with the features of the revision that answered it.
 

@@ -129,6 +129,14 @@ def test_two_parameters_of_one_function_are_two_features(tmp_path: Path) -> None
     assert definition_of(replace(first, revision=2)) == definition_of(first)
 
 
+def test_the_same_file_says_the_same_in_every_version() -> None:
+    """Else checkpoints of running services are refused by the version that says it otherwise.
+
+    Where features are made otherwise, another digest is right: then the changelog has to say that state is built anew.
+    """
+    assert digest_of(load(FILE)) == "d9d3ead6cd6718845d765967a32875ee34c13b9e250729555d98dbc228bf7847"
+
+
 def test_views_of_others_stay(tmp_path: Path) -> None:
     """Until there is a way, a changed view of another entity is refused with its name; so is another stream."""
     before = load(FILE)

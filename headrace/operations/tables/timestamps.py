@@ -300,7 +300,7 @@ def _unit_of(number: float) -> str | None:
     """The unit in which a number since 1970 is a plausible time; None if there is none.
 
     >>> _unit_of(1_714_521_600), _unit_of(1_714_521_600_000), _unit_of(86_400_000)
-    ('s', 'ms', None)
+    ('seconds', 'millis', None)
     """
     low, high = PLAUSIBLE
     return next((unit for unit, factor in MICROS.items() if low <= number * factor < high), None)
