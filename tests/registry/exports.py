@@ -1,6 +1,6 @@
 """Models as people export them, one by one: how each is made, how it is added, what its library says of the rows.
 
-CatBoost and PyTorch are too large to be installed for tests (a wheel of 97 MB, and a far larger one with what it needs).
+CatBoost and PyTorch are too large to be installed for tests (a wheel of 97 MB, and a far larger one).
 Their graphs are written here by the ONNX helper, operator for operator as `save_model(format="onnx")` of CatBoost
 1.2.10 and `torch.onnx.export` write them; the answers that they are held against are NumPy's, of the same numbers.
 """
