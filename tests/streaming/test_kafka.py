@@ -84,6 +84,8 @@ class TestTranslate:
             wanted = TransactionAborted
         if name == "UNKNOWN_TOPIC_OR_PART":
             wanted = door.NoSuchTopic
+        if name == "_UNKNOWN_PARTITION":
+            wanted = door.NoSuchPartition
         found = translate(error(name))
         assert type(found) is wanted
         assert name in str(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
@@ -12,6 +12,7 @@ from headrace.errors import ContractError, Fenced, Transient
 from headrace.streaming.kafka.connection import PAUSES_S, Connection, ask
 from headrace.streaming.kafka.errors import (
     KafkaError,
+    NoSuchPartition,
     Stuck,
     TransactionAborted,
     Undelivered,
@@ -23,6 +24,7 @@ from headrace.streaming.kafka.errors import (
 )
 from headrace.streaming.kafka.message import Message, TopicPartition, place
 
+T = TypeVar("T")
 SEND_S = 30.0
 """How long the first record of a producer waits for a cluster to answer."""
 FETCH_WAIT_MS = 100
@@ -158,7 +160,8 @@ class Consumer:
     def watermarks(self, topic: str, partition: int, timeout: float = 10.0) -> tuple[int, int]:
         """(first offset in the log, offset after the last record), asked of the broker."""
         self._enter(timeout)
-        answer = ask(self._library, self._consumer.get_watermark_offsets, TopicPartition(topic, partition), timeout)
+        where, asking = TopicPartition(topic, partition), self._consumer.get_watermark_offsets
+        answer: Any = ask(self._library, self._of_leaders, [where], asking, where, timeout)
         if answer is None:
             raise Transient(f"no answer about the offsets of {topic}[{partition}]")
         return int(answer[0]), int(answer[1])
@@ -171,8 +174,22 @@ class Consumer:
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = 10.0) -> list[TopicPartition]:
         """For each partition (its `offset` read as a time in ms) the first offset with a timestamp at or after it."""
         self._enter(timeout)
-        found: list[TopicPartition] = ask(self._library, self._consumer.offsets_for_times, partitions, timeout)
+        asking = self._consumer.offsets_for_times
+        found: list[TopicPartition] = ask(self._library, self._of_leaders, partitions, asking, partitions, timeout)
         return found
+
+    def _of_leaders(self, places: Sequence[TopicPartition], asking: Callable[..., T], *arguments: Any) -> T:
+        """What leaders of partitions say; Transient where one that exists has none, as while a broker comes back."""
+        try:
+            answer = call(asking, *arguments)
+            for each in answer if isinstance(answer, list) else ():
+                if each.error is not None:
+                    raise translate(each.error)
+            return answer
+        except NoSuchPartition as reason:
+            if all(each.partition < self.partitions(each.topic) for each in places):
+                raise Transient(f"a partition of {places[0].topic} has no leader: {reason}") from reason
+            raise
 
     def partitions(self, topic: str, timeout: float = 10.0) -> int:
         """The number of partitions of a topic; ContractError when it does not exist."""

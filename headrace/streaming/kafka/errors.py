@@ -19,6 +19,7 @@ from headrace.errors import ConfigurationError, ContractError, Fenced, HeadraceE
 
 __all__ = [
     "KafkaError",
+    "NoSuchPartition",
     "Stuck",
     "TransactionAborted",
     "Undelivered",
@@ -125,6 +126,10 @@ class Stuck(HeadraceError):
     """A call of the library's did not come back. What it was called on is good for nothing more: use a new one."""
 
 
+class NoSuchPartition(ContractError):
+    """librdkafka knows of no such partition, or of no leader of it: that it calls the same."""
+
+
 class NoSuchTopic(ContractError):
     """There is no topic of this name, or no such partition of it."""
 
@@ -139,6 +144,8 @@ def translate(error: KafkaError) -> HeadraceError:
         return TransactionAborted(str(error))
     if error.retriable() or error.code() in PASSING:
         return Transient(str(error))
+    if error.code() == KafkaError._UNKNOWN_PARTITION:
+        return NoSuchPartition(str(error))
     return (NoSuchTopic if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else ContractError)(str(error))
 
 
