@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from headrace.domain.features.event_gate import times_of
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, OWN
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.records.batch import Batch, Emit, Output, unslot
@@ -53,8 +54,7 @@ class FeedIntake(Service):
 
     def _events(self, batch: Batch, now: float) -> Output:
         events = self._pipeline.events
-        times = batch.columns.column(events.time).view(pa.int64()).to_numpy()
-        merged = self._alignment.merge(batch, times, now)
+        merged = self._alignment.merge(batch, times_of(batch.columns, events.time), now)
         if not len(merged.rows):
             return Output(rest=merged.rest)
         columns = batch.columns.take(pa.array(merged.rows))
