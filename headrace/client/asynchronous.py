@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ class AsyncPipeline:
         registry: str | None = None,
     ) -> None:
         self.plain = Pipeline(pipeline, bootstrap, kafka=kafka, registry=registry)
+        self._asking = ThreadPoolExecutor(1, "headrace-asking")  # One: threads would write events in any order.
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,8 +53,12 @@ class AsyncPipeline:
         return await asyncio.to_thread(self.plain.send_labels, labels, source, timeout)
 
     async def predict(self, event: Row, timeout: float = 10.0) -> Prediction:
-        """See `Pipeline.predict`. Cancelled, nobody awaits the prediction any more; the event may be on the topic."""
-        return await asyncio.wrap_future(await asyncio.to_thread(self.plain.submit, event, timeout))
+        """See `Pipeline.predict`. Events are written in the order of the calls, however many are awaited at once.
+
+        Cancelled, nobody awaits the prediction any more; the event may be on the topic.
+        """
+        asked = asyncio.get_running_loop().run_in_executor(self._asking, self.plain.submit, event, timeout)
+        return await asyncio.wrap_future(await asked)
 
     async def predictions(
         self, start: Start = "now", *, group: str | None = None, until_idle: float | None = None

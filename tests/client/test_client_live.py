@@ -136,7 +136,7 @@ def test_the_same_on_asyncio(shop: Project) -> None:
         async with AsyncPipeline(shop.path, shop.bootstrap) as client:
             dropped = asyncio.ensure_future(client.predict(order(5_900), PATIENT_S))
             answers = await asyncio.gather(
-                *(client.predict(order(number), PATIENT_S) for number in range(5_000, 5_040))
+                *(client.predict(order(number, customer="c1"), PATIENT_S) for number in range(5_000, 5_040))
             )
             dropped.cancel()
             with pytest.raises(Refused, match="event 5901"):
@@ -154,6 +154,8 @@ def test_the_same_on_asyncio(shop: Project) -> None:
     answers, missing = asyncio.run(run())
     assert answers == [str(number) for number in range(5_000, 5_040)]
     assert not missing
+    written = [number for number in shop.read("events").column("order").to_pylist() if 5_000 <= number < 5_040]
+    assert written == list(range(5_000, 5_040)), "in the order of the calls, or some would be too late"
 
 
 @pytest.mark.faults
