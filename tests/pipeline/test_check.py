@@ -30,6 +30,7 @@ EVENTS = "{schema: bike_trip, id: trip, time: returned_at, key: rider}"
 MODEL = "{name: small, inputs: [minutes, rider.*]}"
 
 # What is replaced in SMALL, what it is replaced by, the line of the mistake, and parts of the message and the remedy.
+CLASSES = "{name: m, inputs: [minutes], output: class, classes: "
 LONG_WAIT = "labels: {id: trip, value: x, matures_after: 7d, expires_after: 1d}"
 MISTAKES = [
     ("pipeline: small", "pipelin: small", 1, "pipeline is missing", "pipeline: card_fraud"),
@@ -135,10 +136,31 @@ MISTAKES = [
         "logistic_regression fits classes, not quantities",
         "lightgbm",
     ),
-    (MODEL, "{name: m, inputs: [minutes], classes: [a, b, c]}", 5, "more than two classes cannot be", "positive: 2"),
+    (MODEL, "{name: m, inputs: [minutes], classes: [a, b, c]}", 5, "only output: class has classes", "output: class"),
+    (MODEL, "{name: m, inputs: [minutes], costs: {a: {b: 2}}}", 5, "only output: class has costs", "take costs out"),
+    (MODEL, "{name: m, inputs: [minutes], output: class}", 5, "classes is missing", "as labels say them"),
+    (MODEL, CLASSES + "[a]}", 5, "among two classes at least", "list all"),
+    (MODEL, CLASSES + "[a, b, a]}", 5, "the class a is there already", "each class once"),
+    (MODEL, CLASSES + "[a b, a-b]}", 5, "would both be the field a_b", "call one of them otherwise"),
+    (MODEL, CLASSES + "[1, 2, other]}", 5, "1 is a number and others are texts", "or none of them"),
+    (MODEL, CLASSES + "[1, 2, 2.5]}", 5, "2.5 is no class", "texts in quotes"),
+    (MODEL, CLASSES + "[1, 2, 1_000]}", 5, "1_000 is no class", "plainly"),
+    (MODEL, CLASSES + "[a, ' b']}", 5, "' b' is no class", "without blanks"),
+    (MODEL, CLASSES + "[a, null]}", 5, "should be a text, not empty", "write a word"),
+    (MODEL, CLASSES + f"[{', '.join(map(str, range(51)))}]}}", 5, "51 classes, at most 50", "join some"),
+    (MODEL, CLASSES + "[a, b], interval: 0.9}", 5, "a class has no interval", "output: value"),
+    (MODEL, CLASSES + "[a, b], threshold: 2}", 5, "2 is out of bounds", "between 0 and 1"),
+    (MODEL, CLASSES + "[good, bad], costs: {god: {bad: 2}}}", 5, "no class god", "did you mean good?"),
+    (MODEL, CLASSES + "[good, bad], costs: {good: {bat: 2}}}", 5, "no class bat", "did you mean bad?"),
+    (MODEL, CLASSES + "[a, b], costs: {a: {b: -1}}}", 5, "-1 is out of bounds", "between 0 and"),
+    (MODEL, CLASSES + "[a, b], costs: {a: {a: 1}}}", 5, "deciding for a where it is true costs nothing", "take it"),
+    (MODEL, CLASSES + "[a, b], costs: [1, 2]}", 5, "should be a mapping, not a list", "virginica"),
+    (MODEL, CLASSES + "[a, b]}\nlabels: {id: trip, value: x, positive: 1}", 6, "none of several classes", "take it"),
+    (MODEL, CLASSES + "[good, bad]}\nlabels: {id: trip, value: x, unlabelled_is: god}", 6, "no class god", "good?"),
+    (MODEL, CLASSES + "[a, b]}\nvalue: {true_positive: 1}", 6, "neither positive nor negative", "costs"),
     (MODEL, "{name: m, inputs: [minutes], interval: 0.9}", 5, "a probability has no interval", "output: value"),
     (MODEL, "{name: m, inputs: [returned_at]}", 5, "is a time", "weekday"),
-    (MODEL, "{name: m, inputs: [minutes], output: class}", 5, "output cannot be class", "probability"),
+    (MODEL, "{name: m, inputs: [minutes], output: classes}", 5, "output cannot be classes", "class"),
     (MODEL, "{name: m, inputs: [minutes], threshold: 2}", 5, "2 is out of bounds", "between 0 and 1"),
     (MODEL, "{name: m, inputs: [minutes], output: value}", 5, "threshold is missing", "decision is yes"),
     (MODEL, MODEL + "\nrules: {minuts: {required: true}}", 6, "no field minuts", "minutes?"),

@@ -165,6 +165,12 @@ def _of_label(parts: AggregationText, readable: Readable) -> Aggregation:
         )
     if name not in OF_LABELS:
         raise ExpressionError(1, f"{name} of labels is not kept", f"write one of {', '.join(OF_LABELS)}: mean({LABEL})")
+    if readable.labels.names:
+        raise ExpressionError(
+            1,
+            f"a label is one of {', '.join(readable.labels.names)}, and their places are no quantities",
+            "take the feature out: views fold labels of two classes and of quantities alone",
+        )
     if parts.where is not None:
         raise ExpressionError(
             parts.where.column,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace.domain.pipeline import events, sections
 from headrace.domain.pipeline.aggregations import Readable
+from headrace.domain.pipeline.classes.section import names_in
 from headrace.domain.pipeline.document import MOST, Node, Problem, Problems, TooMany, closest, read
 from headrace.domain.pipeline.feed.origins import events_feed, labels_feed
 from headrace.domain.pipeline.feed.section import is_feed
@@ -74,7 +75,11 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     rules = events.read_rules(form.entries.get("rules"), fields, problems)
     # Read here for what views make of it; what is wrong with it is said with the other sections below.
     truth = form.entries.get("labels")
-    labels = None if truth is None else sections.read_labels(Form(truth, Problems(), None, ""), sections.classes(form))
+    labels = (
+        None
+        if truth is None
+        else sections.read_labels(Form(truth, Problems(), None, ""), sections.classes(form), names_in(form))
+    )
     readable = Readable(_after(rules, fields), event.key if event is not None else None, labels, _listed(rules))
     views = read_views(form.entries.get("views"), readable, problems)
     rest = sections.read_rest(form, fields, views, problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
 from headrace.domain.pipeline.spec import ALL_EVENTS, Column, Field, Pipeline, View
 from headrace.domain.pipeline.workspace import Workspace
@@ -103,7 +104,7 @@ def outcomes(pipeline: Pipeline) -> Schema:
     truth = [
         _field("revision", "int", f"0 for a prediction's first outcome, each correction has the next number; {again}"),
         _field("state", "string", f"{states} repeated: see revision."),
-        {**_field("label", ["null", "double"], "What is true: 0 or 1 for a class, or a quantity."), "default": None},
+        *_label(pipeline),
         {**_field("label_time", ["null", MILLIS], "When the truth became known to its source."), "default": None},
         {**_field("label_delay", ["null", "long"], "Milliseconds from event to label time."), "default": None},
         {**_field("label_source", ["null", "string"], "Who said so."), "default": None},
@@ -117,6 +118,20 @@ def outcomes(pipeline: Pipeline) -> Schema:
     doc = f"What became of a prediction of {pipeline.name}; the newest revision of a prediction_id holds."
     fields = [*_answer(pipeline), *truth, *_carried(pipeline)]
     return _record("outcome", doc, fields, f"headrace.{pipeline.name}")
+
+
+def _label(pipeline: Pipeline) -> list[Schema]:
+    """What is true of an event, as a number; and by its name, where it is one of several classes."""
+    names = pipeline.model.classes
+    if not names:
+        doc = "What is true: 0 or 1 for a class, or a quantity."
+        return [{**_field("label", ["null", "double"], doc), "default": None}]
+    order = ", ".join(f"{place} {name}" for place, name in enumerate(names))
+    place = f"What is true: the place of a class among all, from 0: {order}."
+    return [
+        {**_field("label", ["null", "double"], place), "default": None},
+        {**_field("label_class", ["null", "string"], "What is true: the class by its name."), "default": None},
+    ]
 
 
 def exchange(pipeline: Pipeline, workspace: Workspace) -> Schema:
@@ -160,8 +175,25 @@ def _answer(pipeline: Pipeline) -> list[Schema]:
         _field("model", _record("model_identity", "Which model answered.", model), "Which model answered."),
         _field("arm", "string", "Part that the model played: champion, canary, challenger or shadow."),
         _field("plan_version", "long", "Version of the plan that named the model."),
-        _field("score", "double", f"The model's answer, a {pipeline.model.output}."),
-        _field("decision", "boolean", "Whether the score reaches the threshold of the model package."),
+        *_score(pipeline),
+    ]
+
+
+def _score(pipeline: Pipeline) -> list[Schema]:
+    """A model's answer: one number, or one for each class."""
+    reaches = _field("decision", "boolean", "Whether the score reaches the threshold of the model package.")
+    names = pipeline.model.classes
+    if not names:
+        return [_field("score", "double", f"The model's answer, a {pipeline.model.output}."), reaches]
+    each = [
+        _field(field, "double", f"Probability of the class {name}.")
+        for field, name in zip(field_names(names), names, strict=True)
+    ]
+    return [
+        _field("score", "double", "The probability of the class decided on."),
+        reaches,
+        _field("class", "string", "The class decided on: the one that costs least by these probabilities."),
+        _field("scores", _record("class_scores", "The model's answer: of each class.", each), "Of each class."),
     ]
 
 

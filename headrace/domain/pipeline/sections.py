@@ -8,6 +8,7 @@ from typing import Any
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
 from headrace.domain.pipeline.categories.section import native, read_categories
+from headrace.domain.pipeline.classes.section import RECORD_FIELDS, names_in, read_classes, read_costs
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.feed.section import LABELS_FEED_KEYS
@@ -42,7 +43,7 @@ from headrace.domain.pipeline.spec import (
     expanded,
 )
 
-OUTPUTS = ("probability", "value")
+OUTPUTS = ("probability", "value", "class")
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"
 DAY = 86_400_000
 LABELS_EXPIRE = 90 * DAY
@@ -77,33 +78,30 @@ def read_model(form: Form, fields: Mapping[str, Field], views: Mapping[str, View
     types |= {name: each.type for name, each in fields.items()}
     read = {name: types[name] for name in expanded(list(inputs), views) if name in types}
     output = form.choice("output", OUTPUTS)
+    names = read_classes(form, output, problems)
     top = 1 if output != "value" else 1e300
     threshold = form.number("threshold", 0 if output != "value" else -1e300, top)
     if output == "value":
         form.require("threshold", "write the value from which on the decision is yes")
-    if "classes" in form:
-        form.problems.add(
-            form.node_of("classes"),
-            "a model of more than two classes cannot be served yet",
-            "ask for one of them: take classes out, and name its label in labels, such as labels: {positive: 2}",
-        )
     held = form.number("interval", 0.5, 0.999)
     if held is not None and output != "value":
         form.problems.add(
-            form.node_of("interval"), "a probability has no interval", "take it out, or write output: value"
+            form.node_of("interval"), f"a {output or OUTPUTS[0]} has no interval", "take it out, or write output: value"
         )
     return Model(
         name=form.name("name") or "",
         inputs=tuple(inputs),
-        output="value" if output == "value" else "probability",
-        threshold=0.5 if threshold is None else threshold,
+        output="value" if output == "value" else "class" if output == "class" else "probability",
+        threshold=threshold if threshold is not None else 0.0 if output == "class" else 0.5,
         categories=read_categories(form.entries.get("categories"), read, problems),
         interval=0.9 if held is None else held,
+        classes=names,
+        costs=read_costs(form, names, problems) if names else (),
     )
 
 
 def classes(root: Form) -> bool:
-    """Whether the file's model gives the probability of a class."""
+    """Whether the file's model gives the probability of a class, or of each of several."""
     node = root.entries.get("model")
     output = (node.entries or {}).get("output") if node is not None else None
     return output is None or output.text != "value"
@@ -140,19 +138,22 @@ def _check_trainer(form: Form, retrain: Retrain, model: Model | None, problems: 
         )
 
 
-def read_labels(form: Form, classes: bool) -> Labels:
-    """The `labels` section; `classes`: whether the model gives the probability of one."""
+def read_labels(form: Form, classes: bool, names: tuple[str, ...] = ()) -> Labels:
+    """The `labels` section; `classes`: whether the model gives the probability of one; `names`: of several."""
     form.require("id", "name the column of label files that holds the event's id, such as id: transaction_id")
     form.require("value", "name the column of label files that holds the truth, such as value: fraud")
-    unlabelled = None
-    if "unlabelled_is" in form and form.node_of("unlabelled_is").text not in ("null", "~", ""):
-        unlabelled = form.number("unlabelled_is")
-    positive = form.number("positive")
+    unlabelled, positive = None, None
+    if "unlabelled_is" in form and form.node_of("unlabelled_is").value is not None:
+        unlabelled = _place_of_silence(form, names) if names else form.number("unlabelled_is")
+    if names and "positive" in form:
+        form.problems.add(form.node_of("positive"), "none of several classes is the positive one", "take it out")
+    else:
+        positive = form.number("positive")
     if positive is not None and not classes:
         form.problems.add(
             form.node_of("positive"), "a quantity has no positive class", "take it out, or write output: probability"
         )
-    unlabelled = _class_of_silence(form, unlabelled, positive) if classes else unlabelled
+    unlabelled = _class_of_silence(form, unlabelled, positive) if classes and not names else unlabelled
     matures, expires = form.duration("matures_after") or 0, form.duration("expires_after", least=1)
     if expires is not None and expires < matures:
         form.problems.add(
@@ -176,7 +177,16 @@ def read_labels(form: Form, classes: bool) -> Labels:
         tuple(sources),
         classes,
         positive,
+        names=names,
     )
+
+
+def _place_of_silence(form: Form, names: tuple[str, ...]) -> float | None:
+    """The place of the class that `unlabelled_is` names."""
+    name = form.text("unlabelled_is")
+    if name is not None and name not in names:
+        form.problems.add(form.node_of("unlabelled_is"), f"no class {name}", closest(name, names))
+    return float(names.index(name)) if name in names else None
 
 
 def _class_of_silence(form: Form, unlabelled: float | None, positive: float | None) -> float | None:
@@ -292,7 +302,7 @@ def read_latency(form: Form) -> Latency:
 
 
 SECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "model": (("name", "inputs", "categories", "output", "threshold", "interval", "classes"), MODEL_EXAMPLE),
+    "model": (("name", "inputs", "categories", "output", "threshold", "interval", "classes", "costs"), MODEL_EXAMPLE),
     "labels": (
         ("id", "value", "positive", "matures_after", "unlabelled_is", "expires_after", "sources", *LABELS_FEED_KEYS),
         "{id: transaction_id, value: fraud}",
@@ -316,6 +326,13 @@ def _key(root: Form) -> str:
     return "" if key is None or key.text is None else key.text
 
 
+def _check_views(root: Form, views: Mapping[str, View], problems: Problems) -> None:
+    """Records of classes have fields of their own, and views are fields beside them."""
+    for name in set(RECORD_FIELDS) & views.keys():
+        node = root.entries["views"].keys[name]
+        problems.add(node, f"a view cannot be called {name}: records have a field of that name", f"call it {name}_view")
+
+
 def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View], problems: Problems) -> dict[str, Any]:
     """All sections below the views, as arguments of `Pipeline`; those that the file leaves out are left out."""
     found: dict[str, Any] = {}
@@ -327,8 +344,10 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
 
     if (form := section("model")) is not None:
         found["model"] = read_model(form, fields, views, problems)
+        if found["model"].classes:
+            _check_views(root, views, problems)
     if (form := section("labels")) is not None:
-        found["labels"] = read_labels(form, classes(root))
+        found["labels"] = read_labels(form, classes(root), names_in(root))
     segments: dict[str, Segment] = {}
     if (node := root.entries.get("segments")) is not None:
         segments = found["segments"] = read_segments(node, fields, views, problems)
@@ -336,6 +355,9 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
         found["scorecards"] = read_scorecards(form, problems)
     if (form := section("value")) is not None:
         found["value"] = read_value(form)
+        if names_in(root):
+            remedy = "take value out; model: {costs: ...} says what each error costs"
+            problems.add(form.node, "decisions among several classes are neither positive nor negative", remedy)
     if (form := section("drift")) is not None:
         found["drift"] = read_drift(form)
     if (form := section("retrain")) is not None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.categories.spec import Category
+from headrace.domain.pipeline.classes.decision import Costs
 from headrace.domain.pipeline.documentation.spec import NOTHING, Note
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED, Feed
 from headrace.domain.pipeline.files.spec import FileLayout
@@ -202,14 +203,18 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What models take and give: `inputs` as written (`customer.*`), see `expand`; how `categories` become numbers."""
+    """What models take and give: `inputs` as written (`customer.*`), see `expand`; how `categories` become numbers;
+    of `class` alone its `classes`, and `costs` of deciding for one (column) where another is true (row).
+    """
 
     name: str
     inputs: tuple[str, ...]
-    output: Literal["probability", "value"] = "probability"
+    output: Literal["probability", "value", "class"] = "probability"
     threshold: float = 0.5
     categories: Mapping[str, Category] = field(default_factory=dict)
     interval: float = 0.9  # share of quantities that intervals are to hold
+    classes: tuple[str, ...] = ()
+    costs: Costs = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +227,7 @@ class Labels:
         unlabelled_is: the label of an event that none came for by then; None keeps it unlabelled.
         expires_after: how long after its event a label may be known to count; at least `matures_after`.
         sources: who is believed first where labels of the same time differ; others come after them, by name.
-        classes: whether the truth is one of two classes, 0 or 1, as for a model that gives a probability.
+        classes: whether the truth is a class, 0 or 1, or the place, from 0, of one of `names`: the model's classes.
         positive: the value of a label that means 1, any other meaning 0; None where labels are 0 and 1 themselves.
             `unlabelled_is` is the class then, whatever the file calls it.
         feed: where labels come from, where somebody writes them in a form of their own; `intake` takes them up.
@@ -237,6 +242,7 @@ class Labels:
     classes: bool = False
     positive: float | None = None
     feed: Feed | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,12 +336,8 @@ class Pipeline:
     @property
     def clock_features(self) -> frozenset[str]:
         """Feature columns that say nothing of an event but when it was, as `view.name`."""
-        return frozenset(
-            f"{view.name}.{name}"
-            for view in self.calendar_views
-            for name, expression in view.expressions.items()
-            if not expression.fields and not expression.columns
-        )
+        named = ((view, name, each) for view in self.calendar_views for name, each in view.expressions.items())
+        return frozenset(f"{view.name}.{name}" for view, name, each in named if not each.fields and not each.columns)
 
     @property
     def own_views(self) -> tuple[View, ...]:

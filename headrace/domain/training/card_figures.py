@@ -56,7 +56,8 @@ def completed(
 def rule_of(pipeline: Pipeline) -> dict[str, Any]:
     """What the pipeline file says of labels, as a card keeps it."""
     found: dict[str, Any] = {} if pipeline.labels is None else json.loads(json.dumps(asdict(pipeline.labels)))
-    return found
+    # Cards of pipelines without classes say what they always did: they are part of a package's identity.
+    return {name: value for name, value in found.items() if name != "names" or value}
 
 
 def judged(rows: Dataset, scores: Floats) -> dict[str, float]:

@@ -22,7 +22,7 @@ SCORED = 1_024
 """Rows that both executors score."""
 
 
-Output = Literal["probability", "value"]
+Output = Literal["probability", "value", "class"]
 
 REMEDY = "Take the directory away and store the package anew from where it was made"
 
