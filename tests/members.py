@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from tests.sources import ROOT
 
@@ -83,6 +86,27 @@ class Members:
         with (self.directory / f"{member}.log").open("rb") as log:
             log.seek(self._heard[member])
             return b'"event": "listening"' in log.read()
+
+    def readiness(self, member: str) -> str:
+        """What a member that listens says of itself on /readyz; nothing before that."""
+        with (self.directory / f"{member}.log").open("rb") as log:
+            log.seek(self._heard[member])
+            told = [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
+        port = next((entry["port"] for entry in told if entry.get("event") == "listening"), None)
+        if port is None:
+            return ""
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                return str(answer.read().decode())
+        except HTTPError as error:
+            return error.read().decode()
+
+    def await_readiness(self, member: str, words: str, seconds: float = 120) -> None:
+        """Wait until a member's readiness has these words."""
+        end = time.monotonic() + seconds
+        while words not in (said := self.readiness(member)):
+            assert time.monotonic() < end, f"{member} says {said!r}\n{self.logs()}"
+            time.sleep(0.1)  # Asks a process over HTTP: there is no event to wait for.
 
     def close(self) -> None:
         """Kill what still runs."""

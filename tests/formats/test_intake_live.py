@@ -14,12 +14,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 from headrace.cli.options import channel_of
+from headrace.cli.pipeline.lag import lag
 from headrace.domain.models.store import ModelStore
 from headrace.operations.history.trace import gather
 from headrace.operations.progress import Silent
 from headrace.operations.topics.file_publication import FileRows, prepare
+from headrace.operations.topics.provisioning import provision
 from headrace.operations.topics.topic_export import export_topic
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.client import Producer
@@ -38,10 +41,37 @@ def web(kafka: str, redis_server: str, pipeline_name: str, tmp_path: Path) -> It
     path = tmp_path / "source" / "pipelines" / "web.yaml"
     path.write_text(path.read_text().replace("shop.", f"shop.{uuid.uuid4().hex[:8]}."))
     project = Project(path, pipeline_name, tmp_path / "project", kafka, redis_server, 3)
-    for feed in project.contracts.pipeline.feeds.values():
-        Admin(kafka).create(feed.topic, 2, 1, {})
     yield project
     project.close()
+
+
+def _create(web: Project) -> None:
+    for feed in web.contracts.pipeline.feeds.values():
+        Admin(web.bootstrap).create(feed.topic, 2, 1, {})
+
+
+def test_a_topic_that_is_not_there_yet_is_waited_for(web: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Readiness says for which, `lag` too, and a member that waits can be stopped."""
+    feed = web.contracts.pipeline.topic("events-feed")
+    web.start("intake-0")
+    web.await_readiness("intake-0", f"not ready: no topic {feed} yet")
+    with pytest.raises(typer.Exit):
+        lag(str(web.path), bootstrap=web.bootstrap)
+    assert f"{feed} is not there yet" in capsys.readouterr().out
+    assert web.stop("intake-0") == 0
+    web.start("intake-0")
+    _create(web)
+    _write(web, feed, [json.dumps({"id": "e1", "at": START, "visitor": 1, "price": 2.0}).encode()])
+    assert web.await_count("events", 1).num_rows == 1
+
+
+def test_a_broker_of_ones_own_has_the_topics_of_producers(web: Project) -> None:
+    """What `up` and the demo start with; a repeat does nothing."""
+    settings = Settings(pipeline=str(web.path), bootstrap=web.bootstrap, schema_ids=web.directory / "ids.json")
+    feeds = {feed.topic for feed in web.contracts.pipeline.feeds.values()}
+    assert feeds <= set(provision(settings, 3).topics)
+    assert Admin(web.bootstrap).topics()[feeds.pop()].partitions == 3
+    assert provision(settings, 3).topics == ()
 
 
 def test_records_of_strange_topics_are_taken_once_each(web: Project) -> None:
@@ -49,6 +79,7 @@ def test_records_of_strange_topics_are_taken_once_each(web: Project) -> None:
 
     Labels come likewise, and what is read of them is what was written, with the zone that the file declares.
     """
+    _create(web)
     events = [{"id": f"e{n}", "at": START + n * 1_000, "visitor": n % 7, "price": n / 4} for n in range(COUNT)]
     values = [json.dumps(event).encode() for event in events]
     bad = [b"{", b"[]", json.dumps({**events[0], "id": "late", "price": "4"}).encode(), b'{"id":"x"}']
@@ -96,6 +127,7 @@ def test_a_log_of_several_partitions_is_read_in_the_order_of_its_events(web: Pro
 
     Each event has the features that it would have had as it came, also where `intake` is killed on its way.
     """
+    _create(web)
     events = [{"id": f"e{n}", "at": START + n * 120_000, "visitor": n % 7, "price": n / 4} for n in range(COUNT)]
     feed = web.contracts.pipeline.topic("events-feed")
     producer = Producer(web.connection)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import numpy as np
 import pyarrow as pa
@@ -60,25 +57,6 @@ def answered(project: Project, trips: pa.RecordBatch, labels: pa.RecordBatch) ->
     )
 
 
-def said(project: Project) -> str:
-    """What enrich says on /readyz."""
-    lines = (project.directory / "enrich-0.log").read_text().splitlines()
-    port = next(entry["port"] for entry in map(json.loads, lines) if entry.get("event") == "listening")
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return str(answer.read().decode())
-    except HTTPError as error:
-        return error.read().decode()
-
-
-def until(what: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for something to come true."""
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)  # Asks a process over HTTP: there is no event to wait for.
-
-
 @pytest.mark.slow
 def test_live_events_wait_for_labels_that_are_there_and_no_others(project: Project) -> None:
     """A live event is answered at once, whatever label comes late; without the service `labels` it waits and enrich
@@ -99,8 +77,8 @@ def test_live_events_wait_for_labels_that_are_there_and_no_others(project: Proje
     time.sleep(2 * IDLE_AFTER_MS / 1000 + 1)  # What labels told last is too old then.
     late = trips_of_now(20, seed=9, first=2_000)
     project.publish(late, "rider")
-    until(lambda: "labels or views is behind" in said(project))
+    project.await_readiness("enrich-0", "labels or views is behind")
     assert project.count("features") == 300
     project.start("labels-0")
     project.await_count("features", 320)
-    until(lambda: said(project) == "ready\n")
+    project.await_readiness("enrich-0", "ready\n")

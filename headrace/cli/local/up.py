@@ -34,8 +34,9 @@ def up(
 ) -> None:
     """Start a broker, a store and the pipeline's services in the background, with its schemas and topics.
 
-    Returns when every service is ready; `score` also counts as up while no plan says which model to play. When one is
-    not, and nothing changed for a minute, the exit code is 3. A repeat finds what runs. Logs are below .headrace/logs.
+    Returns when every service is ready; `score` also counts as up while no plan says which model to play, and `intake`
+    while producers have not created their topic. When one is not, and nothing changed for a minute, the exit code is 3.
+    A repeat finds what runs. Logs are below .headrace/logs.
     """
     progress = TerminalProgress(quiet=json)
     running = local.up(

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import Bootstrap, Json, PipelineName, contracts_of, seconds
@@ -16,6 +17,8 @@ from headrace.cli.render.models.package import paper
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.catching_up import await_caught_up, of_services
+from headrace.operations.topics.topic_plan import absent_feeds
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.lag import Lag, measure
 
 LATE_S = 10.0
@@ -46,6 +49,8 @@ def lag(
     patience = None if wait is None else seconds(wait)
     settings, contracts = contracts_of(pipeline, bootstrap)
     groups = of_services(inputs(contracts.pipeline), contracts.pipeline.name, of or ())
+    absent = absent_feeds(contracts.pipeline, Admin(settings.connection).topics()) if contracts.pipeline.feeds else {}
+    groups = {group: [topic for topic in topics if topic not in absent] for group, topics in groups.items()}
     done = True
     if patience is None:
         found = measure(settings.connection, groups, time.time())
@@ -56,6 +61,8 @@ def lag(
     else:
         console = paper()
         console.print(each(found) if partitions else together(found))
+        for remark in absent.values():
+            console.print(f"[yellow]! {escape(remark)}[/]")
         console.print(note(contracts.pipeline.name))
     worst = max((each.seconds for each in found), default=0.0)
     raise typer.Exit(3 if not done or (limit is not None and worst > limit) else 0)

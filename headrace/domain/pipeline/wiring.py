@@ -51,7 +51,7 @@ class Contracts:
         feed = self.pipeline.feeds[logical]
         made = events(self.pipeline) if logical == EVENTS_FEED else feed_label(self.pipeline)
         codec = FEEDS[feed.form.format](f"{feed.topic}-value", feed.form, load_schema(made), self.ids, EVENT_BYTES)
-        return Channel(logical, feed.topic, codec)
+        return Channel(logical, feed.topic, codec, foreign=True)
 
     @property
     def topics(self) -> Mapping[str, str]:

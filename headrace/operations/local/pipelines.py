@@ -38,7 +38,7 @@ READY_S = 60.0
 TURN_S = 0.3
 NOTED_S = 2.0
 OFTEN = 4
-NO_PLAN, COMPILING = "no plan", "kernels are being compiled"
+NO_PLAN, NO_TOPIC, COMPILING = "no plan", "no topic", "kernels are being compiled"
 """What members say of themselves that is no trouble."""
 _PLACES = {"HEADRACE_TRAININGS": "trainings", "HEADRACE_MODEL_CACHE": "models"}
 """Variables that say where services keep files of their own, and the folder of the home where they do not."""
@@ -81,8 +81,8 @@ class MemberStatus:
 
     @property
     def up(self) -> bool:
-        """Ready, or only waiting for a plan."""
-        return self.ready or self.waits_for_plan
+        """Ready, or only waiting for a plan or a producer's topic."""
+        return self.ready or self.waits_for_plan or NO_TOPIC in self.missing
 
 
 @dataclass(frozen=True, slots=True)

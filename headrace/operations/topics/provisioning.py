@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.domain.pipeline.wiring import pins_path
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.operations.topics import schema_ids
-from headrace.operations.topics.topic_plan import topics_of
+from headrace.operations.topics.topic_plan import pipeline_of, topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings
@@ -26,7 +26,9 @@ class Provision:
 
 
 def provision(settings: Settings, partitions: int | None = None) -> Provision:
-    """Register schemas and apply topics; a repeat does nothing.
+    """Register schemas and apply topics; a repeat does nothing. For a broker of one's own.
+
+    So the topics of producers are created too, as empty as the broker: there is nobody else who would.
 
     Args:
         settings: say which pipeline, broker, and registry or file of pins.
@@ -49,4 +51,9 @@ def provision(settings: Settings, partitions: int | None = None) -> Provision:
     _, topics = topics_of(settings.pipeline, partitions, replicas)
     changes = plan(existing, topics)
     apply(admin, changes)
-    return Provision(tuple(added), tuple(sorted({change.topic for change in changes})))
+    pipeline = pipeline_of(settings.pipeline)
+    strange = [feed.topic for feed in pipeline.feeds.values() if feed.topic not in existing]
+    events = next(each for each in topics if each.name == pipeline.topic("events"))
+    for name in strange:
+        admin.create(name, events.partitions, events.replication, {})
+    return Provision(tuple(added), tuple(sorted({*strange, *(change.topic for change in changes)})))

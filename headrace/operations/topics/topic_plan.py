@@ -63,7 +63,7 @@ def plan_topics(
     changes = plan(
         existing, topics, brokers=brokers, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss
     )
-    told = [*warnings(admin, topics), *absent_feeds(pipeline_of(settings.pipeline), existing)]
+    told = [*warnings(admin, topics), *absent_feeds(pipeline_of(settings.pipeline), existing).values()]
     return TopicPlan(False, changes, unwanted(existing, topics, name), told)
 
 
@@ -82,13 +82,13 @@ def apply_topics(
     return replace(found, applied=True)
 
 
-def absent_feeds(pipeline: Pipeline, existing: Container[str]) -> list[str]:
-    """Which topics of producers are not there: these are theirs to create."""
-    return [
-        f"{feed.topic} is not there: whoever writes it creates it, and intake waits for nobody: it ends without it"
+def absent_feeds(pipeline: Pipeline, existing: Container[str]) -> dict[str, str]:
+    """Which topics of producers are not there, and a sentence of each: they are theirs to create."""
+    return {
+        feed.topic: f"{feed.topic} is not there yet: who writes it creates it; intake waits for it"
         for feed in pipeline.feeds.values()
         if feed.topic not in existing
-    ]
+    }
 
 
 def pipeline_of(pipeline: str) -> Pipeline:

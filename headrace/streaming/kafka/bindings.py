@@ -54,11 +54,12 @@ bytes."""
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic: its logical name, its name on the broker, the codec of its values."""
+    """One topic: its logical name, its name on the broker, the codec of its values; `foreign`: producers create it."""
 
     logical: str
     name: str
     codec: Codec
+    foreign: bool = False
 
     @property
     def writer(self) -> str:

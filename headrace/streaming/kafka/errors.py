@@ -175,7 +175,10 @@ def construct(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
 def missing(topic: str, error: KafkaError) -> HeadraceError:
     """Our name for what a broker says of a topic in its list."""
     if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        return ContractError(f"the topic {topic} does not exist; create it with: headrace topics apply PIPELINE")
+        return ContractError(
+            f"the topic {topic} does not exist; create it with: headrace topics apply PIPELINE (a producer's own topic "
+            "is its producer's to create)"
+        )
     named = translate(error)
     return type(named)(f"{topic}: {error.str()} ({error.name()})")
 

@@ -7,13 +7,17 @@ what is known of it in one of them only: to read on would cut its windows in sil
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 from headrace.columnar.partitioner import partitions_of
 from headrace.errors import ContractError, Fenced
-from headrace.streaming.kafka.bindings import Wiring
+from headrace.streaming.kafka.bindings import Channel, Wiring
 from headrace.streaming.kafka.client import Consumer
+from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.message import TopicPartition
+from headrace.streaming.process.health import Health
 from headrace.streaming.process.logs import logger
 from headrace.streaming.records.batch import PARTITION_BITS, Batch
 from headrace.streaming.task.service import Service
@@ -29,6 +33,26 @@ MOST_STRANGE = 0.1
 """With more keys than this share where murmur2 does not put them, publishers have a partitioner of their own."""
 FIELD = "of"
 """Field of a committed offset's metadata: partitions by logical topic."""
+
+
+def await_producers(connection: Connection, channels: Sequence[Channel], health: Health, stop: threading.Event) -> bool:
+    """Wait for the topics that only producers create; readiness says for which. False where `stop` was set before."""
+    foreign = [channel.name for channel in channels if channel.foreign]
+    if not foreign:
+        return True
+    told = ""
+    with closing(Consumer(connection)) as asking:
+        while not stop.is_set():
+            health.beat()
+            absent = next((name for name in foreign if asking.count(name, WITHIN_S) == 0), None)
+            if absent is None:
+                return True
+            health.missing = f"no topic {absent} yet: who writes it creates it"
+            if absent != told:
+                told = absent
+                log.warning("waiting for a producer's topic", topic=absent)
+            stop.wait(1)
+    return False
 
 
 class Grown(ContractError):

@@ -31,7 +31,7 @@ from headrace.streaming.records.dead_letters import RejectShare
 from headrace.streaming.task.checkpoint import Checkpoints
 from headrace.streaming.task.commit import QUIET_S, Commits
 from headrace.streaming.task.outputs import Outbox
-from headrace.streaming.task.partition_counts import Grown, PartitionCounts
+from headrace.streaming.task.partition_counts import Grown, PartitionCounts, await_producers
 from headrace.streaming.task.processor import RETRY_S, Answering
 from headrace.streaming.task.progress import Progress
 from headrace.streaming.task.rebalance import Membership
@@ -107,6 +107,8 @@ class Runner:
             port = self.health.serve(self.settings.host, self.settings.port)
             log.info("listening", port=port, paths=["/livez", "/readyz", "/metrics"])
             self._prepare()
+            if not await_producers(self.connection, self.wiring.inputs, self.health, self._stop):
+                return
             turns = self.turns()
             next(turns)
             gc.collect()
