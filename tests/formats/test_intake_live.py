@@ -117,6 +117,12 @@ def test_records_of_strange_topics_are_taken_once_each(web: Project) -> None:
     told = prepare(settings, web.contracts, FileRows(web.directory / "more.parquet"), threading.Event()).send(Silent())
     assert (told.topic, told.sent) == (feed, 2)
     web.await_count("events", COUNT + 2)
+    table = pa.table({"click": ["f1"], "returned": [True], "at": ["2024-06-01T14:30:00+02:00"]})
+    pq.write_table(table, web.directory / "truth.parquet")
+    truth = FileRows(web.directory / "truth.parquet", "labels")
+    assert prepare(settings, web.contracts, truth, threading.Event()).send(Silent()).topic == returns
+    (own,) = (row for row in web.await_count("labels", LABELS + 1).to_pylist() if row["event_id"] == "f1")
+    assert own["label_time"].isoformat() == "2024-06-01T12:30:00+00:00", "as labels: {time: at} says"
     channel = channel_of(web.contracts, feed)
     out = export_topic(web.connection, channel, None, None, web.directory / "feed.parquet", Silent())
     assert (out.records, out.unreadable) == (COUNT + 2, len(bad))

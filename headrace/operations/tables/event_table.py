@@ -103,9 +103,10 @@ def labels(
 ) -> Rows:
     """Labels of a table in the labels topic's schema.
 
-    The pipeline file says which columns hold the event's id and the truth. Without a column `label_time`, the truth
-    became known `matures_after` after the event's own time; without a column `source`, all come from `source`. An id is
-    read in the type that events have it in, so that it is the same text as theirs.
+    The pipeline file says which columns hold the event's id and the truth, and, where labels have a topic of their own,
+    when it became known; else a column `label_time` does. Without one, the truth became known `matures_after` after the
+    event's own time; without a column `source`, all come from `source`. An id is read in the type that events have it
+    in, so that it is the same text as theirs.
 
     Raises:
         ConfigurationError: the pipeline has no labels, a column is missing, or a value is none of its field's type.
@@ -117,6 +118,9 @@ def labels(
         )
     file = _file(table)
     _known(names, [rule.id, rule.value, time, "label_time", "source"], "a label")
+    told = rule.feed.time if rule.feed is not None else ""
+    if told in file.names and "label_time" not in (*names, *file.names):
+        names = {**names, "label_time": told}  # The field of the producer's labels that says so.
     wanted = WantedColumns(file, pipeline, names)
     whole = pipeline.events.fields[pipeline.events.id].type == "integer" if pipeline.events.fields else False
     of_id = pa.field(rule.id, pa.int64() if whole else pa.string(), nullable=False)

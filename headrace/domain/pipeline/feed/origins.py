@@ -69,7 +69,8 @@ def labels_feed(node: Node, workspace: Workspace, problems: Problems) -> Feed | 
         if column is not None:
             kind = KINDS[name]
             columns.append(replace(column, name=name, kind=kind, nullable=False, optional=False))
-    return Feed(read.topic, read.schema, read.with_columns(columns), form.text("source") or read.topic)
+    source, time = form.text("source") or read.topic, form.text("time") or ""
+    return Feed(read.topic, read.schema, read.with_columns(columns), source, time)
 
 
 def _column(form: Form, key: str, kinds: tuple[str, ...], read: FeedRead, problems: Problems) -> FeedColumn | None:

@@ -21,9 +21,11 @@ class Feed:
         schema: what its records are called in the pipeline file.
         form: how they become columns.
         source: of labels: who says so.
+        time: of labels: the field that says when the truth became known, as the pipeline file calls it; "": none does.
     """
 
     topic: str
     schema: str
     form: FeedForm
     source: str = ""
+    time: str = ""
