@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from headrace.columnar.jit import kernel
 from headrace.columnar.partitioner import Keys, keys_of
 from headrace.columnar.structs import array_of, span_of
+from headrace.domain.records.class_scores import CLASS, SCORES, chances_of, places_of
 from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch
@@ -44,6 +46,7 @@ class ExchangeBatch:
         firsts: by source topic, the number of its first partition among all source partitions.
         counts: by source topic, how many partitions it has.
         shared: what predictions of one event share; `entities` whom events belong to, a column a view.
+        classes: of the pipeline's model.
 
     Attributes:
         given: one `layout.Records`; codes of models and label sources are for the join to set.
@@ -53,8 +56,15 @@ class ExchangeBatch:
     """
 
     def __init__(
-        self, batch: Batch, firsts: dict[str, int], counts: dict[str, int], shared: Packed, entities: Packed
+        self,
+        batch: Batch,
+        firsts: dict[str, int],
+        counts: dict[str, int],
+        shared: Packed,
+        entities: Packed,
+        classes: Sequence[str] = (),
     ) -> None:
+        self._classes = classes
         self.given = array_of(RECORDS, 1)
         self._kept: list[Any] = []
         self._item_ends: list[npt.NDArray[np.int32]] = []
@@ -115,6 +125,10 @@ class ExchangeBatch:
         self.set("made", _numbers(rows["predicted_time"]), "predictions")
         self.set("scores", rows["score"].to_numpy(), "predictions")
         self._text("shared", shared.pack(rows.select(list(shared.fields))), "predictions")
+        if self._classes:
+            decided = places_of(rows[CLASS], self._classes).astype(np.float64)
+            answers = np.column_stack([chances_of(rows.select([SCORES])), decided])
+            self.set("answers", np.ascontiguousarray(answers).reshape(-1).view(np.uint8), "predictions")
         model = rows["model"]
         parts = [tails(rows["event_id"], rows["prediction_id"]), *map(model.field, IDENTITY[1:4])]
         parts += [rows["arm"], rows["plan_version"]]

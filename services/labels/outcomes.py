@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from headrace.columnar.jit import kernel
 from headrace.columnar.structs import bytes_in, copy
+from headrace.domain.records.class_scores import CLASS, LABEL_CLASS, SCORES, names_at, told_chances
 from headrace.streaming.records.rows import Packed, binary_of
 from services.labels.exchange_batch import IDENTITY
-from services.labels.join.arena import entities_of, event_at, id_of, prediction_at, shared_of, time_of
+from services.labels.join.arena import answer_of, entities_of, event_at, id_of, prediction_at, shared_of, time_of
 from services.labels.join.layout import CHANGE, HEADER, LABELLED, MEMORY, NONE, OUTCOME, UNSEEN, Memory
 from services.labels.join.state import Join, Structs
 from services.labels.packed_rows import PackedRows
@@ -67,6 +68,12 @@ class Outcomes:
             "decision": pa.array(numbers["code"] >> 31 != 0),
         }
         columns |= _truth(join, found, numbers["event_time"], presumed)
+        if classes := join.question.classes:
+            answers = _answers(join, found)
+            columns[SCORES] = told_chances(answers[:, :-1], self._schema.field(SCORES).type)
+            columns[CLASS] = names_at(answers[:, -1], classes)
+            label = columns["label"].fill_null(np.nan).to_numpy(zero_copy_only=False)
+            columns[LABEL_CLASS] = names_at(label, classes)
         return arrays.RecordBatch.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
 
     def again(self, predictions: pa.ListArray, found: Ints) -> pa.RecordBatch:
@@ -131,6 +138,14 @@ def _kept(
     return text, binary_of(ends[1], shared), dict(zip(names, numbers, strict=True)), scores
 
 
+def _answers(join: Join, found: Structs) -> npt.NDArray[np.float64]:
+    """Of each outcome the chances of classes and the place of the one decided on, float64 [outcomes, classes + 1]."""
+    width = join.question.answer
+    data = np.empty(8 * width * len(found), np.uint8)
+    _gather_answers(join.memory, found, data)
+    return data.view(np.float64).reshape(len(found), width)
+
+
 def whose(join: Join, changes: Structs, packed: Packed) -> tuple[pa.RecordBatch, Ints]:
     """Of each label for views (see `Found.changes`): whom its event belongs to, a column a view, and its event time."""
     rows = len(changes)
@@ -173,6 +188,13 @@ def _gather_outcomes(
         numbers[2, row] = prediction.code
         numbers[3, row] = prediction_at(join, event.first).code
         scores[row] = prediction.score
+
+
+@kernel("memory found[::1] u1[::1]", memory=MEMORY, found=OUTCOME)
+def _gather_answers(join: Memory, found: Structs, data: Bytes) -> None:
+    size = join.answer
+    for row in range(len(found)):
+        copy(answer_of(join, found[row].prediction), bytes_in(data, row * size, (row + 1) * size))
 
 
 @kernel

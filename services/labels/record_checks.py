@@ -4,7 +4,7 @@ numbers and texts that can be kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from headrace.domain.pipeline.spec import Labels
 from headrace.domain.pipeline.truth import said_of, truths
+from headrace.domain.records.class_scores import CLASS, NO_CLASS, places_of
 from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
 from services.labels.exchange_batch import headed
@@ -34,7 +35,7 @@ FURTHEST = 1 << 60
 """Of marks, in milliseconds: far enough from the ends of int64 to add durations."""
 
 
-def checked(batch: Batch, rule: Labels) -> tuple[Batch, tuple[Reject, ...]]:
+def checked(batch: Batch, rule: Labels, classes: Sequence[str] = ()) -> tuple[Batch, tuple[Reject, ...]]:
     """The rows that can be joined, labels as what they say, and the others: those that no event could ever have."""
     columns = batch.columns
     size = kernels.binary_length(columns["event_id"]).to_numpy()
@@ -63,20 +64,24 @@ def checked(batch: Batch, rule: Labels) -> tuple[Batch, tuple[Reject, ...]]:
         made = columns["predicted_time"].cast(pa.int64()).to_numpy()
         made = (made < LEAST_TIME) | (made > MOST_TIME)
         faults.append(("predicted_time", "a prediction was made between the years 1 and 4199", made))
+        if classes:
+            none = places_of(columns[CLASS], classes) == NO_CLASS
+            faults.append((CLASS, f"the class decided on is one of {', '.join(classes)}", none))
     return set_apart(batch, faults)
 
 
-def sound(batch: Batch, views: Iterable[str]) -> tuple[Batch, tuple[Reject, ...]]:
+def sound(batch: Batch, views: Iterable[str], classes: Sequence[str] = ()) -> tuple[Batch, tuple[Reject, ...]]:
     """The records of a batch of the exchange that can be folded, and the others, with what is wrong with them.
 
     Args:
         batch: of the exchange.
         views: those that fold labels; what is said of others is not looked at.
+        classes: of the pipeline's model.
     """
-    return set_apart(batch, (("not_foldable", why, rows) for why, rows in _faults(batch.columns, views)))
+    return set_apart(batch, (("not_foldable", why, rows) for why, rows in _faults(batch.columns, views, classes)))
 
 
-def _faults(columns: pa.RecordBatch, views: Iterable[str]) -> Iterator[tuple[str, Flags]]:
+def _faults(columns: pa.RecordBatch, views: Iterable[str], classes: Sequence[str]) -> Iterator[tuple[str, Flags]]:
     known = kernels.is_in(columns["source"], arrays.array(KINDS)).to_numpy(zero_copy_only=False)
     yield f"its source is none of {', '.join(KINDS)}", ~known
     partition = columns["source_partition"].to_numpy()
@@ -89,9 +94,14 @@ def _faults(columns: pa.RecordBatch, views: Iterable[str]) -> Iterator[tuple[str
     strange = _strange(rows["event_time"]) | _strange(rows["predicted_time"]) | _of_size(rows["event_id"], 1)
     strange |= ~headed(rows["event_id"], rows["prediction_id"])
     yield "a prediction has an id or a time that cannot be kept", _any(lists, strange)
+    if classes:
+        yield "a prediction decided on no class", _any(lists, places_of(rows[CLASS], classes) == NO_CLASS)
     lists = columns["labels"]
     rows = arrays.RecordBatch.from_struct_array(lists.flatten())
-    strange = _strange(rows["label_time"]) | _of_size(rows["event_id"], 1) | ~np.isfinite(rows["value"].to_numpy())
+    value = rows["value"].to_numpy()
+    strange = _strange(rows["label_time"]) | _of_size(rows["event_id"], 1) | ~np.isfinite(value)
+    if classes:
+        strange |= (value < 0) | (value >= len(classes)) | (value != np.floor(value))
     yield "a label has an id, a time or a value that cannot be kept", _any(lists, strange)
     yield from _of_events(columns["events"], views)
 

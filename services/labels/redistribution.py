@@ -25,6 +25,7 @@ from services.labels.join.arena import (
     REPORT_SIZE,
     address_of,
     allot,
+    answer_of,
     block_at,
     entities_of,
     event_at,
@@ -250,12 +251,13 @@ def _carry_predictions(join: Memory, event: EventRecord, target: Memory, made: E
     before, address = 0, event.first
     while address != 0:
         told, shared = prediction_at(join, address), shared_of(join, address)
-        new = allot(target, PREDICTION_SIZE + shared.size, IS_PREDICTION)
+        new = allot(target, PREDICTION_SIZE + join.answer + shared.size, IS_PREDICTION)
         prediction = prediction_at(target, new)
         prediction.next = 0
         prediction.code = (told.code >> 31) << 31 | at(carrying.models, told.code & 0x7FFF_FFFF, I8)
         prediction.time_low, prediction.time_high = told.time_low, told.time_high
         prediction.revision, prediction.score = told.revision, told.score
+        copy(answer_of(join, address), answer_of(target, new))
         copy(shared, shared_of(target, new))
         if before == 0:
             made.first = new

@@ -57,7 +57,7 @@ def _joins(to: Move, left: Left, pipeline: Pipeline) -> None:
     marks = _least(last, then)
     if marks:
         to.tell(channel, *marks_anew(channel.codec.reader.arrow, marks, now))
-    question = question_of(pipeline.labels, [to.counts[kind] for kind in KINDS])
+    question = question_of(pipeline.labels, [to.counts[kind] for kind in KINDS], pipeline.model.classes)
     for number, snapshot in enumerate(moved_joins(question, states, now)):
         to.write(left, channel, number, high[number], snapshot)
 

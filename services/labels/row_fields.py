@@ -7,8 +7,11 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.records.rows import Packed
 
 OWN = frozenset(
-    ("prediction_id", "event_id", "event_time", "predicted_time", "model", "arm", "plan_version", "score", "decision")
-)
+    (
+        "prediction_id", "event_id", "event_time", "predicted_time", "model", "arm", "plan_version", "score",
+        "decision", "class", "scores",
+    )
+)  # fmt: skip  # as records have them
 """Fields of an outcome that are told of each prediction alone, or that a join keeps as numbers."""
 
 

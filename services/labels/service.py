@@ -92,13 +92,13 @@ class Labelling(Service):
         self._firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
         self._view_partitions = {view.name: partitions[f"view.{view.name}"] for view in self._views}
         self._router = Router(self._schemas["exchange"], partitions["exchange"])
-        self._question = question_of(self.rule, counts)
+        self._question = question_of(self.rule, counts, self.pipeline.model.classes)
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse records of the exchange that none of us wrote."""
         if batch.topic != "exchange":
             return Admission(batch)  # what cannot be joined is refused on its way to the exchange
-        good, rejects = sound(batch, self._entities.fields)
+        good, rejects = sound(batch, self._entities.fields, self.pipeline.model.classes)
         return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:
@@ -133,7 +133,7 @@ class Labelling(Service):
     # ---- to the exchange ----------------------------------------------------------------------------------------
 
     def _send_on(self, batch: Batch, now: float) -> Output:
-        good, rejects = checked(batch, self.rule)
+        good, rejects = checked(batch, self.rule, self.pipeline.model.classes)
         times = good.columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
         if good.created is None:  # What has not happened yet when the broker takes it is no time that has passed.
             times = np.minimum(times, good.timestamp)
@@ -182,7 +182,8 @@ class Labelling(Service):
     # ---- from the exchange --------------------------------------------------------------------------------------
 
     def _told(self, batch: Batch) -> ExchangeBatch:
-        return ExchangeBatch(batch, self._firsts, self._counts, self._shared, self._entities)
+        classes = self.pipeline.model.classes
+        return ExchangeBatch(batch, self._firsts, self._counts, self._shared, self._entities, classes)
 
     def _folded(self, batch: Batch, told: ExchangeBatch, live: bool) -> Iterator[tuple[int, Join, Found]]:
         """Fold each partition's records in turn; `live`: count what becomes of them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.records.class_scores import CLASS, NO_CLASS, chances_of, places_of
 from headrace.domain.scorecards.partial_aggregate import unpack
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart
@@ -23,14 +24,18 @@ LONGEST_MICROS = 1e9
 """Of one score: sums of more would end with the integers."""
 
 
-def sound(batch: Batch, parts: str) -> tuple[Batch, tuple[Reject, ...]]:
+def sound(batch: Batch, parts: str, classes: Sequence[str] = ()) -> tuple[Batch, tuple[Reject, ...]]:
     """The rows of a batch that can be folded, and the others.
 
     Args:
         batch: predictions, outcomes or, where the topic is `parts`, sums of them.
         parts: name of that topic.
+        classes: of the pipeline's model.
     """
-    return set_apart(batch, _of_parts(batch.columns) if batch.topic == parts else _of_answers(batch.columns))
+    if batch.topic == parts:
+        return set_apart(batch, _of_parts(batch.columns))
+    faults = list(_of_answers(batch.columns))
+    return set_apart(batch, [*faults, *_of_classes(batch.columns, classes)] if classes else faults)
 
 
 def _of_answers(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:
@@ -42,6 +47,17 @@ def _of_answers(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:
     if "compute_micros" in columns.schema.names:
         cost = _numbers(columns["compute_micros"], 0.0)
         yield "compute_micros", "what a score cost is 0 to 1,000 seconds", ~((cost >= 0) & (cost <= LONGEST_MICROS))
+
+
+def _of_classes(columns: pa.RecordBatch, classes: Sequence[str]) -> Iterator[tuple[str, str, Flags]]:
+    known = f"one of {', '.join(classes)}"
+    yield CLASS, f"the class decided on is {known}", places_of(columns[CLASS], classes) == NO_CLASS
+    chances = chances_of(columns)
+    yield "scores", "the chance of each class is 0 to 1", ~np.all((chances >= 0) & (chances <= 1), axis=1)
+    for name in (name for name in ("label", "former_label") if name in columns.schema.names):
+        place = _numbers(columns[name], 0.0)
+        strange = (place < 0) | (place >= len(classes)) | (place != np.floor(place))
+        yield name, f"{name} is the place of {known}", strange
 
 
 def _of_parts(columns: pa.RecordBatch) -> Iterator[tuple[str, str, Flags]]:

@@ -84,7 +84,7 @@ class Scorecards(TwoStageService[Identity, WindowSums, Tallies]):
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse what cannot be counted: it would be in no figure, or stop them all."""
-        good, rejects = sound(batch, PARTS)
+        good, rejects = sound(batch, PARTS, self._pipeline.model.classes)
         return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:

@@ -9,8 +9,9 @@ import pytest
 
 from headrace.domain.quality.row_sample import RowSample, sampled
 from headrace.domain.quality.score_table import tabulated
-from headrace.domain.scorecards.card import ESTIMATED, SHIFTED, Card, Figure, Reference, card
+from headrace.domain.scorecards.card import ESTIMATED, SHIFTED, Card, Reference, card
 from headrace.domain.scorecards.estimate_errors import judged
+from headrace.domain.scorecards.figure import Figure
 from headrace.domain.scorecards.partial_aggregate import Tally, counted
 from headrace.domain.scorecards.shift_figures import ShiftFigures, shift_figures
 from headrace.domain.scorecards.shift_rows import NoShift

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
-from headrace.domain.scorecards.card import ESTIMATED, RESTS_ON, SHIFTED, WITHHELD, Basis, Card, Figure
+from headrace.domain.scorecards.card import ESTIMATED, RESTS_ON, SHIFTED, WITHHELD, Card
 from headrace.domain.scorecards.estimate_errors import EstimateError
+from headrace.domain.scorecards.figure import Basis, Figure
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.operations.comparison.training_overlap import Origin

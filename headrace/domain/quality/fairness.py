@@ -67,7 +67,13 @@ def gaps(
 
     Intervals: Newcombe's for shares; for the others normal, groups being independent, with DeLong's error for areas.
     """
-    figures = {name: _figures(table, threshold, worth) for name, table in groups.items()}
+    return largest({name: _figures(table, threshold, worth) for name, table in groups.items()}, least, level)
+
+
+def largest(
+    figures: Mapping[str, Mapping[str, GroupFigure]], least: int = LEAST, level: float = 0.95
+) -> dict[str, Gap]:
+    """The largest gap by figure, of figures by group and name; see `gaps`."""
     names = dict.fromkeys(name for of_group in figures.values() for name in of_group)
     found = {name: _gap(name, {g: f[name] for g, f in figures.items() if name in f}, least, level) for name in names}
     return {name: gap for name, gap in found.items() if gap is not None}

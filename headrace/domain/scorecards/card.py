@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
@@ -19,14 +18,14 @@ from headrace.domain.quality.estimation import Estimate
 from headrace.domain.quality.score_table import ScoreTable
 from headrace.domain.quality.statistics.beta_binomial import expectation
 from headrace.domain.quality.statistics.isotonic import AS_GIVEN
-from headrace.domain.quality.statistics.proportions import deviations, wilson
+from headrace.domain.quality.statistics.proportions import wilson
 from headrace.domain.scorecards.backfills import latency_of
+from headrace.domain.scorecards.class_figures import classified, decided, gaps_of
+from headrace.domain.scorecards.figure import LEVEL, Figure, ratio, share, with_error
 from headrace.domain.scorecards.partial_aggregate import Group, Tally, settled
 from headrace.domain.scorecards.shift_figures import ShiftFigures
 from headrace.domain.scorecards.shift_rows import NoShift
 
-Basis = Literal["predictions", "outcomes", "estimate"]
-LEVEL = 0.95
 ESTIMATED = "estimated_"
 FARED = "estimate_error_"
 SHIFTED = "shifted_"
@@ -39,21 +38,6 @@ WITHHELD = "more outcomes were corrected than there are: those first told are on
 _BINARY = (
     "precision", "recall", "specificity", "false_positive_rate", "f1", "accuracy", "balanced_accuracy", "mcc",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure; None where it is not defined. `low` and `high`: its interval, or the band it is expected in.
-
-    `note`: what else there is to say, such as the groups between which a gap is.
-    """
-
-    name: str
-    value: float | None
-    basis: Basis
-    low: float | None = None
-    high: float | None = None
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +85,7 @@ def whole(tally: Tally) -> bool:
     tables = (tally.predicted, tally.known)
     counts = [tally.counts, *(each for t in tables for each in (t.positives, t.negatives, t.unlabelled))]
     counts += [np.array([tally.errors.rows]), tally.errors.sizes.counts]
-    return all(bool(np.all(each >= 0)) for each in counts)
+    return tally.classes.sound and all(bool(np.all(each >= 0)) for each in counts)
 
 
 def referred(tallies: Sequence[Tally], cap: int) -> Reference:
@@ -133,15 +117,17 @@ def card(
     figures = list(_operational(tally))
     if not whole(tally):
         figures.append(Figure(UNMATCHED, float(tally["corrected"]), "outcomes", note=WITHHELD))
-    probability = pipeline.model.output == "probability"
+    probability, several = pipeline.model.output == "probability", bool(pipeline.model.classes)
+    if several:
+        figures += decided(tally, pipeline)
     guessing = probability and (estimated or not complete) and whole(tally)
     guessed = dict(_estimated(tally, pipeline, reference)) if guessing else {}
     weighed = dict(_shifted(shifted)) if guessing and shifted is not None else {}
     if complete:
-        known = [
-            *(_classified(tally, pipeline, reference) if probability else _measured(tally, interval)),
-            *_labels(tally),
-        ]
+        if probability:
+            known = [*_classified(tally, pipeline, reference), *_labels(tally)]
+        else:
+            known = [*(classified(tally, pipeline) if several else _measured(tally, interval)), *_labels(tally)]
         realised = {figure.name: figure for figure in known}
         for prefix, told in ((FARED, guessed), (SHIFTED_FARED, weighed)):
             figures += [_fared(figure, realised, prefix) for figure in told.values() if figure.name in realised]
@@ -158,12 +144,16 @@ def gaps(cards: Mapping[Group, Card], segment: str, pipeline: Pipeline) -> dict[
     models of quantities.
     """
     groups = {group: each for (name, group), each in cards.items() if name == segment and each.mature}
-    if pipeline.model.output != "probability" or not groups or not cards[WHOLE].mature:
+    if pipeline.model.output == "value" or not groups or not cards[WHOLE].mature:
         return {}
     threshold = cards[WHOLE].tally.least_flagged
-    tables = {group: each.tally.known for group, each in groups.items()}
+    if pipeline.model.classes:
+        largest = gaps_of({group: each.tally for group, each in groups.items()}, threshold, pipeline)
+    else:
+        tables = {group: each.tally.known for group, each in groups.items()}
+        largest = fairness.gaps(tables, threshold, pipeline.value, level=LEVEL)
     found = {}
-    for name, gap in fairness.gaps(tables, threshold, pipeline.value, level=LEVEL).items():
+    for name, gap in largest.items():
         small = f"; too few rows: {', '.join(gap.too_small)}" if gap.too_small else ""
         note = f"highest {gap.highest}, lowest {gap.lowest}{small}"
         found[GAP + name] = Figure(GAP + name, gap.gap, "outcomes", *gap.interval, note)
@@ -175,31 +165,31 @@ def gaps(cards: Mapping[Group, Card], segment: str, pipeline: Pipeline) -> dict[
 
 def _operational(tally: Tally) -> Iterator[Figure]:
     predictions = tally["predictions"]
-    yield _share("decision_rate", tally["flagged"], predictions, "predictions")
+    yield share("decision_rate", tally["flagged"], predictions, "predictions")
     rows, scores = tally.predicted.rows, tally.predicted.scores
-    yield Figure("mean_score", _ratio(float(rows @ scores), float(rows.sum())), "predictions")
+    yield Figure("mean_score", ratio(float(rows @ scores), float(rows.sum())), "predictions")
     published, backfilled = predictions + tally["repeats"], tally["backfilled"]
     only, note = latency_of(backfilled, published)
-    for share in (0.5, 0.95, 0.99):
-        found = (tally.backfill if only else tally.latency).quantile(share)
-        yield Figure(f"latency_p{share * 100:.0f}_ms", found, "predictions", note=note)
-    yield Figure("backfilled_share", _ratio(backfilled, published), "predictions")
+    for part in (0.5, 0.95, 0.99):
+        found = (tally.backfill if only else tally.latency).quantile(part)
+        yield Figure(f"latency_p{part * 100:.0f}_ms", found, "predictions", note=note)
+    yield Figure("backfilled_share", ratio(backfilled, published), "predictions")
     if backfilled and not only:
         yield Figure("backfill_latency_p50_ms", tally.backfill.quantile(0.5), "predictions")
-    yield Figure("compute_ms_per_prediction", _ratio(tally["compute_nanos"] / 1e6, published), "predictions")
-    yield Figure("bytes_per_prediction", _ratio(tally["bytes"], tally["sampled"]), "predictions")
-    yield Figure("coverage", _ratio(tally["outcomes"], predictions), "predictions")
+    yield Figure("compute_ms_per_prediction", ratio(tally["compute_nanos"] / 1e6, published), "predictions")
+    yield Figure("bytes_per_prediction", ratio(tally["bytes"], tally["sampled"]), "predictions")
+    yield Figure("coverage", ratio(tally["outcomes"], predictions), "predictions")
 
 
 # ---- on outcomes -------------------------------------------------------------------------------------------------
 
 
 def _labels(tally: Tally) -> Iterator[Figure]:
-    yield Figure("labelled_share", _ratio(tally["labelled"], tally["outcomes"]), "outcomes")
-    yield Figure("conflicting_share", _ratio(tally["conflicting"], tally["outcomes"]), "outcomes")
-    for share in (0.5, 0.95):
-        hours = tally.delay.quantile(share)
-        yield Figure(f"label_delay_p{share * 100:.0f}_hours", None if hours is None else hours / 3.6e6, "outcomes")
+    yield Figure("labelled_share", ratio(tally["labelled"], tally["outcomes"]), "outcomes")
+    yield Figure("conflicting_share", ratio(tally["conflicting"], tally["outcomes"]), "outcomes")
+    for part in (0.5, 0.95):
+        hours = tally.delay.quantile(part)
+        yield Figure(f"label_delay_p{part * 100:.0f}_hours", None if hours is None else hours / 3.6e6, "outcomes")
 
 
 def _classified(tally: Tally, pipeline: Pipeline, reference: Reference) -> Iterator[Figure]:
@@ -208,9 +198,9 @@ def _classified(tally: Tally, pipeline: Pipeline, reference: Reference) -> Itera
     rows = positives + negatives
     expected = expectation(rows, np.array(reference.positives, np.int64), np.array(reference.rows, np.int64), LEVEL)
     low, high = (None, None) if expected is None else expected.band
-    yield Figure("positive_rate", _ratio(positives, rows), "outcomes", low, high)
+    yield Figure("positive_rate", ratio(positives, rows), "outcomes", low, high)
     area, error = ranking.auc_roc(known), ranking.auc_error(known)
-    yield _with_error("auc_roc", area, error, "outcomes", 0, 1)
+    yield with_error("auc_roc", area, error, "outcomes", 0, 1)
     yield Figure("average_precision", ranking.average_precision(known), "outcomes")
     if calibration.probabilities(known):
         yield Figure("log_loss", calibration.log_loss(known), "outcomes")
@@ -224,13 +214,13 @@ def _classified(tally: Tally, pipeline: Pipeline, reference: Reference) -> Itera
     for depth in pipeline.scorecards.precision_at:
         found = [ranking.precision_at(table, depth) for table in tally.days.values()]
         some = [value for value in found if value is not None]
-        yield Figure(f"entity_precision_at_{depth}_per_day", _ratio(math.fsum(some), len(some)), "outcomes")
+        yield Figure(f"entity_precision_at_{depth}_per_day", ratio(math.fsum(some), len(some)), "outcomes")
         yield Figure(f"precision_at_{depth}", ranking.precision_at(known, depth), "outcomes")
     if pipeline.value is not None:
         value = matrix.value(pipeline.value)
         spread = matrix.value_deviation(pipeline.value)
-        yield _with_error("value", value, None if spread is None else spread * math.sqrt(rows), "outcomes")
-        yield Figure("value_per_prediction", _ratio(value, rows), "outcomes")
+        yield with_error("value", value, None if spread is None else spread * math.sqrt(rows), "outcomes")
+        yield Figure("value_per_prediction", ratio(value, rows), "outcomes")
         best = decisions.best_threshold(known, pipeline.value)
         yield Figure("best_threshold", None if best is None else best[0], "outcomes")
         yield Figure("value_at_best_threshold", None if best is None else best[1], "outcomes")
@@ -252,7 +242,7 @@ def _of_confusion(name: str, matrix: Confusion) -> Figure:
         "accuracy": (matrix.true_positive + matrix.true_negative, matrix.rows),
     }
     if name in shares:
-        return _share(name, *shares[name], "outcomes")
+        return share(name, *shares[name], "outcomes")
     return Figure(name, value, "outcomes")
 
 
@@ -313,7 +303,7 @@ def _guess(name: str, estimate: Estimate | None) -> Figure:
     if estimate is None:
         return Figure(name, None, "estimate")
     ends = (-math.inf, math.inf) if name == "value" else (0.0, 1.0)
-    return _with_error(name, estimate.value, estimate.error, "estimate", *ends)
+    return with_error(name, estimate.value, estimate.error, "estimate", *ends)
 
 
 def _fared(guess: Figure, realised: Mapping[str, Figure], prefix: str) -> Figure:
@@ -323,25 +313,3 @@ def _fared(guess: Figure, realised: Mapping[str, Figure], prefix: str) -> Figure
         return Figure(prefix + guess.name, None, "estimate")
     low, high = (None if end is None else end - real for end in (guess.low, guess.high))
     return Figure(prefix + guess.name, guess.value - real, "estimate", low, high)
-
-
-# ---- between -----------------------------------------------------------------------------------------------------
-
-
-def _share(name: str, hits: float, rows: float, basis: Basis) -> Figure:
-    interval = wilson(hits, rows, LEVEL)
-    low, high = (None, None) if interval is None else interval
-    return Figure(name, _ratio(hits, rows), basis, low, high)
-
-
-def _with_error(
-    name: str, value: float | None, error: float | None, basis: Basis, least: float = -math.inf, most: float = math.inf
-) -> Figure:
-    if value is None or error is None:
-        return Figure(name, value, basis)
-    reach = deviations(LEVEL) * error
-    return Figure(name, value, basis, max(value - reach, least), min(value + reach, most))
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 else None

@@ -13,6 +13,8 @@ import pyarrow as pa
 from headrace.columnar.arrow_stream import stream, streamed
 from headrace.domain.quality import regression, row_sample, score_table
 from headrace.domain.quality import top_k_entities as entities
+from headrace.domain.quality.classes import class_sums
+from headrace.domain.quality.classes.class_sums import NO_CLASSES, ClassSums
 from headrace.domain.quality.regression import Errors
 from headrace.domain.quality.row_sample import RowSample
 from headrace.domain.quality.score_table import EMPTY, ScoreTable
@@ -44,7 +46,8 @@ class Tally:
     Attributes:
         counts: int64[len(COUNTS)].
         predicted: predictions by score, without labels.
-        known: outcomes by score and label.
+        known: outcomes by score and label; of several classes the score is the chance of the class that was decided on,
+            and the label whether it was right.
         errors: of outcomes, where labels are quantities.
         latency: milliseconds from a record's arrival to its score, of live events.
         backfill: the same of events that were published long after they happened.
@@ -54,6 +57,7 @@ class Tally:
         days: for each day (since the epoch) its highest entities with what became of them.
         rows: a sample of the predictions by the bins of the model's package, without labels; None where there is none,
             as in groups.
+        classes: of predictions and outcomes of several classes.
     """
 
     counts: Ints
@@ -67,6 +71,7 @@ class Tally:
     days: dict[int, ScoreTable] = field(default_factory=dict)
     backfill: Buckets = field(default_factory=lambda: quantiles.EMPTY)
     rows: RowSample | None = None
+    classes: ClassSums = NO_CLASSES
 
     def __getitem__(self, name: str) -> int:
         return int(self.counts[COUNTS.index(name)])
@@ -84,8 +89,9 @@ def settled(tally: Tally) -> Tally:
     """The same without repeats of predictions that are not counted themselves yet: what was read of two topics may be
     told in any order.
     """
-    table = tally.predicted
-    if not np.any(table.rows < 0) and tally["predictions"] >= max(tally["flagged"], 0) and tally["flagged"] >= 0:
+    table, decided = tally.predicted, tally.classes.decided
+    there = not np.any(table.rows < 0) and not np.any(decided < 0)
+    if there and tally["predictions"] >= max(tally["flagged"], 0) and tally["flagged"] >= 0:
         return tally
     counts = tally.counts.copy()
     places = [COUNTS.index(name) for name in ("predictions", "flagged")]
@@ -98,7 +104,8 @@ def settled(tally: Tally) -> Tally:
         np.maximum(table.unlabelled, 0),
         table.dropped,
     )
-    return replace(tally, counts=counts, predicted=left)
+    classes = replace(tally.classes, decided=np.maximum(decided, 0))
+    return replace(tally, counts=counts, predicted=left, classes=classes)
 
 
 def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
@@ -124,6 +131,7 @@ def merged(tallies: Iterable[Tally], cap: int, depth: int) -> Tally:
         {day: entities.merged(tables, depth) for day, tables in sorted(days.items())},
         quantiles.merged(tally.backfill for tally in several),
         _together([tally.rows for tally in several if tally.rows is not None]),
+        class_sums.merged([tally.classes for tally in several], cap),
     )
 
 
@@ -155,6 +163,9 @@ _SCHEMA = pa.schema(
     }
 )
 
+_CLASSES = _SCHEMA.append(pa.field("classes", _BINARY))
+"""Of models of several classes; of others there is no such column, as there never was."""
+
 Group = tuple[str, str]
 
 
@@ -175,10 +186,12 @@ def pack(tallies: dict[Group, Tally]) -> bytes:
             "as_of": tally.as_of,
             "days": [{"day": day, "table": score_table.pack(table)} for day, table in tally.days.items()],
             "rows": None if tally.rows is None else row_sample.pack(tally.rows),
+            **({"classes": class_sums.pack(tally.classes)} if tally.classes.classes else {}),
         }
         for (segment, group), tally in tallies.items()
     ]
-    return stream(pa.Table.from_pylist(rows, schema=_SCHEMA))
+    several = any(tally.classes.classes for tally in tallies.values())
+    return stream(pa.Table.from_pylist(rows, schema=_CLASSES if several else _SCHEMA))
 
 
 def unpack(data: bytes) -> dict[Group, Tally]:
@@ -214,4 +227,5 @@ def _tally(row: dict[str, Any]) -> Tally:
         {entry["day"]: score_table.unpack(entry["table"]) for entry in row["days"]},
         quantiles.unpack(row["backfill"]) if row.get("backfill") else quantiles.EMPTY,  # older parts have none
         row_sample.unpack(row["rows"]) if row.get("rows") else None,  # nor this
+        class_sums.unpack(row["classes"]) if row.get("classes") else NO_CLASSES,
     )

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.quality import regression, score_table
+from headrace.domain.quality.classes.class_sums import NO_CLASSES, ClassSums, decided_sums, less, outcome_sums
 from headrace.domain.quality.regression import Errors, measured
 from headrace.domain.quality.score_table import ScoreTable, tabulated
 from headrace.domain.quality.statistics import quantiles
 from headrace.domain.quality.statistics.exact_sum import ExactSum
 from headrace.domain.quality.statistics.quantiles import bucketed
+from headrace.domain.records.class_scores import CLASS, chances_of, places_of
 from headrace.domain.scorecards.backfills import backfilled
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Tally, counted
 
@@ -26,10 +28,14 @@ _STATES = ("labelled", "presumed")
 
 
 class PredictionSums:
-    """Predictions as sums. `sampled`: whether a sample was drawn from them."""
+    """Predictions as sums. `sampled`: whether a sample was drawn from them. `classes`: of the pipeline's model."""
 
-    def __init__(self, columns: pa.RecordBatch, sizes: Ints, lateness: int, sampled: bool) -> None:
+    def __init__(
+        self, columns: pa.RecordBatch, sizes: Ints, lateness: int, sampled: bool, classes: tuple[str, ...] = ()
+    ) -> None:
         self.sampled = sampled
+        self.classes = classes
+        self.decided = places_of(columns.column(CLASS), classes) if classes else None
         self.scores = columns.column("score").to_numpy()
         self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
         predicted, ingested, happened = (
@@ -60,15 +66,18 @@ class PredictionSums:
             latency=bucketed(latency[~waited]),
             backfill=bucketed(latency[waited]),
             least_flagged=float(scores[flagged].min(initial=np.inf)),
+            classes=NO_CLASSES if self.decided is None else decided_sums(self.decided[at], self.classes),
         )
 
 
 class RepeatSums:
     """Predictions that were published again as sums: they take back what they were counted as."""
 
-    def __init__(self, columns: pa.RecordBatch) -> None:
+    def __init__(self, columns: pa.RecordBatch, classes: tuple[str, ...] = ()) -> None:
         self.scores = columns.column("score").to_numpy()
         self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
+        self.classes = classes
+        self.decided = places_of(columns.column(CLASS), classes) if classes else None
 
     def tally(self, mask: npt.NDArray[np.bool_] | None, cap: int) -> Tally:
         """Sums of the rows of a mask (None: all), with `cap` distinct scores at most."""
@@ -79,20 +88,29 @@ class RepeatSums:
         return Tally(
             counted(predictions=-count, flagged=-int(flagged.sum()), repeats=count),
             predicted=score_table.replaced(score_table.EMPTY, gone, score_table.EMPTY, cap),
+            classes=NO_CLASSES if self.decided is None else decided_sums(self.decided[at], self.classes, -1),
         )
 
 
 class OutcomeSums:
-    """Outcomes as sums; a correction takes back what it corrects."""
+    """Outcomes as sums; a correction takes back what it corrects.
 
-    def __init__(self, columns: pa.RecordBatch, probability: bool) -> None:
+    Of several classes a label is whether the class was right that was decided on, and the score its chance.
+    """
+
+    def __init__(self, columns: pa.RecordBatch, probability: bool, classes: tuple[str, ...] = ()) -> None:
         self.columns = columns
         self.probability = probability
+        self.classes = classes
         self.scores = columns.column("score").to_numpy()
         self.flagged = columns.column("decision").to_numpy(zero_copy_only=False)
         self.first = columns.column("revision").to_numpy() == 0
         self.label = _numbers(columns.column("label"))
         self.former = _numbers(columns.column("former_label"))
+        if classes:
+            self.chances, self.decided = chances_of(columns), places_of(columns.column(CLASS), classes)
+            self.truth, self.former_truth = self.label, self.former
+            self.label, self.former = self._right(self.truth), self._right(self.former_truth)
         self.states = _flags(columns.column("state"), ("labelled", "presumed"))
         self.former_states = _flags(columns.column("former_state"), ("labelled", "presumed"))
         self.conflicting = columns.column("conflicting").to_numpy(zero_copy_only=False)
@@ -112,9 +130,11 @@ class OutcomeSums:
         )
         known = self._table(at, self.label, cap)
         errors = self._errors(at, self.label)
+        classes = self._classes(at, cap)
         if corrected.any():
             known = score_table.replaced(known, self._table(corrected, self.former, cap), score_table.EMPTY, cap)
             errors = _less(errors, self._errors(corrected, self.former))
+            classes = self._corrected(classes, corrected, cap)
         delay = self.delay[at]
         return Tally(
             counts,
@@ -123,6 +143,7 @@ class OutcomeSums:
             delay=bucketed(np.maximum(delay[~np.isnan(delay)], 0)),
             as_of=int(self.as_of[at].max(initial=UNREAD)),
             least_flagged=float(self.scores[at & self.flagged].min(initial=np.inf)),
+            classes=classes,
         )
 
     def entities(self) -> pa.Table:
@@ -143,10 +164,25 @@ class OutcomeSums:
         }
 
     def _table(self, at: npt.NDArray[np.bool_], labels: Floats, cap: int) -> ScoreTable:
-        return tabulated(self.scores[at], labels[at], cap) if self.probability else score_table.EMPTY
+        chances = self.probability or bool(self.classes)
+        return tabulated(self.scores[at], labels[at], cap) if chances else score_table.EMPTY
 
     def _errors(self, at: npt.NDArray[np.bool_], labels: Floats) -> Errors:
-        return Errors() if self.probability else measured(self.scores[at], labels[at])
+        return Errors() if self.probability or self.classes else measured(self.scores[at], labels[at])
+
+    def _right(self, truths: Floats) -> Floats:
+        return np.where(np.isnan(truths), np.nan, (truths == self.decided).astype(np.float64))
+
+    def _classes(self, at: npt.NDArray[np.bool_], cap: int) -> ClassSums:
+        if not self.classes:
+            return NO_CLASSES
+        return outcome_sums(self.chances[at], self.decided[at], self.truth[at], self.classes, cap)
+
+    def _corrected(self, sums: ClassSums, at: npt.NDArray[np.bool_], cap: int) -> ClassSums:
+        if not self.classes:
+            return sums
+        former = outcome_sums(self.chances[at], self.decided[at], self.former_truth[at], self.classes, cap)
+        return less(sums, former, cap)
 
 
 def _less(errors: Errors, gone: Errors) -> Errors:

@@ -112,6 +112,7 @@ class PredictionTallies(RowTallies):
     def __init__(self, pipeline: Pipeline, cap: int, measure: Measure, bins: Bins) -> None:
         super().__init__(pipeline, cap)
         self._bins = bins
+        self._classes = pipeline.model.classes
         self._lateness = pipeline.events.allowed_lateness
         self._measure = measure
 
@@ -122,7 +123,7 @@ class PredictionTallies(RowTallies):
         if sampled.any():
             sizes[sampled] = self._measure(columns.filter(pa.array(sampled)))
         bins = self._bins(columns)
-        self.gather(held, columns, PredictionSums(columns, sizes, self._lateness, bins is not None))
+        self.gather(held, columns, PredictionSums(columns, sizes, self._lateness, bins is not None, self._classes))
         if bins is not None:
             held.rows = bins.sample(columns, held.rows)
         return held
@@ -134,16 +135,17 @@ class OutcomeTallies(RowTallies):
     def __init__(self, pipeline: Pipeline, cap: int) -> None:
         super().__init__(pipeline, cap)
         self._probability = pipeline.model.output == "probability"
+        self._classes = pipeline.model.classes
 
     def add(self, held: WindowSums, columns: pa.RecordBatch, offsets: Ints, generation: int) -> WindowSums:
         """With some more outcomes; entities are remembered in the first part of a window alone."""
         again = kernels.equal(columns.column("state"), AGAIN)
         if kernels.any(again).as_py():
-            self.gather(held, columns.filter(again), RepeatSums(columns.filter(again)))
+            self.gather(held, columns.filter(again), RepeatSums(columns.filter(again), self._classes))
             columns = columns.filter(kernels.invert(again))
             if not columns.num_rows:
                 return held
-        rows = OutcomeSums(columns, self._probability)
+        rows = OutcomeSums(columns, self._probability, self._classes)
         self.gather(held, columns, rows)
         if self._probability and generation == 0:
             held.entities.append(rows.entities())

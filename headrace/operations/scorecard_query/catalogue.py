@@ -13,8 +13,8 @@ from headrace.domain.scorecards.card import (
     SHIFTED,
     SHIFTED_FARED,
     UNMATCHED,
-    Figure,
 )
+from headrace.domain.scorecards.figure import Figure
 from headrace.errors import ConfigurationError
 from headrace.operations.scorecard_query.span import Summary
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.scorecards.card import Card, Figure
+from headrace.domain.scorecards.card import Card
 from headrace.domain.scorecards.estimate_errors import EstimateError
+from headrace.domain.scorecards.figure import Figure
 from headrace.domain.scorecards.partial_aggregate import UNREAD
 from headrace.operations.comparison.training_overlap import Origin, TrainingSpans
 from headrace.operations.drift.report import IncidentNote

@@ -13,7 +13,6 @@ from headrace.domain.scorecards.card import (
     NO_REFERENCE,
     SHIFTED,
     Card,
-    Figure,
     Reference,
     card,
     estimable,
@@ -24,6 +23,7 @@ from headrace.domain.scorecards.card import (
 )
 from headrace.domain.scorecards.card_builder import REFERENCES, Intervals, Rows, no_interval
 from headrace.domain.scorecards.estimate_errors import EstimateError, judged
+from headrace.domain.scorecards.figure import Figure
 from headrace.domain.scorecards.grouped_tallies import GroupedTallies, ModelAggregate, ModelWindow
 from headrace.domain.scorecards.identity import Identity
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Group, Tally, merged

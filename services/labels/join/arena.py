@@ -114,9 +114,15 @@ def id_of(join: Memory, address: int) -> Bytes:
 
 
 @kernel
+def answer_of(join: Memory, address: int) -> Bytes:
+    """The chances of classes behind a prediction, and the place of the one decided on; nothing without classes."""
+    return Bytes(_behind(join, address, prediction_at(join, address).head, PREDICTION_SIZE).place, join.answer)
+
+
+@kernel
 def shared_of(join: Memory, address: int) -> Bytes:
     """What the predictions of an event share, behind its first one."""
-    return _behind(join, address, prediction_at(join, address).head, PREDICTION_SIZE)
+    return _behind(join, address, prediction_at(join, address).head, PREDICTION_SIZE + join.answer)
 
 
 @kernel

@@ -77,7 +77,9 @@ class EventRecord:
 
 
 class Prediction:
-    """A prediction. The first of an event is followed by what all of them share, as Avro."""
+    """A prediction. The chances of its classes follow, where there are some, each a float64, and the place of the class
+    that was decided on; then, behind the first of an event, what all of them share, as Avro.
+    """
 
     head: u4
     next: u4
@@ -313,6 +315,7 @@ class Memory(JoinState):
     presumes: i8  # Whether events that nobody labelled have a label all the same.
     unlabelled: f8
     """Which."""
+    answer: i8  # Bytes of the chances behind a prediction, and of the place of its class; 0 where there are no classes.
     label_sources: i8
     prediction_sources: i8
     """How many source partitions are of labels, which come first, and of predictions, which follow."""
@@ -358,6 +361,8 @@ class PredictionRows:
     codes: Span
     made: Span
     scores: Span
+    answers: Span
+    """float64, as many of each as follow a prediction."""
     shared: Texts
 
 

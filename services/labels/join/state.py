@@ -70,6 +70,7 @@ class JoinQuestion:
         unlabelled: the label of an event that none came for in time; None: not known.
         sources: label sources by rank.
         partitions: how many each source topic has, in the order of `exchange_batch.KINDS`.
+        classes: of the pipeline's model; none where it gives no chances of several.
     """
 
     matures_after: int
@@ -77,11 +78,18 @@ class JoinQuestion:
     unlabelled: float | None
     sources: tuple[str, ...]
     partitions: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> int:
+        """Numbers of a prediction beside its score: the chance of each class, and the place of the one decided on."""
+        return len(self.classes) + 1 if self.classes else 0
 
 
-def question_of(rule: Labels, partitions: Sequence[int]) -> JoinQuestion:
-    """What the rule of a pipeline asks, with so many partitions of each source."""
-    return JoinQuestion(rule.matures_after, rule.expires_after, rule.unlabelled_is, rule.sources, tuple(partitions))
+def question_of(rule: Labels, partitions: Sequence[int], classes: tuple[str, ...] = ()) -> JoinQuestion:
+    """What the rule of a pipeline asks, with so many partitions of each source, of a model's classes."""
+    unlabelled = rule.unlabelled_is
+    return JoinQuestion(rule.matures_after, rule.expires_after, unlabelled, rule.sources, tuple(partitions), classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +275,7 @@ class Join:
         self.put("expires", question.expires_after)
         self.put("presumes", question.unlabelled is not None)
         self.put("unlabelled", 0.0 if question.unlabelled is None else question.unlabelled)
+        self.put("answer", 8 * question.answer)
         self.put("label_sources", question.partitions[0])
         self.put("prediction_sources", question.partitions[1])
 
@@ -276,6 +285,7 @@ class Join:
         """The state as columns, once `settle` was called."""
         slots = self._slots()
         parts = [self._parts[slot][: self._blocks["used"][slot]] for slot in slots]
+        classes = {"classes": packing.json_column(self.question.classes)} if self.question.classes else {}
         # The queue is told from its first bucket on.
         state = [0 if name == "bucket_first" else self.get(name) for name in NAMES]
         return {
@@ -289,14 +299,16 @@ class Join:
             "blocks": np.concatenate([self._blocks[name][slots] for name in _OF_BLOCKS]),
             "records": np.concatenate(parts) if parts else np.zeros(0, np.uint8),
             "waiting": np.concatenate([np.array([self.get(name) for name in WAITING], np.int64), self.proofs.ravel()]),
+            **classes,
         }
 
     def load(self, columns: dict[str, packing.Column]) -> None:
         """Take over what `columns` gave. Source partitions that were added since count from when they are heard of:
         what is folded again must lead to what it led to when nobody knew of them.
 
-        Raises ContractError when source topics have fewer now.
+        Raises ContractError when source topics have fewer now, or the model other classes.
         """
+        self._check_classes(columns)
         now = self.question.partitions
         then = tuple(columns["partitions"].tolist()) if "partitions" in columns else now
         fewer = len(then) != len(now) or any(before > count for before, count in zip(then, now, strict=False))
@@ -326,6 +338,15 @@ class Join:
         self._table = array_of(ENTRY, max(_LEAST_TABLE, len(self) * 5 // 4))
         self._bind()
         rebuild(self.memory, self.get("first"), len(columns["sizes"]), SLOTS)
+
+    def _check_classes(self, columns: dict[str, packing.Column]) -> None:
+        then = tuple(packing.json_of(columns["classes"])) if "classes" in columns else ()
+        if then != self.question.classes:
+            was, now = (", ".join(names) or "none" for names in (then, self.question.classes))
+            raise ContractError(
+                f"state snapshot: its predictions are of the classes {was}, and the pipeline file says {now} now: "
+                "change the file back, or give the pipeline another name"
+            )
 
     def _waiting(self, columns: dict[str, packing.Column], sources: int) -> tuple[Ints, Ints]:
         """The times that are to be proven, and proofs; of a former version: sources had records when heard of."""

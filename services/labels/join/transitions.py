@@ -11,6 +11,7 @@ from services.labels.join.arena import (
     ENTITIES_SIZE,
     PREDICTION_SIZE,
     allot,
+    answer_of,
     block_at,
     entities_of,
     event_at,
@@ -89,7 +90,7 @@ def _need(join: Memory, size: int) -> int:
 def take_prediction(join: Memory, told: PredictionRows, row: int, item: int) -> int:
     """Keep a prediction, unless it came before, and answer it if its label or its time has come."""
     key, shared = _text(told.ids, item, 0), _text(told.shared, item, HEADER)
-    need = _need(join, key.size + shared.size)
+    need = _need(join, key.size + join.answer + shared.size)
     if need != DONE:
         return need
     tag = tag_of(key)
@@ -105,13 +106,15 @@ def take_prediction(join: Memory, told: PredictionRows, row: int, item: int) -> 
         if last == _THERE:
             tell_again(join, row, item)
         return DONE
-    made = allot(join, PREDICTION_SIZE + (shared.size if last == 0 else 0), IS_PREDICTION)
+    made = allot(join, PREDICTION_SIZE + join.answer + (shared.size if last == 0 else 0), IS_PREDICTION)
     prediction = prediction_at(join, made)
     prediction.next = 0
     prediction.code = code
     prediction.revision = 0
     set_time(prediction, at(told.made, item, I8))
     prediction.score = at(told.scores, item, F8)
+    if join.answer > 0:
+        copy(part(told.answers, item * join.answer, (item + 1) * join.answer), answer_of(join, made))
     join.predictions += 1
     if last == 0:
         copy(shared, shared_of(join, made))

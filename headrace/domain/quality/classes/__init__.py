@@ -1,0 +1,1 @@
+"""Models of several classes: what their chances lose, and what their decisions are worth."""
