@@ -96,7 +96,7 @@ def moved(case: Case, members: Members, partitions: int) -> Members:
     rule = case.pipeline.labels
     assert rule is not None
     service = case.service()
-    question = question_of(rule, [COUNTS[kind] for kind in KINDS])
+    question = question_of(rule, [COUNTS[kind] for kind in KINDS], case.pipeline.model.classes)
     for number, snapshot in enumerate(moved_joins(question, members.states(), partitions)):
         service.restore(slot(EXCHANGE, number), snapshot)
     made = Members(case, service, [max(members.offsets)] * partitions)

@@ -153,10 +153,11 @@ def _blank(kind: pa.DataType, rows: int) -> pa.Array:
 class Member:
     """A member of the service with all partitions, its own topic led back to it.
 
-    `store`: where packages of models lie; None: nowhere.
+    `store`: where packages of models lie; None: nowhere. `of`: whose predictions these are.
     """
 
-    def __init__(self, cap: int = 65_536, store: ModelStore | None = None) -> None:
+    def __init__(self, cap: int = 65_536, store: ModelStore | None = None, of: Pipeline | None = None) -> None:
+        self.pipeline = of or pipeline()
         self.store = store or ModelStore("memory://no-models", Path("no-models"))
         self.registry = CollectorRegistry()
         self.made: Scorecards = self._start(cap)
@@ -168,7 +169,7 @@ class Member:
     def _start(self, cap: int) -> Scorecards:
         self.registry = CollectorRegistry()
         service = Scorecards(
-            pipeline(),
+            self.pipeline,
             lambda rows: np.full(rows.num_rows, 200, np.int64),
             PackagedRows(self.store),
             schema(PARTS),

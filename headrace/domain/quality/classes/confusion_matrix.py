@@ -24,7 +24,7 @@ class ConfusionMatrix:
     nothing counts 0 in them, as scikit-learn has it.
 
     >>> matrix = ConfusionMatrix(np.array([[2, 1, 0], [0, 3, 0], [0, 0, 0]]))
-    >>> matrix.accuracy, matrix.recall(0), matrix.recall(2), matrix.present.tolist()
+    >>> matrix.accuracy, matrix.recall(0), matrix.recall(2), matrix.present
     (0.8333333333333334, 0.6666666666666666, None, [0, 1])
     """
 
@@ -53,9 +53,10 @@ class ConfusionMatrix:
         return found
 
     @property
-    def present(self) -> Ints:
-        """int64, the places of the classes that occur."""
-        return np.flatnonzero((self.support > 0) | (self.decided > 0))
+    def present(self) -> list[int]:
+        """The places of the classes that occur."""
+        found: list[int] = np.flatnonzero((self.support > 0) | (self.decided > 0)).tolist()
+        return found
 
     @property
     def accuracy(self) -> float | None:
@@ -92,7 +93,7 @@ class ConfusionMatrix:
     @property
     def balanced_accuracy(self) -> float | None:
         """The mean recall of the classes that were true of some row; as `balanced_accuracy_score`."""
-        return self._macro([self.recall(place) for place in np.flatnonzero(self.support > 0)])
+        return self._macro([self.recall(place) for place in np.flatnonzero(self.support > 0).tolist()])
 
     @property
     def mcc(self) -> float | None:

@@ -46,4 +46,5 @@ def surprise(chances: Floats, truths: Floats) -> Floats:
 def are_chances(chances: Floats) -> npt.NDArray[np.bool_]:
     """Whether the numbers of each row can be chances: each from 0 to 1, and all together 1."""
     found: npt.NDArray[np.bool_] = np.all((chances >= 0) & (chances <= 1), axis=1)
-    return found & (np.abs(chances.sum(axis=1) - 1) <= _SUM)
+    found &= np.abs(chances.sum(axis=1) - 1) <= _SUM
+    return found
