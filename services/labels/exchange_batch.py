@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from headrace.columnar.jit import kernel
 from headrace.columnar.partitioner import Keys, keys_of
 from headrace.columnar.structs import array_of, span_of
-from headrace.domain.records.class_scores import CLASS, SCORES, chances_of, places_of
+from headrace.domain.pipeline.classes.columns import CLASS, SCORES, chances_of, places_of
 from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch

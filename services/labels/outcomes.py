@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headrace.columnar.jit import kernel
 from headrace.columnar.structs import bytes_in, copy
-from headrace.domain.records.class_scores import CLASS, LABEL_CLASS, SCORES, names_at, told_chances
+from headrace.domain.pipeline.classes.columns import CLASS, LABEL_CLASS, SCORES, names_at, told_chances
 from headrace.streaming.records.rows import Packed, binary_of
 from services.labels.exchange_batch import IDENTITY
 from services.labels.join.arena import answer_of, entities_of, event_at, id_of, prediction_at, shared_of, time_of

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.pipeline.classes.columns import CLASS, NO_CLASS, places_of
 from headrace.domain.pipeline.spec import Labels
 from headrace.domain.pipeline.truth import said_of, truths
-from headrace.domain.records.class_scores import CLASS, NO_CLASS, places_of
 from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.batch import PARTITION_BITS, Batch, Reject, set_apart
 from services.labels.exchange_batch import headed

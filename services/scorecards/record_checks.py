@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.domain.records.class_scores import CLASS, NO_CLASS, chances_of, places_of
+from headrace.domain.pipeline.classes.columns import CLASS, NO_CLASS, chances_of, places_of
 from headrace.domain.scorecards.partial_aggregate import unpack
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart

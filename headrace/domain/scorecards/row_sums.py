@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.pipeline.classes.columns import CLASS, chances_of, places_of
 from headrace.domain.quality import regression, score_table
 from headrace.domain.quality.classes.class_sums import NO_CLASSES, ClassSums, decided_sums, less, outcome_sums
 from headrace.domain.quality.regression import Errors, measured
@@ -16,7 +17,6 @@ from headrace.domain.quality.score_table import ScoreTable, tabulated
 from headrace.domain.quality.statistics import quantiles
 from headrace.domain.quality.statistics.exact_sum import ExactSum
 from headrace.domain.quality.statistics.quantiles import bucketed
-from headrace.domain.records.class_scores import CLASS, chances_of, places_of
 from headrace.domain.scorecards.backfills import backfilled
 from headrace.domain.scorecards.partial_aggregate import UNREAD, Tally, counted
 
