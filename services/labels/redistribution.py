@@ -61,7 +61,8 @@ from services.labels.join.layout import (
     EventRecord,
     Memory,
 )  # fmt: skip  # sorted as the linter sorts
-from services.labels.join.state import CLOCKS, FATES, WAITING, Join, JoinQuestion
+from services.labels.join.question import JoinQuestion
+from services.labels.join.state import CLOCKS, FATES, WAITING, Join
 from services.labels.join.timers import queue
 from services.labels.packed_rows import put_in, taken_out
 

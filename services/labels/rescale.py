@@ -15,7 +15,7 @@ from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_redistribution import Source, least, marked, marks_anew, marks_of, told_anew
-from services.labels.join.state import question_of
+from services.labels.join.question import question_of
 from services.labels.redistribution import least_marks, moved_joins
 
 

@@ -20,7 +20,8 @@ from headrace.streaming.watermarks.idleness import IdleNotices, Quiet
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_batch import ExchangeBatch
 from services.labels.join.layout import ADDED, UNSEEN
-from services.labels.join.state import Found, Join, Structs, question_of
+from services.labels.join.question import question_of
+from services.labels.join.state import Found, Join, Structs
 from services.labels.metrics import LabelsMetrics
 from services.labels.outcomes import STATES, Outcomes, whose
 from services.labels.packed_rows import PackedRows

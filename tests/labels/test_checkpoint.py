@@ -13,7 +13,8 @@ from headrace.domain.records.exchange import KINDS
 from headrace.streaming.records.rows import Packed
 from services.labels.exchange_batch import ExchangeBatch
 from services.labels.join.layout import NEVER
-from services.labels.join.state import Found, Join, question_of
+from services.labels.join.question import question_of
+from services.labels.join.state import Found, Join
 from services.labels.packed_rows import put_in, taken_out
 from services.labels.row_fields import entities
 from tests.labels.cases import COUNTS, Case, pipeline

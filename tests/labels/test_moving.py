@@ -18,7 +18,7 @@ from headrace.errors import ContractError
 from headrace.streaming.records.batch import slot
 from headrace.streaming.watermarks.marks import Mark
 from services.labels.exchange_redistribution import least, marked, marks_anew, marks_of, told_anew
-from services.labels.join.state import question_of
+from services.labels.join.question import question_of
 from services.labels.redistribution import least_marks, moved_joins
 from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, EXCHANGE, Case, pipeline

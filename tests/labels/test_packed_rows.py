@@ -11,7 +11,7 @@ from headrace.columnar import packing
 from headrace.domain.pipeline.language.aggregation import Aggregation
 from headrace.domain.records.exchange import KINDS
 from headrace.errors import ContractError
-from services.labels.join.state import question_of
+from services.labels.join.question import question_of
 from services.labels.redistribution import moved_joins
 from services.labels.service import Labelling
 from tests.labels.cases import COUNTS, Case, pipeline

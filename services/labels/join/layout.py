@@ -77,9 +77,7 @@ class EventRecord:
 
 
 class Prediction:
-    """A prediction. The chances of its classes follow, where there are some, each a float64, and the place of the class
-    that was decided on; then, behind the first of an event, what all of them share, as Avro.
-    """
+    """A prediction. What it says of classes follows (`answer`); behind an event's first what all share, as Avro."""
 
     head: u4
     next: u4
@@ -299,10 +297,8 @@ class Memory(JoinState):
     """int64: by number of a model, what its predictions' ids end with."""
     ranks: Span
     """int64: by number of a label source, less is better."""
-    outcomes: Span
-    """Room for Outcome."""
-    changes: Span
-    """Room for Change."""
+    outcomes: Span  # Room for Outcome.
+    changes: Span  # Room for Change.
     next_maturity: i8  # Where time goes once it is proven, see `watermarks`.
     next_as_of: i8
     next_written: i8
@@ -310,12 +306,11 @@ class Memory(JoinState):
     told_changes: i8
     need: i8  # How much is needed, see `DONE`.
     matures: i8
-    expires: i8
-    """Milliseconds after an event."""
+    expires: i8  # Milliseconds after an event, both.
     presumes: i8  # Whether events that nobody labelled have a label all the same.
     unlabelled: f8
     """Which."""
-    answer: i8  # Bytes of the chances behind a prediction, and of the place of its class; 0 where there are no classes.
+    answer: i8  # Bytes behind a prediction: float64 chances of classes, and the place of the one decided on.
     label_sources: i8
     prediction_sources: i8
     """How many source partitions are of labels, which come first, and of predictions, which follow."""
@@ -361,8 +356,7 @@ class PredictionRows:
     codes: Span
     made: Span
     scores: Span
-    answers: Span
-    """float64, as many of each as follow a prediction."""
+    answers: Span  # Bytes of what follows each.
     shared: Texts
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from headrace.columnar import packing
 from headrace.columnar.dictionaries import LabelSources, Models
 from headrace.columnar.structs import array_of, names_of, span_of
-from headrace.domain.pipeline.spec import Labels
 from headrace.errors import ContractError
 from headrace.streaming.watermarks.proofs import PROOF
 from services.labels.exchange_batch import ExchangeBatch, Named
@@ -42,6 +41,7 @@ from services.labels.join.layout import (
     START,
     STATE,
 )  # fmt: skip  # one name a line would fill a page
+from services.labels.join.question import JoinQuestion
 
 Ints = npt.NDArray[np.int64]
 Structs = npt.NDArray[np.void]
@@ -59,37 +59,6 @@ FATES = NAMES[NAMES.index("matched") :]
 """Of those that are counted since the state began."""
 _OF_BLOCKS = ("used", "newest_event", "newest_label", "newest_arrival")
 """What a snapshot holds of each block."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinQuestion:
-    """What a pipeline asks of labels.
-
-    Attributes:
-        matures_after, expires_after: milliseconds.
-        unlabelled: the label of an event that none came for in time; None: not known.
-        sources: label sources by rank.
-        partitions: how many each source topic has, in the order of `exchange_batch.KINDS`.
-        classes: of the pipeline's model; none where it gives no chances of several.
-    """
-
-    matures_after: int
-    expires_after: int
-    unlabelled: float | None
-    sources: tuple[str, ...]
-    partitions: tuple[int, ...]
-    classes: tuple[str, ...] = ()
-
-    @property
-    def answer(self) -> int:
-        """Numbers of a prediction beside its score: the chance of each class, and the place of the one decided on."""
-        return len(self.classes) + 1 if self.classes else 0
-
-
-def question_of(rule: Labels, partitions: Sequence[int], classes: tuple[str, ...] = ()) -> JoinQuestion:
-    """What the rule of a pipeline asks, with so many partitions of each source, of a model's classes."""
-    unlabelled = rule.unlabelled_is
-    return JoinQuestion(rule.matures_after, rule.expires_after, unlabelled, rule.sources, tuple(partitions), classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +277,7 @@ class Join:
 
         Raises ContractError when source topics have fewer now, or the model other classes.
         """
-        self._check_classes(columns)
+        self.question.check_classes(tuple(packing.json_of(columns["classes"])) if "classes" in columns else ())
         now = self.question.partitions
         then = tuple(columns["partitions"].tolist()) if "partitions" in columns else now
         fewer = len(then) != len(now) or any(before > count for before, count in zip(then, now, strict=False))
@@ -338,15 +307,6 @@ class Join:
         self._table = array_of(ENTRY, max(_LEAST_TABLE, len(self) * 5 // 4))
         self._bind()
         rebuild(self.memory, self.get("first"), len(columns["sizes"]), SLOTS)
-
-    def _check_classes(self, columns: dict[str, packing.Column]) -> None:
-        then = tuple(packing.json_of(columns["classes"])) if "classes" in columns else ()
-        if then != self.question.classes:
-            was, now = (", ".join(names) or "none" for names in (then, self.question.classes))
-            raise ContractError(
-                f"state snapshot: its predictions are of the classes {was}, and the pipeline file says {now} now: "
-                "change the file back, or give the pipeline another name"
-            )
 
     def _waiting(self, columns: dict[str, packing.Column], sources: int) -> tuple[Ints, Ints]:
         """The times that are to be proven, and proofs; of a former version: sources had records when heard of."""
