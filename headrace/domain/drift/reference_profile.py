@@ -24,6 +24,8 @@ FORMAT = 1
 SCORE, DECISION, LOSS, LABEL = "model score", "model decision", "model loss", "positive label"
 """Columns beside a model's inputs, under names that no input has: what it answered, whether that reached its threshold,
 how wrong it was, and what came true."""
+CLASS, TRUE_CLASS = "model class", "true class"
+"""Of several classes: the one decided on, and what came true."""
 TOGETHER = "inputs together"
 WEEKS, CYCLIC = 4, 0.02
 """Weeks of a reference, and the share of a column's variance that the hour of the week explains, from which on values
@@ -225,6 +227,32 @@ def answers_of(scores: Floats, labels: Floats, threshold: float) -> dict[str, Co
 def values_of(scores: Floats, labels: Floats) -> dict[str, ColumnProfile]:
     """As `answers_of`, of quantities: what was answered, and how far it was off, squared."""
     return {SCORE: numeric_profile(scores), LOSS: numeric_profile(squared_error(scores, labels))}
+
+
+def class_answers_of(
+    chances: Floats, decided: Ints, truths: tuple[Floats, Floats], threshold: float,
+    classes: Sequence[str], fields: Sequence[str],
+) -> dict[str, ColumnProfile]:  # fmt: skip  # rows, the model
+    """As `answers_of`, of several classes.
+
+    Args:
+        chances: float64 [rows, classes].
+        decided: int64, the place of the class decided on.
+        truths: float64, the place of the one that came true, and what each row lost; NaN where not known.
+        threshold: the least chance of the class decided on with which its decision is yes.
+        classes, fields: their names, as people read them and as fields have them.
+    """
+    scores, (labels, lost) = chances[np.arange(len(chances)), decided], truths
+    found = {SCORE: scores, DECISION: (scores >= threshold).astype(np.float64), LOSS: lost}
+    found |= {score_of(name): np.ascontiguousarray(chances[:, at]) for at, name in enumerate(fields)}
+    profiles = {name: numeric_profile(values) for name, values in found.items()}
+    places = {CLASS: decided.astype(np.float64), TRUE_CLASS: labels}
+    return profiles | {name: category_profile(each, classes.__getitem__) for name, each in places.items()}
+
+
+def score_of(name: str) -> str:
+    """The column of the chance of one of several classes, by its name as a field."""
+    return f"{SCORE} of {name}"
 
 
 def log_loss(scores: Floats, labels: Floats) -> Floats:

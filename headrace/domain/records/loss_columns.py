@@ -18,26 +18,27 @@ class LossColumns:
     Args:
         reference: of the package; None where it tells none.
         labelled: whether rows are outcomes.
-        chance: whether scores are chances; the truth of values is their squared error.
 
     Attributes:
         places, values: how many further columns of each there are.
     """
 
-    def __init__(self, reference: LossReference | None, labelled: bool, chance: bool) -> None:
+    def __init__(self, reference: LossReference | None, labelled: bool) -> None:
         self.reference = reference
-        self._labelled, self._chance = labelled, chance
+        self._labelled = labelled
         self.places = int(reference is not None)
         self.values = 2 if labelled and reference is None else 0
 
-    def read(self, scores: Floats, labels: Floats | None) -> tuple[Bytes, Floats]:
+    def read(self, scores: Floats, truths: Floats | None) -> tuple[Bytes, Floats]:
         """Of each row its place, uint8 rows x `places`, and its values, float64 rows x `values`.
 
         Args:
-            scores, labels: float64, NaN where there is none; no labels of predictions.
+            scores: float64, NaN where there is none.
+            truths: of outcomes, float64, NaN where not known: of chances what came true, of values the squared error,
+                of several classes what was lost.
         """
         rows = len(scores)
-        truths = np.zeros(rows) if labels is None else labels if self._chance else (scores - labels) ** 2
+        truths = np.zeros(rows) if truths is None else truths
         if self.reference is not None:
             found = self.reference.places(scores, truths) if self._labelled else self._cells(self.reference, scores)
             return found.astype(np.uint8).reshape(-1, 1), np.empty((rows, 0))

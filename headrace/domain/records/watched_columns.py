@@ -14,20 +14,26 @@ from headrace.domain.drift.e_detector import NOTHING
 from headrace.domain.drift.harm.column_losses import effect
 from headrace.domain.drift.joint_score import weights_with
 from headrace.domain.drift.reference_profile import (
+    CLASS,
     DECISION,
     LABEL,
     LOSS,
     SCORE,
+    TRUE_CLASS,
     ColumnProfile,
     JointProfile,
     ReferenceProfile,
     log_loss,
+    score_of,
     squared_error,
 )
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import Manifest
+from headrace.domain.pipeline.classes import columns as class_columns
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.segments import Segments, group_names
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.quality.classes.losses import half_brier
 from headrace.domain.records.contribution_columns import WEIGHT, ContributionColumns, Opening
 from headrace.domain.records.loss_columns import LossColumns
 
@@ -64,8 +70,9 @@ class WatchedColumns:
     """The columns of a stream that are watched for a model; a pure function of rows.
 
     Of predictions, dark ones too: what the model reads, its score and decision, the ages of views, and of a sample what
-    its inputs contributed. Of outcomes: how wrong it was, in all and in each group of the segments, and the share of
-    positives where it gives chances.
+    its inputs contributed; of several classes the chance of each, too, and which was decided on. Of outcomes: how wrong
+    it was, in all and in each group of the segments, and the share of positives where it gives chances, or of each of
+    several classes.
 
     Args:
         stream: of `STREAMS`.
@@ -99,6 +106,8 @@ class WatchedColumns:
         opening: Opening | None = None,
     ) -> None:
         self._chance = pipeline.model.output == "probability"
+        self._classes = pipeline.model.classes
+        self._chances = tuple(map(score_of, field_names(self._classes)))
         self.proved = pipeline.drift.mode == "proved"
         self._joint: JointProfile | None = None
         self._contributions: ContributionColumns | None = None
@@ -107,7 +116,7 @@ class WatchedColumns:
         self.groups: tuple[str, ...] = ()
         told = None if reference is None else reference.loss
         told = told if told is not None and (told.scores is not None) == self._chance else None
-        self.losses = LossColumns(told, stream == OUTCOMES, self._chance)
+        self.losses = LossColumns(told, stream == OUTCOMES)
         self._lost = {} if told is None or reference is None else reference.losses
         self._segments = Segments(pipeline)
         self._matrix: FeatureMatrix | None = None
@@ -117,9 +126,14 @@ class WatchedColumns:
             calendar = {*pipeline.clock_features, *(() if reference is None else reference.calendar)}
             self.left_out = tuple(name for name in self._inputs if name in calendar)
             self._matrix = FeatureMatrix.resolve(manifest.inputs, schema, f"{manifest.name}@{manifest.version}")
-            self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance else {})
+            self._fields = {SCORE: "score"} | ({DECISION: "decision"} if self._chance or self._classes else {})
             self._fields |= {f"age of {view.name}": f"{view.name}_age" for view in pipeline.foreign_views}
-            self.names: tuple[str, ...] = (*(n for n in self._inputs if n not in self.left_out), *self._fields)
+            of_classes = (*self._chances, *([CLASS] if self._classes else []))
+            self.names: tuple[str, ...] = (
+                *(n for n in self._inputs if n not in self.left_out),
+                *self._fields,
+                *of_classes,
+            )
             profiles = {**({} if reference is None else reference.inputs), **answers}
             self._joint = None if reference is None else reference.joint
             attributions = None if reference is None else reference.attributions
@@ -128,7 +142,8 @@ class WatchedColumns:
         else:
             groups = ((segment.name, name) for segment in pipeline.segments.values() for name in group_names(segment))
             self.groups = tuple(loss_of(*group) for group in groups)
-            self.names = (LOSS, *([LABEL] if self._chance else []), *self.groups)
+            positives = [LABEL] if self._chance else [TRUE_CLASS] if self._classes else []
+            self.names = (LOSS, *positives, *self.groups)
             profiles = dict(answers) if self._chance or told is not None else {}
         self.profiles = {
             name: profiles[name] for name in self.names if name in profiles and self._serves(profiles[name])
@@ -151,9 +166,10 @@ class WatchedColumns:
 
     @property
     def categories(self) -> dict[str, Callable[[int], str]]:
-        """Of inputs whose numbers stand for categories, how people read one."""
+        """Of columns whose numbers stand for categories, how people read one."""
         codes = {} if self._matrix is None else {self._inputs[at]: each for at, each in self._matrix.codes}
-        return {name: each.name for name, each in codes.items()}
+        found = {name: each.name for name, each in codes.items()}
+        return found | (dict.fromkeys((CLASS, TRUE_CLASS), self._classes.__getitem__) if self._classes else {})
 
     @property
     def inputs(self) -> list[str]:
@@ -201,7 +217,7 @@ class WatchedColumns:
             return weights_with(len(self.names) - len(joint.columns), joint.score)
         if self._matrix is not None:
             return np.full(len(self.names), 1.0 / len(self.names))
-        parts = {LOSS: WHOLE_LOSS, LABEL: POSITIVES}
+        parts = {LOSS: WHOLE_LOSS, LABEL: POSITIVES, TRUE_CLASS: POSITIVES}
         alone = [parts.get(name, 0.0) for name in self.names]
         rest = 0.0 if not self.groups else (1.0 - sum(alone)) / len(self.groups)
         found = np.array([parts.get(name, rest) for name in self.names])
@@ -244,8 +260,10 @@ class WatchedColumns:
     def read_with_losses(self, columns: pa.RecordBatch) -> tuple[Bytes, Floats]:
         """What `read` gives, with what `losses` tells of each row behind it."""
         places, values = self.read(columns)
-        labels = _numbers(columns, "label") if self._matrix is None else None
-        further = self.losses.read(_numbers(columns, "score"), labels)
+        truths = None
+        if self._matrix is None:
+            truths = _numbers(columns, "label") if self._chance else self._lost_by(columns)
+        further = self.losses.read(_numbers(columns, "score"), truths)
         return np.hstack([places, further[0]]), np.hstack([values, further[1]])
 
     def members(self, places: Bytes, values: Floats) -> Flags:
@@ -272,14 +290,30 @@ class WatchedColumns:
         assert self._matrix is not None, "made for predictions"
         matrix = np.asfortranarray(self._matrix.of(columns), np.float64)
         found = {name: np.clip(matrix[:, at], -LARGEST, LARGEST) for at, name in enumerate(self._inputs)}
-        return found | {name: _numbers(columns, field) for name, field in self._fields.items()}
+        found |= {name: _numbers(columns, field) for name, field in self._fields.items()}
+        if self._classes:
+            chances = class_columns.chances_of(columns)
+            found |= {name: np.ascontiguousarray(chances[:, at]) for at, name in enumerate(self._chances)}
+            places = class_columns.places_of(columns.column(class_columns.CLASS), self._classes)
+            found[CLASS] = np.where(places == class_columns.NO_CLASS, np.nan, places)
+        return found
+
+    def _lost_by(self, columns: pa.RecordBatch) -> Floats:
+        """What each outcome lost, float64: of several classes half its Brier score, of values the squared error."""
+        labels = _numbers(columns, "label")
+        if self._classes:
+            return half_brier(class_columns.chances_of(columns), labels)
+        return squared_error(_numbers(columns, "score"), labels)
 
     def _losses(self, columns: pa.RecordBatch) -> dict[str, Floats]:
-        of = log_loss if self._chance else squared_error
-        loss = np.minimum(of(_numbers(columns, "score"), _numbers(columns, "label")), LARGEST)
-        found = {name: np.full(columns.num_rows, SILENT) for name in self.names}
         if self._chance:
-            found[LABEL] = _numbers(columns, "label")
+            lost = log_loss(_numbers(columns, "score"), _numbers(columns, "label"))
+        else:
+            lost = self._lost_by(columns)
+        loss = np.minimum(lost, LARGEST)
+        found = {name: np.full(columns.num_rows, SILENT) for name in self.names}
+        if self._chance or self._classes:
+            found[LABEL if self._chance else TRUE_CLASS] = _numbers(columns, "label")
         for group, rows in self._segments.groups(columns):
             which = slice(None) if rows is None else rows
             found[LOSS if rows is None else loss_of(*group)][which] = loss[which]

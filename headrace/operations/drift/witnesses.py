@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from headrace.domain.drift.reference_bins import Floats, Ints
 from headrace.domain.drift.witnesses import METHODS, Witness
+from headrace.domain.pipeline.classes.columns import CLASS, places_of
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.records.drift_parts import REFUSED
 from headrace.domain.records.watched_columns import OUTCOMES, SILENT, ModelIdentity
@@ -71,16 +72,20 @@ def witness_statements(
     change = named[0]
     columns, times = model_rows(settings, contracts, incident.stream, model, watched, progress)
     values = watched.values(columns, change.column)
-    judged = incident.stream == OUTCOMES and contracts.pipeline.model.output == "probability"
-    wrong = _errors(columns) if judged else None
+    judged = incident.stream == OUTCOMES and contracts.pipeline.model.output != "value"
+    wrong = _errors(columns, contracts.pipeline.model.classes) if judged else None
     told = values != SILENT
     with progress.stage("hearing witnesses"):
         heard = {"numbers": values[told]} | ({} if wrong is None else {"errors": wrong[told], "shares": wrong[told]})
         return list(_statements(change, heard, times[told]))
 
 
-def _errors(columns: pa.RecordBatch) -> Floats:
-    """1 where a decision was not what came true, else 0."""
+def _errors(columns: pa.RecordBatch, classes: Sequence[str]) -> Floats:
+    """1 where a decision, or the class decided on, was not what came true, else 0."""
+    if classes:
+        truth = columns.column("label").cast(pa.float64()).to_numpy(zero_copy_only=False)
+        missed: Floats = (places_of(columns.column(CLASS), classes) != truth).astype(np.float64)
+        return missed
     decided = columns.column("decision").cast(pa.float64()).to_numpy(zero_copy_only=False)
     true = columns.column("label").cast(pa.float64()).to_numpy(zero_copy_only=False) > 0.5
     found: Floats = (decided != true).astype(np.float64)

@@ -15,6 +15,13 @@ OF_CLASSES = (
     "calibration_bias", "precision", "recall", "specificity", "false_positive_rate", "f1", "accuracy",
     "balanced_accuracy", "mcc",
 )  # fmt: skip
+OF_SEVERAL = (
+    "accuracy", "decided_accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc",
+    "macro_auc_roc", "macro_average_precision", "log_loss", "brier_score", "calibration_error", "calibration_bias",
+    "cost", "cost_per_prediction",
+)  # fmt: skip
+OF_EACH_CLASS = ("support", "class_rate", "precision", "recall", "f1", "auc_roc", "average_precision")
+"""Figures of each of several classes, before its name."""
 OF_VALUE = ("value", "value_per_prediction", "best_threshold", "value_at_best_threshold")
 OF_QUANTITIES = ("bias", "mean_absolute_error", "median_absolute_error", "root_mean_square_error", "r2")
 ESTIMATED = (
@@ -25,6 +32,7 @@ GAPS = (
     "gap_selection_rate", "gap_true_positive_rate", "gap_false_positive_rate", "gap_precision", "gap_auc_roc",
     "gap_calibration", "gap_value",
 )  # fmt: skip
+GAPS_OF_SEVERAL = ("gap_accuracy", "gap_selection_rate", "gap_cost", "gap_calibration")
 
 DRIFT_FIGURES: Mapping[str, str] = {
     "evidence": "its part of the evidence for a change: of all columns together 1 is an alarm",
@@ -62,7 +70,9 @@ READS: Mapping[str, tuple[str, ...]] = {
 """Topics that services read whose lag may be watched; a test holds it against the services there are."""
 
 
-def scorecard_figures(classes: bool, labels: bool, worth: bool, depths: Sequence[int]) -> dict[str, str]:
+def scorecard_figures(
+    classes: bool, labels: bool, worth: bool, depths: Sequence[int], names: Sequence[str] = ()
+) -> dict[str, str]:
     """Figures of a pipeline's cards, and what each rests on.
 
     Args:
@@ -70,12 +80,16 @@ def scorecard_figures(classes: bool, labels: bool, worth: bool, depths: Sequence
         labels: whether it has labels.
         worth: whether it says what decisions are worth.
         depths: the k of its precision at k.
+        names: of its classes, as fields have them, where it gives the probability of each of several.
 
     >>> found = scorecard_figures(classes=True, labels=False, worth=False, depths=[100])
     >>> found["estimated_recall"], "recall" in found
     ('estimate', False)
     """
     found = dict.fromkeys(ON_PREDICTIONS, PREDICTIONS)
+    if names:
+        found |= dict.fromkeys((f"decided_rate_{name}" for name in names), PREDICTIONS)
+        return found | dict.fromkeys(_of_several(names) if labels else (), OUTCOMES)
     guessed = [name for name in ESTIMATED if classes and (worth or name != "value")]
     for prefix in ("estimated_", "shifted_"):
         found |= {f"{prefix}{name}": ESTIMATE for name in guessed}
@@ -91,13 +105,20 @@ def scorecard_figures(classes: bool, labels: bool, worth: bool, depths: Sequence
     return found
 
 
+def _of_several(names: Sequence[str]) -> list[str]:
+    """Figures on outcomes of several classes."""
+    each = [f"{figure}_{name}" for name in names for figure in OF_EACH_CLASS]
+    gaps = [*GAPS_OF_SEVERAL, *(f"gap_{figure}_{name}" for name in names for figure in ("recall", "precision"))]
+    return [*ON_LABELS, *OF_SEVERAL, *each, *gaps]
+
+
 def basis_of(figure: str) -> str:
     """What a scorecard's figure rests on.
 
     >>> basis_of("coverage"), basis_of("recall"), basis_of("shifted_recall"), basis_of("shifted_error_recall")
     ('predictions', 'outcomes', 'estimate', 'outcomes')
     """
-    if figure in ON_PREDICTIONS:
+    if figure in ON_PREDICTIONS or figure.startswith("decided_rate_"):
         return PREDICTIONS
     guessed = figure.startswith(("estimated_", "shifted_")) and not figure.startswith("shifted_error_")
     return ESTIMATE if guessed else OUTCOMES

@@ -45,7 +45,7 @@ class Watchable:
     """What a pipeline has that rules may name.
 
     Attributes:
-        classes, labels, worth, depths: as of `scorecard_figures`.
+        classes, labels, worth, depths, names: as of `scorecard_figures`.
         window: of its scorecards, milliseconds.
         groups: of each of its segments.
         columns: that drift watches, by stream.
@@ -65,6 +65,7 @@ class Watchable:
     channels: Collection[str] | None
     idle: Mapping[str, str]
     retrained: bool
+    names: Sequence[str] = ()
 
 
 def read_kpis(node: Node, there: Watchable, problems: Problems) -> dict[str, KpiRule]:
@@ -127,11 +128,13 @@ class _RuleReader:
 
     def _scorecard(self, figure: str) -> dict[str, Any]:
         form, there = self._form, self._there
-        known = scorecard_figures(there.classes, there.labels, there.worth, there.depths)
-        whole = scorecard_figures(there.classes, True, True, there.depths)
+        known = scorecard_figures(there.classes, there.labels, there.worth, there.depths, there.names)
+        whole = scorecard_figures(there.classes, True, True, there.depths, there.names)
         if figure in whole and figure not in known:
             lacking = (
-                "value" if figure in scorecard_figures(there.classes, there.labels, True, there.depths) else "labels"
+                "value"
+                if figure in scorecard_figures(there.classes, there.labels, True, there.depths, there.names)
+                else "labels"
             )
             self._problems.add(
                 form.node_of(SCORECARD), f"no card will have {figure} without the section {lacking}", f"add {lacking}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.kpi.section import Watchable
 from headrace.domain.pipeline.segments import group_names
 from headrace.domain.pipeline.spec import ScorecardsSection, View, expanded
 
 SCORE, DECISION, LOSS, LABEL, REFUSED = "model score", "model decision", "model loss", "positive label", "refused"
+CLASS, TRUE_CLASS = "model class", "true class"
 
 
 def watchable(key: str, views: Mapping[str, View], read: Mapping[str, Any], classes: bool) -> Watchable:
@@ -22,6 +24,7 @@ def watchable(key: str, views: Mapping[str, View], read: Mapping[str, Any], clas
         classes: whether the model gives the probability of a class.
     """
     cards = read.get("scorecards", ScorecardsSection())
+    names = field_names(read["model"].classes) if "model" in read else ()
     groups = {name: group_names(segment) for name, segment in read.get("segments", {}).items()}
     foreign = [view.name for view in views.values() if view.kind == "entity" and key not in view.keys]
     retrain, notify = read.get("retrain"), read.get("notify")
@@ -41,10 +44,11 @@ def watchable(key: str, views: Mapping[str, View], read: Mapping[str, Any], clas
         cards.precision_at,
         cards.window,
         groups,
-        _columns(views, read, groups, foreign, classes),
+        _columns(views, read, groups, foreign, classes, names),
         None if notify is None else notify.channels,
         idle,
         retrain is not None and "scorecard" in retrain.on,
+        names,
     )
 
 
@@ -54,11 +58,13 @@ def _columns(
     groups: Mapping[str, list[str]],
     foreign: list[str],
     classes: bool,
+    names: Sequence[str],
 ) -> dict[str, list[str]]:
     """Columns that `drift` watches, by stream."""
     inputs = expanded(read["model"].inputs, views) if "model" in read else []
-    made = [SCORE, *([DECISION] if classes else []), *(f"age of {name}" for name in foreign)]
+    made = [SCORE, *([DECISION] if classes else []), *(f"{SCORE} of {name}" for name in names)]
+    made += [*([CLASS] if names else []), *(f"age of {name}" for name in foreign)]
     answered = [*inputs, *made, *(f"contribution of {name}" for name in inputs)]
-    lost = [LOSS, *([LABEL] if classes else [])]
+    lost = [LOSS, *([TRUE_CLASS] if names else [LABEL] if classes else [])]
     lost += [f"{LOSS} ({segment} {group})" for segment, names in groups.items() for group in names]
     return {"predictions": answered, "shadow-predictions": answered, "outcomes": lost, "dead-letters": [REFUSED]}

@@ -15,10 +15,6 @@ from headrace.domain.quality.decisions import confusion
 from headrace.domain.quality.fairness import LEAST, Gap, GroupFigure, largest
 from headrace.domain.quality.ranking import Graded
 
-OF_ALL = ("accuracy", "selection_rate", "cost", "calibration")
-OF_EACH = ("recall_", "precision_")
-"""Figures of a class, before its name."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassGroup:
@@ -31,11 +27,6 @@ class ClassGroup:
 
     matrix: ConfusionMatrix
     known: Graded
-
-
-def gap_names(names: Sequence[str]) -> tuple[str, ...]:
-    """What there may be a gap of; `names`: of the classes, as fields have them."""
-    return (*OF_ALL, *(f"{each}{name}" for name in names for each in OF_EACH))
 
 
 def class_gaps(
