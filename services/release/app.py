@@ -52,10 +52,11 @@ def build(settings: ReleaseSettings, contracts: Contracts | None = None) -> Rele
     service = Releases(
         pipeline.name,
         pipeline.release or Release(),
-        pipeline.model.output == "probability",
+        pipeline.model.output != "value",
         schemas,
         settings.idle_after_s,
         figures,
+        len(pipeline.model.classes),
     )
     known = contracts
     watch = LedgerWatch(lambda: check_ledger(settings.connection, known, PARTS), settings.ledger_check_s, figures)

@@ -124,6 +124,7 @@ class DecisionFold:
         pipeline: its name.
         rules: of the pipeline file.
         chances: whether models tell chances, and not values.
+        classes: of the models; 0 where they tell a single number.
 
     Attributes:
         state: what is known.
@@ -132,11 +133,11 @@ class DecisionFold:
         queue: parts that wait for what becomes of it.
     """
 
-    def __init__(self, pipeline: str, rules: Release, chances: bool = True) -> None:
+    def __init__(self, pipeline: str, rules: Release, chances: bool = True, classes: int = 0) -> None:
         self._pipeline = pipeline
         self._rules = rules
         self.state = FoldState(0, BEGINNING, -1, (), ReleaseState(pipeline))
-        self.evidence = PairedOutcomes(rules, chances)
+        self.evidence = PairedOutcomes(rules, chances, classes)
         self.attempt: PlanAttempt | None = None
         self.queue: list[PartRecord] = []
 

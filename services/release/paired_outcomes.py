@@ -47,13 +47,14 @@ class PairedOutcomes:
         rules: of the pipeline file.
         chances: whether models tell chances. Where they tell values and the rules have no bound of squared errors,
             there is no evidence: people decide.
+        classes: of the models; 0 where they tell a single chance, or a value.
     """
 
-    def __init__(self, rules: Release, chances: bool) -> None:
+    def __init__(self, rules: Release, chances: bool, classes: int = 0) -> None:
         self._bound = None if chances else rules.bound
         self._matures_after = rules.matures_after
         self._silent = not chances and rules.bound is None
-        self._fold = EvidenceFold(chances=chances)
+        self._fold = EvidenceFold(chances=chances, classes=classes)
         self._asked: set[str] = set()
 
     @property

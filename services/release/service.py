@@ -44,6 +44,7 @@ class Releases(Service):
         schemas: of the topics written, by logical name.
         idle_after_s: seconds at its end after which a partition of outcomes is idle; see `SourceMarks`.
         figures: metrics.
+        classes: of the models; 0 where they tell a single number.
     """
 
     inputs = (OUTCOMES, *SOURCES, PARTS)
@@ -65,7 +66,9 @@ class Releases(Service):
         schemas: Mapping[str, pa.Schema],
         idle_after_s: float,
         figures: ReleaseMetrics,
+        classes: int = 0,
     ) -> None:
+        self._classes = classes
         self._pipeline = pipeline
         self._rules = rules
         self._chances = chances
@@ -224,7 +227,7 @@ class Releases(Service):
                 source.load(snapshot)
             self._notices.forget(partition)
             return
-        self._fold = DecisionFold(self._pipeline, self._rules, self._chances)
+        self._fold = DecisionFold(self._pipeline, self._rules, self._chances, self._classes)
         if snapshot is not None:
             load_fold(self._fold, packing.unpack(snapshot), self._counts[OUTCOMES])
 

@@ -41,6 +41,12 @@ class Shape:
     events: int = 40
     span: int = 100
     silence: bool = True
+    classes: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Of classes, as fields."""
+        return [f"k{place}" for place in range(self.classes)]
 
 
 @dataclass
@@ -54,7 +60,13 @@ class Logs:
         """Some records of a partition."""
         told = self.rows[source][low:high]
         rows = [{**row, "model": {"name": "m", "version": "1", "digest": row["model"]}} for row in told]
-        columns = pa.RecordBatch.from_pylist(rows, schema=COLUMNS)
+        schema = COLUMNS
+        if self.shape.classes:
+            kind = pa.struct([pa.field(name, pa.float64()) for name in self.shape.names])
+            schema = schema.append(pa.field("scores", kind))
+            rows = [{**row, "scores": dict(zip(self.shape.names, row["score"], strict=True))} for row in rows]
+            rows = [{**row, "score": max(row["score"])} for row in rows]
+        columns = pa.RecordBatch.from_pylist(rows, schema=schema)
         count = len(rows)
         here, nothing = np.full(count, source, np.int32), np.zeros(count, np.int64)
         return Batch("outcomes", columns, pa.nulls(count, pa.binary()), here, low + np.arange(count), nothing)
@@ -76,7 +88,7 @@ def logs(shape: Shape) -> Logs:
     ]
     waiting: list[tuple[int, int, int, dict[str, Any], int]] = []
     for event, time, source in events:
-        label = float(draw.random() < 0.4)
+        label = float(draw.randrange(shape.classes) if shape.classes else draw.random() < 0.4)
         known = time + draw.randrange(MATURES) if label or not shape.silence or draw.random() < 0.2 else None
         if draw.random() < 0.1:
             known = None
@@ -85,7 +97,7 @@ def logs(shape: Shape) -> Logs:
             if draw.random() < 0.1:
                 continue
             came = time + (draw.randrange(3 * MATURES) if draw.random() < 0.15 else draw.randrange(3))
-            row = {"event_id": event, "event_time": time, "model": model, "score": draw.random(), "label": truth}
+            row = {"event_id": event, "event_time": time, "model": model, "score": score(draw, shape), "label": truth}
             at = max(came, time + MATURES if known is None else min(known, time + MATURES))
             turn = 1 if known is None and came <= at == time + MATURES else 0
             waiting.append((at, turn, time, {**row, "revision": 0}, source))
@@ -93,7 +105,8 @@ def logs(shape: Shape) -> Logs:
                 waiting.append((at, turn, time, {**row, "revision": 0}, source))
             if draw.random() < 0.1:
                 later = at + draw.randrange(2 * MATURES)
-                waiting.append((later, 0, time, {**row, "label": 1.0 - label, "revision": 1}, source))
+                other = (label + 1) % shape.classes if shape.classes else 1.0 - label
+                waiting.append((later, 0, time, {**row, "label": other, "revision": 1}, source))
             if draw.random() < 0.05:
                 waiting.append((at, 0, time, {**row, "label": None, "revision": -1}, source))
     for at, turn, time, row, source in sorted(waiting, key=lambda each: each[:3]):
@@ -107,6 +120,14 @@ def logs(shape: Shape) -> Logs:
         rows = [iter(each) for each in several]
         found.rows.append([next(rows[join]) for join in order])
     return found
+
+
+def score(draw: Random, shape: Shape) -> Any:
+    """A chance, or one of each class."""
+    if not shape.classes:
+        return draw.random()
+    drawn = [draw.expovariate(1.0) for _ in range(shape.classes)]
+    return [each / sum(drawn) for each in drawn]
 
 
 @dataclass
@@ -143,11 +164,15 @@ class SlowEvidence:
 
     Args:
         asked: by name, (candidate, baseline).
-        every, patience: as of the fold.
+        every, patience, classes: as of the fold.
     """
 
-    def __init__(self, asked: dict[str, tuple[str, str]], margin: Margin, every: int, patience: int) -> None:
-        self.pairs = {name: SlowPair(*models, PairedEvidence(margin)) for name, models in asked.items()}
+    def __init__(
+        self, asked: dict[str, tuple[str, str]], margin: Margin, every: int, patience: int, classes: int = 0
+    ) -> None:
+        self.pairs = {
+            name: SlowPair(*models, PairedEvidence(margin, classes=classes)) for name, models in asked.items()
+        }
         self.every, self.patience = every, patience
         self.events: dict[tuple[int, str], dict[str, Any]] = {}
         self.ring: list[tuple[int, str]] = []

@@ -96,3 +96,28 @@ def plain_evidence(
             whole[anew:] = whole[anew - 1] + np.log(weights @ np.exp(since))
         found.append(whole)
     return found[0], found[1]
+
+
+def plain_evidence_of_classes(
+    candidate: Floats, champion: Floats, labels: Floats, margin: Margin
+) -> tuple[Floats, Floats]:
+    """The same of chances of several classes, [events, classes], from the definitions alone."""
+    classes = candidate.shape[1]
+    losses = [0.5 * ((scores[:, None, :] - np.eye(classes)) ** 2).sum(axis=2) for scores in (candidate, champion)]
+    ends = losses[0] - (1 + margin.share) * losses[1] - margin.offset
+    x = ends[np.arange(len(labels)), labels.astype(int)]
+    squares = ((candidate + champion) / 2 * ends**2).sum(axis=1)
+    found = []
+    for sign, any_pair in ((1, 1 + margin.share + margin.offset), (-1, 1 - margin.offset)):
+        furthest, held, told = 0.0, np.zeros(len(SIZES) + 1), []
+        for at in range(len(x)):
+            furthest = max(furthest, float((-sign * ends[at]).max()))
+            most = STAKED / max(any_pair if at + 1 < FEW else furthest, 1e-12)
+            square = max(squares[:at].sum(), (x[:at] ** 2).sum()) / max(at, 1)
+            mean = sign * x[:at].sum() / (at + 1)
+            sizes = [*(size / math.sqrt(square) for size in SIZES), max(mean, 0.0) / square] if square else []
+            bets = np.minimum(sizes, most) if square else np.zeros(len(SIZES) + 1)
+            held += np.log1p(bets * sign * x[at])
+            told.append(math.log((1 - LEARNT) * np.exp(held[:-1]).mean() + LEARNT * math.exp(held[-1])))
+        found.append(np.array(told))
+    return found[0], found[1]

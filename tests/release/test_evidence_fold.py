@@ -100,7 +100,7 @@ class Reader:
 
     def restarted(self, before: EvidenceFold, source: int) -> EvidenceFold:
         """Another one that goes on, and another reader of a partition."""
-        after = fold()
+        after = fold(classes=self.logs.shape.classes)
         after.load(unpacked(packed(before.save())), len(self.at))
         assert packed(after.save()) == packed(before.save())
         kept = self.partitions[source].dump()
@@ -122,7 +122,7 @@ def by_rows(fold: EvidenceFold) -> bytes:
 
 def slowly(made: Logs, begins: dict[int, int] | None = None) -> SlowEvidence:
     """All of it, said slowly."""
-    found = SlowEvidence(ASKED, MARGIN, EVERY, PATIENCE)
+    found = SlowEvidence(ASKED, MARGIN, EVERY, PATIENCE, made.shape.classes)
     found.fold(made, begins)
     return found
 

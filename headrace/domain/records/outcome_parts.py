@@ -13,6 +13,7 @@ from headrace.columnar import packing
 from headrace.columnar.hashes import codes_of
 from headrace.columnar.jit import frozen, kernel
 from headrace.columnar.partitioner import partitions_of
+from headrace.domain.pipeline.classes.columns import SCORES, chances_of
 from headrace.domain.release.evidence.outcome_rows import Ints, OutcomeRows
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Reject, set_apart
@@ -28,6 +29,10 @@ def sound(batch: Batch) -> tuple[Batch, tuple[Reject, ...]]:
     columns = batch.columns
     times = columns["event_time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
     scores, labels = (columns[name].fill_null(0.0).to_numpy(zero_copy_only=False) for name in ("score", "label"))
+    if SCORES in columns.schema.names:
+        chances = chances_of(columns)
+        scores = chances.sum(axis=1)  # finite where all of them are
+        labels = np.where(places(labels, chances.shape[1]), labels, np.nan)
     faults = [("event_time", "an event happened between the years 1 and 9999", (times < EARLIEST) | (times > LATEST))]
     faults += [(name, f"{name} is no number", ~np.isfinite(n)) for name, n in (("score", scores), ("label", labels))]
     return set_apart(batch, faults)
@@ -47,6 +52,11 @@ class OutcomePart:
     rows: OutcomeRows
     corrected: Ints
     repeated: Ints
+
+
+def places(labels: Floats, classes: int) -> npt.NDArray[np.bool_]:
+    """Which labels are places of so many classes."""
+    return np.isin(labels, np.arange(classes))
 
 
 class OutcomePartition:
@@ -93,7 +103,7 @@ class OutcomePartition:
             model,
             codes_of(ids).view(np.int64),
             columns["event_time"].cast(pa.int64()).to_numpy(zero_copy_only=False),
-            columns["score"].to_numpy(zero_copy_only=False),
+            chances_of(columns) if SCORES in columns.schema.names else columns["score"].to_numpy(zero_copy_only=False),
             columns["label"].fill_null(np.nan).to_numpy(zero_copy_only=False),
         ).take(at)
         corrected, repeated = (np.bincount(model[some], minlength=count) for some in (revision > 0, revision < 0))
@@ -144,8 +154,9 @@ def pack(part: OutcomePart) -> bytes:
         "source": int(rows.source[0]) if len(rows) else 0,
         "corrected": part.corrected.tolist(),
         "repeated": part.repeated.tolist(),
+        **({"classes": rows.score.shape[1]} if rows.score.ndim > 1 else {}),
     }
-    told = {name: getattr(rows, name) for name in _ROWS} | {"label": label}
+    told = {name: getattr(rows, name).ravel() for name in _ROWS} | {"label": label}
     whole = {"said": packing.json_column(said), "flags": flags, "key": key[:events], "time": time[:events]}
     columns: dict[str, packing.Column] = whole | told
     return packing.pack(columns, level=1)
@@ -173,7 +184,8 @@ def unpack(payload: bytes) -> OutcomePart:
     try:
         said, flags = packing.json_of(columns["said"]), columns["flags"].astype(np.uint8, copy=False)
         whole = {name: columns[name] for name in _ROWS} | {name: np.empty(len(flags), np.int64) for name in _EVENTS}
-        rows = OutcomeRows.of(whole | {"source": np.full(len(flags), said["source"], np.int64)})
+        classes = int(said.get("classes", 0))
+        rows = OutcomeRows.of(whole | {"source": np.full(len(flags), said["source"], np.int64)}, classes)
         digests = tuple(str(digest) for digest in said["digests"])
         counts = (np.array(said[name], np.int64) for name in ("corrected", "repeated"))
         part = OutcomePart(digests, rows, *counts)
@@ -184,9 +196,11 @@ def unpack(payload: bytes) -> OutcomePart:
         raise ContractError("a part of outcomes is damaged: models and counts differ in number")
     fault = "rows are of other events than are told"
     if len(key) == len(time):
-        fault = _FAULTS[
-            _spread(flags, key, time, rows.model, rows.score, len(digests), rows.key, rows.time, rows.label)
-        ]
+        first = np.ascontiguousarray(rows.score[:, 0]) if classes else rows.score
+        fault = _FAULTS[_spread(flags, key, time, rows.model, first, len(digests), rows.key, rows.time, rows.label)]
+        known = rows.label[~np.isnan(rows.label)]
+        if classes and not fault and not (np.isfinite(rows.score).all() and places(known, classes).all()):
+            fault = _FAULTS[3]
     if fault:
         raise ContractError(f"a part of outcomes is damaged: {fault}")
     return part

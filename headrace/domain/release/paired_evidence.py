@@ -47,6 +47,7 @@ import numpy.typing as npt
 from headrace.columnar.jit import frozen
 from headrace.columnar.packing import Column
 from headrace.columnar.structs import array_of
+from headrace.domain.quality.classes.losses import are_chances
 from headrace.domain.release.evidence import bet_kernels as kernels
 from headrace.domain.release.evidence.pair_layout import PAIR_STEP
 from headrace.domain.release.margin import Margin
@@ -57,6 +58,7 @@ Structs = npt.NDArray[Any]
 
 _MEANS = (kernels.X, kernels.SQUARES, kernels.CANDIDATE, kernels.CHAMPION)
 _NOT_DUE = 2**63 - 1
+_NO_ANSWERS = np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class PairedEvidence:
         margin: fixed before any event.
         bound: of values: the squared error beyond which all errors count alike. None: scores are chances, the loss is
             Brier's.
+        classes: of the models: scores are chances of each, [events, classes], labels places of classes, and the loss is
+            half of Brier's. 0: scores are single numbers.
 
     >>> evidence = PairedEvidence(Margin(0.05))
     >>> labels = np.tile([1.0, 0.0], 200)
@@ -143,10 +147,10 @@ class PairedEvidence:
     (True, True, 400)
     """
 
-    def __init__(self, margin: Margin, bound: float | None = None) -> None:
+    def __init__(self, margin: Margin, bound: float | None = None, classes: int = 0) -> None:
         if bound is not None and not (np.isfinite(bound) and bound > 0):
             raise ValueError(f"a bound of squared errors is above 0, not {bound}")
-        self.margin, self.bound = margin, bound
+        self.margin, self.bound, self.classes = margin, bound, classes
         self._rules = np.array([margin.share, margin.offset, 0.0 if bound is None else bound])
         self._wealth = np.ones((2, len(kernels.SIZES) + 1))
         self._scale = np.zeros(2, np.int64)
@@ -163,7 +167,11 @@ class PairedEvidence:
         Raises ValueError as `take` does.
         """
         self._check(candidate, champion)
-        kernels.foresee(frozen(candidate), frozen(champion), self._rules, self._sums, self._counts)
+        known = kernels.foresee_classes if self.classes else kernels.foresee
+        known(
+            frozen(np.ascontiguousarray(candidate)), frozen(np.ascontiguousarray(champion)), self._rules, self._sums,
+            self._counts,
+        )  # fmt: skip  # pairs, the state
 
     def take(self, candidate: Floats, champion: Floats, labels: Floats) -> tuple[Floats, Floats]:
         """Take matured events in, in the order of event time; the logarithm of (harm, safety) after each, float64.
@@ -176,8 +184,12 @@ class PairedEvidence:
         """
         self._check(candidate, champion, labels)
         steps, traces = array_of(PAIR_STEP, len(labels)), (np.empty(len(labels)), np.empty(len(labels)))
-        steps["candidate"], steps["champion"], steps["label"] = candidate, champion, labels
-        self._follow(steps, 0, np.zeros(2), _NOT_DUE, _course(0), traces)
+        steps["label"], answers = labels, _NO_ANSWERS
+        if self.classes:
+            answers = np.hstack([candidate, champion])
+        else:
+            steps["candidate"], steps["champion"] = candidate, champion
+        self._follow(steps, answers, 0, np.zeros(2), _NOT_DUE, _course(0), traces)
         return traces
 
     def rebalance(self) -> None:
@@ -190,7 +202,13 @@ class PairedEvidence:
         self._learnt[:] = self._sums[kernels.X], self._counts[kernels.EVENTS]
 
     def follow(
-        self, steps: Structs, looks: Ints, number: int, most: Floats, due: int | None = None
+        self,
+        steps: Structs,
+        looks: Ints,
+        number: int,
+        most: Floats,
+        due: int | None = None,
+        answers: Floats = _NO_ANSWERS,
     ) -> tuple[EvidenceCourse, bool]:
         """Take the steps of the pair `number` in, in their order: where a label is NaN, the pair becomes known (as
         `foresee`), else its event is taken in (as `take`).
@@ -200,25 +218,35 @@ class PairedEvidence:
             looks: int64, which of them are looks.
             most: float64 [2], the largest logarithms for harm and for safety that there ever were; goes on.
             due: before the first event that is taken in and happened then or later, bets are rebalanced.
+            answers: float64 [steps, 2 * classes], chances of several classes, the candidate's first.
 
         Returns how all stood at the looks, and whether bets were rebalanced.
         """
         course, untraced = _course(len(looks)), (np.empty(0), np.empty(0))
-        row = self._follow(steps, number, most, _NOT_DUE if due is None else due, course, untraced)
+        row = self._follow(steps, answers, number, most, _NOT_DUE if due is None else due, course, untraced)
         whole = row == len(steps)
         if not whole:
             self.rebalance()
             look = int(looks.searchsorted(row))
             rest = EvidenceCourse(course.logs[look:], course.sums[look:], course.counts[look:])
-            self._follow(steps[row:], number, most, _NOT_DUE, rest, untraced)
+            self._follow(steps[row:], answers[row:], number, most, _NOT_DUE, rest, untraced)
         return course, not whole
 
     def _follow(
-        self, steps: Structs, number: int, most: Floats, due: int, course: EvidenceCourse, traces: tuple[Floats, Floats]
+        self,
+        steps: Structs,
+        answers: Floats,
+        number: int,
+        most: Floats,
+        due: int,
+        course: EvidenceCourse,
+        traces: tuple[Floats, Floats],
     ) -> int:
         """After how many of the steps it stopped."""
+        candidate = frozen(np.ascontiguousarray(answers[:, : self.classes]))
+        champion = frozen(np.ascontiguousarray(answers[:, self.classes :]))
         found: int = kernels.follow(
-            frozen(steps), number, due, self._rules,
+            frozen(steps), candidate, champion, number, due, self._rules,
             self._wealth, self._scale, self._sums, self._counts, self._learnt, most,
             course.logs, course.sums, course.counts, *traces,
         )  # fmt: skip  # the steps, the question, the state, the answer
@@ -261,10 +289,10 @@ class PairedEvidence:
         }
 
     @classmethod
-    def load(cls, columns: Mapping[str, Column]) -> PairedEvidence:
-        """What `save` told, bit for bit."""
+    def load(cls, columns: Mapping[str, Column], classes: int = 0) -> PairedEvidence:
+        """What `save` told, bit for bit; `classes` as it was made with."""
         share, offset, bound = (float(each) for each in columns["rules"])
-        found = cls(Margin(share, offset), bound or None)
+        found = cls(Margin(share, offset), bound or None, classes)
         found._wealth = np.array(columns["wealth"], np.float64).reshape(2, -1)
         found._scale = np.array(columns["scale"], np.int64)
         found._sums = np.array(columns["sums"], np.float64)
@@ -278,5 +306,17 @@ class PairedEvidence:
                 raise ValueError(f"columns are {', '.join(str(len(each)) for each in columns)} rows long")
             if not np.all(np.isfinite(column)):
                 raise ValueError("a score or a label is not finite")
+        if self.classes:
+            self._check_classes(*columns)
+            return
         if self.bound is None and any(np.any((scores < 0) | (scores > 1)) for scores in columns[:2]):
             raise ValueError("a chance is not in [0, 1]")
+
+    def _check_classes(self, candidate: Floats, champion: Floats, labels: Floats | None = None) -> None:
+        for scores in (candidate, champion):
+            if scores.shape[1:] != (self.classes,):
+                raise ValueError(f"chances of {scores.shape[1:]} classes, there are {self.classes}")
+            if not are_chances(scores).all():
+                raise ValueError("chances of a row are not in [0, 1], or do not add up to 1")
+        if labels is not None and not np.isin(labels, np.arange(self.classes)).all():
+            raise ValueError(f"a label is not the place of one of {self.classes} classes")

@@ -60,6 +60,38 @@ def _ends(candidate: float, champion: float, share: float, offset: float, bound:
 
 
 @kernel
+def _several(
+    candidate: Floats, champion: Floats, row: int, share: float, offset: float
+) -> tuple[float, float, float, float, float]:
+    """Of chances of several classes, by the class that may be true: the least and the most that x is, the mean of its
+    square as if the mean of both chances was that of each class, and what each model loses but for the chance of it.
+
+    The loss is half the Brier score: half of 1 and of the sum of squared chances, less the chance of what was true.
+    """
+    first = second = 0.5
+    for place in range(candidate.shape[1]):
+        first += 0.5 * candidate[row, place] ** 2
+        second += 0.5 * champion[row, place] ** 2
+    least, most, expected = np.inf, -np.inf, 0.0
+    for place in range(candidate.shape[1]):
+        one, other = candidate[row, place], champion[row, place]
+        x = (first - one) - (1.0 + share) * (second - other) - offset
+        least, most = min(least, x), max(most, x)
+        expected += 0.5 * (one + other) * x * x
+    return least, most, expected, first, second
+
+
+@kernel("~f8[:,::1] ~f8[:,::1] f8[::1] f8[::1] i8[::1]")
+def foresee_classes(candidate: Floats, champion: Floats, rules: Floats, sums: Floats, counts: Ints) -> None:
+    """Pairs of chances of several classes become known, float64 [events, classes]."""
+    for event in range(len(candidate)):
+        least, most, _, _, _ = _several(candidate, champion, event, rules[0], rules[1])
+        sums[FURTHEST_HARM] = max(sums[FURTHEST_HARM], -least)
+        sums[FURTHEST_SAFETY] = max(sums[FURTHEST_SAFETY], most)
+    counts[KNOWN] += len(candidate)
+
+
+@kernel
 def _loss(score: float, label: float, bound: float) -> float:
     if bound == 0.0:
         return (score - (1.0 if label > 0.0 else 0.0)) ** 2
@@ -84,12 +116,12 @@ def _near(most: float, scale: int) -> float:
 
 
 @kernel(
-    "~step[::1] i8 i8 f8[::1] f8[:,::1] i8[::1] f8[::1] i8[::1] f8[::1] f8[::1] f8[:,::1] f8[:,::1] i8[:,::1]"
-    " f8[::1] f8[::1]",
+    "~step[::1] ~f8[:,::1] ~f8[:,::1] i8 i8 f8[::1] f8[:,::1] i8[::1] f8[::1] i8[::1] f8[::1] f8[::1] f8[:,::1]"
+    " f8[:,::1] i8[:,::1] f8[::1] f8[::1]",
     step=PAIR_STEP,
 )
 def follow(
-    steps: Structs, number: int, due: int, rules: Floats,
+    steps: Structs, candidates: Floats, champions: Floats, number: int, due: int, rules: Floats,
     wealth: Floats, scale: Ints, sums: Floats, counts: Ints, learnt: Floats, most: Floats,
     logs_then: Floats, sums_then: Floats, counts_then: Ints, harm: Floats, safety: Floats,
 ) -> int:  # fmt: skip  # the steps, the question, the state, the answer
@@ -97,9 +129,11 @@ def follow(
 
     A label of NaN: the pair becomes known, and nothing is bet. LOOK: how all stands is told. It stops before the first
     event of the time `due` or later. Where `harm` and `safety` have room, the logarithms after each event are told
-    there.
+    there. Of several classes `candidates` and `champions` have the chances at each step, float64 [steps, classes];
+    else they are empty.
     """
     share, offset, bound = rules[0], rules[1], rules[2]
+    several, expected, own, its = candidates.shape[1] > 0, 0.0, 0.0, 0.0
     row = look = 0
     last, traced = len(SIZES), len(harm) > 0
     worst_harm, worst_safety = (1.0 + share) * 1.0 + offset, 1.0 - offset
@@ -131,7 +165,10 @@ def follow(
         taken = not np.isnan(label)
         if taken and step.time >= due:
             return row
-        one, other = _ends(candidate, champion, share, offset, bound)
+        if several:
+            one, other, expected, own, its = _several(candidates, champions, row, share, offset)
+        else:
+            one, other = _ends(candidate, champion, share, offset, bound)
         sums[FURTHEST_HARM] = max(sums[FURTHEST_HARM], -min(one, other))
         sums[FURTHEST_SAFETY] = max(sums[FURTHEST_SAFETY], max(one, other))
         if not taken:  # no label yet
@@ -140,8 +177,11 @@ def follow(
             continue
         before = counts[EVENTS]
         counts[EVENTS] = before + 1
-        first = _loss(candidate, label, bound)
-        second = _loss(champion, label, bound)
+        if several:
+            place = np.int64(label)
+            first, second = own - candidates[row, place], its - champions[row, place]
+        else:
+            first, second = _loss(candidate, label, bound), _loss(champion, label, bound)
         x = first - (1.0 + share) * second - offset
         square = max(sums[EXPECTED], sums[SQUARES]) / max(before, 1)
         if square > 0.0:
@@ -182,7 +222,9 @@ def follow(
                 log_safety = math.log(held_safety) + scale[SAFETY] * LOG_STEP
                 most[SAFETY] = max(most[SAFETY], log_safety)
                 near_safety = max(near_safety, held_safety * NEARLY)
-        if bound == 0.0:
+        if several:
+            sums[EXPECTED] += expected
+        elif bound == 0.0:
             chance = (candidate + champion) / 2.0
             sums[EXPECTED] += (1.0 - chance) * one**2 + chance * other**2
         elif before == 0:  # of values what the first event's scores let expect

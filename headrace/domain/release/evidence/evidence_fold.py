@@ -80,7 +80,7 @@ class _Pair:
         """
         due, done = self.answers
         course, rebalanced = self.evidence.follow(
-            steps.rows, steps.looks, self.number, self.most, due if due != done else None
+            steps.rows, steps.looks, self.number, self.most, due if due != done else None, steps.answers
         )
         if rebalanced:
             self.answers = due, due
@@ -104,17 +104,20 @@ class EvidenceFold:
         patience: milliseconds of stream time for which the other half of a mature event is waited for.
         most: events that wait at once; rows of further ones are left out, and counted.
         chances: whether models tell chances.
+        classes: of the models; 0 where they tell a chance, or a value. The more there are, the fewer events wait.
 
     Attributes:
         corrected: by digest, corrections of outcomes that changed nothing.
         repeated: by digest, predictions that came again.
     """
 
-    def __init__(self, every: int = EVERY, patience: int = HOUR, most: int = MOST, chances: bool = True) -> None:
+    def __init__(
+        self, every: int = EVERY, patience: int = HOUR, most: int = MOST, chances: bool = True, classes: int = 0
+    ) -> None:
         self._marks = SourceMarks()
-        self._table = PairTable(every, patience, most, chances)
-        self._chances = chances
-        self._waiting = WaitingRows()
+        self._table = PairTable(every, patience, most // max(classes // 4, 1), chances, classes)
+        self._chances, self._classes = chances, classes
+        self._waiting = WaitingRows(classes)
         self._pairs: dict[str, _Pair] = {}
         self._models: dict[str, int] = {}
         self.corrected: dict[str, int] = {}
@@ -155,7 +158,7 @@ class EvidenceFold:
         free = sorted({*range(PAIRS)} - {pair.number for pair in self._pairs.values()})
         if not free:
             raise ValueError(f"more than {PAIRS} pairs of models")
-        pair = _Pair(free[0], question, PairedEvidence(question.margin, question.bound))
+        pair = _Pair(free[0], question, PairedEvidence(question.margin, question.bound, self._classes))
         self._pairs[name] = pair
         candidate, baseline = self._number(question.candidate), self._number(question.baseline)
         begins = np.maximum(self._marks.next_offset, 0)
@@ -228,6 +231,9 @@ class EvidenceFold:
         known = self._marks.take(source, next_offset, NEVER if progress <= EARLIEST else progress, idle, seen)
         if known is None:
             return
+        told = rows.score.shape[1] if rows.score.ndim > 1 else 0
+        if len(rows) and told != self._classes:
+            raise ContractError(f"outcomes of {told} classes, and the pipeline file has {self._classes}")
         numbers = np.array([self._models.get(digest, -1) for digest in digests], np.int64)
         if len(rows) and (numbers >= 0).any():
             self._waiting.add(rows, numbers, known)
@@ -259,6 +265,7 @@ class EvidenceFold:
             "corrected": dict(sorted(self.corrected.items())),
             "repeated": dict(sorted(self.repeated.items())),
             "pairs": [[*_asked(name, pair), pair.most.tolist(), pair.answers] for name, pair in self._pairs.items()],
+            **({"classes": self._classes} if self._classes else {}),
         }
         waiting = self._waiting.rows().columns()
         found: dict[str, packing.Column] = {"said": packing.json_column(said)}
@@ -282,13 +289,18 @@ class EvidenceFold:
 
     def _load(self, columns: Mapping[str, packing.Column], partitions: int) -> None:
         said: dict[str, Any] = packing.json_of(columns["said"])
+        if (then := said.get("classes", 0)) != self._classes:
+            raise ContractError(
+                f"state snapshot: evidence of {then} classes, and the pipeline file has {self._classes} now: change "
+                "the file back, or give the pipeline another name"
+            )
         self._marks.load(packing.beneath(columns, "marks."), partitions)
-        self._waiting.load(OutcomeRows.of(packing.beneath(columns, "waiting.")))
+        self._waiting.load(OutcomeRows.of(packing.beneath(columns, "waiting."), self._classes))
         self._table.load(packing.beneath(columns, "table."))
         self._models = {digest: int(number) for digest, number in said["models"].items()}
         self.corrected, self.repeated = dict(said["corrected"]), dict(said["repeated"])
         for name, number, candidate, baseline, since, most, *answers in said["pairs"]:
-            evidence = PairedEvidence.load(packing.beneath(columns, f"evidence.{number}."))
+            evidence = PairedEvidence.load(packing.beneath(columns, f"evidence.{number}."), self._classes)
             question = EvidenceQuestion(candidate, baseline, evidence.margin, evidence.bound, since)
             self._pairs[name] = _Pair(number, question, evidence)
             self._pairs[name].most[:] = most

@@ -27,8 +27,8 @@ class OutcomeRows:
         model: int64, number of the model among those that stand beside.
         key: int64, 64 bits of a hash of the event's id.
         time: int64, of the event, milliseconds.
-        score: float64, finite.
-        label: float64; NaN of an event that matured without one.
+        score: float64, finite; of several classes the chance of each, [rows, classes].
+        label: float64; of several classes the place of one; NaN of an event that matured without one.
     """
 
     progress: Ints
@@ -51,15 +51,19 @@ class OutcomeRows:
         )  # fmt: skip  # in the order of the fields
 
     def columns(self) -> dict[str, packing.Column]:
-        """By name."""
-        return {name: getattr(self, name) for name in NAMES}
+        """By name; chances of classes row by row."""
+        return {name: getattr(self, name).ravel() for name in NAMES}
 
     @classmethod
-    def of(cls, columns: Mapping[str, packing.Column]) -> OutcomeRows:
-        """What `columns` gave. Raises KeyError where one is missing, ValueError where they differ in length."""
+    def of(cls, columns: Mapping[str, packing.Column], classes: int = 0) -> OutcomeRows:
+        """What `columns` gave, of so many classes; 0: of none.
+
+        Raises KeyError where one is missing, ValueError where they differ in length.
+        """
         whole = [columns[name].astype(np.int64, copy=False) for name in NAMES[:6]]
         progress, source, offset, model, key, time = whole
         score, label = (columns[name].astype(np.float64, copy=False) for name in NAMES[6:])
+        score = score.reshape(-1, classes) if classes else score
         if len({len(column) for column in (*whole, score, label)}) > 1:
             raise ValueError("columns of outcomes differ in length")
         return cls(progress, source, offset, model, key, time, score, label)

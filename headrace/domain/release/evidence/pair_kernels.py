@@ -36,6 +36,7 @@ from headrace.domain.release.evidence.pair_layout import (
     ModelPair,
     OutcomeRow,
     PairTally,
+    RowPart,
 )
 from headrace.domain.release.evidence.row_kernels import choose, lane_at, open_lanes, part_at, stand
 
@@ -50,9 +51,26 @@ def _tally(table: EventTable, number: int) -> PairTally:
     return at(table.tallies, number, TALLY)
 
 
+_SUM = 1e-3
+"""Chances of all classes add up to 1 but for so much: models compute in 32 bits."""
+
+
 @kernel
 def _score(table: EventTable, slot: int, model: int) -> float:
-    return at(table.scores, slot * table.models + model, F8)
+    """The score, or the chance of the first class."""
+    return at(table.scores, (slot * table.models + model) * table.width, F8)
+
+
+@kernel
+def _are_chances(table: EventTable, slot: int, model: int) -> bool:
+    """Whether each is from 0 to 1, and those of several classes add up to 1."""
+    start, total = (slot * table.models + model) * table.width, 0.0
+    for place in range(start, start + table.width):
+        chance = at(table.scores, place, F8)
+        if not 0.0 <= chance <= 1.0:
+            return False
+        total += chance
+    return table.width == 1 or abs(total - 1.0) <= _SUM
 
 
 @kernel
@@ -63,15 +81,28 @@ def _tell(table: EventTable, pair: int, time: int, candidate: float, champion: f
 
 
 @kernel
+def _tell_pair(table: EventTable, slot: int, number: int, time: int, label: float) -> None:
+    """Tell the scores of both models of a pair."""
+    pair = _pair(table, number)
+    if table.width > 1:
+        told = 2 * table.width * table.told
+        one = (slot * table.models + pair.candidate) * table.width
+        other = (slot * table.models + pair.baseline) * table.width
+        for place in range(table.width):
+            at(table.answers, told + place, REAL).value = at(table.scores, one + place, F8)
+            at(table.answers, told + table.width + place, REAL).value = at(table.scores, other + place, F8)
+    _tell(table, number, time, _score(table, slot, pair.candidate), _score(table, slot, pair.baseline), label)
+
+
+@kernel
 def _take(table: EventTable, slot: int, number: int) -> None:
     """The event of a pair is taken in."""
-    event, pair = event_at(table, slot), _pair(table, number)
+    event = event_at(table, slot)
     event.taken |= 1 << number
     if np.isnan(event.label):
         _tally(table, number).unlabelled += 1
         return
-    scores = _score(table, slot, pair.candidate), _score(table, slot, pair.baseline)
-    _tell(table, number, event.time, scores[0], scores[1], event.label)
+    _tell_pair(table, slot, number, event.time, event.label)
 
 
 @kernel
@@ -174,8 +205,9 @@ def _enter(table: EventTable, row: OutcomeRow) -> int:
     event = event_at(table, slot)
     event.key, event.time, event.source, event.label, event.code = row.key, row.time, row.source, row.label, code
     event.candidates = event.baselines = event.taken = event.mature = 0
-    for model in range(table.models):
-        at(table.scores, slot * table.models + model, REAL).value = np.nan
+    numbers = table.models * table.width
+    for number in range(numbers):
+        at(table.scores, slot * numbers + number, REAL).value = np.nan
     if row.time < table.reached:
         ripen(table, slot)
     else:
@@ -195,20 +227,19 @@ def _meet(table: EventTable, row: OutcomeRow, slot: int, number: int) -> None:
         event.baselines |= bit
     if event.candidates & event.baselines & ~event.taken & bit == 0:
         return
-    candidate, champion = _score(table, slot, pair.candidate), _score(table, slot, pair.baseline)
-    if table.chances and not (0.0 <= candidate <= 1.0 and 0.0 <= champion <= 1.0):
+    if table.chances and not (_are_chances(table, slot, pair.candidate) and _are_chances(table, slot, pair.baseline)):
         _tally(table, number).unusable += 1
         event.taken |= bit
         return
-    _tell(table, number, row.time, candidate, champion, np.nan)
+    _tell_pair(table, slot, number, row.time, np.nan)
     if event.mature:
         _tally(table, number).late += 1
         _take(table, slot, number)
 
 
 @kernel
-def _insert(table: EventTable, row: OutcomeRow) -> int:
-    """Take a row in."""
+def _insert(table: EventTable, row: OutcomeRow, part: RowPart) -> int:
+    """Take a row in, the next one of its part."""
     if table.told + 2 * table.used > table.steps.length:
         return FULL
     slot = _enter(table, row)
@@ -224,11 +255,15 @@ def _insert(table: EventTable, row: OutcomeRow) -> int:
     if label != row.label and not (np.isnan(label) and np.isnan(row.label)):
         table.disagreed += 1
     table.recent = slot
-    score = at(table.scores, slot * table.models + row.model, REAL)
+    start = (slot * table.models + row.model) * table.width
+    score = at(table.scores, start, REAL)
     if not np.isnan(score.value):
         table.twice += 1
         return DONE
     score.value = row.score
+    if table.width > 1:
+        for place in range(table.width):
+            at(table.scores, start + place, REAL).value = at(part.answers, part.at * table.width + place, F8)
     for number in range(table.used):
         pair = _pair(table, number)
         if pair.candidate == row.model or pair.baseline == row.model:
@@ -260,7 +295,7 @@ def walk(table: EventTable, bound: int, until: int) -> int:
             row = at(part.rows, part.at, ROW)
             need = _pass(table, row.progress)
             if need == DONE:
-                need = _insert(table, row)
+                need = _insert(table, row, part)
             if need != DONE:
                 return need
             part.at += 1

@@ -38,6 +38,8 @@ class RowPart:
     at: i8
     """The first of them that is not taken in."""
     source: i8
+    answers: Span
+    """float64: the chances of several classes of each row; nothing of others."""
 
 
 class RowLane:
@@ -125,8 +127,9 @@ class EventTable:
     """All of it.
 
     Spans: the pairs, and from which offset on rows count, by pair and partition, and what is counted of each; the rows;
-    the events, the score of each model at each, and what finds them; offsets after the newest row by partition; what is
-    told, which of it are looks, and the counts of pairs and the offsets there.
+    the events, the score of each model at each, or its chances of all classes, and what finds them; offsets after the
+    newest row by partition; what is told, chances of classes there, candidate and champion, which of it are looks, and
+    the counts of pairs and the offsets there.
     """
 
     pairs: Span
@@ -142,12 +145,15 @@ class EventTable:
     spare: Span
     offsets: Span
     steps: Span
+    answers: Span
     looks_at: Span
     tallies_then: Span
     offsets_then: Span
     used: i8
     """Pairs, up to the last one that is asked for."""
     models: i8
+    width: i8
+    """Numbers of a score: as many as there are classes, else 1."""
     every: i8
     patience: i8
     most: i8

@@ -33,6 +33,7 @@ PAIRS = 32
 """Pairs of models at once."""
 _ROOM, _LOOKS = 65_536, 1_024
 """Rows and looks of what is told at once; more take another call."""
+_LEAST_ROOM = 4_096
 _LEAST = 16_384
 """Slots at the beginning."""
 _FIELDS = "key", "time", "source", "candidates", "baselines", "taken", "mature"
@@ -41,6 +42,7 @@ _SAVED = "reached", "boundary", "twice", "disagreed", "crowded", "begun"
 """Numbers that are state; the others follow from the rows."""
 _TALLIES = len(names_of(TALLY))
 Structs = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +51,14 @@ class Steps:
 
     Attributes:
         rows: records `pair_layout.PairStep`; until the next ones are asked for.
+        answers: float64 [rows, 2 * classes], chances of the candidate and of the champion; none without classes.
         looks: int64, which of these are looks.
         tallies: int64 [looks, pairs, what is counted], as they were then.
         offsets: int64 [looks, partitions], after the newest row that had its turn; 0 of none.
     """
 
     rows: Structs
+    answers: Floats
     looks: Ints
     tallies: Ints
     offsets: Ints
@@ -71,25 +75,29 @@ class PairTable:
         patience: milliseconds of stream time for which the other half of a mature event is waited for.
         most: events at once; rows of further ones are left out and counted.
         chances: whether scores are chances; a pair with one that is none is left out and counted.
+        classes: of the models; 0 where scores are single numbers.
     """
 
-    def __init__(self, every: int, patience: int, most: int, chances: bool) -> None:
+    def __init__(self, every: int, patience: int, most: int, chances: bool, classes: int = 0) -> None:
         self._most = most
+        self._width = width = max(classes, 1)
         self._pairs = array_of(PAIR, PAIRS)
         self._pairs["candidate"] = self._pairs["baseline"] = self._pairs["since"] = -1
         self._begins = np.zeros((PAIRS, 1), np.int64)
         self._tallies = array_of(TALLY, PAIRS)
         self._slots = array_of(EVENT, 0)
-        self._scores = np.empty((0, 1))
+        self._scores = np.empty((0, width))
         self._heap = array_of(DUE, 0)
         self._ring, self._spare = np.empty(0, np.int64), np.empty(0, np.int64)
         self._places = array_of(PLACE, 0)
         self._offsets = np.zeros(1, np.int64)
-        self._steps, self._lanes = array_of(PAIR_STEP, _ROOM), array_of(LANE, 1)
+        room = max(_ROOM // width, _LEAST_ROOM)
+        self._steps, self._lanes = array_of(PAIR_STEP, room), array_of(LANE, 1)
+        self._answers = np.zeros((room, 2 * classes) if classes else (0, 0))
         self._looks_at = np.zeros(_LOOKS, np.int64)
         self._tallies_then, self._offsets_then = array_of(TALLY, _LOOKS * PAIRS), np.zeros(_LOOKS, np.int64)
         self._table = array_of(TABLE, 1)
-        self._put(every=every, patience=patience, most=most, chances=chances, reached=NEVER)
+        self._put(every=every, patience=patience, most=most, chances=chances, reached=NEVER, width=width)
         self._resize(min(_LEAST, most))
 
     def __len__(self) -> int:
@@ -134,8 +142,9 @@ class PairTable:
 
     def forget(self, model: int) -> None:
         """No pair is of this model any more, and its number may become another's."""
-        if model < self._scores.shape[1]:
-            self._scores[:, model] = np.nan
+        width = self._width
+        if model < self._models:
+            self._scores[:, model * width : (model + 1) * width] = np.nan
 
     def take(self, parts: Structs, bound: int, until: int) -> Iterator[Steps]:
         """Take rows in whose partition had come less far than `bound` before them, in their order, then let stream time
@@ -155,7 +164,10 @@ class PairTable:
             if told:
                 tallies = self._tallies_then[: looks * used].view(np.int64).reshape(looks, used, _TALLIES)
                 offsets = self._offsets_then[: looks * len(self._offsets)].reshape(looks, len(self._offsets))
-                yield Steps(self._steps[:told], self._looks_at[:looks].copy(), tallies.copy(), offsets.copy())
+                yield Steps(
+                    self._steps[:told], self._answers[:told], self._looks_at[:looks].copy(), tallies.copy(),
+                    offsets.copy(),
+                )  # fmt: skip  # in the order of the fields
             if need == CROWDED:
                 self._resize(min(2 * len(self._slots), self._most))
 
@@ -168,6 +180,10 @@ class PairTable:
         for name, value in values.items():
             self._table[name] = value
 
+    @property
+    def _models(self) -> int:
+        return self._scores.shape[1] // self._width
+
     def _bind(self) -> None:
         """Tell the kernels where everything lies."""
         if len(self._lanes) < len(self._offsets):
@@ -178,15 +194,16 @@ class PairTable:
             lanes=span_of(self._lanes), slots=span_of(self._slots), scores=span_of(self._scores.reshape(-1)),
             places=span_of(self._places), heap=span_of(self._heap), ring=span_of(self._ring),
             spare=span_of(self._spare), offsets=span_of(self._offsets), steps=span_of(self._steps),
-            looks_at=span_of(self._looks_at),
+            answers=span_of(self._answers.reshape(-1)), looks_at=span_of(self._looks_at),
             tallies_then=span_of(self._tallies_then), offsets_then=span_of(self._offsets_then),
-            models=self._scores.shape[1],
+            models=self._models,
         )  # fmt: skip  # a row of names
 
     def _widen(self, models: int, sources: int) -> None:
-        known = self._scores.shape[1]
+        known = self._models
         if models > known:
-            self._scores = np.hstack([self._scores, np.full((len(self._scores), models - known), np.nan)])
+            further_scores = np.full((len(self._scores), (models - known) * self._width), np.nan)
+            self._scores = np.hstack([self._scores, further_scores])
         further = sources - self._begins.shape[1]
         if further > 0:
             self._offsets = np.append(self._offsets, np.zeros(further, np.int64))
@@ -246,7 +263,7 @@ class PairTable:
         self._tallies.view(np.int64)[:] = columns["tallies"]
         self._offsets = columns["offsets"].astype(np.int64)
         count = len(columns["labels"])
-        self._widen(sum(name.startswith("scores.") for name in columns), 0)
+        self._widen(sum(name.startswith("scores.") for name in columns) // self._width, 0)
         if count > len(self._slots):
             self._resize(count)
         for at, name in enumerate(_FIELDS):
