@@ -65,7 +65,7 @@ class AsyncPipeline:
     ) -> AsyncIterator[Prediction]:
         """See `Pipeline.predictions`."""
         async for row in self._rows("predictions", start, group, until_idle):
-            yield prediction_of(row)
+            yield prediction_of(row, self.plain.classes)
 
     async def outcomes(
         self, start: Start = "now", *, group: str | None = None, until_idle: float | None = None

@@ -17,7 +17,8 @@ from headrace.client.prediction import Prediction, prediction_of
 from headrace.client.prediction_reader import PredictionReader
 from headrace.client.topic_stream import Start, TopicStream, start_of
 from headrace.client.typed_rows import typed_rows
-from headrace.domain.pipeline.truth import said_of, truths
+from headrace.domain.pipeline.spec import Labels
+from headrace.domain.pipeline.truth import no_class, number_of, said_of, truths
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.errors import ConfigurationError, ContractError
 from headrace.streaming.kafka.bindings import Channel
@@ -66,6 +67,11 @@ class Pipeline:
     def name(self) -> str:
         """Of the pipeline: what its topics begin with."""
         return self._spec.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the model tells apart, where it tells several classes; else empty."""
+        return self._spec.model.classes
 
     @property
     def event_schema(self) -> pa.Schema:
@@ -131,8 +137,8 @@ class Pipeline:
         """Tell what came true; returns of how many events, once the broker has all of it.
 
         Args:
-            labels: one, or several: `event_id` (as the event has it), `value`, and, where they differ, `label_time`
-                (since when it is known; now) and `source`.
+            labels: one, or several: `event_id` (as the event has it), `value` (of several classes, the class by its
+                name or number), and, where they differ, `label_time` (since when it is known; now) and `source`.
             source: who says so.
             timeout: seconds that the broker has.
 
@@ -145,6 +151,8 @@ class Pipeline:
             )
         now = int(self._connection.library.wall() * 1000)
         rows = [{"label_time": now, "source": source, **_as_label(row)} for row in _several(labels)]
+        if rule.names:
+            rows = [_of_class(at, row, rule) for at, row in enumerate(rows)]
         columns = typed_rows(rows, channel.codec.reader.arrow)
         strange = truths(columns.column("value").to_numpy(), rule)[1]
         if strange.any():
@@ -185,7 +193,8 @@ class Pipeline:
             Transient: Kafka does not answer.
             ContractError: there is no such topic, or it cannot be read any more.
         """
-        return (prediction_of(row) for block in self.blocks("predictions", start, group, until_idle) for row in block)
+        blocks, classes = self.blocks("predictions", start, group, until_idle), self.classes
+        return (prediction_of(row, classes) for block in blocks for row in block)
 
     def outcomes(
         self, start: Start = "now", *, group: str | None = None, until_idle: float | None = None
@@ -216,6 +225,16 @@ def _as_label(row: Row) -> Row:
     """Ids of events are texts on the topic of labels, whatever they are on that of events."""
     found = row.get("event_id")
     return {**row, "event_id": str(found)} if isinstance(found, int) and not isinstance(found, bool) else row
+
+
+def _of_class(at: int, row: dict[str, Any], rule: Labels) -> dict[str, Any]:
+    """A label that names a class, with the number that the topic has for it."""
+    if "value" not in row:
+        return row
+    number = number_of(str(row["value"]), rule)
+    if number is None:
+        raise ConfigurationError(f"row {at}, value: {row['value']!r} {no_class(rule)}")
+    return {**row, "value": number}
 
 
 def _fitting(channel: Channel, columns: pa.RecordBatch) -> list[bytes]:

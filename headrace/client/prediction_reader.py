@@ -69,6 +69,7 @@ class PredictionReader:
     def __init__(self, connection: Connection, contracts: Contracts) -> None:
         self._connection = connection
         self._clock = connection.library.monotonic
+        self._classes = contracts.pipeline.model.classes
         self._predictions = contracts.channel("predictions")
         self._letters = contracts.channel("dead-letters")
         self._events = contracts.channel("events")
@@ -177,7 +178,7 @@ class PredictionReader:
             found = [(self._awaited.pop(ids[row], []), row) for row in rows]
         for events, row in found:
             if events:
-                prediction = prediction_of(columns.slice(row, 1).to_pylist()[0])
+                prediction = prediction_of(columns.slice(row, 1).to_pylist()[0], self._classes)
                 for event in events:
                     event.settle(prediction)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.event_gate import times_of
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, OWN
 from headrace.domain.pipeline.spec import Pipeline
-from headrace.streaming.records.batch import Batch, Emit, Output, unslot
+from headrace.domain.pipeline.truth import no_class, numbers_of
+from headrace.streaming.records.batch import Batch, Emit, Output, Reject, set_apart, unslot
 from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.alignment import Alignment
 from headrace.streaming.watermarks.idleness import Quiet
@@ -50,7 +54,7 @@ class FeedIntake(Service):
 
     def process(self, batch: Batch, now: float) -> Output:
         """The same rows, under their own key."""
-        return self._events(batch, now) if batch.topic == EVENTS_FEED else Output((self._labels(batch),))
+        return self._events(batch, now) if batch.topic == EVENTS_FEED else self._labels(batch)
 
     def _events(self, batch: Batch, now: float) -> Output:
         events = self._pipeline.events
@@ -61,11 +65,21 @@ class FeedIntake(Service):
         key = columns.column(events.key).cast(pa.string())
         return Output((Emit("events", columns, key, batch.partition[merged.rows]),), rest=merged.rest)
 
-    def _labels(self, batch: Batch) -> Emit:
-        """Labels; one whose record tells no time was known when it was written."""
+    def _labels(self, batch: Batch) -> Output:
+        """Labels; one whose record tells no time was known when it was written. Names of classes become numbers."""
+        rule, rejects = self._pipeline.labels, tuple[Reject, ...]()
+        if rule is not None and pa.types.is_string(batch.columns.schema.field("value").type):
+            numbers = numbers_of(batch.columns.column("value"), rule)
+            place = batch.columns.schema.get_field_index("value")
+            told: Any = batch.columns.set_column(place, "value", pa.array(numbers))
+            why = f"the label {no_class(rule)}"
+            batch, rejects = set_apart(replace(batch, columns=told), [("no_class", why, np.isnan(numbers))])
+            if not len(batch):
+                return Output(rejects=rejects)
         columns = {name: batch.columns.column(name) for name in batch.columns.schema.names}
         if "label_time" not in columns:
             columns["label_time"] = pa.array(batch.timestamp, pa.timestamp("ms", tz="UTC"))
         feed = self._pipeline.feeds[batch.topic]
         columns["source"] = pa.repeat(pa.scalar(feed.source), len(batch))
-        return Emit("labels", pa.RecordBatch.from_pydict(columns), columns["event_id"], batch.partition)
+        rows = pa.RecordBatch.from_pydict(columns)
+        return Output((Emit("labels", rows, columns["event_id"], batch.partition),), rejects)

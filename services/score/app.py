@@ -22,17 +22,18 @@ def build(settings: ScoreSettings, contracts: Contracts | None = None) -> Runner
     """
     contracts = contracts or read_contracts(settings)
     wiring = contracts.wiring("score", settings, "features", ["predictions", "control"], ["plans"])
-    metrics = Metrics()
+    metrics, model = Metrics(), contracts.pipeline.model
     service = Score(
         contracts.pipeline.name,
         wiring.inputs[0].codec.reader.arrow,
         wiring.outputs["predictions"].codec.reader.arrow,
         ControlEvents(contracts.pipeline.name, "score", settings.member, wiring.outputs["control"].codec.reader.arrow),
         ModelStore(settings.models, settings.model_cache),
-        settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY),
+        settings.session(contracts.pipeline.latency.target / 1000 * SHARE_OF_LATENCY, model.classes),
         ScoreMetrics(metrics.registry),
         settings.connection.library.monotonic,
         contracts.pipeline.latency.target / 1000,
-        contracts.pipeline.model.output == "probability",
+        model.output != "value",
+        model=model,
     )
     return Runner(service, wiring, settings, metrics)

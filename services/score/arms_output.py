@@ -17,7 +17,8 @@ def rejects_of(
 ) -> Iterator[Reject]:
     """Why some rows of a batch, a mask, have no prediction."""
     for partition, offset, score in zip(batch.partition[rows], batch.offset[rows], scores[rows], strict=True):
-        detail = f"{opened.arm.title} gave {score} for these features"
+        told = f"{score}" if scores.ndim == 1 else ", ".join(map(str, score.tolist()))
+        detail = f"{opened.arm.title} gave {told} for these features"
         yield Reject(int(partition), int(offset), "non_finite_score", detail)
 
 

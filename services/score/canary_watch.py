@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.domain.models.model_loader import OpenArm
 from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plans import Plan
 from headrace.domain.release.breakers import ErrorRate, LatencyBreaker
-
-ROUNDED = 1e-6
-"""What a chance may lie outside 0 and 1: sums of 32 bits round so."""
-
-
-def outside(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which finite scores are no chances.
-
-    >>> outside(np.array([-0.1, 0.0, 1.0000001, 1.5, np.inf, np.nan])).tolist()
-    [True, False, False, True, False, False]
-    """
-    found: npt.NDArray[np.bool_] = np.isfinite(scores) & ((scores < -ROUNDED) | (scores > 1 + ROUNDED))
-    return found
 
 
 @dataclass(slots=True)

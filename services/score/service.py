@@ -13,9 +13,11 @@ import structlog
 
 from headrace.domain.control.breach import DOES_NOT_RUN, ERROR_RATE, LATENCY, NON_FINITE, OUT_OF_MEMORY
 from headrace.domain.control.events import ControlEvents
+from headrace.domain.models.checks.score_range import finite, outside
 from headrace.domain.models.model_loader import OpenArm, Opener, Pass
 from headrace.domain.models.sessions import SessionSettings
 from headrace.domain.models.store import ModelStore
+from headrace.domain.pipeline.spec import Model
 from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plans import CHALLENGER, Arm, Plan, latest
 from headrace.domain.records.predictions import PredictionRecords
@@ -26,7 +28,7 @@ from headrace.streaming.task.service import Service
 from headrace.streaming.watermarks.idleness import Quiet
 from services.score.arms_output import rejects_of, together
 from services.score.breaches import ArmBreaches
-from services.score.canary_watch import CanaryWatch, outside
+from services.score.canary_watch import CanaryWatch
 from services.score.metrics import ScoreMetrics
 
 _log = structlog.get_logger()  # a proxy: configured by the time it is first used
@@ -57,6 +59,7 @@ class Score(Service):
         clock: seconds, monotonic; measures what a score costs.
         target: seconds in which an event should have its prediction (`latency.target` of the pipeline file).
         chances: whether scores are chances, 0 to 1.
+        model: of the pipeline; its classes, where it has several, are those of the settings.
         processor: seconds of the processor that this process has used.
 
     Raises:
@@ -80,9 +83,10 @@ class Score(Service):
         target: float = 0.05,
         chances: bool = True,
         processor: Callable[[], float] = time.process_time,
+        model: Model | None = None,
     ) -> None:
         self._pipeline = pipeline
-        self._answers = PredictionRecords("predictions", features, predictions)
+        self._answers = PredictionRecords("predictions", features, predictions, model)
         self._breaches = ArmBreaches(events)
         self._opener = Opener(store, settings, features)
         self._figures = figures
@@ -135,12 +139,12 @@ class Score(Service):
         """Predictions of the champion, and why rows without a finite score have none."""
         found = self._run(opened, part, now)
         self._look(opened, part, found.scores, now)
-        finite = np.isfinite(found.scores)
-        if finite.all():
+        known = finite(found.scores)
+        if known.all():
             return [self._emit(opened, part, found.scores, found.each, now)], []
-        self._blame(opened, part.take(~finite), NON_FINITE, "", now)
-        emit = self._emit(opened, part.take(finite), found.scores[finite], found.each, now)
-        return [emit], list(rejects_of(opened, part, found.scores, ~finite))
+        self._blame(opened, part.take(~known), NON_FINITE, "", now)
+        emit = self._emit(opened, part.take(known), found.scores[known], found.each, now)
+        return [emit], list(rejects_of(opened, part, found.scores, ~known))
 
     def _run(self, champion: OpenArm, part: Batch, now: float) -> _Scored:
         """The champion's scores. Where it does not run and a challenger does, rows wait: there is who can be put back.
@@ -165,7 +169,7 @@ class Score(Service):
             scored = np.empty(0) if other is None else self._scores(other, rows).scores
         except (ContractError, MemoryError):
             return False
-        able = np.flatnonzero(np.isfinite(scored))
+        able = np.flatnonzero(finite(scored))
         if other is None or not len(able):
             return False
         detail = f"{len(able)} of {len(rows)} rows have a score by {other.arm.title}" + (f": {why}" if why else "")
@@ -211,7 +215,7 @@ class Score(Service):
         assert self._live is not None
         watch = self._live.watch
         assert watch is not None
-        done, at, took, due = [_NOTHING], 0, 0.0, MOST_TARGETS * self._target
+        done, at, took, due = list[_Scored](), 0, 0.0, MOST_TARGETS * self._target
         while at < len(part):
             rows = part.slice(slice(at, at + watch.rows(canary)))
             try:
@@ -228,7 +232,7 @@ class Score(Service):
                 due = 2 * took  # the champion is as slow: asked again, but not at every slice
                 if self._live.canary is None:
                     break
-        scores = np.concatenate([each.scores for each in done])
+        scores = np.concatenate([each.scores for each in done]) if done else np.empty(0)
         whole = sum(each.each * len(each.scores) for each in done)
         return _Scored(scores, whole / max(len(scores), 1), took)
 
@@ -238,23 +242,23 @@ class Score(Service):
         champion, version = self._live.champion, self._live.plan.version
         self._look(canary, part, found.scores, now)
         scores, each = found.scores, found.each
-        finite = np.isfinite(scores)
-        if finite.all():
+        known = finite(scores)
+        if known.all():
             return self._emit(canary, part, scores, each, now), []
-        lost = np.flatnonzero(~finite)
+        lost = np.flatnonzero(~known)
         instead = self._scores(champion, part.take(lost))
-        saved = lost[np.isfinite(instead.scores)]
-        own = self._emit(canary, part.take(finite), scores[finite], each, now)
-        hopeless = ~finite
+        able = finite(instead.scores)
+        saved = lost[able]
+        own = self._emit(canary, part.take(known), scores[known], each, now)
+        hopeless = ~known
         hopeless[saved] = False
         why = list(rejects_of(canary, part, scores, hopeless))
         if not len(saved):
             return own, why
         detail = f"{len(saved)} of {len(part)} rows have a score by {champion.arm.title} and none by it"
         self._breaches.say(canary.arm, version, NON_FINITE, detail, part.take(saved), now)
-        answers = instead.scores[np.isfinite(instead.scores)]
-        others = self._emit(champion, part.take(saved), answers, instead.each, now)
-        return together(own, others, np.argsort(np.append(np.flatnonzero(finite), saved))), why
+        others = self._emit(champion, part.take(saved), instead.scores[able], instead.each, now)
+        return together(own, others, np.argsort(np.append(np.flatnonzero(known), saved))), why
 
     def _time(self, canary: OpenArm, part: Batch, took: float, now: float) -> None:
         """Say that the canary is too slow, where the champion is in time for the same rows."""
@@ -353,9 +357,6 @@ class _Scored:
     scores: npt.NDArray[np.float64]
     each: float
     took: float
-
-
-_NOTHING = _Scored(np.empty(0), 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,14 @@ def build(settings: ShadowSettings, contracts: Contracts | None = None) -> Runne
     metrics = Metrics()
     control = wiring.outputs["control"].codec.reader.arrow
     features = wiring.inputs[0].codec.reader.arrow
-    figures = ShadowMetrics(metrics.registry)
+    dark = wiring.outputs["shadow-predictions"].codec.reader.arrow
+    figures, model = ShadowMetrics(metrics.registry), contracts.pipeline.model
+    session = settings.session(LONGEST_CALL, model.classes)
     service = Shadow(
-        PredictionRecords("shadow-predictions", features, wiring.outputs["shadow-predictions"].codec.reader.arrow),
+        PredictionRecords("shadow-predictions", features, dark, model),
         Dark(
             contracts.pipeline.name,
-            Opener(ModelStore(settings.models, settings.model_cache), settings.session(LONGEST_CALL), features),
+            Opener(ModelStore(settings.models, settings.model_cache), session, features),
             Shedding(settings.shed_after_s),
             ControlEvents(contracts.pipeline.name, "shadow", settings.member, control),
             figures,

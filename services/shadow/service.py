@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.domain.control.breach import DOES_NOT_RUN, NON_FINITE, OUT_OF_MEMORY
+from headrace.domain.models.checks.score_range import finite
 from headrace.domain.models.model_loader import Pass
 from headrace.domain.records.predictions import PredictionRecords
 from headrace.errors import ContractError, OutOfMemory, Transient
@@ -116,14 +117,14 @@ class Shadow(Service):
                 self._dark.breach(model, breaker, str(error), batch, now)
             return None
         seconds = self._clock() - start + through.beside - beside
-        finite = np.isfinite(scores)
-        if not finite.all() and NON_FINITE not in model.breached:
-            lost = batch.take(~finite)
+        known = finite(scores)
+        if not known.all() and NON_FINITE not in model.breached:
+            lost = batch.take(~known)
             saved = lost.take(self._champions(lost))
             if len(saved):
                 detail = f"{len(saved)} of {rows} rows have a score by the champion and none by it"
                 self._dark.breach(model, NON_FINITE, detail, saved, now)
-        part, kept = (batch, scores) if finite.all() else (batch.take(finite), scores[finite])
+        part, kept = (batch, scores) if known.all() else (batch.take(known), scores[known])
         emit = self._answers.emit(part, model.opened, self._dark.version, kept, now, seconds / rows)
         self._dark.scored(model, rows, len(part), seconds, now)
         return emit if len(part) else None
@@ -135,5 +136,4 @@ class Shadow(Service):
             found = np.full(len(rows), np.nan) if champion is None else champion.score(Pass(rows.columns, self._clock))
         except (ContractError, MemoryError):
             found = np.full(len(rows), np.nan)
-        finite: npt.NDArray[np.bool_] = np.isfinite(found)
-        return finite
+        return finite(found)

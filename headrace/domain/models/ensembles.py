@@ -76,6 +76,17 @@ def check(arm: Arm) -> None:
         )
 
 
+def check_one_score(arm: Arm, classes: Sequence[str]) -> None:
+    """Return where members give one score each, which a stacking model is fed; ContractError where there are several
+    classes.
+    """
+    if classes:
+        raise ContractError(
+            f"{arm.place} stacks scores of members, and these have {len(classes)} each, one for each class: write mean "
+            "or weighted, which are made class by class"
+        )
+
+
 def check_stacking(arm: Arm, package: ModelPackage) -> None:
     """Return when a stacking package was made for these members; ContractError otherwise."""
     titles = tuple(member.title for member in arm.members)
@@ -89,7 +100,7 @@ def check_stacking(arm: Arm, package: ModelPackage) -> None:
 
 
 def combine(arm: Arm, scores: Sequence[Scores]) -> Scores:
-    """The mean, plain or weighted, of the members' scores, each float64 [n], added in the members' order."""
+    """The mean, plain or weighted, of the members' scores, float64 [n] or [n, classes], added in the members' order."""
     if arm.combination == SINGLE:
         return scores[0]
     total = np.zeros_like(scores[0])

@@ -80,7 +80,7 @@ class Pass:
         self.beside += max(sum(seconds for _, seconds in results.values()) - took, 0.0)
 
     def scores(self, model: LoadedModel) -> Scores:
-        """The model's scores, float64 [n], in the rows' order."""
+        """The model's scores, float64 [n] or [n, classes], in the rows' order."""
         digest = model.package.digest
         if digest not in self._scores:
             self._scores[digest] = model.session.run(self._matrix(model))
@@ -129,7 +129,7 @@ class OpenArm:
         return sum(model.session.batch.seconds_per_row for model in every)
 
     def score(self, through: Pass) -> Scores:
-        """The arm's scores for a batch, float64 [n], in the rows' order; not all need be finite.
+        """The arm's scores for a batch, float64 [n] or [n, classes], in the rows' order; not all need be finite.
 
         Raises:
             ContractError: a model does not run on these rows.
@@ -175,6 +175,7 @@ class Opener:
         ensembles.check(arm)
         own = EnsembleMember(arm.model, arm.version, arm.digest, arm.uri)
         if arm.combination == ensembles.STACKING:
+            ensembles.check_one_score(arm, self._settings.classes)
             models = tuple(self._model(member, beside=True) for member in arm.members)
             package = self._package(own)
             ensembles.check_stacking(arm, package)

@@ -141,7 +141,7 @@ class Manifest(BaseModel):
         inputs: in the order in which the graph takes them.
         output: name of the graph output that holds the probability of the positive class, or of every class.
         classes: names of the output's columns, in their order; None where the graph says them, or there is one column.
-        positive: the class whose probability is the score; None where the graph's own names leave no doubt.
+        positive: the class whose probability is the score; None where names leave no doubt, or each class gets a score.
         threshold: a score at or above it is a positive decision.
         interval: how far a quantity may be off; None where nobody says, and of classes.
         training, tuned: what it, and what its threshold was fitted on: duels leave these events out.

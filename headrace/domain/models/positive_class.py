@@ -1,4 +1,4 @@
-"""Which column of a classifier's answer is the positive class: by what the package says, else by the graph's own names.
+"""Which column of a classifier's answer is which class: by what the package says, else by the graph's own names.
 
 Converters order columns by the names of the classes, so `fraud` stands before `legit`: no place is the positive one by
 itself. Names are read wherever a graph has them: in the classifier (`classlabels_strings`, `classlabels_ints`,
@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
 from headrace.domain.models.checks.graph_policy import answer_of
-from headrace.domain.models.package import Class, ModelPackage
+from headrace.domain.models.package import Class, Manifest, ModelPackage
 from headrace.errors import ContractError
 
 Names = tuple[Class, ...]
@@ -25,6 +27,8 @@ MANY = (
 )
 REMEDY = "say in model.yaml which column is which and what is yes, such as classes: [legit, fraud], positive: fraud"
 
+SEVERAL = "class"
+"""The output of a model of several classes, as trainers here call it."""
 _CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 _SAME_COLUMNS = ("Cast", "Clip", "HardSigmoid", "Identity", "Normalizer", "Sigmoid", "Softmax")
 """Operators whose columns are those of their input, in its order."""
@@ -40,14 +44,7 @@ def column(package: ModelPackage, width: int) -> int:
         ContractError: nothing says which it is, or the package and its graph say different things; with the remedy.
     """
     manifest, title = package.manifest, package.title
-    found = list(dict.fromkeys(names_of(onnx.ModelProto.FromString(package.graph).graph, manifest.output)))
-    names = _settled(manifest.classes, found, title)
-    if names is not None and len(names) != width:
-        where = "model.yaml" if manifest.classes is not None else "the graph"
-        named = f"{where} names {len(names)} classes, {told(names)}"
-        raise ContractError(f"{title}: {named}; the output has {width} columns")
-    if names is not None and len({_text(name) for name in names}) < len(names):
-        raise ContractError(f"{title}: of the classes {told(names)} two have one name; {REMEDY}")
+    names = _names(package, width)
     if manifest.positive is not None:
         if names is None and isinstance(manifest.positive, int) and not isinstance(manifest.positive, bool):
             names = tuple(range(width))  # classes without names are counted from 0
@@ -65,6 +62,55 @@ def column(package: ModelPackage, width: int) -> int:
             assert places[1] is not None
             return places[1]
     raise ContractError(f"{title}: the model has the classes {told(names)}, and nothing says which is yes; {REMEDY}")
+
+
+def scored(manifest: Manifest) -> tuple[str, ...]:
+    """The classes that a package gives a score each, as far as it says so itself: a pipeline may take more of it so."""
+    texts = tuple(map(str, manifest.classes or ()))
+    return texts if manifest.positive is None and (len(texts) > 2 or manifest.output == SEVERAL) else ()
+
+
+def columns(package: ModelPackage, width: int, wanted: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The column of each of a pipeline's classes, in its order, in an answer of so many columns.
+
+    Raises:
+        ContractError: nothing says which column is which, or the model knows other classes; with the difference.
+    """
+    title = package.title
+    names = _names(package, width, counted=True)
+    if names is None:
+        raise ContractError(
+            f"{title}: the output has {width} columns, and nothing says which is which; say so in model.yaml, in their "
+            f"order: classes: [{', '.join(wanted)}]"
+        )
+    texts = list(map(_text, names))
+    lacking, beyond = [each for each in wanted if _text(each) not in texts], set(texts) - set(map(_text, wanted))
+    if lacking or beyond:
+        unknown = [f"it does not know {told(lacking)}"] if lacking else []
+        unknown += [f"the pipeline does not know {told(sorted(beyond))}"] if beyond else []
+        raise ContractError(
+            f"{title} tells {told(names)} apart, the pipeline {told(wanted)}: {', and '.join(unknown)}; train it on "
+            "the pipeline's classes, or list its own in the pipeline file"
+        )
+    return np.array([texts.index(_text(each)) for each in wanted])
+
+
+def _names(package: ModelPackage, width: int, *, counted: bool = False) -> Names | None:
+    """What the columns are called; None where nothing says it. `counted`: a graph's 0, 1, ... are no names of its own
+    beside those of the package. ContractError as above.
+    """
+    manifest, title = package.manifest, package.title
+    found = list(dict.fromkeys(names_of(onnx.ModelProto.FromString(package.graph).graph, manifest.output)))
+    if counted and manifest.classes is not None:
+        found = [own for own in found if list(map(_text, own)) != list(map(str, range(width)))]
+    names = _settled(manifest.classes, found, title)
+    if names is not None and len(names) != width:
+        where = "model.yaml" if manifest.classes is not None else "the graph"
+        named = f"{where} names {len(names)} classes, {told(names)}"
+        raise ContractError(f"{title}: {named}; the output has {width} columns")
+    if names is not None and len({_text(name) for name in names}) < len(names):
+        raise ContractError(f"{title}: of the classes {told(names)} two have one name; {REMEDY}")
+    return names
 
 
 def told(names: Sequence[Class]) -> str:

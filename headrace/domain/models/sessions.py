@@ -1,7 +1,8 @@
 """The one door to ONNX Runtime.
 
-A session takes a matrix of features and gives one score a row. Whether the graph wants one tensor or one per input,
-32 or 64 bits, and where the probability stands in its output, is settled when the session is opened.
+A session takes a matrix of features and gives one score a row, or one for each class. Whether the graph wants one
+tensor or one per input, 32 or 64 bits, and where which probability stands in its output, is settled when the session is
+opened.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 RUNTIME_VERSION: str = ort.__version__  # under either distribution name, onnxruntime or onnxruntime-gpu
 
 Scores = npt.NDArray[np.float64]
+"""[n], or [n, classes] of a model of several classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class SessionSettings:
         rows: of one call; 0 finds the best by measuring.
         executor: `forest` insists on scoring a plain forest by `forest`, `auto` does so where the model is one and the
             answers agree with ONNX Runtime's, `onnxruntime` never does.
+        classes: of the pipeline, where it has several: each gets a score, in this order.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -51,6 +54,7 @@ class SessionSettings:
     longest_call: float = 0.01
     rows: int = 0
     executor: Literal["auto", "onnxruntime", "forest"] = "auto"
+    classes: tuple[str, ...] = ()
 
 
 class Session(Protocol):
@@ -60,7 +64,7 @@ class Session(Protocol):
     """What tuning found: the inner batch and its cost."""
 
     def run(self, matrix: Matrix) -> Scores:
-        """Scores of a [n, inputs] matrix, float64 [n], in order; NaN stands for a missing value."""
+        """Scores of a [n, inputs] matrix, float64 [n], in order, or [n, classes]; NaN stands for a missing value."""
 
 
 def open_session(package: ModelPackage, settings: SessionSettings) -> Session:
@@ -70,11 +74,12 @@ def open_session(package: ModelPackage, settings: SessionSettings) -> Session:
     group give the same bits, and so does one that starts again.
 
     Raises:
-        ContractError: the graph is not allowed (`admission`), does not load, or does not give one score a row.
+        ContractError: the graph is not allowed (`admission`), does not load, or does not give one score a row, or one
+            for each of the classes.
         ConfigurationError: `device: cuda` without the provider.
     """
     model = inspect(package)
-    if settings.executor != "onnxruntime" and settings.device != "cuda":
+    if settings.executor != "onnxruntime" and settings.device != "cuda" and not settings.classes:
         forest = read(model)
         if forest is not None and _agrees(forest, package):
             return ForestSession(forest, package, settings)
@@ -144,7 +149,8 @@ class OnnxSession:
         self._flat = [len(i.shape) == 1 for i in inputs]
         self._dtypes = [np.dtype(i.dtype) for i in package.manifest.inputs]
         first = self._answer(package.sample(3))
-        self._pick = _column(first, 3, package)
+        self._pick = _column(first, 3, package, settings.classes)
+        self._shape = (len(settings.classes),) if settings.classes else ()
         self.columns = 1 if self._pick is None else first.shape[1]
         self.batch = measured(self._answer, package, settings)
 
@@ -155,12 +161,12 @@ class OnnxSession:
 
     @property
     def place(self) -> int:
-        """The column that is the score, from 0."""
-        return self._pick or 0
+        """The column that is the score, from 0; of several classes, that of the first."""
+        return 0 if self._pick is None else int(np.ravel(self._pick)[0])
 
     def run(self, matrix: Matrix) -> Scores:
         """Scores of a [n, inputs] matrix in inner batches; see `Session.run`."""
-        scores = np.empty(len(matrix), dtype=np.float64)
+        scores = np.empty((len(matrix), *self._shape), dtype=np.float64)
         step = self.batch.rows
         for start in range(0, len(matrix), step):
             answer = self._answer(matrix[start : start + step])
@@ -233,18 +239,22 @@ def _providers(device: str, cuda_helps: bool) -> list[str]:
     return [*(["CUDAExecutionProvider"] if wanted else []), "CPUExecutionProvider"]
 
 
-def _column(answer: object, rows: int, package: ModelPackage) -> int | None:
-    """Which column of the output is the positive class; None for a vector."""
+def _column(
+    answer: object, rows: int, package: ModelPackage, wanted: tuple[str, ...]
+) -> int | npt.NDArray[np.int64] | None:
+    """Which column of the output is the positive class, or which are the classes wanted; None for a vector."""
     title = package.title
     if not isinstance(answer, np.ndarray) or answer.dtype.kind != "f":
         raise ContractError(
             f"{title}: the output {package.manifest.output} is {_kind(answer)}; name the one that holds probabilities"
         )
-    if answer.shape == (rows,):
+    if answer.shape == (rows,) and not wanted:
         return None
     if answer.ndim != 2 or len(answer) != rows or not answer.shape[1]:
         raise ContractError(f"{title} answers shape {answer.shape} for {rows} rows; expected [n] or [n, classes]")
     width = answer.shape[1]
+    if wanted:
+        return classes.columns(package, width, wanted)
     if width > 1 or package.manifest.classes is not None:
         return classes.column(package, width)
     return 0

@@ -27,6 +27,7 @@ class InferenceSettings(PackageSettings):
     threads: int = Field(1, ge=1, le=64, description="threads of a model, or of the models of an ensemble")
     spinning: bool = Field(False, description="let idle model threads burn CPU for a shorter wake-up")
 
-    def session(self, longest_call: float) -> SessionSettings:
-        """How models are run, with the seconds that one call may take."""
-        return SessionSettings(self.device, self.threads, self.spinning, longest_call, executor=self.executor)
+    def session(self, longest_call: float, classes: tuple[str, ...] = ()) -> SessionSettings:
+        """How models are run: seconds that one call may take, and the pipeline's classes where it has several."""
+        how = self.device, self.threads, self.spinning, longest_call
+        return SessionSettings(*how, executor=self.executor, classes=classes)

@@ -86,7 +86,7 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     if "files" in form:
         rest["files"] = read_files(form.entries["files"], event, labels, problems)
     if truth is not None and "labels" in rest:
-        rest["labels"] = replace(rest["labels"], feed=labels_feed(truth, workspace, problems))
+        rest["labels"] = replace(rest["labels"], feed=labels_feed(truth, workspace, problems, rest["labels"].names))
     feeds = {"events": feed, "labels": rest["labels"].feed if "labels" in rest else None}
     for section, each in feeds.items():
         if each is not None and name is not None and each.topic.startswith(f"{name}."):

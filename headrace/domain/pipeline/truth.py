@@ -7,12 +7,17 @@ numbers, by its place where they are texts. Wherever headrace works with it, it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.domain.pipeline.classes.names import numbers, whole
 from headrace.domain.pipeline.spec import Labels
+
+kernels: Any = pc  # its stubs know too few of the overloads
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,6 +72,22 @@ def number_of(text: str, rule: Labels) -> float | None:
     return float(numbers(rule.names)[rule.names.index(text)]) if text in rule.names else None
 
 
+def numbers_of(texts: pa.Array | pa.ChunkedArray, rule: Labels) -> Floats:
+    """`number_of` each of many, float64; NaN for what is no class.
+
+    >>> numbers_of(pa.array(["dog", "cow"]), Labels("id", "kind", classes=True, names=("cat", "dog"))).tolist()
+    [1.0, nan]
+    """
+    codes = kernels.dictionary_encode(texts)
+    parts = codes.chunks if isinstance(codes, pa.ChunkedArray) else [codes]
+    found = [np.empty(0)]
+    for part in parts:
+        known = [number_of(str(text), rule) for text in part.dictionary.to_pylist()]
+        places = part.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+        found.append(np.array([*known, None], np.float64)[places])
+    return np.concatenate(found)
+
+
 def told(value: float, rule: Labels | None) -> str:
     """A truth as people say it: a class by its name, a number as it is.
 
@@ -89,6 +110,13 @@ def said_of(rule: Labels) -> str:
             "positive class, such as labels: {positive: 2}"
         )
     return "is no finite number; mend it, or take the row out"
+
+
+def no_class(rule: Labels) -> str:
+    """What is wrong with what a person wrote for one of several classes, and the remedy."""
+    more = f" and {len(rule.names) - _SHOWN} more" if len(rule.names) > _SHOWN else ""
+    known = f"{', '.join(rule.names[:_SHOWN])}{more}"
+    return f"is none of the classes {known}; mend it, or add the class to model.classes in the pipeline file"
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.models.model_loader import OpenArm
+from headrace.domain.pipeline.classes.decision import decided
+from headrace.domain.pipeline.spec import Model
 from headrace.domain.plans.plans import Arm
 from headrace.errors import ContractError
 from headrace.streaming.records.batch import Batch, Emit
@@ -23,6 +25,8 @@ COMPUTED = (
 """Columns that scoring makes; all others are the event's features, passed through."""
 INTERVAL = ("low", "high")
 """And those of quantities."""
+OF_CLASSES = ("class", "scores")
+"""And those of several classes."""
 
 
 class PredictionRecords:
@@ -32,15 +36,20 @@ class PredictionRecords:
         topic: logical name of the topic.
         features: schema of the features topic's columns.
         predictions: schema of the topic's columns; those not in `COMPUTED` are passed through.
+        model: of the pipeline; it names the classes, where there are several, and says what errors among them cost.
 
     Raises:
         ContractError: predictions have columns that neither scoring nor features provide.
     """
 
-    def __init__(self, topic: str, features: pa.Schema, predictions: pa.Schema) -> None:
+    def __init__(self, topic: str, features: pa.Schema, predictions: pa.Schema, model: Model | None = None) -> None:
         _check_passage(features, predictions)
         self.topic = topic
         self._schema = predictions
+        self._model = model
+        names = () if model is None else model.classes
+        if bool(names) != all(name in predictions.names for name in OF_CLASSES):
+            raise ContractError(f"predictions are to tell {len(names)} classes, and their schema tells of others")
 
     def emit(
         self,
@@ -58,14 +67,17 @@ class PredictionRecords:
             batch: rows of the features topic.
             opened: the arm that scored them.
             plan: version of the plan that named the arm.
-            scores: float64 [rows], finite.
+            scores: float64 [rows], or [rows, classes], finite.
             now: when they were computed, seconds since the epoch.
             each: seconds of the processor that a row's score took.
             replay: which replay asked, where one did: the end of its predictions' ids.
         """
         rows, arm = len(batch), opened.arm
         kind = self._schema.field
-        computed: dict[str, Any] = {
+        computed: dict[str, Any] = {}
+        if self._model is not None and self._model.classes:
+            scores, computed = self._decided(scores, self._model)
+        computed |= {
             "prediction_id": prediction_ids(batch.columns["event_id"], arm, replay),
             "predicted_time": _repeat(int(now * 1000), rows, pa.int64()).cast(kind("predicted_time").type),
             "model": _model_column(arm, rows, kind("model").type),
@@ -88,6 +100,15 @@ class PredictionRecords:
         table = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         return Emit(self.topic, table, batch.keys, batch.partition)
 
+    def _decided(self, scores: npt.NDArray[np.float64], model: Model) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+        """The score of the class decided on, for each row, and the columns that tell of all."""
+        place = decided(scores, model.costs)
+        names = pa.array(list(model.classes), self._schema.field("class").type)
+        fields = list(self._schema.field("scores").type)
+        columns = [pa.array(np.ascontiguousarray(scores[:, at])) for at in range(len(fields))]
+        told = {"class": names.take(pa.array(place)), "scores": pa.StructArray.from_arrays(columns, fields=fields)}
+        return scores[np.arange(len(scores)), place], told
+
 
 def prediction_ids(event_ids: pa.Array[Any], arm: Arm, replay: str | None = None) -> Any:
     """`event/name@version/arm`, and `/replay` of one: derived from these alone, so a repeat carries the same id."""
@@ -97,7 +118,7 @@ def prediction_ids(event_ids: pa.Array[Any], arm: Arm, replay: str | None = None
 
 def _check_passage(features: pa.Schema, predictions: pa.Schema) -> None:
     for field in predictions:
-        if field.name in COMPUTED or (field.name in INTERVAL and field.name not in features.names):
+        if field.name in COMPUTED or (field.name in (*INTERVAL, *OF_CLASSES) and field.name not in features.names):
             continue
         if field.name not in features.names:
             raise ContractError(f"predictions have {field.name}, which neither scoring makes nor features have")

@@ -52,6 +52,8 @@ def held_out_contributions(
         held_out: others.
         scores: float64 [fitted], what the model answered to the former.
     """
+    if fitted.classes:
+        return f"what inputs contribute is told of one score, and the model gives {len(fitted.classes)}"
     if len(held_out) < FEWEST:
         return f"{len(held_out):,} rows were held out, {FEWEST:,} are needed"
     background = background_of(fitted, scores)

@@ -76,7 +76,9 @@ def build_offline(
     moment = newest(features, labels) if as_of is None else as_of
     categories, quantities = pipeline.model.categories, pipeline.model.output == "value"
     inputs, segments = expand(pipeline), Segments(pipeline)
-    data = assemble(features, labels, inputs, pipeline.labels, moment, segments, categories, quantities)
+    data = assemble(
+        features, labels, inputs, pipeline.labels, moment, segments, categories, quantities, pipeline.model.classes
+    )
     window = CardWindow(start=bounds[0], stop=bounds[1], as_of=moment, labels=rule_of(pipeline))
     order: dict[str, Any] = {
         "parameters": dict(parameters or {}),

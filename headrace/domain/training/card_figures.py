@@ -14,8 +14,9 @@ import numpy.typing as npt
 from headrace.domain.models.card import CardGroup, Contributions, ModelCard, sorted_by_size
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.training.attribution_reference import HeldOutContributions
+from headrace.domain.training.classes.class_metrics import class_losses, class_metrics
 from headrace.domain.training.dataset import Dataset
-from headrace.domain.training.evaluation import brier, evaluate
+from headrace.domain.training.evaluation import evaluate
 
 FEW_ROWS, FEW_POSITIVES = 100, 10
 """Of a group, below which its figures say little."""
@@ -60,10 +61,22 @@ def rule_of(pipeline: Pipeline) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "names" or value}
 
 
+def metrics_of(rows: Dataset, scores: Floats) -> dict[str, float]:
+    """Metrics of answers, [n] or [n, classes]: `evaluate`, or `class_metrics`."""
+    return class_metrics(rows.labels, scores) if rows.classes else evaluate(rows.labels, scores)
+
+
+def losses_of(rows: Dataset, scores: Floats) -> npt.NDArray[np.float64]:
+    """What each answer lost: the squared error, of several classes half of Brier's score."""
+    if rows.classes:
+        return class_losses(rows.labels, scores)
+    return np.asarray((scores.astype(np.float64) - rows.labels) ** 2, np.float64)
+
+
 def judged(rows: Dataset, scores: Floats) -> dict[str, float]:
-    """Metrics of answers, without counts: `evaluate` and the mean squared error of chances (Brier's score)."""
-    found = {name: value for name, value in evaluate(rows.labels, scores).items() if name not in ("rows", "positives")}
-    return {decisive(rows): brier(rows.labels, scores), **found}
+    """Metrics of answers, without counts: `metrics_of` and the mean of `losses_of` (of chances Brier's score)."""
+    found = {name: value for name, value in metrics_of(rows, scores).items() if name not in ("rows", "positives")}
+    return {decisive(rows): float(np.mean(losses_of(rows, scores))), **found}
 
 
 def decisive(rows: Dataset) -> str:
@@ -73,9 +86,11 @@ def decisive(rows: Dataset) -> str:
 
 def _groups(rows: Dataset, scores: Floats) -> Iterator[CardGroup]:
     for (segment, group), members in sorted(rows.groups.items()):
-        inside = Dataset(rows.inputs, rows.matrix[:0], rows.labels[members], rows.times[members])
+        labels, times = rows.labels[members], rows.times[members]
+        inside = Dataset(rows.inputs, rows.matrix[:0], labels, times, classes=rows.classes)
         count, positives = int(members.sum()), inside.positives
-        if not count or (not rows.quantities and not 0 < positives < count):
+        two = not rows.quantities and not rows.classes
+        if not count or (two and not 0 < positives < count):
             why = "no rows were held out" if not count else "all rows held out are of one class"
             yield CardGroup(segment=segment, group=group, rows=count, positives=positives, why=why)
             continue
@@ -104,12 +119,12 @@ def _limits(card: ModelCard, fitted: Dataset, held_out: Dataset | None) -> Itera
         yield f"{card.window.unreadable:,} records of its window could not be read and are left out."
     if held_out is None:
         yield "No rows were held out: how well it does is not known."
+    two = not fitted.quantities and not fitted.classes
     few = [
         f"{figures.segment} {figures.group} ({figures.rows:,} rows"
-        + (")" if fitted.quantities else f", {figures.positives:,} positive)")
+        + (f", {figures.positives:,} positive)" if two else ")")
         for figures in card.groups
-        if figures.rows < FEW_ROWS
-        or (not fitted.quantities and min(figures.positives, figures.rows - figures.positives) < FEW_POSITIVES)
+        if figures.rows < FEW_ROWS or (two and min(figures.positives, figures.rows - figures.positives) < FEW_POSITIVES)
     ]
     if few:
         yield f"Few rows were held out in {_some(few)}: figures of these say little."

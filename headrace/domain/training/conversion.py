@@ -17,10 +17,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from headrace.domain.models.positive_class import MANY
 from headrace.domain.training.categories.lookup import with_tables
 from headrace.domain.training.categories.sets import BETWEEN, CategorySets
-from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest, round_down
+from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY, Tree, forest, round_down
 from headrace.errors import ContractError
 
 ZERO = float(np.float32(1e-35))
@@ -31,14 +30,15 @@ NO_CATEGORIES: Mapping[int, int] = {}
 
 
 def convert(booster: lgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES) -> bytes:
-    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1].
+    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1]; of
+    several classes `class`, float32 [n, classes].
 
     Args:
         categories: of columns that the booster splits by sets of categories, how many numbers there are.
 
     Raises:
-        ContractError: the booster is neither a binary classifier nor tells quantities as they are, has categorical
-            splits of other columns, or leaves that are lines.
+        ContractError: the booster is neither a classifier nor tells quantities as they are, has categorical splits of
+            other columns, or leaves that are lines.
     """
     return convert_dump(booster.dump_model(), categories)
 
@@ -47,12 +47,11 @@ def convert_dump(dump: Mapping[str, Any], categories: Mapping[int, int] = NO_CAT
     """The graph of what `Booster.dump_model` gives; see `convert`."""
     objective = dump["objective"].split()
     quantity = objective[0] in QUANTITIES and "sqrt" not in objective
-    if objective[0].startswith("multiclass"):
-        raise ContractError(f"it has {dump['num_class']} classes, and {MANY}")
-    if not quantity and (objective[0] != "binary" or "sigmoid:1" not in objective):
+    classes = int(dump["num_class"]) if objective[0] == "multiclass" else 0
+    if not quantity and not classes and (objective[0] != "binary" or "sigmoid:1" not in objective):
         raise ContractError(
-            f"objective {dump['objective']!r} cannot be converted; train with objective 'binary', or of quantities "
-            f"with one of {', '.join(QUANTITIES)}"
+            f"objective {dump['objective']!r} cannot be converted; train with objective 'binary', of more than two "
+            f"classes with 'multiclass', or of quantities with one of {', '.join(QUANTITIES)}"
         )
     width = int(dump["max_feature_idx"]) + 1
     sets = CategorySets(width, categories)
@@ -62,8 +61,11 @@ def convert_dump(dump: Mapping[str, Any], categories: Mapping[int, int] = NO_CAT
         raise ContractError("boosting 'rf' cannot be converted; train with 'gbdt', or take the trainer random_forest")
     # With zero_as_missing there are no splits of which only NaN is missing; a zero goes where the others send it.
     zero = ZERO if any(_has_zeros(tree["tree_structure"]) for tree in dump["tree_info"]) else None
-    output = QUANTITY if quantity else OUTPUT
-    graph = forest(trees, sets.width, sigmoid=not quantity, zero=zero, output=output)
+    if classes:  # trees of a round stand in the order of the classes
+        targets = [at % classes for at in range(len(trees))]
+        graph = forest(trees, sets.width, targets=targets, classes=classes, softmax=True, zero=zero, output=CLASSES)
+    else:
+        graph = forest(trees, sets.width, sigmoid=not quantity, zero=zero, output=QUANTITY if quantity else OUTPUT)
     return with_tables(graph, width, tables, range(width)) if tables else graph
 
 

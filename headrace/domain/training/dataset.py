@@ -32,13 +32,14 @@ class Dataset:
     Attributes:
         inputs: names of the columns of the matrix.
         matrix: float32 [n, inputs], column-major, NaN for missing; 32 bits because that is what the model will be fed.
-        labels: int8 [n], 0 or 1; float64 [n] of quantities.
+        labels: int8 [n], 0 or 1, or the place of one of several classes; float64 [n] of quantities.
         times: int64 [n], event times in milliseconds, ascending.
         groups: (segment, group) -> bool [n], the rows of each group of the pipeline's segments that there are any of.
         weights: float64 [n], what each row counts in a fit; None: all the same.
         declared: of inputs that are categories, by name, which number stands for which.
         categories: of columns whose numbers a library may split by sets of, their places and how many numbers there
             are; given to trainers that take `NATIVE`.
+        classes: what the classes are called whose places labels are; empty where they are 0 or 1, or quantities.
     """
 
     inputs: tuple[str, ...]
@@ -49,6 +50,7 @@ class Dataset:
     weights: npt.NDArray[np.float64] | None = None
     declared: Mapping[str, Input] = field(default_factory=dict)
     categories: Mapping[int, int] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -60,8 +62,8 @@ class Dataset:
 
     @property
     def positives(self) -> int:
-        """Rows of the positive class; 0 of quantities."""
-        return 0 if self.quantities else int(self.labels.sum())
+        """Rows of the positive class; 0 of quantities, and of several classes."""
+        return 0 if self.quantities or self.classes else int(self.labels.sum())
 
     def part(self, rows: slice) -> Dataset:
         """A range of rows, without copying."""
@@ -74,6 +76,7 @@ class Dataset:
             None if self.weights is None else self.weights[rows],
             self.declared,
             self.categories,
+            self.classes,
         )
 
 
@@ -157,6 +160,7 @@ def assemble(
     segments: Segments | None = None,
     categories: Mapping[str, Category] = NO_CATEGORIES,
     quantities: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Labelled rows of a features table, by time and event id, each event once; without a known label it is left out.
 
@@ -165,7 +169,7 @@ def assemble(
         ConfigurationError: labels are no classes, or of one class only.
     """
     return labelled_rows(
-        features, truth(features, labels, rule, as_of), inputs, as_of, segments, categories, quantities
+        features, truth(features, labels, rule, as_of), inputs, as_of, segments, categories, quantities, classes
     )
 
 
@@ -177,6 +181,7 @@ def labelled_rows(
     segments: Segments | None = None,
     categories: Mapping[str, Category] = NO_CATEGORIES,
     quantities: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """See `assemble`; `value`: float64 [events], the label of each, NaN where it is not known at `as_of`."""
     order = _order(events)
@@ -185,7 +190,7 @@ def labelled_rows(
     declared = {name: _declared(name, each, events.take(pa.array(order))) for name, each in categories.items()}
     read = [declared.get(name, Input(name=name)) for name in inputs]
     columns = FeatureMatrix.resolve(read, events.schema, "the model to be trained")
-    if not quantities and not np.isin(found, (0, 1)).all():
+    if not quantities and not classes and not np.isin(found, (0, 1)).all():
         raise ConfigurationError(
             "labels other than 0 and 1: only classes can be trained on; say in the pipeline file which is the positive "
             "class (labels: {positive: 2}), or that the model tells a quantity (model: {output: value})"
@@ -205,7 +210,7 @@ def labelled_rows(
     }
     times = milliseconds(events["event_time"])[order]
     told = found if quantities else found.astype(np.int8)
-    return Dataset(tuple(inputs), matrix, told, times, groups, declared=declared)
+    return Dataset(tuple(inputs), matrix, told, times, groups, declared=declared, classes=classes)
 
 
 def _declared(name: str, category: Category, events: pa.Table) -> Input:

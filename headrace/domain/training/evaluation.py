@@ -98,12 +98,3 @@ def log_loss(labels: Labels, scores: Scores) -> float:
     """
     p = np.clip(scores.astype(np.float64), 1e-15, 1 - 1e-15)
     return float(-np.mean(np.where(labels > 0, np.log(p), np.log1p(-p))))
-
-
-def brier(labels: Labels, scores: Scores) -> float:
-    """Mean squared difference of chances and labels.
-
-    >>> brier(np.array([0, 1]), np.array([0.5, 0.5]))
-    0.25
-    """
-    return float(np.mean((scores.astype(np.float64) - labels) ** 2))

@@ -28,7 +28,7 @@ DEFAULTS: Mapping[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-RESERVED = {"seed": "--seed", "num_iterations": "--trees"}
+RESERVED = {"seed": "--seed", "num_iterations": "--trees", "num_class": "model.classes in the pipeline file"}
 PARAMETER = re.compile(r"^\[(\w+): ", re.MULTILINE)
 
 
@@ -38,13 +38,15 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     A model that goes on from another (`Choice.base`) has all the trees of that one, and as many of its own on top.
     """
     trees = choice.trees or TREES
-    own = {"objective": "regression"} if rows.quantities else {}
+    own: dict[str, Any] = {"objective": "regression"} if rows.quantities else {}
+    if rows.classes:
+        own = {"objective": "multiclass", "num_class": len(rows.classes)}
     parameters = {**DEFAULTS, **own, **choice.parameters, "seed": choice.seed}
     check_objective("lightgbm", str(parameters["objective"]), rows)
     names = [f"f{i}" for i in range(len(rows.inputs))]
     try:
         base = None if choice.base is None else lgb.Booster(model_str=choice.base.decode())
-        before = 0 if base is None else base.num_trees()
+        before = 0 if base is None else base.current_iteration()
         booster = lgb.train(
             parameters,
             lgb.Dataset(

@@ -25,17 +25,19 @@ from headrace.domain.models.answer_interval import AnswerInterval
 from headrace.domain.models.card import ModelCard
 from headrace.domain.models.checks.graph_policy import LARGEST_GRAPH
 from headrace.domain.models.package import Input, Manifest, ModelPackage, Training, Tuned, pack
+from headrace.domain.models.positive_class import scored
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
 from headrace.domain.pipeline.categories.section import native
 from headrace.domain.pipeline.categories.spec import Category
 from headrace.domain.quality.decisions import DecisionWorth, best_threshold
 from headrace.domain.quality.score_table import LEAST_CAP, tabulated
 from headrace.domain.training.attribution_reference import attribution_profile, held_out_contributions
-from headrace.domain.training.card_figures import completed
+from headrace.domain.training.card_figures import completed, metrics_of
 from headrace.domain.training.categories.encoder import described, encoder_of
+from headrace.domain.training.classes.two_classes import of_both
 from headrace.domain.training.dataset import Dataset, split
-from headrace.domain.training.evaluation import conformal_half_width, evaluate
-from headrace.domain.training.graphs import OUTPUT, QUANTITY, REMEDY
+from headrace.domain.training.evaluation import conformal_half_width
+from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY, REMEDY
 from headrace.domain.training.held_out_losses import with_losses
 from headrace.domain.training.trainer import (
     ALONE,
@@ -43,6 +45,8 @@ from headrace.domain.training.trainer import (
     GROWN,
     NATIVE,
     QUANTITIES,
+    SEVERAL,
+    TRAINERS,
     WEIGHED,
     Choice,
     Fitted,
@@ -211,16 +215,25 @@ def fit(data: Dataset, cut: Cut, recipe: Recipe, progress: Callable[[int], None]
             f"trainer {recipe.trainer} fits classes, and the model tells a quantity (output: value): take lightgbm, "
             "xgboost, random_forest or decision_tree"
         )
+    if len(fitted.classes) > 2 and SEVERAL not in takes:
+        raise ConfigurationError(
+            f"trainer {recipe.trainer} fits two classes, and the model has {len(fitted.classes)}: take "
+            + ", ".join(TRAINERS)
+        )
     _check_rows("fit", fitted)
+    _check_classes(fitted)
     if cut.judged is not None:
         _check_rows("judge", data.part(slice(cut.judged, len(data))))
     base = None if recipe.base is None else recipe.base.continuation
     choice = Choice(recipe.parameters, recipe.trees, recipe.seed, base)
-    if fitted.declared:
-        encoder = encoder_of(fitted, recipe.categories)
-        model = encoder.around(trainer(encoder.training(fitted), choice, progress))
+    both = len(fitted.classes) == 2  # of two classes trainers fit the second one's probability
+    rows = replace(fitted, classes=()) if both else fitted
+    if rows.declared:
+        encoder = encoder_of(rows, recipe.categories)
+        model = encoder.around(trainer(encoder.training(rows), choice, progress))
     else:
-        model = trainer(fitted, choice, progress)
+        model = trainer(rows, choice, progress)
+    model = of_both(model) if both else model
     if len(model.graph) > LARGEST_GRAPH:
         raise ContractError(
             f"the model takes {len(model.graph):,} bytes, more than the {LARGEST_GRAPH:,} of a graph: {REMEDY}"
@@ -245,12 +258,13 @@ def package_of(model: Fitted, data: Dataset, cut: Cut, recipe: Recipe) -> ModelP
         card = completed(recipe.card, fitted, None, None, "no rows were held out")
         return pack(package.manifest, package.graph, profile, None, card, model.continuation)
     later, own = data.part(slice(cut.judged, len(data))), answered[cut.judged :]
-    metrics = evaluate(later.labels, scores[cut.judged :])
+    metrics = metrics_of(later, scores[cut.judged :])
     truths = later.labels.astype(np.float64)
-    answers = values_of(own, truths) if later.quantities else answers_of(own, truths, recipe.threshold)
-    profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold)
+    if not later.classes:
+        answers = values_of(own, truths) if later.quantities else answers_of(own, truths, recipe.threshold)
+        profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold)
     judged = None
-    if not later.quantities:  # what is estimated of them without labels is estimated of chances alone
+    if not later.quantities and not later.classes:  # what is estimated without labels is estimated of chances alone
         judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)
     contributed = held_out_contributions(package, fitted, later, answered[: len(fitted)])
     if not isinstance(contributed, str):
@@ -289,8 +303,19 @@ def _profile(fitted: Dataset, recipe: Recipe) -> ReferenceProfile:
 
 def _check_rows(what: str, rows: Dataset) -> None:
     if len(rows) < LEAST_ROWS or len(np.unique(rows.labels)) < 2:
-        of = "" if rows.quantities else f", {rows.positives} positive"
+        of = "" if rows.quantities or rows.classes else f", {rows.positives} positive"
         raise ConfigurationError(f"{len(rows)} rows to {what} by{of}; take a longer time")
+
+
+def _check_classes(rows: Dataset) -> None:
+    """Raise ConfigurationError where rows to fit by lack a class: no library would ever decide for it."""
+    counts = np.bincount(rows.labels.astype(np.int64), minlength=len(rows.classes)) if rows.classes else np.ones(1)
+    lacking = [name for name, count in zip(rows.classes, counts, strict=False) if not count]
+    if lacking:
+        raise ConfigurationError(
+            f"none of {len(rows)} rows to fit by is of the class {' or '.join(lacking)}; take a longer time, or take "
+            "the class out of the pipeline file"
+        )
 
 
 def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
@@ -303,7 +328,8 @@ def _manifest(fitted: Dataset, recipe: Recipe, model: Fitted) -> Manifest:
         name=recipe.name,
         version=recipe.version,
         inputs=tuple(fitted.declared.get(name, Input(name=name)) for name in fitted.inputs),
-        output=QUANTITY if fitted.quantities else OUTPUT,
+        output=QUANTITY if fitted.quantities else CLASSES if fitted.classes else OUTPUT,
+        classes=fitted.classes or None,
         threshold=recipe.threshold,
         training=Training(
             start=int(fitted.times[0]) if base is None else min(int(fitted.times[0]), base.start),
@@ -344,7 +370,8 @@ def _checked_scores(
     package: ModelPackage, trainer: str, matrix: npt.NDArray[np.float32], scores: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
     """What the graph says of the rows, once that is what the library said."""
-    found = open_session(package, SessionSettings(executor="onnxruntime", device="cpu")).run(matrix)
+    settings = SessionSettings(executor="onnxruntime", device="cpu", classes=scored(package.manifest))
+    found = open_session(package, settings).run(matrix)
     difference = float(np.abs(found - scores).max())
     allowed = PARITY * max(1.0, float(np.abs(scores).max()))  # quantities may be of any size
     if not difference <= allowed:

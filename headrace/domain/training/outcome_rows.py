@@ -86,6 +86,7 @@ def outcome_rows(
     segments: Segments | None = None,
     categories: Mapping[str, Category] = NO_CATEGORIES,
     quantities: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Labelled rows by time and event id, each event once, as `dataset.assemble` gives of features and labels.
 
@@ -100,13 +101,14 @@ def outcome_rows(
         segments: of the pipeline, whose groups the rows are told with.
         categories: of the model, how those of its inputs become numbers that are some.
         quantities: whether labels are quantities, and not classes.
+        classes: of the model, where it has several.
 
     Raises:
         ContractError: an input is no column of the outcomes.
         ConfigurationError: labels are no classes, or of one class only.
     """
     events, value = events_of(outcomes, rule, as_of)
-    return labelled_rows(events, value, inputs, as_of, segments, categories, quantities)
+    return labelled_rows(events, value, inputs, as_of, segments, categories, quantities, classes)
 
 
 def events_of(outcomes: pa.Table, rule: Labels | None, as_of: int) -> tuple[pa.Table, npt.NDArray[np.float64]]:

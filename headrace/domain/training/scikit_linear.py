@@ -22,6 +22,7 @@ from headrace.domain.training.trainer import (
     Fitted,
     Matrix,
     Progress,
+    answers_of,
     check_names,
     plain,
     refuse_infinite,
@@ -72,7 +73,7 @@ def fit_logistic_regression(rows: Dataset, choice: Choice, progress: Progress) -
     told = plain(model[-1].get_params()) | {"missing": missing, "scaler": "standard"}
     return Fitted(
         convert(model),
-        lambda matrix: model.predict_proba(wide(matrix))[:, 1],
+        lambda matrix: answers_of(model.predict_proba(wide(matrix))),
         told,
         {"scikit-learn": sklearn.__version__, "scipy": version("scipy")},
     )
@@ -88,7 +89,7 @@ def convert(model: Pipeline) -> bytes:
     """An ONNX graph of a fitted pipeline: `features` float32 [n, inputs] -> `probability` float32 [n, 1].
 
     Its steps are an imputer or none, a standard scaler or none, and a logistic regression; the probability is that of
-    the second of its two classes.
+    the second of its two classes. Of several it gives `class`, float32 [n, classes].
     """
     regression = model[-1]
     width = regression.coef_.shape[1]
@@ -99,4 +100,4 @@ def convert(model: Pipeline) -> bytes:
         else:
             mean = mean if step.mean_ is None or not step.with_mean else step.mean_
             scale = scale if step.scale_ is None else step.scale_
-    return line(mean, scale, regression.coef_[0], float(regression.intercept_[0]), fill)
+    return line(mean, scale, regression.coef_.T, regression.intercept_, fill)

@@ -20,13 +20,14 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from headrace.domain.training.dataset import Dataset
-from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest, round_down
+from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY, Tree, forest, round_down
 from headrace.domain.training.trainer import (
     TREES,
     Choice,
     Fitted,
     Matrix,
     Progress,
+    answers_of,
     check_names,
     plain,
     refuse_infinite,
@@ -81,18 +82,19 @@ def _fit(trainer: str, model: Any, rows: Dataset, base: Sequence[Tree] = ()) -> 
         raise ConfigurationError(f"trainer {trainer}: {error}") from error
     several = hasattr(model, "estimators_")
     own = [_tree(member.tree_, rows.quantities) for member in (model.estimators_ if several else [model])]
+    if base and base[0].value.shape[1:] != own[0].value.shape[1:]:
+        raise ConfigurationError(f"trainer {trainer}: the model to go on from has other classes")
     parameters = plain(model.get_params())
     if "n_jobs" in parameters:
         model.set_params(n_jobs=1)  # threads add their trees' answers as they finish: other last bits every time
     trees = [*base, *own]
 
     def answers(matrix: Matrix) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = model.predict(matrix) if rows.quantities else model.predict_proba(matrix)[:, 1]
-        return found
+        found = model.predict(matrix) if rows.quantities else answers_of(model.predict_proba(matrix))
+        return np.asarray(found, np.float64)
 
-    output = QUANTITY if rows.quantities else OUTPUT
     return Fitted(
-        forest([_shared(tree, len(trees)) for tree in trees], len(rows.inputs), output=output),
+        _graph(trees, len(rows.inputs), rows.quantities),
         lambda matrix: _mean(finite(matrix), base, answers, len(own)),
         parameters,
         {"scikit-learn": sklearn.__version__, "scipy": version("scipy")},
@@ -103,23 +105,32 @@ def _fit(trainer: str, model: Any, rows: Dataset, base: Sequence[Tree] = ()) -> 
 def convert(model: Any, *, quantities: bool = False) -> bytes:
     """An ONNX graph of a fitted tree, or of a mean of many: `features` float32 [n, inputs] -> `probability` [n, 1].
 
-    The probability is that of the second of its two classes; of `quantities` the output is called `value`.
+    The probability is that of the second of its two classes; of several it gives `class`, float32 [n, classes]; of
+    `quantities` the output is called `value`.
     """
     trees = [_tree(member.tree_, quantities) for member in getattr(model, "estimators_", [model])]
-    output = QUANTITY if quantities else OUTPUT
-    return forest([_shared(tree, len(trees)) for tree in trees], int(model.n_features_in_), output=output)
+    return _graph(trees, int(model.n_features_in_), quantities)
+
+
+def _graph(trees: Sequence[Tree], width: int, quantities: bool) -> bytes:
+    """The graph of a mean of trees."""
+    shares = [_shared(tree, len(trees)) for tree in trees]
+    if trees[0].value.ndim == 2:
+        return forest(shares, width, classes=trees[0].value.shape[1], output=CLASSES)
+    return forest(shares, width, output=QUANTITY if quantities else OUTPUT)
 
 
 def _tree(tree: Any, quantities: bool = False) -> Tree:
     """A tree whose leaves hold chances, or quantities; scikit-learn compares 32-bit values with 64-bit thresholds."""
     weights = tree.value[:, 0, :]
+    chances = weights if quantities else weights / weights.sum(axis=1, keepdims=True)
     return Tree(
         tree.feature.astype(np.int64),
         round_down(tree.threshold),
         tree.children_left.astype(np.int64),
         tree.children_right.astype(np.int64),
         tree.missing_go_to_left.astype(np.bool_),
-        weights[:, 0] if quantities else weights[:, 1] / weights.sum(axis=1),
+        np.asarray(weights[:, 0] if quantities else answers_of(chances), np.float64),
     )
 
 

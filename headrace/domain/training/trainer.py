@@ -47,9 +47,9 @@ class Fitted:
 
     Attributes:
         graph: bytes of an ONNX graph, `features` float32 [n, inputs] -> `probability` float32 [n, 1]; of quantities its
-            output is called `value`.
-        predict: the library's own probabilities of the positive class, or its quantities, [n], of a [n, inputs] matrix;
-            refuses what fitting would refuse.
+            output is called `value`; of several classes (`Dataset.classes`) `class`, float32 [n, classes].
+        predict: the library's own probabilities of the positive class, or its quantities, [n], of a [n, inputs] matrix,
+            or those of each class, [n, classes]; refuses what fitting would refuse.
         parameters: all that the model was made with, for the package; plain values.
         libraries: what fitted it, name -> version.
         continuation: the library's own form of the model, from which the trainer can go on; None where it cannot.
@@ -63,15 +63,17 @@ class Fitted:
 
 
 GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES = "trees", "weights", "base", "categories", "quantities"
+SEVERAL = "classes"
 """What not every trainer takes: a number of trees, rows that count differently (`Dataset.weights`), a model to go on
-from, columns of categories to split by sets of (`Dataset.categories`), labels that are quantities."""
+from, columns of categories to split by sets of (`Dataset.categories`), labels that are quantities, labels that are more
+than two classes (`Dataset.classes`)."""
 
 
 class Trainer(Protocol):
     """Fits labelled rows. The same rows and choice give the same model, on any number of cores.
 
-    One of a package outside of ours says by an attribute `takes`, of `GROWN`, `WEIGHED`, `CONTINUED`, `NATIVE` and
-    `QUANTITIES`, what of these it heeds; without the attribute it is given none of them.
+    One of a package outside of ours says by an attribute `takes`, of `GROWN`, `WEIGHED`, `CONTINUED`, `NATIVE`,
+    `QUANTITIES` and `SEVERAL`, what of these it heeds; without the attribute it is given none of them.
 
     Raises:
         ConfigurationError: a parameter is unknown or wrong, or the rows are not what the library can take.
@@ -92,11 +94,11 @@ TRAINERS: Mapping[str, str] = {
 """Names as in a pipeline file's `retrain.trainer`, and where each is."""
 
 TAKES: Mapping[str, frozenset[str]] = {
-    "lightgbm": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES}),
-    "xgboost": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES}),
-    "random_forest": frozenset({GROWN, WEIGHED, CONTINUED, QUANTITIES}),
-    "decision_tree": frozenset({WEIGHED, QUANTITIES}),
-    "logistic_regression": frozenset({WEIGHED}),
+    "lightgbm": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES, SEVERAL}),
+    "xgboost": frozenset({GROWN, WEIGHED, CONTINUED, NATIVE, QUANTITIES, SEVERAL}),
+    "random_forest": frozenset({GROWN, WEIGHED, CONTINUED, QUANTITIES, SEVERAL}),
+    "decision_tree": frozenset({WEIGHED, QUANTITIES, SEVERAL}),
+    "logistic_regression": frozenset({WEIGHED, SEVERAL}),
 }
 ALONE: Mapping[str, str] = {
     "decision_tree": "it is one tree, which is grown anew from rows",
@@ -188,10 +190,22 @@ def _refuse(trainer: str, inputs: Sequence[str], wrong: npt.NDArray[np.bool_], w
 
 
 def check_objective(trainer: str, objective: str, rows: Dataset) -> None:
-    """Raise ContractError where classes are fitted as quantities, or quantities as classes."""
-    if rows.quantities == objective.startswith(("binary", "cross_entropy")):
-        of = "a quantity" if rows.quantities else "a probability"
+    """Raise ContractError where classes are fitted as quantities, quantities as classes, or several classes as two."""
+    kind = "value" if rows.quantities else "class" if rows.classes else "probability"
+    fits = "probability" if objective.startswith(("binary", "cross_entropy")) else "value"
+    fits = "class" if objective.startswith("multi") else fits
+    if fits != kind:
+        of = {"value": "a quantity", "class": f"{len(rows.classes)} classes", "probability": "a probability"}[kind]
         raise ContractError(f"trainer {trainer}: objective {objective!r} cannot be converted: the model tells {of}")
+
+
+def answers_of(chances: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """What a model answers, of the chances that a library gives to each class, [n, classes]: of two that of the second.
+
+    >>> answers_of(np.array([[0.75, 0.25]])).tolist(), answers_of(np.array([[0.5, 0.25, 0.25]])).tolist()
+    ([0.25], [[0.5, 0.25, 0.25]])
+    """
+    return chances[:, 1] if chances.shape[1] == 2 else chances
 
 
 def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

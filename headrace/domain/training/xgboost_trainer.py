@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from headrace.domain.models.positive_class import MANY
 from headrace.domain.training.categories.lookup import with_tables
 from headrace.domain.training.categories.sets import BETWEEN, CategorySets
 from headrace.domain.training.dataset import Dataset
-from headrace.domain.training.graphs import OUTPUT, QUANTITY, Tree, forest
+from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY, Tree, forest
 from headrace.domain.training.trainer import (
     TREES,
     Choice,
     Fitted,
     Matrix,
     Progress,
+    answers_of,
     check_names,
     check_objective,
     plain,
@@ -51,7 +51,8 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     if rows.categories:
         kinds = ["c" if at in rows.categories else "q" for at in range(len(rows.inputs))]
         chosen |= {"enable_categorical": True, "feature_types": kinds}
-    check_objective("xgboost", str(chosen.get("objective") or kind().objective), rows)
+    own = "multi:softprob" if rows.classes else kind().objective
+    check_objective("xgboost", str(chosen.get("objective") or own), rows)
     model = kind(**chosen, callbacks=[_Told(progress)])
 
     def finite(matrix: Matrix) -> Matrix:
@@ -68,7 +69,9 @@ def fit(rows: Dataset, choice: Choice, progress: Progress) -> Fitted:
     parameters = plain({k: v for k, v in model.get_params().items() if k not in OURS})
     return Fitted(
         convert(booster, rows.categories),
-        lambda matrix: model.predict(finite(matrix)) if rows.quantities else model.predict_proba(finite(matrix))[:, 1],
+        lambda matrix: (
+            model.predict(finite(matrix)) if rows.quantities else answers_of(model.predict_proba(finite(matrix)))
+        ),
         parameters,
         {"xgboost": xgb.__version__},
         bytes(booster.save_raw("ubj")),
@@ -85,7 +88,8 @@ class _Told(xgb.callback.TrainingCallback):
 
 
 def convert(booster: xgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES) -> bytes:
-    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1].
+    """An ONNX graph: `features` float32 [n, inputs] -> `probability`, or `value` of quantities, float32 [n, 1]; of
+    several classes `class`, float32 [n, classes].
 
     XGBoost compares 32-bit values with 32-bit thresholds by `<`, and so does the graph.
 
@@ -93,16 +97,16 @@ def convert(booster: xgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES)
         categories: of columns that the booster splits by sets of categories, how many numbers there are.
 
     Raises:
-        ContractError: the booster is not a binary classifier of plain trees, or splits by sets of other columns.
+        ContractError: the booster is not made of plain trees, tells neither classes nor quantities, or splits by sets
+            of other columns.
     """
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
-    if objective.startswith("multi:"):
-        raise ContractError(f"it has {learner['learner_model_param']['num_class']} classes, and {MANY}")
-    if objective not in ("binary:logistic", *SUMS):
+    classes = int(learner["learner_model_param"]["num_class"]) if objective.startswith("multi:") else 0
+    if not classes and objective not in ("binary:logistic", *SUMS):
         raise ContractError(
-            f"objective {objective!r} cannot be converted; train with 'binary:logistic', or of quantities with one of "
-            f"{', '.join(SUMS)}"
+            f"objective {objective!r} cannot be converted; train with 'binary:logistic', of more than two classes with "
+            f"'multi:softprob', or of quantities with one of {', '.join(SUMS)}"
         )
     if kind != "gbtree":
         raise ContractError(f"booster {kind!r} cannot be converted; train with 'gbtree'")
@@ -111,11 +115,26 @@ def convert(booster: xgb.Booster, categories: Mapping[int, int] = NO_CATEGORIES)
     found = [_tree(tree, sets, categories) for tree in learner["gradient_booster"]["model"]["trees"]]
     trees, tables = sets.settled(found)
     # A list of one since version 3.1, a number before.
-    (start,) = np.atleast_1d(json.loads(learner["learner_model_param"]["base_score"]))
-    quantity = objective in SUMS
-    base = float(start) if quantity else float(np.log(start / (1 - start)))
-    output = QUANTITY if quantity else OUTPUT
-    graph = forest(trees, sets.width, test="BRANCH_LT", base=base, sigmoid=not quantity, output=output)
+    starts = np.atleast_1d(np.asarray(json.loads(learner["learner_model_param"]["base_score"]), np.float64))
+    if classes:
+        targets = [int(number) for number in learner["gradient_booster"]["model"]["tree_info"]]
+        base = np.broadcast_to(starts, classes)
+        graph = forest(
+            trees,
+            sets.width,
+            test="BRANCH_LT",
+            base=base,
+            targets=targets,
+            classes=classes,
+            softmax=True,
+            output=CLASSES,
+        )
+    else:
+        (start,) = starts
+        quantity = objective in SUMS
+        own = float(start) if quantity else float(np.log(start / (1 - start)))
+        output = QUANTITY if quantity else OUTPUT
+        graph = forest(trees, sets.width, test="BRANCH_LT", base=own, sigmoid=not quantity, output=output)
     return with_tables(graph, width, tables, range(width)) if tables else graph
 
 

@@ -102,8 +102,12 @@ def verify_package(
 def checks_of(package: PackageFolder, contracts: Contracts | None) -> Iterator[PackageCheck]:
     """Each check as it is done, against a pipeline where one is given."""
     features = None if contracts is None else contracts.channel("features").codec.reader.arrow
-    output = None if contracts is None else contracts.pipeline.model.output
-    return verify(package.folder, package.digest, package.title, features, package.earlier, output)
+    if contracts is None:
+        return verify(package.folder, package.digest, package.title, None, package.earlier)
+    model = contracts.pipeline.model
+    return verify(
+        package.folder, package.digest, package.title, features, package.earlier, model.output, classes=model.classes
+    )
 
 
 def passed(checks: Sequence[PackageCheck]) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
-from headrace.domain.models.checks.verification import Output, verify
+from headrace.domain.models.checks.verification import verify
 from headrace.domain.models.ensembles import STACKING, check_stacking
 from headrace.domain.models.package import load
 from headrace.domain.models.store import ModelStore, Stored
+from headrace.domain.pipeline.spec import Model
 from headrace.domain.plans.plans import Arm, Plan
 from headrace.errors import ContractError
 from headrace.operations.models.store_access import copied
@@ -21,7 +22,7 @@ def admitted(
     before: Plan | None,
     after: Plan,
     features: pa.Schema,
-    output: Output,
+    model: Model,
     progress: Callable[[str], None],
 ) -> None:
     """Return when every package that has another part than before passes `verification.verify`.
@@ -31,7 +32,7 @@ def admitted(
         packages: what lies there.
         before, after: the plans.
         features: schema of the features topic.
-        output: what the pipeline takes scores for.
+        model: what the pipeline takes scores for.
         progress: told the title of the package that is checked next.
 
     Raises:
@@ -52,7 +53,9 @@ def admitted(
                 raise ContractError(f"{title} ({digest}) is not in the model store any more")
             with copied(store, stored) as folder:
                 stacking = digest == arm.digest and arm.combination == STACKING
-                checks = verify(folder, digest, title, features, store.fetched(digest), output, stacking)
+                checks = verify(
+                    folder, digest, title, features, store.fetched(digest), model.output, stacking, model.classes
+                )
                 faults = [f"{check.name}: {check.detail}" for check in checks if check.state == "failed"]
                 if faults:
                     raise ContractError(f"{title} cannot be {arm.arm}: {'; '.join(faults)}")

@@ -65,8 +65,7 @@ def change_plan(
     if differing:
         features = contracts.channel("features").codec.reader.arrow
         with progress.stage("checking the models") as say:
-            output = spec.model.output
-            admitted(store, packages, before, plan, features, output, lambda title: say(f"checking {title}"))
+            admitted(store, packages, before, plan, features, spec.model, lambda title: say(f"checking {title}"))
         if not decision.dry_run:
             plan = _publish(settings, contracts, before, plan, decision)
     written = bool(differing) and not decision.dry_run

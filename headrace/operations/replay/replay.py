@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from headrace.domain.models.checks.score_range import finite
 from headrace.domain.models.model_loader import OpenArm, Opener, Pass
 from headrace.domain.models.settings import InferenceSettings
 from headrace.domain.pipeline.contracts import PREDICTIONS
@@ -146,13 +147,13 @@ def replay(
     connection, channel = settings.connection, contracts.channel("features")
     store, facts = store_at(settings.models), facts_of(settings, contracts)
     arm = replayed_arm(request.model, store.packages(), facts)
-    schema = channel.codec.reader.arrow
+    schema, model = channel.codec.reader.arrow, contracts.pipeline.model
     with progress.stage(f"opening {arm.title}"):
-        opened = Opener(store, settings.session(CALL_S), schema).open(arm)
+        opened = Opener(store, settings.session(CALL_S, model.classes), schema).open(arm)
     who = Identity(arm.model, arm.version, arm.digest, arm.arm)
     origin = origins(store, lambda: facts, [who])[who]
     wanted, gone = _wanted(connection, channel, request)
-    records = PredictionRecords(PREDICTIONS, schema, contracts.channel(PREDICTIONS).codec.reader.arrow)
+    records = PredictionRecords(PREDICTIONS, schema, contracts.channel(PREDICTIONS).codec.reader.arrow, model)
     scores = ReplayedScores() if compare else None
     run, counts = run_of(contracts.pipeline.name, opened, request), _Counts()
     began, cpu = time.monotonic(), time.process_time()
@@ -226,10 +227,10 @@ def _scored(
     through, begin = Pass(part.columns, clock), clock()
     scores = opened.score(through)
     each = (clock() - begin + through.beside) / len(part)
-    finite = np.isfinite(scores)
-    if not finite.all():
-        counts.unanswered += int((~finite).sum())
-        part, scores, times = part.take(finite), scores[finite], times[finite]
+    known = finite(scores)
+    if not known.all():
+        counts.unanswered += int((~known).sum())
+        part, scores, times = part.take(known), scores[known], times[known]
         if not len(part):
             return None
     counts.scored += len(part)

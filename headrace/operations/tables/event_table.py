@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.pipeline.document import closest
-from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.pipeline.truth import said_of, truths
+from headrace.domain.pipeline.spec import Labels, Pipeline
+from headrace.domain.pipeline.truth import no_class, numbers_of, said_of, truths
 from headrace.errors import ConfigurationError
 from headrace.operations.tables.table_files import TableFile, of_table, open_table
 from headrace.operations.tables.timestamps import Reading
@@ -126,8 +126,9 @@ def labels(
     of_id = pa.field(rule.id, pa.int64() if whole else pa.string(), nullable=False)
     wanted.add(of_id, identity=True, why=f"labels: {{id: {rule.id}}} in the pipeline file names it")
     meanings = pipeline.files.truths
-    of_value = pa.field(rule.value, pa.string() if meanings else pa.float64(), nullable=False)
-    wanted.add(of_value, flags=True, why=f"labels: {{value: {rule.value}}} in the pipeline file names it")
+    of_value = pa.field(rule.value, pa.string() if meanings or rule.names else pa.float64(), nullable=False)
+    why = f"labels: {{value: {rule.value}}} in the pipeline file names it"
+    wanted.add(of_value, identity=bool(rule.names), flags=True, why=why)
     stamp = schema.field("label_time").with_nullable(False)
     own = wanted.has("label_time")
     if own:
@@ -138,7 +139,9 @@ def labels(
     if wanted.has("source"):
         wanted.add(pa.field("source", pa.string(), nullable=False))
     found, numbers, notes = wanted.read(reading, "label_time" if own else time)
-    if meanings:
+    if rule.names:
+        found[rule.value] = _classes(found[rule.value], rule, meanings, wanted.column(rule.value))
+    elif meanings:
         found[rule.value] = _meant(found[rule.value], meanings, wanted.column(rule.value))
     known = found["label_time" if own else time]
     if not own:
@@ -157,6 +160,18 @@ def labels(
         raise ConfigurationError(f"row {row + 1:,}, column {column}: {made['value'][row]} {said_of(rule)}")
     columns = pa.table([made[name] for name in schema.names], schema=schema)
     return _ordered(columns, "event_id", "label_time", numbers, notes)
+
+
+def _classes(values: pa.ChunkedArray, rule: Labels, meanings: Mapping[str, float], column: str) -> pa.ChunkedArray:
+    """Names of classes, and words that stand for them, as the numbers that labels have for them."""
+    numbers = numbers_of(values, rule)
+    if meanings:
+        meant = kernels.index_in(values, value_set=pa.array(list(meanings))).fill_null(len(meanings)).to_numpy()
+        numbers = np.where(meant < len(meanings), np.array([*meanings.values(), np.nan])[meant], numbers)
+    if (strange := np.isnan(numbers)).any():
+        row = int(strange.argmax())
+        raise ConfigurationError(f"row {row + 1:,}, column {column}: {values[row].as_py()!r} {no_class(rule)}")
+    return pa.chunked_array([pa.array(numbers)])
 
 
 def _meant(values: pa.ChunkedArray, meanings: Mapping[str, float], column: str) -> pa.ChunkedArray:

@@ -15,6 +15,7 @@ from headrace.errors import ContractError
 
 Rows = npt.NDArray[np.float32]
 Score = Callable[[Rows], npt.NDArray[np.float64]]
+"""[n], or [n, classes]."""
 
 ENOUGH = 512
 """Rows by which a service holds a model to it, whose plan may never have seen a trial."""
@@ -51,7 +52,8 @@ def check_rows(score: Score, rows: Rows, title: str) -> None:
         if wrong.any():
             place = int(np.argmax(wrong))
             raise ContractError(
-                f"{title}: a row's score depends on the rows beside it: {wanted[place]:g} alone, {found[place]:g} "
+                f"{title}: a row's score depends on the rows beside it: {wanted.flat[place]:g} alone, "
+                f"{found.flat[place]:g} "
                 f"{how}; {REMEDY}"
             )
 

@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -19,6 +20,7 @@ from headrace.domain.models.batch_tuning import SIZES
 from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.checks.row_independence import check_rows
 from headrace.domain.models.package import ModelPackage, load, save
+from headrace.domain.models.positive_class import scored
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.errors import ContractError, HeadraceError
 
@@ -36,8 +38,14 @@ STATM = Path("/proc/self/statm")
 UNLIMITED = "memory was not limited: this system does not tell how much a process takes"
 
 
-def admit(package: ModelPackage, limits: Limits | None = None, statm: Path = STATM) -> str:
+def admit(package: ModelPackage, limits: Limits | None = None, statm: Path = STATM, classes: Sequence[str] = ()) -> str:
     """Return when the model loads and scores trial rows within the limits; what could not be limited, or an empty text.
+
+    Args:
+        package: the model.
+        limits: of its process.
+        statm: where the system tells how much a process takes.
+        classes: of the pipeline, where it has several; without it, those that the package says that it scores.
 
     Raises:
         ContractError: its graph is not allowed, or it fails, crashes, runs out of memory or time, or a row's score
@@ -48,6 +56,7 @@ def admit(package: ModelPackage, limits: Limits | None = None, statm: Path = STA
     with tempfile.TemporaryDirectory() as folder:
         save(package, Path(folder))
         command = [sys.executable, "-m", __name__, folder, str(limits.memory), str(limits.seconds), str(statm)]
+        command += classes
         root = Path(__file__).resolve().parents[4]
         try:
             ran = subprocess.run(
@@ -76,7 +85,7 @@ def _limit_memory(memory: int, statm: Path) -> str:
     return ""
 
 
-def _try(folder: Path, memory: int, seconds: float, statm: Path) -> str:
+def _try(folder: Path, memory: int, seconds: float, statm: Path, classes: tuple[str, ...]) -> str:
     """Load and run the package at `folder` under limits, which begin once libraries and rows are in memory."""
     package = load(folder)
     rows = package.sample(SIZES[-1])
@@ -86,7 +95,9 @@ def _try(folder: Path, memory: int, seconds: float, statm: Path) -> str:
     resource.setrlimit(resource.RLIMIT_CPU, (end, end))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     # All rows in one call: a graph whose memory grows faster than its rows shows it here.
-    session = open_session(package, SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows)))
+    classes = classes or scored(package.manifest)
+    settings = SessionSettings(executor="onnxruntime", device="cpu", rows=len(rows), classes=classes)
+    session = open_session(package, settings)
     session.run(rows)
     check_rows(session.run, rows, package.title)
     return unlimited
@@ -94,7 +105,8 @@ def _try(folder: Path, memory: int, seconds: float, statm: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(_try(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])))
+        asked, most, longest, told, *names = sys.argv[1:]
+        sys.stdout.write(_try(Path(asked), int(most), float(longest), Path(told), tuple(names)))
     except HeadraceError as error:
         sys.stdout.write(str(error))
         sys.exit(1)

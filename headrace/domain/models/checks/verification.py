@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from headrace.domain.models.checks.graph_policy import inspect
 from headrace.domain.models.checks.sandbox import Limits, admit
+from headrace.domain.models.checks.score_range import finite, outside
 from headrace.domain.models.forest import read
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import LARGEST, PROFILE, SAMPLE, ModelPackage, digest_of, load, names_in
+from headrace.domain.models.positive_class import scored
 from headrace.domain.models.sessions import PARITY, OnnxSession, Scores, SessionSettings
 from headrace.errors import ContractError
 
@@ -44,6 +46,7 @@ def verify(
     earlier: Path | None = None,
     output: Output | None = None,
     stacking: bool | None = None,
+    classes: tuple[str, ...] = (),
 ) -> Iterator[PackageCheck]:
     """Check a package from its bytes up to its scores; what cannot be checked any more is skipped.
 
@@ -55,6 +58,7 @@ def verify(
         earlier: a verified copy with that digest; tells which file was changed since.
         output: what the pipeline takes scores for.
         stacking: whether it is to be fed other models' scores; None: as it says itself.
+        classes: of the pipeline, where it has several.
     """
     files, faults = _files(folder)
     if faults:
@@ -75,7 +79,7 @@ def verify(
         yield _reference(package)
     else:
         yield PackageCheck("manifest", "failed", f"it says that it is {package.title}, but lies where {title} should")
-    yield from _graph(package, output)
+    yield from _graph(package, output, classes if output else scored(package.manifest))
     yield _inputs(package, features, stacking)
 
 
@@ -124,7 +128,7 @@ def _reference(package: ModelPackage) -> PackageCheck:
     return PackageCheck("reference", "passed", f"{PROFILE}; {SAMPLE} of {told}")
 
 
-def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageCheck]:
+def _graph(package: ModelPackage, output: Output | None, classes: tuple[str, ...]) -> Iterator[PackageCheck]:
     try:
         model = inspect(package)
     except ContractError as fault:
@@ -135,7 +139,7 @@ def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageChec
     yield PackageCheck("operators", "passed", f"{len(model.graph.node)} nodes: {', '.join(kinds)}")
     limits = Limits()
     try:
-        unlimited = admit(package, limits)
+        unlimited = admit(package, limits, classes=classes)
     except ContractError as fault:
         yield PackageCheck("trial", "failed", _brief(fault, package.title))
         yield from (PackageCheck(name, "skipped", "it does not run") for name in RUNNING[2:4])
@@ -144,9 +148,9 @@ def _graph(package: ModelPackage, output: Output | None) -> Iterator[PackageChec
     told = f"loaded and ran within {within} of its own process"
     yield PackageCheck("trial", "passed", f"{told}; {unlimited}" if unlimited else told)
     rows = package.sample(SCORED)
-    session = OnnxSession(package, SessionSettings(device="cpu", rows=SCORED))
+    session = OnnxSession(package, SessionSettings(device="cpu", rows=SCORED, classes=classes))
     scores = session.run(rows)
-    yield _answer(package, session, scores, output)
+    yield _answer_of_classes(scores, classes) if classes else _answer(package, session, scores, output)
     forest = read(model)
     if forest is None:
         yield PackageCheck("parity", "skipped", "ONNX Runtime alone runs it, and it holds no scores to compare with")
@@ -167,12 +171,12 @@ def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output:
     if session.columns > 1:
         name = "" if manifest.positive is None else f", class {manifest.positive}"
         told = f"column {session.place + 1} of {session.columns} is the score{name}"
-    finite = np.isfinite(scores)
-    if not finite.any():
+    answered = finite(scores)
+    if not answered.any():
         return PackageCheck(
             "answer", "failed", f"no trial row gets a finite score ({scores[0]:g}): nothing would be answered"
         )
-    most, least = float(scores[finite].max()), float(scores[finite].min())
+    most, least = float(scores[answered].max()), float(scores[answered].min())
     if output == "probability" and not (least >= -PARITY and most <= 1 + PARITY):
         return PackageCheck(
             "answer",
@@ -180,8 +184,28 @@ def _answer(package: ModelPackage, session: OnnxSession, scores: Scores, output:
             f"trial rows get scores from {least:g} to {most:g}, which are no probabilities: name an output that is "
             "one, or say output: value in the pipeline file's model",
         )
-    if not finite.all():
-        told += f"; {int((~finite).sum()):,} of {len(scores):,} trial rows get no finite score: such events are refused"
+    if not answered.all():
+        told += (
+            f"; {int((~answered).sum()):,} of {len(scores):,} trial rows get no finite score: such events are refused"
+        )
+    return PackageCheck("answer", "passed", told)
+
+
+def _answer_of_classes(scores: Scores, classes: tuple[str, ...]) -> PackageCheck:
+    """Whether the answer is a probability of each class."""
+    answered = finite(scores)
+    if not answered.any():
+        return PackageCheck("answer", "failed", "no trial row gets finite scores: nothing would be answered")
+    strange = outside(scores)
+    if strange.any():
+        worst = scores[np.argmax(strange)]
+        told = ", ".join(f"{score:g}" for score in worst[:5]) + (", ..." if len(worst) > 5 else "")
+        detail = f"a trial row gets the scores {told}, which are no probabilities of classes that add up to 1"
+        return PackageCheck("answer", "failed", f"{detail}: name an output that is, such as that behind a softmax")
+    told = f"a probability for each of {len(classes)} classes: {', '.join(classes)}"
+    if not answered.all():
+        lost = int((~answered).sum())
+        told += f"; {lost:,} of {len(scores):,} trial rows get no finite scores: such events are refused"
     return PackageCheck("answer", "passed", told)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from headrace.domain.pipeline.classes.names import whole
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.feed.section import LABELS_FEED_KEYS, FeedRead, is_feed, read_feed
 from headrace.domain.pipeline.feed.spec import Feed
@@ -14,7 +15,7 @@ from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.records.feed.column import AVRO, ColumnKind, FeedColumn
 
 KINDS: Mapping[str, ColumnKind] = {"event_id": "string", "value": "number", "label_time": "time"}
-"""Columns of labels, and what they hold."""
+"""Columns of labels, and what they hold; where classes are told by name a value is a text."""
 
 
 def events_feed(form: Form, workspace: Workspace, problems: Problems) -> tuple[Feed | None, Mapping[str, Field]]:
@@ -48,8 +49,11 @@ def _untimed(column: FeedColumn) -> str:
     return f"{column.name} is {column.scalar.reads} in the schema, and nothing says how it tells a time"
 
 
-def labels_feed(node: Node, workspace: Workspace, problems: Problems) -> Feed | None:
-    """The topic that labels come from; None where they come in headrace's own form, or, with problems, it is wrong."""
+def labels_feed(node: Node, workspace: Workspace, problems: Problems, classes: Sequence[str] = ()) -> Feed | None:
+    """The topic that labels come from; None where they come in headrace's own form, or, with problems, it is wrong.
+
+    `classes`: of the model, where it has several: labels name them, by numbers only where they are numbers.
+    """
     form = Form(node, Problems(), None, "")
     if not (is_feed(form) or any(key in form for key in LABELS_FEED_KEYS)):
         return None
@@ -58,16 +62,17 @@ def labels_feed(node: Node, workspace: Workspace, problems: Problems) -> Feed | 
     if read is None:
         return None
     columns = []
+    named = ("string", "integer", "number") if all(map(whole, classes)) else ("string",)
     for key, name, kinds in (
         ("id", "event_id", ("integer", "string")),
-        ("value", "value", ("integer", "number", "boolean")),
+        ("value", "value", named if classes else ("integer", "number", "boolean")),
         ("time", "label_time", ("time",)),
     ):
         if key == "time" and key not in form:
             continue  # Known when it was written.
         column = _column(form, key, kinds, read, problems)
         if column is not None:
-            kind = KINDS[name]
+            kind: ColumnKind = "string" if classes and name == "value" and column.kind == "string" else KINDS[name]
             columns.append(replace(column, name=name, kind=kind, nullable=False, optional=False))
     source, time = form.text("source") or read.topic, form.text("time") or ""
     return Feed(read.topic, read.schema, read.with_columns(columns), source, time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.files.spec import THOUSANDS, TIME_UNITS, FileLayout, TimeLayout
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.spec import Event, Field, Labels
+from headrace.domain.pipeline.truth import number_of
 
 FILES_KEYS = ("decimal", "thousands", "columns", "values", "times", "truths", "row_ids", "first_time", "time_step")
 FILES_EXAMPLE = '{decimal: ",", columns: {price: Price in EUR}}'
@@ -94,8 +95,21 @@ def _truths(form: Form, labels: Labels | None, problems: Problems) -> dict[str, 
     inner = Form(form.entries["truths"], problems, None, "{UP: 1, DOWN: 0}")
     if labels is None:
         problems.add(inner.node, "the pipeline has no labels whose words would mean anything", "take it out")
+    elif labels.names:
+        return dict(_meanings(inner, labels, problems))
     found = {word: forms.number(node, problems) for word, node in inner.entries.items()}
     return {word: number for word, number in found.items() if number is not None}
+
+
+def _meanings(form: Form, labels: Labels, problems: Problems) -> Iterator[tuple[str, float]]:
+    """Words that mean one of several classes, and the number that labels have for it."""
+    for word, node in form.entries.items():
+        name = forms.text(node, problems)
+        number = None if name is None else number_of(name, labels)
+        if number is not None:
+            yield word, number
+        elif name is not None:
+            problems.add(node, f"no class {name}", closest(name, labels.names))
 
 
 def _times(form: Form, known: set[str], fields: Mapping[str, Field], problems: Problems) -> dict[str, TimeLayout]:

@@ -3,9 +3,9 @@
 `one_hot` makes a column for each category that training rows have, 1 for the one that it is: one that is not known
 has 0 in all of them. `hash` does so for the buckets that texts fall into. `frequency` is the share of training rows
 with it, 0 where there were none. `target` is the mean label of training rows with it, drawn to that of all, which
-stands for what is not known; each training row is told the mean of others. `native` leaves its number to the library,
-which splits by sets of them: what is not known is in none. Null counts as a category that training rows have, or do
-not.
+stands for what is not known; each training row is told the mean of others. Of several classes it is the share of each,
+in columns of their own. `native` leaves its number to the library, which splits by sets of them: what is not known is
+in none. Null counts as a category that training rows have, or do not.
 
 References:
     D. Micci-Barreca: A preprocessing scheme for high-cardinality categorical attributes, SIGKDD Explorations 3, 2001.
@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,8 +109,10 @@ def encoder_of(rows: Dataset, encodings: Mapping[str, Category]) -> CategoryEnco
         if encoding == "frequency":
             table = CategoryTable(column, _shares(places, rows, count), (f"{name} (frequency)",))
         elif encoding == "target":
-            table = CategoryTable(column, _means(places, rows, count)[:, None], (f"{name} (target)",))
-            learnt[table.names[0]] = _out_of_fold(places, rows, count)
+            told = list(_told(name, rows))
+            means = [_means(places, rows, labels, count) for _, labels in told]
+            table = CategoryTable(column, np.column_stack(means), tuple(title for title, _ in told))
+            learnt |= {title: _out_of_fold(places, rows, labels, count) for title, labels in told}
         else:
             there = np.unique(places)
             titles = tuple(f"{name}={codes.name(at) if at < count - 1 else 'null'}" for at in there.tolist())
@@ -129,24 +131,32 @@ def _shares(places: Ints, rows: Dataset, count: int) -> npt.NDArray[np.float32]:
     return found.astype(np.float32)[:, None]
 
 
+def _told(name: str, rows: Dataset) -> Iterator[tuple[str, Floats]]:
+    """The columns of a target encoding, and what each is the mean of: of several classes, whether it is one."""
+    if not rows.classes:
+        yield f"{name} (target)", rows.labels.astype(np.float64)
+    for place, title in enumerate(rows.classes):
+        yield f"{name} (target {title})", (rows.labels == place).astype(np.float64)
+
+
 def _means(
-    places: Ints, rows: Dataset, count: int, some: npt.NDArray[np.bool_] | slice = slice(None)
+    places: Ints, rows: Dataset, told: Floats, count: int, some: npt.NDArray[np.bool_] | slice = slice(None)
 ) -> npt.NDArray[np.float32]:
-    """The mean label of some rows by category, with `PRIOR_ROWS` more of the mean of them all."""
-    weights, labels = _weights(rows)[some], rows.labels[some].astype(np.float64)
+    """The mean of what is told of some rows by category, with `PRIOR_ROWS` more of the mean of them all."""
+    weights, labels = _weights(rows)[some], told[some]
     mean = float(weights @ labels / weights.sum()) if weights.sum() > 0 else 0.0
     own = np.bincount(places[some], weights, count)
     sums = np.bincount(places[some], weights * labels, count)
     return ((sums + PRIOR_ROWS * mean) / (own + PRIOR_ROWS)).astype(np.float32)
 
 
-def _out_of_fold(places: Ints, rows: Dataset, count: int) -> npt.NDArray[np.float32]:
+def _out_of_fold(places: Ints, rows: Dataset, told: Floats, count: int) -> npt.NDArray[np.float32]:
     """What each row is told by the others: those of the parts of the time that it is not in."""
     part = np.arange(len(rows)) * FOLDS // max(len(rows), 1)
     found = np.empty(len(rows), np.float32)
     for fold in range(FOLDS):
         own = part == fold
-        found[own] = _means(places, rows, count, ~own)[places[own]]
+        found[own] = _means(places, rows, told, count, ~own)[places[own]]
     return found
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headrace.domain.models.card import TriedWindow
 from headrace.domain.quality.comparison.influence_functions import normal
-from headrace.domain.training.card_figures import decisive, judged
+from headrace.domain.training.card_figures import decisive, judged, losses_of
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.job.order import WindowCandidate
 from headrace.domain.training.model_build import BasePackage, Cut, Recipe, check_share, fit
@@ -152,7 +152,7 @@ def _fitted(
         metrics={} if later is None else judged(later, scores),
         base=None if base is None else base.title,
     )
-    losses = np.empty(0) if later is None else (scores - later.labels) ** 2
+    losses = np.empty(0) if later is None else losses_of(later, scores)
     return FittedWindow(figures, losses, model, rows, cut, own)
 
 

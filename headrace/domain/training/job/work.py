@@ -93,8 +93,8 @@ def build(
     """The package of a fixed order and what was read for it; nothing is stored. Raises what `carry_out` does."""
     as_of = read.known.moment if order.as_of is None else order.as_of
     model = pipeline.model
-    categories, quantities = model.categories, model.output == "value"
-    data = outcome_rows(read.rows, expand(pipeline), pipeline.labels, as_of, Segments(pipeline), categories, quantities)
+    kinds = model.categories, model.output == "value", model.classes
+    data = outcome_rows(read.rows, expand(pipeline), pipeline.labels, as_of, Segments(pipeline), *kinds)
     recipe = replace(recipe_of(order, pipeline), as_of=as_of, offsets={topic: read.offsets})
     window = CardWindow(start=order.start, stop=order.stop, as_of=as_of, labels=rule_of(pipeline), unreadable=read.lost)
     best, windows = best_window(
@@ -163,6 +163,8 @@ def base_of(window: WindowCandidate, recipe: Recipe, data: Dataset, store: Model
     if manifest.parameters.get("trainer") != recipe.trainer:
         made_by = manifest.parameters.get("trainer") or "somebody else"
         raise ConfigurationError(f"{package.title} was made by {made_by}, not by trainer {recipe.trainer}")
+    if data.classes and tuple(map(str, manifest.classes or ())) != data.classes:
+        raise ConfigurationError(f"{package.title} tells other classes apart than the pipeline does now")
     if manifest.input_names != data.inputs:
         raise ConfigurationError(f"{package.title} has other inputs than the pipeline has now")
     if package.continuation is None:

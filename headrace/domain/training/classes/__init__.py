@@ -1,0 +1,1 @@
+"""Training on more than two classes: how well their probabilities do, and what graphs of two classes become."""
