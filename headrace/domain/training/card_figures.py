@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from headrace.domain.models.card import CardGroup, Contributions, ModelCard, sorted_by_size
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.quality.classes.losses import half_brier
 from headrace.domain.training.attribution_reference import HeldOutContributions
-from headrace.domain.training.classes.class_metrics import class_losses, class_metrics
+from headrace.domain.training.classes.class_metrics import class_metrics
 from headrace.domain.training.dataset import Dataset
 from headrace.domain.training.evaluation import evaluate
 
@@ -69,7 +70,7 @@ def metrics_of(rows: Dataset, scores: Floats) -> dict[str, float]:
 def losses_of(rows: Dataset, scores: Floats) -> npt.NDArray[np.float64]:
     """What each answer lost: the squared error, of several classes half of Brier's score."""
     if rows.classes:
-        return class_losses(rows.labels, scores)
+        return half_brier(scores.astype(np.float64), rows.labels.astype(np.float64))
     return np.asarray((scores.astype(np.float64) - rows.labels) ** 2, np.float64)
 
 

@@ -7,26 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
 LEAST_CHANCE = 1e-15
 """Chances are kept this far from 0 where their logarithm is taken."""
-
-
-def class_losses(labels: npt.NDArray[Any], scores: npt.NDArray[np.floating]) -> Floats:
-    """Half of Brier's score of each row, float64 [n], 0 to 1: .5 * sum over k of (p_k - [k is true])^2.
-
-    Of two classes it is the squared difference of the chance of one and whether it came true.
-
-    Args:
-        labels: [n], places of the true classes.
-        scores: [n, classes], chances.
-
-    >>> class_losses(np.array([0, 2]), np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])).tolist()
-    [0.0, 0.75]
-    """
-    apart = scores.astype(np.float64)
-    apart[np.arange(len(labels)), labels.astype(np.int64)] -= 1
-    return np.asarray(0.5 * (apart**2).sum(axis=1), np.float64)
 
 
 def class_metrics(labels: npt.NDArray[Any], scores: npt.NDArray[np.floating]) -> dict[str, float]:
