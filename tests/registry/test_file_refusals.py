@@ -97,8 +97,7 @@ def zipped(name: str) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("model.pt", zipped("model/data.pkl"), r"file of PyTorch.*torch\.onnx\.export"),
-        ("model.pt2", zipped("model/archive_format"), r"file of PyTorch.*torch\.onnx\.export"),
+        ("model.pt2", zipped("model/archive_format"), r"exported program of PyTorch.*torch\.jit\.script"),
         ("model.zip", zipped("readme"), "is an archive and no model that is understood"),
         ("model.cbm", b"CBM1....", "CatBoost in its own format.*format='onnx'"),
         ("model.json", b'{"features_info": {}, "oblivious_trees": []}', "CatBoost in its own format"),

@@ -19,6 +19,7 @@ from headrace.domain.registry.estimators import Estimator, check_columns, check_
 from headrace.domain.registry.jail import limit
 from headrace.domain.registry.logged_model import LoggedModel
 from headrace.domain.registry.model_files.answers import score_output
+from headrace.domain.registry.model_files.kind import TORCH_KINDS
 from headrace.domain.registry.model_files.work import read_file
 from headrace.domain.training.graphs import OUTPUT
 from headrace.domain.training.model_build import PARITY
@@ -37,6 +38,9 @@ def carry_out(own: Path, problems: Sequence[str]) -> None:
     order = json.loads((own / ORDER).read_bytes())
     with contextlib.suppress(ModuleNotFoundError):
         import sklearn  # noqa: F401  # before memory is counted: libraries are no part of what a model takes
+    if order.get("kind") in TORCH_KINDS:
+        with contextlib.suppress(ModuleNotFoundError):
+            import torch  # noqa: F401  # likewise
     limits = order["limits"]
     more = limit(limits["memory"], limits["cpu_s"], LARGEST_FILE)
     try:

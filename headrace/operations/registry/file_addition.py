@@ -30,7 +30,7 @@ from headrace.operations.registry.intake import UNKNOWN, check_package
 from headrace.operations.registry.mlflow_door import LARGEST_MODEL
 from headrace.operations.registry.sample_file import read_sample
 
-PICKLES: tuple[Kind, ...] = ("pickle",)
+PICKLES: tuple[Kind, ...] = ("pickle", "torch-pickle")
 TYPES: Mapping[FeatureKind, pa.DataType] = {
     "number": pa.float64(),
     "integer": pa.int64(),

@@ -8,18 +8,29 @@ from typing import Literal
 
 from headrace.errors import ContractError
 
-Kind = Literal["onnx", "lightgbm", "lightgbm-json", "xgboost", "pickle", "skops"]
+Kind = Literal[
+    "onnx",
+    "lightgbm",
+    "lightgbm-json",
+    "xgboost",
+    "pickle",
+    "skops",
+    "torchscript",
+    "torch-pickle",
+]
+TORCH_KINDS: tuple[Kind, ...] = ("torchscript", "torch-pickle")
 HEAD = 4_096
 KNOWN = (
     "an ONNX file, a model of LightGBM (text, or a JSON dump) or XGBoost (JSON, UBJSON), an object of scikit-learn "
-    "(pickle, joblib, skops), a package's directory, or a model of MLflow"
+    "(pickle, joblib, skops), a module of PyTorch, a package's directory, or a model of MLflow"
 )
-TORCH = (
-    "is a file of PyTorch, which cannot be read without the code of its modules: export it where it was made, "
+EXPORT = (
+    "export it where it was made, "
     "torch.onnx.export(model.eval(), (torch.zeros(1, INPUTS),), 'model.onnx', input_names=['features'], "
     "output_names=['probability'], dynamic_axes={'features': {0: 'rows'}, 'probability': {0: 'rows'}}, "
     "external_data=False), with a sigmoid or softmax as its last layer, and add model.onnx"
 )
+"""How a module of PyTorch becomes a file that is understood anywhere."""
 CATBOOST = (
     "is a model of CatBoost in its own format: save it as ONNX where it was made, "
     "model.save_model('model.onnx', format='onnx'), and add that"
@@ -62,11 +73,14 @@ def _zipped(path: Path) -> Kind:
         names = archive.namelist()
     if "schema.json" in names:
         return "skops"
-    if any(
-        name.endswith(("data.pkl", "constants.pkl", "archive_format", "serialized_exported_program.json"))
-        for name in names
-    ):
-        raise ContractError(f"{path.name} {TORCH}")
+    parts = {name.rpartition("/")[2] for name in names}
+    if parts & {"archive_format", "serialized_exported_program.json"}:
+        raise ContractError(
+            f"{path.name} is an exported program of PyTorch: save the module as TorchScript, "
+            f"torch.jit.script(model.eval()).save('model.pt'), and add that, or {EXPORT}"
+        )
+    if "data.pkl" in parts:
+        return "torchscript" if "constants.pkl" in parts else "torch-pickle"
     raise ContractError(f"{path.name} is an archive and no model that is understood: name {KNOWN}")
 
 

@@ -19,8 +19,10 @@ from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, an
 from headrace.domain.registry.model_files.answers import FileAnswer, read_answer, score_output
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns, Mapped, MatchedColumn, match
 from headrace.domain.registry.model_files.graph_inputs import SCORE, FedGraph, fed_by_features, inputs_of
+from headrace.domain.registry.model_files.kind import TORCH_KINDS, Kind
 from headrace.domain.registry.model_files.libraries import LibraryModel, read_library_model
 from headrace.domain.registry.model_files.rows import TriedRows, made_up, sampled, with_holes
+from headrace.domain.registry.model_files.torch_modules import read_module
 from headrace.errors import ContractError
 
 Scores = npt.NDArray[np.float64]
@@ -54,8 +56,11 @@ def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     path, quantity = Path(order["file"]), bool(order["quantity"])
     mapped = Mapped(order["names"], tuple(order["order"]), tuple(order["inputs"]), order["known"], order["usual"])
     classes = None if order["classes"] is None else tuple(order["classes"])
+    asked = order["output"], classes, order["positive"]
     if order["kind"] == "onnx":
-        read = _read_onnx(path, mapped, order["output"], classes, order["positive"], quantity)
+        read = _read_onnx(path, mapped, *asked, quantity)
+    elif order["kind"] in TORCH_KINDS:
+        read = _read_torch(path, order["kind"], mapped, *asked, quantity)
     else:
         read = _read_library(read_library_model(path, order["kind"], order["positive"], quantity=quantity), mapped)
     manifest = Manifest(
@@ -95,6 +100,39 @@ def _read_onnx(
         model = onnx.load(str(path))
     except (ValueError, OSError, DecodeError) as fault:
         raise ContractError(f"{path.name} is no ONNX file that can be read: {str(fault)[:300]}") from None
+    return _read_graph(model, mapped, output, classes, positive, quantity)
+
+
+def _read_torch(
+    path: Path,
+    kind: Kind,
+    mapped: Mapped,
+    output: str | None,
+    classes: tuple[Class, ...] | None,
+    positive: Any,
+    quantity: bool,
+) -> _ReadFile:
+    (fed,) = match([FileColumns("features", "float32", None)], mapped)
+    module = read_module(path, kind, len(fed))
+    read = _read_graph(onnx.ModelProto.FromString(module.graph), mapped, output, classes, positive, quantity)
+    of = read.answer
+    place = 0 if of.classes is None or of.positive is None else of.classes.index(of.positive)
+
+    def wanted(rows: TriedRows) -> Scores:
+        return module.answer(rows.numbers.astype(np.float32))[:, place]
+
+    libraries = {"torch": module.version, **read.libraries}
+    return replace(read, what=f"{module.what} {module.version}", wanted=wanted, against="PyTorch", libraries=libraries)
+
+
+def _read_graph(
+    model: onnx.ModelProto,
+    mapped: Mapped,
+    output: str | None,
+    classes: tuple[Class, ...] | None,
+    positive: Any,
+    quantity: bool,
+) -> _ReadFile:
     whole = model.SerializeToString()
     inputs = inputs_of(model.graph)
     matched = list(zip(inputs, match(inputs, mapped), strict=True))
