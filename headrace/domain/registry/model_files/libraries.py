@@ -258,6 +258,7 @@ def _exported(
         ) as fault:
             said = " ".join(str(fault).split())[:300]
             raise ContractError(f"{what} cannot be converted by skl2onnx {skl2onnx.__version__}: {said}") from None
+        _keep_missing(made.graph, steps[-1])
         return made.SerializeToString(), score_output(made.graph, None)
 
     def score(rows: TriedRows) -> Scores:
@@ -279,6 +280,19 @@ def _exported(
     return LibraryModel(
         what, inputs, answer, ("scikit-learn", version("scikit-learn")), graph, score, per_class=not quantity
     )
+
+
+def _keep_missing(graph: onnx.GraphProto, model: Any) -> None:
+    """Send missing values where scikit-learn's trees do; skl2onnx sends all of them to the right."""
+    trees = [each.tree_ for each in np.ravel(getattr(model, "estimators_", [model])) if hasattr(each, "tree_")]
+    for node in graph.node:
+        found = {each.name: each for each in node.attribute}
+        if not node.op_type.startswith("TreeEnsemble") or "nodes_missing_value_tracks_true" not in found:
+            continue
+        of, at = (list(found[name].ints) for name in ("nodes_treeids", "nodes_nodeids"))
+        if len(set(of)) == len(trees) and all(a < trees[t].node_count for t, a in zip(of, at, strict=True)):
+            left = [int(trees[t].missing_go_to_left[a]) for t, a in zip(of, at, strict=True)]
+            found["nodes_missing_value_tracks_true"].ints[:] = left
 
 
 def _frame(names: Sequence[str], rows: TriedRows) -> Any:

@@ -31,11 +31,13 @@ class TriedRows:
         values: of each column: float64, or an Arrow array of texts.
         expected: answers that a person's sample has, [n]; None where it has none.
         sample: whether they are a person's.
+        holes: whether some of their values were taken out.
     """
 
     values: tuple[Any, ...]
     expected: Floats | None = None
     sample: bool = False
+    holes: bool = False
 
     def __len__(self) -> int:
         return len(self.values[0])
@@ -58,7 +60,7 @@ class TriedRows:
         values = tuple(
             each[which] if isinstance(each, np.ndarray) else each.filter(pa.array(which)) for each in self.values
         )
-        return TriedRows(values, None if self.expected is None else self.expected[which], self.sample)
+        return TriedRows(values, None if self.expected is None else self.expected[which], self.sample, self.holes)
 
     def matrix(self, inputs: Sequence[Input]) -> npt.NDArray[Any]:
         """What a package of these inputs is fed, [n, inputs], column-major."""
@@ -151,4 +153,4 @@ def with_holes(rows: TriedRows, columns: Sequence[MatchedColumn]) -> TriedRows:
         np.where(rng.random(len(rows)) < 0.02, np.nan, values) if column.kind in ("float32", "float64") else values
         for column, values in pairs
     ]
-    return TriedRows(tuple(holes))
+    return TriedRows(tuple(holes), sample=rows.sample, holes=True)

@@ -217,14 +217,14 @@ def _proofs(read: _ReadFile, sample: TriedRows | None, run: Run) -> tuple[list[d
         notes.append(f"it could not be held against its library: {read.against}")
     else:
         wanted = read.wanted
-        if sample is None:
-            try:
-                proofs.append(_proof(read, with_holes(rows, read.columns), run, wanted, read.against))
-            except ValueError:
-                notes.append(
-                    f"{read.against} refuses rows with missing values, the graph does not: give them a value in the "
-                    "pipeline file (missing: 0 in a view), or a rule that rejects them"
-                )
+        try:  # Of a sample, too: its rows may lack nothing, and events will.
+            holes = _proof(read, with_holes(rows, read.columns), run, wanted, read.against)
+            proofs = [holes] if sample is None else []
+        except ValueError:
+            notes.append(
+                f"{read.against} refuses rows with missing values, the graph does not: give them a value in the "
+                "pipeline file (missing: 0 in a view), or a rule that rejects them"
+            )
         try:
             proofs = proofs or [_proof(read, rows, run, wanted, read.against)]
         except ValueError as fault:
@@ -262,6 +262,7 @@ def _proof(
             "is allowed: a package is fed 32-bit numbers, so fit it on such, or convert it to ONNX of 64 bits "
             "(DoubleTensorType) and add that"
             + ("" if rows.sample else "; made-up rows lie at thresholds of trees, --sample FILE compares on yours")
+            + ("; some values of these rows were taken out" if rows.holes else "")
         )
     return {
         "against": against,
