@@ -8,7 +8,10 @@ from typing import Protocol
 
 from headrace.domain.features.store_keys import Shelves
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.wiring import read_contracts
+from headrace.domain.revisions.revision import BUILDING, SWITCHING
 from headrace.errors import ConfigurationError, Transient
+from headrace.operations.revision.steps import RevisionSteps
 from headrace.operations.services import SERVICES, ServiceEntry, needed
 from headrace.stores.online import OnlineStore
 from headrace.streaming.kafka.admin import Admin
@@ -81,15 +84,27 @@ def repartition(
         found: told what has grown before anything is moved, which may take minutes.
 
     Raises:
-        ConfigurationError: a service runs.
+        ConfigurationError: a service runs, or a revision is not over.
         ContractError: a topic has fewer partitions than it had, or something cannot be moved; says what.
         Transient: the broker does not answer in time.
     """
+    refuse_two(settings)
     store = OnlineStore(settings.redis.get_secret_value())
     try:
         return moved(settings, pipeline, list(_members(settings, pipeline)), store, found)
     finally:
         store.close()
+
+
+def refuse_two(settings: Settings) -> None:
+    """ConfigurationError while a revision is built: what it follows is not moved with it."""
+    steps = RevisionSteps(settings.connection, read_contracts(settings))
+    for each in steps.known().newest.values():
+        if each.state in (BUILDING, SWITCHING):
+            raise ConfigurationError(
+                f"revision {each.number} of {steps.pipeline.name} is {each.state}: end it first (headrace revise "
+                "--switch, or --abandon), then move what the one has that answers"
+            )
 
 
 def moved(
@@ -214,8 +229,8 @@ def _forget_shelves(store: Shelved, pipeline: Pipeline, counts: Mapping[str, int
     """
     try:
         for view in pipeline.foreign_views:
-            shelves = Shelves(pipeline.name, view.name, view.version)
-            count = counts[f"view.{view.name}"]
+            shelves = Shelves.of_view(pipeline.name, view)
+            count = counts[view.topic]
             current = {shelves.of(partition, count) for partition in range(count)}
             for keys in store.keys(shelves.prefix):
                 store.delete([key for key in keys if key not in current])

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
-from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.spec import EXCHANGE, Pipeline
 from headrace.domain.revisions.revision import group_of
 from headrace.streaming.process.member import ServiceMember
 from headrace.streaming.process.settings import Settings
@@ -81,15 +81,21 @@ class ServiceEntry:
         return made(settings)
 
     def groups(self, pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-        """(name behind the pipeline's, view or "", logical topics that it reads) of its consumer groups."""
+        """(name behind the pipeline's, view or "", logical topics that it reads) of its consumer groups.
+
+        Labels of a view that a later revision brought are told by a group of its own, from the log's beginning on.
+        """
         if self.reads != (EACH_VIEW,):
             feeds = (EVENTS_FEED, LABELS_FEED)
             revised = group_of(pipeline.name, pipeline.revision).removeprefix(f"{pipeline.name}.")
             group = revised if "revisions" in self.facts else self.name
             yield group, "", tuple(topic for topic in self.reads if topic not in feeds or topic in pipeline.feeds)
+            for view in pipeline.label_views if EACH_VIEW in self.writes and EXCHANGE in self.reads else ():
+                if view.exchange != EXCHANGE:
+                    yield f"{self.name}.{view.title}", view.name, ("labels", view.exchange)
             return
         for view in pipeline.foreign_views:
-            yield f"{self.name}.{view.name}", view.name, (f"view.{view.name}",)
+            yield f"{self.name}.{view.title}", view.name, (view.topic,)
 
 
 SERVICES: Mapping[str, ServiceEntry] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.domain.pipeline.spec import VIEW
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.stores.online import MemoryStore, Store, open_store
 from headrace.streaming.process.metrics import Metrics
@@ -18,9 +19,7 @@ def build(settings: EnrichSettings, contracts: Contracts | None = None, store: S
     """
     contracts = contracts or read_contracts(settings)
     pipeline = contracts.pipeline
-    writes = ["features", *(f"view.{view.name}" for view in pipeline.foreign_views)]
-    if pipeline.label_views:
-        writes.append("exchange")
+    writes = ["features", *pipeline.topics_of(VIEW), *dict.fromkeys(view.exchange for view in pipeline.label_views)]
     wiring = contracts.wiring("enrich", settings, "events", writes, ["revisions"], revision=pipeline.revision)
     metrics = Metrics()
     if store is None:

@@ -167,7 +167,7 @@ class Lookups:
         """Told once: the number of partitions of every topic, by logical name."""
         self._sources = partitions["events"]
         for view in self._views:
-            shelves, count = Shelves(self._pipeline, view.name, view.version), partitions[f"view.{view.name}"]
+            shelves, count = Shelves.of_view(self._pipeline, view), partitions[view.topic]
             self._shelves[view.name] = [shelves.of(partition, count) for partition in range(count)]
 
     def read(self, batch: Batch, now: float, credible: Mapping[int, int]) -> Lookup:

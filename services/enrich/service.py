@@ -17,8 +17,7 @@ from headrace.domain.features.offline_fold import moment_features
 from headrace.domain.features.value_columns import names_of, values_of
 from headrace.domain.features.window_pool import Ints
 from headrace.domain.pipeline.contracts import REVISION
-from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.records.view_changelog import EXCHANGE
+from headrace.domain.pipeline.spec import VIEW, Pipeline
 from headrace.domain.revisions.revision import Revisions, definition_of, differing, digest_of
 from headrace.errors import ContractError
 from headrace.stores.online import Store
@@ -29,7 +28,7 @@ from headrace.streaming.watermarks.event_time import NEVER, Clock
 from headrace.streaming.watermarks.idleness import Quiet
 from services.enrich.lookup_join import Lookup, Lookups
 from services.enrich.metrics import EnrichMetrics
-from services.enrich.repartition import ViewRepartition
+from services.enrich.repartition import ViewRepartition, label_exchanges, prepared
 from services.enrich.state import PartitionState
 
 log = logger("enrich")
@@ -70,9 +69,8 @@ class Enrich(Service):
         self._features = {view.name: Features(view) for view in self._own}
         self._kinds = {view.name: {c.name: c.type for c in view.columns} for view in pipeline.views.values()}
         self._labelled = pipeline.label_views
-        self.counted = (*self.inputs, *(f"view.{view.name}" for view in self._foreign))
-        if self._labelled:
-            self.counted = (*self.counted, EXCHANGE)
+        self.counted = (*self.inputs, *pipeline.topics_of(VIEW), *label_exchanges(pipeline))
+        self.prepares = prepared(pipeline)
         self._keeps = pipeline.events.repeats == "keep"
         # Labels come by id, so views that fold them count an id once, whatever becomes of repeats.
         remembers = not self._keeps or bool(self._labelled)

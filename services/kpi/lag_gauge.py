@@ -86,7 +86,7 @@ def groups_of(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for service in {rule.service for rule in pipeline.kpis.values() if rule.service}:
         if service == "views":
-            each = {f"views.{view.name}": [f"view.{view.name}"] for view in pipeline.foreign_views}
+            each = {f"views.{view.title}": [view.topic] for view in pipeline.foreign_views}
         else:
             revised = group_of(pipeline.name, pipeline.revision).removeprefix(f"{pipeline.name}.")
             each = {revised if service == "enrich" else service: list(READS[service])}

@@ -9,7 +9,6 @@ import numpy as np
 from headrace.columnar import packing
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.exchange import KINDS
-from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.kafka.message import place as place_of
 from headrace.streaming.kafka.reader import Range
 from headrace.streaming.task.rescale import Left, Move
@@ -25,22 +24,25 @@ def rescale(to: Move, left: Left, grown: Set[str], pipeline: Pipeline) -> bool:
     Args:
         grown: logical names of topics that have more partitions than any group's state was made with.
     """
-    if EXCHANGE not in grown & left.then.keys():
+    exchange = left.wiring.inputs[-1].logical
+    if exchange not in grown & left.then.keys():
         return False
-    _joins(to, left, pipeline)
+    _joins(to, left, pipeline, exchange)
     return True
 
 
-def _joins(to: Move, left: Left, pipeline: Pipeline) -> None:
+def _joins(to: Move, left: Left, pipeline: Pipeline, exchange: str) -> None:
     """Move open predictions and early labels; what nobody folded yet is told anew, in the partitions of its events."""
-    channel = left.channel(EXCHANGE)
+    channel = left.channel(exchange)
     assert pipeline.labels is not None, "a pipeline without labels has no exchange"
-    now, then = to.counts[EXCHANGE], left.then[EXCHANGE]
+    now, then = to.counts[exchange], left.then[exchange]
+    read = {"events", *(each.logical for each in left.wiring.inputs)}
+    counts = {kind: to.counts[kind] if kind in read else 0 for kind in KINDS}
     low, high = to.bounds(left, channel)
     states = [packing.unpack(to.state(left, channel, number, low[number])) for number in range(then)]
     sources = [state["sources"].reshape(-1, 3).astype(np.int64) for state in states]
-    known = marks_of(least_marks(sources), to.counts)
-    last = [marks_of(each, to.counts) for each in sources] + [{} for _ in range(now - then)]
+    known = marks_of(least_marks(sources), counts)
+    last = [marks_of(each, counts) for each in sources] + [{} for _ in range(now - then)]
     commitments = left.commitments(channel)
     for number in range(now):
         start = commitments[number].offset if number in commitments else low[number]
@@ -57,7 +59,7 @@ def _joins(to: Move, left: Left, pipeline: Pipeline) -> None:
     marks = _least(last, then)
     if marks:
         to.tell(channel, *marks_anew(channel.codec.reader.arrow, marks, now))
-    question = question_of(pipeline.labels, [to.counts[kind] for kind in KINDS], pipeline.model.classes)
+    question = question_of(pipeline.labels, list(counts.values()), pipeline.model.classes)
     for number, snapshot in enumerate(moved_joins(question, states, now)):
         to.write(left, channel, number, high[number], snapshot)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.domain.pipeline.contracts import outcomes, predictions
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.streaming.records.rows import Packed
@@ -22,8 +24,7 @@ def shared(pipeline: Pipeline) -> Packed:
     return Packed(definition, [field["name"] for field in definition["fields"] if field["name"] in wanted])
 
 
-def entities(pipeline: Pipeline) -> Packed:
-    """Whom an event belongs to: a field for each view that folds labels."""
-    names = [view.name for view in pipeline.label_views]
+def entities(names: Sequence[str]) -> Packed:
+    """Whom an event belongs to: a field for each of some views that fold labels."""
     fields = [{"name": name, "type": ["null", "string"], "doc": "Its entity.", "default": None} for name in names]
     return Packed({"type": "record", "name": "entities", "doc": "Entities of an event.", "fields": fields}, names)

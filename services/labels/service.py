@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.columnar import packing
-from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.spec import EXCHANGE, Pipeline, View
 from headrace.domain.records.exchange import KINDS, Router
 from headrace.domain.records.view_changelog import Entries, joined, label_updates
 from headrace.streaming.records.batch import Admission, Batch, Emit, Output, unslot
@@ -44,20 +44,23 @@ class Labelling(Service):
     chooses, unchanged and without state; there a `Join` folds them. Outcomes depend on the exchange's records in their
     order and, but for revisions on the way, on nothing but which predictions and labels there are.
 
+    Labels of a view that a later revision of the pipeline brought are told by a group of its own, which reads labels
+    from the log's beginning on, and knows no predictions.
+
     Parameters:
         pipeline: whose predictions these are; it has labels.
         schemas: columns of the topics `exchange` and `outcomes`.
         shared: what predictions of one event share, as joins keep it.
-        entities: whom events belong to, a field a view that folds labels.
+        entities: whom events belong to, a field a view that folds labels: of these views, or of more.
         figures: metrics.
         idle_after_s: seconds at its end after which a source holds nothing back.
         tells_repeats: whether predictions that come again are told, so that they are counted once; not where this
             service itself may send what it read on a second time, which looks the same.
+        views: that it tells labels, all of one exchange; None for all of the pipeline.
+        alone: whether it is there for them alone.
     """
 
-    inputs = ("labels", "predictions", "shadow-predictions", "exchange")
-    stateful = ("exchange",)
-    answers = ("outcomes",)
+    inputs: tuple[str, ...] = (*KINDS[:-1], EXCHANGE)
     begins_kept = True  # Which sources are waited for from the beginning on: those that there are then.
 
     def __init__(
@@ -69,6 +72,8 @@ class Labelling(Service):
         figures: LabelsMetrics,
         idle_after_s: float,
         tells_repeats: bool = True,
+        views: Sequence[View] | None = None,
+        alone: bool = False,
     ) -> None:
         assert pipeline.labels is not None, "a pipeline without labels has no outcomes"
         self.pipeline = pipeline
@@ -79,8 +84,12 @@ class Labelling(Service):
         self._outcomes = Outcomes(schemas["outcomes"], self._rows)
         self._figures = figures
         self._tells_repeats = tells_repeats
-        self._views = pipeline.label_views
-        self.counted = ("exchange", *(f"view.{view.name}" for view in self._views))
+        self._alone = alone
+        self._views = pipeline.label_views if views is None else views
+        self._exchange = self._views[0].exchange if alone else EXCHANGE
+        self.inputs = ("labels", self._exchange) if alone else Labelling.inputs
+        self.answers = () if alone else ("outcomes",)
+        self.counted = (self._exchange, *(view.topic for view in self._views))
         self._recent: dict[int, Recent] = {}
         self._offsets: dict[int, int] = {}
         self._notices = IdleNotices(idle_after_s, idle_after_s / 2)
@@ -88,23 +97,23 @@ class Labelling(Service):
 
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
-        counts = [partitions[name] for name in KINDS]
+        counts = [partitions[name] if name in (*self.inputs, "events") else 0 for name in KINDS]
         self._counts = dict(zip(KINDS, counts, strict=True))
         self._firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
-        self._view_partitions = {view.name: partitions[f"view.{view.name}"] for view in self._views}
-        self._router = Router(self._schemas["exchange"], partitions["exchange"])
+        self._view_partitions = {view.name: partitions[view.topic] for view in self._views}
+        self._router = Router(self._exchange, self._schemas[EXCHANGE], partitions[self._exchange])
         self._question = question_of(self.rule, counts, self.pipeline.model.classes)
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse records of the exchange that none of us wrote."""
-        if batch.topic != "exchange":
+        if batch.topic != self._exchange:
             return Admission(batch)  # what cannot be joined is refused on its way to the exchange
         good, rejects = sound(batch, self._entities.fields, self.pipeline.model.classes)
         return Admission(good, rejects=rejects)
 
     def process(self, batch: Batch, now: float) -> Output:
         """Send rows of labels and predictions on; fold those of the exchange."""
-        if batch.topic != "exchange":
+        if batch.topic != self._exchange:
             return self._send_on(batch, now)
         emits: list[Emit] = []
         quiet = True
@@ -131,10 +140,16 @@ class Labelling(Service):
             for _, join, _ in self._folded(part, self._told(part), live=False):
                 join.settle()
 
+    @property
+    def stateful(self) -> tuple[str, ...]:
+        """See `Service`: what it sends on leaves nothing behind."""
+        return (self._exchange,)
+
     # ---- to the exchange ----------------------------------------------------------------------------------------
 
     def _send_on(self, batch: Batch, now: float) -> Output:
         good, rejects = checked(batch, self.rule, self.pipeline.model.classes)
+        rejects = () if self._alone else rejects  # Those who read all predictions refuse labels, once.
         times = good.columns[TIMES[batch.topic]].cast(pa.int64()).to_numpy()
         if good.created is None:  # What has not happened yet when the broker takes it is no time that has passed.
             times = np.minimum(times, good.timestamp)
@@ -172,7 +187,7 @@ class Labelling(Service):
         whether events wait for that.
         """
         emits = []
-        for place, topic in enumerate(self.inputs[:3]):
+        for place, topic in enumerate(self.inputs[:-1]):
             of_topic = {partition: quiet for partition, quiet in at_end.items() if unslot(partition)[0] == place}
             due = self._notices.due(of_topic)
             marks = [self._mark(partition, at_end[partition].until, idle=True) for partition in due]

@@ -24,9 +24,10 @@ def build(settings: ViewsSettings, contracts: Contracts | None = None, store: St
     if name not in views:
         known = ", ".join(views) or "it has none, so it needs no views service"
         raise ConfigurationError(f"HEADRACE_VIEW={settings.view}: name a view of {pipeline.name}: {known}")
-    beside = ["events", "exchange"] if views[name].folds_labels else ["events"]
-    wiring = contracts.wiring(f"views.{name}", settings, f"view.{name}", beside=beside)
+    view = views[name]
+    beside = ["events", view.exchange] if view.folds_labels else ["events"]
+    wiring = contracts.wiring(f"views.{name}", settings, view.topic, beside=beside, revision=view.revision)
     metrics = Metrics()
     store = store or open_store(settings.redis.get_secret_value())
-    service = Views(pipeline, views[name], store, settings.behind_ms / 1000, ViewsMetrics(metrics.registry))
+    service = Views(pipeline, view, store, settings.behind_ms / 1000, ViewsMetrics(metrics.registry))
     return Runner(service, wiring, settings, metrics)

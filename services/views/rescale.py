@@ -17,9 +17,10 @@ def rescale(to: Move, left: Left, grown: Set[str], pipeline: Pipeline) -> bool:
     Args:
         grown: logical names of topics that have more partitions than any group's state was made with.
     """
-    if not left.found or not (grown & left.then.keys() or EXCHANGE in grown):
+    moves = not grown.isdisjoint(each for each in left.wiring.beside if each.startswith(EXCHANGE))
+    if not left.found or not (grown & left.then.keys() or moves):
         return False
-    _windows(to, left, forget=EXCHANGE in grown)
+    _windows(to, left, forget=moves)
     return True
 
 

@@ -90,13 +90,13 @@ class Views(Service):
         behind_s: float = BEHIND_S,
         figures: ViewsMetrics | None = None,
     ) -> None:
-        self.inputs = (f"view.{view.name}",)
+        self.inputs = (view.topic,)
         self.counted = self.inputs
         self.view = view
         self._question = question_of(view, pipeline.events.allowed_lateness)
         self._labels = label_question_of(pipeline, view)
         self._values = names_of(view)
-        self._shelves = Shelves(pipeline.name, view.name, view.version)
+        self._shelves = Shelves.of_view(pipeline.name, view)
         self._store = store
         self._behind_s = behind_s
         self._figures = figures or ViewsMetrics(CollectorRegistry())
@@ -108,7 +108,7 @@ class Views(Service):
     def start(self, partitions: Mapping[str, int]) -> None:
         """See `Service`."""
         self._source_count, self._partitions = partitions["events"], partitions[self.inputs[0]]
-        self._exchange_count = partitions["exchange"] if self._labels is not None else 0
+        self._exchange_count = partitions[self.view.exchange] if self._labels is not None else 0
 
     def admit(self, batch: Batch, now: float) -> Admission:
         """Refuse updates that none of us wrote."""

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from headrace.domain.control.drift import DriftHarmed, DriftOpened
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile
-from headrace.domain.pipeline.spec import Drift, Pipeline
+from headrace.domain.pipeline.drift.spec import Drift
+from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.records.drift_parts import PARTS, SOURCES
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS
 from headrace.streaming.records.batch import Batch, slot

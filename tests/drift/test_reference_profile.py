@@ -20,7 +20,7 @@ from headrace.domain.drift.reference_profile import (
     parse,
     profile_of,
 )
-from headrace.domain.pipeline.spec import Drift
+from headrace.domain.pipeline.drift.spec import Drift
 from headrace.domain.records.watched_columns import PREDICTIONS
 from headrace.errors import ContractError
 from tests.drift import predictions

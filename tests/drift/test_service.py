@@ -17,7 +17,7 @@ from headrace.domain.control.drift import DriftClosed, DriftFinding, DriftGrew, 
 from headrace.domain.control.events import read_event
 from headrace.domain.drift.reference_bins import Floats
 from headrace.domain.drift.reference_profile import ReferenceProfile, joint_of, profile_of
-from headrace.domain.pipeline.spec import Drift
+from headrace.domain.pipeline.drift.spec import Drift
 from headrace.domain.records.drift_parts import PARTS, SOURCES, Acceptance, pack, unpack
 from headrace.domain.records.watched_columns import OUTCOMES, PREDICTIONS, ModelIdentity, WatchedColumns
 from headrace.errors import ContractError, Transient

@@ -234,7 +234,8 @@ def labels(output: str) -> Swept:
     def make() -> Labelling:
         found, schemas = pipeline(output)
         written = {name: schemas[name].arrow for name in ("exchange", "outcomes")}
-        return Labelling(found, written, shared(found), entities(found), LabelFigures(CollectorRegistry()), 10.0)
+        whose = entities([view.name for view in found.label_views])
+        return Labelling(found, written, shared(found), whose, LabelFigures(CollectorRegistry()), 10.0)
 
     return Swept(output, make)
 

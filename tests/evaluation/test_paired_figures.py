@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from headrace.domain.evaluation.paired_figures import DAY, paired_figures
 from headrace.domain.pipeline.release.gate_rules import OF_CLASSES, OF_QUANTITIES
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.comparison.pairs import Pair
 
 WORTH = Worth(true_positive=100, false_positive=-5, false_negative=-100)

@@ -20,6 +20,10 @@ from polars.testing import assert_frame_equal
 
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.operations.topics.schema_ids import derived_schemas, pin
+from headrace.operations.topics.topic_plan import topics_of
+from headrace.streaming.contracts.topic_changes import apply as apply_changes
+from headrace.streaming.contracts.topic_changes import plan
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.reader import ranges, read_table
 from headrace.streaming.process.settings import Settings
 from tests.integration import bikes
@@ -28,10 +32,20 @@ from tests.project import Project
 TRIPS = 6_000
 BEFORE = "{key: rider, windows: [30m, 6h], features: {trips: count, longest: max(minutes), shortest: min(minutes)}}"
 AFTER = "{key: rider, windows: [30m, 2h], features: {trips: count, longest: max(minutes)}}"
+STATION, WIDER = (
+    "    key: station\n    windows: [10m, 1h]\n",
+    "    key: station\n    revision: 2\n    windows: [10m, 2h]\n",
+)
 RULES = bikes.Rules(rider_windows=(("30m", 30 * bikes.MINUTE), ("6h", 6 * bikes.HOUR)))
-NEXT = bikes.Rules(rider_windows=(("30m", 30 * bikes.MINUTE), ("2h", 2 * bikes.HOUR)))
+NEXT = bikes.Rules(
+    rider_windows=(("30m", 30 * bikes.MINUTE), ("2h", 2 * bikes.HOUR)),
+    station_windows=(("10m", 10 * bikes.MINUTE), ("2h", 2 * bikes.HOUR)),
+)
 
-FILES = {"enrich-next": "revised.yaml", "enrich-back": "back.yaml"}
+FILES = {
+    "enrich-next": "revised.yaml", "views-next": "revised.yaml",
+    "enrich-back": "back.yaml", "views-back": "back.yaml",
+}  # fmt: skip  # two revisions
 """Files of members that do not run the first one."""
 
 
@@ -42,8 +56,9 @@ class Revised(Project):
         """Write the next revision and pin the ids of its schemas."""
         text = self.path.read_text().replace(f"pipeline: {self.name}\n", f"pipeline: {self.name}\nrevision: 2\n")
         assert BEFORE in text
+        assert STATION in text
         path = self.path.with_name("revised.yaml")
-        path.write_text(text.replace(BEFORE, AFTER))
+        path.write_text(text.replace(BEFORE, AFTER).replace(STATION, WIDER))
         self.pin(path)
         return path
 
@@ -55,21 +70,27 @@ class Revised(Project):
         return path
 
     def pin(self, path: Path) -> None:
-        """Give the schemas of a file ids."""
+        """Give the schemas of a file ids, and make its topics."""
         pin(self.directory / "schemas" / "ids.json", derived_schemas(str(path)))
+        admin = Admin(self.bootstrap)
+        _, topics = topics_of(str(path), 2, 1)
+        apply_changes(admin, plan(admin.topics(), topics))
 
     def turn(self, path: Path, former: str, latter: str, whom: str) -> None:
-        """Build a revision and have it take over, its member killed while it is built, and one in the switch.
+        """Build a revision and have it take over, its members killed while it is built, and one in the switch.
 
         Args:
             path: its file.
-            former, latter: the members of the one before and of this one.
+            former, latter: the ends of names of members of the one before and of this one.
             whom: the member that is killed in the switch.
         """
-        self.start(latter)
+        mine = f"enrich-{latter}", f"views-{latter}"
+        for member in mine:
+            self.start(member)
         self.await_more(TRIPS // 8)
-        self.stop(latter, signal.SIGKILL)
-        self.start(latter)
+        for member in mine:
+            self.stop(member, signal.SIGKILL)
+            self.start(member)
         self.await_more(TRIPS // 8)
         told: list[str] = []
         switching = threading.Thread(target=lambda: told.append(self.says(path, "--switch", "--reason", "built")))
@@ -80,7 +101,8 @@ class Revised(Project):
         switching.join(240)
         assert len(told) == 1, self.logs()
         assert "answers" in told[0]
-        self.stop(former)
+        for member in (f"enrich-{former}", f"views-{former}"):
+            self.stop(member)
 
     def environment(self, member: str, **settings: str) -> dict[str, str]:
         """As of all members, with the file of the revision that this one runs."""
@@ -130,10 +152,10 @@ def test_there_and_back_under_load_and_kills(project: Revised) -> None:
     publishing.start()
     second = project.revise()
     project.says(second, "--build", "--reason", "another window", "--before", str(project.path))
-    project.turn(second, "enrich-0", "enrich-next", whom="enrich-0")
+    project.turn(second, "0", "next", whom="enrich-0")
     third = project.back()
     project.says(third, "--build", "--reason", "it was better before")
-    project.turn(third, "enrich-next", "enrich-back", whom="enrich-back")
+    project.turn(third, "next", "back", whom="enrich-back")
     publishing.join(240)
     _await(project, third)
     got = project.answered(third)

@@ -56,7 +56,7 @@ class Case:
         """A fresh member."""
         self.registry = CollectorRegistry()
         schemas = {"exchange": self.exchange, "outcomes": self.outcomes}
-        parts = shared(self.pipeline), entities(self.pipeline)
+        parts = shared(self.pipeline), entities([view.name for view in self.pipeline.label_views])
         made = Labelling(self.pipeline, schemas, *parts, LabelsMetrics(self.registry), 10.0)
         views = {f"view.{view.name}": 3 for view in self.pipeline.label_views}
         made.start({**COUNTS, "exchange": 4, **views})

@@ -29,7 +29,7 @@ def told(case: Case, seed: int) -> ExchangeBatch:
     rows = records(case, random.Random(seed), 70, begin=1_700)
     counts = [COUNTS[kind] for kind in KINDS]
     firsts = dict(zip(KINDS, np.cumsum([0, *counts])[:-1].tolist(), strict=True))
-    kept = Packed(predictions(case.pipeline), ["entity"]), entities(case.pipeline)
+    kept = Packed(predictions(case.pipeline), ["entity"]), entities([view.name for view in case.pipeline.label_views])
     return ExchangeBatch(case.batch(rows), firsts, COUNTS, *kept)
 
 
@@ -91,7 +91,7 @@ def test_a_source_that_was_added_is_waited_for_once_it_is_heard_of() -> None:
     ]  # fmt: skip  # one line a topic
     born = [case.record("predictions", 0, 500, 2_000, predictions=[case.prediction("e", 500)])]
     firsts = {"labels": 0, "predictions": 2, "shadow-predictions": 4, "events": 5}
-    kept = Packed(predictions(case.pipeline), ["entity"]), entities(case.pipeline)
+    kept = Packed(predictions(case.pipeline), ["entity"]), entities([view.name for view in case.pipeline.label_views])
     join = joined(case)
     first = ExchangeBatch(case.batch(born), firsts, COUNTS, *kept)
     join.fold(first, 0, 1)

@@ -36,7 +36,7 @@ def full() -> Labelling:
         text = pa.array(part).cast(pa.string())
         terminal = {"terminal": pa.array(part % 10_000).cast(pa.string())}
         mark = Mark(0, start, int(times[part].max()), BEGIN, floor=0)
-        told = exchanges(1, [mark], Labelled(text, times[part], terminal, np.zeros(len(part), np.int64)))
+        told = exchanges("exchange", 1, [mark], Labelled(text, times[part], terminal, np.zeros(len(part), np.int64)))
         predictions = predictions_of(part, times, np.zeros(len(part), np.int64), case.predictions)
         said = {
             "event_id": text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.decisions import confusion
 from headrace.domain.quality.ranking import auc_roc, average_precision
 from headrace.domain.quality.score_table import ScoreTable

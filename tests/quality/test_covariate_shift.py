@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.covariate_shift import ReferenceSample, shifted_estimates
 from headrace.domain.quality.curve_estimates import steady_estimates
 from headrace.domain.quality.decisions import confusion

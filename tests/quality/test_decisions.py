@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.decisions import Confusion, best_threshold, confusion
 from headrace.domain.quality.score_table import EMPTY, tabulated
 from tests.quality.cases import cases, one_class

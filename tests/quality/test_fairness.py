@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.fairness import gaps
 from headrace.domain.quality.score_table import ScoreTable, tabulated
 from headrace.domain.quality.statistics.proportions import difference

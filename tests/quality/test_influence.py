@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from headrace.domain.pipeline.spec import Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
 from headrace.domain.quality.comparison.influence_functions import linearised, precision_influences
 from headrace.domain.quality.comparison.paired_tests import delong, differences
 from headrace.domain.quality.comparison.pairs import Pair

@@ -137,12 +137,24 @@ def test_the_same_file_says_the_same_in_every_version() -> None:
     assert digest_of(load(FILE)) == "d9d3ead6cd6718845d765967a32875ee34c13b9e250729555d98dbc228bf7847"
 
 
-def test_views_of_others_stay(tmp_path: Path) -> None:
-    """Until there is a way, a changed view of another entity is refused with its name; so is another stream."""
+def test_views_of_others_say_since_when_they_are_so(tmp_path: Path) -> None:
+    """One that changes, or is told other events, is refused with its name and the remedy; so is another stream."""
     before = load(FILE)
-    (said,) = refusals(before, changed(tmp_path, "windows: [10m, 1h]", "windows: [10m, 2h]"))
-    assert "the view station" in said
-    assert list(refusals(before, changed(tmp_path, "[30m, 6h]", "[30m, 5h]"))) == []
+
+    def said(old: str, new: str, since: int = 1) -> str:
+        after = replace(changed(tmp_path, old, new), revision=2)
+        views = {name: replace(v, revision=since) if name == "station" else v for name, v in after.views.items()}
+        return " ".join(refusals(before, replace(after, views=views)))
+
+    wider = "windows: [10m, 1h]", "windows: [10m, 2h]"
+    assert "the view station changes" in said(*wider)
+    assert "write revision: 2 into it" in said(*wider)
+    assert said(*wider, since=2) == ""
+    assert "told what passes by rules.minutes" in said("range: [0, 1440]", "range: [0, 1000]")
+    assert said("range: [0, 1440]", "range: [0, 1000]", since=2) == ""
+    assert said("[30m, 6h]", "[30m, 5h]") == ""
+    new = "  hall: {key: station, windows: [10m], features: {seen: count}}\n  rider:"
+    assert "the view hall is new" in said("  rider:", new)
     moved = replace(before, events=replace(before.events, key="station"))
     assert any("events.key" in each and "another stream" in each for each in refusals(before, moved))
 

@@ -24,6 +24,7 @@ VARIANTS: Mapping[str, Mapping[str, float]] = {
     "scorecards": {"segments": 0.4, "samples": 0.3},
     "drift": {"idle": 0.4, "accepted": 0.4, "bursts": 0.4},
     "release": {"bursts": 0.3},
+    "handover": {"backfill": 0.4, "labels": 0.3, "shared": 0.3},
     "views": {"growth": 0.3, "backfill": 0.4, "labels": 0.3},
 }
 """By scene, what its pipeline or its publishers may have beside all else, and how many schedules do."""

@@ -53,6 +53,7 @@ PRODUCT: Mapping[str, str] = {
     "score": "ScoreScene",
     "enrich": "EnrichScene",
     "revision": "RevisionScene",
+    "handover": "HandoverScene",
     "shadow": "ShadowScene",
     "scorecards": "ScorecardsScene",
     "drift": "DriftScene",

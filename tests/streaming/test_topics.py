@@ -245,21 +245,21 @@ def test_a_refusal_does_not_hide_the_rest() -> None:
 def test_fewer_replicas_need_fewer_in_sync() -> None:
     """On one broker a record counts with its one copy; on two it counts with one, so that one may be away."""
     for replicas, insync in ((1, "1"), (2, "1"), (3, "2"), (5, "2")):
-        for topic in wanted(TOPICS, "p", [], replication=replicas):
+        for topic in wanted(TOPICS, "p", {}, replication=replicas):
             assert topic.config["min.insync.replicas"] == insync
 
 
 def test_replicas_are_kept_or_refused() -> None:
     """A topic keeps its replicas when nothing is asked; moving them is another tool's work."""
-    has = {t.name: Has(t.partitions, 1, t.config) for t in wanted(TOPICS, "p", [], replication=1)}
-    assert plan(has, wanted(TOPICS, "p", [])) == []
-    changes = plan(has, wanted(TOPICS, "p", [], replication=3))
+    has = {t.name: Has(t.partitions, 1, t.config) for t in wanted(TOPICS, "p", {}, replication=1)}
+    assert plan(has, wanted(TOPICS, "p", {})) == []
+    changes = plan(has, wanted(TOPICS, "p", {}, replication=3))
     assert {change.remedy for change in changes if change.kind == "replication"} == {"kafka-reassign-partitions"}
 
 
 def test_each_foreign_view_has_a_topic() -> None:
     """The `view` file stands for one topic a view; fixed topics keep their one partition."""
-    topics = {topic.name: topic for topic in wanted(TOPICS, "p", ["shop", "card"], partitions=8)}
+    topics = {topic.name: topic for topic in wanted(TOPICS, "p", {"view": ["view.shop", "view.card"]}, partitions=8)}
     assert {"p.view.shop", "p.view.card"} <= set(topics)
     assert "p.view" not in topics
     assert topics["p.view.shop"].partitions == 8
@@ -269,21 +269,21 @@ def test_each_foreign_view_has_a_topic() -> None:
 
 def test_a_reason_is_told_once_with_all_the_topics_that_it_holds_for() -> None:
     """On one broker no topic can have three replicas: that is one sentence, in the plan as in the error."""
-    topics = wanted(TOPICS, "p", ["shop"], partitions=3)
+    topics = wanted(TOPICS, "p", {"view": ["view.shop"]}, partitions=3)
     changes = plan({}, topics, brokers=1)
     (refusal,) = refusals(changes)
     assert refusal.topics == tuple(topic.name for topic in topics)
     with pytest.raises(ConfigurationError) as raised:
         apply(Admin("localhost:1"), changes)
     assert str(raised.value).count("3 replicas need as many brokers") == 1
-    has = {topic.name: Has(2, 1, topic.config) for topic in wanted(TOPICS, "p", ["shop"], replication=1)}
+    has = {topic.name: Has(2, 1, topic.config) for topic in wanted(TOPICS, "p", {"view": ["view.shop"]}, replication=1)}
     grown = {each.topics for each in refusals(plan(has, topics)) if each.kind == "partitions"}
     assert grown == {tuple(topic.name for topic in topics if topic.partitions_asked)}
 
 
 def test_topics_of_others_are_left_alone() -> None:
     """What lies under the pipeline's name and is not wanted is reported; what lies elsewhere is not even that."""
-    topics = wanted(TOPICS, "p", [])
+    topics = wanted(TOPICS, "p", {})
     assert unwanted(["p.events", "p.view.old", "other.events", "pp.x"], topics, "p") == ["p.view.old"]
 
 
@@ -292,7 +292,9 @@ def test_a_broker_gets_what_it_lacks(kafka: str, pipeline_name: str) -> None:
     admin = Admin(kafka)
 
     def pending(**options: Any) -> list[Any]:
-        topics = wanted(TOPICS, pipeline_name, ["terminal"], options.pop("partitions", None), replication=1)
+        topics = wanted(
+            TOPICS, pipeline_name, {"view": ["view.terminal"]}, options.pop("partitions", None), replication=1
+        )
         return plan(admin.topics(), topics, **options)
 
     changes = pending(partitions=2)

@@ -17,7 +17,8 @@ from headrace.domain.drift.reference_profile import DECISION, said_of
 from headrace.domain.models.package import Input, Manifest, load, pack
 from headrace.domain.models.sessions import SessionSettings, open_session
 from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.spec import Event, Labels, Model, Pipeline, Worth
+from headrace.domain.pipeline.scorecards.spec import Worth
+from headrace.domain.pipeline.spec import Event, Labels, Model, Pipeline
 from headrace.domain.plans.plans import CHAMPION, Arm, Plan
 from headrace.domain.training import model_build as trainer
 from headrace.domain.training.bootstrap import train_offline

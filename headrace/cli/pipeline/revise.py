@@ -16,11 +16,13 @@ from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.domain.plans.plan_log import newest
-from headrace.domain.revisions.revision import ABANDONED, Revisions
+from headrace.domain.revisions.former import pipeline_of
+from headrace.domain.revisions.revision import ABANDONED, BUILDING, Revisions
 from headrace.errors import ConfigurationError
+from headrace.operations.local.revision_pair import end_others, others, runs_here, started_as
 from headrace.operations.models.store_access import store_at
 from headrace.operations.plan_changes.plan_topic import facts_of
-from headrace.operations.revision.changes import RevisionChange, changes, pipeline_of, refusals, unreadable
+from headrace.operations.revision.changes import RevisionChange, changes, refusals, unreadable
 from headrace.operations.revision.going_back import write_former
 from headrace.operations.revision.steps import RevisionStanding, RevisionSteps
 
@@ -43,7 +45,9 @@ def revise(
     ] = None,
     reason: Reason = "",
     before: Before = None,
-    within: Annotated[float, typer.Option(min=1, help="Seconds to wait for the switch.")] = 120.0,
+    within: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for members that are built, and for the switch.")
+    ] = 120.0,
     behind: Annotated[
         int, typer.Option(min=0, help="Offsets that it may still lack in a partition at the switch.")
     ] = 20_000,
@@ -73,7 +77,7 @@ def revise(
         return
     former = ""
     if build or number not in known.newest:
-        then, former = _before(resolve(pipeline, Path.cwd()), before, known)
+        then, former = _before(resolve(pipeline, Path.cwd()), before, known, name, number)
         _show(changes(then, contracts.pipeline), console)
         plan, features = newest(facts_of(settings, contracts)), contracts.channel("features").codec.reader.arrow
         faults = [*refusals(then, contracts.pipeline)]
@@ -86,24 +90,31 @@ def revise(
         announced = steps.build(resolve(pipeline, Path.cwd()), reason, former)
         console.print(f"[green]revision {number} of {name} may be built[/]: it takes the place of {announced.follows}")
         there = f"headrace revise {escape(pipeline)} --switch --reason '...'"
-        console.print(f"next: headrace run enrich --pipeline {escape(pipeline)}, with this file; then {there}")
+        console.print(
+            f"next: its members, by headrace up {escape(pipeline)} where that started those of revision "
+            f"{announced.follows}, else by headrace run; then {there}"
+        )
     elif abandon:
         steps.turn(ABANDONED, reason)
         console.print(f"[green]revision {number} of {name} is given up[/]: stop its members")
     elif switch:
-        found = steps.switch(reason, within, behind)
+        found = steps.switch(reason, within, behind, lambda lacks: console.print(f"waits: {escape('; '.join(lacks))}"))
         console.print(_table(found))
-        console.print(
-            f"[green]revision {number} of {name} answers[/]: stop the members of revision {found.revision.follows}"
-        )
+        console.print(f"[green]revision {number} of {name} answers[/]")
+        ended = end_others(name, number, settings.drain_s) if runs_here(settings.bootstrap) else []
+        gone = f"stopped, as headrace up had started it: {', '.join(ended)}"
+        console.print(escape(gone) if ended else f"stop the members of revision {found.revision.follows}")
     elif number in known.newest:
         found = steps.standing()
         console.print(f"revision {number} of {name} is {found.revision.state}: {escape(found.revision.reason)}")
         console.print(_table(found))
+        for lacks in steps.lacking(found, behind) if found.revision.state == BUILDING else ():
+            console.print(f"[yellow]lacks: {escape(lacks)}[/]")
 
 
-def _before(path: Path, named: Path | None, known: Revisions) -> tuple[Pipeline, str]:
-    """The pipeline that runs, and the text of its file: the one that was named, else as it was announced.
+def _before(path: Path, named: Path | None, known: Revisions, name: str, number: int) -> tuple[Pipeline, str]:
+    """The pipeline that runs, and the text of its file: the one that was named, else as it was announced, or started
+    here.
 
     Raises:
         ConfigurationError: nobody announced it, and no file was named; or that file has mistakes.
@@ -111,11 +122,14 @@ def _before(path: Path, named: Path | None, known: Revisions) -> tuple[Pipeline,
     if named is not None:
         return load(named, Workspace.of(path)), named.read_text("utf-8")
     if known.answering not in known.newest:
+        here = [text for each in others(name, number) if (text := started_as(each))]
+        if len(here) == 1:  # As `headrace up` started it.
+            return pipeline_of(here[0], path.name, Workspace.of(path)), here[0]
         raise ConfigurationError(
             f"nobody announced the revision that runs: say what it is, such as --before {path.stem}.before.yaml"
         )
     text = known.newest[known.answering].definition
-    return pipeline_of(text, path), text
+    return pipeline_of(text, path.name, Workspace.of(path)), text
 
 
 def _show(found: Sequence[RevisionChange], console: Console) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.window_pool import Ints
+from headrace.domain.pipeline.spec import View
 from headrace.errors import ContractError
 from headrace.stores.online import RESERVED
 from headrace.streaming.watermarks.sources import ALWAYS
@@ -20,7 +21,8 @@ PROGRESS = RESERVED + b"progress"
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """Keys of one version of a view: `card_fraud:terminal.v1:3/12` is the fourth of twelve partitions.
+    """Keys of one version of a view: `card_fraud:terminal.v1:3/12` is the fourth of twelve partitions. `revision`: of
+    the pipeline since which the view is as it is.
 
     A shelf has a field for each entity, its timeline, and `PROGRESS`. The number of partitions belongs to the key:
     with another one entities belong to other partitions.
@@ -29,11 +31,18 @@ class Shelves:
     pipeline: str
     view: str
     version: int = 1
+    revision: int = 1
+
+    @classmethod
+    def of_view(cls, pipeline: str, view: View) -> Shelves:
+        """Those of a view of a pipeline."""
+        return cls(pipeline, view.name, view.version, view.revision)
 
     @property
     def prefix(self) -> bytes:
         """What all its keys begin with."""
-        return f"{self.pipeline}:{self.view}.v{self.version}:".encode()
+        revised = f".r{self.revision}" if self.revision > 1 else ""
+        return f"{self.pipeline}:{self.view}.v{self.version}{revised}:".encode()
 
     def of(self, partition: int, partitions: int) -> bytes:
         """The key of one of so many partitions."""

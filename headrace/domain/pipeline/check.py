@@ -16,7 +16,7 @@ from headrace.domain.pipeline.feed.section import is_feed
 from headrace.domain.pipeline.feed.spec import Feed
 from headrace.domain.pipeline.files.section import read_files
 from headrace.domain.pipeline.form import Form
-from headrace.domain.pipeline.spec import Field, Pipeline, Rule
+from headrace.domain.pipeline.spec import Field, Pipeline, Rule, View
 from headrace.domain.pipeline.views import read_views
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.errors import ConfigurationError, ContractError
@@ -82,6 +82,7 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     )
     readable = Readable(_after(rules, fields), event.key if event is not None else None, labels, _listed(rules))
     views = read_views(form.entries.get("views"), readable, problems)
+    _check_revisions(form, views, event.key if event is not None else None, revision or 1, problems)
     rest = sections.read_rest(form, fields, views, problems)
     if "files" in form:
         rest["files"] = read_files(form.entries["files"], event, labels, problems)
@@ -96,6 +97,21 @@ def _pipeline(root: Node, workspace: Workspace, problems: Problems) -> Pipeline 
     if name is None or event is None or revision is None or "model" not in rest:
         return None
     return Pipeline(name=name, events=event, rules=rules, views=views, revision=revision, **rest)
+
+
+def _check_revisions(form: Form, views: Mapping[str, View], key: str | None, revision: int, problems: Problems) -> None:
+    """Of a view that another entity keys, since which revision it is as it is: no later one than this."""
+    for name, view in views.items():
+        if view.revision == 1:
+            continue
+        node = (form.entries["views"].entries or {})[name]
+        node = (node.entries or {}).get("revision", node)
+        if view.revision > revision:
+            why = f"the view {name} is of revision {view.revision}, and the file is revision {revision}"
+            problems.add(node, why, f"write revision: {revision}, or the one in which it was changed last")
+        if key in view.keys:
+            why = f"the view {name} is kept where the events are, and is built anew with each revision of the file"
+            problems.add(node, why, "leave its revision out: it is for views that another entity keys")
 
 
 def _after(rules: Sequence[Rule], fields: Mapping[str, Field]) -> dict[str, Field]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED
-from headrace.domain.pipeline.spec import ALL_EVENTS, Column, Field, Pipeline, View
+from headrace.domain.pipeline.spec import ALL_EVENTS, EXCHANGE, VIEW, Column, Field, Pipeline, View
 from headrace.domain.pipeline.workspace import Workspace
 from headrace.streaming.contracts.topics import load_topics
 from headrace.streaming.records.feed.column import AVRO
@@ -39,15 +39,16 @@ def schemas(pipeline: Pipeline, workspace: Workspace) -> dict[str, Schema]:
         "features": features(pipeline),
         PREDICTIONS: predictions(pipeline),
         "shadow-predictions": predictions(pipeline),
-        "exchange": exchange(pipeline, workspace),
+        EXCHANGE: exchange(pipeline, workspace),
         "outcomes": outcomes(pipeline),
     }
     found |= {
         name: predictions(pipeline) if topic.value_schema == PREDICTIONS else workspace.schema(topic.value_schema)
         for name, topic in load_topics(workspace.topic_folders()).items()
-        if name not in found and topic.for_each is None
+        if name not in (*found, VIEW)
     }
-    found |= {f"view.{view.name}": workspace.schema(VIEW_UPDATE) for view in pipeline.foreign_views}
+    found |= {topic: workspace.schema(VIEW_UPDATE) for topic in pipeline.topics_of(VIEW)}
+    found |= dict.fromkeys(pipeline.topics_of(EXCHANGE), found[EXCHANGE])
     return {f"{pipeline.name}.{topic}-value": schema for topic, schema in found.items()}
 
 

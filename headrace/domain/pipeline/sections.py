@@ -10,6 +10,7 @@ from headrace.domain.pipeline import units
 from headrace.domain.pipeline.categories.section import native, read_categories
 from headrace.domain.pipeline.classes.section import RECORD_FIELDS, names_in, read_classes, read_costs
 from headrace.domain.pipeline.document import Node, Problems, closest
+from headrace.domain.pipeline.drift.spec import DRIFT_MODES, Drift
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.feed.section import LABELS_FEED_KEYS
 from headrace.domain.pipeline.form import Form
@@ -27,21 +28,8 @@ from headrace.domain.pipeline.retrain.section import (
     read_retrain,
 )
 from headrace.domain.pipeline.retrain.spec import Retrain
-from headrace.domain.pipeline.spec import (
-    DRIFT_MODES,
-    Column,
-    Drift,
-    Field,
-    Labels,
-    Latency,
-    Model,
-    ScorecardsSection,
-    Segment,
-    Value,
-    View,
-    Worth,
-    expanded,
-)
+from headrace.domain.pipeline.scorecards.spec import ScorecardsSection, Worth
+from headrace.domain.pipeline.spec import Column, Field, Labels, Latency, Model, Segment, Value, View, expanded
 
 OUTPUTS = ("probability", "value", "class")
 MODEL_EXAMPLE = "{name: card_fraud, inputs: [amount, customer.*], threshold: 0.5}"

@@ -11,6 +11,7 @@ from headrace.domain.aggregations.registry import function_named
 from headrace.domain.pipeline.categories.spec import Category
 from headrace.domain.pipeline.classes.decision import Costs
 from headrace.domain.pipeline.documentation.spec import NOTHING, Note
+from headrace.domain.pipeline.drift.spec import Drift
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED, LABELS_FEED, Feed
 from headrace.domain.pipeline.files.spec import FileLayout
 from headrace.domain.pipeline.kpi.spec import KpiRule
@@ -20,12 +21,15 @@ from headrace.domain.pipeline.notification.spec import Notify
 from headrace.domain.pipeline.registry.spec import ModelRegistry
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.retrain.spec import Retrain
+from headrace.domain.pipeline.scorecards.spec import ScorecardsSection, Worth
 
 FieldType = Literal["integer", "number", "string", "boolean", "time", "other"]
 Otherwise = Literal["reject", "impute", "warn"]
 Late = Literal["reject", "score"]
 Repeats = Literal["drop", "keep"]
 HOUR = 3_600_000
+VIEW, EXCHANGE = "view", "exchange"
+"""Files of `topics/` that describe several topics each: one for every view, see `View.topic` and `View.exchange`."""
 Value = float | int | str | bool
 
 
@@ -136,6 +140,7 @@ class View:
             event waits for it.
         idle_after: milliseconds without events after which a source partition no longer holds the view back.
         version: raised when the meaning of a feature changes.
+        revision: of the pipeline since which a view keyed by another entity is as it is: each has topics of its own.
         note, notes: what is said of it, and of its features by name, for people: it changes no value.
     """
 
@@ -151,6 +156,7 @@ class View:
     max_age: int = 0
     idle_after: int = 10_000
     version: int = 1
+    revision: int = 1
     limits: tuple[int, ...] = ()
     note: Note = field(default=NOTHING, compare=False)
     notes: Mapping[str, Note] = field(default_factory=dict, compare=False)
@@ -167,6 +173,21 @@ class View:
     def foreign(self, pipeline: Pipeline) -> bool:
         """Whether other fields than the events' key name its entity."""
         return self.kind == "entity" and not self.own(pipeline)
+
+    @property
+    def title(self) -> str:
+        """Its name, with the revision since which it is as it is behind it, from the second on: `terminal.r2`."""
+        return self.name if self.revision == 1 else f"{self.name}.r{self.revision}"
+
+    @property
+    def topic(self) -> str:
+        """Logical name of the topic on which a view keyed by another entity is told its entries."""
+        return f"view.{self.title}"
+
+    @property
+    def exchange(self) -> str:
+        """Logical name of the topic on which events that it folds labels of meet their labels."""
+        return EXCHANGE if self.revision == 1 else f"{EXCHANGE}.{self.title}"
 
     @property
     def span(self) -> int:
@@ -256,49 +277,6 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class ScorecardsSection:
-    """What a scorecard is made of.
-
-    Attributes:
-        window: milliseconds of event time that one card covers; windows begin at multiples of it since the epoch.
-        precision_at: how many entities, or rows, a day can be looked into: the k of precision at k.
-        keep: milliseconds of event time, behind the newest window of a model, for which cards are made and corrected.
-    """
-
-    window: int = 86_400_000
-    precision_at: tuple[int, ...] = (100,)
-    keep: int = 400 * 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a decision of each kind is worth, in the user's own unit."""
-
-    true_positive: float = 0
-    false_positive: float = 0
-    true_negative: float = 0
-    false_negative: float = 0
-
-
-DRIFT_MODES = ("measured", "proved")
-"""How the promise on false alarms is kept: by what was measured, or by bounds for which there is a proof."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """How often the detectors may cry wolf, by what that is held to, when a change is taken for what is usual.
-
-    `mode`: of `DRIFT_MODES`. `accept_after`: milliseconds of event time that an incident stays open; None: until it is
-    over, or accepted. `tolerance`: the share by which a model's loss may exceed its reference's without being harm.
-    """
-
-    false_alarms_per_month: float = 1
-    mode: str = DRIFT_MODES[0]
-    accept_after: int | None = None
-    tolerance: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
 class Latency:
     """Milliseconds from an event's arrival to its prediction that batches are sized for."""
 
@@ -318,7 +296,7 @@ class Pipeline:
     segments: Mapping[str, Segment] = field(default_factory=dict)
     scorecards: ScorecardsSection = field(default_factory=ScorecardsSection)
     value: Worth | None = None
-    drift: Drift = Drift()
+    drift: Drift = field(default_factory=Drift)
     retrain: Retrain | None = None
     release: Release | None = None
     notify: Notify | None = None
@@ -346,13 +324,21 @@ class Pipeline:
 
     @property
     def foreign_views(self) -> tuple[View, ...]:
-        """Entity views keyed by another entity; each has a topic `view.<name>` of its own."""
+        """Entity views keyed by another entity; each has a topic of its own, `View.topic`."""
         return tuple(v for v in self.views.values() if v.foreign(self))
 
     @property
     def label_views(self) -> tuple[View, ...]:
         """Entity views keyed by another entity that fold labels; `labels` tells them on their topics."""
         return tuple(v for v in self.foreign_views if v.folds_labels)
+
+    def topics_of(self, file: str) -> tuple[str, ...]:
+        """Logical names of the topics that a file of `topics/` describes: one, or one for each of several views."""
+        if file == VIEW:
+            return tuple(view.topic for view in self.foreign_views)
+        if file == EXCHANGE:
+            return tuple(dict.fromkeys((EXCHANGE, *(view.exchange for view in self.label_views))))
+        return (file,)
 
     @property
     def event_fields(self) -> tuple[Field, ...]:

@@ -17,7 +17,19 @@ from headrace.domain.pipeline.language.aggregation import LABEL, Aggregation
 from headrace.domain.pipeline.language.expressions import Expression, ExpressionError, compile
 from headrace.domain.pipeline.spec import ALL_EVENTS, Field, View
 
-ENTITY = ("key", "windows", "delay", "features", "missing", "max_age", "idle_after", "version", "timezone", *KEYS)
+ENTITY = (
+    "key",
+    "windows",
+    "delay",
+    "features",
+    "missing",
+    "max_age",
+    "idle_after",
+    "version",
+    "revision",
+    "timezone",
+    *KEYS,
+)
 CALENDAR = ("timezone", "version", *KEYS)
 RESERVED = (
     "event",
@@ -135,6 +147,7 @@ def _entity(name: str, node: Node, readable: Readable, problems: Problems) -> Vi
         max_age=form.duration("max_age") or 0,
         idle_after=form.duration("idle_after", least=1_000) or 10_000,
         version=form.whole("version", 1) or 1,
+        revision=form.whole("revision", 1, 1_000_000) or 1,
         limits=tuple(limit for _, limit in windows.values()) if any(limit for _, limit in windows.values()) else (),
         note=read_note(form),
         notes=notes,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.contracts import Schema, events, feed_label, schemas
+from headrace.domain.pipeline.contracts import VIEW_UPDATE, Schema, events, feed_label, schemas
 from headrace.domain.pipeline.feed.spec import EVENTS_FEED
-from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.errors import ContractError
 from headrace.streaming.contracts.registry import RegistryIds
@@ -46,6 +46,13 @@ class Contracts:
         most = EVENT_BYTES if logical in ("events", "labels") else OURS_BYTES
         return Channel(logical, name, CODECS["avro"](subject, load_schema(self.schemas[subject]), self.ids, most))
 
+    def with_views(self, views: Iterable[View]) -> Contracts:
+        """The same, with the topics of views that a revision before had."""
+        schema = self.workspace.schema(VIEW_UPDATE)
+        return replace(
+            self, schemas={**{f"{self.pipeline.name}.{v.topic}-value": schema for v in views}, **self.schemas}
+        )
+
     def _feed(self, logical: str) -> Channel:
         """A topic that a producer writes in a form of its own."""
         feed = self.pipeline.feeds[logical]
@@ -72,7 +79,8 @@ class Contracts:
     ) -> Wiring:
         """All that a runner needs to know of the outside, for one member of a service.
 
-        `revision`: of the pipeline, for a service of which each revision has a group of its own.
+        `revision`: of the pipeline, for a service of which each revision has a group of its own; of a view that has
+        its own group, the one since which it is as it is.
         """
         return Wiring(
             pipeline=self.pipeline.name,

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.domain.features.window_pool import Flags, Ints
-from headrace.domain.records.view_changelog import EXCHANGE
 from headrace.streaming.records.batch import Batch, Emit
 from headrace.streaming.watermarks.marks import Mark
 from headrace.streaming.watermarks.repartition import Spread
@@ -50,8 +49,8 @@ class Labelled:
         return Labelled(self.ids.take(index), self.times[at], entities, self.mark[at])
 
 
-def exchanges(partitions: int, marks: Sequence[Mark], events: Labelled) -> Emit:
-    """One record for every mark and every partition of the exchange topic, with the events that belong there."""
+def exchanges(topic: str, partitions: int, marks: Sequence[Mark], events: Labelled) -> Emit:
+    """One record for every mark and every partition of an exchange topic, with the events that belong there."""
     spread = Spread(events.ids, events.mark, marks, partitions)
     views = len(events.entities)
     keys = [spread.lists(column) for column in events.entities.values()]
@@ -71,7 +70,7 @@ def exchanges(partitions: int, marks: Sequence[Mark], events: Labelled) -> Emit:
         "predictions": spread.none(pa.list_(pa.null())),
         "labels": spread.none(pa.list_(pa.null())),
     }
-    return Emit(EXCHANGE, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
+    return Emit(topic, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
 
 
 class Router:
@@ -80,11 +79,13 @@ class Router:
     So each of them hears how far every source is.
 
     Parameters:
-        schema: of the exchange's columns.
-        partitions: of the exchange.
+        topic: logical name of the exchange.
+        schema: of its columns.
+        partitions: that it has.
     """
 
-    def __init__(self, schema: pa.Schema, partitions: int) -> None:
+    def __init__(self, topic: str, schema: pa.Schema, partitions: int) -> None:
+        self._topic = topic
         self._schema = schema
         self._partitions = partitions
 
@@ -120,4 +121,4 @@ class Router:
                 columns[name] = spread.none(kind)
         kind = self._schema.field("events").type
         columns["events"] = arrays.StructArray.from_arrays([spread.none(f.type) for f in kind], fields=list(kind))
-        return Emit(EXCHANGE, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
+        return Emit(self._topic, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)

@@ -102,7 +102,7 @@ def _told(
             "values": _value_columns(fields, spread.size, entries.values[spread.order]),
         }
     )
-    return Emit(f"view.{view.name}", pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
+    return Emit(view.topic, pa.RecordBatch.from_pydict(columns), None, spread.source, spread.target)
 
 
 def _value_columns(names: Sequence[str], size: Ints, values: Floats) -> pa.Array:

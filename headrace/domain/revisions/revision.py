@@ -129,6 +129,9 @@ def definition_of(pipeline: Pipeline) -> dict[str, str]:
         said[place] = "; ".join(filter(None, (said.get(place), repr(rule))))
     for carried in pipeline.event_fields:
         said[f"event.{carried.name}"] = f"{carried.avro}{', or null' if carried.nullable else ''}, as the event has it"
+    for view in pipeline.foreign_views:
+        if view.revision > FIRST:
+            said[f"{view.name}.revision"] = str(view.revision)
     for field in features(pipeline)["fields"]:
         if field["name"] in pipeline.views:
             for column in field["type"]["fields"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headrace.domain.pipeline.spec import VIEW
 from headrace.domain.pipeline.wiring import Contracts, code_version
 from headrace.operations.catalogue.pipeline_topics import PipelineTopic, pipeline_topics
 from headrace.operations.services import EACH_VIEW, SERVICES, needed
@@ -112,8 +113,7 @@ def _operations(contracts: Contracts, topics: list[PipelineTopic]) -> Iterator[t
                     {"type": "string", "enum": [f"{pipeline.name}.{grouped[logical]}"]} if logical in grouped else None
                 )
                 yield f"{service}-receives-{logical}", _operation("receive", service, there[logical], group)
-        sent = [view for view in there if view.startswith("view.")] if EACH_VIEW in entry.writes else []
-        sent += [logical for logical in entry.writes if logical != EACH_VIEW]
+        sent = [topic for named in entry.writes for topic in pipeline.topics_of(VIEW if named == EACH_VIEW else named)]
         sent += ["dead-letters", *(["checkpoints"] if entry.state else [])]
         for logical in sent:
             if logical in there and service in there[logical].producers:

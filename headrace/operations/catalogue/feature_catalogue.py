@@ -70,8 +70,8 @@ def shown_feature(settings: Settings, contracts: Contracts, name: str, now: floa
     models = known_models(settings, contracts)
     view = pipeline.views[feature.view]
     logical = [EVENTS_FEED, "events"]
-    logical += [LABELS_FEED, "labels", "exchange"] if feature.labels else []
-    logical += [f"view.{view.name}"] if view.foreign(pipeline) else []
+    logical += [LABELS_FEED, "labels", view.exchange] if feature.labels else []
+    logical += [view.topic] if view.foreign(pipeline) else []
     topics = [contracts.topics[each] for each in logical if each in contracts.topics]
     return ShownFeature(
         pipeline.name,

@@ -9,8 +9,6 @@ from headrace.domain.pipeline.feed.spec import OWN
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.streaming.contracts.topics import Topic, load_topics
 
-EACH = "foreign_view"
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineTopic:
@@ -52,8 +50,6 @@ def pipeline_topics(contracts: Contracts) -> list[PipelineTopic]:
     ]
     fed = {OWN[logical] for logical in pipeline.feeds}
     for topic in load_topics(contracts.workspace.topic_folders()).values():
-        views = [view.name for view in pipeline.foreign_views] if topic.for_each == EACH else []
-        names = [f"{topic.topic}.{view}" for view in views] if topic.for_each else [topic.topic]
         strangers = {"producers"} if topic.topic in fed else {"intake"}
         producers = [each for each in topic.producers if each not in strangers]
         found += [
@@ -67,7 +63,7 @@ def pipeline_topics(contracts: Contracts) -> list[PipelineTopic]:
                 producers,
                 list(topic.consumers),
             )
-            for logical in names
+            for logical in pipeline.topics_of(topic.topic)
         ]
     return found
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.domain.revisions.former import pipeline_of
 from headrace.domain.revisions.revision import (
     ANSWERING,
     BUILDING,
@@ -17,7 +19,6 @@ from headrace.domain.revisions.revision import (
     digest_of,
 )
 from headrace.errors import ConfigurationError
-from headrace.operations.revision.changes import pipeline_of
 from headrace.operations.revision.steps import RevisionSteps
 from headrace.streaming.kafka.connection import Connection
 
@@ -40,7 +41,7 @@ def check_unchanged(path: Path, logs: Path) -> None:
     if not (logs / STARTED).exists():
         return  # Started by a version that kept none.
     text, now = (logs / STARTED).read_text("utf-8"), load(path)
-    then = pipeline_of(text, path)
+    then = pipeline_of(text, path.name, Workspace.of(path))
     if then == now:
         return
     name, begin = now.name, f"{path} says something else than when its services were started, and they do not follow"

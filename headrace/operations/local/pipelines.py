@@ -28,8 +28,10 @@ from headrace.operations.local.leftovers import Leftovers
 from headrace.operations.local.leftovers import forget as forget_files
 from headrace.operations.local.members import members, scales, variables
 from headrace.operations.local.pipeline_file import check_answering, check_unchanged, note_started
+from headrace.operations.local.revision_pair import drain, end_others, key_of, may_follow, others
 from headrace.operations.local.supervisor import DRAINED, STARTING, Fate, outcome, told
 from headrace.operations.progress import ProgressView, Say
+from headrace.operations.revision.steps import RevisionSteps
 from headrace.operations.services import needed
 from headrace.operations.topics.provisioning import provision
 from headrace.streaming.process.settings import Settings, read_settings
@@ -122,6 +124,9 @@ def up(
 ) -> RunningPipeline:
     """Start a broker, a store and the pipeline's services, with its schemas and topics; a repeat finds what runs.
 
+    The file of a revision that was announced and follows the one that runs here is started beside it: what both have,
+    such as `score`, goes on with the new file. Once it answers, a repeat stops what is left of the one before.
+
     Args:
         pipeline: a file, or the name of one.
         scale: SERVICE=N.
@@ -157,15 +162,25 @@ def up(
             env["HEADRACE_REGISTRY"] = running.registry
         check_settings(env)
         own = read_settings(Settings, pipeline=str(path), bootstrap=running.bootstrap, registry=running.registry)
-        supervisor = process.find(SUPERVISOR + spec.name, home())
+        key = key_of(spec.name, spec.revision)
+        supervisor, before = process.find(SUPERVISOR + key, home()), others(spec.name, spec.revision)
         if supervisor is not None:
-            check_unchanged(path, home() / "logs" / spec.name)
+            check_unchanged(path, home() / "logs" / key)
+        if before:
+            known = RevisionSteps(own.connection, read_contracts(own)).known()
+            with progress.stage(f"draining {', '.join(each.name.removeprefix(SUPERVISOR) for each in before)}"):
+                if not may_follow(path, spec, before, known):
+                    end_others(spec.name, spec.revision, own.drain_s)
+                elif supervisor is None:
+                    for each in before:
+                        drain(each, spec, path, _members, own.drain_s)
         provision(own, partitions)
         if supervisor is None:
-            check_answering(own.connection, read_contracts(own))
-            supervisor = _supervise(spec.name, path, services, scale, env)
+            if not before:
+                check_answering(own.connection, read_contracts(own))
+            supervisor = _supervise(key, path, services, scale, env)
     with progress.stage("starting services") as say:
-        found = _when_ready(spec.name, supervisor, say)
+        found = _when_ready(key, supervisor, say)
     return RunningPipeline(spec.name, running.bootstrap, running.redis, running.registry, found)
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from headrace.domain.models.matrix import FeatureMatrix
 from headrace.domain.models.package import load as load_package
 from headrace.domain.models.store import ModelStore
-from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.spec import Pipeline
-from headrace.domain.pipeline.workspace import Workspace
+from headrace.domain.pipeline.spec import Pipeline, View
 from headrace.domain.plans.plans import Plan
-from headrace.domain.revisions.revision import definition_of
+from headrace.domain.revisions.revision import definition_of, differing
 from headrace.errors import ContractError
 from headrace.operations.models.store_access import copied
 
@@ -48,9 +44,41 @@ def refusals(before: Pipeline, after: Pipeline) -> Iterator[str]:
         then, now = getattr(before.events, name), getattr(after.events, name)
         if then != now:
             yield f"events.{name} is {then}, and would be {now}: that is another stream; begin a new pipeline"
-    for name in sorted({view.name for view in (*before.foreign_views, *after.foreign_views)}):
-        if before.views.get(name) != after.views.get(name):
-            yield f"the view {name} is keyed by another entity than the events: it cannot change in a revision yet"
+    known = {view.name: view for view in before.foreign_views}
+    for view in changed_views(before, after):
+        then = known.get(view.name)
+        if view.revision == after.revision:
+            continue
+        if then is None or replace(then, revision=view.revision) != view:
+            why = "is new" if then is None else "changes"
+        elif then.revision != view.revision:
+            why = f"says revision: {view.revision}, and is of revision {then.revision}"
+        else:
+            why = f"is told what passes by {', '.join(_moved(before, after))}, which changes"
+        yield (
+            f"the view {view.name} {why}, and another entity keys it: write revision: {after.revision} into it, so "
+            "that it is built beside what is there"
+        )
+
+
+def changed_views(before: Pipeline, after: Pipeline) -> list[View]:
+    """The views that another entity keys which cannot go on with what was told until now.
+
+    They are new, other ones, or what is told is admitted by other rules; those too that say that they are.
+    """
+    known, moved = {view.name: view for view in before.foreign_views}, _moved(before, after)
+    return [view for view in after.foreign_views if moved or known.get(view.name) != view]
+
+
+def _moved(before: Pipeline, after: Pipeline) -> list[str]:
+    """Places at which two pipelines admit events by other rules."""
+    return differing(_entries(before), _entries(after))
+
+
+def _entries(pipeline: Pipeline) -> dict[str, str]:
+    """What entries of views depend on, but for the views themselves, in words, by its place in the file."""
+    said = definition_of(pipeline)
+    return {path: words for path, words in said.items() if path.startswith(("events.", "rules."))}
 
 
 def unreadable(plan: Plan | None, store: ModelStore, features: pa.Schema) -> Iterator[str]:
@@ -70,14 +98,6 @@ def unreadable(plan: Plan | None, store: ModelStore, features: pa.Schema) -> Ite
                 FeatureMatrix.resolve(load_package(folder, digest).manifest.inputs, features, title)
             except ContractError as fault:
                 yield str(fault)
-
-
-def pipeline_of(text: str, path: Path) -> Pipeline:
-    """A pipeline as a text has it that the file at `path` had once, with the schemas beside that."""
-    with TemporaryDirectory() as folder:
-        former = Path(folder) / path.name
-        former.write_text(text, "utf-8")
-        return load(former, Workspace.of(path))
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[RevisionChange]:

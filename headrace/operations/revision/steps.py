@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from headrace.domain.revisions.revision import (
 )
 from headrace.domain.revisions.revision_log import publish_revision, revisions
 from headrace.errors import ConfigurationError, ContractError, Transient
+from headrace.operations.revision.readiness import absent, lagging
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.client import Consumer
 from headrace.streaming.kafka.connection import Connection
 from headrace.streaming.kafka.message import TopicPartition
 from headrace.streaming.task.commitment import Commitment
 
-LOOK_S = 0.2
+LOOK_S, SAY_S = 0.2, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class PartitionStanding:
         begins: the first offset that the log still has: the new state knows of nothing before it.
         answered: below it all is answered, by either.
         built: below it all is folded by the next revision; None where it has not begun.
-        taken: whether the next revision answers it.
+        taken: whether the next revision answers it, and has read on by itself to where the one before had admitted.
     """
 
     partition: int
@@ -142,38 +144,73 @@ class RevisionSteps:
         found = []
         for place, low in zip(places, begins, strict=True):
             then, now = first[place.partition], second[place.partition]
-            taken = now is not None and not now.silent
+            taken = now is not None and not now.silent and now.told is None
             answered = now.offset if taken and now else then.offset if then else low
             found.append(PartitionStanding(place.partition, low, answered, now.offset if now else None, taken))
         return RevisionStanding(mine, found)
 
-    def switch(self, reason: str, within_s: float, most_behind: int) -> RevisionStanding:
+    def lacking(self, found: RevisionStanding, most_behind: int) -> list[str]:
+        """What the revision lacks before it may answer, as Kafka has it; nothing where it may.
+
+        `most_behind`: offsets that it may lack in a partition when the one before ends.
+        """
+        said = absent(self._connection, self.pipeline)
+        begun = [each for each in found.partitions if each.built is not None]
+        late = [each for each in begun if each.behind > most_behind]
+        group, many = group_of(self.pipeline.name, self.pipeline.revision), len(found.partitions)
+        if len(begun) < many:
+            said.append(f"{group} has not begun {many - len(begun)} of {many} partitions")
+        if late:
+            lag = max(each.behind for each in late)
+            said.append(f"{group} is up to {lag:,} offsets behind in {len(late)} of {many} partitions")
+        said += lagging(self._connection, self.pipeline, time.time())
+        before = self.known().newest.get(found.revision.follows)
+        if before is not None and before.state == SWITCHING:
+            said.append(f"revision {before.number} itself is only taking over: run its --switch again")
+        return said
+
+    def switch(
+        self, reason: str, within_s: float, most_behind: int, waits: Callable[[Sequence[str]], None]
+    ) -> RevisionStanding:
         """Have the revision answer from here on, and wait until it does in every partition.
 
+        It does not begin before members of all groups that come with the revision run and have caught up.
+
         Args:
-            within_s: how long to wait.
+            within_s: how long to wait, for these and for the switch.
             most_behind: offsets that it may lack in a partition when the one before ends.
+            waits: told for whom it waits, now and then.
 
         Raises:
-            ContractError: it is not built far enough; nothing was done.
+            ContractError: it was not ready within the time; nothing was done.
             Transient: not all partitions were taken within the time; run it again to go on waiting.
         """
+        until, say_at = time.monotonic() + within_s, 0.0
         found = self.standing()
-        if found.revision.state == BUILDING:
-            late = [each for each in found.partitions if each.built is None or each.behind > most_behind]
-            if late:
-                lag = max(each.behind for each in late)
+        while found.revision.state == BUILDING:
+            lacking = self.lacking(found, most_behind)
+            if not lacking:
+                self.turn(SWITCHING, reason)
+                break
+            if time.monotonic() > until:
                 raise ContractError(
-                    f"revision {self.pipeline.revision} is not built yet: {len(late)} of {len(found.partitions)} "
-                    f"partitions are up to {lag:,} offsets behind. Are members of `enrich` running with the file?"
+                    f"revision {self.pipeline.revision} is not ready; nothing was done. " + "; ".join(lacking)
                 )
-            self.turn(SWITCHING, reason)
-        until = time.monotonic() + within_s
+            if time.monotonic() >= say_at:
+                waits(lacking)
+                say_at = time.monotonic() + SAY_S
+            time.sleep(LOOK_S)
+            found = self.standing()
         while not (found := self.standing()).taken:
             if time.monotonic() > until:
+                groups = [
+                    group_of(self.pipeline.name, each) for each in (found.revision.follows, self.pipeline.revision)
+                ]
+                silent = [group for group in groups if not Admin(self._connection).members(group)]
                 raise Transient(
                     f"{sum(not each.taken for each in found.partitions)} partitions are not taken yet: members of both "
-                    "revisions must run until they are. Run it again to go on waiting"
+                    f"revisions must run until they are{f', and none of {silent} does' * bool(silent)}. Run it again "
+                    "to go on waiting"
                 )
             time.sleep(LOOK_S)
         if found.revision.state == SWITCHING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.domain.pipeline.check import load
-from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.spec import EXCHANGE, VIEW, Pipeline
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.operations.topics.offsets_retention import warnings
 from headrace.streaming.contracts.topic_changes import TopicChange, Wanted, apply, plan, unwanted, wanted
@@ -106,5 +106,5 @@ def topics_of(pipeline: str, partitions: int | None = None, replication: int | N
     path = resolve(pipeline, Path.cwd())
     workspace = Workspace.of(path)
     found = load(path, workspace)
-    views = [view.name for view in found.foreign_views]
-    return found.name, wanted(load_topics(workspace.topic_folders()), found.name, views, partitions, replication)
+    several = {file: found.topics_of(file) for file in (VIEW, EXCHANGE)}
+    return found.name, wanted(load_topics(workspace.topic_folders()), found.name, several, partitions, replication)

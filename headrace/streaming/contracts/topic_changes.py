@@ -40,12 +40,13 @@ class Wanted:
 def wanted(
     topics: Mapping[str, Topic],
     pipeline: str,
-    foreign_views: Sequence[str],
+    several: Mapping[str, Sequence[str]],
     partitions: int | None = None,
     replication: int | None = None,
 ) -> list[Wanted]:
     """The topics of a pipeline, sorted by name.
 
+    `several`: logical names of the topics of a file that describes not just one of its own name.
     `partitions` holds for all but fixed topics. With less `replication` than a file says, min.insync.replicas comes
     down with it, so that one replica may still be away (where there is more than one).
     """
@@ -57,7 +58,7 @@ def wanted(
         config["min.insync.replicas"] = str(insync)
         asked = partitions is not None and not topic.fixed
         count = partitions if partitions is not None and asked else topic.partitions
-        suffixes = [topic.topic] if topic.for_each is None else [f"{topic.topic}.{view}" for view in foreign_views]
+        suffixes = several.get(topic.topic, [topic.topic] if topic.for_each is None else [])
         found += [
             Wanted(f"{pipeline}.{suffix}", count, copies, config, asked, replication is not None) for suffix in suffixes
         ]

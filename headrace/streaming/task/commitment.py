@@ -44,6 +44,8 @@ class Commitment:
         begun: where its log began when its state did; said until there is a checkpoint.
         silent: records below `offset` were folded alone: another group answers them, which this one follows.
         ended: the group that answers from `offset` on; empty while this one does.
+        told: below it records were admitted by this group itself, which had outputs of its own to write then; None:
+            all that were admitted. Those above were admitted by the group before.
     """
 
     offset: int
@@ -52,6 +54,7 @@ class Commitment:
     begun: int | None = None
     silent: bool = False
     ended: str = ""
+    told: int | None = None
 
     def metadata(self) -> str:
         """JSON for the committed offset's metadata; empty when the offset says it all."""
@@ -71,6 +74,8 @@ class Commitment:
             spoken["silent"] = True
         if self.ended:
             spoken["ended"] = self.ended
+        if self.told is not None:
+            spoken["told"] = self.told
         return json.dumps(spoken, separators=(",", ":")) if spoken else ""
 
     @classmethod
@@ -88,7 +93,8 @@ class Commitment:
                 place = CheckpointPlace(index(spoken["checkpoint"]), chunks, half, indexed, since)
             begun = index(spoken["begun"]) if place is None and "begun" in spoken else None
             silent, ended = bool(spoken.get("silent", False)), str(spoken.get("ended", ""))
-            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place, begun, silent, ended)
+            told = index(spoken["told"]) if "told" in spoken else None
+            return cls(offset, max(offset, index(spoken.get("admitted", offset))), place, begun, silent, ended, told)
         except (ValueError, KeyError, TypeError) as raised:
             raise ContractError(f"the committed offset's metadata is not ours: {metadata[:80]!r}") from raised
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from headrace.errors import Transient
 from headrace.streaming.kafka.client import Consumer
@@ -63,23 +64,31 @@ class Answering:
                 self.metrics.remarks.labels(remark).inc(count)
             self._meet(batch, intake.rejects, intake.records, now)
         else:
-            answered, admitted = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
+            answered, admitted, told = np.zeros((3, len(batch)), bool)
             for partition, rows in batch.runs():
                 task = self.owned[partition]
                 answered[rows] = batch.offset[rows] < task.replay_until
                 admitted[rows] = batch.offset[rows] < task.readmit_until
-            if answered.any():
-                past = batch.take(answered)
-                self.service.replay(self.service.admit(past, now).batch)
+                told[rows] = batch.offset[rows] < task.told_until
+            for past in _nonempty(batch, answered & told, answered & ~told):
+                self.service.replay(self._again(past, now))
                 self.metrics.replayed.inc(len(past))
-            again = batch.take(admitted & ~answered)
-            if len(again):
-                self.share.note(len(again), 0)
-                self._answer(self.service.admit(again, now).batch, intake.records, now)
+            again = admitted & ~answered
+            for part in _nonempty(batch, again & told, again & ~told):
+                self.share.note(len(part), 0)
+                self._answer(self._again(part, now), intake.records, now)
             news = [r for r in intake.rejects if r.offset >= self.owned[r.partition].readmit_until]
             self._meet(batch.take(~admitted), news, intake.records, now)
         for task in touched:
             task.admit()
+
+    def _again(self, batch: Batch, now: float) -> Batch:
+        """Admit rows that were admitted before. What this group alone has to write of them is written once, too."""
+        admission = self.service.admit(batch, now)
+        partition, rows = next(batch.runs())
+        if batch.offset[rows.start] >= self.owned[partition].told_until:
+            self.outbox.deliver([emit for emit in admission.emits if emit.topic in self.service.prepares])
+        return admission.batch
 
     def retry(self, now: float) -> None:
         """Offer held rows again, in their order, once it is time."""
@@ -185,3 +194,8 @@ class Answering:
                 log.warning("waiting", partition=partition, reason=str(reason))
             elif stuck_s > self.patience_s:
                 raise reason
+
+
+def _nonempty(batch: Batch, *masks: npt.NDArray[np.bool_]) -> Iterator[Batch]:
+    """The rows of each mask in turn, where it has any."""
+    return (batch.take(mask) for mask in masks if mask.any())

@@ -152,6 +152,7 @@ class Membership:
             begun=begin if stateful and place is None else None,
             committed=None if fresh else committed,
             follows=follows,
+            told_until=commitment.admitted if commitment.told is None else commitment.told,
             last_checkpoint=self.clock(),
         )
 

@@ -257,6 +257,8 @@ class Runner:
         if self.settings.mode == "at_least_once" and self.commits.new():
             # Its outputs are readable before their offsets: without any, nobody could tell that the group was here.
             self.commits.commit()
+        if self.service.succession.ends_for:  # It may serve a rebalance, which changes the backlog.
+            self.commits.end(self.service.succession.ends_for)
         self._backlog = self.following.turn(self.service.succession, self._backlog, self.clock())
         messages, self._backlog = bounded(self._backlog)
         self.take(messages)
@@ -283,10 +285,9 @@ class Runner:
         """The partitions that were at their end for a while."""
         until = self._lookout.until
         return {
-            task.partition: Quiet(task.still_since, until)
+            task.partition: Quiet(task.still_since, until, followed=task.state is State.FOLLOWING)
             for task in self.owned.values()
             if task.still_since is not None and task.end_told_at is not None and task.end_told_at <= until
-            if task.state is not State.FOLLOWING  # Whoever answers it tells of it.
         }
 
     def poll(self) -> list[Message]:

@@ -44,6 +44,9 @@ class Service:
     """Logical names of the topics that the consumer group reads."""
     answers: tuple[str, ...] = ()
     """Outputs that nobody else writes: by them a group knows that it has been here before."""
+    prepares: tuple[str, ...] = ()
+    """Outputs that no group before it writes. While it follows one, what it emits on them is written all the same, for
+    each record once, so that whoever reads them is ready when it answers; what it emits elsewhere is not."""
     counted: tuple[str, ...] = ()
     """Topics whose number of partitions decides where records of a key, and so its state, are: it may not change."""
     begins_kept: bool = False

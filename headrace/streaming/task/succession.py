@@ -41,9 +41,7 @@ class Following:
         self._stopped: set[int] = set()
 
     def turn(self, succession: Succession, messages: list[Message], now: float) -> list[Message]:
-        """End what another group goes on with, and look how far the one before has come; the messages to be taken."""
-        if succession.ends_for:
-            self._commits.end(succession.ends_for)
+        """Look how far the group before has come; the messages to be taken: none of what another group goes on with."""
         ended = {number for number, task in self._owned.items() if task.state is State.ENDED}
         kept = self._without(ended, messages)
         if not succession.follows:
@@ -82,6 +80,8 @@ class Following:
         if fresh := stopped - self._stopped:
             self._consumer.pause([self._place(number) for number in sorted(fresh)])
             self._stopped |= fresh
+            for number in fresh:
+                self._owned[number].stop_short()
         return kept
 
     def look(self, group: str, now: float) -> set[int]:

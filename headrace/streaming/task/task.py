@@ -67,7 +67,8 @@ class Task:
 
     Offsets: below `read` everything came from the consumer, below `admitted` it was admitted, in this or an earlier
     life. Records below `replay_until` were answered in an earlier life, those below `readmit_until` admitted in it; of
-    one that follows: by the group that it follows.
+    one that follows: by the group that it follows. Below `told_until` this group itself had admitted them, and had
+    written what is its own to write (see `Service.prepares`).
 
     `still_since` is when `read` moved last; `end_told_at` when that was told to be the end of the log. It is None while
     there is more, and from a pause on: only what is told again after it says that nothing came meanwhile.
@@ -98,6 +99,7 @@ class Task:
     committed: Commitment | None = None
     follows: bool = False
     successor: str = ""
+    told_until: int = 0
     worked: bool = True
     last_checkpoint: float = 0.0
     state: State = field(init=False)
@@ -180,6 +182,11 @@ class Task:
             self.stuck_since = now
         return now - self.stuck_since
 
+    def stop_short(self) -> None:
+        """What was polled beyond the group that is followed is left for later: there is more, if somebody looks."""
+        self._must_be({State.FOLLOWING}, "stopped short")
+        self.end_told_at = None
+
     # ---- one group after another ------------------------------------------------------------------------------------
 
     def follow(self, answered: int, admitted: int) -> bool:
@@ -227,6 +234,16 @@ class Task:
             return int(self.held[0].batch.offset[0])
         return self.read if self.state is State.FOLLOWING else max(self.read, self.replay_until)
 
+    @property
+    def told(self) -> int:
+        """The offset below which this group has admitted everything itself."""
+        return max(self.told_until, self.read)
+
+    @property
+    def taking_over(self) -> bool:
+        """Whether it answers after another group, and nothing is committed yet that says so."""
+        return self.follows and (self.committed is None or self.committed.silent)
+
     def commitment(self) -> Commitment:
         """What a commit now would say."""
         place = self.place
@@ -235,9 +252,11 @@ class Task:
             # Only control records came since: the same state stands for them, however much of the log retention takes.
             place = replace(place, at=self.processed)
         begun = self.begun if place is None else None
-        if self.state is State.FOLLOWING:
-            return Commitment(self.processed, self.processed, place, begun, silent=True)
-        return Commitment(self.processed, max(self.admitted, self.processed), place, begun, ended=self.successor)
+        if self.state is State.FOLLOWING or (self.restoring and self.taking_over):
+            return Commitment(self.read, self.read, place, begun, silent=True)
+        admitted = max(self.admitted, self.processed)
+        told = self.told if self.told < admitted and self.state is not State.ENDED else None
+        return Commitment(self.processed, admitted, place, begun, ended=self.successor, told=told)
 
     @property
     def unsaid(self) -> bool:
@@ -258,10 +277,11 @@ class Task:
     def prepare_commit(self, fresh: CheckpointPlace | None = None) -> Commitment | None:
         """What is to be committed, with a new checkpoint if there is one; None where nothing is.
 
-        Of a partition that is being restored the committed offset stands: nothing was answered in this life.
+        Of a partition that is being restored the committed offset stands: nothing was answered in this life. But what
+        another group has answered, after which this one goes on, is committed as it is folded: it may have been told.
         """
         self._must_be(READING | {State.ENDED}, "committed")
-        if self.restoring:
+        if self.restoring and not self.taking_over:
             return None
         commitment = self.commitment()
         if fresh is not None:

@@ -13,10 +13,14 @@ RECOVERY_S = 1.0
 
 
 class Quiet(NamedTuple):
-    """A partition's log was at its end all the time from `since` until `until`, seconds of the clock."""
+    """A partition's log was at its end all the time from `since` until `until`, seconds of the clock.
+
+    `followed`: another group answers it, and tells of it whom both have to tell.
+    """
 
     since: float
     until: float
+    followed: bool = False
 
 
 class Lookout:
@@ -81,7 +85,7 @@ class IdleNotices:
         """Those of the sources at their ends that are to be told now, and count as told."""
         due = [
             source
-            for source, (since, until) in at_end.items()
+            for source, (since, until, _) in at_end.items()
             if until - since >= self._idle_after_s and until - self._told.get(source, -inf) >= self._repeats_s
         ]
         self._told |= {source: at_end[source].until for source in due}

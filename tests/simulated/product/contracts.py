@@ -19,6 +19,13 @@ from headrace.streaming.kafka.bindings import Channel
 
 PIPELINE = Path(__file__).parent / "parcels.yaml"
 REVISED = Path(__file__).parent / "parcels_revised.yaml"
+FORMER: Mapping[str, str] = {
+    "parcels_revised.yaml": "parcels.yaml",
+    "shipments_revised.yaml": "shipments.yaml",
+    "shipments_shared.yaml": "shipments.yaml",
+    "labelled_revised.yaml": "labelled.yaml",
+}
+"""By file of a second revision, that of the first."""
 
 
 class FirstIds:
@@ -47,6 +54,8 @@ class ReadContracts(Contracts):
     path: Path = PIPELINE
 
     def channel(self, logical: str) -> Channel:
+        if f"{self.pipeline.name}.{logical}-value" not in contracts(self.path).schemas:  # of the revision before
+            return Contracts.channel(self, logical)
         return _channel(logical, self.path)
 
 
@@ -59,7 +68,7 @@ def contracts(path: Path = PIPELINE) -> Contracts:
     loaded = {subject: load_schema(definition) for subject, definition in known.items()}
     ids = FirstIds(loaded)
     if pipeline.revision > 1:
-        before = contracts(PIPELINE).schemas
+        before = contracts(path.with_name(FORMER[path.name])).schemas
         ids = FirstIds({subject: load_schema(definition) for subject, definition in before.items()}, loaded)
     return ReadContracts(pipeline, workspace, ids, known, path)
 

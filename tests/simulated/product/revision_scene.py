@@ -121,14 +121,15 @@ class RevisionScene(EnrichScene):
         for revision, fold in enumerate(folds):
             fold.run_all()
             theirs = {place for place in fold.answered if (place[1] >= starts[place[0]]) == bool(revision)}
-            wanted |= {fold.answered[place]["event_id"]: (revision, fold.answered[place]) for place in theirs}
+            wanted |= {_named(fold.answered[place], revision + 1): (revision, fold.answered[place]) for place in theirs}
             refused |= {place for place in fold.refused if (place[1] >= starts[place[0]]) == bool(revision)}
         letters = [(row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part]
         self.as_often("refused", letters, refused)
         told = [row for rows in self.after.rows("features") for row in rows]
-        self.each_once("answered", [row["event_id"] for row in told], wanted)
+        # An id whose event the second one's rules refuse may come again, with other values, and is the first to it.
+        self.each_once("answered", [_named(row, row["pipeline_revision"]) for row in told], wanted)
         for row in told:
-            revision, deserved = wanted.get(row["event_id"], (1, {}))
+            revision, deserved = wanted.get(_named(row, row["pipeline_revision"]), (1, {}))
             if not revision:  # Read by the second one: what it has not is gone, what is new is null.
                 shared = {
                     name: None if name.endswith("_5m") else deserved["customer"][name] for name in row["customer"]
@@ -165,6 +166,10 @@ class PlacedFold(EventFold):
             (emit,) = self._service.process(admitted.batch, 0.0).emits
             places = zip(admitted.batch.partition.tolist(), admitted.batch.offset.tolist(), strict=True)
             self.answered |= dict(zip(places, rows_of(emit.columns), strict=True))
+
+
+def _named(row: Row, revision: int) -> str:
+    return f"{row['event_id']} of revision {revision}"
 
 
 def _spoken(offset: Offset) -> dict[str, object]:

@@ -15,10 +15,10 @@ class SharedStore(MemoryStore):
 
     Args:
         faults: when it does.
-        shelves: the keys that there are now, by partition.
+        shelves: the keys that there are now, each with its partition.
     """
 
-    def __init__(self, faults: Store, shelves: Callable[[], Sequence[bytes]]) -> None:
+    def __init__(self, faults: Store, shelves: Callable[[], Sequence[tuple[int, bytes]]]) -> None:
         super().__init__()
         self._faults = faults
         self._keys = shelves
@@ -27,7 +27,7 @@ class SharedStore(MemoryStore):
         """A call comes: it is answered or not, by what there is now. Raises Transient."""
         if self._faults.slow():
             raise Transient("the store does not answer")
-        for partition, key in enumerate(self._keys()):
+        for partition, key in self._keys():
             if self._faults.lacks(partition):
                 self.shelves.pop(key, None)
 

@@ -16,7 +16,6 @@ Windows = Mapping[str, int]
 SECOND = 1_000
 LATENESS, DELAY, IDLE_AFTER = 2 * SECOND, 4 * SECOND, 2 * SECOND
 OWN: Windows = {"1m": 60 * SECOND}
-WINDOWS: Windows = {"5s": 5 * SECOND, "1m": 60 * SECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,9 @@ def _sums(until: int, rows: Sequence[Row], windows: Windows) -> Iterator[tuple[s
         yield f"kilos_{name}", sum(weights)
 
 
-def faults(entry: Entry, entries: Iterable[Entry], found: Row, age: int, labels: bool) -> Iterator[str]:
+def faults(
+    entry: Entry, entries: Iterable[Entry], found: Row, age: int, windows: Windows, labels: bool
+) -> Iterator[str]:
     """In what an answer about a depot is another than it may be.
 
     All that happened a while before the event is in it; without what is younger than that by no more than the age.
@@ -131,14 +132,14 @@ def faults(entry: Entry, entries: Iterable[Entry], found: Row, age: int, labels:
         for each in may
         if each.time <= until - age and each.stamp < entry.seen_from - age and not each.behind(entry)
     ]
-    most, least = (dict(_sums(until, [each.row for each in some], WINDOWS)) for some in (may, must))
+    most, least = (dict(_sums(until, [each.row for each in some], windows)) for some in (may, must))
     for name in most:
         if not least[name] <= found[name] <= most[name]:
             yield f"{name} {found[name]}, which is {least[name]} to {most[name]}"
     if not labels:
         return
     certain = {id(each) for each in must}
-    for name, duration in WINDOWS.items():
+    for name, duration in windows.items():
         inside = [each for each in may if until - duration < each.time]
         bounds = [_bounds(each, id(each) in certain, entry, age) for each in inside]
         for what in ("told", "lost"):

@@ -16,6 +16,7 @@ from headrace.columnar import packing
 from headrace.columnar.partitioner import murmur2
 from headrace.domain.features.redistribution import Columns, taken
 from headrace.domain.features.store_keys import Shelves
+from headrace.domain.revisions.revision import group_of
 from headrace.operations.repartition import GroupMember, moved
 from headrace.operations.services import SERVICES
 from headrace.stores.online import MemoryStore
@@ -44,7 +45,6 @@ from tests.simulated.product.shared_store import ProcessStore, SharedStore
 from tests.simulated.product.view_answers import LATENESS, Entry, Passed, Report, Sound, faults
 from tests.simulated.scene import PIPELINE, Row, Store, named
 
-VIEW = "view.depot"
 CUSTOMERS, DEPOTS = 4, 2
 HEAVIEST = 100
 LEAST_ROWS = 4
@@ -58,6 +58,10 @@ class ViewsScene(ProductScene):
 
     They are published outside of transactions: until one has ended its records cannot be read, and time by which the
     simulator's may end late is more than events may be late here.
+
+    Attributes:
+        topic: of the view.
+        windows: of the view.
 
     With `backfill` some of long ago come at once, first or while others are live. With `labels` the view folds labels,
     which come early, late, again, corrected, wrong, or of nobody. With `growth` the events and the view's topic get
@@ -74,14 +78,22 @@ class ViewsScene(ProductScene):
         if self._labels:  # All sources tell all partitions of two topics time and again that they are idle.
             plan = replace(plan, members=min(plan.members, 2), partitions=min(plan.partitions, 2))
         super().__init__(plan)
-        self.inputs = ("events", VIEW, "exchange", *Labelling.inputs[:3]) if self._labels else ("events", VIEW)
-        self.pipeline = Path(__file__).parent / ("labelled.yaml" if self._labels else "shipments.yaml")
+        self.pipeline = self.file()
+        view = contracts(self.pipeline).pipeline.views["depot"]
+        self._exchange = view.exchange
+        self.topic, self.windows = view.topic, dict(zip(view.window_names, view.windows, strict=True))
+        self._views_group = f"{PIPELINE}.views.{view.title}"
+        self.group = group_of(PIPELINE, contracts(self.pipeline).pipeline.revision)
+        self.inputs = (
+            ("events", self.topic, self._exchange, *Labelling.inputs[:3]) if self._labels else ("events", self.topic)
+        )
         answers = {"predictions": 1, "shadow-predictions": 1} if self._labels else {}
         self.counts = {"revisions": 1, **answers}
         own = Crew(enrich.build, EnrichSettings, self.pipeline, LEAST_ROWS)
         self._crews = {"m": own, "v": Crew(views.build, ViewsSettings, self.pipeline, LEAST_ROWS)}
         if self._labels:
-            self._crews["l"] = Crew(labels.build, LabelsSettings, self.pipeline, LEAST_ROWS)
+            alone = {"view": view.name} if view.revision > 1 else {}
+            self._crews["l"] = Crew(labels.build, LabelsSettings, self.pipeline, LEAST_ROWS, **alone)
         self._store: SharedStore | None = None
         chance = Random(f"history {plan.seed}")
         first = 0 if chance.random() < 0.6 else chance.randrange(plan.events)
@@ -90,6 +102,10 @@ class ViewsScene(ProductScene):
         self._ends: list[int] | None = None
         self._history_at = first if "backfill" in plan.variants else None
         self._more: list[tuple[Part, Said]] = []
+
+    def file(self) -> Path:
+        """The pipeline's."""
+        return Path(__file__).parent / ("labelled.yaml" if self._labels else "shipments.yaml")
 
     def open(self, broker: Broker) -> None:
         super().open(broker)
@@ -100,7 +116,7 @@ class ViewsScene(ProductScene):
     def _made_folds(self) -> dict[str, RowFold]:
         return {
             logical: RowFold(self, crew.undisturbed(self.partitions(), *self._parts(letter, MemoryStore())), logical)
-            for logical, letter in (("events", "m"), (VIEW, "v"), ("exchange", "l"))
+            for logical, letter in (("events", "m"), (self.topic, "v"), (self._exchange, "l"))
             if (crew := self._crews.get(letter)) is not None
         }
 
@@ -118,7 +134,7 @@ class ViewsScene(ProductScene):
     def group_of(self, topic: str) -> str:
         if topic == named("events"):
             return self.group
-        return f"{PIPELINE}.views.depot" if topic == named(VIEW) else f"{PIPELINE}.labels"
+        return self._views_group if topic == named(self.topic) else f"{PIPELINE}.labels"
 
     def place(self, logical: str) -> int:
         return Labelling.inputs.index(logical) if logical in Labelling.inputs else 0
@@ -129,9 +145,10 @@ class ViewsScene(ProductScene):
         parts = self._parts(name[0], ProcessStore(library.process, self._store))
         return self._crews[name[0]].member(self.plan, name, library, *parts)
 
-    def _shelves(self) -> list[bytes]:
-        keys = Shelves(PIPELINE, "depot", contracts(self.pipeline).pipeline.views["depot"].version)
-        return [keys.of(partition, self.count(VIEW)) for partition in range(self.count(VIEW))]
+    def _shelves(self) -> list[tuple[int, bytes]]:
+        keys = Shelves.of_view(PIPELINE, contracts(self.pipeline).pipeline.views["depot"])
+        count = self.count(self.topic)
+        return [(partition, keys.of(partition, count)) for partition in range(count)]
 
     # ---- topics grow ---------------------------------------------------------------------------------------------
 
@@ -150,7 +167,7 @@ class ViewsScene(ProductScene):
     def add_partitions(self) -> None:
         """What is kept is parted anew; `_ends` has those of what was written before."""
         ends, states = {}, {}
-        for logical in ("events", VIEW):
+        for logical in ("events", self.topic):
             logs, fold = self.broker.topics[named(logical)], self._folds[logical]
             states[logical] = [packing.unpack(fold.snapshot(log.partition, log.end)) for log in logs]
             self.broker.grow(named(logical))
@@ -158,7 +175,9 @@ class ViewsScene(ProductScene):
         count = self.count("events")
         self._ends, self._folds = ends["events"], self._made_folds()
         self._folds["events"].begin_with(ends["events"], moved_events(states["events"], count, whole_keys=False))
-        self._folds[VIEW].begin_with(ends[VIEW], moved_updates(states[VIEW], self.count(VIEW), ends[VIEW]))
+        self._folds[self.topic].begin_with(
+            ends[self.topic], moved_updates(states[self.topic], self.count(self.topic), ends[self.topic])
+        )
 
     def move(self, library: SimulatedLibrary) -> None:
         assert self._store is not None, "members had it"
@@ -269,7 +288,7 @@ class ViewsScene(ProductScene):
 
     def done(self) -> bool:
         """Whether all that was published is; of idle sources there is always more to hear."""
-        published = [log for log in self.logs() if log.topic not in (named(VIEW), named("exchange"))]
+        published = [log for log in self.logs() if log.topic not in (named(self.topic), named(self._exchange))]
         return all(self.answered(log) for log in published)
 
     def judge(self) -> None:
@@ -291,7 +310,7 @@ class ViewsScene(ProductScene):
             if row["customer"] != entry.own:
                 self.note(f"{row['event_id']} was answered {row['customer']}, and deserves {entry.own}")
             age = row["depot_age"] or 0
-            for fault in faults(entry, entries.values(), row["depot"], age, self._labels):
+            for fault in faults(entry, entries.values(), row["depot"], age, self.windows, self._labels):
                 self.note(f"{row['event_id']}, {age} ms old, was answered {fault}")
 
     def _passed(self) -> tuple[dict[str, Entry], set[tuple[int, int]]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.kpi.section import Watchable
+from headrace.domain.pipeline.scorecards.spec import ScorecardsSection
 from headrace.domain.pipeline.segments import group_names
-from headrace.domain.pipeline.spec import ScorecardsSection, View, expanded
+from headrace.domain.pipeline.spec import View, expanded
 
 SCORE, DECISION, LOSS, LABEL, REFUSED = "model score", "model decision", "model loss", "positive label", "refused"
 CLASS, TRUE_CLASS = "model class", "true class"

@@ -1,0 +1,1 @@
+"""What the pipeline file says of drift."""
