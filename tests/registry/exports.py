@@ -49,6 +49,13 @@ MARGIN = chances(TRAIN)
 TWO = (MARGIN > 2.0).astype(int)
 NAMED = np.where(TWO == 1, "fraud", "legit")
 FIVE = np.digitize(MARGIN, [0.5, 1.5, 2.5, 3.5])
+COUNTED = ("0", "1", "2", "3", "4")
+KINDS = ("awful", "bad", "fair", "good", "very good")
+TURNED = ("good", "awful", "very good", "fair", "bad")
+"""The same in another order: that of a pipeline, whose answers come in its own."""
+TURN = [KINDS.index(name) for name in TURNED]
+OF_KINDS = ("--classes", ",".join(KINDS))
+NAMED_FIVE = np.array(KINDS, object)[FIVE]
 MATRIX, TEST_MATRIX = TRAIN[NUMBERS].to_numpy(np.float32), TEST[NUMBERS].to_numpy(np.float32)
 MAPPED = ("--map", "X=amount,weight,items")
 
@@ -62,23 +69,27 @@ class Export:
         words: of the command, beside the file and the pipeline.
         refused: what it is refused with; None: it is added.
         quantity: whether the pipeline's model tells a quantity.
+        classes: those of the pipeline's model, where they are several.
     """
 
     make: Callable[[Path], tuple[Path, np.ndarray]]
     words: Sequence[str] = ()
     refused: str | None = None
     quantity: bool = False
+    classes: Sequence[str] = ()
 
 
 EXPORTS: dict[str, Export] = {}
 
 
-def export(name: str, *words: str, refused: str | None = None, quantity: bool = False) -> Callable[[Any], Any]:
+def export(
+    name: str, *words: str, refused: str | None = None, quantity: bool = False, classes: Sequence[str] = ()
+) -> Callable[[Any], Any]:
     """Enter a function that makes one."""
 
     def enter(make: Any) -> Any:
         assert name not in EXPORTS, name
-        EXPORTS[name] = Export(make, words, refused, quantity)
+        EXPORTS[name] = Export(make, words, refused, quantity, classes)
         return make
 
     return enter
@@ -196,11 +207,45 @@ def _(folder: Path) -> Any:
     return saved(graph, folder), model.predict(TEST_MATRIX)
 
 
-@export("scikit-learn, five classes", *MAPPED, refused="5 classes .*not served yet.*labels: {positive: 2}")
+@export("scikit-learn, five classes for a pipeline of two", *MAPPED, refused="5 classes .*output: class, classes: ")
+@export("scikit-learn, five classes", *MAPPED, classes=COUNTED)
 def _(folder: Path) -> Any:
-    model = LogisticRegression().fit(MATRIX, FIVE)
+    model = LogisticRegression(max_iter=1_000).fit(MATRIX, FIVE)
     graph = skl2onnx.to_onnx(model, initial_types=[("X", FloatTensorType([None, 3]))])
-    return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, 1]
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)
+
+
+@export("scikit-learn, five named classes in another order", *MAPPED, classes=TURNED)
+def _(folder: Path) -> Any:
+    model = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=60, random_state=0)).fit(MATRIX, NAMED_FIVE)
+    graph = skl2onnx.to_onnx(model, initial_types=[("X", FloatTensorType([None, 3]))], options={"zipmap": False})
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, TURN]
+
+
+@export(
+    "scikit-learn, other classes",
+    *MAPPED,
+    classes=(*KINDS[:4], "best"),
+    refused="it does not know best, and the .*ery good",
+)
+def _(folder: Path) -> Any:
+    model = LogisticRegression(max_iter=1_000).fit(MATRIX, NAMED_FIVE)
+    graph = skl2onnx.to_onnx(model, initial_types=[("X", FloatTensorType([None, 3]))])
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)
+
+
+@export("scikit-learn, five classes and texts, others are refused", classes=TURNED)
+def _(folder: Path) -> Any:
+    model = make_pipeline(encoded(OneHotEncoder()), LogisticRegression(max_iter=1_000)).fit(TRAIN[USED], NAMED_FIVE)
+    graph = skl2onnx.to_onnx(model, initial_types=types(USED))
+    return saved(graph, folder), model.predict_proba(TEST[USED])[:, TURN]
+
+
+@export("scikit-learn, two classes, each with a score", *MAPPED, classes=("legit", "fraud"))
+def _(folder: Path) -> Any:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(MATRIX, NAMED)
+    graph = skl2onnx.to_onnx(model, initial_types=[("X", FloatTensorType([None, 3]))])
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, ::-1]
 
 
 @export("scikit-learn, neighbours", *MAPPED, refused="operator .* is not allowed")
@@ -237,11 +282,23 @@ def _(folder: Path) -> Any:
 
 
 @export(
-    "scikit-learn, five classes, pickled", "--unpickle", refused=r"5 classes \(0, 1, 2, 3, 4\), and .*not served yet"
+    "scikit-learn, five classes, pickled, for a pipeline of two",
+    "--unpickle",
+    refused=r"5 classes \(0, 1, 2, 3, 4\), and .*classes: \[a, b, c\]",
 )
+@export("scikit-learn, five classes, pickled", "--unpickle", classes=COUNTED)
 def _(folder: Path) -> Any:
-    joblib.dump(RandomForestClassifier(3, max_depth=3).fit(TRAIN[NUMBERS], FIVE), folder / "model.joblib")
-    return folder / "model.joblib", np.zeros(len(TEST))
+    model = RandomForestClassifier(5, max_depth=4, random_state=0).fit(TRAIN[NUMBERS], FIVE)
+    joblib.dump(model, folder / "model.joblib")
+    return folder / "model.joblib", model.predict_proba(TEST[NUMBERS])
+
+
+@export("scikit-learn, five classes, with texts, pickled", "--unpickle", classes=TURNED)
+def _(folder: Path) -> Any:
+    steps = encoded(OneHotEncoder(handle_unknown="ignore"))
+    model = make_pipeline(steps, LogisticRegression(max_iter=1_000)).fit(TRAIN[USED], NAMED_FIVE)
+    joblib.dump(model, folder / "model.joblib")
+    return folder / "model.joblib", model.predict_proba(TEST[USED])[:, TURN]
 
 
 @export("scikit-learn, a forest of quantities, pickled", "--unpickle", quantity=True)
@@ -295,11 +352,31 @@ def _(folder: Path) -> Any:
     return folder / "model.txt", model.predict(TEST[NUMBERS])
 
 
-@export("LightGBM, five classes", refused="more than two classes are not served yet")
+@export("LightGBM, five classes for a pipeline of two", refused="5 classes .*output: class, classes: ")
+@export(
+    "LightGBM, five classes that nobody names",
+    classes=KINDS,
+    refused="it counts its classes, 0, 1.*--classes awful,bad",
+)
+@export("LightGBM, five classes", *OF_KINDS, classes=TURNED)
 def _(folder: Path) -> Any:
-    model = lgb.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(TRAIN[NUMBERS], FIVE)
+    model = lgb.LGBMClassifier(n_estimators=15, verbose=-1, n_jobs=1).fit(TRAIN[NUMBERS], FIVE)
     model.booster_.save_model(folder / "model.txt")
-    return folder / "model.txt", model.predict_proba(TEST[NUMBERS])[:, 1]
+    return folder / "model.txt", model.predict_proba(TEST[NUMBERS])[:, TURN]
+
+
+@export("LightGBM, five classes by onnxmltools", "--map", "input=amount,weight,items", *OF_KINDS, classes=TURNED)
+def _(folder: Path) -> Any:
+    model = lgb.LGBMClassifier(n_estimators=15, verbose=-1, n_jobs=1).fit(MATRIX, FIVE)
+    graph = convert_lightgbm(model, initial_types=[("input", ToolsFloat([None, 3]))], target_opset=15)
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, TURN]
+
+
+@export("LightGBM, two classes, each with a score", "--classes", "no,yes", classes=("yes", "no"))
+def _(folder: Path) -> Any:
+    model = lgb.LGBMClassifier(n_estimators=30, verbose=-1, n_jobs=1).fit(TRAIN[NUMBERS], TWO)
+    model.booster_.save_model(folder / "model.txt")
+    return folder / "model.txt", model.predict_proba(TEST[NUMBERS])[:, ::-1]
 
 
 @export("LightGBM, by onnxmltools", "--map", "input=amount,weight,items")
@@ -330,11 +407,29 @@ def _(folder: Path) -> Any:
     return folder / "model.ubj", model.predict(TEST[NUMBERS])
 
 
-@export("XGBoost, five classes", refused="more than two classes are not served yet")
+@export("XGBoost, five classes for a pipeline of two", refused="5 classes .*output: class, classes: ")
+@export("XGBoost, five classes", *OF_KINDS, classes=TURNED)
 def _(folder: Path) -> Any:
-    model = xgb.XGBClassifier(n_estimators=5, n_jobs=1).fit(TRAIN[NUMBERS], FIVE)
+    model = xgb.XGBClassifier(n_estimators=15, n_jobs=1).fit(TRAIN[NUMBERS], FIVE)
     model.save_model(folder / "model.json")
-    return folder / "model.json", model.predict_proba(TEST[NUMBERS])[:, 1]
+    return folder / "model.json", model.predict_proba(TEST[NUMBERS])[:, TURN]
+
+
+@export("XGBoost, five classes, told apart alone (multi:softmax)", classes=COUNTED)
+def _(folder: Path) -> Any:
+    chosen = {"objective": "multi:softmax", "num_class": 5, "nthread": 1}
+    booster = xgb.train(chosen, xgb.DMatrix(TRAIN[NUMBERS], FIVE), 15)
+    booster.save_model(folder / "model.ubj")
+    margins = booster.predict(xgb.DMatrix(TEST[NUMBERS]), output_margin=True)
+    chances = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return folder / "model.ubj", chances / chances.sum(axis=1, keepdims=True)
+
+
+@export("XGBoost, five classes by onnxmltools", "--map", "input=amount,weight,items", *OF_KINDS, classes=TURNED)
+def _(folder: Path) -> Any:
+    model = xgb.XGBClassifier(n_estimators=15, n_jobs=1).fit(MATRIX, FIVE)
+    graph = convert_xgboost(model, initial_types=[("input", ToolsFloat([None, 3]))], target_opset=15)
+    return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, TURN]
 
 
 @export("XGBoost, by onnxmltools", "--map", "input=amount,weight,items")
@@ -342,6 +437,15 @@ def _(folder: Path) -> Any:
     model = xgb.XGBClassifier(n_estimators=30, n_jobs=1).fit(MATRIX, TWO)
     graph = convert_xgboost(model, initial_types=[("input", ToolsFloat([None, 3]))], target_opset=15)
     return saved(graph, folder), model.predict_proba(TEST_MATRIX)[:, 1]
+
+
+FED = ("--map", "features=amount,weight,items")
+
+
+def softmax(margins: np.ndarray) -> np.ndarray:
+    """Chances of the margins of classes."""
+    chances = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 class Oblivious:
@@ -447,10 +551,25 @@ def _(folder: Path) -> Any:
     return saved(graph, folder), 1 / (1 + np.exp(-trees.raw(TEST_MATRIX)[:, 0]))
 
 
-@export("CatBoost, five classes", "--map", "features=amount,weight,items", refused="5 classes .*not served yet")
+@export("CatBoost, five classes for a pipeline of two", *FED, refused="5 classes .*output: class, classes: ")
+@export("CatBoost, five classes", *FED, classes=COUNTED)
 def _(folder: Path) -> Any:
     trees = Oblivious(10, 3, 5)
-    return saved(catboost_classifier(trees, [0, 1, 2, 3, 4], "SOFTMAX"), folder), np.zeros(len(TEST))
+    return saved(catboost_classifier(trees, [0, 1, 2, 3, 4], "SOFTMAX"), folder), softmax(trees.raw(TEST_MATRIX))
+
+
+@export("CatBoost, five named classes", *FED, classes=TURNED)
+def _(folder: Path) -> Any:
+    trees = Oblivious(10, 3, 5)
+    return saved(catboost_classifier(trees, KINDS, "SOFTMAX"), folder), softmax(trees.raw(TEST_MATRIX))[:, TURN]
+
+
+@export(
+    "CatBoost, five classes without a softmax", *FED, classes=COUNTED, refused="no probabilities of classes that add up"
+)
+def _(folder: Path) -> Any:
+    trees = Oblivious(10, 3, 5)
+    return saved(catboost_classifier(trees, [0, 1, 2, 3, 4], "NONE"), folder), trees.raw(TEST_MATRIX)
 
 
 @export("CatBoost, a regression", "--map", "features=amount,weight,items", quantity=True)
@@ -500,11 +619,8 @@ def network(folder: Path, last: str, width: int, shape: Sequence[Any] = ("batch_
     hidden = np.maximum(TEST_MATRIX.astype(float) @ first.T + low, 0) @ second.T + high
     if last == "Sigmoid":
         return saved(model, folder), 1 / (1 + np.exp(-hidden[:, 0]))
-    chance = np.exp(hidden - hidden.max(axis=1, keepdims=True))
-    return saved(model, folder), (chance / chance.sum(axis=1, keepdims=True))[:, -1]
-
-
-FED = ("--map", "features=amount,weight,items")
+    chances = softmax(hidden)
+    return saved(model, folder), chances[:, -1] if width == 2 else chances
 
 
 @export("PyTorch, a network with a sigmoid", *FED)
@@ -522,9 +638,21 @@ def _(folder: Path) -> Any:
     return network(folder, "Softmax", 2)
 
 
-@export("PyTorch, five columns", *FED, refused="5 classes, and .*not served yet")
+@export("PyTorch, five columns for a pipeline of two", *FED, refused="5 classes, and .*output: class, classes: ")
+@export(
+    "PyTorch, five columns that nobody names",
+    *FED,
+    classes=KINDS,
+    refused="5 columns, one for each class, that nothing",
+)
 def _(folder: Path) -> Any:
     return network(folder, "Softmax", 5)
+
+
+@export("PyTorch, five columns", *FED, *OF_KINDS, classes=TURNED)
+def _(folder: Path) -> Any:
+    path, chances = network(folder, "Softmax", 5)
+    return path, chances[:, TURN]
 
 
 @export("PyTorch, one row at a time", *FED, refused="1 rows only.*dynamic_axes")

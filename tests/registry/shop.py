@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +35,16 @@ TEXTS = ["colour", "district"]
 COLOURS, DISTRICTS = ("blue", "green", "red"), ("east", "north", "south", "west")
 
 
-def written(folder: Path, *, quantity: bool = False) -> Path:
+def written(folder: Path, *, quantity: bool = False, classes: Sequence[str] = ()) -> Path:
     """The pipeline file in a folder, with its schema beside."""
     for name in ("pipelines", "schemas"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     schema = {"type": "record", "name": "order", "namespace": "shop", "fields": FIELDS}
     (folder / "schemas/order.avsc").write_text(json.dumps(schema))
     path = folder / "pipelines/shop.yaml"
-    path.write_text(PIPELINE.replace("OUTPUT", ", output: value, threshold: 3" if quantity else ""))
+    output = ", output: value, threshold: 3" if quantity else ""
+    output = f", output: class, classes: [{', '.join(classes)}]" if classes else output
+    path.write_text(PIPELINE.replace("OUTPUT", output))
     pin(folder / "schemas/ids.json", derived_schemas(str(path)))
     return path
 

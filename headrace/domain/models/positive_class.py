@@ -22,8 +22,8 @@ from headrace.errors import ContractError
 
 Names = tuple[Class, ...]
 MANY = (
-    "models of more than two classes are not served yet: fit one on labels that are 1 for the class that matters and 0 "
-    "for all others (of labels that are numbers a pipeline asks for one: labels: {positive: 2})"
+    "the pipeline's model tells the probability of one of two: list them in the pipeline file (model: {output: class, "
+    "classes: [a, b, c]}), or fit it on labels that are 1 for the class that matters and 0 for all others"
 )
 REMEDY = "say in model.yaml which column is which and what is yes, such as classes: [legit, fraud], positive: fraud"
 

@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from headrace.domain.models.package import Input, Manifest, pack
+from headrace.domain.models.positive_class import MANY
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
 from headrace.domain.registry.conversion import ANSWER, GRAPH, ORDER
 from headrace.domain.registry.estimators import Estimator, check_columns, check_positive, read_estimator, trial_rows
@@ -21,7 +22,7 @@ from headrace.domain.registry.logged_model import LoggedModel
 from headrace.domain.registry.model_files.answers import score_output
 from headrace.domain.registry.model_files.kind import TORCH_KINDS
 from headrace.domain.registry.model_files.work import read_file
-from headrace.domain.training.graphs import OUTPUT
+from headrace.domain.training.graphs import CLASSES, OUTPUT
 from headrace.domain.training.model_build import PARITY
 from headrace.errors import ContractError
 
@@ -73,6 +74,8 @@ def _converted(
     if logged.flavour == "onnx":
         return _onnx(folder / logged.file, columns, features)
     found = read_estimator(folder, logged)
+    if onnx.ModelProto.FromString(found.graph).graph.output[0].name == CLASSES:
+        raise ContractError(f"it tells more than two classes, and {MANY}")
     if found.width != len(features):
         raise ContractError(f"it takes {found.width} columns, and its signature has {len(features)}")
     check_columns(found.columns, columns)

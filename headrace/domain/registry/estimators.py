@@ -43,8 +43,8 @@ class Estimator:
     """A model of a library, understood.
 
     Attributes:
-        graph: ONNX, `features` float32 [n, width] -> `probability` float32 [n, 1].
-        score: the library's own probability of the positive class.
+        graph: ONNX, `features` float32 [n, width] -> `probability` float32 [n, 1], or `class`, [n, classes].
+        score: the library's own probability of the positive class, [n], or of each of several, [n, classes].
         width: how many columns it takes.
         columns: its own names of them, empty where it has none.
         classes: what it calls its classes, empty where it does not say.
@@ -195,7 +195,13 @@ def _xgboost_booster(booster: Any) -> Estimator:
         )
 
     def score(rows: Rows) -> npt.NDArray[np.float64]:
-        return np.asarray(booster.predict(xgb.DMatrix(rows, feature_names=names)), np.float64)
+        given = xgb.DMatrix(rows, feature_names=names)
+        found = np.asarray(booster.predict(given), np.float64)
+        margins = np.asarray(booster.predict(given, output_margin=True), np.float64)
+        if found.ndim == 1 and margins.ndim == 2:  # multi:softmax tells the class alone
+            chances = np.exp(margins - margins.max(axis=1, keepdims=True))
+            found = chances / chances.sum(axis=1, keepdims=True)
+        return found
 
     return Estimator(
         convert(booster), score, int(booster.num_features()), tuple(names or ()), (), ("xgboost", xgb.__version__)
@@ -211,6 +217,7 @@ def _scikit(model: Any, kind: str) -> Estimator:
     from sklearn.tree import DecisionTreeClassifier
 
     from headrace.domain.training import scikit_linear, scikit_trees
+    from headrace.domain.training.trainer import answers_of
 
     if not isinstance(model, BaseEstimator):
         raise ContractError(f"it holds {kind}, no estimator of scikit-learn: {ELSEWHERE}")
@@ -224,8 +231,8 @@ def _scikit(model: Any, kind: str) -> Estimator:
     if type(last).__module__.startswith(("lightgbm.", "xgboost.")) and not before:
         return read_object(last)
     classes = tuple(np.asarray(getattr(last, "classes_", ())).tolist())
-    if len(classes) != 2:
-        raise ContractError(f"{named} tells no probability of one of two classes: {ELSEWHERE}")
+    if len(classes) < 2:
+        raise ContractError(f"{named} tells no probability of a class: {ELSEWHERE}")
     if type(last) is LogisticRegression and all(type(step) in (SimpleImputer, StandardScaler) for step in before):
         order = [type(step) for step in before]
         if order not in ([], [SimpleImputer], [StandardScaler], [SimpleImputer, StandardScaler]) or any(
@@ -245,7 +252,8 @@ def _scikit(model: Any, kind: str) -> Estimator:
     def score(rows: Rows) -> npt.NDArray[np.float64]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that rows come without names of columns
-            return np.asarray(model.predict_proba(rows.astype(np.float64) if linear else rows), np.float64)[:, 1]
+            chances = model.predict_proba(rows.astype(np.float64) if linear else rows)
+        return np.asarray(answers_of(chances), np.float64)
 
     return Estimator(
         graph,

@@ -50,7 +50,7 @@ class FileWishes:
         positive: the class whose probability is the score; None: as its names say.
         output: of the graph; None: the one that holds probabilities.
         sample: rows to compare on; None: made-up ones.
-        expected: the sample's column with the library's answers.
+        expected: the sample's column with the library's answers; of several classes one for each, commas between.
         unpickle: whether a pickle may be read, which runs it.
     """
 
@@ -121,15 +121,16 @@ def add_file(
             kind,
             mapped,
             contracts.pipeline.model.output == "value",
+            contracts.pipeline.model.classes,
             wishes.output,
             wishes.classes,
             wishes.positive if wishes.positive is not None else rules.positive,
             _sampled(wishes, mapped, place),
-            wishes.expected,
+            _expected(wishes),
         )
         with progress.stage(f"reading and converting {path}"):
             graph, read = read_apart(order, own)
-        package = _package(contracts, wishes, read, graph, path.name, _digest(copy, wishes, rules))
+        package = _package(contracts, wishes, read, graph, path.name, _digest(copy, wishes, rules, contracts))
     with progress.stage(f"checking {package.title}"):
         check_package(package, contracts)
     uri = put_package(package, store)
@@ -166,6 +167,11 @@ def _copied(path: Path, into: Path) -> Path:
     return Path(shutil.copyfile(path, into / path.name))
 
 
+def _expected(wishes: FileWishes) -> list[str]:
+    """The sample's columns with the library's answers."""
+    return [] if wishes.expected is None else [each.strip() for each in wishes.expected.split(",")]
+
+
 def _sampled(wishes: FileWishes, mapped: Mapped, into: Path) -> Path | None:
     """The sample as Parquet that the process reads."""
     if wishes.sample is None:
@@ -173,13 +179,13 @@ def _sampled(wishes: FileWishes, mapped: Mapped, into: Path) -> Path | None:
     kinds = {name: TYPES[kind] for name, kind in mapped.known.items() if kind in TYPES}
     named = {**mapped.usual, **mapped.names}
     kinds |= {column: kinds[feature] for column, feature in named.items() if feature in kinds}
-    kinds |= {} if wishes.expected is None else {wishes.expected: pa.float64()}
+    kinds |= dict.fromkeys(_expected(wishes), pa.float64())
     place = into / "sample.parquet"
     pq.write_table(read_sample(wishes.sample, kinds), place)
     return place
 
 
-def _digest(copy: Path, wishes: FileWishes, rules: ModelRegistry) -> dict[str, str]:
+def _digest(copy: Path, wishes: FileWishes, rules: ModelRegistry, contracts: Contracts) -> dict[str, str]:
     """(of the file, of all that decides what becomes of it)."""
     whole = sha256()
     for each in (copy, copy.with_name(copy.name + ".data")):
@@ -193,6 +199,7 @@ def _digest(copy: Path, wishes: FileWishes, rules: ModelRegistry) -> dict[str, s
         wishes.positive,
         rules.positive,
         wishes.output,
+        *contracts.pipeline.model.classes,
     ]
     file = whole.hexdigest()
     return {"file": file, "all": sha256(f"{file}{json.dumps(said, sort_keys=True)}".encode()).hexdigest()}

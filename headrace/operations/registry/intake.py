@@ -53,6 +53,11 @@ def understand(
         ContractError: it does not fit, or fails a check; says all that is wrong, and what to do.
     """
     pipeline = contracts.pipeline
+    if pipeline.model.classes:
+        raise ContractError(
+            "a pipeline of several classes takes models of MLflow as files alone: fetch the file of the model (mlflow "
+            "artifacts download), and add it by headrace models add FILE --classes A,B,C"
+        )
     logged = read_logged(folder)
     views = (column.path for view in pipeline.views.values() for column in view.columns)
     known = list(dict.fromkeys([*expand(pipeline), *views]))

@@ -60,7 +60,10 @@ def add(
         Path | None, typer.Option(metavar="FILE", help="CSV or Parquet of rows to compare with the library on.")
     ] = None,
     expected: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The sample's column with the library's own answers.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The sample's column with the library's answers; of several classes A,B,C."
+        ),
     ] = None,
     unpickle: Annotated[
         bool, typer.Option("--unpickle", help="Read a pickle, which runs what its author put into it.")

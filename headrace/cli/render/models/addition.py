@@ -53,6 +53,8 @@ def _score(model: AddedFile) -> str:
     if answer.classes is None:
         return f"output {model.read.output}, one column"
     names = ", ".join(map(str, answer.classes))
+    if answer.positive is None:
+        return f"output {model.read.output}, a probability for each of the classes {names}"
     return f"output {model.read.output}, the probability of {answer.positive}, of the classes {names}"
 
 

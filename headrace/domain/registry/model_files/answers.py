@@ -24,7 +24,7 @@ class FileAnswer:
 
     Attributes:
         classes: names of the output's columns, in their order; None where it has one column.
-        positive: which one is the score; None likewise.
+        positive: which one is the score; None likewise, and where each gets a score.
     """
 
     classes: tuple[Class, ...] | None = None
@@ -62,7 +62,13 @@ def score_output(graph: onnx.GraphProto, said: str | None) -> str:
 
 
 def read_answer(
-    graph: onnx.GraphProto, output: str, classes: Sequence[Class] | None, positive: Any, *, quantity: bool
+    graph: onnx.GraphProto,
+    output: str,
+    classes: Sequence[Class] | None,
+    positive: Any,
+    *,
+    quantity: bool,
+    several: Sequence[str] = (),
 ) -> FileAnswer:
     """What an output's columns are.
 
@@ -70,6 +76,7 @@ def read_answer(
         graph: with all that its converter wrote: names of classes stand behind labels.
         classes, positive: what a person says; None: nothing.
         quantity: whether the pipeline's model tells a quantity.
+        several: the classes that it tells apart, where these are several.
 
     Raises:
         ContractError: it is no answer for the pipeline, or something is in doubt; with what to say.
@@ -82,8 +89,12 @@ def read_answer(
         )
     width = _width(graph, answer_of(graph, output))
     names = tuple(classes) if classes is not None else found[0] if found else None
+    if several and classes is not None:  # a graph's 0, 1, ... count its columns, and these are what they are called
+        found = [own for own in found if not counted(own)]
     if names is not None and found and classes is not None and not any(_same(classes, own) for own in found):
         raise ContractError(f"--classes says {told(classes)}, and its graph {told(found[0])}: leave --classes out")
+    if several:
+        return of_several(names, several, positive, width)
     if names is None and width == 1:
         if positive is not None:
             raise ContractError(f"it has one column and no classes, so none is {positive}: leave --positive out")
@@ -104,6 +115,53 @@ def read_answer(
             "is yes, such as --classes legit,fraud --positive fraud"
         )
     return FileAnswer(tuple(names), positive_of(names, positive))
+
+
+def of_several(
+    names: Sequence[Class] | None, several: Sequence[str], positive: Any, width: int | None = None
+) -> FileAnswer:
+    """An answer of a probability for each of a pipeline's classes.
+
+    Args:
+        names: of the columns; None: nothing says them.
+        several: of the pipeline.
+        positive: what a person says.
+        width: columns, as far as it is known.
+
+    Raises:
+        ContractError: they are other classes, or it is in doubt which column is which; with what to say.
+    """
+    if positive is not None:
+        raise ContractError(f"each of the pipeline's classes gets a score: leave --positive {positive} out")
+    say = f"say what its columns are, in their order, such as --classes {','.join(several)}"
+    if names is None:
+        many = (
+            ""
+            if width is None
+            else f" has {width} columns" + (", one for each class, that nothing names" * (width > 1))
+        )
+        raise ContractError(f"its output{many or ' names no classes'}, and the pipeline tells {told(several)}: {say}")
+    lacking, beyond = _beyond(several, names), _beyond(names, several)
+    if not lacking and not beyond:
+        return FileAnswer(tuple(names))
+    if counted(names) and len(names) == len(several):
+        raise ContractError(f"it counts its classes, {told(names)}, and the pipeline names {told(several)}: {say}")
+    unknown = [f"it does not know {told(lacking)}"] if lacking else []
+    unknown += [f"the pipeline does not know {told(beyond)}"] if beyond else []
+    raise ContractError(
+        f"its classes are {told(names)}, those of the pipeline {told(several)}: {', and '.join(unknown)}; fit it on "
+        "the pipeline's classes, or list its own in the pipeline file"
+    )
+
+
+def _beyond(some: Sequence[Class], others: Sequence[Class]) -> list[str]:
+    known = set(map(str, others))
+    return [str(each) for each in some if str(each) not in known]
+
+
+def counted(names: Sequence[Class]) -> bool:
+    """Whether names are 0, 1, ... in this order."""
+    return list(map(str, names)) == list(map(str, range(len(names))))
 
 
 def positive_of(names: Sequence[Class], said: Any) -> Class:

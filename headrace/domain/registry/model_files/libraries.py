@@ -21,11 +21,12 @@ from headrace.domain.models.positive_class import MANY, told
 from headrace.domain.registry import estimators
 from headrace.domain.registry.estimators import Estimator
 from headrace.domain.registry.logged_model import LoggedModel
-from headrace.domain.registry.model_files.answers import FileAnswer, positive_of, score_output
+from headrace.domain.registry.model_files.answers import FileAnswer, counted, of_several, positive_of, score_output
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns
 from headrace.domain.registry.model_files.kind import Kind
 from headrace.domain.registry.model_files.rows import TriedRows
-from headrace.domain.training.graphs import OUTPUT, QUANTITY
+from headrace.domain.training.classes.two_classes import with_both
+from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY
 from headrace.errors import ContractError
 
 REGRESSORS = ("DecisionTreeRegressor", "ExtraTreeRegressor", "ExtraTreesRegressor", "RandomForestRegressor")
@@ -47,7 +48,7 @@ class LibraryModel:
         library: name and version of what reads it here.
         graph: makes the graph; told the kind of each column.
         output: of that graph.
-        score: the library's own answers, [n]; None where it cannot answer from this file.
+        score: the library's own answers, [n], or [n, classes]; None where it cannot answer from this file.
         unproven: why not.
         per_class: whether the graph answers a column for each class.
         levels: of columns that it numbers as categories itself, by their place.
@@ -64,24 +65,45 @@ class LibraryModel:
     levels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
-def read_library_model(path: Path, kind: Kind, positive: Any, *, quantity: bool) -> LibraryModel:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a model is to tell: of the pipeline's model whether it tells a quantity, and its classes where these are
+    several; what a person says of the file's: its positive class, and all in its order. None: nothing.
+    """
+
+    positive: Any
+    quantity: bool
+    several: Sequence[str]
+    classes: Sequence[Class] | None
+
+
+def read_library_model(
+    path: Path,
+    kind: Kind,
+    positive: Any,
+    *,
+    quantity: bool,
+    several: Sequence[str] = (),
+    classes: Sequence[Class] | None = None,
+) -> LibraryModel:
     """The model in a file that is no ONNX.
 
     Raises:
         ContractError: it cannot be read, converted or is none for the pipeline; with the remedy.
     """
+    asked = _Asked(positive, quantity, several, classes)
     if kind == "lightgbm":
         found = estimators.lightgbm_booster(path, categories=True)
-        return _plain(found, "a model of LightGBM", positive, quantity)
+        return _plain(found, "a model of LightGBM", asked)
     if kind == "lightgbm-json":
-        return _dumped(path, positive, quantity)
+        return _dumped(path, asked)
     if kind == "xgboost":
         found = estimators.read_estimator(path.parent, LoggedModel("xgboost", path.name, "", "", "", None))
-        return _plain(found, "a model of XGBoost", positive, quantity)
-    return _object(path, kind, positive, quantity)
+        return _plain(found, "a model of XGBoost", asked)
+    return _object(path, kind, asked)
 
 
-def _dumped(path: Path, positive: Any, quantity: bool) -> LibraryModel:
+def _dumped(path: Path, asked: _Asked) -> LibraryModel:
     """What `Booster.dump_model` told: enough for a graph, and nothing that LightGBM reads again."""
     from headrace.domain.training.conversion import convert_dump
 
@@ -93,7 +115,7 @@ def _dumped(path: Path, positive: Any, quantity: bool) -> LibraryModel:
         raise ContractError(
             f"{path.name} is no dump of LightGBM ({fault!r}): add what save_model('model.txt') writes"
         ) from None
-    made = _plain(Estimator(graph, _nobody, width, names, (), library), "a JSON dump of LightGBM", positive, quantity)
+    made = _plain(Estimator(graph, _nobody, width, names, (), library), "a JSON dump of LightGBM", asked)
     return replace(
         made, score=None, unproven="LightGBM reads no dump; what save_model('model.txt') writes can be compared"
     )
@@ -103,18 +125,23 @@ def _nobody(rows: Any) -> Scores:
     raise NotImplementedError("a dump answers nothing")
 
 
-def _plain(found: Estimator, what: str, positive: Any, quantity: bool) -> LibraryModel:
-    """A model whose graph our own converters make: one tensor in, one column out."""
-    output = _output_of(found.graph)
+def _plain(found: Estimator, what: str, asked: _Asked) -> LibraryModel:
+    """A model whose graph our own converters make: one tensor in, one column out, or one for each class."""
+    output, positive, quantity = _output_of(found.graph), asked.positive, asked.quantity
     if quantity and output != QUANTITY:
         raise ContractError(
             "it tells the probability of a class, and the pipeline's model a quantity (output: value): add a regression"
         )
+    if output == CLASSES and not asked.several:
+        known = found.classes or tuple(range(_columns_of(found.graph)))
+        raise ContractError(f"it has {len(known)} classes ({told(known)}), and {MANY}")
     if not quantity and output == QUANTITY:
         raise ContractError(
             "it tells a quantity, and the pipeline's model a probability: add a classifier, or say output: value in "
             "the pipeline file's model"
         )
+    if asked.several:
+        return _of_several(found, what, output, asked)
     graph, flipped = found.graph, False
     answer = FileAnswer()
     if found.classes:
@@ -135,6 +162,40 @@ def _plain(found: Estimator, what: str, positive: Any, quantity: bool) -> Librar
     return LibraryModel(
         what, (given,), answer, found.library, lambda kinds: (graph, output), score, levels=found.levels
     )
+
+
+def _of_several(found: Estimator, what: str, output: str, asked: _Asked) -> LibraryModel:
+    """A model of several classes; of two it may tell the second one's probability alone."""
+    graph, two = found.graph, output != CLASSES
+    count = 2 if two else _columns_of(graph)
+    own = found.classes or tuple(range(count))
+    names = own if asked.classes is None or not counted(own) else tuple(asked.classes)
+    if len(names) != count:
+        raise ContractError(f"--classes names {len(names)}, and it has {count}: name each in its order")
+    answer = of_several(names, asked.several, asked.positive)
+
+    def score(rows: TriedRows) -> Scores:
+        scores = found.score(rows.numbered(found.levels).astype(np.float32))
+        return np.column_stack([1 - scores, scores]) if two else scores
+
+    if two:
+        graph = with_both(graph)
+    given = FileColumns("features", "float32", found.width, names_of(found.columns), tuple(found.levels))
+    return LibraryModel(
+        what,
+        (given,),
+        answer,
+        found.library,
+        lambda kinds: (graph, CLASSES),
+        score,
+        per_class=True,
+        levels=found.levels,
+    )
+
+
+def _columns_of(graph: bytes) -> int:
+    """Columns of a graph's answer."""
+    return int(onnx.ModelProto.FromString(graph).graph.output[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def names_of(columns: Sequence[str]) -> tuple[str, ...]:
@@ -159,14 +220,14 @@ def _complement(graph: bytes) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _object(path: Path, kind: Kind, positive: Any, quantity: bool) -> LibraryModel:
+def _object(path: Path, kind: Kind, asked: _Asked) -> LibraryModel:
     """An object of scikit-learn's kind."""
-    model = _loaded(path, kind)
+    model, quantity = _loaded(path, kind), asked.quantity
     name = type(model).__name__
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
     what = " -> ".join(type(step).__name__ for step in steps)
     classes = _classes(model)
-    if len(classes) > 2:
+    if len(classes) > 2 and not quantity and not asked.several:
         raise ContractError(f"it is a {name} of {len(classes)} classes ({told(classes)}), and {MANY}")
     if classes and quantity:
         raise ContractError(
@@ -179,8 +240,8 @@ def _object(path: Path, kind: Kind, positive: Any, quantity: bool) -> LibraryMod
         )
     own = _own(model, classes)
     if own is not None:
-        return replace(_plain(own, what, positive, quantity), what=what)
-    return _exported(model, steps, what, classes, positive, quantity)
+        return replace(_plain(own, what, asked), what=what)
+    return _exported(model, steps, what, classes, asked)
 
 
 def _classes(model: Any) -> tuple[Class, ...]:
@@ -222,9 +283,7 @@ def _forest_of_quantities(model: Any) -> Estimator | None:
     )
 
 
-def _exported(
-    model: Any, steps: Sequence[Any], what: str, classes: Sequence[Class], positive: Any, quantity: bool
-) -> LibraryModel:
+def _exported(model: Any, steps: Sequence[Any], what: str, classes: Sequence[Class], asked: _Asked) -> LibraryModel:
     """Whatever skl2onnx converts."""
     try:
         import skl2onnx
@@ -234,7 +293,12 @@ def _exported(
         raise ContractError(f"{what} {NO_SKL2ONNX}") from None
     names = tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
     width = int(getattr(model, "n_features_in_", 0)) or None
-    answer = FileAnswer() if quantity else FileAnswer(tuple(classes), positive_of(classes, positive))
+    quantity, answer = asked.quantity, FileAnswer()
+    if asked.several:
+        named = asked.classes if asked.classes is not None and counted(classes) else classes
+        answer = of_several(tuple(named), asked.several, asked.positive)
+    elif not quantity:
+        answer = FileAnswer(tuple(classes), positive_of(classes, asked.positive))
 
     def graph(kinds: Sequence[ColumnKind]) -> tuple[bytes, str]:
         kind_of = {"text": StringTensorType}
@@ -267,8 +331,10 @@ def _exported(
             warnings.simplefilter("ignore")
             if quantity:
                 return np.asarray(model.predict(given), np.float64).reshape(-1)
-            place = list(map(str, classes)).index(str(answer.positive))
-            return np.asarray(model.predict_proba(given), np.float64)[:, place]
+            chances = np.asarray(model.predict_proba(given), np.float64)
+            if asked.several:
+                return chances
+            return chances[:, list(map(str, classes)).index(str(answer.positive))]
 
     # Columns that are told apart by name are inputs of their own; whatever takes them as they come takes a matrix.
     by_name = any(type(step).__name__ == "ColumnTransformer" for step in steps) and bool(names)

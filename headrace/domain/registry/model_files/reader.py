@@ -37,7 +37,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """What a score is: `positive` of `classes`; None where it is a quantity, or its file names no classes."""
+    """What a score is: `positive` of `classes`, or without it each of them; without both it is a quantity, or its file
+    names no classes.
+    """
 
     classes: tuple[Class, ...] | None
     positive: Class | None
@@ -83,20 +85,22 @@ class FileOrder:
         path, kind: of the file.
         mapped: what a person says feeds it, and all that could.
         quantity: whether the pipeline's model tells a quantity.
+        several: the classes that it tells apart, where these are several.
         output, classes, positive: of the graph, as a person says; None: nothing.
         sample: Parquet of rows to try it on; None: made-up ones.
-        expected: the sample's column of answers; None: it has none.
+        expected: the sample's columns of answers, one, or one for each of several classes; empty: it has none.
     """
 
     path: Path
     kind: Kind
     mapped: Mapped
     quantity: bool
+    several: Sequence[str] = ()
     output: str | None = None
     classes: Sequence[str] | None = None
     positive: Any = None
     sample: Path | None = None
-    expected: str | None = None
+    expected: Sequence[str] = ()
 
 
 def read_apart(order: FileOrder, own: Path, limits: ConversionLimits | None = None) -> tuple[bytes, ReadModel]:
@@ -120,11 +124,12 @@ def read_apart(order: FileOrder, own: Path, limits: ConversionLimits | None = No
         "known": dict(mapped.known),
         "usual": dict(mapped.usual),
         "quantity": order.quantity,
+        "several": list(order.several),
         "output": order.output,
         "classes": None if order.classes is None else list(order.classes),
         "positive": order.positive,
         "sample": None if order.sample is None else str(order.sample),
-        "expected": order.expected,
+        "expected": list(order.expected),
         "limits": {"memory": limits.memory, "cpu_s": limits.cpu_s},
     }
     graph, answer = carry_out_apart(told, own, limits)

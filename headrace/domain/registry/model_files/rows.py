@@ -29,7 +29,7 @@ class TriedRows:
 
     Attributes:
         values: of each column: float64, or an Arrow array of texts.
-        expected: answers that a person's sample has, [n]; None where it has none.
+        expected: answers that a person's sample has, [n], or [n, classes]; None where it has none.
         sample: whether they are a person's.
         holes: whether some of their values were taken out.
     """
@@ -71,12 +71,12 @@ class TriedRows:
         return matrix
 
 
-def sampled(table: pa.Table, columns: Sequence[MatchedColumn], expected: str | None) -> TriedRows:
+def sampled(table: pa.Table, columns: Sequence[MatchedColumn], expected: Sequence[str]) -> TriedRows:
     """A person's rows.
 
     Args:
         table: with a column for each of the model's, called as it or as its feature.
-        expected: its column of answers.
+        expected: its columns of answers: one, or one for each of several classes.
 
     Raises:
         ContractError: a column is missing, or holds what it may not; says which, and the row.
@@ -90,8 +90,7 @@ def sampled(table: pa.Table, columns: Sequence[MatchedColumn], expected: str | N
         found = _texts(table, name) if column.kind == "text" else _numbers(table, name)
         # As events are fed to it: the library is asked about the same numbers.
         values.append(found.astype(np.float32).astype(np.float64) if column.kind == "float32" else found)
-    if expected is not None and expected not in table.column_names:
-        missing.append(expected)
+    missing += [name for name in expected if name not in table.column_names]
     if missing:
         raise ContractError(
             f"the sample has no {', '.join(missing)}; it has {', '.join(table.column_names)}: call its columns as the "
@@ -99,7 +98,9 @@ def sampled(table: pa.Table, columns: Sequence[MatchedColumn], expected: str | N
         )
     if not table.num_rows:
         raise ContractError("the sample has no rows: nothing is proven by it")
-    return TriedRows(tuple(values), None if expected is None else _numbers(table, expected), sample=True)
+    answers = [_numbers(table, name) for name in expected]
+    told = None if not answers else answers[0] if len(answers) == 1 else np.column_stack(answers)
+    return TriedRows(tuple(values), told, sample=True)
 
 
 def _texts(table: pa.Table, name: str) -> pa.Array:

@@ -53,16 +53,19 @@ class _ReadFile:
 
 def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """(graph, what is told of it) of a file; raises ContractError with what does not fit, and the remedy."""
-    path, quantity = Path(order["file"]), bool(order["quantity"])
+    path, quantity, several = Path(order["file"]), bool(order["quantity"]), tuple(order["several"])
     mapped = Mapped(order["names"], tuple(order["order"]), tuple(order["inputs"]), order["known"], order["usual"])
     classes = None if order["classes"] is None else tuple(order["classes"])
     asked = order["output"], classes, order["positive"]
     if order["kind"] == "onnx":
-        read = _read_onnx(path, mapped, *asked, quantity)
+        read = _read_onnx(path, mapped, *asked, quantity, several)
     elif order["kind"] in TORCH_KINDS:
-        read = _read_torch(path, order["kind"], mapped, *asked, quantity)
+        read = _read_torch(path, order["kind"], mapped, *asked, quantity, several)
     else:
-        read = _read_library(read_library_model(path, order["kind"], order["positive"], quantity=quantity), mapped)
+        found = read_library_model(
+            path, order["kind"], order["positive"], quantity=quantity, several=several, classes=classes
+        )
+        read = _read_library(found, mapped, several)
     manifest = Manifest(
         name="m",
         version="1",
@@ -71,7 +74,8 @@ def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
         classes=read.answer.classes if read.per_class else None,
         positive=read.answer.positive if read.per_class else None,
     )
-    session = open_session(pack(manifest, read.fed.graph), SessionSettings(executor="onnxruntime", device="cpu"))
+    settings = SessionSettings(executor="onnxruntime", device="cpu", classes=several)
+    session = open_session(pack(manifest, read.fed.graph), settings)
     table = None if order["sample"] is None else pq.read_table(order["sample"])
     rows = None if table is None else sampled(table, read.columns, order["expected"])
     proofs, notes = _proofs(read, rows, session.run)
@@ -93,14 +97,20 @@ def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 
 def _read_onnx(
-    path: Path, mapped: Mapped, output: str | None, classes: tuple[Class, ...] | None, positive: Any, quantity: bool
+    path: Path,
+    mapped: Mapped,
+    output: str | None,
+    classes: tuple[Class, ...] | None,
+    positive: Any,
+    quantity: bool,
+    several: tuple[str, ...],
 ) -> _ReadFile:
     try:
         # Tensors beside the graph are taken into it; onnx reads none outside of its directory.
         model = onnx.load(str(path))
     except (ValueError, OSError, DecodeError) as fault:
         raise ContractError(f"{path.name} is no ONNX file that can be read: {str(fault)[:300]}") from None
-    return _read_graph(model, mapped, output, classes, positive, quantity)
+    return _read_graph(model, mapped, output, classes, positive, quantity, several)
 
 
 def _read_torch(
@@ -111,12 +121,14 @@ def _read_torch(
     classes: tuple[Class, ...] | None,
     positive: Any,
     quantity: bool,
+    several: tuple[str, ...],
 ) -> _ReadFile:
     (fed,) = match([FileColumns("features", "float32", None)], mapped)
     module = read_module(path, kind, len(fed))
-    read = _read_graph(onnx.ModelProto.FromString(module.graph), mapped, output, classes, positive, quantity)
+    read = _read_graph(onnx.ModelProto.FromString(module.graph), mapped, output, classes, positive, quantity, several)
     of = read.answer
-    place = 0 if of.classes is None or of.positive is None else of.classes.index(of.positive)
+    place: int | list[int] = 0 if of.classes is None or of.positive is None else of.classes.index(of.positive)
+    place = _places(of, several) if several else place
 
     def wanted(rows: TriedRows) -> Scores:
         return module.answer(rows.numbers.astype(np.float32))[:, place]
@@ -132,14 +144,15 @@ def _read_graph(
     classes: tuple[Class, ...] | None,
     positive: Any,
     quantity: bool,
+    several: tuple[str, ...],
 ) -> _ReadFile:
     whole = model.SerializeToString()
     inputs = inputs_of(model.graph)
     matched = list(zip(inputs, match(inputs, mapped), strict=True))
     chosen = score_output(model.graph, output)
-    answer = read_answer(model.graph, chosen, classes, positive, quantity=quantity)
+    answer = read_answer(model.graph, chosen, classes, positive, quantity=quantity, several=several)
     producer = " ".join(each for each in (model.producer_name, model.producer_version.split("\n")[0]) if each)
-    place = None
+    place: int | list[int] | None = _places(answer, several) if several else None
     if answer.classes is not None and answer.positive is not None:
         place = answer.classes.index(answer.positive)
     fed = fed_by_features(model, chosen, matched)
@@ -159,6 +172,12 @@ def _read_graph(
         OWN_GRAPH,
         {"onnx": onnx.__version__, "onnxruntime": RUNTIME_VERSION},
     )
+
+
+def _places(answer: FileAnswer, several: Sequence[str]) -> list[int]:
+    """The columns of a pipeline's classes, in its order."""
+    names = list(map(str, answer.classes or ()))
+    return [names.index(each) for each in several]
 
 
 def _feed(
@@ -183,7 +202,7 @@ def _typed(values: Any, kind: ColumnKind) -> npt.NDArray[Any]:
     return np.asarray(values, ELEMENTS.get(kind, np.float64))
 
 
-def _read_library(found: LibraryModel, mapped: Mapped) -> _ReadFile:
+def _read_library(found: LibraryModel, mapped: Mapped, several: tuple[str, ...]) -> _ReadFile:
     inputs = list(found.inputs)
     if not inputs[0].names:  # a column each, whose kind is that of what feeds it, or a matrix of numbers
         fed = {each.name: mapped.known.get(mapped.feature(each.name) or each.name) for each in inputs}
@@ -192,16 +211,24 @@ def _read_library(found: LibraryModel, mapped: Mapped) -> _ReadFile:
     graph, output = found.graph([column.kind for columns in pairs for column in columns])
     model = onnx.ModelProto.FromString(graph)
     matched = list(zip(inputs_of(model.graph), pairs, strict=True))
+    score = found.score
+    if several and score is not None:
+        score = _ordered(score, _places(found.answer, several))
     return _ReadFile(
         " ".join((found.what, *found.library[:1], found.library[1])).strip(),
         fed_by_features(model, output, matched, found.levels),
         matched,
         found.answer,
         found.per_class,
-        found.score,
+        score,
         found.library[0] if found.score is not None else found.unproven,
         {found.library[0]: found.library[1], "onnx": onnx.__version__, "onnxruntime": RUNTIME_VERSION},
     )
+
+
+def _ordered(score: Callable[[TriedRows], Scores], places: list[int]) -> Callable[[TriedRows], Scores]:
+    """A library's answers with their columns in another order."""
+    return lambda rows: score(rows)[:, places]
 
 
 def _opset(graph: bytes) -> dict[str, int]:
@@ -243,7 +270,8 @@ def _proof(
     read: _ReadFile, rows: TriedRows, run: Run, wanted: Callable[[TriedRows], Any], against: str
 ) -> dict[str, Any]:
     answers = run(rows.matrix(read.fed.inputs))
-    kept = ~np.isnan(answers) if read.fed.output == SCORE else np.ones(len(rows), np.bool_)
+    unknown = np.asarray(np.isnan(answers.reshape(len(rows), -1)).any(axis=1), np.bool_)
+    kept = ~unknown if read.fed.output == SCORE else np.ones(len(rows), np.bool_)
     if not kept.any():
         raise ContractError(
             f"none of the {len(rows):,} rows of the sample gets an answer: they hold categories that it does not know, "
@@ -251,14 +279,20 @@ def _proof(
         )
     those = rows.kept(kept)
     told = np.asarray(wanted(those), np.float64)
-    gaps = np.abs(answers[kept] - told)
-    gaps[np.isnan(answers[kept]) & np.isnan(told)] = 0
-    limit = PARITY * max(1.0, float(np.nanmax(np.abs(told), initial=0)))
-    place = int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps)))
-    if not gaps[place] <= limit:
+    found = answers[kept]
+    if told.shape != found.shape:
         raise ContractError(
-            f"what is made of it differs from {against} by {gaps[place]:.2g} on {len(those):,} rows (row "
-            f"{int(np.flatnonzero(kept)[place]) + 1}: {answers[kept][place]:.7g} for {told[place]:.7g}); {limit:.1g} "
+            f"{against} has {_columns(told)} a row, and the model {_columns(found)}: name a column of the sample for "
+            "each of the pipeline's classes, in its order: --expected A,B,C"
+        )
+    gaps = np.abs(found - told)
+    gaps[np.isnan(found) & np.isnan(told)] = 0
+    limit = PARITY * max(1.0, float(np.nanmax(np.abs(told), initial=0)))
+    at = np.unravel_index(int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps))), gaps.shape)
+    if not gaps[at] <= limit:
+        raise ContractError(
+            f"what is made of it differs from {against} by {gaps[at]:.2g} on {len(those):,} rows (row "
+            f"{int(np.flatnonzero(kept)[at[0]]) + 1}: {found[at]:.7g} for {told[at]:.7g}); {limit:.1g} "
             "is allowed: a package is fed 32-bit numbers, so fit it on such, or convert it to ONNX of 64 bits "
             "(DoubleTensorType) and add that"
             + ("" if rows.sample else "; made-up rows lie at thresholds of trees, --sample FILE compares on yours")
@@ -266,8 +300,13 @@ def _proof(
         )
     return {
         "against": against,
-        "worst": float(gaps[place]),
+        "worst": float(gaps[at]),
         "rows": len(those),
         "unanswered": int((~kept).sum()),
         "sample": rows.sample,
     }
+
+
+def _columns(answers: Scores) -> str:
+    count = 1 if answers.ndim == 1 else answers.shape[1]
+    return "one answer" if count == 1 else f"{count} answers"

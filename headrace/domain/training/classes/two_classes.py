@@ -20,10 +20,10 @@ def of_both(model: Fitted) -> Fitted:
         second = np.asarray(model.predict(matrix), np.float64)
         return np.column_stack([1 - second, second])
 
-    return replace(model, graph=_with_both(model.graph), predict=predict)
+    return replace(model, graph=with_both(model.graph), predict=predict)
 
 
-def _with_both(graph: bytes) -> bytes:
+def with_both(graph: bytes) -> bytes:
     """A graph whose `probability`, float32 [n, 1], becomes `class`, float32 [n, 2]."""
     model = ModelProto.FromString(graph)
     taken = {name for node in model.graph.node for name in node.output}
