@@ -15,7 +15,7 @@ from headrace.domain.pipeline.units import duration
 from headrace.operations.proposal import choices
 from headrace.operations.proposal.column_profile import StreamColumn, shown_value
 from headrace.operations.proposal.proposal import Proposal
-from headrace.operations.proposal.roles import Role, affirmed
+from headrace.operations.proposal.roles import Role, affirmed, classes_in
 from headrace.operations.proposal.sample import TopicForm
 from headrace.operations.proposal.time_form import TimeForm
 
@@ -192,7 +192,7 @@ def _files(text: FileText, proposal: Proposal) -> None:
     renamed = {one.name: one.column for one in proposal.columns.values() if one.name != one.column}
     if label is not None and label.name != label.column:
         renamed[label.name] = label.column
-    words = label is not None and label.kind == "string"
+    words = label is not None and label.kind == "string" and not classes_in(label)
     plain = form.decimal == "." and not form.thousands
     made = roles.id.profile is None or roles.time.profile is None or (roles.key.profile is None and roles.series)
     if plain and not renamed and not proposal.times and not made and not words:
@@ -284,7 +284,7 @@ def _views(text: FileText, proposal: Proposal) -> None:
         text.add(f"key: {view.key}", indent=4)
         text.add(f"windows: [{', '.join(map(duration, view.windows))}]", indent=4)
         text.add(f"features: {mapped(view.features.items())}", indent=4)
-        if view.key != proposal.key and proposal.label is not None:
+        if view.key != proposal.key and proposal.label is not None and not classes_in(proposal.label):
             text.note("With labels: add `known: mean(label)` to features, what its events turned out to be.", indent=4)
 
 
@@ -313,6 +313,13 @@ def _model(text: FileText, proposal: Proposal) -> None:
         text.add(f"- {name}", indent=4)
     if label is None:
         text.note(f"{GUESS} {proposal.roles.label.evidence}: without labels no model is trained here; bring one.")
+    elif classes := classes_in(label):
+        text.add("output: class", f"{GUESS} {label.name} has few values, so each is a class; of a quantity say value.")
+        text.add(f"classes: {listed(classes)}", f"{SEEN} {label.spread}.")
+        text.note(
+            f"{GUESS} all errors cost the same; to say what taking one class for another costs: "
+            f"costs: {{{scalar(classes[0])}: {{{scalar(classes[1])}: 5}}}}"
+        )
     else:
         text.add(
             "threshold: 0.5", f"{GUESS} from which probability on the decision is yes depends on what errors cost."
@@ -330,7 +337,7 @@ def _labels(text: FileText, proposal: Proposal) -> None:
     text.section("labels:")
     text.add(f"id: {proposal.id}")
     text.add(f"value: {scalar(label.name)}", *reasons(proposal.roles.label))
-    if label.kind in ("integer", "number") and set(label.counts) != {0, 1}:
+    if label.kind in ("integer", "number") and set(label.counts) != {0, 1} and not classes_in(label):
         text.add(
             f"positive: {scalar(list(label.counts)[-1])}",
             f"{GUESS} which of the two values is what a model looks for is not in a file: the rarer one is taken.",

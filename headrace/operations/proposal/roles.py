@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.domain.pipeline.classes.names import field_names, whole
+from headrace.domain.pipeline.classes.section import MOST_CLASSES, fault_of
 from headrace.operations.proposal.column_profile import StreamColumn
 from headrace.operations.tables.timestamps import PLAUSIBLE
 
@@ -204,12 +206,15 @@ def _short(one: StreamColumn) -> bool:
 
 
 def _label(columns: Sequence[StreamColumn]) -> Role:
-    """The truth: of columns with two values the one that is called so, else the last one of 0 and 1, or yes and no."""
+    """The truth: of columns with two values the one that is called so, of those with a few that one; else the last one
+    of 0 and 1, or yes and no.
+    """
     able = [one for one in columns if one.complete and one.distinct == 2 and one.counts and not one.called_id]
     binary = [one for one in able if one.kind == "boolean" or set(one.counts) == {0, 1} or affirmed(one) is not None]
     called = [one for one in able if _TRUTH.search(one.words)]
+    called = called or [one for one in columns if _TRUTH.search(one.words) and classes_in(one)]
     if not (called or binary):
-        return Role(None, "no column has two values, such as 0 and 1, yes and no, or is called a label and has two")
+        return Role(None, "no column has two values, such as 0 and 1, yes and no, or is called a label and has a few")
     best = called[-1] if called else binary[-1]
     others = [one.name for one in dict.fromkeys([*called, *binary]) if one is not best]
     why = "by its name" if called else "the last column that is 0 or 1, or yes or no"
@@ -219,6 +224,19 @@ def _label(columns: Sequence[StreamColumn]) -> Role:
     )
     tie = f"{', '.join(others[:5])} could be, too" if others else ""
     return Role(best, f"{why}; {counts} rows", tie, not called or bool(others))
+
+
+def classes_in(one: StreamColumn) -> list[str | int]:
+    """The values of a column that can be more than two classes, in their order; none where they cannot."""
+    if one.kind not in ("string", "integer") or one.called_id or not one.complete or not one.counts:
+        return []
+    if one.distinct < 3 or one.distinct > MOST_CLASSES or one.rows < EACH * one.distinct:
+        return []
+    values: list[str | int] = sorted(one.counts)
+    texts = list(map(str, values))
+    mixed = any(map(whole, texts)) and not all(map(whole, texts))
+    fine = not mixed and len(set(field_names(texts))) == len(texts) and not any(map(fault_of, texts))
+    return values if fine else []
 
 
 def affirmed(one: StreamColumn) -> str | None:

@@ -74,11 +74,17 @@ def _name(node: Node, problems: Problems) -> str | None:
         remedy = "write whole numbers of at most 15 digits plainly, such as 3, and texts in quotes"
         problems.add(node, f"{text} is no class: neither a text nor a whole number", remedy)
         return None
-    if not text.isprintable() or text != text.strip() or len(text) > LONGEST_CLASS:
-        remedy = f"write at most {LONGEST_CLASS} characters that can be seen, without blanks around them"
+    if remedy := fault_of(text):
         problems.add(node, f"{text!r} is no class", remedy)
         return None
     return text
+
+
+def fault_of(text: str) -> str:
+    """What to do about a text that can be no class; empty where it can."""
+    if text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_CLASS:
+        return ""
+    return f"write at most {LONGEST_CLASS} characters that can be seen, without blanks around them"
 
 
 def read_costs(form: Form, names: Sequence[str], problems: Problems) -> Costs:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
@@ -24,57 +23,17 @@ from headrace.domain.registry.logged_model import LoggedModel
 from headrace.domain.registry.model_files.answers import FileAnswer, counted, of_several, positive_of, score_output
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns
 from headrace.domain.registry.model_files.kind import Kind
+from headrace.domain.registry.model_files.library_model import Asked, LibraryModel, Scores
 from headrace.domain.registry.model_files.rows import TriedRows
 from headrace.domain.training.classes.two_classes import with_both
 from headrace.domain.training.graphs import CLASSES, OUTPUT, QUANTITY
 from headrace.errors import ContractError
 
 REGRESSORS = ("DecisionTreeRegressor", "ExtraTreeRegressor", "ExtraTreesRegressor", "RandomForestRegressor")
-Scores = npt.NDArray[np.float64]
 NO_SKL2ONNX = (
     "needs skl2onnx to be converted: pip install 'headrace[models]', or convert it where it was made "
     "(skl2onnx.to_onnx(model, X, options={'zipmap': False})) and add the ONNX file"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryModel:
-    """A model of a library, as far as it is known before features are matched to its columns.
-
-    Attributes:
-        what: it is, for people.
-        inputs: that it takes.
-        answer: what its score is.
-        library: name and version of what reads it here.
-        graph: makes the graph; told the kind of each column.
-        output: of that graph.
-        score: the library's own answers, [n], or [n, classes]; None where it cannot answer from this file.
-        unproven: why not.
-        per_class: whether the graph answers a column for each class.
-        levels: of columns that it numbers as categories itself, by their place.
-    """
-
-    what: str
-    inputs: tuple[FileColumns, ...]
-    answer: FileAnswer
-    library: tuple[str, str]
-    graph: Callable[[Sequence[ColumnKind]], tuple[bytes, str]]
-    score: Callable[[TriedRows], Scores] | None
-    unproven: str = ""
-    per_class: bool = False
-    levels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a model is to tell: of the pipeline's model whether it tells a quantity, and its classes where these are
-    several; what a person says of the file's: its positive class, and all in its order. None: nothing.
-    """
-
-    positive: Any
-    quantity: bool
-    several: Sequence[str]
-    classes: Sequence[Class] | None
 
 
 def read_library_model(
@@ -91,7 +50,7 @@ def read_library_model(
     Raises:
         ContractError: it cannot be read, converted or is none for the pipeline; with the remedy.
     """
-    asked = _Asked(positive, quantity, several, classes)
+    asked = Asked(positive, quantity, several, classes)
     if kind == "lightgbm":
         found = estimators.lightgbm_booster(path, categories=True)
         return _plain(found, "a model of LightGBM", asked)
@@ -103,7 +62,7 @@ def read_library_model(
     return _object(path, kind, asked)
 
 
-def _dumped(path: Path, asked: _Asked) -> LibraryModel:
+def _dumped(path: Path, asked: Asked) -> LibraryModel:
     """What `Booster.dump_model` told: enough for a graph, and nothing that LightGBM reads again."""
     from headrace.domain.training.conversion import convert_dump
 
@@ -125,7 +84,7 @@ def _nobody(rows: Any) -> Scores:
     raise NotImplementedError("a dump answers nothing")
 
 
-def _plain(found: Estimator, what: str, asked: _Asked) -> LibraryModel:
+def _plain(found: Estimator, what: str, asked: Asked) -> LibraryModel:
     """A model whose graph our own converters make: one tensor in, one column out, or one for each class."""
     output, positive, quantity = _output_of(found.graph), asked.positive, asked.quantity
     if quantity and output != QUANTITY:
@@ -164,7 +123,7 @@ def _plain(found: Estimator, what: str, asked: _Asked) -> LibraryModel:
     )
 
 
-def _of_several(found: Estimator, what: str, output: str, asked: _Asked) -> LibraryModel:
+def _of_several(found: Estimator, what: str, output: str, asked: Asked) -> LibraryModel:
     """A model of several classes; of two it may tell the second one's probability alone."""
     graph, two = found.graph, output != CLASSES
     count = 2 if two else _columns_of(graph)
@@ -220,7 +179,7 @@ def _complement(graph: bytes) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _object(path: Path, kind: Kind, asked: _Asked) -> LibraryModel:
+def _object(path: Path, kind: Kind, asked: Asked) -> LibraryModel:
     """An object of scikit-learn's kind."""
     model, quantity = _loaded(path, kind), asked.quantity
     name = type(model).__name__
@@ -283,7 +242,7 @@ def _forest_of_quantities(model: Any) -> Estimator | None:
     )
 
 
-def _exported(model: Any, steps: Sequence[Any], what: str, classes: Sequence[Class], asked: _Asked) -> LibraryModel:
+def _exported(model: Any, steps: Sequence[Any], what: str, classes: Sequence[Class], asked: Asked) -> LibraryModel:
     """Whatever skl2onnx converts."""
     try:
         import skl2onnx

@@ -20,7 +20,8 @@ from headrace.domain.registry.model_files.answers import FileAnswer, read_answer
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns, Mapped, MatchedColumn, match
 from headrace.domain.registry.model_files.graph_inputs import SCORE, FedGraph, fed_by_features, inputs_of
 from headrace.domain.registry.model_files.kind import TORCH_KINDS, Kind
-from headrace.domain.registry.model_files.libraries import LibraryModel, read_library_model
+from headrace.domain.registry.model_files.libraries import read_library_model
+from headrace.domain.registry.model_files.library_model import LibraryModel
 from headrace.domain.registry.model_files.rows import TriedRows, made_up, sampled, with_holes
 from headrace.domain.registry.model_files.torch_modules import read_module
 from headrace.errors import ContractError
