@@ -12,12 +12,16 @@ import pyarrow as pa
 from headrace.domain.evaluation.paired_figures import paired_figures
 from headrace.domain.models.model_loader import OpenArm, Pass
 from headrace.domain.models.package import ModelPackage
+from headrace.domain.pipeline.classes.decision import decided
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.release.spec import Release
 from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.quality.classes.class_gaps import class_gaps
+from headrace.domain.quality.classes.class_pairs import ClassAnswers, ClassPair, class_differences
 from headrace.domain.quality.comparison.paired_tests import Difference
 from headrace.domain.quality.comparison.pairs import Pair
-from headrace.domain.quality.fairness import gaps
+from headrace.domain.quality.fairness import Gap, gaps
 from headrace.domain.quality.score_table import LEAST_CAP, tabulated
 from headrace.domain.release.gates import EvaluationFigures, top_agreement
 from headrace.domain.training.dataset import milliseconds
@@ -34,7 +38,7 @@ class BackTest:
     """Labelled events that both models answered.
 
     Attributes:
-        pair: the champion's scores (`a`), the candidate's (`b`), and labels.
+        pair: the champion's scores (`a`), the candidate's (`b`), and labels; of several classes with their chances.
         times: int64, event times in milliseconds, ascending.
         entities: whom they are of.
         groups: (segment, group) -> bool, the rows of each group that there are any of.
@@ -45,7 +49,7 @@ class BackTest:
         problem: what the candidate said of rows that it did not run on at all; empty where there are none.
     """
 
-    pair: Pair
+    pair: Pair | ClassPair
     times: npt.NDArray[np.int64]
     entities: pa.Array
     groups: Mapping[tuple[str, str], Flags]
@@ -80,11 +84,19 @@ def back_test(events: pa.Table, labels: Floats, champion: OpenArm, candidate: Op
         pa.RecordBatch.from_pylist([], schema=events.schema)
     ]
     problems: list[str] = []
-    scores = [_scores(champion, batch), _scores(candidate, batch, problems)]
-    finite = [np.isfinite(each) for each in scores]
+    classes = len(pipeline.model.classes)
+    scores = [_scores(champion, batch, classes), _scores(candidate, batch, classes, problems)]
+    finite = [np.isfinite(each).all(axis=1) if classes else np.isfinite(each) for each in scores]
     both = np.flatnonzero(finite[0] & finite[1])
     kept = batch.take(pa.array(both))
-    pair = Pair(scores[0][both], scores[1][both], labels[rows][both], champion.threshold, candidate.threshold)
+    truths, answers = labels[rows][both], [each[both] for each in scores]
+    pair: Pair | ClassPair
+    if classes:
+        arms = zip(answers, (champion, candidate), strict=True)
+        said = [ClassAnswers(each, decided(each, pipeline.model.costs), arm.threshold) for each, arm in arms]
+        pair = ClassPair(said[0], said[1], truths)
+    else:
+        pair = Pair(answers[0], answers[1], truths, champion.threshold, candidate.threshold)
     groups = {} if not len(both) else dict(_groups(kept, pipeline))
     unanswered = (int((~finite[1]).sum()), int((~finite[0]).sum()))
     known = int((labelled & knew).sum())
@@ -108,9 +120,12 @@ def _knew(arm: OpenArm, times: npt.NDArray[np.int64]) -> Flags:
     return found
 
 
-def _scores(arm: OpenArm, columns: pa.RecordBatch, problems: list[str] | None = None) -> Floats:
-    """`problems`: takes what the model says where it does not run, whose rows have no score then; None: it raises."""
-    found = np.empty(columns.num_rows)
+def _scores(arm: OpenArm, columns: pa.RecordBatch, classes: int, problems: list[str] | None = None) -> Floats:
+    """Float64 [rows], or of several classes [rows, classes].
+
+    `problems`: takes what the model says where it does not run, whose rows have no score then; None: it raises.
+    """
+    found = np.empty((columns.num_rows, classes) if classes else columns.num_rows)
     for start in range(0, columns.num_rows, PIECE):
         piece = columns.slice(start, PIECE)
         try:
@@ -119,15 +134,15 @@ def _scores(arm: OpenArm, columns: pa.RecordBatch, problems: list[str] | None = 
             if problems is None:
                 raise
             problems.append(str(error))
-            scores = np.full(piece.num_rows, np.nan)
+            scores = np.full((piece.num_rows, *found.shape[1:]), np.nan)
         found[start : start + piece.num_rows] = scores
     return found
 
 
 def figures_of(rules: Release, tested: BackTest, pipeline: Pipeline) -> EvaluationFigures:
     """What the gates of a pipeline ask of a back-test; what a package costs is not among it."""
-    worth = pipeline.value
-    differences = paired_figures(tested.pair, set(rules.gates), tested.times, tested.entities, worth)
+    everywhere = np.ones(len(tested), np.bool_)
+    differences = _within(tested, everywhere, set(rules.gates), pipeline)
     groups = {
         segment: {
             group: _within(tested, members, set(wanted), pipeline)
@@ -139,20 +154,32 @@ def figures_of(rules: Release, tested: BackTest, pipeline: Pipeline) -> Evaluati
     fairness = {}
     if rules.fairness is not None:
         segment = rules.fairness.segment
-        tables = {
-            group: tabulated(tested.pair.b[members], tested.pair.labels[members], max(LEAST_CAP, int(members.sum())))
-            for (name, group), members in tested.groups.items()
-            if name == segment
-        }
-        fairness = {segment: gaps(tables, tested.pair.threshold_b, worth)}
+        members = {group: rows for (name, group), rows in tested.groups.items() if name == segment}
+        fairness = {segment: _gaps(tested.pair, members, pipeline)}
     return EvaluationFigures(
         outcomes=len(tested), differences=differences, groups=groups, gaps=fairness, broken=tested.broken,
         problem=tested.problem,
     )  # fmt: skip  # a row of figures
 
 
+def _gaps(pair: Pair | ClassPair, members: Mapping[str, Flags], pipeline: Pipeline) -> Mapping[str, Gap]:
+    """Of the candidate, between groups."""
+    if isinstance(pair, ClassPair):
+        groups = {group: pair.b.some(rows).group(pair.labels[rows]) for group, rows in members.items()}
+        fields = field_names(pipeline.model.classes)
+        return class_gaps(groups, pair.b.threshold, np.array(pipeline.model.costs), fields)
+    tables = {
+        group: tabulated(pair.b[rows], pair.labels[rows], max(LEAST_CAP, int(rows.sum())))
+        for group, rows in members.items()
+    }
+    return gaps(tables, pair.threshold_b, pipeline.value)
+
+
 def _within(tested: BackTest, members: Flags, names: set[str], pipeline: Pipeline) -> Mapping[str, Difference]:
     pair = tested.pair
+    if isinstance(pair, ClassPair):
+        fields, costs = field_names(pipeline.model.classes), np.array(pipeline.model.costs)
+        return class_differences(pair.some(members), names, fields, costs)
     inside = replace(pair, a=pair.a[members], b=pair.b[members], labels=pair.labels[members])
     rows = pa.array(np.flatnonzero(members))
     return paired_figures(inside, names, tested.times[members], tested.entities.take(rows), pipeline.value)

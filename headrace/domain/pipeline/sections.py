@@ -8,6 +8,7 @@ from typing import Any
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
 from headrace.domain.pipeline.categories.section import native, read_categories
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.classes.section import RECORD_FIELDS, names_in, read_classes, read_costs
 from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.drift.spec import DRIFT_MODES, Drift
@@ -352,7 +353,8 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
         found["retrain"] = read_retrain(form, "labels" in root, problems)
         _check_trainer(form, found["retrain"], found.get("model"), problems)
     if (form := section("release")) is not None:
-        found["release"] = read_release(form, segments, found.get("labels"), classes(root))
+        names = field_names(found["model"].classes) if "model" in found else ()
+        found["release"] = read_release(form, segments, found.get("labels"), classes(root), names)
     if (form := section("notify")) is not None:
         found["notify"] = read_notify(form, problems)
     if (form := section("registry")) is not None:

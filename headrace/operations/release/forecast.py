@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
+from headrace.domain.pipeline.classes.columns import SCORES, chances_of
 from headrace.domain.pipeline.release.spec import DAY, Release
 from headrace.domain.pipeline.wiring import Contracts
+from headrace.domain.quality.classes.losses import half_brier
 from headrace.domain.release.forecast import (
     DecisionForecast,
     Traffic,
@@ -23,6 +27,7 @@ from headrace.streaming.kafka.reader import Range, ranges, read_table
 from headrace.streaming.process.settings import Settings
 from headrace.streaming.watermarks.event_time import LATEST
 
+Floats = npt.NDArray[np.float64]
 HARMS = (0.1, 0.25, 0.5, 1.0)
 """Shares of the champion's loss that a candidate loses more, unless others are asked for."""
 LEAST = 100
@@ -45,7 +50,8 @@ class ReleaseForecast:
         pipeline: whose.
         outcomes: labelled events that were looked at.
         start, end: event times of the first and the last, milliseconds.
-        loss, deviation: of the champion (or canary) at an event: Brier's score, or squared error.
+        loss, deviation: of the champion (or canary) at an event: Brier's score (of several classes half of it), or
+            squared error.
         events_a_day: that have a label.
         matures_after: milliseconds.
         harms: of candidates that are worse.
@@ -94,9 +100,7 @@ def forecast_releases(
     times = milliseconds(events["event_time"])[known]
     if len(times) < LEAST:
         raise ConfigurationError(f"{len(times)} labelled outcomes are too few to go by: wait for {LEAST}")
-    truth = labels[known] if rules.bound is not None else (labels[known] > 0).astype(np.float64)
-    losses = (events["score"].to_numpy()[known] - truth) ** 2
-    losses = losses if rules.bound is None else np.minimum(losses, rules.bound)
+    losses = _losses(events, labels, rules)[known]
     days = max(int(times.max() - times.min()), 1) / DAY
     matures_after = 0 if pipeline.labels is None else pipeline.labels.matures_after
     traffic = Traffic(float(losses.mean()), float(losses.std()), len(times) / days, matures_after)
@@ -118,13 +122,23 @@ def forecast_releases(
     )
 
 
+def _losses(events: pa.Table, labels: Floats, rules: Release) -> Floats:
+    """What evidence takes each event to lose, float64; NaN without a label."""
+    if SCORES in events.column_names:
+        (columns,) = events.select([SCORES]).combine_chunks().to_batches()
+        return half_brier(chances_of(columns), labels)
+    truths = labels if rules.bound is not None else np.where(np.isnan(labels), np.nan, labels > 0)
+    losses: Floats = (events["score"].to_numpy() - truths) ** 2
+    return losses if rules.bound is None else np.minimum(losses, rules.bound)
+
+
 def _rules(contracts: Contracts) -> Release:
     pipeline = contracts.pipeline
     if pipeline.release is None:
         raise ConfigurationError(f"{pipeline.name} has no section release: nothing is let in by evidence")
     if pipeline.labels is None:
         raise ConfigurationError(f"{pipeline.name} has no labels, so no evidence: people decide on its releases")
-    if pipeline.model.output != "probability" and pipeline.release.bound is None:
+    if pipeline.model.output == "value" and pipeline.release.bound is None:
         raise ConfigurationError(
             f"{pipeline.name} predicts values and release has no bound of squared errors, so there is no evidence: "
             "write release.bound"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,12 +13,17 @@ OF_CLASSES = (
     "average_precision", "auc_roc", "precision", "recall", "log_loss", "brier_score", "calibration_error", "value",
     "value_per_event",
 )  # fmt: skip  # a row of names
+OF_SEVERAL = (
+    "accuracy", "macro_precision", "macro_recall", "macro_f1", "log_loss", "brier_score", "cost_per_event",
+)  # fmt: skip  # a row of names
+OF_EACH_CLASS = ("precision_", "recall_", "f1_")
+"""Figures of one of several classes, before its name."""
 OF_QUANTITIES = ("mean_absolute_error", "mean_squared_error", "root_mean_square_error", "r2")
 AT_DEPTH = ("precision_at_", "entity_precision_at_")
 """Figures whose name ends with a number of rows, or entities, a day."""
 LOWER = frozenset({
     "log_loss", "brier_score", "calibration_error", "mean_absolute_error", "mean_squared_error",
-    "root_mean_square_error",
+    "root_mean_square_error", "cost_per_event",
 })  # fmt: skip  # a row of names
 """Figures of which less is better."""
 HOW = "write better, better by 0.01, not worse, not worse by 0.01, at least 0.3 or at most 0.3"
@@ -74,16 +80,22 @@ def read_gate_rule(text: str) -> GateRule:
     return GateRule(words[match[1] or match[3]], bound)
 
 
-def figures_of(classes: bool) -> tuple[str, ...]:
-    """Names that gates may have, those at a depth with a 100 at their end."""
+def figures_of(classes: bool, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names that gates may have, those at a depth with a 100 at their end; `names`: of several classes, as fields."""
+    if names:
+        return (*OF_SEVERAL, *(f"{each}{name}" for name in names for each in OF_EACH_CLASS))
     return (*OF_CLASSES, *(f"{each}100" for each in AT_DEPTH)) if classes else OF_QUANTITIES
 
 
-def is_figure(name: str, classes: bool) -> bool:
-    """Whether a gate may have this name.
+def is_figure(name: str, classes: bool, names: Sequence[str] = ()) -> bool:
+    """Whether a gate may have this name; `names`: of several classes, as fields.
 
     >>> is_figure("precision_at_50", True), is_figure("precision_at_", True), is_figure("r2", True)
     (True, False, False)
+    >>> is_figure("recall_cat", True, ["cat", "dog"]), is_figure("recall", True, ["cat", "dog"])
+    (True, False)
     """
+    if names:
+        return name in figures_of(classes, names)
     deep = any(name.startswith(each) and name.removeprefix(each).isdecimal() for each in AT_DEPTH)
     return name in (OF_CLASSES if classes else OF_QUANTITIES) or (classes and deep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headrace.domain.pipeline import form as forms
 from headrace.domain.pipeline import units
@@ -11,12 +11,12 @@ from headrace.domain.pipeline.document import Node, Problems, closest
 from headrace.domain.pipeline.form import Form
 from headrace.domain.pipeline.release.gate_rules import GateRule, figures_of, is_figure, read_gate_rule
 from headrace.domain.pipeline.release.spec import (
-    FAIRNESS_FIGURES,
     ROLES,
     ExplanationStability,
     Fairness,
     GoldenRows,
     Release,
+    fairness_figures,
 )
 from headrace.domain.pipeline.spec import Labels, Segment
 
@@ -29,8 +29,18 @@ LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
 MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-def read_release(form: Form, segments: Mapping[str, Segment], labels: Labels | None, classes: bool) -> Release:
-    """The `release` section; its groups and its fairness name segments. `classes`: whether scores are chances."""
+def read_release(
+    form: Form, segments: Mapping[str, Segment], labels: Labels | None, classes: bool, names: Sequence[str] = ()
+) -> Release:
+    """The `release` section; its groups and its fairness name segments.
+
+    Args:
+        form: the section.
+        segments: of the file.
+        labels: its labels.
+        classes: whether scores are chances.
+        names: of several classes, as fields have them.
+    """
     problems = form.problems
     default = Release()
 
@@ -48,9 +58,9 @@ def read_release(form: Form, segments: Mapping[str, Segment], labels: Labels | N
     elif "bound" in form:
         form.problems.add(form.node_of("bound"), "chances have a bound of their own", "take it out")
     return Release(
-        gates=_gates(form.entries.get("gates"), classes, problems),
-        groups=_groups(form.entries.get("groups"), segments, classes, problems),
-        fairness=_fairness(form.entries.get("fairness"), segments, problems),
+        gates=_gates(form.entries.get("gates"), classes, names, problems),
+        groups=_groups(form.entries.get("groups"), segments, classes, names, problems),
+        fairness=_fairness(form.entries.get("fairness"), segments, names, problems),
         golden_rows=_golden_rows(form.entries.get("golden_rows"), problems),
         explanations=_explanations(form.entries.get("explanations"), problems),
         minimum=form.whole("minimum", 0) or 0,
@@ -116,13 +126,13 @@ def _budget(form: Form, default: Release) -> tuple[float, int]:
     return budget, per_year
 
 
-def _gates(node: Node | None, classes: bool, problems: Problems) -> dict[str, GateRule]:
+def _gates(node: Node | None, classes: bool, names: Sequence[str], problems: Problems) -> dict[str, GateRule]:
     form = Form(node, problems, None, "{average_precision: better}")
     rules = {}
     for name, entry in form.named():
         text = forms.text(entry, problems)
-        if not is_figure(name, classes):
-            problems.add(form.node.keys[name], f"no figure {name}", closest(name, figures_of(classes)))
+        if not is_figure(name, classes, names):
+            problems.add(form.node.keys[name], f"no figure {name}", closest(name, figures_of(classes, names)))
         elif text is not None:
             try:
                 rules[name] = read_gate_rule(text)
@@ -132,18 +142,20 @@ def _gates(node: Node | None, classes: bool, problems: Problems) -> dict[str, Ga
 
 
 def _groups(
-    node: Node | None, segments: Mapping[str, Segment], classes: bool, problems: Problems
+    node: Node | None, segments: Mapping[str, Segment], classes: bool, names: Sequence[str], problems: Problems
 ) -> dict[str, dict[str, GateRule]]:
     form = Form(node, problems, None, "{amount_band: {average_precision: not worse by 0.05}}")
     found = {}
     for name, entry in form.named():
         if name not in segments:
             problems.add(form.node.keys[name], f"no segment {name}", closest(name, segments))
-        found[name] = _gates(entry, classes, problems)
+        found[name] = _gates(entry, classes, names, problems)
     return found
 
 
-def _fairness(node: Node | None, segments: Mapping[str, Segment], problems: Problems) -> Fairness | None:
+def _fairness(
+    node: Node | None, segments: Mapping[str, Segment], names: Sequence[str], problems: Problems
+) -> Fairness | None:
     if node is None:
         return None
     form = Form(node, problems, ("segment", "gap", "figure"), "{segment: amount_band, gap: 0.05}")
@@ -152,7 +164,8 @@ def _fairness(node: Node | None, segments: Mapping[str, Segment], problems: Prob
     segment, gap = form.text("segment"), form.number("gap", 0, 1)
     if segment is not None and segment not in segments:
         problems.add(form.node_of("segment"), f"no segment {segment}", closest(segment, segments))
-    return Fairness(segment or "", gap or 0, form.choice("figure", FAIRNESS_FIGURES) or FAIRNESS_FIGURES[0])
+    figures = fairness_figures(names)
+    return Fairness(segment or "", gap or 0, form.choice("figure", figures) or figures[0])
 
 
 def _golden_rows(node: Node | None, problems: Problems) -> GoldenRows | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headrace.domain.pipeline.release.gate_rules import GateRule
@@ -24,6 +24,23 @@ class Fairness:
 FAIRNESS_FIGURES = (
     "true_positive_rate", "false_positive_rate", "selection_rate", "precision", "auc_roc", "calibration", "value",
 )  # fmt: skip  # a row of names
+
+
+FAIRNESS_OF_SEVERAL = ("accuracy", "selection_rate", "cost", "calibration")
+
+
+def fairness_figures(names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Figures that a gap may be of, the one of which it is unless the file says otherwise first.
+
+    Args:
+        names: of several classes, as fields have them.
+
+    >>> fairness_figures()[0], fairness_figures(["cat", "dog"])[-1]
+    ('true_positive_rate', 'precision_dog')
+    """
+    if not names:
+        return FAIRNESS_FIGURES
+    return (*FAIRNESS_OF_SEVERAL, *(f"{figure}_{name}" for figure in ("recall", "precision") for name in names))
 
 
 @dataclass(frozen=True, slots=True)
