@@ -55,7 +55,7 @@ def evaluate_package(
     order = replace(order, offsets=read_as.offsets, exchange_partitions=read_as.exchange_partitions)
     told("open")
     schema = contracts.channel("outcomes").codec.reader.arrow
-    opener = Opener(store, SessionSettings(device="cpu"), schema)
+    opener = Opener(store, SessionSettings(device="cpu", classes=pipeline.model.classes), schema)
     before = memory_now()
     try:
         candidate = opener.open(order.candidate)

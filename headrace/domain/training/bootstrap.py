@@ -103,6 +103,7 @@ def build_offline(
         clock=pipeline.clock_features,
         categories=categories,
         coverage=pipeline.model.interval,
+        costs=pipeline.model.costs,
         card=ModelCard(window=window, order=order),
         tuning=tuning,
     )

@@ -29,11 +29,13 @@ from headrace.domain.models.positive_class import scored
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, open_session
 from headrace.domain.pipeline.categories.section import native
 from headrace.domain.pipeline.categories.spec import Category
+from headrace.domain.pipeline.classes.decision import Costs
 from headrace.domain.quality.decisions import DecisionWorth, best_threshold
 from headrace.domain.quality.score_table import LEAST_CAP, tabulated
 from headrace.domain.training.attribution_reference import attribution_profile, held_out_contributions
 from headrace.domain.training.card_figures import completed, metrics_of
 from headrace.domain.training.categories.encoder import described, encoder_of
+from headrace.domain.training.classes.class_answers import class_profiles
 from headrace.domain.training.classes.two_classes import of_both
 from headrace.domain.training.dataset import Dataset, split
 from headrace.domain.training.evaluation import conformal_half_width
@@ -124,6 +126,7 @@ class Recipe:
         tuning: what chooses the threshold, in place of `threshold`.
         categories: of inputs that are categories, how they become numbers; `Dataset.declared` says which are.
         coverage: share of later events that intervals of quantities are to hold.
+        costs: of decisions among several classes, by which the reference tells decisions.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Recipe:
     tuning: Tuning | None = None
     categories: Mapping[str, Category] = field(default_factory=dict)
     coverage: float = 0.9
+    costs: Costs = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +264,11 @@ def package_of(model: Fitted, data: Dataset, cut: Cut, recipe: Recipe) -> ModelP
     later, own = data.part(slice(cut.judged, len(data))), answered[cut.judged :]
     metrics = metrics_of(later, scores[cut.judged :])
     truths = later.labels.astype(np.float64)
-    if not later.classes:
+    if later.classes:
+        answers = class_profiles(later, own, recipe.costs, recipe.threshold)
+    else:
         answers = values_of(own, truths) if later.quantities else answers_of(own, truths, recipe.threshold)
-        profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold)
+    profile = with_losses(replace(profile, answers=answers), later, own, recipe.threshold, recipe.costs)
     judged = None
     if not later.quantities and not later.classes:  # what is estimated without labels is estimated of chances alone
         judged = held_out.drawn(profile, later.inputs, later.matrix, later.times, own, later.labels)

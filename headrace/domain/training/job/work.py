@@ -143,6 +143,7 @@ def recipe_of(order: TrainingOrder, pipeline: Pipeline) -> Recipe:
         clock=pipeline.clock_features,
         categories=pipeline.model.categories,
         coverage=pipeline.model.interval,
+        costs=pipeline.model.costs,
     )
 
 
