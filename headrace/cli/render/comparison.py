@@ -17,6 +17,7 @@ from headrace.domain.pipeline.units import duration
 from headrace.domain.release.margin import Margin
 from headrace.operations.comparison.results import (
     AnytimeEvidence,
+    ClassDisagreement,
     ComparedFigure,
     DecisionAgreement,
     Duel,
@@ -62,15 +63,16 @@ def duel_sheet(duel: Duel, span: str, pipeline: Pipeline, width: int) -> Iterato
     yield from _waited(duel)
     if duel.decisions is not None and duel.scores is not None and duel.same_events:
         yield "\n[bold]alike[/]"
-        yield _alike(duel.decisions, duel.scores)
+        yield _alike(duel.decisions, duel.scores, bool(pipeline.model.classes))
     yield from _quality(duel, pipeline)
-    yield from evidence_sheet(duel.evidence)
+    yield from evidence_sheet(duel.evidence, "half of Brier's score" if pipeline.model.classes else "Brier's score")
     if duel.segment is not None and not duel.same_events:
         yield f"[yellow]groups of {escape(duel.segment)} are compared only on the same events[/]"
     if duel.segment is not None and duel.groups:
         yield from _groups(duel.segment, duel.groups)
     if duel.disagreements:
-        yield "\n[bold]events that they rank most differently[/]"
+        how = "whose chances differ most" if pipeline.model.classes else "that they rank most differently"
+        yield f"\n[bold]events {how}[/]"
         yield _disagreements(duel.disagreements, width)
 
 
@@ -127,11 +129,11 @@ def _waited(duel: Duel) -> Iterator[str]:
         yield f"[dim]latency of {who}: {side.latency_note}{p50}[/]"
 
 
-def _alike(decisions: DecisionAgreement, scores: ScoreAgreement) -> Table:
+def _alike(decisions: DecisionAgreement, scores: ScoreAgreement, classes: bool) -> Table:
     table = _table("", "", "", "")
     table.show_header = False
     kappa = "-" if decisions.kappa is None else f"{decisions.kappa:.3f}"
-    table.add_row("same decision", f"{decisions.agreement:.3%}", "kappa", kappa)
+    table.add_row("same class" if classes else "same decision", f"{decisions.agreement:.3%}", "kappa", kappa)
     table.add_row("yes by A alone", f"{decisions.only_a:,}", "yes by B alone", f"{decisions.only_b:,}")
     spearman, kendall = ("-" if rank is None else f"{rank:.3f}" for rank in (scores.spearman, scores.kendall))
     table.add_row("Spearman", spearman, "Kendall", kendall)
@@ -142,7 +144,8 @@ def _alike(decisions: DecisionAgreement, scores: ScoreAgreement) -> Table:
 def _quality(duel: Duel, pipeline: Pipeline) -> Iterator[RenderableType]:
     quality = duel.quality
     matures = duration(pipeline.labels.matures_after) if pipeline.labels else "0s"
-    yield f"\n[bold]quality[/]: {quality.labelled:,} mature outcomes, {quality.positives:,} positive"
+    positive = "" if pipeline.model.classes else f", {quality.positives:,} positive"
+    yield f"\n[bold]quality[/]: {quality.labelled:,} mature outcomes{positive}"
     if duel.horizon is None:
         yield "[yellow]  the topic outcomes has none of them, or none since labels were read: does `labels` run?[/]"
         return
@@ -198,8 +201,8 @@ def _figures(figures: Mapping[str, ComparedFigure]) -> Table:
     return table
 
 
-def evidence_sheet(found: AnytimeEvidence) -> Iterator[RenderableType]:
-    """What may be looked at after every outcome, as bars against 1 / alpha."""
+def evidence_sheet(found: AnytimeEvidence, chances: str = "Brier's score") -> Iterator[RenderableType]:
+    """What may be looked at after every outcome, as bars against 1 / alpha; `chances`: what their loss is called."""
     yield f"\n[bold]evidence at any time[/]: each statement is wrong in {100 * found.alpha:g}% of duels at most"
     yield f"  [{SETTLED[found.answer]}]{escape(found.sentence)}[/]"
     margin, table = Margin(found.margin_share, found.margin_offset), _table("", "", "of 1/alpha")
@@ -212,7 +215,7 @@ def evidence_sheet(found: AnytimeEvidence) -> Iterator[RenderableType]:
         yield table
     if found.loss_a is not None and found.loss_b is not None:
         beside = f", {found.loss_b / found.loss_a - 1:+.2%}" if found.loss_a > 0 else ""
-        loss = "Brier's score" if found.bound is None else f"squared error, at most {found.bound:g}"
+        loss = chances if found.bound is None else f"squared error, at most {found.bound:g}"
         means = f"A {found.loss_a:.5g}, B {found.loss_b:.5g}{beside}"
         yield f"[dim]  mean loss of {found.events:,} events: {means} ({loss})[/]"
     if found.clipped:
@@ -240,6 +243,8 @@ def _groups(segment: str, groups: Sequence[GroupDuel]) -> Iterator[RenderableTyp
 def _disagreements(rows: Sequence[RankDisagreement], width: int) -> Table:
     fields = list(rows[0].event or {})[: _FIELDS if width >= 100 else 1]
     table = _table(_MOST, "at", "A", "B", "rank A", "rank B", "label", *map(escape, fields))
+    if isinstance(rows[0], ClassDisagreement):
+        table = _table(_MOST, "at", "A", "", "B", "", "true", *map(escape, fields))
     for row in rows:
         label = "-" if row.label is None else f"{row.label:g}"
         scores = [
@@ -247,6 +252,10 @@ def _disagreements(rows: Sequence[RankDisagreement], width: int) -> Table:
             for score, yes in zip((row.a, row.b), row.decided, strict=True)
         ]
         ranks = [f"{rank:.1%}" for rank in (row.rank_a, row.rank_b)]
+        if isinstance(row, ClassDisagreement):
+            ranks, label = [escape(row.class_a), escape(row.class_b)], escape(row.label_class or "-")
+            scores = [ranks[0], f"{row.a:.4f}", ranks[1], f"{row.b:.4f}"]
+            ranks = []
         time = minute(row.event_time)[5:16]
         own = [_value((row.event or {})[name]) for name in fields]
         table.add_row(escape(row.event_id), time, *scores, *ranks, label, *own)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.quality.classes.losses import are_chances
 from headrace.domain.release.margin import Margin
 from headrace.domain.release.paired_evidence import PairedEvidence, PairedMoments
 from headrace.errors import ConfigurationError
@@ -49,14 +50,16 @@ class EvidenceRequest:
 
 
 def tells_chances(pipeline: Pipeline) -> bool:
-    """Whether scores are chances of a positive, and their loss Brier's."""
-    return pipeline.model.output == "probability"
+    """Whether scores are chances of a positive, or of each of several classes, and their loss Brier's."""
+    return pipeline.model.output != "value"
 
 
 def check_bound(request: EvidenceRequest, pipeline: Pipeline) -> None:
     """Raise ConfigurationError where a bound is given for a loss that has its own."""
     if tells_chances(pipeline) and request.bound is not None:
-        raise ConfigurationError(f"--bound is for models of a quantity; the one of {pipeline.name} tells a probability")
+        raise ConfigurationError(
+            f"--bound is for models of a quantity; the one of {pipeline.name} tells a {pipeline.model.output}"
+        )
 
 
 def anytime_evidence(
@@ -75,14 +78,16 @@ def anytime_evidence(
     """
     chances = tells_chances(pipeline)
     times, ids = a.times[meeting.rows_a], a.event_ids.take(pa.array(meeting.rows_a))
-    columns = [b.scores[meeting.rows_b], a.scores[meeting.rows_a], meeting.both.labels]
+    classes = len(pipeline.model.classes)
+    said = (b.chances, a.chances) if classes else (b.scores, a.scores)
+    columns = [said[0][meeting.rows_b], said[1][meeting.rows_a], meeting.both.labels]
     why = _why_not(meeting, quality, chances, request, columns)
     if why is not None:
         return _unknown(why, request)
     order = pc.sort_indices(pa.table({"time": times, "id": ids}), [("time", "ascending"), ("id", "ascending")])
     rows: Ints = order.to_numpy().astype(np.int64)
     matures_after = pipeline.labels.matures_after if pipeline.labels else 0
-    found = _folded([column[rows] for column in columns], times[rows], matures_after, request)
+    found = _folded([column[rows] for column in columns], times[rows], matures_after, request, classes)
     return replace(found, sentence=found.sentence + knew(quality, counted))
 
 
@@ -102,8 +107,11 @@ def _why_not(
             "alike; choose it before you look."
         )
     if np.isnan(columns[2]).all():
-        return why_unknown(quality)
-    if chances and any(np.any((scores < 0) | (scores > 1)) for scores in columns[:2]):
+        return why_unknown(quality, columns[0].ndim > 1)
+    if columns[0].ndim > 1:
+        if not all(are_chances(scores).all() for scores in columns[:2]):
+            return "Nobody can tell: scores of A or B are no chances, from 0 to 1 each and 1 together."
+    elif chances and any(np.any((scores < 0) | (scores > 1)) for scores in columns[:2]):
         return "Nobody can tell: a score of A or B is not in [0, 1], so it is no chance."
     return None
 
@@ -128,9 +136,11 @@ def _asked(request: EvidenceRequest) -> dict[str, Any]:
     }
 
 
-def _folded(columns: list[Floats], times: Ints, matures_after: int, request: EvidenceRequest) -> AnytimeEvidence:
+def _folded(
+    columns: list[Floats], times: Ints, matures_after: int, request: EvidenceRequest, classes: int = 0
+) -> AnytimeEvidence:
     """The evidence of rows in the order of event time; those without a label tell their scores alone."""
-    evidence = PairedEvidence(request.margin, request.bound)
+    evidence = PairedEvidence(request.margin, request.bound, classes)
     candidate, champion, labels = columns
     known = ~np.isnan(labels)
     traces: list[tuple[Floats, Floats]] = []

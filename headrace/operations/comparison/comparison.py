@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -90,14 +91,21 @@ class Judge:
         """How alike they decide and score the same events; None where they scored none."""
         if not len(meeting.rows_a):
             return None
-        agreed = agreement_of(a.flagged[meeting.rows_a], b.flagged[meeting.rows_b])
+        agreed, share, kappa = self.agreed(a, b, meeting.rows_a, meeting.rows_b)
         pair = self._pair(a, b, meeting)
         moved = shift(pair)
         assert moved is not None, "there are rows"
         return (
-            DecisionAgreement(agreed.both, agreed.only_a, agreed.only_b, agreed.neither, agreed.share, agreed.kappa),
+            DecisionAgreement(agreed.both, agreed.only_a, agreed.only_b, agreed.neither, share, kappa),
             ScoreAgreement(moved.mean, moved.ks, moved.psi, spearman(pair), kendall(pair)),
         )
+
+    def agreed(
+        self, a: PredictionColumns, b: PredictionColumns, rows_a: Ints, rows_b: Ints
+    ) -> tuple[Agreement, float | None, float | None]:
+        """Decisions about some rows, the share that is alike, and kappa."""
+        found = agreement_of(a.flagged[rows_a], b.flagged[rows_b])
+        return found, found.share, found.kappa
 
     def apart(self, a: PredictionColumns, b: PredictionColumns, meeting: Meeting) -> SeparateDecisions:
         """How the decisions of two models on events of their own differ."""
@@ -124,19 +132,18 @@ class Judge:
         """The same for each group of the segment, by the group's name."""
         column = a.groups.take(meeting.rows_a) if len(meeting.rows_a) else a.groups.slice(0, 0)
         names, codes = column.dictionary.to_pylist(), column.indices.to_numpy(zero_copy_only=False)
-        first, second = a.flagged[meeting.rows_a], b.flagged[meeting.rows_b]
         found = []
         for name in in_order([names[code] for code in np.unique(codes)]):
             rows = codes == names.index(name)
-            agreed = agreement_of(first[rows], second[rows])
+            agreed, share, kappa = self.agreed(a, b, meeting.rows_a[rows], meeting.rows_b[rows])
             quality = self.quality(a, b, meeting, rows)
             found.append(
                 GroupDuel(
                     name,
                     agreed.rows,
-                    agreed.share,
-                    agreed.kappa,
-                    **asdict(counted(meeting.both, rows)),
+                    share,
+                    kappa,
+                    **{name: getattr(quality, name) for name in asdict(counted(meeting.both, rows))},
                     paired=True,
                     figures=quality.figures,
                     verdict=verdict(quality, self._pipeline),
@@ -151,12 +158,12 @@ class Judge:
         counts = [counted(known, np.ones(len(rows), np.bool_)) for _, rows, known in sides]
         summed = {name: sum(asdict(count)[name] for count in counts) for name in asdict(counts[0])}
         found = unpaired(first, second, self._worth) if self._probability else unpaired_losses(first, second)
-        figures = {name: _figure(each, "independent") for name, each in found.items()}
+        figures = {name: figure_of(each, "independent") for name, each in found.items()}
         return UnpairedQuality(**summed, a=counts[0], b=counts[1], paired=False, figures=figures)
 
     def disagreements(
         self, a: PredictionColumns, b: PredictionColumns, meeting: Meeting, most: int
-    ) -> list[RankDisagreement]:
+    ) -> Sequence[RankDisagreement]:
         """The events that the two rank most differently, most first."""
         if not len(meeting.rows_a) or not most:
             return []
@@ -190,9 +197,9 @@ class Judge:
     def _paired(self, pair: Pair, flags: tuple[Flags, Flags]) -> dict[str, ComparedFigure]:
         labelled = int(np.sum(~np.isnan(pair.labels)))
         if not self._probability:
-            return {name: _figure(each, "paired") for name, each in paired_losses(pair).items()}
+            return {name: figure_of(each, "paired") for name, each in paired_losses(pair).items()}
         area = delong(pair)
-        found: dict[str, ComparedFigure] = {} if area is None else {"auc_roc": _figure(area, "delong")}
+        found: dict[str, ComparedFigure] = {} if area is None else {"auc_roc": figure_of(area, "delong")}
         replicates = self._replicates
         if replicates is None:
             replicates = REPLICATES if labelled * REPLICATES <= DRAWN else 0
@@ -204,9 +211,9 @@ class Judge:
             other = drawn.get(name)
             # A threshold that was moved meanwhile is no threshold: only what was decided tells the value.
             if other is not None and math.isclose(other.a, each.a) and math.isclose(other.b, each.b):
-                found[name] = _figure(other, "bootstrap")
+                found[name] = figure_of(other, "bootstrap")
             else:
-                found[name] = _figure(each, "influence")
+                found[name] = figure_of(each, "influence")
         return found
 
 
@@ -230,7 +237,8 @@ def counted(known: Judged, at: Flags) -> OutcomeCounts:
     )
 
 
-def _figure(difference: Difference, method: str) -> ComparedFigure:
+def figure_of(difference: Difference, method: str) -> ComparedFigure:
+    """A difference as it is told."""
     gap = difference
     return ComparedFigure(gap.a, gap.b, gap.difference, *gap.interval, gap.p, method)
 

@@ -9,6 +9,7 @@ from headrace.domain.pipeline.wiring import Contracts
 from headrace.domain.scorecards.identity import Identity
 from headrace.errors import ConfigurationError
 from headrace.operations.comparison.anytime_evidence import EvidenceRequest, anytime_evidence, check_bound
+from headrace.operations.comparison.class_comparison import ClassJudge
 from headrace.operations.comparison.comparison import Judge
 from headrace.operations.comparison.model_choice import Rival, chosen
 from headrace.operations.comparison.pairing import Meeting, meet
@@ -91,11 +92,11 @@ def compare(
         known = origins(store_at(settings.models), lambda: facts_of(settings, contracts), (first, second))
     overlap = TrainingOverlap(known[first], known[second], request.include_training)
     with progress.stage("comparing"):
-        found = _compared(spec, span, read, truths, (first, second), request, overlap)
+        found = compared(spec, span, read, truths, (first, second), request, overlap)
     return replace(found, noted=noted(spec.name)), span
 
 
-def _compared(
+def compared(
     pipeline: Pipeline,
     span: TimeSpan,
     read: Read,
@@ -104,8 +105,9 @@ def _compared(
     request: DuelRequest,
     overlap: TrainingOverlap,
 ) -> Duel:
+    """What was read, compared; `who`: the first and the second model."""
     a, b = read.of(who[0]), read.of(who[1])
-    judge = Judge(pipeline, request.replicates)
+    judge = ClassJudge(pipeline) if pipeline.model.classes else Judge(pipeline, request.replicates)
     matures_after = pipeline.labels.matures_after if pipeline.labels else 0
     meeting = meet(a, b, truths, matures_after, overlap.saw, overlap.counts)
     once = meeting.own_a, meeting.own_b

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.pipeline.classes.columns import CLASS, chances_of, places_of
 from headrace.domain.pipeline.segments import Segments
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.backfills import backfilled
@@ -44,6 +45,8 @@ class PredictionColumns:
         micros: float32, microseconds that the model took.
         groups: string, group of the segment that was asked for; empty without one.
         events: struct of the event's fields, or null where the pipeline carries none.
+        chances: float64 [rows, classes], of each of several classes; no columns of others.
+        decided: int64, the place of the class decided on; 0 of others.
     """
 
     event_ids: Any
@@ -56,6 +59,8 @@ class PredictionColumns:
     micros: npt.NDArray[np.float32]
     groups: Any
     events: Any
+    chances: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    decided: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -154,7 +159,7 @@ def read_answers(
                 found.answered[who] = found.answered.get(who, 0) + rows.num_rows
                 found.topics[who] = channel.logical
                 if keeps(who):
-                    answers = _answers(rows, segments, pipeline.events.allowed_lateness)
+                    answers = _answers(rows, segments, pipeline.events.allowed_lateness, pipeline.model.classes)
                     found.parts.setdefault(who, []).append(answers)
     return found
 
@@ -180,7 +185,7 @@ def read_truths(
     return Truths(*(_together(column) for column in _columns(parts)))
 
 
-def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> PredictionColumns:
+def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int, classes: Sequence[str] = ()) -> PredictionColumns:
     groups: Any = np.full(rows.num_rows, "", object)
     for (_, group), mask in segments.groups(rows):
         if mask is not None:
@@ -199,6 +204,8 @@ def _answers(rows: pa.RecordBatch, segments: Segments, lateness: int) -> Predict
         rows.column("compute_micros").to_numpy().astype(np.float32),
         pa.array(groups, pa.string()).dictionary_encode(),
         rows.column("event") if has_event else pa.nulls(rows.num_rows),
+        chances_of(rows) if classes else np.empty((rows.num_rows, 0)),
+        places_of(rows.column(CLASS), classes) if classes else np.zeros(rows.num_rows, np.int64),
     )
 
 

@@ -75,7 +75,7 @@ class SharedEvents:
 
 @dataclass(frozen=True, slots=True)
 class DecisionAgreement:
-    """The same events by what either decided."""
+    """The same events by what either decided; of several classes agreement and kappa are of the classes."""
 
     both: int
     only_a: int
@@ -301,6 +301,22 @@ class RankDisagreement:
     rank_b: float
     label: float | None
     event: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDisagreement(RankDisagreement):
+    """An event whose chances of several classes differ.
+
+    Attributes:
+        a, b: chances of the classes decided on, `class_a` and `class_b`.
+        label_class: what was true; None where that is not known.
+        apart: half the sum of the distances of all chances, 0 to 1.
+    """
+
+    class_a: str
+    class_b: str
+    label_class: str | None
+    apart: float
 
 
 @dataclass(frozen=True, slots=True)

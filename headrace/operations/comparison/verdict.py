@@ -9,7 +9,7 @@ from headrace.domain.pipeline.spec import Pipeline
 from headrace.operations.comparison.results import ComparedFigure, DuelVerdict, Quality
 from headrace.operations.time_spans import minute
 
-LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error")
+LOWER_IS_BETTER = ("mean_absolute_error", "mean_squared_error", "brier_score", "log_loss", "cost_per_event")
 DECISIVE = ("value", "value_per_event", "average_precision", *LOWER_IS_BETTER)
 """What decides where the pipeline's gates name nothing that was compared, first to last."""
 _OPPOSITES = {"better", "worse"}
@@ -31,7 +31,7 @@ def verdict(quality: Quality, pipeline: Pipeline, counted: bool = False) -> Duel
     gates = list(pipeline.release.gates) if pipeline.release else []
     by = next((name for name in [*gates, *DECISIVE] if name in figures), None)
     if by is None:
-        return DuelVerdict("unknown", None, why_unknown(quality), None)
+        return DuelVerdict("unknown", None, why_unknown(quality, bool(pipeline.model.classes)), None)
     found = judged(by, figures[by], quality.labelled, quality.positives)
     against = [
         _span(name, figure) for name, figure in figures.items() if {sure(name, figure), found.answer} == _OPPOSITES
@@ -98,8 +98,8 @@ def number(value: float, name: str, sign: bool = False) -> str:
     return f"{value:{mark}.4f}"
 
 
-def why_unknown(quality: Quality) -> str:
-    """Why nothing can be said of quality yet, and until when."""
+def why_unknown(quality: Quality, classes: bool = False) -> str:
+    """Why nothing can be said of quality yet, and until when; `classes`: of several, none of which is positive."""
     if not quality.mature and quality.fitted:
         return (
             f"Nobody can tell yet: A or B was fitted on all {quality.fitted:,} events with mature outcomes. Wait "
@@ -111,6 +111,8 @@ def why_unknown(quality: Quality) -> str:
         return f"Nobody can tell yet: there are no mature outcomes of these events.{until}"
     if not quality.labelled:
         return "Nobody can tell: no label came for any mature event, and the pipeline presumes none."
+    if classes:
+        return f"Nobody can tell yet: {quality.labelled:,} mature outcomes are too few."
     if not quality.positives:
         return f"Nobody can tell yet: none of {quality.labelled:,} mature outcomes is positive."
     return f"Nobody can tell yet: {quality.labelled:,} mature outcomes are too few, or all positive."
