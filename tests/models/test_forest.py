@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from headrace.domain.models.checks.graph_policy import inspect
-from headrace.domain.models.forest import read
+from headrace.domain.models.forest import LeafTree, SplitTest, parts, read, trees_of
 from headrace.domain.models.package import pack
 from headrace.domain.models.sessions import ForestSession, OnnxSession, SessionSettings, open_session
 from headrace.errors import ContractError
@@ -82,7 +82,7 @@ def values(rng: np.random.Generator, rows: int) -> np.ndarray:
     return matrix
 
 
-@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 64), st.booleans())
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 64) | st.integers(65, 256), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_any_forest(seed: int, trees: int, leaves: int, sigmoid: bool) -> None:
     """Trees of any shape, with both kinds of test and missing values to either side, agree with ONNX Runtime."""
@@ -144,8 +144,39 @@ def test_what_it_does_not_understand(change: dict[str, Any]) -> None:
 
 
 def test_large_trees() -> None:
-    """A tree of 65 leaves does not fit into a mask."""
-    assert read(onnx.ModelProto.FromString(graph(grow(np.random.default_rng(0), 2, 65)))) is None
+    """Beyond 256 leaves, or with more tests above a leaf than a mask has bits, they are left to ONNX Runtime."""
+    assert read(onnx.ModelProto.FromString(graph(grow(np.random.default_rng(0), 2, 257)))) is None
+    tests = [SplitTest(place, 0.0, False, place, place + 1) for place in range(64)]  # each of another feature
+    assert parts(LeafTree(tests, [1.0] * 65), 64) == []
+
+
+@given(st.integers(0, 10_000), st.integers(2, 120), st.integers(8, 40))
+@settings(max_examples=60, deadline=None)
+def test_parts_of_a_tree_answer_as_it_does(seed: int, leaves: int, most: int) -> None:
+    """One of them the value of its leaf, all others zero, on thresholds and for missing values too."""
+    rng = np.random.default_rng(seed)
+    summed = trees_of(onnx.ModelProto.FromString(graph(grow(rng, 1, leaves))), leaves)
+    assert summed is not None
+    (tree,) = summed.trees
+    found = parts(tree, most)
+    assert all(len(part.leaves) <= most for part in found)
+    for row in values(rng, 50) if found else ():
+        answers = [walked(part, row) for part in found]
+        assert sorted(answers, key=abs)[:-1] == [0.0] * (len(found) - 1)
+        assert sum(answers) == walked(tree, row)
+
+
+def walked(tree: LeafTree, row: np.ndarray) -> float:
+    """The value of the leaf that a row comes to, from test to test."""
+    first, end = 0, len(tree.leaves)
+    tests = list(tree.tests)
+    while end - first > 1:
+        test = next(each for each in tests if each.first == first and each.right < end)
+        tests.remove(test)
+        value = row[test.feature]
+        left = test.missing_left if np.isnan(value) else value <= np.float32(test.threshold)
+        first, end = (first, test.right) if left else (test.right, end)
+    return tree.leaves[first]
 
 
 def test_other_graphs() -> None:

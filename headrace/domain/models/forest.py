@@ -1,9 +1,9 @@
 """Scores a forest of small trees without walking them: a few times faster than ONNX Runtime, the same answers.
 
-A tree of at most 64 leaves is a table: each inner node has a threshold and a mask that strikes out the leaves left of
-it. Every node whose test fails (`x > threshold`) strikes out its left leaves, whichever path led there; the first leaf
-that remains is the one that a walk would have reached. So there are no branches and no pointers, and one node is tested
-for many rows at a time, 8 or 16 to an instruction.
+A tree of at most 64 leaves is a table, and a larger one the sum of several (see `parts`): each inner node has a
+threshold and a mask that strikes out the leaves left of it. Every node whose test fails (`x > threshold`) strikes out
+its left leaves, whichever path led there; the first leaf that remains is the one that a walk would have reached. So
+there are no branches and no pointers, and one node is tested for many rows at a time, 8 or 16 to an instruction.
 
 References:
     C. Lucchese, F. M. Nardini, S. Orlando, R. Perego, N. Tonellotto, R. Venturini: QuickScorer: A Fast Algorithm to
@@ -26,7 +26,8 @@ from headrace.columnar.jit import kernel
 from headrace.columnar.memory import trailing_zeros
 from headrace.domain.models.checks.graph_policy import ML
 
-MOST_LEAVES = 64
+MASK = 64  # leaves of a tree that are struck out together; a larger tree is several
+MOST_LEAVES = 256  # beyond, the tests that parts repeat cost more than a walk
 LARGEST_SUM = 1e4  # of a forest's leaves: beyond, ONNX Runtime's sums of 32 bits are too far from ours
 BLOCK = 256  # rows that are scored together: masks and columns of a block stay in the first-level cache
 
@@ -96,9 +97,112 @@ class TreeSum:
 
 
 def read(model: onnx.ModelProto) -> Forest | None:
-    """The forest that a graph is; None when `trees_of` is, or when a tree has more than 64 leaves."""
+    """The forest that a graph is; None when `trees_of` is, or when a tree has too many leaves, or too long a branch."""
     summed = trees_of(model, MOST_LEAVES)
-    return None if summed is None else _pack(summed)
+    if summed is None:
+        return None
+    found = [parts(tree, MASK) for tree in summed.trees]
+    return (
+        _pack(TreeSum([part for several in found for part in several], summed.base, summed.sigmoid))
+        if all(found)
+        else None
+    )
+
+
+def parts(tree: LeafTree, most_leaves: int) -> list[LeafTree]:
+    """Trees of at most so many leaves, one of which answers what the tree does, while all others answer zero.
+
+    Each keeps a run of neighbouring leaves and the tests on the way to them; whatever hangs beside is one leaf of zero.
+    Zeros change no sum, so answers stay the tree's to the bit. Empty where there are too many tests above one leaf.
+    """
+    if len(tree.leaves) <= most_leaves:
+        return [tree]
+    spans = _spans(tree)
+    found, start = [], 0
+    while start < len(tree.leaves):
+        fits, stop = None, min(start + most_leaves, len(tree.leaves))
+        low, high = start + 1, stop
+        while low <= high:  # the longest run that fits, by halving
+            stop = (low + high) // 2
+            part = _part(tree, spans, start, stop)
+            if len(part.leaves) <= most_leaves:
+                fits, low = (part, stop), stop + 1
+            else:
+                high = stop - 1
+        if fits is None:
+            return []
+        found.append(fits[0])
+        start = fits[1]
+    return found
+
+
+def _spans(tree: LeafTree) -> dict[tuple[int, int], SplitTest]:
+    """Tests by the leaves below them, [first, end). Of those that begin at the same leaf the outer ones stand first."""
+    waiting: dict[int, list[SplitTest]] = {}
+    for test in reversed(tree.tests):
+        waiting.setdefault(test.first, []).append(test)
+    found: dict[tuple[int, int], SplitTest] = {}
+    pending = [(0, len(tree.leaves))]
+    while pending:
+        first, end = pending.pop()
+        if end - first > 1:
+            test = found[first, end] = waiting[first].pop()
+            pending += [(test.right, end), (first, test.right)]
+    return found
+
+
+def _part(tree: LeafTree, spans: Mapping[tuple[int, int], SplitTest], start: int, stop: int) -> LeafTree:
+    """The leaves [start, stop) and the tests above them, with zero for all else."""
+    made = LeafTree([], [])
+    needless = _implied(spans, len(tree.leaves), start, stop)
+    pending: list[tuple[int, int, SplitTest | None]] = [(0, len(tree.leaves), None)]
+    while pending:
+        first, end, of_left = pending.pop()
+        if of_left is not None:
+            of_left.right = len(made.leaves)
+        if end <= start or first >= stop:
+            made.leaves.append(0.0)
+        elif end - first == 1:
+            made.leaves.append(tree.leaves[first])
+        elif (first, end) in needless:
+            right = spans[first, end].right
+            pending.append((first, right, None) if stop <= right else (right, end, None))
+        else:
+            test = spans[first, end]
+            kept = SplitTest(test.feature, test.threshold, test.missing_left, len(made.leaves))
+            made.tests.append(kept)
+            pending += [(test.right, end, kept), (first, test.right, None)]
+    return made
+
+
+def _implied(spans: Mapping[tuple[int, int], SplitTest], leaves: int, start: int, stop: int) -> set[tuple[int, int]]:
+    """Tests on the way to the leaves [start, stop) that whatever passes a later one on the way passes, too."""
+    way: list[tuple[tuple[int, int], SplitTest, bool]] = []
+    first, end = 0, leaves
+    while end - first > 1:
+        test = spans[first, end]
+        if not (stop <= test.right or start >= test.right):
+            break  # from here on the run lies on both sides
+        left = stop <= test.right
+        way.append(((first, end), test, left))
+        first, end = (first, test.right) if left else (test.right, end)
+    found: set[tuple[int, int]] = set()
+    later: list[tuple[SplitTest, bool]] = []
+    for span, test, left in reversed(way):
+        if any(_follows(test, left, other) for other, side in later if side == left):
+            found.add(span)
+        else:
+            later.append((test, left))
+    return found
+
+
+def _follows(test: SplitTest, left: bool, other: SplitTest) -> bool:
+    """Whether every value that goes to this side of the other test goes to the same side of this one."""
+    if test.feature != other.feature:
+        return False
+    if left:
+        return other.threshold <= test.threshold and (test.missing_left or not other.missing_left)
+    return other.threshold >= test.threshold and (other.missing_left or not test.missing_left)
 
 
 def trees_of(model: onnx.ModelProto, most_leaves: int) -> TreeSum | None:
