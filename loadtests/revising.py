@@ -3,7 +3,8 @@
     python -m loadtests.revising [--rate N] [--seconds N] [--members NAMES] [--pause N]
 
 Transactions of now come at a steady rate. All that follows `enrich` is killed and started with the next file, which has
-a view more and a feature less; the next `enrich` is built and killed, the present one killed, then they switch. Each
+a view more, a feature less, and another view of terminals, which folds labels; the next `enrich`, and `views` and
+`labels` of that view, are built and killed, the present ones killed, then they switch. Each
 event must have one features record and one prediction, and its features must be what an undisturbed run of the revision
 that answered it makes of the same events. Ends with 1 on any difference, or where a partition paused for too long.
 """
@@ -29,6 +30,10 @@ from rich.table import Table
 from headrace.domain.pipeline.wiring import read_contracts
 from headrace.operations.revision.steps import RevisionSteps
 from headrace.operations.topics.schema_ids import derived_schemas, pin
+from headrace.operations.topics.topic_plan import topics_of
+from headrace.streaming.contracts.topic_changes import apply as apply_changes
+from headrace.streaming.contracts.topic_changes import plan
+from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings
 from loadtests.arena import PARTITIONS, Arena, alive, arena, begin, collected, console
 from loadtests.following import Follower
@@ -49,6 +54,10 @@ NEXT = (
     "  pace: {key: customer_id, windows: [1h], features: {nb_tx: count, spent: sum(amount)}}\n"
 )
 """What the next revision has instead: a feature less, a view more; the model reads neither."""
+TERMINAL, WIDER = "key: terminal_id\n", "risk: mean(label)}"
+"""In the view of terminals, another entity's: where the next revision counts it, and where it has a feature more."""
+FOLLOWERS = {"enrich-1": "", "views-1": "terminal", "labels-1": "terminal"}
+"""Members of the next revision that are built beside, and the view that each is for."""
 PATIENCE_S = 300.0
 BEHIND = 20_000
 """What `headrace revise --switch` allows: one that was killed catches up in leaps, and who follows it lags in leaps."""
@@ -130,7 +139,7 @@ class Outcome:
 
 
 def file_of(ground: Arena, views: str) -> Path:
-    """The pipeline file of card fraud with further views, in a project of its own."""
+    """The pipeline file of card fraud with the views of a revision, in a project of its own."""
     folder = ground.directory / f"source-{abs(hash(views)):x}" / "pipelines"
     text = (ROOT / "pipelines/card_fraud.yaml").read_text()
     assert "\nmodel:\n" in text
@@ -138,8 +147,15 @@ def file_of(ground: Arena, views: str) -> Path:
     if not (folder.parent / "schemas").exists():
         (folder.parent / "schemas").symlink_to(ROOT / "schemas")
     path = folder / "card_fraud.yaml"
-    path.write_text(text.replace("\nmodel:\n", f"{views}\nmodel:\n", 1))
+    text = text.replace("\nmodel:\n", f"{views}\nmodel:\n", 1)
+    path.write_text(widened(text) if views == NEXT else text)
     return path
+
+
+def widened(text: str) -> str:
+    """The file with a feature more of terminals."""
+    assert WIDER in text
+    return text.replace(WIDER, "risk: mean(label), most: max(amount)}")
 
 
 def next_file(project: Project) -> Path:
@@ -147,8 +163,11 @@ def next_file(project: Project) -> Path:
     text = project.path.read_text().replace(f"pipeline: {project.name}\n", f"pipeline: {project.name}\nrevision: 2\n")
     assert BASKET in text
     path = project.path.with_name("next.yaml")
-    path.write_text(text.replace(BASKET, NEXT))
+    assert TERMINAL in text
+    path.write_text(widened(text.replace(BASKET, NEXT).replace(TERMINAL, f"{TERMINAL}    revision: 2\n")))
     pin(project.directory / "schemas" / "ids.json", derived_schemas(str(path)))
+    admin = Admin(project.bootstrap)
+    apply_changes(admin, plan(admin.topics(), topics_of(str(path), PARTITIONS, 1)[1]))
     return path
 
 
@@ -174,12 +193,14 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
         load = live(project, events, HISTORY, rows - HISTORY, rate, time.monotonic() + LEAD_S)
         generator = started(load)
         try:
-            for member in members:
-                killed(project, member, path)
             steps.build(path, "a load test", project.path.read_text())
-            project.start("enrich-1", HEADRACE_PIPELINE=str(path))
+            for member in members:  # The present view of terminals is kept until the switch.
+                killed(project, member, project.path if member == "views-0" else path)
+            for member, view in FOLLOWERS.items():
+                project.start(member, HEADRACE_PIPELINE=str(path), **({"HEADRACE_VIEW": view} if view else {}))
             await_(lambda: built(steps, near), project)
-            killed(project, "enrich-1", path)
+            for member, view in FOLLOWERS.items():
+                killed(project, member, path, view)
             killed(project, "enrich-0", project.path)
             again = watch.rows + int(rate)
             await_(lambda: watch.rows >= again and built(steps, near), project)
@@ -187,10 +208,11 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
             assert generator.is_alive(), "the load ended before the switch: give it more --seconds"
             busy = os.getloadavg()[0]
             asked, since = time.time(), time.monotonic()
-            steps.switch("a load test", PATIENCE_S, BEHIND)
+            steps.switch("a load test", PATIENCE_S, BEHIND, lambda lacks: ground.say("; ".join(lacks)))
             told = {event: said(project, member, event) - asked for member, event in HANDED_OVER}
             ground.say("; ".join(f"{event} after {after:.2f} s" for event, after in told.items()))
-            project.stop("enrich-0")
+            for member in ("enrich-0", "views-0"):
+                project.stop(member)
             generator.join(PATIENCE_S)
             await_(lambda: watch.rows >= rows, project)
         finally:
@@ -217,7 +239,7 @@ def revised(ground: Arena, stream: Stream, rate: float, seconds: float, members:
 
 def built(steps: RevisionSteps, near: int) -> bool:
     """Whether the next revision is built up to so many events."""
-    return all(each.built is not None and each.behind <= near for each in steps.standing().partitions)
+    return not steps.lacking(steps.standing(), near)
 
 
 def said(project: Project, member: str, event: str) -> float:
@@ -226,10 +248,10 @@ def said(project: Project, member: str, event: str) -> float:
     return max(map(moment, lines))
 
 
-def killed(project: Project, member: str, path: Path) -> None:
+def killed(project: Project, member: str, path: Path, view: str = "") -> None:
     """Kill a member, and start it with a pipeline file."""
     project.stop(member, signal.SIGKILL)
-    project.start(member, HEADRACE_PIPELINE=str(path))
+    project.start(member, HEADRACE_PIPELINE=str(path), **({"HEADRACE_VIEW": view} if view else {}))
 
 
 def await_(what: Callable[[], bool], project: Project) -> None:

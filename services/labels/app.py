@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.domain.pipeline.spec import EXCHANGE, Pipeline, View
 from headrace.domain.pipeline.wiring import Contracts, read_contracts
 from headrace.domain.revisions.former import exchange_views
-from headrace.domain.revisions.revision import FIRST, Revisions
+from headrace.domain.revisions.revision import FIRST, Revisions, digest_of
 from headrace.domain.revisions.revision_log import revisions
 from headrace.errors import ConfigurationError
 from headrace.streaming.process.metrics import Metrics
@@ -35,6 +35,7 @@ def build(settings: LabelsSettings, contracts: Contracts | None = None) -> Runne
         known = Revisions(pipeline.name)
         if pipeline.revision > FIRST:
             known = revisions(settings.connection, contracts.channel("revisions"), pipeline.name)
+            known.succession(pipeline.revision, digest_of(pipeline))  # Else it is none that may run.
         found = exchange_views(pipeline, known, contracts.workspace)
         views, kept, name, revision = list(found.told), list(found.kept), "labels", FIRST
         reads, writes = list(Labelling.inputs), [EXCHANGE, "outcomes"]

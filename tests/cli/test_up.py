@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -89,3 +90,44 @@ def changes_are_refused(terminal: Terminal, path: Path) -> None:
     path.write_text(text + "# nothing else\n")
     assert terminal.run("up", "mine", timeout=400)[0] == 0
     path.write_text(text)
+
+
+@pytest.mark.slow
+def test_the_next_revision_comes_up_beside_the_one_that_runs(terminal: Terminal, own: str, tmp_path: Path) -> None:
+    """What both files have goes on with the new one, and the switch ends what is left of the former."""
+    path = tmp_path / "pipelines" / "next.yaml"
+    text = (tmp_path / "pipelines" / "mine.yaml").read_text()
+    for old, new in (
+        ("pipeline: mine", "pipeline: mine\nrevision: 2"),
+        ("    key: terminal_id\n", "    key: terminal_id\n    revision: 2\n"),
+        ("    windows: [1d, 7d, 30d]\n    delay", "    windows: [1d, 3d, 30d]\n    delay"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    try:
+        terminal.json("up", own, "--partitions", 2, timeout=600)
+        transactions(tmp_path / "in.parquet", 100)
+        assert terminal.json("publish", own, "in.parquet", "--map", "amount=tx_amount")["sent"] == 100
+        code, _, err = terminal.run("up", "next", timeout=400)
+        assert code == 2
+        assert "mine runs, and the file is revision 2" in " ".join(err.split())
+        assert terminal.run("schemas", "register", "next", timeout=400)[0] == 0
+        code, out, err = terminal.run("revise", "next", "--build", "--reason", "another window", timeout=400)
+        assert code == 0, out + err
+        code, out, err = terminal.run("revise", "next", "--switch", "--reason", "early", "--within", "2", timeout=400)
+        assert code != 0
+        assert "mine.enrich.r2 has no members" in " ".join((out + err).split())
+        up = terminal.json("up", "next", timeout=600)
+        names = {member["name"] for member in up["members"]}
+        assert {"enrich-0", "views-terminal-0", "labels-0", "labels-terminal-0", "score-0"} <= names
+        here = json.loads(terminal.run("status", "--json")[1])["pipelines"][own]
+        assert [one["name"] for one in here if one["pid"] is not None] == ["enrich-0", "views-terminal-0"]
+        code, out, err = terminal.run("revise", "next", "--switch", "--reason", "built", timeout=400)
+        assert code == 0, out + err
+        assert "stopped, as headrace up had started it: mine" in " ".join(out.split())
+        assert list(json.loads(terminal.run("status", "--json")[1])["pipelines"]) == ["mine.r2"]
+        again = terminal.json("up", "next", timeout=400)
+        assert [member["pid"] for member in again["members"]] == [member["pid"] for member in up["members"]]
+    finally:
+        terminal.run("down", "--forget", timeout=400)

@@ -155,6 +155,7 @@ class RevisionSteps:
         `most_behind`: offsets that it may lack in a partition when the one before ends.
         """
         said = absent(self._connection, self.pipeline)
+        everybody = not said
         begun = [each for each in found.partitions if each.built is not None]
         late = [each for each in begun if each.behind > most_behind]
         group, many = group_of(self.pipeline.name, self.pipeline.revision), len(found.partitions)
@@ -163,7 +164,8 @@ class RevisionSteps:
         if late:
             lag = max(each.behind for each in late)
             said.append(f"{group} is up to {lag:,} offsets behind in {len(late)} of {many} partitions")
-        said += lagging(self._connection, self.pipeline, time.time())
+        if everybody:
+            said += lagging(self._connection, self.pipeline, time.time())
         before = self.known().newest.get(found.revision.follows)
         if before is not None and before.state == SWITCHING:
             said.append(f"revision {before.number} itself is only taking over: run its --switch again")
