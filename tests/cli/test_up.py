@@ -80,7 +80,11 @@ def changes_are_refused(terminal: Terminal, path: Path) -> None:
     for old, new, wanted in (
         ("threshold: 0.5", "threshold: 0.4", "headrace down, then headrace up mine"),
         ("mean(amount)", "max(amount)", "Features depend on what changed (customer.avg_amount_1d,"),
-        ("pipeline: mine", "pipeline: mine\nrevision: 2", "revision 1 runs, and the file is 2. headrace revise mine"),
+        (
+            "pipeline: mine",
+            "pipeline: mine\nrevision: 2",
+            "mine runs, and the file is revision 2. headrace revise mine",
+        ),
     ):
         assert old in text
         path.write_text(text.replace(old, new))

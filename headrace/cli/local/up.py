@@ -34,6 +34,7 @@ def up(
 ) -> None:
     """Start a broker, a store and the pipeline's services in the background, with its schemas and topics.
 
+    The file of a revision that was announced to follow the one that runs here is started beside it (`headrace revise`).
     Returns when every service is ready; `score` also counts as up while no plan says which model to play, and `intake`
     while producers have not created their topic. When one is not, and nothing changed for a minute, the exit code is 3.
     A repeat finds what runs. Logs are below .headrace/logs.

@@ -45,11 +45,6 @@ def check_unchanged(path: Path, logs: Path) -> None:
     if then == now:
         return
     name, begin = now.name, f"{path} says something else than when its services were started, and they do not follow"
-    if then.revision != now.revision:
-        raise ConfigurationError(
-            f"{begin}: revision {then.revision} runs, and the file is {now.revision}. headrace revise {name} turns the "
-            f"one into the other; once that answers: headrace down, then headrace up {name}"
-        )
     if paths := differing(definition_of(then), definition_of(now)):
         raise ConfigurationError(
             f"{begin}. Features depend on what changed ({', '.join(paths)}): write revision: {then.revision + 1} into "
