@@ -302,7 +302,7 @@ def main() -> int:
     """Run, print, and say by the exit code whether all is as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rate", type=float, default=5_000, help="events per second (5,000)")
-    parser.add_argument("--seconds", type=float, default=60, help="of load (60)")
+    parser.add_argument("--seconds", type=float, default=90, help="of load (90)")
     parser.add_argument("--members", default=",".join(MEMBERS), help=f"beside those of enrich ({','.join(MEMBERS)})")
     parser.add_argument("--pause", type=float, default=BAR_S, help="longest that a partition may pause, seconds (2)")
     options = parser.parse_args()

@@ -9,6 +9,8 @@ import pytest
 
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.workspace import Workspace
+from headrace.domain.revisions.former import exchange_views
 from headrace.domain.revisions.revision import (
     ABANDONED,
     ANSWERING,
@@ -19,12 +21,13 @@ from headrace.domain.revisions.revision import (
     definition_of,
     digest_of,
 )
-from headrace.errors import ContractError, HeadraceError
+from headrace.errors import ConfigurationError, ContractError, HeadraceError
 from headrace.operations.local.pipeline_file import refuse_silent
 from headrace.operations.revision.changes import changes, refusals
 from headrace.stores.online import MemoryStore
 from headrace.streaming.task.service import Succession
 from services.enrich.service import Enrich
+from tests.sources import ROOT
 
 FILE = Path(__file__).parents[1] / "pipeline" / "stranger" / "pipelines" / "bike_demand.yaml"
 RIDER = "features: {trips: count, longest: max(minutes), shortest: min(minutes)}"
@@ -157,6 +160,39 @@ def test_views_of_others_say_since_when_they_are_so(tmp_path: Path) -> None:
     assert "the view hall is new" in said("  rider:", new)
     moved = replace(before, events=replace(before.events, key="station"))
     assert any("events.key" in each and "another stream" in each for each in refusals(before, moved))
+
+
+def test_whom_the_first_exchange_tells() -> None:
+    """Views of the first revision, as long as it answers; those of later ones have exchanges of their own."""
+    file = ROOT / "pipelines" / "card_fraud.yaml"
+    first, workspace, pipeline = file.read_text(), Workspace.of(file), load(file)
+    later = {**pipeline.views, "terminal": replace(pipeline.views["terminal"], revision=2)}
+    second = replace(pipeline, revision=2, views=later)
+    assert [view.exchange for view in second.label_views] == ["exchange.terminal.r2"]
+
+    def told(state: str) -> tuple[list[str], list[str]]:
+        found = Revisions(pipeline.name)
+        found.take([Revision(2, state, 1, "d", "", 0, "who", "why", first).row(pipeline.name)])
+        views = exchange_views(second, found, workspace)
+        return list(views.kept), [view.topic for view in views.told]
+
+    assert told(BUILDING) == told(SWITCHING) == (["terminal"], ["view.terminal"])
+    assert told(ANSWERING) == (["terminal"], [])
+    alone = exchange_views(pipeline, Revisions(pipeline.name), workspace)
+    assert [view.topic for view in alone.told] == ["view.terminal"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("    key: station", "    key: station\n    revision: 2", "is of revision 2, and the file is revision 1"),
+        ("rider: {key: rider,", "rider: {key: rider, revision: 2,", "is kept where the events are"),
+    ],
+)
+def test_a_view_is_of_no_later_revision_than_its_file(tmp_path: Path, old: str, new: str, wanted: str) -> None:
+    """Nor does one that is kept where the events are say anything of it."""
+    with pytest.raises(ConfigurationError, match=wanted):
+        changed(tmp_path, old, new)
 
 
 def test_what_does_not_answer_is_not_started() -> None:

@@ -112,6 +112,28 @@ def test_a_partition_restores_until_it_meets_its_past() -> None:
     assert task.prepare_commit() == Commitment(9, 9)
 
 
+def test_one_that_takes_over_says_what_it_has_told() -> None:
+    """What the group before answered is committed in silence as it is folded, then what of its rows was told anew."""
+    task = Task(0, "events[0]", True, read=0, admitted=0, replay_until=0, readmit_until=0, follows=True)
+    task.follow(5, 9)
+    task.advance(0, 2, 0, 1.0)
+    task.admit()
+    task.answer_on()
+    assert task.restoring
+    said = task.prepare_commit()
+    assert said == Commitment(3, 3, silent=True)
+    task.post_commit(said)
+    task.advance(3, 5, 0, 2.0)
+    task.admit()
+    said = task.prepare_commit()
+    assert said == Commitment(6, 9, told=6)
+    assert Commitment.read(6, said.metadata()) == said
+    task.post_commit(said)
+    task.advance(6, 8, 0, 3.0)
+    task.admit()
+    assert task.prepare_commit() == Commitment(9, 9)
+
+
 def test_a_step_back_is_refused() -> None:
     """A record that was read before is not read again: it would be folded twice."""
     with pytest.raises(ContractError, match=r"events\[0\] went back from 5 to 4"):
