@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.devparts import process
 from headrace.operations.local.fleet import ask
 from headrace.operations.local.home import STATE, SUPERVISOR, home
+from headrace.operations.local.revision_pair import running
 
 REMARKS = "headrace_remarks_total"
 WORDS: Mapping[str, Mapping[str, str]] = {
@@ -62,13 +62,16 @@ FATES = ("matched", "early", "correcting", "conflicting")
 
 def noted(pipeline: str) -> dict[str, int] | None:
     """What the members noted that run here, in words, and how often since they started; None where none runs here."""
-    if process.find(SUPERVISOR + pipeline, home()) is None:
+    supervisors = running(pipeline)
+    if not supervisors:
         return None
-    try:
-        members = codec.loads((home() / "logs" / pipeline / STATE).read_bytes())
-        ports = [int(member["port"]) for member in members if member["pid"] is not None]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    ports: list[int] = []
+    for supervisor in supervisors:
+        try:
+            members = codec.loads((home() / "logs" / supervisor.name.removeprefix(SUPERVISOR) / STATE).read_bytes())
+            ports += [int(member["port"]) for member in members if member["pid"] is not None]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
     found: Counter[str] = Counter()
     for port in ports:
         for words, count in _of(port):

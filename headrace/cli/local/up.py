@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,7 +65,7 @@ def up(
         console.print(f"[yellow]score waits for a model: headrace train {escape(pipeline)}[/]")
     for member in running.members:
         if member.failing:
-            log = home() / "logs" / running.pipeline / f"{member.name}.log"
+            log = Path(running.logs) / f"{member.name}.log"
             console.print(
                 f"[red]{escape(member.name)} goes on failing: {escape(told(member.code or 0))}, "
                 f"{member.failures} times in a row; why stands in {escape(str(log))}[/]"

@@ -89,13 +89,14 @@ class MemberStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunningPipeline:
-    """What `up` started or found: addresses of its parts (None: not started), and its members."""
+    """What `up` started or found: addresses of its parts (None: not started), its members, and where their logs are."""
 
     pipeline: str
     bootstrap: str
     redis: str
     registry: str | None
     members: Sequence[MemberStatus]
+    logs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,9 @@ def up(
             supervisor = _supervise(key, path, services, scale, env)
     with progress.stage("starting services") as say:
         found = _when_ready(key, supervisor, say)
-    return RunningPipeline(spec.name, running.bootstrap, running.redis, running.registry, found)
+    return RunningPipeline(
+        spec.name, running.bootstrap, running.redis, running.registry, found, str(home() / "logs" / key)
+    )
 
 
 @dataclass(frozen=True, slots=True)

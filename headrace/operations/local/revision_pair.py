@@ -52,13 +52,17 @@ def key_of(name: str, revision: int) -> str:
     return name if revision == FIRST else f"{name}.r{revision}"
 
 
-def others(name: str, revision: int) -> list[Process]:
-    """The supervisors here of other revisions of a pipeline."""
+def running(name: str) -> list[Process]:
+    """The supervisors here of a pipeline, of whatever revision."""
     called = re.compile(re.escape(SUPERVISOR + name) + r"(\.r\d+)?")
     stems = [path.stem for path in sorted(home().glob(f"{SUPERVISOR}*.json"))]
-    mine = SUPERVISOR + key_of(name, revision)
-    found = [process.find(stem, home()) for stem in stems if called.fullmatch(stem) and stem != mine]
+    found = [process.find(stem, home()) for stem in stems if called.fullmatch(stem)]
     return [supervisor for supervisor in found if supervisor is not None]
+
+
+def others(name: str, revision: int) -> list[Process]:
+    """The supervisors here of other revisions of a pipeline."""
+    return [each for each in running(name) if each.name != SUPERVISOR + key_of(name, revision)]
 
 
 def started_as(supervisor: Process) -> str:
