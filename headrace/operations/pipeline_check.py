@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.domain.pipeline.check import Problem, check, load
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.truth import told
 from headrace.domain.pipeline.units import duration
 from headrace.domain.pipeline.workspace import resolve
 from headrace.errors import ConfigurationError
@@ -53,7 +54,7 @@ def _choices(pipeline: Pipeline) -> list[str]:
         found.append("repeats: keep: an event that is published twice counts twice, but for views that fold labels")
     if labels is not None and labels.unlabelled_is is not None:
         found.append(
-            f"unlabelled_is: an event without a label counts as {labels.unlabelled_is:g} from "
+            f"unlabelled_is: an event without a label counts as {told(labels.unlabelled_is, labels)} from "
             f"{duration(labels.matures_after)} after it on"
         )
     return found + _undecided(pipeline)

@@ -12,6 +12,7 @@ HEADER = f"{'event time':<20} {'event':<14} {'entity':<12} {'score':>7}  {'decis
 def line(row: PredictionLine) -> str:
     """A prediction in a line of rich markup."""
     colour, word = ("red", "yes") if row.decision else ("green", "no")
+    word = word if row.class_ is None else f"{word} {escape(row.class_)}"
     model = f"{row.model} {row.version} ({row.arm})"
     score = "-" if row.score is None else f"{row.score:.4f}"
     return (

@@ -23,6 +23,8 @@ EXAMPLES = 5
 DAY = 86_400_000
 """Milliseconds: so much earlier than its event happened a record may have been written, by clocks that differ."""
 OF_SCORES = ("event_id", "score", "decision", "event_time")
+CLASS = "class"
+"""And of models of several classes which one was decided on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ReplayedScores:
 
     def note(self, predictions: pa.RecordBatch) -> None:
         """Keep a batch's."""
-        self.parts.append(predictions.select(OF_SCORES))
+        self.parts.append(predictions.select(_columns(predictions.schema)))
 
     def agreement(
         self, connection: Connection, contracts: Contracts, digest: str, progress: ProgressView
@@ -94,7 +96,7 @@ def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> Rec
     """Records beside the replay of their events; of an event that was replayed twice the first counts.
 
     Args:
-        replayed, recorded: `OF_SCORES` in columns.
+        replayed, recorded: `OF_SCORES` in columns, and `CLASS` where there are several.
         unreadable: told along.
     """
     ids = replayed["event_id"].combine_chunks()
@@ -104,6 +106,9 @@ def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> Rec
     then, now = recorded["score"].to_numpy()[known], replayed["score"].to_numpy()[place]
     apart: npt.NDArray[np.float64] = np.abs(then - now)
     decided = recorded["decision"].to_numpy()[known] != replayed["decision"].to_numpy()[place]
+    if CLASS in recorded.column_names:
+        then_said, now_said = (table[CLASS].to_numpy()[rows] for table, rows in ((recorded, known), (replayed, place)))
+        decided |= then_said != now_said
     largest = np.argsort(-apart, kind="stable")[:EXAMPLES]
     names = recorded["event_id"].take(pa.array(np.flatnonzero(known)[largest])).to_pylist()
     events = kernels.unique(ids)
@@ -126,12 +131,18 @@ def compared(replayed: pa.Table, recorded: pa.Table, unreadable: int = 0) -> Rec
     )
 
 
+def _columns(schema: pa.Schema) -> list[str]:
+    """What is compared."""
+    return [name for name in (*OF_SCORES, CLASS) if name in schema.names]
+
+
 def _recorded(
     connection: Connection, contracts: Contracts, digest: str, span: TimeSpan, progress: ProgressView
 ) -> tuple[pa.Table, int]:
     """What the topics have of a model within a span, and how many records cannot be read."""
     schema = contracts.channel(TOPICS[0]).codec.reader.arrow
-    kept = pa.schema([schema.field(name) for name in OF_SCORES])
+    names = _columns(schema)
+    kept = pa.schema([schema.field(name) for name in names])
     found: list[pa.RecordBatch] = []
     unreadable = 0
     for channel in map(contracts.channel, TOPICS):
@@ -145,5 +156,5 @@ def _recorded(
                 ours = kernels.equal(columns["model"].field("digest"), digest).to_numpy(zero_copy_only=False)
                 ours &= (times >= span.start) & (times < span.stop)
                 if ours.any():
-                    found.append(columns.select(OF_SCORES).filter(pa.array(ours)))
+                    found.append(columns.select(names).filter(pa.array(ours)))
     return pa.Table.from_batches(found, schema=kept), unreadable

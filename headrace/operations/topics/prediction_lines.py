@@ -10,11 +10,15 @@ import pyarrow as pa
 from headrace.operations.topics.tail import documents
 
 COLUMNS = ("event_time", "event_id", "entity", "score", "decision", "model", "arm")
+CLASS = "class"
+"""And of models of several classes which one was decided on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionLine:
-    """A prediction in short; `event_time` in ISO 8601, `score` None where it is no number."""
+    """A prediction in short; `event_time` in ISO 8601, `score` None where it is no number, `class_` decided on,
+    of models of several classes alone.
+    """
 
     event_time: str
     event_id: str
@@ -24,10 +28,12 @@ class PredictionLine:
     model: str
     version: str
     arm: str
+    class_: str | None = None
 
 
 def prediction_lines(rows: pa.RecordBatch | pa.Table) -> Iterator[PredictionLine]:
     """Records of the predictions topic, each in short."""
-    for row in documents(rows.select(COLUMNS)):
-        model = row.pop("model")
-        yield PredictionLine(**row, model=model["name"], version=model["version"])
+    columns = (*COLUMNS, CLASS) if CLASS in rows.schema.names else COLUMNS
+    for row in documents(rows.select(columns)):
+        model, decided = row.pop("model"), row.pop(CLASS, None)
+        yield PredictionLine(**row, model=model["name"], version=model["version"], class_=decided)
