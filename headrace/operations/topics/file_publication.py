@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.spec import Labels, Pipeline
+from headrace.domain.pipeline.truth import truths
 from headrace.domain.pipeline.wiring import Contracts
 from headrace.errors import ConfigurationError, Transient
 from headrace.operations.progress import ProgressView
@@ -118,6 +120,8 @@ def prepare(
     rows = read_rows(
         wanted.file, wanted.kind, contracts.pipeline, channel, dict(wanted.names), wanted.source, wanted.reading
     )
+    if target is not channel and wanted.kind == "labels":
+        rows = _as_written(rows, contracts.pipeline.labels, target)
     rows = rows.between(wanted.start, wanted.stop)
     rows = rows.part(min(wanted.skip, len(rows.times)), len(rows.times))
     pace: Pace | None = Steady(rate) if rate is not None else None
@@ -128,6 +132,16 @@ def prepare(
     if wanted.kind == "labels" and pace is None:
         check_known(rows, time.time())
     return FilePublication(rows, publisher, pace)
+
+
+def _as_written(rows: Rows, rule: Labels | None, target: Channel) -> Rows:
+    """Labels of several classes by their names, where a producer's records have texts for them."""
+    columns = rows.columns
+    if rule is None or not rule.names or not pa.types.is_string(target.codec.reader.arrow.field("value").type):
+        return rows
+    places = truths(columns["value"].to_numpy(), rule)[0]
+    names = pa.chunked_array([pa.array(rule.names).take(pa.array(places.astype(np.int64)))])
+    return replace(rows, columns=columns.set_column(columns.schema.get_field_index("value"), "value", names))
 
 
 def renamed(pairs: Sequence[str]) -> dict[str, str]:
