@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fastavro
@@ -18,6 +19,9 @@ from headrace.domain.pipeline.classes.names import field_name, field_names, numb
 from headrace.domain.pipeline.contracts import outcomes, predictions
 from headrace.domain.pipeline.spec import Labels
 from headrace.domain.pipeline.truth import number_of, said_of, told, truths
+from headrace.errors import ContractError
+from headrace.operations.revision.changes import refusals
+from headrace.operations.topics.schema_ids import derived_schemas, pin
 from headrace.streaming.contracts.schemas import load_schema, undocumented
 
 from .conftest import SMALL
@@ -149,3 +153,31 @@ def test_a_decision_costs_least(drawn: tuple[list[list[float]], list[list[int]]]
         else:
             assert place == row.tolist().index(max(row.tolist()))
         assert decided(row[None], costs).tolist() == [place]
+
+
+def test_other_classes_are_other_records(path: Path) -> None:
+    """Places mean nothing once classes are others, or stand in another order: no schema takes the place of such."""
+    pins = path.parents[1] / "pins.json"
+    pin(pins, derived_schemas(str(path)))
+    text = path.read_text("utf-8")
+    same = text.replace("costs: {commute: {leisure: 5, 観光: 0.5}}", "threshold: 0.4")
+    path.write_text(same, "utf-8")
+    assert pin(pins, derived_schemas(str(path)))[1] == []
+    for classes in (
+        "[leisure, commute, very long, 観光]",
+        "[commute, leisure, very long]",
+        "[commute, leisure, very long, 観光, x]",
+    ):
+        path.write_text(same.replace('[commute, leisure, "very long", 観光]', classes), "utf-8")
+        assert check(path) == []
+        with pytest.raises(ContractError, match="class_scores"):
+            pin(pins, derived_schemas(str(path)))
+
+
+def test_a_revision_keeps_its_classes(path: Path) -> None:
+    """Checkpoints and outcomes of before have places, too."""
+    before = load(path)
+    model = replace(before.model, classes=before.model.classes[::-1])
+    (why,) = refusals(before, replace(before, model=model, revision=2))
+    assert "model.classes are commute, leisure, very long, 観光, and would be 観光" in why
+    assert list(refusals(before, replace(before, revision=2))) == []

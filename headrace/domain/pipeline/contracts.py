@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from headrace.domain.pipeline.classes.names import field_names
@@ -180,6 +181,11 @@ def _answer(pipeline: Pipeline) -> list[Schema]:
     ]
 
 
+def _scores_name(names: Sequence[str]) -> str:
+    """Another name for other classes, or the same in another order: no reader takes the places of one for another's."""
+    return f"class_scores_{sha256(chr(10).join(names).encode()).hexdigest()[:8]}"
+
+
 def _score(pipeline: Pipeline) -> list[Schema]:
     """A model's answer: one number, or one for each class."""
     reaches = _field("decision", "boolean", "Whether the score reaches the threshold of the model package.")
@@ -194,7 +200,7 @@ def _score(pipeline: Pipeline) -> list[Schema]:
         _field("score", "double", "The probability of the class decided on."),
         reaches,
         _field("class", "string", "The class decided on: the one that costs least by these probabilities."),
-        _field("scores", _record("class_scores", "The model's answer: of each class.", each), "Of each class."),
+        _field("scores", _record(_scores_name(names), "The model's answer: of each class.", each), "Of each class."),
     ]
 
 

@@ -44,6 +44,10 @@ def refusals(before: Pipeline, after: Pipeline) -> Iterator[str]:
         then, now = getattr(before.events, name), getattr(after.events, name)
         if then != now:
             yield f"events.{name} is {then}, and would be {now}: that is another stream; begin a new pipeline"
+    then, now = before.model.classes, after.model.classes
+    if then != now:
+        listed, wanted = (", ".join(names) or "none" for names in (then, now))
+        yield f"model.classes are {listed}, and would be {wanted}: records tell places of classes; begin a new pipeline"
     known = {view.name: view for view in before.foreign_views}
     for view in changed_views(before, after):
         then = known.get(view.name)
