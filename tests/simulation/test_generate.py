@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from headrace.cli.pipeline.generate import generate
 from headrace.domain.pipeline.check import load
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.truth import truths
 from headrace.domain.simulation.simulators import World, simulate
+from headrace.domain.training.dataset import labels_of
 from headrace.errors import ConfigurationError
 
 PIPELINE = """
@@ -116,3 +118,22 @@ def test_a_shift_is_refused_where_no_simulator_knows_one(meters: Pipeline) -> No
     """Events that follow a schema alone have no process that could shift: that is said, and not left out."""
     with pytest.raises(ConfigurationError, match="made up for card_transaction alone"):
         simulate(meters, World(10, shift_day=1))
+
+
+@pytest.mark.parametrize("names", [("low", "middle", "very high"), ("1", "2", "7")])
+def test_labels_of_several_classes_are_named(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """As many events of each, as a person writes them, and a table of such becomes labels to train on."""
+    path = pipeline(tmp_path)
+    of = f"output: class, classes: [{', '.join(names)}]"
+    text = path.read_text().replace("output: probability, threshold: 0.5", of).replace("unlabelled_is: 0", "")
+    path.write_text(text)
+    meters = load(path)
+    table = simulate(meters, World(entities=100, days=10, seed=1))
+    counts = {str(each["values"]): each["counts"] for each in table["fault"].value_counts().to_pylist()}
+    assert set(counts) == set(names)
+    assert max(counts.values()) - min(counts.values()) <= 2
+    labels = labels_of(meters, table)
+    assert meters.labels is not None
+    places, strange = truths(labels["value"].to_numpy(), meters.labels)
+    assert not strange.any()
+    assert [names[int(place)] for place in places] == [str(value) for value in table["fault"].to_pylist()]

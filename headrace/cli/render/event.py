@@ -93,7 +93,10 @@ def _answer(title: str, answer: Answer) -> Iterator[RenderableType]:
     plan = answer.plan
     made = f"of {plan.time} by {plan.actor}: {plan.reason}" if plan else "not on the plans topic any more"
     cost = f", {answer.compute_ms:.3g} ms of it the model's" if answer.compute_ms else ""
-    yield f"  score          {score}, {threshold}: [{colour}]{word}[/]"
+    decided = "" if answer.class_ is None else f" for {escape(answer.class_)}"
+    yield f"  score          {score}{decided}, {threshold}: [{colour}]{word}[/]"
+    if answer.scores:
+        yield f"  scores         {escape(', '.join(f'{name} {one:.4f}' for name, one in answer.scores.items()))}"
     yield f"  answered       {_time(answer.predicted_time)}, {answer.latency_ms:,} ms after it came in{cost}"
     yield f"  plan           {answer.plan_version}, {escape(made)}"
     for origin in answer.lineage:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.domain.pipeline.classes.names import whole
 from headrace.domain.pipeline.spec import Field, Pipeline, Rule
 from headrace.errors import ConfigurationError
 
@@ -21,7 +23,8 @@ def generate(pipeline: Pipeline, entities: int, days: int, start: int, seed: int
 
     Numbers are uniform within the rule's range, else lognormal; categories are uniform over `one_of`, else ten made-up
     words. Where the pipeline has labels, the column it names for their value is 1 for the tenth of the events whose
-    numbers, standardised and summed with noise, are the largest: something that a model can learn.
+    numbers, standardised and summed with noise, are the largest: something that a model can learn. Of several classes
+    as many events are of each, in the order of that sum.
 
     Args:
         pipeline: whose events.
@@ -52,8 +55,17 @@ def generate(pipeline: Pipeline, entities: int, days: int, start: int, seed: int
             if isinstance(values, np.ndarray) and values.dtype.kind in "if" and values.std() > 0:
                 signal += (values - values.mean()) / values.std()
     if pipeline.labels is not None and pipeline.labels.value not in columns and rows:
-        columns[pipeline.labels.value] = (signal > np.quantile(signal, 0.9)).astype(np.int8)
+        columns[pipeline.labels.value] = _truth(signal, pipeline.labels.names)
     return pa.table(columns)
+
+
+def _truth(signal: npt.NDArray[np.float64], names: Sequence[str]) -> Any:
+    """What came true, as a person writes it."""
+    if not names:
+        return (signal > np.quantile(signal, 0.9)).astype(np.int8)
+    places = np.searchsorted(np.quantile(signal, np.arange(1, len(names)) / len(names)), signal)
+    told: Any = pa.array(list(names)).take(pa.array(places))
+    return told.cast(pa.int64()) if all(map(whole, names)) else told
 
 
 def _named(kind: str, numbers: npt.NDArray[np.int64], field: Field) -> Any:

@@ -18,7 +18,7 @@ from headrace.domain.models.package import Input
 from headrace.domain.pipeline.categories.spec import Category
 from headrace.domain.pipeline.segments import WHOLE, Segments
 from headrace.domain.pipeline.spec import Labels, Pipeline
-from headrace.domain.pipeline.truth import truths
+from headrace.domain.pipeline.truth import numbers_of, truths
 from headrace.errors import ConfigurationError
 
 kernels: Any = pc  # its stubs know too few of the overloads
@@ -267,11 +267,12 @@ def labels_of(pipeline: Pipeline, events: pa.Table) -> pa.Table:
     rule = pipeline.labels
     if rule is None or rule.value not in events.column_names or rule.id not in events.column_names:
         raise ConfigurationError(f"the events carry no labels as pipeline {pipeline.name} describes them")
+    texts: Any = events[rule.value].cast(pa.string()) if rule.names else None
     known: Any = pa.array(milliseconds(events[pipeline.events.time]) + rule.matures_after)
     return pa.table(
         {
             "event_id": events[rule.id].cast(pa.string()),
-            "value": events[rule.value].cast(pa.float64()),
+            "value": pa.array(numbers_of(texts, rule)) if rule.names else events[rule.value].cast(pa.float64()),
             "label_time": known.cast(pa.timestamp("ms", "UTC")),
         }
     )

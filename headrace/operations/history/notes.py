@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.truth import told as told_as
 from headrace.operations.history.gaps import because, gap, silent
 from headrace.operations.history.story import Story
 from headrace.operations.history.trace import Trace
@@ -70,7 +71,7 @@ def _truth(pipeline: Pipeline, trace: Trace, story: Story) -> Iterator[str]:
     time = datetime.fromisoformat(story.features.event_time)
     matures = moment(ms(time) + pipeline.labels.matures_after)
     otherwise = pipeline.labels.unlabelled_is
-    then = "it stays unlabelled" if otherwise is None else f"it counts as {otherwise:g}"
+    then = "it stays unlabelled" if otherwise is None else f"it counts as {told_as(otherwise, pipeline.labels)}"
     told = bool(story.outcomes)
     if not story.labels and any(one.state == "labelled" for one in story.outcomes):
         yield "its label is not on the labels topic any more, or was not within --from and --to"

@@ -120,6 +120,7 @@ class Answer(Placed):
         compute_ms: of it, the model's.
         plan: the plan that it was made by; None where that is not on its topic any more.
         lineage: of the model, or of the members of an ensemble.
+        class_, scores: of several classes the one decided on, and the probability of each, by its name as a field.
     """
 
     prediction_id: str
@@ -136,6 +137,8 @@ class Answer(Placed):
     compute_ms: float | None
     plan: PlanOrigin | None
     lineage: Sequence[ModelOrigin | LostModel]
+    class_: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

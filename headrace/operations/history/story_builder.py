@@ -118,6 +118,8 @@ def _answer(trace: Trace, found: TracedRecord) -> Answer:
         compute_ms=row["compute_micros"] / 1000 if "compute_micros" in row else None,
         plan=None if fact is None else PlanOrigin(moment(fact.time), fact.actor, fact.reason),
         lineage=_lineage(trace, model["digest"], arm),
+        class_=row.get("class"),
+        scores=row.get("scores") or {},
     )
 
 
