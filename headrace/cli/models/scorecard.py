@@ -17,7 +17,7 @@ from headrace.cli.render.remarks import note
 from headrace.cli.render.scorecard import fitted_notes, scorecard_sheet
 from headrace.domain.scorecards.grouped_tallies import PARTS
 from headrace.operations.comparison.model_choice import ARMS
-from headrace.operations.scorecard_query.catalogue import KEY
+from headrace.operations.scorecard_query.catalogue import usual
 from headrace.operations.scorecard_query.query import ScorecardAnswer, ScorecardRequest, scorecards
 from headrace.operations.time_spans import minute
 
@@ -56,7 +56,7 @@ def scorecard(
         print_json(answer.report())
         return
     console = Console(highlight=False)
-    for part in scorecard_sheet(answer.found, spec, answer.span, segment, answer.names or KEY, console.width):
+    for part in scorecard_sheet(answer.found, spec, answer.span, segment, answer.names or usual(spec), console.width):
         console.print(part)
     for part in fitted_notes(answer.found, spec, answer.origins):
         console.print(part)

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from headrace.cli.render.classes.class_tables import class_tables
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.scorecards.card import ESTIMATED, RESTS_ON, SHIFTED, WITHHELD, Card
@@ -23,7 +24,7 @@ from headrace.operations.scorecard_query.span import Summary, matures_by, overdu
 from headrace.operations.time_spans import TimeSpan, minute
 
 NAME_WIDTH, ARM_WIDTH, GROUP_WIDTH = 22, 18, 10
-TREND = ("auc_roc", "average_precision", "value", "mean_absolute_error")
+TREND = ("auc_roc", "average_precision", "value", "mean_absolute_error", "accuracy", "macro_f1")
 """Figures whose course over the windows is drawn: of these the first two that there are."""
 BARS = "▁▂▃▄▅▆▇█"
 ESTIMATES_TOLD = ("auc_roc", "average_precision", "value")
@@ -43,6 +44,8 @@ def scorecard_sheet(
     beside = max((width - NAME_WIDTH) // ARM_WIDTH, 1)
     for first in range(0, len(found), beside):
         yield from _arms(found[first : first + beside], pipeline, names)
+    for each in found:
+        yield from class_tables(each, pipeline)
 
 
 def _arms(arms: Sequence[Summary], pipeline: Pipeline, names: Sequence[str]) -> Iterator[RenderableType]:

@@ -26,6 +26,7 @@ dates: Any = untyped_dates
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """Told apart by people who see colours differently (M. Okabe, K. Ito: Color Universal Design, 2008)."""
 CLASSES = ("auc_roc", "average_precision", "positive_rate", "value_per_prediction", "latency_p99_ms")
+SEVERAL = ("accuracy", "macro_f1", "brier_score", "cost_per_prediction", "latency_p99_ms")
 QUANTITIES = ("mean_absolute_error", "root_mean_square_error", "bias", "r2", "latency_p99_ms")
 FORMATS = (".png", ".svg", ".pdf")
 _SHARES = ("positive_rate",)
@@ -43,7 +44,8 @@ def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path
     canvas = Canvas(figsize=(13, 7.6), dpi=120, layout="constrained")
     axes = canvas.subplots(2, 3).flat
     probability = pipeline.model.output == "probability"
-    names: Sequence[str] = CLASSES if probability else QUANTITIES
+    several = bool(pipeline.model.classes)
+    names: Sequence[str] = CLASSES if probability else SEVERAL if several else QUANTITIES
     if probability and pipeline.value is None:
         names = ["decision_rate" if name == "value_per_prediction" else name for name in names]
     for axis, name in zip(axes, names, strict=False):
@@ -52,8 +54,8 @@ def draw(found: Sequence[Summary], pipeline: Pipeline, span: TimeSpan, out: Path
         _shade(axis, found, pipeline.scorecards.window)
         _dress(axis, name)
     last = canvas.axes[len(names)]
-    if probability:
-        _calibration(last, found)
+    if probability or several:
+        _calibration(last, found, "share of right classes" if several else "share of positives")
     else:
         last.axis("off")
     canvas.suptitle(
@@ -156,7 +158,7 @@ def date_axis(axis: Any) -> None:
     axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
 
-def _calibration(axis: Any, found: Sequence[Summary]) -> None:
+def _calibration(axis: Any, found: Sequence[Summary], rate: str) -> None:
     """Claimed and observed rates of mature windows on logarithmic axes: where positives are rare, all is near zero."""
     low = 1.0
     for each, colour in zip(found, _colours(found), strict=True):
@@ -172,7 +174,7 @@ def _calibration(axis: Any, found: Sequence[Summary]) -> None:
     axis.set_yscale("log")
     axis.set_title("calibration: tenths of mature rows", loc="left", fontsize=10)
     axis.set_xlabel("mean score", fontsize=9)
-    axis.set_ylabel("share of positives", fontsize=9)
+    axis.set_ylabel(rate, fontsize=9)
     _plain(axis)
 
 

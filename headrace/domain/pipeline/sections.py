@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from headrace.domain.pipeline import form as forms
@@ -250,8 +250,14 @@ def _ascending(form: Form, problems: Problems) -> tuple[float, ...]:
     return tuple(cuts)
 
 
-def read_scorecards(form: Form, problems: Problems) -> ScorecardsSection:
-    """The `scorecards` section."""
+def read_scorecards(form: Form, problems: Problems, names: Sequence[str] = ()) -> ScorecardsSection:
+    """The `scorecards` section; `names`: of several classes."""
+    if names and "precision_at" in form:
+        problems.add(
+            form.node_of("precision_at"),
+            "none of several classes is the positive one, so there is no precision among the highest scores",
+            "take it out; cards have precision_CLASS and recall_CLASS of every class",
+        )
     depths: list[int] = []
     for node in form.items("precision_at", "[100]"):
         depth = forms.number(node, problems)
@@ -341,7 +347,7 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
     if (node := root.entries.get("segments")) is not None:
         segments = found["segments"] = read_segments(node, fields, views, problems)
     if (form := section("scorecards")) is not None:
-        found["scorecards"] = read_scorecards(form, problems)
+        found["scorecards"] = read_scorecards(form, problems, names_in(root))
     if (form := section("value")) is not None:
         found["value"] = read_value(form)
         if names_in(root):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.document import closest
+from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.scorecards.card import (
     COVERED,
     ESTIMATED,
@@ -30,6 +32,11 @@ KEY = (
     *(prefix + name for prefix in (ESTIMATED, SHIFTED) for name in _GUESSED), SHIFTED + RESTS_ON, SHIFTED + "uncovered",
     *(f"{kind}precision_at_" for kind in ("", "entity_")),
 )  # fmt: skip
+OF_SEVERAL = (
+    "accuracy", "decided_accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc_roc", "brier_score",
+    "cost", "cost_per_prediction",
+)  # fmt: skip
+"""What is shown beside of models of several classes, and in groups the recall of each."""
 """What is shown when nobody asks for more; a name that ends with `_` stands for all that begin with it."""
 SHARES = {
     "decision_rate",
@@ -66,6 +73,12 @@ def picked(text: str | None, found: Sequence[Summary]) -> list[str] | None:
     return names
 
 
+def usual(pipeline: Pipeline) -> tuple[str, ...]:
+    """Figures of a pipeline that are shown when nobody asks for more."""
+    names = field_names(pipeline.model.classes)
+    return (*KEY, *OF_SEVERAL, *(f"recall_{name}" for name in names)) if names else KEY
+
+
 def shown(name: str, names: Sequence[str]) -> bool:
     """Whether a figure is among some names.
 
@@ -93,6 +106,9 @@ def title(name: str) -> str:
     named |= {
         "bytes_per_prediction": "bytes a row",
         "value_per_prediction": "value a row",
+        "cost_per_prediction": "cost a row",
+        "macro_auc_roc": "macro AUC ROC",
+        "macro_f1": "macro F1",
         "coverage": "outcomes known",
         RESTS_ON: "rows that count",
         "uncovered": "kinds never met",
