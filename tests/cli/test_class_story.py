@@ -1,4 +1,4 @@
-"""The story of an event of several classes: classes by their names."""
+"""The story of an event of several classes, its replay, and its pipeline revised: classes by their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from headrace.operations.history.search import TracedRecord
 from headrace.operations.history.story import ClassAnswer
 from headrace.operations.history.story_builder import build_story
 from headrace.operations.history.trace import Trace
+from headrace.operations.replay.recorded_scores import compared
+from headrace.operations.revision.changes import refusals
+from tests.scorecards.made import pipeline
 from tests.scorecards.test_classes import made, of_card, told
+from tests.several import of_classes
 
 
 def records(topic: str, columns: pa.RecordBatch) -> list[TracedRecord]:
@@ -49,3 +53,20 @@ def test_classes_are_named() -> None:
     text = console.file.getvalue()
     assert answer.decided_class in text
     assert "dog" in text
+
+
+def test_a_replay_that_decides_for_another_class_decides_otherwise() -> None:
+    """Also where both decisions are yes."""
+    names = {"event_id": ["a", "b"], "score": [0.5, 0.6], "decision": [True, True], "event_time": [1, 2]}
+    replayed, recorded = (pa.table({**names, "class": classes}) for classes in (["cat", "dog"], ["cat", "hen"]))
+    found = compared(replayed, recorded)
+    assert (found.compared, found.different, found.decisions) == (2, 0, 1)
+    without = compared(*(table.drop_columns(["class"]) for table in (replayed, recorded)))
+    assert without.decisions == 0
+
+
+def test_classes_of_a_pipeline_that_runs_do_not_change() -> None:
+    """A revision of others is refused, naming both."""
+    before, after = of_classes(pipeline(), ("cat", "dog")), of_classes(pipeline(), ("dog", "cat"))
+    assert [*refusals(before, before)] == []
+    assert "are cat, dog, and would be dog, cat" in " ".join(refusals(before, after))
