@@ -100,7 +100,7 @@ def forecast_releases(
     times = milliseconds(events["event_time"])[known]
     if len(times) < LEAST:
         raise ConfigurationError(f"{len(times)} labelled outcomes are too few to go by: wait for {LEAST}")
-    losses = _losses(events, labels, rules)[known]
+    losses = event_losses(events, labels, rules)[known]
     days = max(int(times.max() - times.min()), 1) / DAY
     matures_after = 0 if pipeline.labels is None else pipeline.labels.matures_after
     traffic = Traffic(float(losses.mean()), float(losses.std()), len(times) / days, matures_after)
@@ -122,7 +122,7 @@ def forecast_releases(
     )
 
 
-def _losses(events: pa.Table, labels: Floats, rules: Release) -> Floats:
+def event_losses(events: pa.Table, labels: Floats, rules: Release) -> Floats:
     """What evidence takes each event to lose, float64; NaN without a label."""
     if SCORES in events.column_names:
         (columns,) = events.select([SCORES]).combine_chunks().to_batches()
