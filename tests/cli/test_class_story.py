@@ -43,7 +43,7 @@ def test_classes_are_named() -> None:
     (answer,) = story.predictions
     assert str(answer.class_) == answered["class"][0].as_py()
     assert [*answer.scores.values()] == rows.scores[0].tolist()
-    assert [outcome.label for outcome in story.outcomes] == [1.0]
+    assert [outcome.label for outcome in story.outcomes] == ["dog"]
     console = Console(file=StringIO(), width=120)
     for part in narrate(story):
         console.print(part)

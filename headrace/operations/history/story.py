@@ -180,7 +180,7 @@ class RevisedOutcome(Placed):
     arm: str
     revision: int
     state: str
-    label: float | None
+    label: float | str | None  # Of several classes its name.
     label_time: str | None
     label_source: str | None
     reports: int

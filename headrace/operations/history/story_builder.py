@@ -215,7 +215,7 @@ def _outcome(found: TracedRecord, holds: bool) -> RevisedOutcome:
         arm=row["arm"],
         revision=row["revision"],
         state=row["state"],
-        label=plain(row["label"]),
+        label=row.get("label_class") or plain(row["label"]),
         label_time=plain(row["label_time"]),
         label_source=row["label_source"],
         reports=row["reports"],
