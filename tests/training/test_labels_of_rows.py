@@ -139,7 +139,7 @@ def test_repeated_and_tied_events() -> None:
 def test_nothing_is_known_yet() -> None:
     """A moment before the labels says how few events it left, and when that was."""
     given = events(a=0, b=0).append_column("event", pa.StructArray.from_arrays([pa.array([1.0, 2.0])], ["x"]))
-    with pytest.raises(ConfigurationError, match=r"0 of 2 events have a label known by 1970-01-01 00:00 UTC"):
+    with pytest.raises(ConfigurationError, match=r"none of 2 events has a label known by 1970-01-01 00:00 UTC"):
         assemble(given, labels(("a", 1, 8)), ("x",), SPOKEN, as_of=7)
 
 

@@ -12,6 +12,7 @@ from headrace.cli.render.documents import print_json
 from headrace.cli.render.kpi import history_lines, standing_lines, standing_table
 from headrace.cli.render.models.package import paper
 from headrace.domain.pipeline.document import closest
+from headrace.domain.pipeline.kpi.section import kpis_example
 from headrace.errors import ConfigurationError
 from headrace.operations.kpi.rule_report import BREACHED, kpi_history, standings
 
@@ -33,7 +34,7 @@ def kpi(
         raise ConfigurationError(f"there is no rule {rule}: {closest(rule, known)}")
     if not known and not history:
         raise ConfigurationError(
-            "the pipeline file has no section kpis: add kpis: {floor: {scorecard: recall, below: 0.5}}"
+            f"the pipeline file has no section kpis: add {kpis_example(contracts.pipeline.model.output)}"
         )
     out = paper(soft_wrap=True)
     if history:

@@ -15,7 +15,7 @@ from headrace.domain.pipeline.drift.spec import DRIFT_MODES, Drift
 from headrace.domain.pipeline.events import value_of
 from headrace.domain.pipeline.feed.section import LABELS_FEED_KEYS
 from headrace.domain.pipeline.form import Form
-from headrace.domain.pipeline.kpi.section import read_kpis
+from headrace.domain.pipeline.kpi.section import kpis_example, read_kpis
 from headrace.domain.pipeline.kpi.spec import SCORECARD
 from headrace.domain.pipeline.kpi.watchable import watchable
 from headrace.domain.pipeline.notification.section import NOTIFY_EXAMPLE, NOTIFY_KEYS, read_notify
@@ -372,9 +372,10 @@ def read_rest(root: Form, fields: Mapping[str, Field], views: Mapping[str, View]
         found["kpis"] = read_kpis(node, watchable(_key(root), views, found, classes(root)), problems)
     breaching = any(rule.retrain for rule in found.get("kpis", {}).values())
     if "retrain" in found and SCORECARD in found["retrain"].on and not breaching:
+        output = found["model"].output if "model" in found else OUTPUTS[0]
         problems.add(
             root.entries["retrain"],
             "scorecard is to start trainings, and no rule of kpis asks for any",
-            "write retrain: true at one: kpis: {floor: {scorecard: recall, below: 0.5, retrain: true}}",
+            f"write retrain: true at one: {kpis_example(output, ', retrain: true')}",
         )
     return found

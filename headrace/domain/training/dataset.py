@@ -195,6 +195,15 @@ def labelled_rows(
             "labels other than 0 and 1: only classes can be trained on; say in the pipeline file which is the positive "
             "class (labels: {positive: 2}), or that the model tells a quantity (model: {output: value})"
         )
+    if not len(events):
+        raise ConfigurationError(
+            "no event has features yet: headrace publish writes events, enrich makes features of them"
+        )
+    if not len(found):
+        raise ConfigurationError(
+            f"none of {len(events):,} events has a label known by {_date(as_of)}: headrace publish --to labels writes "
+            "labels; or take a later time to know them by"
+        )
     if len(np.unique(found)) < 2:
         same = "the same" if quantities else "of one class"
         raise ConfigurationError(

@@ -25,6 +25,11 @@ from headrace.domain.pipeline.kpi.spec import DRIFT, LEAST_ROWS, MINUTE, OPERATI
 from headrace.domain.pipeline.notification.spec import SEVERITIES
 
 KPI_EXAMPLE = "{scorecard: average_precision, below: 0.5, for: 3 windows, severity: critical, tell: [oncall]}"
+_FIGURES = {
+    "probability": "recall, below: 0.5",
+    "value": "mean_absolute_error, above: 10",
+    "class": "accuracy, below: 0.5",
+}
 SHARED = (*SOURCES, "below", "above", "outside", "for", "severity", "tell", "unknown_after")
 OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     SCORECARD: ("arm", "model", "segment", "group", "window", "least", "retrain"),
@@ -66,6 +71,15 @@ class Watchable:
     idle: Mapping[str, str]
     retrained: bool
     names: Sequence[str] = ()
+
+
+def kpis_example(output: str, more: str = "") -> str:
+    """A section `kpis` that fits a model's output.
+
+    >>> kpis_example("value")
+    'kpis: {floor: {scorecard: mean_absolute_error, above: 10}}'
+    """
+    return f"kpis: {{floor: {{scorecard: {_FIGURES[output]}{more}}}}}"
 
 
 def read_kpis(node: Node, there: Watchable, problems: Problems) -> dict[str, KpiRule]:
