@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from headrace.domain.pipeline.check import Problem, check, load
 from headrace.domain.pipeline.classes.decision import decided, equal_costs
 from headrace.domain.pipeline.classes.names import field_name, field_names, numbers
-from headrace.domain.pipeline.contracts import outcomes, predictions
+from headrace.domain.pipeline.classes.section import RECORD_FIELDS
+from headrace.domain.pipeline.contracts import features, outcomes, predictions
 from headrace.domain.pipeline.spec import Labels
 from headrace.domain.pipeline.truth import number_of, said_of, told, truths
+from headrace.domain.pipeline.views import RESERVED
 from headrace.errors import ContractError
 from headrace.operations.revision.changes import refusals
 from headrace.operations.topics.schema_ids import derived_schemas, pin
@@ -77,6 +79,19 @@ def test_views_do_not_take_the_names_of_records_fields(view: str, problems_of: C
     assert problems_of(text) == []
     (problem,) = problems_of(text.replace("model: {", "model: {output: class, classes: [a, b], "))
     assert (problem.line, problem.message) == (4, f"a view cannot be called {view}: records have a field of that name")
+
+
+@pytest.mark.parametrize("output", ["probability", "value, threshold: 3", "class, classes: [a, b]"])
+def test_no_view_is_called_as_a_field_of_records(output: str, path: Path) -> None:
+    """Whatever records have beside views is taken, in pipelines of every kind and of later revisions."""
+    labels = "labels: {id: trip, value: kind, matures_after: 1d}"
+    path.write_text(f"{SMALL}\n{labels}\n".replace("model: {", f"model: {{output: {output}, "), "utf-8")
+    pipeline = replace(load(path), revision=2)
+    taken = {*RESERVED, *(RECORD_FIELDS if pipeline.model.classes else ()), *pipeline.views}
+    for record in (features(pipeline), predictions(pipeline), outcomes(pipeline)):
+        names = [field["name"] for field in record["fields"]]
+        assert len(set(names)) == len(names)
+        assert set(names) <= taken, record["name"]
 
 
 def test_views_fold_no_labels_of_classes(path: Path) -> None:

@@ -44,8 +44,24 @@ RESERVED = (
     "plan_version",
     "score",
     "decision",
+    "compute_micros",
+    "low",
+    "high",
+    "pipeline_revision",
+    "revision",
+    "state",
+    "label",
+    "label_time",
+    "label_delay",
+    "label_source",
+    "former_state",
+    "former_label",
+    "reports",
+    "conflicting",
+    "as_of",
+    "mature_before",
 )
-"""Names that features and predictions records use themselves, so that no view may be called so."""
+"""Names that features, predictions and outcomes use themselves, so that no view may be called so."""
 
 EXAMPLE = "{key: customer_id, windows: [1d, 7d], features: {nb_tx: count, avg_amount: mean(amount)}}"
 NEVER_NULL = "take null out of the event's schema (a view's field may have a rule instead: required: true)"
