@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import numpy as np
@@ -31,11 +32,16 @@ def test_classes_are_named() -> None:
     of = of_card(3, draw)
     rows = made(1, 3, draw)
     answered = told(of, "predictions", rows)
+    labels = [
+        {"event_id": "e", "value": value, "label_time": datetime(2018, 4, 2, tzinfo=UTC), "source": "s"}
+        for value in (1.0, 9.0)
+    ]
     trace = Trace(
         str(answered["event_id"][0]),
         None,
         {
             "predictions": records("p", answered),
+            "labels": [TracedRecord("l", 0, at, 1_522_540_800_000, [], row) for at, row in enumerate(labels)],
             "outcomes": [*records("o", told(of, "outcomes", rows, np.array([1.0]), label_class=["dog"]))],
         },
     )
@@ -43,6 +49,7 @@ def test_classes_are_named() -> None:
     (answer,) = story.predictions
     assert str(answer.class_) == answered["class"][0].as_py()
     assert [*answer.scores.values()] == rows.scores[0].tolist()
+    assert [label.value for label in story.labels] == ["dog", 9.0], "by its name, unless it is none"
     assert [outcome.label for outcome in story.outcomes] == ["dog"]
     console = Console(file=StringIO(), width=120)
     for part in narrate(story):

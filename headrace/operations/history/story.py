@@ -163,10 +163,10 @@ class ArmChoice:
 
 @dataclass(frozen=True, slots=True)
 class ReportedLabel(Placed):
-    """What somebody said of the event."""
+    """What somebody said of the event; one of several classes by its name."""
 
     event_id: str
-    value: float | None
+    value: float | str | None
     label_time: str
     source: str
 

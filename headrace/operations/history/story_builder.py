@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from headrace.domain.models.package import Manifest
 from headrace.domain.pipeline.contracts import REVISION
 from headrace.domain.pipeline.spec import Pipeline
+from headrace.domain.pipeline.truth import told, truths
 from headrace.domain.plans.canary_split import shares
 from headrace.domain.plans.plan_log import PlanFact
 from headrace.domain.plans.plans import CANARY, CHAMPION, Arm
@@ -54,7 +56,7 @@ def build_story(pipeline: Pipeline, trace: Trace) -> Story:
         predictions=[_answer(trace, found) for found in trace.of("predictions")],
         choice=_choice(pipeline, trace),
         shadow_predictions=[_answer(trace, found) for found in trace.of("shadow-predictions")],
-        labels=[_label(found) for found in trace.of("labels")],
+        labels=[_label(pipeline, found) for found in trace.of("labels")],
         outcomes=_outcomes(trace),
     )
     return replace(story, notes=list(notes(pipeline, trace, story)))
@@ -77,8 +79,12 @@ def _refusal(found: TracedRecord) -> Refusal:
     return Refusal(*_place(found), refused, *(plain(row[name]) for name in kept))
 
 
-def _label(found: TracedRecord) -> ReportedLabel:
-    return ReportedLabel(*_place(found), **plain(found.row))
+def _label(pipeline: Pipeline, found: TracedRecord) -> ReportedLabel:
+    row, rule = plain(found.row), pipeline.labels
+    if rule is not None and rule.names and row["value"] is not None:
+        places, strange = truths(np.array([row["value"]]), rule)
+        row["value"] = row["value"] if strange[0] else told(places[0], rule)
+    return ReportedLabel(*_place(found), **row)
 
 
 def _features(pipeline: Pipeline, trace: Trace) -> EventFeatures | None:
