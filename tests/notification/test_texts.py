@@ -11,7 +11,7 @@ import pytest
 
 from headrace.cli.main import COMMANDS, load
 from headrace.domain.control.base import ControlFinding
-from headrace.domain.control.drift import DriftOpened
+from headrace.domain.control.drift import DriftHarmed, DriftOpened
 from headrace.domain.control.events import ControlEvent
 from headrace.domain.control.groups import EVENT_GROUPS
 from headrace.domain.control.kinds import KINDS
@@ -119,3 +119,11 @@ def test_a_storm_is_a_page_at_most() -> None:
     assert lines[0] == "incident 19"
     assert len(lines) == MOST_LINES + 3
     assert lines[-3:] == ["and 22 more", "> headrace ledger show p --type drift_grew", "events e0 to e499"]
+
+
+def test_harm_is_told_as_a_multiple_of_the_references_loss() -> None:
+    """As the finding has it: a mean loss over another."""
+    finding = DriftHarmed("outcomes/1", "outcomes", model="m@1", basis="labels", worse=1.849, tolerated=1.25, rows=2_746)
+    message = message_of(event(finding))
+    assert message is not None
+    assert "over 2,746 rows, is 1.849 times its reference's; 1.25 times is tolerated" in message.happened

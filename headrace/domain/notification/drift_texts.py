@@ -52,8 +52,8 @@ def harmed(pipeline: str, finding: DriftHarmed) -> Message:
     return Message(
         "critical",
         f"{pipeline}: {finding.model} is worse since incident {finding.incident}",
-        f"It loses {finding.worse:.4g} more than its reference, by {finding.basis}, over {finding.rows} rows; "
-        f"{finding.tolerated:.4g} is tolerated. {kind}",
+        f"Its mean loss, by {finding.basis}, over {finding.rows:,} rows, is {finding.worse:.4g} times its reference's; "
+        f"{finding.tolerated:.4g} times is tolerated. {kind}",
         f"headrace drift {pipeline} {finding.incident}",
     )
 
