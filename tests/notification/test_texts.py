@@ -123,7 +123,9 @@ def test_a_storm_is_a_page_at_most() -> None:
 
 def test_harm_is_told_as_a_multiple_of_the_references_loss() -> None:
     """As the finding has it: a mean loss over another."""
-    finding = DriftHarmed("outcomes/1", "outcomes", model="m@1", basis="labels", worse=1.849, tolerated=1.25, rows=2_746)
+    finding = DriftHarmed(
+        "outcomes/1", "outcomes", model="m@1", basis="labels", worse=1.849, tolerated=1.25, rows=2_746
+    )
     message = message_of(event(finding))
     assert message is not None
     assert "over 2,746 rows, is 1.849 times its reference's; 1.25 times is tolerated" in message.happened
