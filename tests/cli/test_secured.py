@@ -124,7 +124,8 @@ def test_a_wrong_password_is_told_soon_by_every_command(
 def test_a_wrong_password_is_told_soon_by_every_service(service: str, secured: Secured, project: Project) -> None:
     """The process ends with the code after which nobody starts it again."""
     kind = SERVICES[service]
-    env = project.environment(service, **secured.environment(WRONG), HEADRACE_VIEW="terminal")
+    of = {"HEADRACE_VIEW": "terminal"} if service == "views" else {}
+    env = project.environment(service, **secured.environment(WRONG), **of)
     command = [sys.executable, "-m", kind.module]
     ended = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SOON_S, check=False, encoding="utf-8"

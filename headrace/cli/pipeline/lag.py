@@ -17,7 +17,7 @@ from headrace.cli.render.models.package import paper
 from headrace.cli.render.remarks import note
 from headrace.operations.services import inputs
 from headrace.operations.topics.catching_up import await_caught_up, of_services
-from headrace.operations.topics.topic_plan import absent_feeds
+from headrace.operations.topics.topic_plan import absent_feeds, names_of
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.kafka.lag import Lag, measure
 
@@ -49,7 +49,9 @@ def lag(
     patience = None if wait is None else seconds(wait)
     settings, contracts = contracts_of(pipeline, bootstrap)
     groups = of_services(inputs(contracts.pipeline), contracts.pipeline.name, of or ())
-    absent = absent_feeds(contracts.pipeline, Admin(settings.connection).topics()) if contracts.pipeline.feeds else {}
+    absent: dict[str, str] = {}
+    if contracts.pipeline.feeds:
+        absent = absent_feeds(contracts.pipeline, Admin(settings.connection).topics(names_of(contracts.pipeline)))
     groups = {group: [topic for topic in topics if topic not in absent] for group, topics in groups.items()}
     done = True
     if patience is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.domain.pipeline.wiring import pins_path
 from headrace.domain.pipeline.workspace import Workspace, resolve
 from headrace.operations.topics import schema_ids
-from headrace.operations.topics.topic_plan import pipeline_of, topics_of
+from headrace.operations.topics.topic_plan import names_of, pipeline_of, topics_of
 from headrace.streaming.contracts.topic_changes import apply, plan
 from headrace.streaming.kafka.admin import Admin
 from headrace.streaming.process.settings import Settings
@@ -47,11 +47,11 @@ def provision(settings: Settings, partitions: int | None = None) -> Provision:
         _, added = schema_ids.pin(settings.schema_ids or pins_path(workspace), wanted)
     admin = Admin(settings.connection)
     replicas = min(admin.brokers(), REPLICAS)
-    existing = admin.topics()
+    pipeline = pipeline_of(settings.pipeline)
+    existing = admin.topics(names_of(pipeline))
     _, topics = topics_of(settings.pipeline, partitions, replicas)
     changes = plan(existing, topics)
     apply(admin, changes)
-    pipeline = pipeline_of(settings.pipeline)
     strange = [feed.topic for feed in pipeline.feeds.values() if feed.topic not in existing]
     events = next(each for each in topics if each.name == pipeline.topic("events"))
     for name in strange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def plan_topics(
     """
     admin = Admin(settings.connection)
     name, topics = topics_of(settings.pipeline, partitions, replication)
-    existing = admin.topics()
+    existing = admin.topics(names_of(pipeline_of(settings.pipeline)))
     brokers = admin.brokers()
     changes = plan(
         existing, topics, brokers=brokers, allow_repartition=allow_repartition, allow_data_loss=allow_data_loss
@@ -80,6 +80,12 @@ def apply_topics(
         return found
     apply(Admin(settings.connection), list(found.changes))
     return replace(found, applied=True)
+
+
+def names_of(pipeline: Pipeline) -> Callable[[str], bool]:
+    """Whether a topic is under a pipeline's name, or one of its producers'."""
+    feeds = {feed.topic for feed in pipeline.feeds.values()}
+    return lambda name: name.startswith(f"{pipeline.name}.") or name in feeds
 
 
 def absent_feeds(pipeline: Pipeline, existing: Container[str]) -> dict[str, str]:

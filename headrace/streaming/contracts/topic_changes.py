@@ -234,8 +234,9 @@ def apply(broker: Admin, changes: Sequence[TopicChange], wait: float = 60.0) -> 
         raise ConfigurationError("nothing was changed:\n" + "\n".join(each.text for each in refused))
     for change in changes:
         _do(broker, change)
+    changed = {change.topic for change in changes}
     deadline = time.monotonic() + wait
-    while missing := _missing(broker.topics(), changes) if changes else []:
+    while missing := _missing(broker.topics(changed.__contains__), changes) if changes else []:
         if time.monotonic() > deadline:
             raise Transient(f"changed, but not shown after {wait:g} s: {', '.join(missing)}")
         time.sleep(0.05)

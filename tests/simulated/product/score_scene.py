@@ -34,8 +34,8 @@ PASSED = ("event_id", "entity", "event_time", "ingest_time", "event", "customer"
 class MeasuresNothing(InferenceSettings):
     """Settings of a member that measures nothing when it loads a model: that takes longer than all else."""
 
-    def session(self, longest_call: float) -> SessionSettings:
-        return replace(super().session(longest_call), device="cpu", rows=16)
+    def session(self, longest_call: float, classes: tuple[str, ...] = ()) -> SessionSettings:
+        return replace(super().session(longest_call, classes), device="cpu", rows=16)
 
 
 class ScoreMember(MeasuresNothing, ScoreSettings):
