@@ -50,7 +50,9 @@ FILES = {
 
 
 class Revised(Project):
-    """The stranger's project, and files of its next revisions beside the first."""
+    """The stranger's project, and files of its next revisions beside the first; `published`: so many trips."""
+
+    published = 0
 
     def revise(self) -> Path:
         """Write the next revision and pin the ids of its schemas."""
@@ -148,15 +150,20 @@ def test_there_and_back_under_load_and_kills(project: Revised) -> None:
     """Views change while events come, and change back, with kills: every trip has the features of one of them."""
     for member in ("enrich-0", "views-0"):
         project.start(member)
-    publishing = threading.Thread(target=_publish, args=(project,))
+    enough = threading.Event()
+    publishing = threading.Thread(target=_publish, args=(project, enough))
     publishing.start()
-    second = project.revise()
-    project.says(second, "--build", "--reason", "another window", "--before", str(project.path))
-    project.turn(second, "0", "next", whom="enrich-0")
-    third = project.back()
-    project.says(third, "--build", "--reason", "it was better before")
-    project.turn(third, "next", "back", whom="enrich-back")
-    publishing.join(240)
+    try:
+        second = project.revise()
+        project.says(second, "--build", "--reason", "another window", "--before", str(project.path))
+        project.turn(second, "0", "next", whom="enrich-0")
+        third = project.back()
+        project.says(third, "--build", "--reason", "it was better before")
+        project.turn(third, "next", "back", whom="enrich-back")
+        project.await_more(TRIPS // 8)  # However long it took: there are events for the third, too.
+    finally:
+        enough.set()
+        publishing.join(240)
     _await(project, third)
     got = project.answered(third)
     events = project.read("events")
@@ -175,14 +182,15 @@ def test_there_and_back_under_load_and_kills(project: Revised) -> None:
         )  # fmt: skip  # both, and how
 
 
-def _publish(project: Revised) -> None:
-    for first in range(0, TRIPS, 100):  # A minute at the least
-        project.publish(bikes.trips(100, seed=first, first=first), "rider")
+def _publish(project: Revised, enough: threading.Event) -> None:
+    while project.published < TRIPS or not enough.is_set():  # A minute at the least
+        project.publish(bikes.trips(100, seed=project.published, first=project.published), "rider")
+        project.published += 100
         time.sleep(0.2)  # So that there is a stream for the switch to happen in.
 
 
 def _await(project: Revised, path: Path) -> None:
     end = time.monotonic() + 180
-    while project.answered(path).num_rows < TRIPS:
+    while project.answered(path).num_rows < project.published:
         assert time.monotonic() < end, project.logs()
         time.sleep(0.5)  # Polls the broker: there is no event to wait for.
