@@ -6,12 +6,11 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from headrace.errors import ContractError, Fenced, Transient
 from headrace.streaming.kafka.connection import PAUSES_S, Connection, ask
 from headrace.streaming.kafka.errors import (
-    KafkaError,
     NoSuchPartition,
     Stuck,
     TransactionAborted,
@@ -19,6 +18,7 @@ from headrace.streaming.kafka.errors import (
     call,
     construct,
     missing,
+    of_abort,
     refused,
     translate,
 )
@@ -395,6 +395,6 @@ class Producer:
         """Abort the transaction. Stuck when its outcome is unknown: a new producer of the same name aborts it."""
         try:
             call(self._library.call_until, timeout + 5, self._producer.abort_transaction, timeout)
-        except Transient as unknown:
-            raise Stuck(f"the outcome of an abort is unknown: {unknown}") from unknown
+        except (Transient, Fenced) as reason:
+            raise of_abort(reason) from reason.__cause__
         self.failure = None

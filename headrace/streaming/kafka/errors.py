@@ -134,6 +134,17 @@ class NoSuchTopic(ContractError):
     """There is no topic of this name, or no such partition of it."""
 
 
+def of_abort(reason: HeadraceError) -> HeadraceError:
+    """What it means that a transaction could not be aborted: Stuck where a new producer of the same name aborts it.
+
+    Given up while its first partition was on its way, right after another one, it is none that the broker knows of, and
+    librdkafka takes that answer for its producer's end. Whoever is fenced is told of its epoch, by other codes.
+    """
+    raised = reason.__cause__
+    early = isinstance(raised, KafkaException) and raised.args[0].code() == KafkaError.INVALID_TXN_STATE
+    return Stuck(f"the outcome of an abort is unknown: {reason}") if early or isinstance(reason, Transient) else reason
+
+
 def translate(error: KafkaError) -> HeadraceError:
     """Our name for a librdkafka error; total: every error has one."""
     if error.txn_requires_abort() or error.code() == KafkaError._INCONSISTENT:
