@@ -54,7 +54,8 @@ class ReadContracts(Contracts):
     path: Path = PIPELINE
 
     def channel(self, logical: str) -> Channel:
-        if f"{self.pipeline.name}.{logical}-value" not in contracts(self.path).schemas:  # of the revision before
+        known = f"{self.pipeline.name}.{logical}-value" in contracts(self.path).schemas
+        if not (known or logical in self.pipeline.feeds):  # of the revision before
             return Contracts.channel(self, logical)
         return _channel(logical, self.path)
 
