@@ -14,33 +14,16 @@ from headrace.columnar.packing import pack as packed
 from headrace.columnar.packing import unpack as unpacked
 from headrace.domain.records.outcome_parts import OutcomePartition, pack, sound, unpack
 from headrace.domain.release.evidence.bet_kernels import FEW, Floats
-from headrace.domain.release.evidence.evidence_fold import EvidenceFold, EvidenceQuestion
 from headrace.domain.release.margin import Margin
 from headrace.domain.release.paired_evidence import PairedEvidence
 from headrace.errors import ContractError
 from tests.release.outcome_logs import CANDIDATE, Logs, Shape, logs
 from tests.release.paired_wealth import plain_evidence_of_classes
-from tests.release.test_evidence_fold import ASKED, MARGIN, Reader, by_rows, fold, plain, slowly, told
+from tests.release.test_evidence_fold import ASKED, OF_SHAPES, Reader, asking, by_rows, fold, plain, slowly, told
 from tests.release.test_paired_evidence import upper_bound
 
-SHAPES = st.builds(
-    Shape,
-    seed=st.integers(0, 2**32),
-    sources=st.integers(1, 3),
-    joins=st.integers(1, 3),
-    events=st.integers(1, 60),
-    silence=st.booleans(),
-    classes=st.integers(2, 8),
-)
+SHAPES = st.builds(Shape, **OF_SHAPES, classes=st.integers(2, 8))
 ROLLOUTS, EVENTS = 1_000, 1_200
-
-
-def asking(classes: int) -> EvidenceFold:
-    """A fold that asks of the candidate, against both."""
-    made = fold(classes=classes)
-    for name, models in ASKED.items():
-        made.begin(name, EvidenceQuestion(*models, MARGIN))
-    return made
 
 
 def softmax(logits: Floats) -> Floats:
@@ -130,7 +113,7 @@ def test_the_fold_is_what_a_slow_one_says(shape: Shape, seed: int) -> None:
     """Whoever reads which partition, in which pieces, with restarts: each look and the end, bit for bit."""
     made = logs(shape)
     reader = Reader(made, seed)
-    found = reader.end(reader.read(asking(shape.classes)))
+    found = reader.end(reader.read(asking(classes=shape.classes)))
     slow = slowly(made)
     assert [told(look) for look in reader.looks] == [(look[0], *look[1:]) for look in slow.looks]
     assert [plain(name, found.standing(name)) for name in ASKED] == slow.standings()
@@ -142,7 +125,7 @@ def test_state_does_not_tell_how_it_was_cut(shape: Shape, seed: int, other: int)
     """Two that read the same logs have the same state in the end."""
     made = logs(shape)
     readers = Reader(made, seed), Reader(made, other, most=40, restarts=0.0)
-    first, second = (reader.end(reader.read(asking(shape.classes))) for reader in readers)
+    first, second = (reader.end(reader.read(asking(classes=shape.classes))) for reader in readers)
     assert by_rows(first) == by_rows(second)
     assert readers[0].looks == readers[1].looks
 
@@ -159,7 +142,7 @@ def test_chances_that_are_none_make_no_pair() -> None:
     for number, row in enumerate(candidates[:40]):
         row["score"] = [0.5, 0.5, 0.5] if number % 2 else [-0.1, 0.6, 0.5]
     reader = Reader(made, 1, restarts=0.0)
-    found = reader.end(reader.read(asking(3)))
+    found = reader.end(reader.read(asking(classes=3)))
     standing = found.standing("against champion")
     assert standing.unusable > 20
     assert standing.moments.events > 40
@@ -170,7 +153,7 @@ def test_a_question_may_end_while_its_rows_wait() -> None:
     """Chances go with their rows, and those that stay are whose they were."""
     made = of_three()
     reader = Reader(made, 1, restarts=0.0)
-    found = asking(3)
+    found = asking(classes=3)
     reader.at[1] = len(made.rows[1])  # the other partition is not heard of: all wait
     reader.read(found)
     found.end("against approved")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -26,14 +26,14 @@ from tests.release.outcome_logs import APPROVED, CANDIDATE, CHAMPION, Logs, Shap
 ASKED = {"against champion": (CANDIDATE, CHAMPION), "against approved": (CANDIDATE, APPROVED)}
 MARGIN = Margin(0.05)
 EVERY, PATIENCE = 7, 15
-SHAPES = st.builds(
-    Shape,
-    seed=st.integers(0, 2**32),
-    sources=st.integers(1, 3),
-    joins=st.integers(1, 3),
-    events=st.integers(1, 60),
-    silence=st.booleans(),
-)
+OF_SHAPES: Mapping[str, st.SearchStrategy[Any]] = {
+    "seed": st.integers(0, 2**32),
+    "sources": st.integers(1, 3),
+    "joins": st.integers(1, 3),
+    "events": st.integers(1, 60),
+    "silence": st.booleans(),
+}
+SHAPES = st.builds(Shape, **OF_SHAPES)
 
 
 def fold(**options: Any) -> EvidenceFold:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rich import box
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from headrace.cli.render.evidence import bar, share_of
+from headrace.cli.render.models.figure_table import figure_table
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.release.margin import Margin
@@ -271,8 +271,4 @@ def _short(name: str) -> str:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(first, overflow="fold", no_wrap=first != _MOST)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+    return figure_table(first, *others, overflow="fold", no_wrap=first != _MOST)

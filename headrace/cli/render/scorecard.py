@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich import box
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.render.classes.class_tables import class_tables
+from headrace.cli.render.models.figure_table import figure_table
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.domain.pipeline.units import duration
 from headrace.domain.scorecards.card import ESTIMATED, RESTS_ON, SHIFTED, WITHHELD, Card
@@ -49,7 +49,7 @@ def scorecard_sheet(
 
 
 def _arms(arms: Sequence[Summary], pipeline: Pipeline, names: Sequence[str]) -> Iterator[RenderableType]:
-    table = _table("", *(f"{each.who.arm}\n{escape(f'{each.who.name}@{each.who.version}')}" for each in arms))
+    table = figure_table("", *(f"{each.who.arm}\n{escape(f'{each.who.name}@{each.who.version}')}" for each in arms))
     table.add_row("windows", *(f"{len(each.starts)}" for each in arms))
     table.add_row("predictions", *(f"{each.whole.tally['predictions']:,}" for each in arms))
     if any(each.whole.tally["repeats"] for each in arms):
@@ -243,7 +243,7 @@ def _by_group(each: Summary, pipeline: Pipeline, segment: str, names: Sequence[s
         yield "[yellow]no window is mature: quality and gaps cannot be told, see below[/]"
     elif len(each.complete) < len(each.starts):
         yield f"[dim]{len(each.complete)} mature windows of {len(each.starts)}[/]"
-    table = _table("", *map(escape, each.groups))
+    table = figure_table("", *map(escape, each.groups))
     cards = [card.figures for card in each.groups.values()]
     for count in ("predictions", "labelled"):
         table.add_row(count, *(f"{card.tally[count]:,}" for card in each.groups.values()))
@@ -264,7 +264,7 @@ def _alone(figure: Figure) -> str:
 
 
 def _gaps(gaps: Mapping[str, Figure]) -> Iterator[RenderableType]:
-    table = _table("largest gap", "gap", "95% interval", "highest", "lowest")
+    table = figure_table("largest gap", "gap", "95% interval", "highest", "lowest")
     for name, figure in gaps.items():
         if figure.value is None or figure.low is None or figure.high is None:
             continue
@@ -276,11 +276,3 @@ def _gaps(gaps: Mapping[str, Figure]) -> Iterator[RenderableType]:
     yield ""
     yield table
     yield "[dim]yellow: chance alone hardly explains it[/]\n"
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table

@@ -197,8 +197,10 @@ def _xgboost_booster(booster: Any) -> Estimator:
     def score(rows: Rows) -> npt.NDArray[np.float64]:
         given = xgb.DMatrix(rows, feature_names=names)
         found = np.asarray(booster.predict(given), np.float64)
+        if found.ndim == 2:
+            return found
         margins = np.asarray(booster.predict(given, output_margin=True), np.float64)
-        if found.ndim == 1 and margins.ndim == 2:  # multi:softmax tells the class alone
+        if margins.ndim == 2:  # multi:softmax tells the class alone
             chances = np.exp(margins - margins.max(axis=1, keepdims=True))
             found = chances / chances.sum(axis=1, keepdims=True)
         return found

@@ -18,7 +18,7 @@ from headrace.domain.quality.classes.class_pairs import (
 from headrace.domain.quality.classes.confusion_matrix import ConfusionMatrix, matrix_of
 from headrace.domain.quality.comparison.agreement import Agreement
 from headrace.domain.quality.comparison.pairs import midranks
-from headrace.operations.comparison.comparison import Judge, counted, figure_of
+from headrace.operations.comparison.comparison import Judge, counted, figure_of, said_of_both
 from headrace.operations.comparison.pairing import Judged, Meeting
 from headrace.operations.comparison.prediction_table import Flags, Floats, Ints, PredictionColumns
 from headrace.operations.comparison.results import (
@@ -100,15 +100,7 @@ class ClassJudge(Judge):
             first, second, label = int(rows_a[row]), int(rows_b[row]), float(meeting.both.told[row])
             found.append(
                 ClassDisagreement(
-                    event_id=a.event_ids[first].as_py(),
-                    entity=a.entities[first].as_py(),
-                    event_time=int(a.times[first]),
-                    a=float(a.scores[first]),
-                    b=float(b.scores[second]),
-                    decided=(bool(a.flagged[first]), bool(b.flagged[second])),
-                    rank_a=float(ranks[0][row]),
-                    rank_b=float(ranks[1][row]),
-                    label=plain(label),
+                    **said_of_both(a, b, meeting, row, (float(ranks[0][row]), float(ranks[1][row]))),
                     event=plain(events[place]),
                     class_a=self._classes[a.decided[first]],
                     class_b=self._classes[b.decided[second]],

@@ -171,21 +171,8 @@ class Judge:
         events = a.events.take(meeting.rows_a[found.rows]).to_pylist()
         listed = []
         for place, row in enumerate(found.rows.tolist()):
-            first, second = int(meeting.rows_a[row]), int(meeting.rows_b[row])
-            listed.append(
-                RankDisagreement(
-                    event_id=a.event_ids[first].as_py(),
-                    entity=a.entities[first].as_py(),
-                    event_time=int(a.times[first]),
-                    a=float(a.scores[first]),
-                    b=float(b.scores[second]),
-                    decided=(bool(a.flagged[first]), bool(b.flagged[second])),
-                    rank_a=float(found.rank_a[place]),
-                    rank_b=float(found.rank_b[place]),
-                    label=plain(float(meeting.both.told[row])),
-                    event=plain(events[place]),
-                )
-            )
+            ranks = float(found.rank_a[place]), float(found.rank_b[place])
+            listed.append(RankDisagreement(**said_of_both(a, b, meeting, row, ranks), event=plain(events[place])))
         return listed
 
     # ---- between -------------------------------------------------------------------------------------------------
@@ -235,6 +222,24 @@ def counted(known: Judged, at: Flags) -> OutcomeCounts:
         waiting=int(known.waiting[at].sum()),
         missing=int(known.missing[at].sum()),
     )
+
+
+def said_of_both(
+    a: PredictionColumns, b: PredictionColumns, meeting: Meeting, row: int, ranks: tuple[float, float]
+) -> dict[str, Any]:
+    """What the two said of an event that both answered, as fields of a `RankDisagreement`, but for the event itself."""
+    first, second = int(meeting.rows_a[row]), int(meeting.rows_b[row])
+    return {
+        "event_id": a.event_ids[first].as_py(),
+        "entity": a.entities[first].as_py(),
+        "event_time": int(a.times[first]),
+        "a": float(a.scores[first]),
+        "b": float(b.scores[second]),
+        "decided": (bool(a.flagged[first]), bool(b.flagged[second])),
+        "rank_a": ranks[0],
+        "rank_b": ranks[1],
+        "label": plain(float(meeting.both.told[row])),
+    }
 
 
 def figure_of(difference: Difference, method: str) -> ComparedFigure:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from confluent_kafka import TopicPartition
 
 from headrace.streaming.records.batch import Admission, Batch
 from headrace.streaming.task.service import Service
-from tests.simulated.consumer import MemoryConsumer
 from tests.simulated.member import Cast
 from tests.simulated.product.defects import Around, LosesEntries
-from tests.simulated.product.revision_defects import ForgetsTheEnd, SeeksNowhere
+from tests.simulated.product.revision_defects import ForgetsTheEnd, ReadsOtherWords, SeeksNowhere
 
 
 class PreparesNothing(Around):
@@ -36,16 +32,10 @@ class TellsTheFirst(Around):
         return Admission(admission.batch, kept, admission.rejects, admission.remarks)
 
 
-class TakesItForTold(MemoryConsumer):
-    """Whoever comes back takes what the group before had admitted for told by its own."""
+class TakesItForTold(ReadsOtherWords):
+    """Whoever comes back takes what the group before had admitted for told by its own, as if more had been than was."""
 
-    def committed(self, partitions: Any, timeout: float) -> list[TopicPartition]:
-        """As if more had been told than was."""
-        found = super().committed(partitions, timeout)
-        return [
-            TopicPartition(tp.topic, tp.partition, tp.offset, metadata=(tp.metadata or "").replace('"told"', '"said"'))
-            for tp in found
-        ]
+    word, other = '"told"', '"said"'
 
 
 HANDOVER: Mapping[str, Cast] = {

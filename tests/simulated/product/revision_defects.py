@@ -31,16 +31,27 @@ class SeeksNowhere(MemoryConsumer):
         """Nothing."""
 
 
-class ForgetsTheEnd(MemoryConsumer):
-    """An offset is committed without who answers from there on: both go on, or nobody does."""
+class ReadsOtherWords(MemoryConsumer):
+    """What stands in committed offsets under one word is read as if it were another, which nobody knows."""
+
+    word: str
+    other: str
 
     def committed(self, partitions: Any, timeout: float) -> list[TopicPartition]:
-        """As if nobody had ended."""
+        """With the other word."""
         found = super().committed(partitions, timeout)
         return [
-            TopicPartition(tp.topic, tp.partition, tp.offset, metadata=(tp.metadata or "").replace("ended", "endless"))
+            TopicPartition(
+                tp.topic, tp.partition, tp.offset, metadata=(tp.metadata or "").replace(self.word, self.other)
+            )
             for tp in found
         ]
+
+
+class ForgetsTheEnd(ReadsOtherWords):
+    """An offset is committed without who answers from there on: both go on, or nobody does."""
+
+    word, other = "ended", "endless"
 
 
 REVISION: Mapping[str, Cast] = {

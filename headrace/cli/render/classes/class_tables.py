@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
 
+from headrace.cli.render.models.figure_table import figure_table
 from headrace.domain.pipeline.classes.names import field_names
 from headrace.domain.pipeline.spec import Pipeline
 from headrace.operations.scorecard_query.catalogue import short
@@ -28,7 +27,7 @@ def class_tables(each: Summary, pipeline: Pipeline) -> Iterator[RenderableType]:
     if not names:
         return
     yield f"[bold]{escape(each.who.text)}[/] by class"
-    table = _table("", *(heading for heading, _, _ in COLUMNS))
+    table = figure_table("", *(heading for heading, _, _ in COLUMNS))
     for name, field in zip(names, field_names(names), strict=True):
         told = []
         for _, figure, share in COLUMNS:
@@ -42,17 +41,9 @@ def class_tables(each: Summary, pipeline: Pipeline) -> Iterator[RenderableType]:
         return
     counts = known.tally.classes.counts
     yield "[dim]what was true (rows), and what was decided (columns)[/]"
-    confusion = _table("", *map(escape, names))
+    confusion = figure_table("", *map(escape, names))
     for place, name in enumerate(names):
         cells = [f"[green]{n:,}[/]" if at == place else f"{n:,}" for at, n in enumerate(counts[place].tolist())]
         confusion.add_row(escape(name), *cells)
     yield confusion
     yield ""
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table

@@ -40,7 +40,8 @@ def told_chances(chances: Floats, kind: pa.StructType) -> pa.StructArray:
 def places_of(names: pa.Array, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     """The place of each name among classes, int64; `NO_CLASS` for null, and for what is none of them."""
     found = kernels.index_in(names.cast(pa.string()), value_set=arrays.array(classes, pa.string()))
-    return found.fill_null(NO_CLASS).to_numpy(zero_copy_only=False).astype(np.int64)  # type: ignore[no-any-return]
+    places: npt.NDArray[np.int64] = found.fill_null(NO_CLASS).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
 
 
 def names_at(places: Floats, classes: Sequence[str]) -> pa.Array:

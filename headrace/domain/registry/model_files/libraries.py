@@ -36,21 +36,12 @@ NO_SKL2ONNX = (
 )
 
 
-def read_library_model(
-    path: Path,
-    kind: Kind,
-    positive: Any,
-    *,
-    quantity: bool,
-    several: Sequence[str] = (),
-    classes: Sequence[Class] | None = None,
-) -> LibraryModel:
+def read_library_model(path: Path, kind: Kind, asked: Asked) -> LibraryModel:
     """The model in a file that is no ONNX.
 
     Raises:
         ContractError: it cannot be read, converted or is none for the pipeline; with the remedy.
     """
-    asked = Asked(positive, quantity, several, classes)
     if kind == "lightgbm":
         found = estimators.lightgbm_booster(path, categories=True)
         return _plain(found, "a model of LightGBM", asked)

@@ -48,10 +48,12 @@ class LibraryModel:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a model is to tell: of the pipeline's model whether it tells a quantity, and its classes where these are
-    several; what a person says of the file's: its positive class, and all in its order. None: nothing.
+    several; what a person says of the file's: its positive class, all in its order, the output of its graph. None:
+    nothing.
     """
 
     positive: Any
     quantity: bool
-    several: Sequence[str]
-    classes: Sequence[Class] | None
+    several: tuple[str, ...] = ()
+    classes: Sequence[Class] | None = None
+    output: str | None = None

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
 from headrace.domain.models.checks.graph_policy import answer_of
-from headrace.domain.models.package import Class, Manifest, pack
+from headrace.domain.models.package import Manifest, pack
 from headrace.domain.models.sessions import RUNTIME_VERSION, SessionSettings, answer_as_it_is, open_session
 from headrace.domain.registry.model_files.answers import FileAnswer, read_answer, score_output
 from headrace.domain.registry.model_files.columns import ColumnKind, FileColumns, Mapped, MatchedColumn, match
 from headrace.domain.registry.model_files.graph_inputs import SCORE, FedGraph, fed_by_features, inputs_of
 from headrace.domain.registry.model_files.kind import TORCH_KINDS, Kind
 from headrace.domain.registry.model_files.libraries import read_library_model
-from headrace.domain.registry.model_files.library_model import LibraryModel
+from headrace.domain.registry.model_files.library_model import Asked, LibraryModel
 from headrace.domain.registry.model_files.rows import TriedRows, made_up, sampled, with_holes
 from headrace.domain.registry.model_files.torch_modules import read_module
 from headrace.errors import ContractError
@@ -54,19 +54,16 @@ class _ReadFile:
 
 def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """(graph, what is told of it) of a file; raises ContractError with what does not fit, and the remedy."""
-    path, quantity, several = Path(order["file"]), bool(order["quantity"]), tuple(order["several"])
+    path = Path(order["file"])
     mapped = Mapped(order["names"], tuple(order["order"]), tuple(order["inputs"]), order["known"], order["usual"])
     classes = None if order["classes"] is None else tuple(order["classes"])
-    asked = order["output"], classes, order["positive"]
+    asked = Asked(order["positive"], bool(order["quantity"]), tuple(order["several"]), classes, order["output"])
     if order["kind"] == "onnx":
-        read = _read_onnx(path, mapped, *asked, quantity, several)
+        read = _read_onnx(path, mapped, asked)
     elif order["kind"] in TORCH_KINDS:
-        read = _read_torch(path, order["kind"], mapped, *asked, quantity, several)
+        read = _read_torch(path, order["kind"], mapped, asked)
     else:
-        found = read_library_model(
-            path, order["kind"], order["positive"], quantity=quantity, several=several, classes=classes
-        )
-        read = _read_library(found, mapped, several)
+        read = _read_library(read_library_model(path, order["kind"], asked), mapped, asked.several)
     manifest = Manifest(
         name="m",
         version="1",
@@ -75,7 +72,7 @@ def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
         classes=read.answer.classes if read.per_class else None,
         positive=read.answer.positive if read.per_class else None,
     )
-    settings = SessionSettings(executor="onnxruntime", device="cpu", classes=several)
+    settings = SessionSettings(executor="onnxruntime", device="cpu", classes=asked.several)
     session = open_session(pack(manifest, read.fed.graph), settings)
     table = None if order["sample"] is None else pq.read_table(order["sample"])
     rows = None if table is None else sampled(table, read.columns, order["expected"])
@@ -97,39 +94,20 @@ def read_file(order: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     return read.fed.graph, told
 
 
-def _read_onnx(
-    path: Path,
-    mapped: Mapped,
-    output: str | None,
-    classes: tuple[Class, ...] | None,
-    positive: Any,
-    quantity: bool,
-    several: tuple[str, ...],
-) -> _ReadFile:
+def _read_onnx(path: Path, mapped: Mapped, asked: Asked) -> _ReadFile:
     try:
         # Tensors beside the graph are taken into it; onnx reads none outside of its directory.
         model = onnx.load(str(path))
     except (ValueError, OSError, DecodeError) as fault:
         raise ContractError(f"{path.name} is no ONNX file that can be read: {str(fault)[:300]}") from None
-    return _read_graph(model, mapped, output, classes, positive, quantity, several)
+    return _read_graph(model, mapped, asked)
 
 
-def _read_torch(
-    path: Path,
-    kind: Kind,
-    mapped: Mapped,
-    output: str | None,
-    classes: tuple[Class, ...] | None,
-    positive: Any,
-    quantity: bool,
-    several: tuple[str, ...],
-) -> _ReadFile:
+def _read_torch(path: Path, kind: Kind, mapped: Mapped, asked: Asked) -> _ReadFile:
     (fed,) = match([FileColumns("features", "float32", None)], mapped)
     module = read_module(path, kind, len(fed))
-    read = _read_graph(onnx.ModelProto.FromString(module.graph), mapped, output, classes, positive, quantity, several)
-    of = read.answer
-    place: int | list[int] = 0 if of.classes is None or of.positive is None else of.classes.index(of.positive)
-    place = _places(of, several) if several else place
+    read = _read_graph(onnx.ModelProto.FromString(module.graph), mapped, asked)
+    place = _place(read.answer, asked.several)
 
     def wanted(rows: TriedRows) -> Scores:
         return module.answer(rows.numbers.astype(np.float32))[:, place]
@@ -138,30 +116,22 @@ def _read_torch(
     return replace(read, what=f"{module.what} {module.version}", wanted=wanted, against="PyTorch", libraries=libraries)
 
 
-def _read_graph(
-    model: onnx.ModelProto,
-    mapped: Mapped,
-    output: str | None,
-    classes: tuple[Class, ...] | None,
-    positive: Any,
-    quantity: bool,
-    several: tuple[str, ...],
-) -> _ReadFile:
+def _read_graph(model: onnx.ModelProto, mapped: Mapped, asked: Asked) -> _ReadFile:
     whole = model.SerializeToString()
     inputs = inputs_of(model.graph)
     matched = list(zip(inputs, match(inputs, mapped), strict=True))
-    chosen = score_output(model.graph, output)
-    answer = read_answer(model.graph, chosen, classes, positive, quantity=quantity, several=several)
+    chosen = score_output(model.graph, asked.output)
+    answer = read_answer(
+        model.graph, chosen, asked.classes, asked.positive, quantity=asked.quantity, several=asked.several
+    )
     producer = " ".join(each for each in (model.producer_name, model.producer_version.split("\n")[0]) if each)
-    place: int | list[int] | None = _places(answer, several) if several else None
-    if answer.classes is not None and answer.positive is not None:
-        place = answer.classes.index(answer.positive)
+    place = _place(answer, asked.several)
     fed = fed_by_features(model, chosen, matched)
     tensor = answer_of(onnx.ModelProto.FromString(whole).graph, chosen)
 
     def wanted(rows: TriedRows) -> Scores:
         found = answer_as_it_is(whole, tensor, _feed(whole, matched, rows)).astype(np.float64)
-        return found[:, place] if place is not None else found.reshape(len(rows), -1)[:, 0]
+        return found.reshape(len(rows), -1)[:, place]
 
     return _ReadFile(
         f"ONNX of {producer}" if producer else "ONNX",
@@ -173,6 +143,13 @@ def _read_graph(
         OWN_GRAPH,
         {"onnx": onnx.__version__, "onnxruntime": RUNTIME_VERSION},
     )
+
+
+def _place(answer: FileAnswer, several: Sequence[str]) -> int | list[int]:
+    """The column that is the score, or those of a pipeline's classes, in its order."""
+    if answer.positive is not None and answer.classes is not None:
+        return answer.classes.index(answer.positive)
+    return _places(answer, several) if several else 0
 
 
 def _places(answer: FileAnswer, several: Sequence[str]) -> list[int]:
