@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +76,7 @@ class RevisionSteps:
 
     def __init__(self, connection: Connection, contracts: Contracts) -> None:
         self._connection = connection
+        self._library = connection.library
         self._contracts = contracts
         self.pipeline = contracts.pipeline
         self._channel = contracts.channel("revisions")
@@ -105,7 +105,7 @@ class RevisionSteps:
             top = max((known.answering, *known.newest))
             if number <= top:
                 raise ConfigurationError(f"write revision: {top + 1} into the file: {number} is there already")
-            now, text = int(time.time() * 1000), file.read_text("utf-8")
+            now, text = int(self._library.wall() * 1000), file.read_text("utf-8")
             digest = digest_of(self.pipeline)
             return Revision(number, BUILDING, known.answering, digest, text, now, getpass.getuser(), reason, former)
 
@@ -124,7 +124,7 @@ class RevisionSteps:
             if mine is None or mine.state not in (before, state):
                 at = "not announced" if mine is None else mine.state
                 raise ConfigurationError(f"revision {number} of {self.pipeline.name} is {at}: it cannot be {state} now")
-            now = int(time.time() * 1000)
+            now = int(self._library.wall() * 1000)
             return replace(mine, state=state, time=now, actor=getpass.getuser(), reason=reason)
 
         return publish_revision(self._connection, self._channel, self.pipeline.name, made)
@@ -165,7 +165,7 @@ class RevisionSteps:
             lag = max(each.behind for each in late)
             said.append(f"{group} is up to {lag:,} offsets behind in {len(late)} of {many} partitions")
         if everybody:
-            said += lagging(self._connection, self.pipeline, time.time())
+            said += lagging(self._connection, self.pipeline, self._library.wall())
         before = self.known().newest.get(found.revision.follows)
         if before is not None and before.state == SWITCHING:
             said.append(f"revision {before.number} itself is only taking over: run its --switch again")
@@ -187,24 +187,24 @@ class RevisionSteps:
             ContractError: it was not ready within the time; nothing was done.
             Transient: not all partitions were taken within the time; run it again to go on waiting.
         """
-        until, say_at = time.monotonic() + within_s, 0.0
+        until, say_at = self._library.monotonic() + within_s, 0.0
         found = self.standing()
         while found.revision.state == BUILDING:
             lacking = self.lacking(found, most_behind)
             if not lacking:
                 self.turn(SWITCHING, reason)
                 break
-            if time.monotonic() > until:
+            if self._library.monotonic() > until:
                 raise ContractError(
                     f"revision {self.pipeline.revision} is not ready; nothing was done. " + "; ".join(lacking)
                 )
-            if time.monotonic() >= say_at:
+            if self._library.monotonic() >= say_at:
                 waits(lacking)
-                say_at = time.monotonic() + SAY_S
-            time.sleep(LOOK_S)
+                say_at = self._library.monotonic() + SAY_S
+            self._library.sleep(LOOK_S)
             found = self.standing()
         while not (found := self.standing()).taken:
-            if time.monotonic() > until:
+            if self._library.monotonic() > until:
                 groups = [
                     group_of(self.pipeline.name, each) for each in (found.revision.follows, self.pipeline.revision)
                 ]
@@ -214,7 +214,7 @@ class RevisionSteps:
                     f"revisions must run until they are{f', and none of {silent} does' * bool(silent)}. Run it again "
                     "to go on waiting"
                 )
-            time.sleep(LOOK_S)
+            self._library.sleep(LOOK_S)
         if found.revision.state == SWITCHING:
             self.turn(ANSWERING, found.revision.reason)
         return self.standing()

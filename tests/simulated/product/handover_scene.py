@@ -171,11 +171,7 @@ class HandoverScene(ViewsScene):
 
     def judge(self) -> None:
         entries, late = self._passed()
-        letters = [
-            (row["topic"], row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part
-        ]
-        refused = [place for place, event in self.events.items() if self.refused(event)]
-        self.as_often("refused", letters, [*refused, *((named("events"), *place) for place in late)])
+        self._judge_refusals(late)
         self._add_reports(entries)
         told = self._answers()
         self.each_once("answered", [row["event_id"] for _, row in told], entries)

@@ -293,11 +293,7 @@ class ViewsScene(ProductScene):
 
     def judge(self) -> None:
         entries, late = self._passed()
-        letters = [
-            (row["topic"], row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part
-        ]
-        refused = [place for place, event in self.events.items() if self.refused(event)]
-        self.as_often("refused", letters, [*refused, *((named("events"), *place) for place in late)])
+        self._judge_refusals(late)
         told = [row for rows in self.rows("features") for row in rows]
         self.each_once("answered", [row["event_id"] for row in told], entries)
         if self.lossy:
@@ -312,6 +308,14 @@ class ViewsScene(ProductScene):
             age = row["depot_age"] or 0
             for fault in faults(entry, entries.values(), row["depot"], age, self.windows, self._labels):
                 self.note(f"{row['event_id']}, {age} ms old, was answered {fault}")
+
+    def _judge_refusals(self, late: set[tuple[int, int]]) -> None:
+        """Dead letters are of what is refused, and of what came too late, by partition and offset."""
+        letters = [
+            (row["topic"], row["partition"], row["offset"]) for part in self.rows("dead-letters") for row in part
+        ]
+        refused = [place for place, event in self.events.items() if self.refused(event)]
+        self.as_often("refused", letters, [*refused, *((named("events"), *place) for place in late)])
 
     def _passed(self) -> tuple[dict[str, Entry], set[tuple[int, int]]]:
         """The events that pass, and the places of those that come too late."""
